@@ -1,0 +1,5 @@
+"""`python -m darkshare`."""
+
+from darkshare.cli import main
+
+main()

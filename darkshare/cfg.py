@@ -1,0 +1,197 @@
+r"""Darknet cfg text as sections, losslessly: `dumps(parse(text)) == text` for any text.
+
+The reader follows Darknet's own (`read_cfg` in `src/parser.c`, `strip` and `read_option` in
+`src/utils.c` and `src/option_list.c`): blanks are deleted anywhere in a line, a line that then
+starts with `#` or `;` is a comment, one that starts with `[` opens a section, and an option is
+split at its first `=`. Lines end at `\n` only. Nothing is judged here; `network.resolve` does that.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from darkshare.errors import CfgSyntaxError, DarkshareError
+
+LARGEST_CFG = 16 * 2**20  # the largest public cfg has 60 kB; more than this is another kind of file
+_BLANKS = str.maketrans("", "", " \t\r\n")  # what Darknet's strip() deletes
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+
+
+class Line(NamedTuple):
+    """One line of text with its line end; `key` is empty unless Darknet sees an option in it."""
+
+    text: str
+    key: str = ""
+    value: str = ""
+
+    @property
+    def is_comment(self) -> bool:
+        return self.text.translate(_BLANKS)[:1] in ("", "#", ";")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section as written: its header is `lines[0]`, `lineno` counts from 1."""
+
+    kind: str
+    lines: tuple[Line, ...]
+    lineno: int = 0
+
+    def get(self, key: str) -> str | None:
+        """The value of `key` without blanks; the first of several wins, as in Darknet."""
+        return next((line.value for line in self.lines if line.key == key), None)
+
+    def line_of(self, key: str) -> int:
+        """The number of the line that holds `key`, or of the section's header."""
+        offsets = (i for i, line in enumerate(self.lines) if line.key == key)
+        return self.lineno + next(offsets, 0)
+
+    def set(self, **values: object) -> Section:
+        """A section with these keys changed or appended (`None` removes one); other lines as they are."""
+        lines = list(self.lines)
+        for key, value in values.items():
+            at = next((i for i, line in enumerate(lines) if line.key == key), None)
+            if value is None:
+                lines = [line for line in lines if line.key != key]
+            elif at is None:
+                lines.insert(_end_of_options(lines), option_line(key, value))
+            elif lines[at].value != str(value):
+                lines[at] = _rewritten(lines[at], value)
+        return replace(self, lines=tuple(lines))
+
+
+@dataclass(frozen=True, slots=True)
+class Cfg:
+    """A whole file: what stands before the first section, then the sections."""
+
+    head: tuple[Line, ...]
+    sections: tuple[Section, ...]
+    name: str = ""  # the file it came from, for messages
+
+
+def option_line(key: str, value: object) -> Line:
+    """A new `key=value` line."""
+    return Line(f"{key}={value}\n", key, str(value).translate(_BLANKS))
+
+
+def section(kind: str, **values: object) -> Section:
+    """A new section with these options and an empty line after them.
+
+    >>> print(dumps(Cfg((), (section("route", layers=73),))), end="")
+    [route]
+    layers=73
+    <BLANKLINE>
+    """
+    options = (option_line(key, value) for key, value in values.items())
+    return Section(kind, (Line(f"[{kind}]\n"), *options, Line("\n")))
+
+
+def comment(text: str) -> Line:
+    """A comment on a line of its own, which every fork skips."""
+    return Line(f"# {text}\n")
+
+
+def parse(text: str, name: str = "") -> Cfg:
+    """Split a cfg text into sections. Never fails: `resolve` and `check` say what is wrong.
+
+    Args:
+        text: the file's text with its own line ends.
+        name: the file's name, for messages.
+    """
+    head: list[Line] = []
+    sections: list[Section] = []
+    lines, kind, start = head, "", 0
+    for number, raw in enumerate(_LINE.findall(text), 1):
+        bare = raw.translate(_BLANKS)
+        if bare.startswith("["):
+            if start:
+                sections.append(Section(kind, tuple(lines), start))
+            kind, start = bare[1:].removesuffix("]"), number
+            lines = [Line(raw)]
+        elif not bare or bare[0] in "#;":
+            lines.append(Line(raw))
+        else:
+            key, _, value = bare.partition("=")
+            # Without a value Darknet drops the option and takes the default.
+            lines.append(Line(raw, key, value) if value else Line(raw))
+    if start:
+        sections.append(Section(kind, tuple(lines), start))
+    return Cfg(tuple(head), tuple(sections), name)
+
+
+def dumps(cfg: Cfg) -> str:
+    """The text of a cfg, byte for byte what was parsed where nothing was edited."""
+    pieces = [line.text for line in cfg.head]
+    for part in cfg.sections:
+        pieces.extend(line.text for line in part.lines)
+    return "".join(pieces)
+
+
+def read(path: str | os.PathLike[str]) -> Cfg:
+    """Read a cfg file. Bytes that are not UTF-8 (comments in other encodings) survive a round trip.
+
+    Raises:
+        DarkshareError: the file cannot be read.
+        CfgSyntaxError: it is too large to be a cfg.
+    """
+    name = os.fspath(path)
+    try:
+        size = Path(path).stat().st_size
+        if size > LARGEST_CFG:
+            raise CfgSyntaxError(f"has {size} bytes, which is no Darknet cfg; give the .cfg file", file=name)
+        return parse(Path(path).read_bytes().decode("utf-8", "surrogateescape"), name)
+    except OSError as error:
+        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=name) from None
+
+
+def to_bytes(cfg: Cfg) -> bytes:
+    """The file that `read` would read as this cfg."""
+    return dumps(cfg).encode("utf-8", "surrogateescape")
+
+
+def require_readable(cfg: Cfg) -> None:
+    """Refuse what no fork of Darknet can read at all.
+
+    Raises:
+        CfgSyntaxError: with the line and the cure.
+    """
+
+    def refuse(message: str, line: int | None = None) -> None:
+        raise CfgSyntaxError(message, file=cfg.name, line=line)
+
+    lines = [*cfg.head, *(line for part in cfg.sections for line in part.lines)]
+    if lines and lines[0].text.startswith("\ufeff"):
+        refuse("starts with a UTF-8 byte order mark, which crashes Darknet; save it without one", 1)
+    for number, line in enumerate(lines, 1):
+        if "\0" in line.text:
+            refuse("holds a NUL byte: this is not a cfg text", number)
+        if "\r" in line.text.removesuffix("\n").removesuffix("\r"):
+            refuse("uses CR alone as line end, so Darknet sees one line; convert it to LF", number)
+    for number, line in enumerate(cfg.head, 1):
+        if line.key:
+            refuse(f"option '{line.key[:40]}' before any section crashes Darknet; start with [net]", number)
+    if not cfg.sections:
+        refuse("has no [section]: this is not a Darknet cfg")
+    first = cfg.sections[0]
+    if first.kind not in ("net", "network"):
+        refuse(f"starts with [{first.kind[:40]}], but the first section must be [net]", first.lineno)
+    if len(cfg.sections) == 1:
+        refuse("has no layers: a network needs at least one section after [net]", first.lineno)
+
+
+def _end_of_options(lines: list[Line]) -> int:
+    last = max((i for i, line in enumerate(lines) if line.key), default=0)
+    if not lines[last].text.endswith("\n"):
+        lines[last] = lines[last]._replace(text=lines[last].text + "\n")
+    return last + 1
+
+
+def _rewritten(line: Line, value: object) -> Line:
+    """The line with another value; its spacing and line end stay, a comment after the old value goes."""
+    found = re.match(r"([^=]*=[ \t]*)[^\r\n]*([\r\n]*)", line.text)
+    assert found is not None  # a line with a key has a '='
+    return Line(f"{found[1]}{value}{found[2]}", line.key, str(value).translate(_BLANKS))

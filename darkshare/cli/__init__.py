@@ -1,0 +1,32 @@
+"""The command line: it carries models and rows to and from files; everything else is the library's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from darkshare import __version__
+from darkshare.errors import DarkshareError
+
+
+class Commands(click.Group):
+    """The one place where a `DarkshareError` becomes a message and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except DarkshareError as error:
+            raise click.ClickException(" ".join(str(error).split())) from None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="darkshare")
+def main() -> None:
+    """Splice Darknet networks that share their first layers into one, and run it.
+
+    \b
+    A model is a .cfg file, with its .weights behind it or beside it under the same stem:
+      darkshare concat base.cfg text.cfg --k 74 -o both
+      darkshare detect both.cfg photo.jpg -o out
+    """

@@ -1,0 +1,1 @@
+"""`info` and `check`."""

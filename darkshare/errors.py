@@ -1,0 +1,68 @@
+"""What can go wrong, as one closed family: every message says where, what and what to do.
+
+A traceback is a bug in darkshare; a `DarkshareError` is a fact about the user's files.
+"""
+
+from __future__ import annotations
+
+
+class DarkshareError(ValueError):
+    """The root of all errors that darkshare raises on purpose.
+
+    Args:
+        message: what is wrong and, after it, what to do.
+        file: the file the message speaks of, if any.
+        line: the line in that file, counted from 1, if known.
+    """
+
+    def __init__(self, message: str, *, file: str | None = None, line: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.file = file
+        self.line = line
+
+    def __str__(self) -> str:
+        if not self.file:
+            return self.message
+        where = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{where}: {self.message}"
+
+    def locate(self, file: str | None, line: int | None) -> DarkshareError:
+        """Fill in the place where it is still unknown, and return the error itself."""
+        if self.file is None and file:
+            self.file = file
+        if self.line is None:
+            self.line = line
+        return self
+
+
+class CfgSyntaxError(DarkshareError):
+    """The text is not a Darknet cfg that any fork reads."""
+
+
+class UnknownKind(DarkshareError):
+    """A section name that the dialect does not know."""
+
+
+class BadValue(DarkshareError):
+    """A key whose value no network can be built from."""
+
+
+class BadReference(DarkshareError):
+    """A layer index that points to itself, forward, before the start or out of the part."""
+
+
+class ShapeMismatch(DarkshareError):
+    """Layers that do not fit together."""
+
+
+class WeightsSize(DarkshareError):
+    """A weights file that is too short or too long for its cfg."""
+
+
+class TrunkMismatch(DarkshareError):
+    """Two networks that do not share the layers they should."""
+
+
+class Unsupported(DarkshareError):
+    """Valid, but there is no way to do it here; the message names the layer."""

@@ -1,0 +1,67 @@
+"""Files that are either written whole or not at all, and their fingerprints."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from darkshare.errors import DarkshareError
+
+CHUNK = 4 * 2**20  # bytes
+
+
+def write_all(contents: Mapping[Path, Iterable[Any]]) -> None:
+    """Write several files so that a crash leaves each old file or each new one, never half of one.
+
+    Everything goes to temporary siblings first; only when all are complete and on disk are they renamed.
+
+    Args:
+        contents: for each path the buffers (bytes or contiguous arrays) to write one after another.
+
+    Raises:
+        DarkshareError: a file cannot be written; nothing was replaced then.
+    """
+    waiting: dict[Path, str] = {}
+    try:
+        for path, buffers in contents.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, waiting[path] = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            with open(handle, "wb", buffering=0) as file:
+                for buffer in buffers:
+                    _write_fully(file, buffer)
+                os.fsync(file.fileno())
+                os.fchmod(file.fileno(), 0o666 & ~_umask())
+        for path, temporary in list(waiting.items()):
+            Path(temporary).replace(path)
+            del waiting[path]
+    except OSError as error:
+        where = error.filename or next(reversed(waiting), "output")
+        raise DarkshareError(f"cannot be written: {error.strerror or error}", file=str(where)) from None
+    finally:
+        for temporary in waiting.values():
+            Path(temporary).unlink(missing_ok=True)
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The fingerprint of a file's bytes."""
+    digest, buffer = hashlib.sha256(), bytearray(CHUNK)
+    with open(path, "rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            digest.update(memoryview(buffer)[:count])
+    return digest.hexdigest()
+
+
+def _write_fully(file: Any, buffer: Any) -> None:
+    view = memoryview(buffer).cast("B")
+    while len(view):
+        view = view[file.write(view) :]
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

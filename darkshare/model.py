@@ -1,0 +1,306 @@
+"""A model: a network, its weights, and the tasks that it does. Load and save."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from darkshare import cfg as cfgs
+from darkshare import files, weights
+from darkshare.diagnosis import cut_at, wrong_size
+from darkshare.errors import DarkshareError, Unsupported
+from darkshare.kinds import Boxes, Detection
+from darkshare.network import Layer, Network, View, resolve
+from darkshare.weights import Floats, Header, Weights
+
+FORMAT = "darkshare tasks 1"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one original network detects, and where it lies in a merged one.
+
+    Attributes:
+        name: what to call it.
+        names: its class names, by its own class ids.
+        heads: the layers that are its outputs.
+        runs: (start, stop) of the layers that make up its network, in order.
+        offset: the first of its class ids in heads that were padded to all tasks' classes.
+        net: the options of its own [net], so that `split` gives them back.
+        header: the header of its own weights file.
+        sha256: fingerprints of its files, by kind.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    heads: tuple[int, ...]
+    runs: tuple[tuple[int, int], ...]
+    offset: int = 0
+    net: dict[str, str] = field(default_factory=dict)
+    header: Header = field(default_factory=Header)
+    sha256: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def k(self) -> int:
+        """How many leading layers it shares with the base; 0 for the base itself."""
+        return self.runs[0][1] if len(self.runs) > 1 else 0
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network with or without weights. `weights` may end early where the caller asked for a partial file."""
+
+    network: Network
+    weights: Weights | None
+    tasks: tuple[Task, ...]
+
+    @property
+    def name(self) -> str:
+        return self.network.name
+
+    @property
+    def loaded(self) -> int:
+        """How many leading layers have all their weights."""
+        if self.weights is None:
+            return 0
+        size = self.weights.size
+        return next((x.index for x in self.network.layers if x.stop > size), len(self.network.layers))
+
+    def tensors(self, index: int) -> dict[str, Floats]:
+        """The weights of a layer by name, as views in the tensors' own shape (never copies).
+
+        A convolution that shares another's weights (share_index) gives the owner's.
+
+        Raises:
+            Unsupported: there are no weights, or a partial file ends before this layer.
+        """
+        layer = self._owner(self.network.layers[index])
+        if self.weights is None:
+            raise Unsupported(f"{self.name}: there is no weights file; give one behind the cfg")
+        if layer.stop > self.weights.size:
+            raise Unsupported(f"{self.weights.path}: a partial file, it ends before {layer.label}")
+        found: dict[str, Floats] = {}
+        begin = layer.start
+        for tensor in layer.tensors:
+            flat = self.weights.view(begin, begin + tensor.size)
+            if tensor.flipped:
+                n, *rest = tensor.shape
+                found[tensor.name] = flat.reshape(*rest, n).transpose(3, 0, 1, 2)
+            else:
+                found[tensor.name] = flat.reshape(tensor.shape)
+            begin += tensor.size
+        return found
+
+    def _owner(self, layer: Layer) -> Layer:
+        owners = [ref.target for ref in layer.refs if ref.key == "share_index"]
+        return self._owner(self.network.layers[owners[0]]) if owners else layer
+
+    def classes(self, head: int) -> int:
+        """The number of classes of a head, 0 if it has none."""
+        return class_count(self.network.layers[head])
+
+
+def class_count(layer: Layer) -> int:
+    """The number of classes of a head; a classifier has one per value."""
+    kind = layer.kind
+    if isinstance(kind, Boxes | Detection):
+        return kind.classes
+    return layer.y.size if kind.name in ("softmax", "cost", "connected", "avgpool") else 0
+
+
+def load(
+    cfg: str | os.PathLike[str],
+    weights_file: str | os.PathLike[str] | None = None,
+    *,
+    dialect: str = "alexeyab",
+    view: View = "load",
+    size: tuple[int, int] | None = None,
+    partial: bool = False,
+    sibling: bool = True,
+) -> Model:
+    """Read a cfg, its weights and its class names.
+
+    Args:
+        cfg: the cfg file.
+        weights_file: its weights; without one, the file of the same stem beside the cfg, if there is one.
+        dialect: the fork whose reading decides.
+        view: the weights layout of the loader or of the writer (they differ with dontload= and the like).
+        size: (width, height) instead of the cfg's.
+        partial: accept a file that ends between two layers.
+        sibling: look for the file of the same stem.
+
+    Raises:
+        DarkshareError: a file that cannot be read, or does not fit the others.
+    """
+    path = Path(cfg)
+    network = resolve(cfgs.read(path), dialect=dialect, view=view, size=size)
+    if weights_file is None and sibling and path.with_suffix(".weights").is_file():
+        weights_file = path.with_suffix(".weights")
+    found = None if weights_file is None else weights.read(weights_file, dialect=dialect)
+    if found is not None:
+        require_length(network, found, partial=partial)
+        found = upright(network, found)
+    header = found.header if found else Header()
+    return Model(network, found, _tasks(path, network, header))
+
+
+def require_length(network: Network, found: Weights, *, partial: bool) -> None:
+    """Refuse weights that do not fit the network.
+
+    Raises:
+        WeightsSize: the layer, the tensor, the floats needed and found, and what the file probably is.
+    """
+    if found.size == network.params or (partial and cut_at(network, found.size)):
+        return
+    raise wrong_size(network, found.size, found.header, found.path)
+
+
+def upright(network: Network, found: Weights) -> Weights:
+    """Weights of a transposed file (version above 1000) in today's order; others as they are."""
+    if not found.header.transposed:
+        return found
+    data = found.view(0, found.size).copy()
+    for layer in network.layers:
+        begin = layer.start
+        for tensor in layer.tensors:
+            if len(tensor.shape) == 2:
+                flat = data[begin : begin + tensor.size]
+                flat[:] = flat.reshape(tensor.shape[::-1]).T.ravel()
+            begin += tensor.size
+    return replace(found, header=Header(seen=found.header.seen), runs=(data,))
+
+
+def save(model: Model, stem: str | os.PathLike[str], *, protect: Sequence[str] = ()) -> list[Path]:
+    """Write `<stem>.cfg`, `.weights`, `.names`, `.data` and `.tasks.json`; all of them or none.
+
+    Args:
+        model: what to write; without weights no weights file is written.
+        stem: the path of the files without their suffix.
+        protect: files that must not be replaced, usually the inputs.
+
+    Returns:
+        The files written.
+
+    Raises:
+        DarkshareError: a file cannot be written, or would replace a protected one.
+    """
+    base = Path(stem)
+    if base.suffix in (".cfg", ".weights"):
+        base = base.with_suffix("")
+    names = [name for task in model.tasks for name in task.names]
+    data = f"classes={len(names)}\nnames={base.name}.names\nbackup=backup\n"
+    contents: dict[Path, Any] = {sibling(base, ".cfg"): [cfgs.to_bytes(model.network.cfg)]}
+    if model.weights is not None:
+        header = Header(*model.weights.header[:3], seen=0)
+        contents[sibling(base, ".weights")] = _body(header, model.weights, model.network.dialect)
+    contents[sibling(base, ".names")] = ["".join(f"{name}\n" for name in names).encode()]
+    contents[sibling(base, ".data")] = [data.encode()]
+    contents[sibling(base, ".tasks.json")] = [_to_json(model.tasks).encode()]
+    _require_unprotected(contents, protect)
+    files.write_all(contents)
+    return list(contents)
+
+
+def sibling(path: Path, suffix: str) -> Path:
+    """`path` with another suffix behind its stem; `a.b` is a whole stem."""
+    return path.parent / (path.name + suffix)
+
+
+def save_weights(path: str | os.PathLike[str], found: Weights, dialect: str, *, protect: Sequence[str] = ()) -> None:
+    """Write a weights file with the header that it has."""
+    contents = {Path(path): _body(found.header, found, dialect)}
+    _require_unprotected(contents, protect)
+    files.write_all(contents)
+
+
+def _body(header: Header, found: Weights, dialect: str) -> Any:
+    yield header.to_bytes(dialect)
+    yield from weights.chunks(found.runs)
+
+
+def _require_unprotected(contents: dict[Path, Any], protect: Sequence[str]) -> None:
+    existing = [Path(p).resolve() for p in protect if p]
+    for path in contents:
+        if path.resolve() in existing:
+            raise DarkshareError("is one of the inputs and would be replaced; choose another -o", file=str(path))
+
+
+def _tasks(path: Path, network: Network, header: Header) -> tuple[Task, ...]:
+    stem = path.with_suffix("")
+    described = sibling(stem, ".tasks.json")
+    if described.is_file():
+        return _from_json(described, network)
+    heads = network.heads
+    counts = {class_count(head) for head in heads if class_count(head)}
+    names = _names(sibling(stem, ".names"), counts)
+    options = {line.key: line.value for line in network.cfg.sections[0].lines if line.key}
+    runs = ((0, len(network.layers)),)
+    return (Task(path.stem, names, tuple(h.index for h in heads), runs, net=options, header=header),)
+
+
+def _names(path: Path, counts: set[int]) -> tuple[str, ...]:
+    """Class names of a network that is no merged one."""
+    wanted = max(counts, default=0)
+    if not path.is_file():
+        return tuple(f"class_{i}" for i in range(wanted))
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    names = tuple(line.strip() for line in lines if line.strip())
+    if counts and len(names) not in counts:
+        raise DarkshareError(
+            f"holds {len(names)} names, but the heads have {' and '.join(map(str, sorted(counts)))} classes; "
+            "correct it, or remove it to use class_0, class_1, … (a merged model needs its .tasks.json)",
+            file=str(path),
+        )
+    return names
+
+
+def _to_json(tasks: Sequence[Task]) -> str:
+    rows = [
+        {
+            "name": task.name,
+            "k": task.k,
+            "classes": list(task.names),
+            "offset": task.offset,
+            "heads": list(task.heads),
+            "runs": [list(run) for run in task.runs],
+            "net": task.net,
+            "header": list(task.header),
+            "sha256": task.sha256,
+        }
+        for task in tasks
+    ]
+    return json.dumps({"format": FORMAT, "tasks": rows}, indent=1, ensure_ascii=False) + "\n"
+
+
+def _from_json(path: Path, network: Network) -> tuple[Task, ...]:
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+        if described["format"] != FORMAT:
+            raise ValueError(f"format {described['format']!r} is not {FORMAT!r}")
+        tasks = tuple(
+            Task(
+                name=str(row["name"]),
+                names=tuple(row["classes"]),
+                heads=tuple(row["heads"]),
+                runs=tuple((int(a), int(b)) for a, b in row["runs"]),
+                offset=int(row["offset"]),
+                net=dict(row["net"]),
+                header=Header(*row["header"]),
+                sha256=dict(row["sha256"]),
+            )
+            for row in described["tasks"]
+        )
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise DarkshareError(f"is no task description: {error}; remove it to do without", file=str(path)) from None
+    last = len(network.layers)
+    for task in tasks:
+        if any(not 0 <= i < last for i in task.heads) or any(not 0 <= a < b <= last for a, b in task.runs):
+            raise DarkshareError(
+                f"task {task.name} names layers that the cfg does not have: it belongs to another cfg",
+                file=str(path),
+            )
+    return tasks

@@ -1,0 +1,155 @@
+"""What all tests share: where the public files lie, tiny models built in code, seeded weights."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from darkshare import cfg as cfgs
+from darkshare.network import Network, resolve
+from darkshare.weights import Header
+
+ROOT = Path(__file__).parent.parent
+ZOO = Path(os.environ.get("DARKSHARE_ZOO", ROOT.parent / "shared"))
+
+TINY = """\
+[net]
+width=32
+height=32
+channels=3
+
+[convolutional]
+batch_normalize=1
+filters=8
+size=3
+stride=2
+pad=1
+activation=leaky
+
+[convolutional]
+batch_normalize=1
+filters=8
+size=3
+stride=1
+pad=1
+activation=leaky
+
+[shortcut]
+from=-2
+activation=linear
+
+[maxpool]
+size=2
+stride=2
+
+[convolutional]
+batch_normalize=1
+filters=16
+size=3
+stride=1
+pad=1
+activation=leaky
+
+[convolutional]
+size=1
+stride=1
+pad=1
+filters={filters}
+activation=linear
+
+[yolo]
+mask=0,1
+anchors=4,5, 8,9, 16,20
+classes={classes}
+num=3
+
+[route]
+layers=-3
+
+[convolutional]
+batch_normalize=1
+filters=4
+size=1
+stride=1
+pad=1
+activation=leaky
+
+[upsample]
+stride=2
+
+[route]
+layers=-1,2
+
+[convolutional]
+size=1
+stride=1
+pad=1
+filters={filters}
+activation=linear
+
+[yolo]
+mask=1,2
+anchors=4,5, 8,9, 16,20
+classes={classes}
+num=3
+"""
+
+
+def tiny_text(classes: int = 2) -> str:
+    """A network of 13 layers with every join that detectors use, two heads and a shortcut into layer 0."""
+    return TINY.format(classes=classes, filters=2 * (classes + 5))
+
+
+def network_of(text: str, **how) -> Network:
+    return resolve(cfgs.parse(text, "test.cfg"), **how)
+
+
+def seeded_floats(network: Network, seed: int, *, scale: float = 0.2) -> np.ndarray:
+    """Reproducible weights: positive variances near 1, scales near 1, the rest around 0."""
+    rng = np.random.default_rng(seed)
+    data = (rng.standard_normal(network.params) * scale).astype("<f4")
+    for layer in network.layers:
+        begin = layer.start
+        for tensor in layer.tensors:
+            part = data[begin : begin + tensor.size]
+            if tensor.name.endswith("variance"):
+                part[:] = rng.uniform(0.8, 1.2, tensor.size)
+            elif tensor.name.endswith("scales"):
+                part[:] = rng.uniform(0.7, 1.3, tensor.size)
+            begin += tensor.size
+    return data
+
+
+def write_model(
+    stem: Path, text: str, data: np.ndarray, *, header: Header | None = None, names: tuple[str, ...] = ()
+) -> Path:
+    """Write <stem>.cfg and .weights (and .names); returns the cfg's path."""
+    cfg = stem.with_suffix(".cfg")
+    cfg.write_bytes(text.encode())
+    stem.with_suffix(".weights").write_bytes((header or Header()).to_bytes("alexeyab") + data.astype("<f4").tobytes())
+    if names:
+        stem.with_suffix(".names").write_text("".join(f"{name}\n" for name in names))
+    return cfg
+
+
+def zoo_path(*parts: str) -> Path:
+    """A public file, or a skip that says where it should be."""
+    path = ZOO.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"{path} is missing; set DARKSHARE_ZOO to the folder that holds it")
+    return path
+
+
+def zoo_cfgs(fork: str) -> list[Path]:
+    """All public cfgs of a fork; empty where the collection is missing."""
+    return sorted((ZOO / "zoo" / fork).rglob("*.cfg"))
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A small detector on disk: tiny.cfg and tiny.weights, 2 classes."""
+    text = tiny_text()
+    return write_model(tmp_path / "tiny", text, seeded_floats(network_of(text), 1))
