@@ -59,7 +59,7 @@ class Section:
                 lines = [line for line in lines if line.key != key]
             elif at is None:
                 lines.insert(_end_of_options(lines), option_line(key, value))
-            elif lines[at].value != str(value):
+            elif lines[at].value != option_line(key, value).value:
                 lines[at] = _rewritten(lines[at], value)
         return replace(self, lines=tuple(lines))
 
@@ -179,6 +179,9 @@ def require_readable(cfg: Cfg) -> None:
     first = cfg.sections[0]
     if first.kind not in ("net", "network"):
         refuse(f"starts with [{first.kind[:40]}], but the first section must be [net]", first.lineno)
+    for part in cfg.sections:
+        if "]" not in part.lines[0].text:
+            refuse(f"section [{part.kind[:40]} has no ']' behind its name", part.lineno)
     if len(cfg.sections) == 1:
         refuse("has no layers: a network needs at least one section after [net]", first.lineno)
 
@@ -192,6 +195,7 @@ def _end_of_options(lines: list[Line]) -> int:
 
 def _rewritten(line: Line, value: object) -> Line:
     """The line with another value; its spacing and line end stay, a comment after the old value goes."""
-    found = re.match(r"([^=]*=[ \t]*)[^\r\n]*([\r\n]*)", line.text)
+    found = re.match(r"[^=]*=[ \t]*", line.text)
     assert found is not None  # a line with a key has a '='
-    return Line(f"{found[1]}{value}{found[2]}", line.key, str(value).translate(_BLANKS))
+    end = line.text[len(line.text.rstrip("\r\n")) :]
+    return Line(f"{found[0]}{value}{end}", line.key, option_line(line.key, value).value)

@@ -49,11 +49,10 @@ def _too_short(network: Network, floats: int) -> str:
 
 
 def _too_long(network: Network, floats: int) -> str:
-    last = next(layer for layer in reversed(network.layers) if layer.tensors)
-    return (
-        f"has {floats - network.params} floats left over behind {last.label} "
-        f"'{last.tensors[-1].name}' ({network.params} needed in all, {floats} found)"
-    )
+    blocks = [f"{layer.label} '{tensor.name}'" for layer in network.layers for tensor in layer.tensors]
+    last = blocks[-1] if blocks else "the header, because the cfg stores none"
+    over = f"{floats - network.params} floats left over behind {last}"
+    return f"has {over} ({network.params} needed in all, {floats} found)"
 
 
 def _guesses(network: Network, floats: int, header: Header) -> Iterator[str]:

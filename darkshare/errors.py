@@ -66,3 +66,7 @@ class TrunkMismatch(DarkshareError):
 
 class Unsupported(DarkshareError):
     """Valid, but there is no way to do it here; the message names the layer."""
+
+
+class DarkshareWarning(UserWarning):
+    """Something that works, but that the user should know of; the command line prints it to stderr."""

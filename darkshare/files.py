@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -26,8 +27,11 @@ def write_all(contents: Mapping[Path, Iterable[Any]]) -> None:
         DarkshareError: a file cannot be written; nothing was replaced then.
     """
     waiting: dict[Path, str] = {}
+    path = Path()
     try:
         for path, buffers in contents.items():
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, waiting[path] = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
             with open(handle, "wb", buffering=0) as file:
@@ -39,8 +43,7 @@ def write_all(contents: Mapping[Path, Iterable[Any]]) -> None:
             Path(temporary).replace(path)
             del waiting[path]
     except OSError as error:
-        where = error.filename or next(reversed(waiting), "output")
-        raise DarkshareError(f"cannot be written: {error.strerror or error}", file=str(where)) from None
+        raise DarkshareError(f"cannot be written: {error.strerror or error}", file=str(path)) from None
     finally:
         for temporary in waiting.values():
             Path(temporary).unlink(missing_ok=True)

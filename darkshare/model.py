@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from darkshare import cfg as cfgs
 from darkshare import files, weights
+from darkshare.cfg import Section
 from darkshare.diagnosis import cut_at, wrong_size
-from darkshare.errors import DarkshareError, Unsupported
+from darkshare.errors import BadValue, DarkshareError, Unsupported
 from darkshare.kinds import Boxes, Detection
 from darkshare.network import Layer, Network, View, resolve
 from darkshare.weights import Floats, Header, Weights
@@ -29,20 +31,28 @@ class Task:
         names: its class names, by its own class ids.
         heads: the layers that are its outputs.
         runs: (start, stop) of the layers that make up its network, in order.
-        offset: the first of its class ids in heads that were padded to all tasks' classes.
+        padded: whether its heads have the classes of all tasks.
+        offset: the first of its own class ids in such heads.
         net: the options of its own [net], so that `split` gives them back.
         header: the header of its own weights file.
-        sha256: fingerprints of its files, by kind.
+        files: the files it was read from, by kind (cfg, weights).
+        sha256: their fingerprints, known once it was saved.
     """
 
     name: str
     names: tuple[str, ...]
     heads: tuple[int, ...]
     runs: tuple[tuple[int, int], ...]
+    padded: bool = False
     offset: int = 0
     net: dict[str, str] = field(default_factory=dict)
     header: Header = field(default_factory=Header)
+    files: dict[str, str] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.name or Path(self.name).name != self.name:
+            raise BadValue(f"task name {self.name!r} cannot be a file name")
 
     @property
     def k(self) -> int:
@@ -137,15 +147,15 @@ def load(
         DarkshareError: a file that cannot be read, or does not fit the others.
     """
     path = Path(cfg)
-    network = resolve(cfgs.read(path), dialect=dialect, view=view, size=size)
+    text = cfgs.read(path)
+    network = resolve(text, dialect=dialect, view=view, size=size)
     if weights_file is None and sibling and path.with_suffix(".weights").is_file():
         weights_file = path.with_suffix(".weights")
     found = None if weights_file is None else weights.read(weights_file, dialect=dialect)
     if found is not None:
         require_length(network, found, partial=partial)
         found = upright(network, found)
-    header = found.header if found else Header()
-    return Model(network, found, _tasks(path, network, header))
+    return Model(network, found, _tasks(path, text.sections[0], network, found))
 
 
 def require_length(network: Network, found: Weights, *, partial: bool) -> None:
@@ -166,7 +176,7 @@ def upright(network: Network, found: Weights) -> Weights:
     data = found.view(0, found.size).copy()
     for layer in network.layers:
         begin = layer.start
-        for tensor in layer.tensors:
+        for tensor in layer.tensors if layer.stop <= found.size else ():
             if len(tensor.shape) == 2:
                 flat = data[begin : begin + tensor.size]
                 flat[:] = flat.reshape(tensor.shape[::-1]).T.ravel()
@@ -195,13 +205,16 @@ def save(model: Model, stem: str | os.PathLike[str], *, protect: Sequence[str] =
     data = f"classes={len(names)}\nnames={base.name}.names\nbackup=backup\n"
     contents: dict[Path, Any] = {sibling(base, ".cfg"): [cfgs.to_bytes(model.network.cfg)]}
     if model.weights is not None:
-        header = Header(*model.weights.header[:3], seen=0)
-        contents[sibling(base, ".weights")] = _body(header, model.weights, model.network.dialect)
+        contents[sibling(base, ".weights")] = _body(model.weights, model.network.dialect)
     contents[sibling(base, ".names")] = ["".join(f"{name}\n" for name in names).encode()]
     contents[sibling(base, ".data")] = [data.encode()]
-    contents[sibling(base, ".tasks.json")] = [_to_json(model.tasks).encode()]
-    _require_unprotected(contents, protect)
-    files.write_all(contents)
+    sources = {path for task in model.tasks for path in task.files.values()}
+    with ThreadPoolExecutor(max_workers=2) as pool:  # fingerprints are taken while the weights are written
+        hashes = {path: pool.submit(files.sha256, path) for path in sources}
+        if len(model.tasks) > 1:
+            contents[sibling(base, ".tasks.json")] = _described(model.tasks, hashes)
+        _require_unprotected(contents, protect)
+        files.write_all(contents)
     return list(contents)
 
 
@@ -212,13 +225,13 @@ def sibling(path: Path, suffix: str) -> Path:
 
 def save_weights(path: str | os.PathLike[str], found: Weights, dialect: str, *, protect: Sequence[str] = ()) -> None:
     """Write a weights file with the header that it has."""
-    contents = {Path(path): _body(found.header, found, dialect)}
+    contents = {Path(path): _body(found, dialect)}
     _require_unprotected(contents, protect)
     files.write_all(contents)
 
 
-def _body(header: Header, found: Weights, dialect: str) -> Any:
-    yield header.to_bytes(dialect)
+def _body(found: Weights, dialect: str) -> Iterator[Any]:
+    yield found.header.to_bytes(dialect)
     yield from weights.chunks(found.runs)
 
 
@@ -229,7 +242,8 @@ def _require_unprotected(contents: dict[Path, Any], protect: Sequence[str]) -> N
             raise DarkshareError("is one of the inputs and would be replaced; choose another -o", file=str(path))
 
 
-def _tasks(path: Path, network: Network, header: Header) -> tuple[Task, ...]:
+def _tasks(path: Path, net: Section, network: Network, found: Weights | None) -> tuple[Task, ...]:
+    header, weights_path = (found.header, found.path) if found else (Header(), "")
     stem = path.with_suffix("")
     described = sibling(stem, ".tasks.json")
     if described.is_file():
@@ -237,9 +251,10 @@ def _tasks(path: Path, network: Network, header: Header) -> tuple[Task, ...]:
     heads = network.heads
     counts = {class_count(head) for head in heads if class_count(head)}
     names = _names(sibling(stem, ".names"), counts)
-    options = {line.key: line.value for line in network.cfg.sections[0].lines if line.key}
+    options = {line.key: net.get(line.key) or "" for line in net.lines if line.key}
     runs = ((0, len(network.layers)),)
-    return (Task(path.stem, names, tuple(h.index for h in heads), runs, net=options, header=header),)
+    origin = {"cfg": str(path)} | ({"weights": weights_path} if weights_path else {})
+    return (Task(path.stem, names, tuple(h.index for h in heads), runs, net=options, header=header, files=origin),)
 
 
 def _names(path: Path, counts: set[int]) -> tuple[str, ...]:
@@ -247,7 +262,10 @@ def _names(path: Path, counts: set[int]) -> tuple[str, ...]:
     wanted = max(counts, default=0)
     if not path.is_file():
         return tuple(f"class_{i}" for i in range(wanted))
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    try:
+        lines = path.read_text(encoding="utf-8-sig", errors="replace").split("\n")
+    except OSError as error:
+        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
     names = tuple(line.strip() for line in lines if line.strip())
     if counts and len(names) not in counts:
         raise DarkshareError(
@@ -258,12 +276,22 @@ def _names(path: Path, counts: set[int]) -> tuple[str, ...]:
     return names
 
 
+def _described(tasks: Sequence[Task], hashes: Mapping[str, Future[str]]) -> Iterator[bytes]:
+    """The .tasks.json, made when its turn to be written comes: the fingerprints are ready by then."""
+    known = [
+        replace(task, sha256={**task.sha256, **{kind: hashes[path].result() for kind, path in task.files.items()}})
+        for task in tasks
+    ]
+    yield _to_json(known).encode()
+
+
 def _to_json(tasks: Sequence[Task]) -> str:
     rows = [
         {
             "name": task.name,
             "k": task.k,
             "classes": list(task.names),
+            "padded": task.padded,
             "offset": task.offset,
             "heads": list(task.heads),
             "runs": [list(run) for run in task.runs],
@@ -284,12 +312,13 @@ def _from_json(path: Path, network: Network) -> tuple[Task, ...]:
         tasks = tuple(
             Task(
                 name=str(row["name"]),
-                names=tuple(row["classes"]),
-                heads=tuple(row["heads"]),
+                names=tuple(map(str, row["classes"])),
+                heads=tuple(map(int, row["heads"])),
                 runs=tuple((int(a), int(b)) for a, b in row["runs"]),
+                padded=bool(row["padded"]),
                 offset=int(row["offset"]),
                 net=dict(row["net"]),
-                header=Header(*row["header"]),
+                header=Header(*map(int, row["header"])),
                 sha256=dict(row["sha256"]),
             )
             for row in described["tasks"]

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from darkshare.cfg import Cfg, Section, require_readable
 from darkshare.errors import BadReference, BadValue, DarkshareError, ShapeMismatch, UnknownKind
-from darkshare.kinds import DIALECTS, Convolutional, Kind, Net, Shape, Tensor, find_kind, keys_of, read_kind
+from darkshare.kinds import DIALECTS, Batchnorm, Convolutional, Kind, Net, Shape, Tensor, find_kind, keys_of, read_kind
 from darkshare.kinds.base import INT_MAX
 
 # Darknet's loader and writer do not agree where a cfg says dontload, dontloadscales, numload or dontsave.
@@ -215,12 +215,17 @@ def _references(kind: Kind, index: int, total: int) -> tuple[Ref, ...]:
             continue
         for written in getattr(kind, declared.field):
             target = index + written if written < 0 else written
-            _require_earlier(kind, index, target, total)
+            require_earlier(kind, index, target, total)
             found.append(Ref(name, written, target))
     return tuple(found)
 
 
-def _require_earlier(kind: Kind, index: int, target: int, total: int) -> None:
+def require_earlier(kind: Kind, index: int, target: int, total: int) -> None:
+    """Refuse a reference of layer `index` that names no earlier one.
+
+    Raises:
+        BadReference: with what it names instead.
+    """
     if 0 <= target < index:
         return
     if target == index:
@@ -242,7 +247,9 @@ def _stored(kind: Kind, x: Shape, y: Shape, view: View) -> tuple[Tensor, ...]:
     if kind.numload and isinstance(kind, Convolutional):
         kind = replace(kind, filters=kind.numload)
     tensors = kind.tensors(x, y)
-    return tuple(t for t in tensors if t.name not in _STATISTICS) if kind.dontloadscales else tensors
+    if not kind.dontloadscales or isinstance(kind, Batchnorm):
+        return tensors
+    return tuple(tensor for tensor in tensors if tensor.name not in _STATISTICS)
 
 
 def _require_countable(index: int, kind: Kind, y: Shape, tensors: Sequence[Tensor]) -> None:

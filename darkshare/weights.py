@@ -49,8 +49,10 @@ class Header(NamedTuple):
         return 20 if self.is_long(dialect) else 16
 
     def to_bytes(self, dialect: str) -> bytes:
-        seen = struct.pack("<Q" if self.is_long(dialect) else "<I", self.seen)
-        return struct.pack("<iii", self.major, self.minor, self.revision) + seen
+        try:
+            return struct.pack("<iiiQ" if self.is_long(dialect) else "<iiiI", *self)
+        except struct.error:
+            raise BadValue(f"a header of {tuple(self)} does not fit its bytes") from None
 
 
 @dataclass(frozen=True, eq=False)

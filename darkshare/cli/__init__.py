@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import click
 
 from darkshare import __version__
-from darkshare.errors import DarkshareError
+from darkshare.cli import inspection, splicing
+from darkshare.errors import DarkshareError, DarkshareWarning
+
+
+def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    click.echo(f"Note: {message}", err=True)
 
 
 class Commands(click.Group):
@@ -15,7 +21,10 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.simplefilter("always", DarkshareWarning)
+                warnings.showwarning = _print_warning
+                return super().invoke(ctx)
         except DarkshareError as error:
             raise click.ClickException(" ".join(str(error).split())) from None
 
@@ -30,3 +39,9 @@ def main() -> None:
       darkshare concat base.cfg text.cfg --k 74 -o both
       darkshare detect both.cfg photo.jpg -o out
     """
+
+
+main.add_command(inspection.info)
+main.add_command(splicing.concat)
+main.add_command(splicing.split)
+main.add_command(splicing.cut)

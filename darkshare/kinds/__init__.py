@@ -84,7 +84,8 @@ def find_kind(name: str, dialect: str) -> type[Kind]:
     Raises:
         UnknownKind: with the nearest names, or the forks that do know it.
     """
-    name = as_read(name, dialect).removesuffix("]")
+    if dialect == H and "#" in name:  # a comment behind the header
+        name = as_read(name, dialect).removesuffix("]")
     kind = BY_NAME.get(name)
     if kind is None:
         if "]" in name and name.partition("]")[0] in BY_NAME:

@@ -70,6 +70,7 @@ def key(
     *,
     forks: tuple[str, ...] = DIALECTS,
     training: bool = False,
+    derived: bool = False,
     low: int | None = None,
     none: int | None = None,
     hash_ends: tuple[str, ...] = (),
@@ -81,6 +82,8 @@ def key(
         default: Darknet's value where the key is absent.
         forks: the dialects that read it; the others report it as unused.
         training: it changes training only, so layers that differ in it still compute the same.
+        derived: it is compared through a property in the kind's `derived`, because several spellings mean the same.
+            Layer indices are derived as well: what a layer reads is compared by the network.
         low: the smallest value from which a layer can be built.
         none: for references, the number that means "none".
         hash_ends: for lists, the dialects that stop counting items at a `#`.
@@ -88,12 +91,13 @@ def key(
     """
     metadata = {
         "forks": forks,
+        "training": training,
         "low": low,
         "none": none,
         "hash_ends": hash_ends,
         "first_only": first_only,
     }
-    declared: Any = field(default=default, compare=not training, metadata=metadata)
+    declared: Any = field(default=default, compare=not (training or derived), metadata=metadata)
     return declared  # type: ignore[no-any-return]
 
 
@@ -112,7 +116,7 @@ class Described:
     dialect: str = field(default=A, compare=False)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Kind(Described):
     """The default kind: it keeps the shape, stores nothing and costs nothing.
 
@@ -158,6 +162,12 @@ class Kind(Described):
     def name(self) -> str:
         return self.names[0]
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Kind) and not self.differences(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
     def differences(self, other: Kind) -> list[str]:
         """Why two layers do not compute the same thing, as 'key a against b'."""
         if type(self) is not type(other):
@@ -179,6 +189,11 @@ class Key(NamedTuple):
     def forks(self) -> tuple[str, ...]:
         forks: tuple[str, ...] = self.declared.metadata["forks"]
         return forks
+
+    @property
+    def training(self) -> bool:
+        """Whether only training reads it."""
+        return bool(self.declared.metadata["training"])
 
 
 K = TypeVar("K", bound="Described")
@@ -223,27 +238,42 @@ def as_read(value: str, dialect: str) -> str:
     return value.partition("#")[0] if dialect == H else value
 
 
-_INT = re.compile(r"[+-]?[0-9]{1,12}")
-_FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
+# Blanks are gone by now, but for two that Darknet keeps and C's atoi and atof skip.
+_INT = re.compile(r"[\f\v]*([+-]?)0*([0-9]{0,11})")
+_FLOAT = re.compile(r"[\f\v]*([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?)")
+_ODD_FLOAT = re.compile(r"[\f\v]*[+-]?(0x[0-9a-f.]|inf|nan)", re.IGNORECASE)
 
 
 def atoi(text: str) -> int:
     """C's atoi: the leading digits, or 0.
 
+    Raises:
+        BadValue: the number does not fit a C int, where atoi is undefined.
+
     >>> atoi("232#192"), atoi("4.7"), atoi("abc")
     (232, 4, 0)
     """
     found = _INT.match(text)
-    number = int(found[0]) if found else 0
-    if abs(number) > INT_MAX:
+    assert found is not None  # every part may be empty
+    number = int(found[1] + (found[2] or "0"))
+    if not -INT_MAX - 1 <= number <= INT_MAX:
         raise BadValue("does not fit Darknet's 32-bit int")
     return number
 
 
 def atof(text: str) -> float:
-    """C's atof: the leading number, or 0."""
-    found = _FLOAT.match(text[:64])
-    return float(found[0]) if found else 0.0
+    """C's atof: the leading number, or 0.
+
+    Raises:
+        BadValue: hexadecimal, infinite or no number at all, which C reads but no network needs.
+
+    >>> atof(".3"), atof("1e-3x"), atof("abc")
+    (0.3, 0.001, 0.0)
+    """
+    if _ODD_FLOAT.match(text):
+        raise BadValue("is no plain decimal number")
+    found = _FLOAT.match(text)
+    return float(found[1]) if found else 0.0
 
 
 def list_items(text: str, dialect: str, hash_ends: tuple[str, ...] = ()) -> list[str]:

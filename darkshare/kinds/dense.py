@@ -41,32 +41,49 @@ def blurred(y: Shape, antialiasing: int, stride_x: int, stride_y: int) -> Shape:
     return Shape(y.c, slide(y.h, padding, size, stride_y), slide(y.w, padding, size, stride_x))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Convolutional(Kind):
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Padded(Kind):
+    """What all sliding kernels share: `pad` stands for half the size, else `padding` counts, on each side."""
+
+    needs_image: ClassVar[bool] = True
+    derived: ClassVar[tuple[str, ...]] = ("pads",)
+
+    size: int = key(1, low=1)
+    pad: int = key(0, derived=True)
+    padding: int = key(0, derived=True, low=0)
+
+    @property
+    def pads(self) -> int:
+        return self.size // 2 if self.pad else self.padding
+
+    def slid(self, x: Shape, filters: int, stride_x: int, stride_y: int) -> Shape:
+        """What a convolution makes of `x`; Darknet leaves the dilation out of it."""
+        height = slide(x.h, 2 * self.pads, self.size, stride_y)
+        return Shape(filters, height, slide(x.w, 2 * self.pads, self.size, stride_x))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Convolutional(Padded):
     """Convolution with optional batch norm, groups, dilation and blur (parse_convolutional)."""
 
     names: ClassVar[tuple[str, ...]] = ("convolutional", "conv")
-    needs_image: ClassVar[bool] = True
     derived: ClassVar[tuple[str, ...]] = ("pads", "strides", "norm", "spread", "share_index_set")
 
     filters: int = key(1, low=1)
     groups: int = key(1, low=1)
-    size: int = key(1, low=1)
-    stride: int = key(1, training=True, low=1)
-    stride_x: int = key(-1, training=True, forks=AH)
-    stride_y: int = key(-1, training=True, forks=AH)
-    dilation: int = key(1, training=True, forks=AH, low=1)
-    pad: int = key(0, training=True)
-    padding: int = key(0, training=True, low=0)
+    stride: int = key(1, derived=True, low=1)
+    stride_x: int = key(-1, derived=True, forks=AH)
+    stride_y: int = key(-1, derived=True, forks=AH)
+    dilation: int = key(1, derived=True, forks=AH, low=1)
     antialiasing: int = key(0, forks=AH)
     activation: str = key("logistic")
-    batch_normalize: int = key(0, training=True)
-    cbn: int = key(0, training=True, forks=AH)
+    batch_normalize: int = key(0, derived=True)
+    cbn: int = key(0, derived=True, forks=AH)
     binary: int = key(0)
     xnor: int = key(0)
     bin_output: int = key(0, forks=AH)
     flipped: int = key(0)
-    share_index: Refs = key((), forks=AH, training=True, none=-1000000000, first_only=DIALECTS)
+    share_index: Refs = key((), forks=AH, derived=True, none=-1000000000, first_only=DIALECTS)
     assisted_excitation: float = trained(0.0, forks=AH)
     sway: int = trained(0, forks=AH)
     rotate: int = trained(0, forks=AH)
@@ -89,10 +106,6 @@ class Convolutional(Kind):
         )
 
     @property
-    def pads(self) -> int:
-        return self.size // 2 if self.pad else self.padding
-
-    @property
     def norm(self) -> bool:
         return bool(self.batch_normalize or self.cbn)
 
@@ -111,14 +124,9 @@ class Convolutional(Kind):
         return bool(self.share_index)
 
     def shape(self, x: Shape, sources: Sequence[Shape]) -> Shape:
-        stride_x, stride_y = (1, 1) if self.antialiasing else self.strides
         if self.used_groups > min(x.c, self.filters):
             raise ShapeMismatch(f"groups={self.groups} is more than its {x.c} input channels or filters")
-        return Shape(
-            self.filters,
-            slide(x.h, 2 * self.pads, self.size, stride_y),
-            slide(x.w, 2 * self.pads, self.size, stride_x),
-        )
+        return self.slid(x, self.filters, *((1, 1) if self.antialiasing else self.strides))
 
     def onward(self, y: Shape) -> Shape:
         return blurred(y, self.antialiasing, *self.strides) if self.antialiasing else y
@@ -135,32 +143,27 @@ class Convolutional(Kind):
         return operations / 32 if self.xnor and self.dialect != P else operations
 
 
-@dataclass(frozen=True, kw_only=True)
-class Deconvolutional(Kind):
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Deconvolutional(Padded):
     """Transposed convolution (pjreddie's make_deconvolutional_layer)."""
 
     names: ClassVar[tuple[str, ...]] = ("deconvolutional", "deconv")
     forks: ClassVar[tuple[str, ...]] = (P,)
-    needs_image: ClassVar[bool] = True
 
     filters: int = key(1, low=1)
-    size: int = key(1, low=1)
     stride: int = key(1, low=1)
-    pad: int = key(0)
-    padding: int = key(0, low=0)
     activation: str = key("logistic")
     batch_normalize: int = key(0)
 
     def shape(self, x: Shape, sources: Sequence[Shape]) -> Shape:
-        padding = self.size // 2 if self.pad else self.padding
-        grow = self.size - 2 * padding
+        grow = self.size - 2 * self.pads
         return Shape(self.filters, (x.h - 1) * self.stride + grow, (x.w - 1) * self.stride + grow)
 
     def tensors(self, x: Shape, y: Shape) -> tuple[Tensor, ...]:
         return conv_tensors(self.filters, x.c, self.size, norm=bool(self.batch_normalize))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Connected(Kind):
     """A matrix over the flattened input."""
 
@@ -177,7 +180,7 @@ class Connected(Kind):
         return matrix_tensors(self.output, x.size, norm=bool(self.batch_normalize))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Batchnorm(Kind):
     """Batch norm as a layer of its own; pjreddie stores no biases for it."""
 
@@ -190,7 +193,7 @@ class Batchnorm(Kind):
         return (*biases, *statistics(x.c))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Local(Kind):
     """A convolution with its own kernel at every place."""
 
@@ -213,7 +216,7 @@ class Local(Kind):
         return Tensor("biases", (y.size,)), Tensor("weights", kernel)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Implicit(Kind):
     """Learned values that read no input (AlexeyAB)."""
 

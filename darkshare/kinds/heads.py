@@ -13,7 +13,7 @@ AH, AP = (A, H), (A, P)
 FLOAT_MAX = 3.4028234663852886e38
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Boxes(Kind):
     """What all anchor-box heads share: one box per place and anchor, `entries` values before the classes."""
 
@@ -70,7 +70,7 @@ class Boxes(Kind):
         return x
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Yolo(Boxes):
     """YOLOv3 head (parse_yolo, make_yolo_layer); anchors in pixels of the network's input."""
 
@@ -82,7 +82,7 @@ class Yolo(Boxes):
     new_coords: int = key(0, forks=AH)
     nms_kind: str = key("default", forks=AH)
     beta_nms: float = key(0.6, forks=AH)
-    embedding_layer: Refs = key((), forks=AH, training=True, none=999999, first_only=DIALECTS)
+    embedding_layer: Refs = key((), forks=AH, derived=True, none=999999, first_only=DIALECTS)
     ignore_thresh: float = trained(0.5)
     truth_thresh: float = trained(1.0)
     iou_thresh: float = trained(1.0, forks=AH)
@@ -112,7 +112,7 @@ class Yolo(Boxes):
         return self.mask or range(self.num)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class GaussianYolo(Yolo):
     """YOLOv3 head with an uncertainty for each of x, y, w, h (parse_gaussian_yolo)."""
 
@@ -125,7 +125,7 @@ class GaussianYolo(Yolo):
     yolo_point: str = key("center")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Region(Boxes):
     """YOLOv2 head (parse_region); anchors in cells of its grid."""
 
@@ -154,7 +154,7 @@ class Region(Boxes):
         return self.coords + 1 + self.classes
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Loss(Kind):
     """A kind that leaves its shape unset: only the number of values goes on."""
 
@@ -162,7 +162,7 @@ class Loss(Kind):
         return Shape(0, 0, 0, x.size)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Detection(Loss):
     """YOLOv1 head: `num` boxes and one class vector per cell of a side x side grid."""
 
@@ -195,7 +195,7 @@ class Detection(Loss):
         return super().shape(x, sources)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Iseg(Kind):
     """Instance segmentation (pjreddie)."""
 
@@ -213,7 +213,7 @@ class Iseg(Kind):
         return x
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Softmax(Loss):
     """Class probabilities."""
 
@@ -227,7 +227,7 @@ class Softmax(Loss):
     noloss: int = trained(0)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Cost(Loss):
     """The loss of a classifier or a regression; it passes its input on at inference."""
 
@@ -240,14 +240,14 @@ class Cost(Loss):
     thresh: float = trained(0.0, forks=(P,))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Contrastive(Loss):
     """Contrastive loss on the embeddings of a [yolo] layer."""
 
     names: ClassVar[tuple[str, ...]] = ("contrastive",)
     forks: ClassVar[tuple[str, ...]] = AH
 
-    yolo_layer: Refs = key((), training=True, none=0, first_only=DIALECTS)
+    yolo_layer: Refs = key((), derived=True, none=0, first_only=DIALECTS)
     classes: int = key(1000, low=1)
     temperature: float = trained(1.0)
     cls_normalizer: float = trained(1.0)

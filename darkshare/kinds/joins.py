@@ -12,14 +12,14 @@ from darkshare.kinds.base import DIALECTS, A, H, Kind, P, Refs, Shape, Tensor, k
 AH = (A, H)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Route(Kind):
     """Concatenation of layers by channel, each cut to group `group_id` of `groups`."""
 
     names: ClassVar[tuple[str, ...]] = ("route",)
     reads_previous: ClassVar[bool] = False
 
-    layers: Refs = key((), training=True)
+    layers: Refs = key((), derived=True)
     groups: int = key(1, forks=AH, low=1)
     group_id: int = key(0, forks=AH, low=0)
     stream: int = trained(-1, forks=AH)
@@ -39,14 +39,14 @@ class Route(Kind):
         return Shape(sum(s.c for s in sources) // self.groups, first.h, first.w)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Shortcut(Kind):
     """Sum with earlier layers; the shape is the previous layer's, the smaller channel count is added."""
 
     names: ClassVar[tuple[str, ...]] = ("shortcut",)
     needs_image: ClassVar[bool] = True
 
-    from_: Refs = key((), training=True, first_only=(P,))
+    from_: Refs = key((), derived=True, first_only=(P,))
     activation: str = key("linear")
     alpha: float = key(1.0, forks=(P,))
     beta: float = key(1.0, forks=(P,))
@@ -72,7 +72,7 @@ class Shortcut(Kind):
         return y.size * len(self.from_) * (1 if self.weights_type == "none" else 2)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ScaleChannels(Kind):
     """The `from` layer times this layer's one value per channel (squeeze and excitation)."""
 
@@ -80,7 +80,7 @@ class ScaleChannels(Kind):
     forks: ClassVar[tuple[str, ...]] = AH
     needs_image: ClassVar[bool] = True
 
-    from_: Refs = key((), training=True, first_only=DIALECTS)
+    from_: Refs = key((), derived=True, first_only=DIALECTS)
     scale_wh: int = key(0)
     activation: str = key("linear")
 
@@ -94,7 +94,7 @@ class ScaleChannels(Kind):
         return y
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Sam(Kind):
     """The `from` layer times this one, element by element (spatial attention)."""
 
@@ -102,7 +102,7 @@ class Sam(Kind):
     forks: ClassVar[tuple[str, ...]] = AH
     needs_image: ClassVar[bool] = True
 
-    from_: Refs = key((), training=True, first_only=DIALECTS)
+    from_: Refs = key((), derived=True, first_only=DIALECTS)
     activation: str = key("linear")
 
     def shape(self, x: Shape, sources: Sequence[Shape]) -> Shape:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from darkshare.kinds.base import A, H, Kind, P, Shape, Tensor, key, slide, trained
-from darkshare.kinds.dense import conv_tensors, matrix_tensors
+from darkshare.kinds.base import A, H, Kind, P, Shape, Tensor, key, trained
+from darkshare.kinds.dense import Padded, conv_tensors, matrix_tensors
 
 AH = (A, H)
 
@@ -17,7 +17,7 @@ def prefixed(part: str, tensors: Iterable[Tensor]) -> tuple[Tensor, ...]:
     return tuple(tensor._replace(name=f"{part}.{tensor.name}") for tensor in tensors)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class _Gates(Kind):
     """A recurrent layer made of one matrix per gate; pjreddie leaves its shape unset."""
 
@@ -38,7 +38,7 @@ class _Gates(Kind):
         return tuple(blocks)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Rnn(_Gates):
     """Elman network; pjreddie has no `hidden`, it uses `output`."""
 
@@ -58,7 +58,7 @@ class Rnn(_Gates):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Gru(_Gates):
     """Gated recurrent unit; pjreddie writes the state matrices first, AlexeyAB the input ones."""
 
@@ -79,7 +79,7 @@ class Gru(_Gates):
         return [(name, *size) for name, size in pairs]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Lstm(_Gates):
     """Long short-term memory; the forks write the gates in another order."""
 
@@ -91,12 +91,11 @@ class Lstm(_Gates):
         return [(f"w{gate}", *state) for gate in order] + [(f"u{gate}", *read) for gate in order]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Crnn(Kind):
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Crnn(Padded):
     """Convolutional Elman network; pjreddie has other keys and always 3x3 kernels with padding 1."""
 
     names: ClassVar[tuple[str, ...]] = ("crnn",)
-    needs_image: ClassVar[bool] = True
 
     output: int = key(1, forks=AH, low=1)
     hidden: int = key(1, forks=AH, low=1)
@@ -105,8 +104,8 @@ class Crnn(Kind):
     size: int = key(3, forks=AH, low=1)
     stride: int = key(1, forks=AH, low=1)
     dilation: int = key(1, forks=AH, low=1)
-    pad: int = key(0, forks=AH)
-    padding: int = key(0, forks=AH, low=0)
+    pad: int = key(0, forks=AH, derived=True)
+    padding: int = key(0, forks=AH, derived=True, low=0)
     groups: int = key(1, forks=AH, low=1)
     activation: str = key("logistic")
     batch_normalize: int = key(0)
@@ -116,12 +115,7 @@ class Crnn(Kind):
     def shape(self, x: Shape, sources: Sequence[Shape]) -> Shape:
         if self.dialect == P:
             return Shape(self.output_filters, x.h, x.w)
-        padding = 2 * (self.size // 2 if self.pad else self.padding)
-        return Shape(
-            self.output,
-            slide(x.h, padding, self.size, self.stride),
-            slide(x.w, padding, self.size, self.stride),
-        )
+        return self.slid(x, self.output, self.stride, self.stride)
 
     def tensors(self, x: Shape, y: Shape) -> tuple[Tensor, ...]:
         hidden, output = (self.hidden_filters, self.output_filters) if self.dialect == P else (self.hidden, self.output)
@@ -141,20 +135,17 @@ class Crnn(Kind):
         return operations / 32 if self.xnor else operations
 
 
-@dataclass(frozen=True, kw_only=True)
-class ConvLstm(Kind):
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ConvLstm(Padded):
     """Convolutional LSTM with optional peephole and bottleneck (AlexeyAB)."""
 
     names: ClassVar[tuple[str, ...]] = ("conv_lstm",)
     forks: ClassVar[tuple[str, ...]] = (A,)
-    needs_image: ClassVar[bool] = True
 
     output: int = key(1, low=1)
     size: int = key(3, low=1)
     stride: int = key(1, low=1)
     dilation: int = key(1, low=1)
-    pad: int = key(0)
-    padding: int = key(0, low=0)
     groups: int = key(1, low=1)
     activation: str = key("linear")
     batch_normalize: int = key(0)
@@ -167,12 +158,7 @@ class ConvLstm(Kind):
     time_normalizer: float = trained(1.0)
 
     def shape(self, x: Shape, sources: Sequence[Shape]) -> Shape:
-        padding = 2 * (self.size // 2 if self.pad else self.padding)
-        return Shape(
-            self.output,
-            slide(x.h, padding, self.size, self.stride),
-            slide(x.w, padding, self.size, self.stride),
-        )
+        return self.slid(x, self.output, self.stride, self.stride)
 
     def tensors(self, x: Shape, y: Shape) -> tuple[Tensor, ...]:
         n, groups = self.output, 1 if self.xnor else self.groups

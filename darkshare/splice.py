@@ -1,0 +1,419 @@
+"""Join networks that share their first layers into one, and take them apart again.
+
+`assemble` is the only primitive: runs of layers with their runs of floats, put one behind the other. From the
+shared-backbone paper (Bailer & Fassold): base + [route] to layer k-1 + the second network's layers from k on.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from darkshare import __version__
+from darkshare import cfg as cfgs
+from darkshare.cfg import Cfg, Line, Section
+from darkshare.compare import (
+    common_structure,
+    describe,
+    diagnose,
+    identical_layers,
+    moved_tensors,
+    require_same_structure,
+    require_same_trunk,
+)
+from darkshare.errors import (
+    BadReference,
+    BadValue,
+    DarkshareError,
+    DarkshareWarning,
+    ShapeMismatch,
+    TrunkMismatch,
+    WeightsSize,
+)
+from darkshare.heads import pad_to_union, unpad
+from darkshare.model import Model, Task, class_count
+from darkshare.network import Layer, Network, Ref, resolve
+from darkshare.plain import list_text, plain_cfg
+from darkshare.weights import FLOAT, Floats, Header, Weights
+
+Layout = Literal["native", "padded"]
+# Keys that change the training of layers far from their own.
+TRAPS = ("stopbackward", "train_only_bn", "onlyforward", "dont_update", "burnin_update")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A run of a model's layers, start..stop; `known` says where layers outside it lie in the product."""
+
+    model: Model
+    start: int
+    stop: int
+    known: Mapping[int, int] = field(default_factory=dict)
+
+
+def assemble(
+    net: Section, parts: Sequence[Part | Section], dialect: str, head: tuple[Line, ...] = ()
+) -> tuple[Network, Weights | None]:
+    """Join runs of layers, and single layers without weights, into one network.
+
+    References are rewritten to where their layers now lie; a relative one whose distance survives stays as
+    written, so the product differs from its sources only where it must.
+
+    Args:
+        net: the [net] section.
+        parts: what to join, in order.
+        dialect: the product's.
+        head: comments before [net].
+
+    Returns:
+        The resolved product, and its weights if all parts have them.
+
+    Raises:
+        BadReference: a reference into layers that were left out.
+    """
+    sections: list[Section] = []
+    runs: list[Floats] = []
+    models = [part.model for part in parts if isinstance(part, Part)]
+    for part in parts:
+        if isinstance(part, Section):
+            sections.append(part)
+            continue
+        first, network = len(sections), part.model.network
+        place = {**part.known, **{old: first + old - part.start for old in range(part.start, part.stop)}}
+        sections += [_rewired(layer, place) for layer in network.layers[part.start : part.stop]]
+        if part.model.weights is not None:
+            runs += part.model.weights.slice(network.start(part.start), network.start(part.stop))
+    cfg = plain_cfg(Cfg(head, (net, *map(_ended, sections)), models[0].name), dialect)
+    complete = all(model.weights is not None for model in models)
+    return resolve(cfg, dialect=dialect), Weights(Header(), tuple(runs)) if complete else None
+
+
+def _rewired(layer: Layer, place: Mapping[int, int]) -> Section:
+    changed: dict[str, str] = {}
+    for key in dict.fromkeys(ref.key for ref in layer.refs):
+        refs = [ref for ref in layer.refs if ref.key == key]
+        written = tuple(_written(ref, layer, place) for ref in refs)
+        if written != tuple(ref.written for ref in refs):
+            changed[key] = list_text(written)
+    return layer.section.set(**changed)
+
+
+def _written(ref: Ref, layer: Layer, place: Mapping[int, int]) -> int:
+    target, here = place.get(ref.target), place[layer.index]
+    if target is None:
+        raise BadReference(f"{layer.label} reads layer {ref.target}, which is not part of the product")
+    relative = target - here
+    # [contrastive] yolo_layer=0 means none, so layer 0 has no absolute number there.
+    stays = ref.written < 0 and relative == ref.written
+    return relative if stays or (ref.key == "yolo_layer" and target == 0) else target
+
+
+def _ended(section: Section) -> Section:
+    """A section whose last line ends, so that another can follow."""
+    *lines, last = section.lines
+    if last.text.endswith("\n"):
+        return section
+    return replace(section, lines=(*lines, last._replace(text=last.text + "\n"), Line("\n")))
+
+
+def concat(
+    models: Sequence[Model],
+    k: int | Sequence[int] | None = None,
+    *,
+    layout: Layout = "native",
+    force: bool = False,
+    names: Sequence[str] = (),
+) -> Model:
+    """Splice networks onto the first one, which stays as it is.
+
+    Args:
+        models: the base and at least one further network, all with weights or all without.
+        k: how many leading layers each further network shares with the base; one number for all or one for
+            each. Without it, the longest trunk that is bit-identical and a legal cut.
+        layout: "native" keeps each head's own classes; "padded" gives every head the classes of all tasks, so
+            that stock Darknet runs it.
+        force: merge on the base's trunk although the weights of the other's differ.
+        names: what to call the tasks, instead of the file names.
+
+    Raises:
+        TrunkMismatch: the trunks differ in structure or, without `force`, in bits.
+        ShapeMismatch: the input sizes differ.
+        BadValue: a cut that is not legal.
+    """
+    base, *others = models
+    _require_joinable(base, others)
+    ks = _cuts(base, others, k)
+    net = base.network.cfg.sections[0]
+    parts: list[Part | Section] = [Part(base, 0, len(base.network.layers))]
+    tasks = list(base.tasks)
+    length = len(base.network.layers)
+    for other, cut_at in zip(others, ks, strict=True):
+        _require_trunk(base, other, cut_at, force=force)
+        _warn_of_differences(base, other, cut_at)
+        count = len(other.network.layers)
+        parts += [_bridge(other, cut_at, length), Part(other, cut_at, count, {j: j for j in range(cut_at)})]
+        tasks += [_moved_task(task, cut_at, length + 1 - cut_at) for task in other.tasks]
+        length += 1 + count - cut_at
+    tasks = _named(tasks, names)
+    network, weights = assemble(net, parts, base.network.dialect, _title(tasks))
+    merged = Model(network, weights, tuple(tasks))
+    if layout == "padded":
+        return pad_to_union(merged)
+    _warn_of_unequal_classes(merged)
+    return merged
+
+
+def _require_joinable(base: Model, others: Sequence[Model]) -> None:
+    if not others:
+        raise BadValue("concat needs a base and at least one further network")
+    for other in others:
+        if (other.weights is None) != (base.weights is None):
+            without = other if other.weights is None else base
+            raise DarkshareError("has no weights, but another network has: give all or none", file=without.name)
+        if other.network.input != base.network.input:
+            raise ShapeMismatch(
+                f"its input is {other.network.input}, the base's is {base.network.input}; "
+                "choose one for both with --size",
+                file=other.name,
+                line=other.network.cfg.sections[0].lineno,
+            )
+        if other.network.dialect != base.network.dialect:
+            raise BadValue(f"is read as {other.network.dialect}, the base as {base.network.dialect}", file=other.name)
+
+
+def _cuts(base: Model, others: Sequence[Model], k: int | Sequence[int] | None) -> list[int]:
+    if k is None:
+        return [longest_trunk(base, other) for other in others]
+    ks = [k] * len(others) if isinstance(k, int) else list(k)
+    if len(ks) == 1:
+        ks *= len(others)
+    if len(ks) != len(others):
+        raise BadValue(f"{len(ks)} values of k for {len(others)} further networks: give one, or one for each")
+    return ks
+
+
+def longest_trunk(base: Model, other: Model) -> int:
+    """The largest legal k below the first head with all layers before it bit-identical in both models.
+
+    Raises:
+        TrunkMismatch: not even the first layer is the same.
+    """
+    same = identical_layers(base, other)
+    first_head = min(head.index for head in (*base.network.heads, *other.network.heads))
+    legal = [k for k in range(1, min(same, first_head) + 1) if illegal_cut(other.network, k) is None]
+    if legal:
+        return legal[-1]
+    common = min(common_structure(base.network, other.network), first_head)
+    require_same_structure(base.network, other.network, max(common, 1))
+    require_same_trunk(base, other, common)
+    raise TrunkMismatch(f"has no legal cut below its first {same} layers", file=other.name)
+
+
+def illegal_cut(network: Network, k: int) -> str | None:
+    """Why the network cannot be cut before layer k, or None if it can."""
+    count = len(network.layers)
+    if not 1 <= k < count:
+        return f"k={k} must be 1..{count - 1}: at least one layer is shared and at least one is not"
+    last = network.layers[k - 1]
+    if not last.y.is_image:
+        return f"k={k} is no legal cut: {last.label} leaves no image that a route could read"
+    if last.onward != last.y:
+        return f"k={k} is no legal cut: a route to {last.label} would read it before its antialiasing blur"
+    return None
+
+
+def legal_cuts(network: Network) -> list[int]:
+    """Every k at which the network can be cut."""
+    return [k for k in range(1, len(network.layers)) if illegal_cut(network, k) is None]
+
+
+def _require_trunk(base: Model, other: Model, k: int, *, force: bool) -> None:
+    why = illegal_cut(other.network, k)
+    if why:
+        raise BadValue(why, file=other.name)
+    require_same_structure(base.network, other.network, k)
+    if base.weights is None or other.weights is None:
+        return
+    if not force:
+        require_same_trunk(base, other, k)
+        return
+    moved = moved_tensors(base, other, k)
+    if moved:
+        _warn(f"{other.name}: merged on the base's trunk although {describe(moved, base, k)}; {diagnose(moved)}")
+
+
+def _bridge(other: Model, k: int, index: int) -> Section:
+    """The inserted route back to the last shared layer."""
+    route = cfgs.section("route", layers=k - 1)
+    names = ", ".join(task.name for task in other.tasks)
+    last = index + len(other.network.layers) - k
+    mark = cfgs.comment(f"task {names}: layers {index + 1}..{last}, on the shared layers 0..{k - 1}")
+    return replace(route, lines=(route.lines[0], mark, *route.lines[1:]))
+
+
+def _title(tasks: Sequence[Task]) -> tuple[Line, ...]:
+    text = f"Merged by darkshare {__version__}: " + ", ".join(task.name for task in tasks)
+    return cfgs.comment(text.encode("ascii", "backslashreplace").decode()), Line("\n")
+
+
+def _moved_task(task: Task, k: int, distance: int) -> Task:
+    """A task of a further network, as it lies in the product."""
+    runs: list[tuple[int, int]] = []
+    for start, stop in task.runs:
+        if start < k:
+            runs.append((start, min(stop, k)))
+        if stop > k:
+            runs.append((max(start, k) + distance, stop + distance))
+    heads = tuple(head if head < k else head + distance for head in task.heads)
+    return replace(task, heads=heads, runs=tuple(runs))
+
+
+def _named(tasks: Sequence[Task], names: Sequence[str]) -> list[Task]:
+    """Tasks with the names asked for, and no name twice."""
+    if names and len(names) != len(tasks):
+        raise BadValue(f"{len(names)} names for {len(tasks)} tasks")
+    wanted = list(names) or [task.name for task in tasks]
+    unique = [f"{name}-{wanted[:i].count(name) + 1}" if name in wanted[:i] else name for i, name in enumerate(wanted)]
+    return [replace(task, name=name) for task, name in zip(tasks, unique, strict=True)]
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, DarkshareWarning, stacklevel=3)
+
+
+def _warn_of_differences(base: Model, other: Model, k: int) -> None:
+    """Say what the product cannot keep of a further network."""
+    if base.network.net.letter_box != other.network.net.letter_box:
+        _warn(f"{other.name}: letter_box={other.network.net.letter_box} gives way to the base's [net]")
+    for layer in other.network.layers[k:]:
+        traps = [key for key in TRAPS if getattr(layer.kind, key)]
+        if traps:
+            _warn(
+                f"{other.name}: {traps[0]}= in {layer.label} would change the training of the merged network; "
+                "it does nothing at inference"
+            )
+
+
+def _warn_of_unequal_classes(merged: Model) -> None:
+    counts = sorted({class_count(head) for head in merged.network.heads})
+    if len(counts) > 1:
+        _warn(
+            f"the heads have {' and '.join(map(str, counts))} classes: OpenCV and darkshare run this, "
+            "but stock Darknet overflows or mislabels boxes; use --layout padded for it"
+        )
+
+
+def split(model: Model, names: Sequence[str] = ()) -> list[Model]:
+    """Take a merged model apart: each task's own network, with its own [net], classes and weights header.
+
+    Args:
+        model: the merged model.
+        names: the tasks wanted; all without it.
+
+    Raises:
+        BadValue: it is not merged, or has no task of that name.
+    """
+    if len(model.tasks) == 1:
+        raise BadValue(
+            "is not a merged model, or its .tasks.json is missing, which says what belongs to which task",
+            file=model.name,
+        )
+    known = {task.name: task for task in model.tasks}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise BadValue(f"has no task {unknown[0]}; its tasks are {', '.join(known)}", file=model.name)
+    return [_alone(model, known[name]) for name in names or known]
+
+
+def _alone(model: Model, task: Task) -> Model:
+    known: dict[int, int] = {}
+    parts: list[Part | Section] = []
+    position = 0
+    for start, stop in task.runs:
+        known[start - 1] = position - 1  # the inserted route stands for the layer that it copies
+        parts.append(Part(model, start, stop, dict(known)))
+        known |= {old: position + old - start for old in range(start, stop)}
+        position += stop - start
+    merged_net = model.network.cfg.sections[0]
+    net = cfgs.section("net", **task.net) if task.k else merged_net.set(**task.net)
+    network, weights = assemble(net, parts, model.network.dialect)
+    heads = tuple(known[head] for head in task.heads)
+    own = replace(task, heads=heads, runs=((0, position),), files={}, sha256={})
+    return unpad(Model(network, weights and replace(weights, header=task.header), (own,)))
+
+
+def cut(model: Model, k: int, *, full: bool = False, target: Network | None = None, seed: int = 0) -> Weights:
+    """The weights of the first k layers, as `darknet partial` writes them.
+
+    Args:
+        model: where they come from.
+        k: how many layers.
+        full: append seeded weights for the other layers, so that forks that refuse short files take it.
+        target: with `full`, the network to be trained, if it is not the model's own (other classes, say).
+        seed: of the appended weights.
+
+    Raises:
+        BadValue: k is not 1..n.
+        TrunkMismatch: the target's first k layers are others.
+    """
+    count = len(model.network.layers)
+    if not 1 <= k <= count:
+        raise BadValue(f"k={k} must be 1..{count}", file=model.name)
+    if model.weights is None:
+        raise DarkshareError("has no weights to cut", file=model.name)
+    if model.loaded < k:
+        raise WeightsSize(f"ends before layer {k - 1}, so it cannot give {k} layers", file=model.weights.path)
+    trunk = model.weights.slice(0, model.network.start(k))
+    if not full:
+        return Weights(Header(), trunk)
+    target = target or model.network
+    require_same_structure(model.network, target, k)
+    return Weights(Header(), (*trunk, initial_floats(target, k, seed)))
+
+
+def initial_floats(network: Network, k: int, seed: int) -> Floats:
+    """Weights for layers k.. to start a training from.
+
+    Kernels as Darknet draws them (make_convolutional_layer: uniform in +-sqrt(2 / fan-in)), scales and variances
+    1, the rest 0.
+    """
+    start = network.start(k)
+    data = np.zeros(network.params - start, FLOAT)
+    rng = np.random.default_rng(seed)
+    for layer in network.layers[k:]:
+        begin = layer.start - start
+        for tensor in layer.tensors:
+            part = data[begin : begin + tensor.size]
+            if tensor.name.endswith(("scales", "rolling_variance")):
+                part[:] = 1
+            elif tensor.name.endswith("weights"):
+                fan_in = math.prod(tensor.shape[1:]) or 1
+                part[:] = rng.uniform(-1, 1, tensor.size) * math.sqrt(2 / fan_in)
+            begin += tensor.size
+    return data
+
+
+def savings(models: Sequence[Model], merged: Model) -> list[dict[str, object]]:
+    """What a merge saves: one row per quantity, with the separate networks' sum, the product's, and the rest."""
+    separate = [model.network for model in models]
+    quantities = {
+        "layers": (sum(len(n.layers) for n in separate), len(merged.network.layers)),
+        "params": (sum(n.params for n in separate), merged.network.params),
+        "BFLOPs": (sum(n.flops for n in separate) / 1e9, merged.network.flops / 1e9),
+        "file bytes": (sum(20 + 4 * n.params for n in separate), 20 + 4 * merged.network.params),
+    }
+    return [
+        {
+            "": name,
+            "separately": apart,
+            "merged": joined,
+            "saved": apart - joined,
+            "saved %": round(100 * (1 - joined / apart), 1) if apart else 0.0,
+        }
+        for name, (apart, joined) in quantities.items()
+    ]

@@ -1,0 +1,448 @@
+"""Splicing: indices, floats, trunks, and the way back."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from architectures import yolov3_text
+from conftest import network_of, seeded_floats, tiny_text, zoo_cfgs, zoo_path
+from hypothesis import given
+from hypothesis import strategies as st
+
+from darkshare import cfg as cfgs
+from darkshare.errors import (
+    BadReference,
+    BadValue,
+    DarkshareError,
+    DarkshareWarning,
+    ShapeMismatch,
+    TrunkMismatch,
+    WeightsSize,
+)
+from darkshare.model import Model, Task, load, save
+from darkshare.network import Network
+from darkshare.splice import (
+    Part,
+    assemble,
+    concat,
+    cut,
+    illegal_cut,
+    initial_floats,
+    legal_cuts,
+    longest_trunk,
+    savings,
+    split,
+)
+from darkshare.weights import Header, Weights
+
+TEXT_ANCHORS = (12, 5, 24, 8, 40, 10, 60, 14, 90, 20, 130, 28, 180, 36, 260, 50, 380, 70)
+
+
+def model(text: str, name: str = "base", data: np.ndarray | None = None, *, seed: int = 1) -> Model:
+    network = network_of(text)
+    names = tuple(f"{name}_{i}" for i in range(network.heads[0].kind.classes))
+    options = {line.key: line.value for line in network.cfg.sections[0].lines if line.key}
+    task = Task(name, names, tuple(h.index for h in network.heads), ((0, len(network.layers)),), net=options)
+    floats = seeded_floats(network, seed) if data is None else data
+    return Model(network, Weights(Header(), (floats,), f"{name}.weights"), (task,))
+
+
+def retrained(base: Model, text: str, name: str, k: int, seed: int = 2) -> Model:
+    """A model with the base's floats below k and its own from there on."""
+    network = network_of(text)
+    data = seeded_floats(network, seed)
+    trunk = base.network.start(k)
+    data[:trunk] = base.weights.view(0, trunk)
+    return model(text, name, data)
+
+
+def without_weights(text: str, name: str) -> Model:
+    return replace(model(text, name, np.empty(0, "f4")), weights=None)
+
+
+def quiet_concat(*args, **how) -> Model:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DarkshareWarning)
+        return concat(*args, **how)
+
+
+def floats(m: Model) -> np.ndarray:
+    return m.weights.view(0, m.weights.size)
+
+
+def assert_same_function(a: Network, b: Network) -> None:
+    assert len(a.layers) == len(b.layers)
+    for x, y in zip(a.layers, b.layers, strict=True):
+        assert (x.kind.differences(y.kind), x.sources, x.y, x.tensors) == ([], y.sources, y.y, y.tensors)
+
+
+@pytest.fixture
+def pair() -> tuple[Model, Model]:
+    base = model(tiny_text(2), "base")
+    return base, retrained(base, tiny_text(1), "text", 4)
+
+
+def test_the_papers_yolov3():
+    """Bailer & Fassold: 107 + [route] + 33 layers, the shortcut reads 71, the routes into the trunk stay shared."""
+    base = without_weights(yolov3_text(80), "yolov3")
+    text = without_weights(yolov3_text(1, TEXT_ANCHORS), "text")
+    merged = quiet_concat([base, text], 74)
+    layers = merged.network.layers
+    assert len(layers) == 141
+    assert (layers[107].kind.name, layers[107].sources) == ("route", (73,))
+    assert (layers[108].kind.name, layers[108].sources) == ("shortcut", (71,))
+    routes = [layer.sources for layer in layers[108:] if layer.kind.name == "route"]
+    assert routes == [(113,), (119, 61), (125,), (131, 36)]
+    heads = [layer for layer in layers[107:] if layer.kind.name == "yolo"]
+    assert [head.index for head in heads] == [116, 128, 140]
+    assert all(head.kind.anchors == TEXT_ANCHORS and head.kind.classes == 1 for head in heads)
+    assert all(head.kind.classes == 80 for head in layers[:107] if head.kind.name == "yolo")
+    assert_same_function(replace_layers(merged.network, 107), base.network)
+
+
+def replace_layers(network: Network, stop: int) -> Network:
+    return replace(network, layers=network.layers[:stop])
+
+
+@pytest.mark.parametrize(("k", "count"), [(74, 141), (65, 150), (49, 166), (41, 174)])
+def test_layer_counts_of_the_papers_cuts(k, count):
+    a, b = without_weights(yolov3_text(80), "a"), without_weights(yolov3_text(1), "b")
+    merged = quiet_concat([a, b], k)
+    assert len(merged.network.layers) == count
+    parts = split(merged)
+    assert_same_function(parts[0].network, a.network)
+    assert_same_function(parts[1].network, b.network)
+
+
+def test_floats_are_the_bases_and_the_branchs(pair):
+    base, text = pair
+    merged = quiet_concat(pair, 4)
+    start = text.network.start(4)
+    assert np.array_equal(floats(merged), np.concatenate([floats(base), floats(text)[start:]]))
+
+
+def test_the_bases_text_stays_byte_for_byte(pair):
+    merged = quiet_concat(pair, 4)
+    assert tiny_text(2) in cfgs.dumps(merged.network.cfg)
+
+
+def test_a_reference_that_keeps_its_distance_stays_as_written(pair):
+    text = cfgs.dumps(quiet_concat(pair, 4).network.cfg)
+    branch = text.partition("# task text")[2]
+    assert "layers=-3" in branch
+    assert "layers=-1,2" in branch  # layer 2 is below k: shared, and absolute already
+
+
+def test_relative_references_into_the_trunk_become_absolute(pair):
+    merged = quiet_concat(pair, 2)
+    layer = merged.network.layers[14]
+    assert (layer.kind.name, layer.sources) == ("shortcut", (0,))
+    assert layer.section.get("from") == "0"
+
+
+def test_absolute_references_above_the_cut_move(pair):
+    base, _ = pair
+    text = tiny_text(1).replace("layers=-1,2", "layers=9,2").replace("layers=-3", "layers=4")
+    merged = quiet_concat([base, retrained(base, text, "text", 4)], 4)
+    routes = [layer.sources for layer in merged.network.layers[14:] if layer.kind.name == "route"]
+    assert routes == [(14,), (19, 2)]
+
+
+def test_a_reference_to_the_last_shared_layer_is_the_shared_layer(pair):
+    base, _ = pair
+    text = tiny_text(1).replace("layers=-1,2", "layers=-1,2").replace("layers=-3", "layers=3")
+    merged = quiet_concat([base, retrained(base, text, "text", 4)], 4)
+    assert merged.network.layers[17].sources == (3,)
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 9))
+def test_split_undoes_concat(k1, k2, seed):
+    base = model(tiny_text(2), "base", seed=seed)
+    try:
+        merged = quiet_concat([base, base, base], [k1, k2])
+    except BadValue:
+        assert illegal_cut(base.network, k1) or illegal_cut(base.network, k2)
+        return
+    n = len(base.network.layers)
+    assert len(merged.network.layers) == n + (1 + n - k1) + (1 + n - k2)
+    assert merged.network.params == 3 * base.network.params - base.network.start(k1) - base.network.start(k2)
+    for part in split(merged):
+        assert_same_function(part.network, base.network)
+        assert np.array_equal(floats(part), floats(base))
+
+
+def test_a_merged_model_can_be_merged_again_and_taken_apart(pair):
+    base, text = pair
+    third = retrained(base, tiny_text(3), "third", 3, seed=3)
+    inner = quiet_concat([text, third], 3)
+    outer = quiet_concat([base, inner], 2)
+    assert [task.name for task in outer.tasks] == ["base", "text", "third"]
+    for part, original in zip(split(outer), (base, text, third), strict=True):
+        assert_same_function(part.network, original.network)
+        assert np.array_equal(floats(part), floats(original))
+        assert part.tasks[0].heads == original.tasks[0].heads
+
+
+def test_without_k_the_longest_identical_trunk_is_taken(pair):
+    base, text = pair
+    assert longest_trunk(base, text) == 4
+    assert quiet_concat(pair).tasks[1].k == 4
+
+
+def test_the_longest_trunk_of_equal_models_ends_below_the_first_head():
+    base = model(tiny_text(2))
+    assert longest_trunk(base, base) == 6
+
+
+def test_without_k_models_with_nothing_in_common_are_refused():
+    with pytest.raises(TrunkMismatch, match="another model altogether"):
+        concat([model(tiny_text(2)), model(tiny_text(2), "other", seed=9)])
+
+
+def test_a_trunk_with_other_bits_is_refused_and_forced(pair):
+    base, text = pair
+    data = floats(text).copy()
+    data[3] += 1
+    other = replace(text, weights=Weights(Header(), (data,), "text.weights"))
+    with pytest.raises(
+        TrunkMismatch, match=r"text.weights: layers 0..3 .*1 of 10 tensors differ \(biases in layers 0\)"
+    ):
+        concat([base, other], 4)
+    with pytest.warns(DarkshareWarning) as caught:
+        merged = concat([base, other], 4, force=True)
+    assert any("merged on the base's trunk although" in str(w.message) for w in caught)
+    assert np.array_equal(floats(split(merged)[1]), floats(text))  # the base's trunk, so text's before the change
+
+
+def test_structure_is_compared_even_when_forced(pair):
+    base, _ = pair
+    other = model(tiny_text(1).replace("filters=8", "filters=6"), "other")
+    with pytest.raises(TrunkMismatch, match=r"layer 0 is not the base's .*filters 8 against 6"):
+        concat([base, other], 4, force=True)
+
+
+def test_a_cut_behind_a_head_with_other_classes_is_refused(pair):
+    with pytest.raises(TrunkMismatch, match="layer 5 is not the base's"):
+        concat(pair, 8, force=True)
+
+
+@pytest.mark.parametrize("k", [0, -3, 13, 99])
+def test_k_out_of_range_is_refused(pair, k):
+    with pytest.raises(BadValue, match=r"must be 1..12"):
+        concat(pair, k)
+
+
+def test_other_input_sizes_are_refused(pair):
+    base, _ = pair
+    other = model(tiny_text(1).replace("width=32", "width=64"), "other")
+    with pytest.raises(ShapeMismatch, match=r"test.cfg:1: its input is 64x32x3, the base's is 32x32x3; .*--size"):
+        concat([base, other], 4)
+
+
+def test_weights_for_some_only_are_refused(pair):
+    base, text = pair
+    with pytest.raises(DarkshareError, match="has no weights, but another network has"):
+        concat([base, replace(text, weights=None)], 4)
+
+
+def test_as_many_k_as_networks(pair):
+    with pytest.raises(BadValue, match="2 values of k for 1 further networks"):
+        concat(pair, [3, 4])
+    with pytest.raises(BadValue, match="at least one further network"):
+        concat(pair[:1], 3)
+
+
+def test_unequal_classes_are_said_out_loud(pair):
+    with pytest.warns(DarkshareWarning, match=r"1 and 2 classes.*--layout padded"):
+        concat(pair, 4)
+
+
+def test_keys_that_would_change_the_training_are_said_out_loud(pair):
+    base, _ = pair
+    marked = tiny_text(1).replace("[upsample]", "[upsample]\nstopbackward=1")
+    other = retrained(base, marked, "text", 4)
+    with pytest.warns(DarkshareWarning) as caught:
+        concat([base, other], 4)
+    assert any("stopbackward= in layer 9 [upsample]" in str(w.message) for w in caught)
+
+
+def test_a_lost_letter_box_is_said_out_loud(pair):
+    base, _ = pair
+    other = retrained(base, tiny_text(2).replace("channels=3", "channels=3\nletter_box=1"), "text", 4)
+    with pytest.warns(DarkshareWarning, match="letter_box=1 gives way"):
+        concat([base, other], 4)
+
+
+def test_tasks_have_names_and_no_name_twice(pair):
+    base, _ = pair
+    assert [t.name for t in quiet_concat([base, base], 4).tasks] == ["base", "base-2"]
+    assert [t.name for t in quiet_concat(pair, 4, names=["cars", "words"]).tasks] == ["cars", "words"]
+    with pytest.raises(BadValue, match="1 names for 2 tasks"):
+        concat(pair, 4, names=["cars"])
+    with pytest.raises(BadValue, match="cannot be a file name"):
+        concat(pair, 4, names=["../cars", "words"])
+
+
+def test_a_route_cannot_read_what_has_no_image():
+    text = "[net]\nwidth=4\nheight=4\nchannels=1\n[conv]\n[softmax]\n[connected]\noutput=3\n[softmax]\n"
+    network = network_of(text)
+    assert illegal_cut(network, 1) is None
+    assert "layer 1 [softmax] leaves no image" in illegal_cut(network, 2)
+    assert legal_cuts(network) == [1, 3]
+
+
+def test_a_route_would_miss_the_antialiasing_blur():
+    network = network_of("[net]\nwidth=8\nheight=8\nchannels=1\n[conv]\nstride=2\nantialiasing=1\n[conv]\n[conv]\n")
+    assert "before its antialiasing blur" in illegal_cut(network, 1)
+    assert legal_cuts(network) == [2]
+
+
+def test_a_reference_into_layers_left_out_names_both(pair):
+    base, _ = pair
+    net = base.network.cfg.sections[0]
+    with pytest.raises(BadReference, match=r"layer 2 \[shortcut\] reads layer 0, which is not part"):
+        assemble(net, [Part(base, 1, 13)], "alexeyab")
+
+
+def test_shared_kernels_and_embeddings_are_rewired():
+    body = (
+        "[net]\nwidth=8\nheight=8\nchannels=1\n\n[conv]\nsize=1\nactivation=linear\n\n"
+        "[conv]\nsize=1\nactivation=linear\n\n[conv]\nsize=1\nshare_index=-2\nactivation=linear\n\n"
+        "[conv]\nsize=1\nshare_index=1\nactivation=linear\n\n[conv]\nfilters=6\n\n"
+        "[yolo]\nclasses=1\nembedding_layer=4\n"
+    )
+    base = without_weights(body, "a")
+    merged = quiet_concat([base, without_weights(body, "b")], 2)
+    # 6 base layers, route 6, then 2..5 of b at 7..10
+    refs = {layer.index: {r.key: r.target for r in layer.refs} for layer in merged.network.layers[7:]}
+    assert refs == {7: {"share_index": 0}, 8: {"share_index": 1}, 9: {}, 10: {"embedding_layer": 9}}
+    assert merged.network.layers[9].sources == ()
+
+
+def test_layer_0_of_a_contrastive_loss_has_no_absolute_number():
+    body = (
+        "[net]\nwidth=8\nheight=8\nchannels=6\n\n[yolo]\nclasses=1\n\n[conv]\n\n"
+        "[conv]\n\n[contrastive]\nyolo_layer=-3\n"
+    )
+    merged = quiet_concat([without_weights(body, "a"), without_weights(body, "b")], 2)
+    (ref,) = merged.network.layers[-1].refs
+    assert (ref.target, ref.written) == (0, -6)
+
+
+def test_saved_files_load_again_and_split_to_the_same_bytes(pair, tmp_path):
+    base, text = pair
+    text = replace(text, tasks=(replace(text.tasks[0], header=Header(0, 1, 0, 77)),))
+    written = save(quiet_concat([base, text], 4), tmp_path / "both")
+    assert sorted(path.name for path in written) == [
+        "both.cfg",
+        "both.data",
+        "both.names",
+        "both.tasks.json",
+        "both.weights",
+    ]
+    again = load(tmp_path / "both.cfg")
+    assert again.weights.header == Header(0, 2, 5, 0)
+    one, two = split(again)
+    assert (two.weights.header, two.tasks[0].names) == (Header(0, 1, 0, 77), ("text_0",))
+    assert np.array_equal(floats(two), floats(text))
+    assert_same_function(one.network, base.network)
+
+
+def test_a_branch_gets_its_own_net_section_back(pair):
+    base, _ = pair
+    other = retrained(base, tiny_text(1).replace("[net]\n", "[net]\nmomentum=0.5\n"), "text", 4)
+    assert split(quiet_concat([base, other], 4))[1].network.net.momentum == 0.5
+
+
+def test_split_needs_a_merged_model_and_known_tasks(pair):
+    with pytest.raises(BadValue, match=r"is not a merged model, or its .tasks.json is missing"):
+        split(pair[0])
+    with pytest.raises(BadValue, match="has no task cats; its tasks are base, text"):
+        split(quiet_concat(pair, 4), ["cats"])
+    assert [m.tasks[0].name for m in split(quiet_concat(pair, 4), ["text"])] == ["text"]
+
+
+def test_split_undoes_the_padded_layout(pair):
+    for part, original in zip(split(concat(pair, 4, layout="padded")), pair, strict=True):
+        assert_same_function(part.network, original.network)
+        assert np.array_equal(floats(part), floats(original))
+
+
+def test_cut_is_the_prefix(pair):
+    base, _ = pair
+    found = cut(base, 5)
+    assert found.header == Header(0, 2, 5, 0)
+    assert np.array_equal(found.view(0, found.size), floats(base)[: base.network.start(5)])
+
+
+def test_a_full_cut_fits_its_target(pair):
+    base, text = pair
+    found = cut(base, 5, full=True, target=text.network, seed=3)
+    assert found.size == text.network.params
+    start = base.network.start(5)
+    assert np.array_equal(found.view(0, start), floats(base)[:start])
+    assert np.array_equal(found.view(start, found.size), initial_floats(text.network, 5, 3))
+    with pytest.raises(TrunkMismatch, match="layer 5 is not the base's"):
+        cut(base, 6, full=True, target=text.network)
+
+
+def test_initial_kernels_are_darknets():
+    """Uniform in +-sqrt(2 / fan-in): layer 4 has 8 channels of 3x3, so +-sqrt(2/72) = 1/6."""
+    network = network_of(tiny_text())
+    rest = initial_floats(network, 4, 0)
+    kernel = rest[4 * 16 : 4 * 16 + 16 * 8 * 9]
+    assert 0.9 / 6 < np.abs(kernel).max() <= 1 / 6 + 1e-7
+    assert np.array_equal(rest[:64], [0] * 16 + [1] * 16 + [0] * 16 + [1] * 16)
+
+
+def test_cut_refuses_what_it_cannot_give(pair):
+    base, _ = pair
+    with pytest.raises(BadValue, match=r"k=14 must be 1..13"):
+        cut(base, 14)
+    with pytest.raises(DarkshareError, match="has no weights to cut"):
+        cut(replace(base, weights=None), 3)
+    partial = replace(base, weights=cut(base, 4))
+    assert cut(partial, 4).size == base.network.start(4)
+    with pytest.raises(WeightsSize, match="ends before layer 4, so it cannot give 5 layers"):
+        cut(partial, 5)
+
+
+def test_savings_add_up(pair):
+    rows = {row[""]: row for row in savings(pair, quiet_concat(pair, 4))}
+    assert rows["layers"]["separately"] == 26
+    assert rows["layers"]["merged"] == 13 + 1 + 9
+    trunk = pair[0].network.start(4)
+    assert rows["params"]["saved"] == trunk
+    assert rows["file bytes"]["saved"] == 4 * trunk + 20
+
+
+def cuts_of(network: Network) -> list[int]:
+    count = len(network.layers)
+    return sorted({1, 2, count - 1, *range(1, count, max(1, count // 9))})
+
+
+@pytest.mark.parametrize("fork", ["alexeyab", "pjreddie"])
+def test_every_public_cfg_with_itself_at_a_dozen_cuts(fork):
+    zoo_path("zoo", fork)
+    spliced = refused = 0
+    for path in zoo_cfgs(fork):
+        one = load(path, dialect=fork)
+        count = len(one.network.layers)
+        for k in cuts_of(one.network):
+            why = illegal_cut(one.network, k)
+            if why:
+                with pytest.raises(BadValue, match=re.escape(why)):
+                    concat([one, one], k)
+                refused += 1
+                continue
+            merged = quiet_concat([one, one], k)
+            spliced += 1
+            assert len(merged.network.layers) == 2 * count + 1 - k
+            assert merged.network.params == 2 * one.network.params - one.network.start(k)
+        _, again = split(merged)
+        assert_same_function(again.network, one.network)
+    assert spliced > 30 * refused > 0
