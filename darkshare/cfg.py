@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from darkshare.errors import CfgSyntaxError, DarkshareError
 
-LARGEST_CFG = 16 * 2**20  # the largest public cfg has 60 kB; more than this is another kind of file
+LARGEST_CFG = 2**19  # bytes; the largest public cfg has 60 kB, more than this is another kind of file
+LONGEST_LINE = 2**16  # characters; public cfgs have lines of a few hundred
 _BLANKS = str.maketrans("", "", " \t\r\n")  # what Darknet's strip() deletes
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
@@ -31,6 +32,9 @@ class Line(NamedTuple):
     @property
     def is_comment(self) -> bool:
         return self.text.translate(_BLANKS)[:1] in ("", "#", ";")
+
+
+_EMPTY = Line("\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +111,14 @@ def parse(text: str, name: str = "") -> Cfg:
     lines, kind, start = head, "", 0
     for number, raw in enumerate(_LINE.findall(text), 1):
         bare = raw.translate(_BLANKS)
-        if bare.startswith("["):
+        if not bare:
+            lines.append(_EMPTY if raw == "\n" else Line(raw))
+        elif bare[0] == "[":
             if start:
                 sections.append(Section(kind, tuple(lines), start))
             kind, start = bare[1:].removesuffix("]"), number
             lines = [Line(raw)]
-        elif not bare or bare[0] in "#;":
+        elif bare[0] in "#;":
             lines.append(Line(raw))
         else:
             key, _, value = bare.partition("=")
@@ -141,6 +147,8 @@ def read(path: str | os.PathLike[str]) -> Cfg:
     name = os.fspath(path)
     try:
         size = Path(path).stat().st_size
+        if not Path(path).is_file() and not Path(path).is_dir():  # a pipe would block, a device never end
+            raise DarkshareError("cannot be read: not a regular file", file=name)
         if size > LARGEST_CFG:
             raise CfgSyntaxError(f"has {size} bytes, which is no Darknet cfg; give the .cfg file", file=name)
         return parse(Path(path).read_bytes().decode("utf-8", "surrogateescape"), name)
@@ -171,11 +179,14 @@ def require_readable(cfg: Cfg) -> None:
             refuse("holds a NUL byte: this is not a cfg text", number)
         if "\r" in line.text.removesuffix("\n").removesuffix("\r"):
             refuse("uses CR alone as line end, so Darknet sees one line; convert it to LF", number)
-    for number, line in enumerate(cfg.head, 1):
-        if line.key:
-            refuse(f"option '{line.key[:40]}' before any section crashes Darknet; start with [net]", number)
+        if len(line.text) > LONGEST_LINE:
+            refuse(f"a line of {len(line.text)} characters: this is not a cfg text", number)
     if not cfg.sections:
         refuse("has no [section]: this is not a Darknet cfg")
+    for number, line in enumerate(cfg.head, 1):
+        if not line.is_comment:
+            what = f"option '{line.key[:40]}'" if line.key else f"'{line.text.strip()[:40]}'"
+            refuse(f"{what} before any section crashes Darknet; start with [net]", number)
     first = cfg.sections[0]
     if first.kind not in ("net", "network"):
         refuse(f"starts with [{first.kind[:40]}], but the first section must be [net]", first.lineno)

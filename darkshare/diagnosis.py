@@ -61,8 +61,8 @@ def _guesses(network: Network, floats: int, header: Header) -> Iterator[str]:
         first, last = found
         ks = f"{first}" if first == last else f"{first}..{last}"
         yield (
-            f"it is a partial file, the first k={ks} layers (as *.conv.{last}); "
-            "give --partial where a command accepts one"
+            f"it is a partial file, the first k={ks} layers (as *.conv.{last}), "
+            "which only starts a training; give the complete one"
         )
     for classes in _other_classes(network, floats):
         yield f"it fits {classes} class{'es' if classes > 1 else ''} in every head: is it another model's file?"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from darkshare.errors import DarkshareError
 
 CHUNK = 4 * 2**20  # bytes
+LARGEST_TEXT = 2**20  # bytes; the names of 20 000 classes take a third of it
 
 
 def write_all(contents: Mapping[Path, Iterable[Any]]) -> None:
@@ -47,6 +49,35 @@ def write_all(contents: Mapping[Path, Iterable[Any]]) -> None:
     finally:
         for temporary in waiting.values():
             Path(temporary).unlink(missing_ok=True)
+
+
+def require_regular(path: str | os.PathLike[str]) -> int:
+    """The size of a regular file in bytes; a pipe or a device would block or never end.
+
+    Raises:
+        OSError: there is none, or it is no regular file.
+    """
+    found = Path(path).stat()
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    return found.st_size
+
+
+def read_small(path: Path) -> bytes:
+    """The bytes of a file of names or of a description.
+
+    Raises:
+        DarkshareError: it cannot be read, or is too large for that.
+    """
+    try:
+        size = require_regular(path)
+        if size > LARGEST_TEXT:
+            raise DarkshareError(f"has {size} bytes, more than any such file; is it another one?", file=str(path))
+        return path.read_bytes()
+    except OSError as error:
+        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

@@ -16,6 +16,7 @@ from darkshare.cfg import Section
 from darkshare.diagnosis import cut_at, wrong_size
 from darkshare.errors import BadValue, DarkshareError, Unsupported
 from darkshare.kinds import Boxes, Detection
+from darkshare.kinds.base import MOST
 from darkshare.network import Layer, Network, View, resolve
 from darkshare.weights import Floats, Header, Weights
 
@@ -119,7 +120,8 @@ def class_count(layer: Layer) -> int:
     kind = layer.kind
     if isinstance(kind, Boxes | Detection):
         return kind.classes
-    return layer.y.size if kind.name in ("softmax", "cost", "connected", "avgpool") else 0
+    is_classifier = kind.name in ("softmax", "cost", "connected", "avgpool") and layer.y.size <= MOST
+    return layer.y.size if is_classifier else 0
 
 
 def load(
@@ -211,8 +213,9 @@ def save(model: Model, stem: str | os.PathLike[str], *, protect: Sequence[str] =
     sources = {path for task in model.tasks for path in task.files.values()}
     with ThreadPoolExecutor(max_workers=2) as pool:  # fingerprints are taken while the weights are written
         hashes = {path: pool.submit(files.sha256, path) for path in sources}
-        if len(model.tasks) > 1:
-            contents[sibling(base, ".tasks.json")] = _described(model.tasks, hashes)
+        tasks = sibling(base, ".tasks.json")
+        if len(model.tasks) > 1 or tasks.exists():  # one task needs no description, but an old one would be wrong
+            contents[tasks] = _described(model.tasks, hashes)
         _require_unprotected(contents, protect)
         files.write_all(contents)
     return list(contents)
@@ -262,10 +265,7 @@ def _names(path: Path, counts: set[int]) -> tuple[str, ...]:
     wanted = max(counts, default=0)
     if not path.is_file():
         return tuple(f"class_{i}" for i in range(wanted))
-    try:
-        lines = path.read_text(encoding="utf-8-sig", errors="replace").split("\n")
-    except OSError as error:
-        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
+    lines = files.read_small(path).decode("utf-8-sig", "replace").split("\n")
     names = tuple(line.strip() for line in lines if line.strip())
     if counts and len(names) not in counts:
         raise DarkshareError(
@@ -305,8 +305,9 @@ def _to_json(tasks: Sequence[Task]) -> str:
 
 
 def _from_json(path: Path, network: Network) -> tuple[Task, ...]:
+    text = files.read_small(path)
     try:
-        described = json.loads(path.read_text(encoding="utf-8"))
+        described = json.loads(text)
         if described["format"] != FORMAT:
             raise ValueError(f"format {described['format']!r} is not {FORMAT!r}")
         tasks = tuple(
@@ -323,13 +324,22 @@ def _from_json(path: Path, network: Network) -> tuple[Task, ...]:
             )
             for row in described["tasks"]
         )
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        if not tasks:
+            raise ValueError("it describes no task")
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise DarkshareError(f"is no task description: {error}; remove it to do without", file=str(path)) from None
     last = len(network.layers)
     for task in tasks:
         if any(not 0 <= i < last for i in task.heads) or any(not 0 <= a < b <= last for a, b in task.runs):
             raise DarkshareError(
                 f"task {task.name} names layers that the cfg does not have: it belongs to another cfg",
+                file=str(path),
+            )
+        fewest = min((n for i in task.heads if (n := class_count(network.layers[i]))), default=len(task.names))
+        if not 0 <= task.offset <= fewest - len(task.names):
+            raise DarkshareError(
+                f"task {task.name} has {len(task.names)} classes from {task.offset} on, but its heads have {fewest}: "
+                "it belongs to another cfg",
                 file=str(path),
             )
     return tasks

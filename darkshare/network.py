@@ -17,6 +17,7 @@ from darkshare.kinds.base import INT_MAX
 # Darknet's loader and writer do not agree where a cfg says dontload, dontloadscales, numload or dontsave.
 View = Literal["load", "save"]
 Report = Callable[[DarkshareError], None]
+MOST_PROBLEMS = 100
 UNKNOWN = Shape(-1, -1, -1)  # only while `problems` walks on behind an error
 _STATISTICS = ("scales", "rolling_mean", "rolling_variance")
 
@@ -134,10 +135,16 @@ def resolve(
 def problems(cfg: Cfg, *, dialect: str = "alexeyab") -> tuple[Network | None, list[DarkshareError]]:
     """Everything that keeps a cfg from resolving; the network only where there is nothing."""
     found: list[DarkshareError] = []
+
+    def report(error: DarkshareError) -> None:
+        found.append(error)
+        if len(found) == MOST_PROBLEMS:  # this is no cfg, and nobody reads on
+            raise error
+
     try:
-        network = _walk(cfg, dialect, "load", found.append)
-    except DarkshareError as error:  # not readable at all: nothing behind it can be said
-        return None, [error]
+        network = _walk(cfg, dialect, "load", report)
+    except DarkshareError as error:  # the last one, or a text that is not readable at all
+        return None, found or [error]
     return (None if found else network), found
 
 
@@ -190,7 +197,7 @@ def _layer(section: Section, layers: list[Layer], x: Shape, start: int, dialect:
     if section.kind in Net.names:
         raise UnknownKind("a second [net] section: only the first section may be [net]")
     kind = read_kind(find_kind(section.kind, dialect), section, dialect)
-    refs = _references(kind, index, total)
+    refs = _references(kind, section, index, total)
     sources = [layers[ref.target].y for ref in refs]
     if UNKNOWN in sources or (kind.reads_previous and x == UNKNOWN):
         return Layer(index, section, kind, refs, x, UNKNOWN, UNKNOWN, (), start, 0)
@@ -204,24 +211,24 @@ def _layer(section: Section, layers: list[Layer], x: Shape, start: int, dialect:
         raise
     tensors = _stored(kind, x, y, view)
     _require_countable(index, kind, y, tensors)
-    _require_owner(kind, _owned(refs, layers), x, y)
+    _require_owner(kind, refs, layers, x, y)
     return Layer(index, section, kind, refs, x, y, onward, tensors, start, kind.flops(x, y))
 
 
-def _references(kind: Kind, index: int, total: int) -> tuple[Ref, ...]:
+def _references(kind: Kind, section: Section, index: int, total: int) -> tuple[Ref, ...]:
     found: list[Ref] = []
     for name, declared in keys_of(type(kind)).items():
         if not declared.is_refs:
             continue
         for written in getattr(kind, declared.field):
             target = index + written if written < 0 else written
-            require_earlier(kind, index, target, total)
+            require_earlier(kind, index, target, total, section.line_of(name))
             found.append(Ref(name, written, target))
     return tuple(found)
 
 
-def require_earlier(kind: Kind, index: int, target: int, total: int) -> None:
-    """Refuse a reference of layer `index` that names no earlier one.
+def require_earlier(kind: Kind, index: int, target: int, total: int, line: int) -> None:
+    """Refuse a reference of layer `index`, written in `line`, that names no earlier one.
 
     Raises:
         BadReference: with what it names instead.
@@ -236,7 +243,7 @@ def require_earlier(kind: Kind, index: int, target: int, total: int) -> None:
         why = f"layer {target}, but the network ends at {total - 1}"
     else:
         why = f"layer {target}, which comes after it"
-    raise BadReference(f"layer {index} [{kind.name}] refers to {why}; a layer can read earlier layers only")
+    raise BadReference(f"layer {index} [{kind.name}] refers to {why}; a layer can read earlier layers only", line=line)
 
 
 def _stored(kind: Kind, x: Shape, y: Shape, view: View) -> tuple[Tensor, ...]:
@@ -259,14 +266,20 @@ def _require_countable(index: int, kind: Kind, y: Shape, tensors: Sequence[Tenso
         raise BadValue(f"layer {index} [{kind.name}] has {largest} values, more than Darknet's 32-bit int can count")
 
 
-def _owned(refs: Sequence[Ref], layers: Sequence[Layer]) -> tuple[Tensor, ...]:
-    """The blocks of the layer that `share_index` names, if it names one."""
-    owners = [layers[ref.target] for ref in refs if ref.key == "share_index"]
-    return owners[0].kind.tensors(owners[0].x, owners[0].y) if owners else ()
+def _require_owner(kind: Kind, refs: Sequence[Ref], layers: Sequence[Layer], x: Shape, y: Shape) -> None:
+    """Refuse a `share_index` to weights of another shape, where Darknet aborts."""
+    for ref in refs:
+        if ref.key == "share_index":
+            owner = layers[ref.target]
+            if _own_shapes(owner.kind, owner.x, owner.y) != _own_shapes(kind, x, y):
+                raise ShapeMismatch(
+                    "share_index= names a layer whose weights have another shape; "
+                    "give both the same filters=, size= and groups= on as many channels"
+                )
 
 
-def _require_owner(kind: Kind, owned: tuple[Tensor, ...], x: Shape, y: Shape) -> None:
-    if isinstance(kind, Convolutional) and kind.share_index:
-        wanted = replace(kind, share_index=()).tensors(x, y)
-        if [t.shape for t in wanted] != [t.shape for t in owned]:
-            raise ShapeMismatch("share_index= names a layer whose weights have another shape")
+def _own_shapes(kind: Kind, x: Shape, y: Shape) -> list[tuple[int, ...]]:
+    """The shapes of a convolution's blocks, were they its own."""
+    if not isinstance(kind, Convolutional):
+        return []
+    return [tensor.shape for tensor in replace(kind, share_index=()).tensors(x, y)]

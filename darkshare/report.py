@@ -20,8 +20,10 @@ def render(rows: Sequence[Row], form: str) -> str:
         form: text, markdown, csv or json.
     """
     if form == "json":
-        return json.dumps(list(rows), indent=1, ensure_ascii=False)
-    columns = list(rows[0]) if rows else []
+        return json.dumps(list(rows), indent=1)
+    if not rows:
+        return ""
+    columns = list(rows[0])
     if form == "csv":
         file = io.StringIO()
         writer = csv.DictWriter(file, columns, lineterminator="\n")
@@ -29,8 +31,19 @@ def render(rows: Sequence[Row], form: str) -> str:
         writer.writerows(rows)
         return file.getvalue().rstrip("\n")
     cells = [columns, *([_cell(row[column]) for column in columns] for row in rows)]
+    if form == "markdown":
+        cells = [[cell.replace("|", "\\|") for cell in row] for row in cells]
     right = [all(_is_number(row[column]) for row in rows) for column in columns]
     return _aligned(cells, right, markdown=form == "markdown")
+
+
+def printable(text: str) -> str:
+    r"""One line of text for a terminal: what files hold must not move its cursor or break its encoding.
+
+    >>> printable("[\x1b[31mconvolutional]")
+    '[\\x1b[31mconvolutional]'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(text.split()))
 
 
 def _aligned(cells: list[list[str]], right: list[bool], *, markdown: bool) -> str:
@@ -58,4 +71,4 @@ def _cell(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, list | tuple):
         return ", ".join(map(_cell, value))
-    return str(value)
+    return printable(str(value))

@@ -1,22 +1,19 @@
 """Join networks that share their first layers into one, and take them apart again.
 
-`assemble` is the only primitive: runs of layers with their runs of floats, put one behind the other. From the
-shared-backbone paper (Bailer & Fassold): base + [route] to layer k-1 + the second network's layers from k on.
+From the shared-backbone paper (Bailer & Fassold): base + [route] to layer k-1 + the second network's layers from k on.
 """
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
-
-import numpy as np
 
 from darkshare import __version__
 from darkshare import cfg as cfgs
-from darkshare.cfg import Cfg, Line, Section
+from darkshare.assembly import Part, assemble
+from darkshare.cfg import Line, Section
 from darkshare.compare import (
     common_structure,
     describe,
@@ -26,99 +23,14 @@ from darkshare.compare import (
     require_same_structure,
     require_same_trunk,
 )
-from darkshare.errors import (
-    BadReference,
-    BadValue,
-    DarkshareError,
-    DarkshareWarning,
-    ShapeMismatch,
-    TrunkMismatch,
-    WeightsSize,
-)
+from darkshare.cuts import illegal_cut
+from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, ShapeMismatch, TrunkMismatch
 from darkshare.heads import pad_to_union, unpad
 from darkshare.model import Model, Task, class_count
-from darkshare.network import Layer, Network, Ref, resolve
-from darkshare.plain import list_text, plain_cfg
-from darkshare.weights import FLOAT, Floats, Header, Weights
 
 Layout = Literal["native", "padded"]
 # Keys that change the training of layers far from their own.
 TRAPS = ("stopbackward", "train_only_bn", "onlyforward", "dont_update", "burnin_update")
-
-
-@dataclass(frozen=True)
-class Part:
-    """A run of a model's layers, start..stop; `known` says where layers outside it lie in the product."""
-
-    model: Model
-    start: int
-    stop: int
-    known: Mapping[int, int] = field(default_factory=dict)
-
-
-def assemble(
-    net: Section, parts: Sequence[Part | Section], dialect: str, head: tuple[Line, ...] = ()
-) -> tuple[Network, Weights | None]:
-    """Join runs of layers, and single layers without weights, into one network.
-
-    References are rewritten to where their layers now lie; a relative one whose distance survives stays as
-    written, so the product differs from its sources only where it must.
-
-    Args:
-        net: the [net] section.
-        parts: what to join, in order.
-        dialect: the product's.
-        head: comments before [net].
-
-    Returns:
-        The resolved product, and its weights if all parts have them.
-
-    Raises:
-        BadReference: a reference into layers that were left out.
-    """
-    sections: list[Section] = []
-    runs: list[Floats] = []
-    models = [part.model for part in parts if isinstance(part, Part)]
-    for part in parts:
-        if isinstance(part, Section):
-            sections.append(part)
-            continue
-        first, network = len(sections), part.model.network
-        place = {**part.known, **{old: first + old - part.start for old in range(part.start, part.stop)}}
-        sections += [_rewired(layer, place) for layer in network.layers[part.start : part.stop]]
-        if part.model.weights is not None:
-            runs += part.model.weights.slice(network.start(part.start), network.start(part.stop))
-    cfg = plain_cfg(Cfg(head, (net, *map(_ended, sections)), models[0].name), dialect)
-    complete = all(model.weights is not None for model in models)
-    return resolve(cfg, dialect=dialect), Weights(Header(), tuple(runs)) if complete else None
-
-
-def _rewired(layer: Layer, place: Mapping[int, int]) -> Section:
-    changed: dict[str, str] = {}
-    for key in dict.fromkeys(ref.key for ref in layer.refs):
-        refs = [ref for ref in layer.refs if ref.key == key]
-        written = tuple(_written(ref, layer, place) for ref in refs)
-        if written != tuple(ref.written for ref in refs):
-            changed[key] = list_text(written)
-    return layer.section.set(**changed)
-
-
-def _written(ref: Ref, layer: Layer, place: Mapping[int, int]) -> int:
-    target, here = place.get(ref.target), place[layer.index]
-    if target is None:
-        raise BadReference(f"{layer.label} reads layer {ref.target}, which is not part of the product")
-    relative = target - here
-    # [contrastive] yolo_layer=0 means none, so layer 0 has no absolute number there.
-    stays = ref.written < 0 and relative == ref.written
-    return relative if stays or (ref.key == "yolo_layer" and target == 0) else target
-
-
-def _ended(section: Section) -> Section:
-    """A section whose last line ends, so that another can follow."""
-    *lines, last = section.lines
-    if last.text.endswith("\n"):
-        return section
-    return replace(section, lines=(*lines, last._replace(text=last.text + "\n"), Line("\n")))
 
 
 def concat(
@@ -212,24 +124,6 @@ def longest_trunk(base: Model, other: Model) -> int:
     require_same_structure(base.network, other.network, max(common, 1))
     require_same_trunk(base, other, common)
     raise TrunkMismatch(f"has no legal cut below its first {same} layers", file=other.name)
-
-
-def illegal_cut(network: Network, k: int) -> str | None:
-    """Why the network cannot be cut before layer k, or None if it can."""
-    count = len(network.layers)
-    if not 1 <= k < count:
-        return f"k={k} must be 1..{count - 1}: at least one layer is shared and at least one is not"
-    last = network.layers[k - 1]
-    if not last.y.is_image:
-        return f"k={k} is no legal cut: {last.label} leaves no image that a route could read"
-    if last.onward != last.y:
-        return f"k={k} is no legal cut: a route to {last.label} would read it before its antialiasing blur"
-    return None
-
-
-def legal_cuts(network: Network) -> list[int]:
-    """Every k at which the network can be cut."""
-    return [k for k in range(1, len(network.layers)) if illegal_cut(network, k) is None]
 
 
 def _require_trunk(base: Model, other: Model, k: int, *, force: bool) -> None:
@@ -345,75 +239,3 @@ def _alone(model: Model, task: Task) -> Model:
     heads = tuple(known[head] for head in task.heads)
     own = replace(task, heads=heads, runs=((0, position),), files={}, sha256={})
     return unpad(Model(network, weights and replace(weights, header=task.header), (own,)))
-
-
-def cut(model: Model, k: int, *, full: bool = False, target: Network | None = None, seed: int = 0) -> Weights:
-    """The weights of the first k layers, as `darknet partial` writes them.
-
-    Args:
-        model: where they come from.
-        k: how many layers.
-        full: append seeded weights for the other layers, so that forks that refuse short files take it.
-        target: with `full`, the network to be trained, if it is not the model's own (other classes, say).
-        seed: of the appended weights.
-
-    Raises:
-        BadValue: k is not 1..n.
-        TrunkMismatch: the target's first k layers are others.
-    """
-    count = len(model.network.layers)
-    if not 1 <= k <= count:
-        raise BadValue(f"k={k} must be 1..{count}", file=model.name)
-    if model.weights is None:
-        raise DarkshareError("has no weights to cut", file=model.name)
-    if model.loaded < k:
-        raise WeightsSize(f"ends before layer {k - 1}, so it cannot give {k} layers", file=model.weights.path)
-    trunk = model.weights.slice(0, model.network.start(k))
-    if not full:
-        return Weights(Header(), trunk)
-    target = target or model.network
-    require_same_structure(model.network, target, k)
-    return Weights(Header(), (*trunk, initial_floats(target, k, seed)))
-
-
-def initial_floats(network: Network, k: int, seed: int) -> Floats:
-    """Weights for layers k.. to start a training from.
-
-    Kernels as Darknet draws them (make_convolutional_layer: uniform in +-sqrt(2 / fan-in)), scales and variances
-    1, the rest 0.
-    """
-    start = network.start(k)
-    data = np.zeros(network.params - start, FLOAT)
-    rng = np.random.default_rng(seed)
-    for layer in network.layers[k:]:
-        begin = layer.start - start
-        for tensor in layer.tensors:
-            part = data[begin : begin + tensor.size]
-            if tensor.name.endswith(("scales", "rolling_variance")):
-                part[:] = 1
-            elif tensor.name.endswith("weights"):
-                fan_in = math.prod(tensor.shape[1:]) or 1
-                part[:] = rng.uniform(-1, 1, tensor.size) * math.sqrt(2 / fan_in)
-            begin += tensor.size
-    return data
-
-
-def savings(models: Sequence[Model], merged: Model) -> list[dict[str, object]]:
-    """What a merge saves: one row per quantity, with the separate networks' sum, the product's, and the rest."""
-    separate = [model.network for model in models]
-    quantities = {
-        "layers": (sum(len(n.layers) for n in separate), len(merged.network.layers)),
-        "params": (sum(n.params for n in separate), merged.network.params),
-        "BFLOPs": (sum(n.flops for n in separate) / 1e9, merged.network.flops / 1e9),
-        "file bytes": (sum(20 + 4 * n.params for n in separate), 20 + 4 * merged.network.params),
-    }
-    return [
-        {
-            "": name,
-            "separately": apart,
-            "merged": joined,
-            "saved": apart - joined,
-            "saved %": round(100 * (1 - joined / apart), 1) if apart else 0.0,
-        }
-        for name, (apart, joined) in quantities.items()
-    ]

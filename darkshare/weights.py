@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkshare.errors import BadValue, DarkshareError, WeightsSize
-from darkshare.files import CHUNK
+from darkshare.files import CHUNK, require_regular
 from darkshare.kinds.base import P
 
 Floats = NDArray[np.float32]
@@ -101,9 +101,9 @@ def read(path: str | os.PathLike[str], *, dialect: str = "alexeyab") -> Weights:
     """
     name = os.fspath(path)
     try:
+        size = require_regular(path)
         with open(path, "rb") as file:
             head = file.read(20)
-            size = os.fstat(file.fileno()).st_size
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -3,81 +3,25 @@
 from __future__ import annotations
 
 import re
-import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from architectures import yolov3_text
-from conftest import network_of, seeded_floats, tiny_text, zoo_cfgs, zoo_path
+from conftest import tiny_text, zoo_cfgs, zoo_path
 from hypothesis import given
 from hypothesis import strategies as st
+from models import assert_same_function, floats, model, quiet_concat, retrained, without_weights
 
 from darkshare import cfg as cfgs
-from darkshare.errors import (
-    BadReference,
-    BadValue,
-    DarkshareError,
-    DarkshareWarning,
-    ShapeMismatch,
-    TrunkMismatch,
-    WeightsSize,
-)
-from darkshare.model import Model, Task, load, save
+from darkshare.cuts import illegal_cut
+from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, ShapeMismatch, TrunkMismatch
+from darkshare.model import Model, load, save
 from darkshare.network import Network
-from darkshare.splice import (
-    Part,
-    assemble,
-    concat,
-    cut,
-    illegal_cut,
-    initial_floats,
-    legal_cuts,
-    longest_trunk,
-    savings,
-    split,
-)
+from darkshare.splice import concat, longest_trunk, split
 from darkshare.weights import Header, Weights
 
 TEXT_ANCHORS = (12, 5, 24, 8, 40, 10, 60, 14, 90, 20, 130, 28, 180, 36, 260, 50, 380, 70)
-
-
-def model(text: str, name: str = "base", data: np.ndarray | None = None, *, seed: int = 1) -> Model:
-    network = network_of(text)
-    names = tuple(f"{name}_{i}" for i in range(network.heads[0].kind.classes))
-    options = {line.key: line.value for line in network.cfg.sections[0].lines if line.key}
-    task = Task(name, names, tuple(h.index for h in network.heads), ((0, len(network.layers)),), net=options)
-    floats = seeded_floats(network, seed) if data is None else data
-    return Model(network, Weights(Header(), (floats,), f"{name}.weights"), (task,))
-
-
-def retrained(base: Model, text: str, name: str, k: int, seed: int = 2) -> Model:
-    """A model with the base's floats below k and its own from there on."""
-    network = network_of(text)
-    data = seeded_floats(network, seed)
-    trunk = base.network.start(k)
-    data[:trunk] = base.weights.view(0, trunk)
-    return model(text, name, data)
-
-
-def without_weights(text: str, name: str) -> Model:
-    return replace(model(text, name, np.empty(0, "f4")), weights=None)
-
-
-def quiet_concat(*args, **how) -> Model:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DarkshareWarning)
-        return concat(*args, **how)
-
-
-def floats(m: Model) -> np.ndarray:
-    return m.weights.view(0, m.weights.size)
-
-
-def assert_same_function(a: Network, b: Network) -> None:
-    assert len(a.layers) == len(b.layers)
-    for x, y in zip(a.layers, b.layers, strict=True):
-        assert (x.kind.differences(y.kind), x.sources, x.y, x.tensors) == ([], y.sources, y.y, y.tensors)
 
 
 @pytest.fixture
@@ -287,52 +231,6 @@ def test_tasks_have_names_and_no_name_twice(pair):
         concat(pair, 4, names=["../cars", "words"])
 
 
-def test_a_route_cannot_read_what_has_no_image():
-    text = "[net]\nwidth=4\nheight=4\nchannels=1\n[conv]\n[softmax]\n[connected]\noutput=3\n[softmax]\n"
-    network = network_of(text)
-    assert illegal_cut(network, 1) is None
-    assert "layer 1 [softmax] leaves no image" in illegal_cut(network, 2)
-    assert legal_cuts(network) == [1, 3]
-
-
-def test_a_route_would_miss_the_antialiasing_blur():
-    network = network_of("[net]\nwidth=8\nheight=8\nchannels=1\n[conv]\nstride=2\nantialiasing=1\n[conv]\n[conv]\n")
-    assert "before its antialiasing blur" in illegal_cut(network, 1)
-    assert legal_cuts(network) == [2]
-
-
-def test_a_reference_into_layers_left_out_names_both(pair):
-    base, _ = pair
-    net = base.network.cfg.sections[0]
-    with pytest.raises(BadReference, match=r"layer 2 \[shortcut\] reads layer 0, which is not part"):
-        assemble(net, [Part(base, 1, 13)], "alexeyab")
-
-
-def test_shared_kernels_and_embeddings_are_rewired():
-    body = (
-        "[net]\nwidth=8\nheight=8\nchannels=1\n\n[conv]\nsize=1\nactivation=linear\n\n"
-        "[conv]\nsize=1\nactivation=linear\n\n[conv]\nsize=1\nshare_index=-2\nactivation=linear\n\n"
-        "[conv]\nsize=1\nshare_index=1\nactivation=linear\n\n[conv]\nfilters=6\n\n"
-        "[yolo]\nclasses=1\nembedding_layer=4\n"
-    )
-    base = without_weights(body, "a")
-    merged = quiet_concat([base, without_weights(body, "b")], 2)
-    # 6 base layers, route 6, then 2..5 of b at 7..10
-    refs = {layer.index: {r.key: r.target for r in layer.refs} for layer in merged.network.layers[7:]}
-    assert refs == {7: {"share_index": 0}, 8: {"share_index": 1}, 9: {}, 10: {"embedding_layer": 9}}
-    assert merged.network.layers[9].sources == ()
-
-
-def test_layer_0_of_a_contrastive_loss_has_no_absolute_number():
-    body = (
-        "[net]\nwidth=8\nheight=8\nchannels=6\n\n[yolo]\nclasses=1\n\n[conv]\n\n"
-        "[conv]\n\n[contrastive]\nyolo_layer=-3\n"
-    )
-    merged = quiet_concat([without_weights(body, "a"), without_weights(body, "b")], 2)
-    (ref,) = merged.network.layers[-1].refs
-    assert (ref.target, ref.written) == (0, -6)
-
-
 def test_saved_files_load_again_and_split_to_the_same_bytes(pair, tmp_path):
     base, text = pair
     text = replace(text, tasks=(replace(text.tasks[0], header=Header(0, 1, 0, 77)),))
@@ -370,54 +268,6 @@ def test_split_undoes_the_padded_layout(pair):
     for part, original in zip(split(concat(pair, 4, layout="padded")), pair, strict=True):
         assert_same_function(part.network, original.network)
         assert np.array_equal(floats(part), floats(original))
-
-
-def test_cut_is_the_prefix(pair):
-    base, _ = pair
-    found = cut(base, 5)
-    assert found.header == Header(0, 2, 5, 0)
-    assert np.array_equal(found.view(0, found.size), floats(base)[: base.network.start(5)])
-
-
-def test_a_full_cut_fits_its_target(pair):
-    base, text = pair
-    found = cut(base, 5, full=True, target=text.network, seed=3)
-    assert found.size == text.network.params
-    start = base.network.start(5)
-    assert np.array_equal(found.view(0, start), floats(base)[:start])
-    assert np.array_equal(found.view(start, found.size), initial_floats(text.network, 5, 3))
-    with pytest.raises(TrunkMismatch, match="layer 5 is not the base's"):
-        cut(base, 6, full=True, target=text.network)
-
-
-def test_initial_kernels_are_darknets():
-    """Uniform in +-sqrt(2 / fan-in): layer 4 has 8 channels of 3x3, so +-sqrt(2/72) = 1/6."""
-    network = network_of(tiny_text())
-    rest = initial_floats(network, 4, 0)
-    kernel = rest[4 * 16 : 4 * 16 + 16 * 8 * 9]
-    assert 0.9 / 6 < np.abs(kernel).max() <= 1 / 6 + 1e-7
-    assert np.array_equal(rest[:64], [0] * 16 + [1] * 16 + [0] * 16 + [1] * 16)
-
-
-def test_cut_refuses_what_it_cannot_give(pair):
-    base, _ = pair
-    with pytest.raises(BadValue, match=r"k=14 must be 1..13"):
-        cut(base, 14)
-    with pytest.raises(DarkshareError, match="has no weights to cut"):
-        cut(replace(base, weights=None), 3)
-    partial = replace(base, weights=cut(base, 4))
-    assert cut(partial, 4).size == base.network.start(4)
-    with pytest.raises(WeightsSize, match="ends before layer 4, so it cannot give 5 layers"):
-        cut(partial, 5)
-
-
-def test_savings_add_up(pair):
-    rows = {row[""]: row for row in savings(pair, quiet_concat(pair, 4))}
-    assert rows["layers"]["separately"] == 26
-    assert rows["layers"]["merged"] == 13 + 1 + 9
-    trunk = pair[0].network.start(4)
-    assert rows["params"]["saved"] == trunk
-    assert rows["file bytes"]["saved"] == 4 * trunk + 20
 
 
 def cuts_of(network: Network) -> list[int]:

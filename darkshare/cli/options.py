@@ -89,8 +89,8 @@ class SizeType(click.ParamType):  # type: ignore[type-arg]
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         if isinstance(value, tuple):
             return value
-        width, _, height = str(value).lower().partition("x")
+        width, by, height = str(value).lower().partition("x")
         try:
-            return int(width), int(height or width)
+            return int(width), int(height if by else width)
         except ValueError:
             self.fail(f"{value!r} is no size; write 416 or 416x320", param, ctx)

@@ -8,12 +8,13 @@ from typing import Any
 import click
 
 from darkshare import cfg as cfgs
-from darkshare import splice
+from darkshare import cuts, splice
 from darkshare.cli.options import dialect_option, format_option, load_all, models_argument, pair, size_option
 from darkshare.errors import DarkshareError
 from darkshare.model import Model, load, save, save_weights
 from darkshare.network import resolve
 from darkshare.report import render
+from darkshare.savings import saved
 
 
 def _inputs(models: list[Model]) -> list[str]:
@@ -24,7 +25,13 @@ def _inputs(models: list[Model]) -> list[str]:
 @models_argument
 @click.option("--k", "ks", type=int, multiple=True, help="Shared layers, for all further networks or one for each.")
 @click.option("-o", "--output", default="merged", show_default=True, help="Path of the new files, without suffix.")
-@click.option("--layout", type=click.Choice(["native", "padded"]), default="native", show_default=True)
+@click.option(
+    "--layout",
+    type=click.Choice(["native", "padded"]),
+    default="native",
+    show_default=True,
+    help="Heads with their own classes, or padded to those of all, which stock Darknet needs.",
+)
 @click.option("--force", is_flag=True, help="Merge on the base's trunk although the other's weights differ.")
 @click.option("--name", "names", multiple=True, help="Name of a task, once for each, instead of the file names.")
 @size_option
@@ -45,7 +52,7 @@ def concat(files: tuple[str, ...], output: str, dialect: str, size: Any, form: s
     models = load_all(files, dialect=dialect, size=size)
     merged = splice.concat(models, ks or None, **how)
     written = save(merged, output, protect=_inputs(models))
-    click.echo(render(splice.savings(models, merged), form))
+    click.echo(render(saved(models, merged), form))
     cuts = ", ".join(f"{task.name} k={task.k}" for task in merged.tasks if task.k)
     click.echo(f"{cuts}; wrote {', '.join(map(str, written))}", err=True)
 
@@ -90,7 +97,7 @@ def cut(files: tuple[str, ...], k: int, output: str | None, target: str | None, 
     ((cfg, weights),) = _only(pair(files), 1)
     model = load(cfg, weights, dialect=dialect, partial=True)
     network = resolve(cfgs.read(target), dialect=dialect) if target else None
-    found = splice.cut(model, k, target=network, **how)
+    found = cuts.cut(model, k, target=network, **how)
     path = output or f"{Path(cfg).with_suffix('')}.conv.{k}"
     save_weights(path, found, dialect, protect=_inputs([model]))
     click.echo(path)

@@ -22,6 +22,7 @@ from darkshare.errors import BadValue, ShapeMismatch
 A, P, H = "alexeyab", "pjreddie", "hank-ai"
 DIALECTS = (A, P, H)
 INT_MAX = 2**31 - 1  # Darknet counts outputs and weights in C ints
+MOST = 100_000  # classes or anchors of a head; the largest public one has 21 842 classes
 
 Refs = Annotated[tuple[int, ...], "layer references"]  # negative: relative to this layer; else absolute
 T = TypeVar("T")
@@ -72,6 +73,7 @@ def key(
     training: bool = False,
     derived: bool = False,
     low: int | None = None,
+    high: int | None = None,
     none: int | None = None,
     hash_ends: tuple[str, ...] = (),
     first_only: tuple[str, ...] = (),
@@ -85,6 +87,7 @@ def key(
         derived: it is compared through a property in the kind's `derived`, because several spellings mean the same.
             Layer indices are derived as well: what a layer reads is compared by the network.
         low: the smallest value from which a layer can be built.
+        high: the largest value that is taken for meant.
         none: for references, the number that means "none".
         hash_ends: for lists, the dialects that stop counting items at a `#`.
         first_only: for lists, the dialects that read the first item only.
@@ -93,6 +96,7 @@ def key(
         "forks": forks,
         "training": training,
         "low": low,
+        "high": high,
         "none": none,
         "hash_ends": hash_ends,
         "first_only": first_only,
@@ -295,6 +299,9 @@ def _int(text: str, dialect: str, declared: Field[Any]) -> int:
     low = declared.metadata["low"]
     if low is not None and number < low:
         raise BadValue(f"must be at least {low}")
+    high = declared.metadata["high"]
+    if high is not None and number > high:
+        raise BadValue(f"must be at most {high}")
     return number
 
 

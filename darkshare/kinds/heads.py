@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from darkshare.errors import BadValue, ShapeMismatch
-from darkshare.kinds.base import DIALECTS, A, H, Kind, P, Refs, Shape, key, trained
+from darkshare.kinds.base import DIALECTS, MOST, A, H, Kind, P, Refs, Shape, key, trained
 
 AH, AP = (A, H), (A, P)
 FLOAT_MAX = 3.4028234663852886e38
@@ -21,8 +21,8 @@ class Boxes(Kind):
     is_head: ClassVar[bool] = True
     entries: ClassVar[int] = 5  # x, y, w, h, objectness
 
-    classes: int = key(20, low=1)
-    num: int = key(1, low=1)
+    classes: int = key(20, low=1, high=MOST)
+    num: int = key(1, low=1, high=MOST)
     anchors: tuple[float, ...] = key(())
     max: int = trained(200)
     map: str = trained("")
@@ -170,9 +170,9 @@ class Detection(Loss):
     forks: ClassVar[tuple[str, ...]] = AP
     is_head: ClassVar[bool] = True
 
-    classes: int = key(1, low=1)
+    classes: int = key(1, low=1, high=MOST)
     coords: int = key(1, low=1)
-    num: int = key(1, low=1)
+    num: int = key(1, low=1, high=MOST)
     side: int = key(7, low=1)
     softmax: int = key(0)
     sqrt: int = key(0)
@@ -204,7 +204,7 @@ class Iseg(Kind):
     needs_image: ClassVar[bool] = True
     is_head: ClassVar[bool] = True
 
-    classes: int = key(20, low=1)
+    classes: int = key(20, low=1, high=MOST)
     ids: int = key(32, low=0)
 
     def shape(self, x: Shape, sources: Sequence[Shape]) -> Shape:
@@ -248,7 +248,7 @@ class Contrastive(Loss):
     forks: ClassVar[tuple[str, ...]] = AH
 
     yolo_layer: Refs = key((), derived=True, none=0, first_only=DIALECTS)
-    classes: int = key(1000, low=1)
+    classes: int = key(1000, low=1, high=MOST)
     temperature: float = trained(1.0)
     cls_normalizer: float = trained(1.0)
     max_delta: float = trained(FLOAT_MAX)

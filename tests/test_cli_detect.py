@@ -1,0 +1,168 @@
+"""The command `detect`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import network_of, seeded_floats, tiny_text, write_model, zoo_path
+
+from darkshare.cli import main
+from darkshare.opencv import encoded
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A network that sees something everywhere: its heads' values are around 1."""
+    text = tiny_text()
+    network = network_of(text)
+    data = seeded_floats(network, 1)
+    for head in (5, 11):
+        data[network.start(head) : network.start(head + 1)] *= 0.05
+        data[network.start(head) : network.start(head) + 14] = 1
+    return write_model(tmp_path / "tiny", text, data, names=("cat", "dog"))
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "in" / "photo.png"
+    path.parent.mkdir()
+    path.write_bytes(encoded(np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8), ".png"))
+    return path
+
+
+def run(*args, code=0):
+    result = CliRunner().invoke(main, ["detect", *map(str, args)])
+    assert result.exit_code == code, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result
+
+
+def test_writes_picture_table_and_json(model, photo, tmp_path):
+    out = tmp_path / "out"
+    result = run(model, photo, "-o", out, "--thresh", 0.2, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert rows
+    assert {row["name"] for row in rows} <= {"cat", "dog"}
+    assert {(row["picture"], row["task"]) for row in rows} == {(str(photo), "tiny")}
+    assert all(0.2 < float(row["score"]) <= 1 for row in rows)
+    assert f"1 of 1 pictures, {len(rows)} boxes; wrote " in result.stderr
+    assert sorted(path.name for path in out.iterdir()) == ["photo.png", "result.json"]
+    drawn = cv2.imread(str(out / "photo.png"))
+    assert drawn.shape == (120, 160, 3)
+    assert (drawn != cv2.imread(str(photo))).any()
+
+
+def test_json_is_darknets_plus_the_task(model, photo, tmp_path):
+    out = tmp_path / "out"
+    result = run(model, model.with_suffix(".weights"), photo, "-o", out, "--thresh", 0.2, "--format", "json")
+    rows = json.loads(result.stdout)
+    (frame,) = json.loads((out / "result.json").read_text())
+    assert list(frame) == ["frame_id", "filename", "objects"]
+    assert (frame["frame_id"], frame["filename"]) == (1, str(photo))
+    assert len(frame["objects"]) == len(rows)
+    for item, row in zip(frame["objects"], rows, strict=True):
+        assert list(item) == ["class_id", "name", "relative_coordinates", "confidence", "task"]
+        assert item["name"] == ("cat", "dog")[item["class_id"]] == row["name"]
+        assert item["confidence"] == pytest.approx(row["score"], abs=1e-4)
+        place = item["relative_coordinates"]
+        assert list(place) == ["center_x", "center_y", "width", "height"]
+        assert row["x1"] == pytest.approx((place["center_x"] - place["width"] / 2) * 160, abs=0.51)
+        assert row["y2"] == pytest.approx((place["center_y"] + place["height"] / 2) * 120, abs=0.51)
+
+
+def test_one_bad_picture_does_not_stop_the_others(model, photo, tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no picture")
+    out = tmp_path / "out"
+    result = run(model, tmp_path / "nope.jpg", bad, photo, "-o", out, code=1)
+    assert f"Error: {tmp_path / 'nope.jpg'}: cannot be read: No such file or directory" in result.stderr
+    assert f"Error: {bad}: is no picture that OpenCV can read" in result.stderr
+    assert "1 of 3 pictures" in result.stderr
+    assert [frame["filename"] for frame in json.loads((out / "result.json").read_text())] == [str(photo)]
+    assert sorted(path.name for path in out.iterdir()) == ["photo.png", "result.json"]
+
+
+def test_pictures_of_one_name_are_numbered(model, photo, tmp_path):
+    other = tmp_path / "other" / "photo.png"
+    other.parent.mkdir()
+    other.write_bytes(photo.read_bytes())
+    out = tmp_path / "out"
+    run(model, photo, other, photo, "-o", out)
+    assert sorted(path.name for path in out.iterdir()) == ["photo-2.png", "photo.png", "result.json"]
+
+
+def test_inputs_are_never_replaced(model, photo):
+    before = photo.read_bytes()
+    result = run(model, photo, "-o", photo.parent, code=1)
+    assert "photo.png: is an input and would be replaced; choose another -o" in result.stderr
+    assert photo.read_bytes() == before
+    assert [path.name for path in photo.parent.iterdir()] == ["photo.png"]
+
+
+def test_a_format_that_cannot_be_written_becomes_png(model, photo, tmp_path):
+    odd = photo.rename(photo.with_suffix(".picture"))
+    run(model, odd, "-o", tmp_path / "out")
+    assert (tmp_path / "out" / "photo.png").exists()
+
+
+def test_options_reach_the_detector(model, photo, tmp_path):
+    out = tmp_path / "out"
+
+    def count(*options):
+        return len(json.loads(run(model, photo, "-o", out, "--format", "json", *options).stdout))
+
+    everything = count("--thresh", 0.05, "--nms", 0)
+    assert everything > count("--thresh", 0.05) > count("--thresh", 0.54) > 0
+    assert count("--thresh", 1) == 0
+    assert count("--thresh", 0.05, "--nms", 0, "--size", "64x32") == 2 * everything
+    assert count("--thresh", 0.05, "--nms", 0, "--engine", "classic", "--bn-epsilon", 0.001) > 0
+
+
+def test_nothing_found_is_no_error(model, photo, tmp_path):
+    result = run(model, photo, "-o", tmp_path / "out", "--thresh", 1, "--format", "json")
+    assert json.loads(result.stdout) == []
+    assert "1 of 1 pictures, 0 boxes" in result.stderr
+    (frame,) = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert frame["objects"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["{model}"], 2, "give at least one picture behind the model"),
+        (["{photo}"], 2, "0 were given"),
+        (["{model}", "{model}", "{photo}"], 2, "detect runs one model, but 2 were given; merge them with concat"),
+        (["{model}", "{photo}", "--thresh", "2"], 2, "2.0 is not in the range"),
+        (["{model}", "{photo}", "--bn-epsilon", "0"], 1, "the batch norm epsilon must be above 0"),
+        (["{model}", "{photo}", "--engine", "fast"], 2, "'fast' is not one of 'new', 'classic'"),
+        (["{model}", "{photo}", "--size", "0"], 1, "the network has no input"),
+    ],
+)
+def test_wrong_use_is_said(model, photo, arguments, code, message):
+    result = run(*(a.format(model=model, photo=photo) for a in arguments), code=code)
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_missing_weights_file_is_said(model, photo, tmp_path):
+    model.with_suffix(".weights").unlink()
+    result = run(model, photo, "-o", tmp_path / "out", code=1)
+    assert "tiny.cfg: has no weights file; give one behind the cfg" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_ends_with_examples():
+    assert "darkshare detect both.cfg both.weights street.jpg -o out" in run("--help").output
+
+
+def test_a_real_photo(tmp_path):
+    cfg = zoo_path("models", "f11-plate", "f11-plate.cfg")
+    result = run(cfg, zoo_path("media", "car-with-plate.jpg"), "-o", tmp_path, "--format", "json")
+    (row,) = json.loads(result.stdout)
+    assert (row["task"], row["name"]) == ("f11-plate", "license plate")

@@ -1,0 +1,138 @@
+"""The documentation says what is so: links lead somewhere, examples run, every command has its page."""
+
+from __future__ import annotations
+
+import doctest
+import re
+import runpy
+from pathlib import Path
+
+import click
+import pytest
+
+from darkshare.cli import main
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+SOURCES = sorted(path for folder in ("darkshare", "tests", "docs") for path in (ROOT / folder).rglob("*.py"))
+COMMANDS = sorted(main.commands)
+
+# The project speaks of itself alone: no place on anybody's machine, no trace of how it was made.
+FORBIDDEN = re.compile(
+    r"/work/|/root/|/home/|/tmp/|/mnt/|\bissue #|\bshared/design|\bthe brief\b|\bsub-?agent|\bthis session\b"
+    r"|pypi\.org|pythonhosted|files\.python|TODO|FIXME|XXX",
+    re.IGNORECASE,
+)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors that a page's headings get."""
+    headings = re.findall(r"^#+ (.+)$", without_code(text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@each_page
+def test_every_link_leads_to_a_file_and_heading(page):
+    for link in LINK.findall(without_code(page.read_text(encoding="utf-8"))):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path) if path else page
+        assert target.exists(), f"{page}: {link}"
+        if anchor:
+            assert anchor in anchors(target.read_text(encoding="utf-8")), f"{page}: {link}"
+
+
+@each_page
+def test_the_examples_in_a_page_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    failed, _ = doctest.testfile(str(page), module_relative=False, encoding="utf-8", optionflags=doctest.ELLIPSIS)
+    assert failed == 0
+
+
+@each_page
+def test_the_python_in_a_page_compiles_and_imports(page):
+    for code in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        if ">>>" in code:
+            continue  # run above
+        compile(code, str(page), "exec")
+        imports = [line for line in code.split("\n") if re.match(r"(from|import) darkshare", line)]
+        exec("\n".join(imports), {})  # what the page imports exists
+
+
+@each_page
+def test_a_page_speaks_of_the_project_alone(page):
+    text = page.read_text(encoding="utf-8")
+    found = FORBIDDEN.search(text)
+    assert not found, f"{page}: {found and found[0]}"
+    assert text.endswith("\n")
+    assert "\r" not in text
+
+
+@each_page
+def test_a_page_begins_with_its_title(page):
+    assert page.read_text(encoding="utf-8").startswith("# ")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_the_code_speaks_of_the_project_alone(path):
+    if path != Path(__file__):
+        text = path.read_text(encoding="utf-8")
+        found = re.search(r"/work/|/root/|\bissue #|shared/design|TODO|FIXME", text)
+        assert not found, f"{path}: {found and found[0]}"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_page(command):
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "how-to").glob("*.md"))
+    assert re.search(rf"\bdarkshare {command}\b", pages), f"no page in docs/how-to shows `darkshare {command}`"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_s_help_ends_with_an_example(command):
+    found = main.commands[command]
+    text = found.help or ""
+    assert found.get_short_help_str(), command
+    *_, last = text.strip().split("\n\n")
+    assert last.lstrip().startswith("\b"), f"{command}: the last paragraph of its help is no example block"
+    assert f"darkshare {command}" in last
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_says_what_it_does(command):
+    options = [parameter for parameter in main.commands[command].params if isinstance(parameter, click.Option)]
+    assert [option.name for option in options if not option.help] == []
+
+
+@each_page
+def test_a_page_shows_only_commands_and_options_that_exist(page):
+    fences = "\n".join(re.findall(r"```.*?```", page.read_text(encoding="utf-8"), re.DOTALL))
+    for line in re.findall(r"^(?:\$ )?darkshare ([^\n|]+)$", fences, re.MULTILINE):
+        words = line.split()
+        if words[0].startswith("-"):
+            continue
+        assert words[0] in main.commands, f"{page}: darkshare {line}"
+        parameters = main.commands[words[0]].params
+        known = {name for parameter in parameters for name in [*parameter.opts, *parameter.secondary_opts]}
+        used = {word.partition("=")[0] for word in words[1:] if re.match(r"--?[a-zA-Z]", word)}
+        assert used <= known | {"-h", "--help"}, f"{page}: darkshare {line}"
+
+
+def test_the_page_of_kinds_is_fresh():
+    generator = runpy.run_path(str(ROOT / "docs" / "make_kinds.py"))
+    assert generator["PAGE"].read_text(encoding="utf-8") == generator["page"](), "run: python docs/make_kinds.py"
+
+
+def test_the_page_of_formats_names_every_kind_that_stores_something():
+    from darkshare.kinds import ALL_KINDS, Kind
+
+    page = (ROOT / "docs" / "reference" / "formats.md").read_text(encoding="utf-8")
+    storing = [kind.names[0] for kind in ALL_KINDS if kind.tensors is not Kind.tensors]
+    assert [name for name in storing if f"`[{name}]`" not in page] == []

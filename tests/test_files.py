@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from darkshare import files
+from darkshare.errors import DarkshareError
+
+
+def test_all_files_are_written_with_all_their_buffers(tmp_path):
+    floats = np.array([1.5, -2.0], "<f4")
+    files.write_all({tmp_path / "a": [b"head", floats], tmp_path / "deep" / "b": [b""]})
+    assert (tmp_path / "a").read_bytes() == b"head\x00\x00\xc0\x3f\x00\x00\x00\xc0"
+    assert (tmp_path / "deep" / "b").read_bytes() == b""
+
+
+def test_new_files_get_the_usual_permissions(tmp_path):
+    old = os.umask(0o027)
+    try:
+        files.write_all({tmp_path / "a": [b"x"]})
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
+
+
+def test_short_writes_are_continued(tmp_path):
+    class Slow:
+        def __init__(self):
+            self.got = b""
+
+        def write(self, data):
+            self.got += bytes(data[:3])
+            return min(3, len(data))
+
+    slow = Slow()
+    files._write_fully(slow, b"abcdefgh")
+    assert slow.got == b"abcdefgh"
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> dict[str, bytes]:
+    for name in ("a.cfg", "a.weights"):
+        (tmp_path / name).write_bytes(b"old " + name.encode())
+    return {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_a_full_disk_leaves_the_old_files_and_nothing_else(tmp_path, old, monkeypatch):
+    def write(file, buffer):
+        if buffer == b"second":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        file.write(buffer)
+
+    monkeypatch.setattr(files, "_write_fully", write)
+    with pytest.raises(DarkshareError, match=r"a\.weights: cannot be written: No space left on device"):
+        files.write_all({tmp_path / "a.cfg": [b"new"], tmp_path / "a.weights": [b"first", b"second"]})
+    assert contents(tmp_path) == old
+
+
+def test_an_error_in_the_data_leaves_the_old_files_and_nothing_else(tmp_path, old):
+    def broken():
+        yield b"first"
+        raise DarkshareError("the map went away")
+
+    with pytest.raises(DarkshareError, match="the map went away"):
+        files.write_all({tmp_path / "a.cfg": [b"new"], tmp_path / "a.weights": broken()})
+    assert contents(tmp_path) == old
+
+
+def test_a_failing_rename_names_the_file_and_cleans_up(tmp_path, old, monkeypatch):
+    def refuse(self, target):
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(DarkshareError, match=r"/a\.cfg: cannot be written: Permission denied"):
+        files.write_all({tmp_path / "a.cfg": [b"new"], tmp_path / "a.weights": [b"new"]})
+    assert contents(tmp_path) == old
+
+
+def test_a_folder_in_the_way_is_refused_before_anything_is_replaced(tmp_path, old):
+    (tmp_path / "a.names").mkdir()
+    with pytest.raises(DarkshareError, match=r"a\.names: cannot be written: Is a directory"):
+        files.write_all({tmp_path / "a.cfg": [b"new"], tmp_path / "a.names": [b"new"]})
+    assert contents(tmp_path) == old
+
+
+def test_a_file_in_place_of_the_folder_is_named(tmp_path, old):
+    with pytest.raises(DarkshareError, match=r"a\.cfg/b\.cfg: cannot be written"):
+        files.write_all({tmp_path / "a.cfg" / "b.cfg": [b"new"]})
+
+
+def test_only_a_regular_file_has_a_size(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    os.mkfifo(tmp_path / "pipe")
+    assert files.require_regular(tmp_path / "a") == 3
+    with pytest.raises(OSError, match="not a regular file"):
+        files.require_regular(tmp_path / "pipe")
+    with pytest.raises(IsADirectoryError):
+        files.require_regular(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        files.require_regular(tmp_path / "none")
+
+
+def test_the_fingerprint_is_sha256_s_over_several_chunks(tmp_path):
+    data = bytes(range(256)) * (files.CHUNK // 256) + b"and more"
+    (tmp_path / "a").write_bytes(data)
+    assert files.sha256(tmp_path / "a") == hashlib.sha256(data).hexdigest()
+    (tmp_path / "empty").write_bytes(b"")
+    # The digest of nothing, from FIPS 180-4's published examples.
+    assert files.sha256(tmp_path / "empty") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

@@ -1,0 +1,142 @@
+"""Every command meets every hostile input with one line of error, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from conftest import network_of, seeded_floats, tiny_text, write_model
+from hostile import CASES, DATA, LITERAL, Case, Given
+
+from darkshare.cli import main
+
+# How each command takes a model; a new command joins with one line.
+COMMANDS = {
+    "info": ["MODEL"],
+    "check": ["MODEL"],
+    "concat": ["GOOD", "MODEL", "--k", "2", "-o", "out"],
+    "split": ["MODEL", "-o", "out"],
+    "cut": ["MODEL", "--k", "2", "-o", "out"],
+    "detect": ["MODEL", "photo.jpg", "-o", "out"],
+}
+CPU_SECONDS, MEMORY = 1.0, 200 * 2**20
+ROOT = Path(__file__).parent.parent
+
+
+def arguments(command: str, given: Given, folder: Path) -> list[str]:
+    """The command line for a case; `GOOD` is a model without fault."""
+    words: list[str] = [command]
+    for word in COMMANDS[command]:
+        if word == "MODEL":
+            words += map(str, given.arguments)
+        elif word == "GOOD":
+            text = tiny_text()
+            words.append(str(write_model(folder / "good", text, seeded_floats(network_of(text), 1))))
+        else:
+            words.append(word)
+    return words
+
+
+def contents(folder: Path) -> dict[str, tuple[int, int]]:
+    """Every path with its size and time of change."""
+    return {str(p): (p.lstat().st_size, p.lstat().st_mtime_ns) for p in sorted(folder.rglob("*"))}
+
+
+def given_for(case: Case, folder: Path) -> Given:
+    given = case.make(folder)
+    if "forbidden" in case.name and os.access(given.blamed, os.R_OK):
+        pytest.skip("this user may read everything")
+    return given
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name in main.commands])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name[:60])
+def test_a_bad_input_gives_one_line_and_exit_code_1(case, command, tmp_path, monkeypatch):
+    if command in case.fine_for:
+        pytest.skip(f"{command} takes such a file")
+    monkeypatch.chdir(tmp_path)
+    given = given_for(case, tmp_path)
+    words = arguments(command, given, tmp_path)
+    before = contents(tmp_path)
+    result = CliRunner().invoke(main, words)
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert result.exit_code == 1, result.output
+    assert contents(tmp_path) == before
+    place = str(given.blamed) if given.line is None else f"{given.blamed}:{given.line}:"
+    lines = result.output.splitlines() if command == "check" else [result.stderr.rstrip("\n")]
+    named = [line for line in lines if place in line and case.says in line]
+    assert named, result.output
+    assert all(line.isprintable() for line in lines)
+    if command != "check":
+        assert result.stdout == ""
+        assert named[0].startswith("Error: ")
+
+
+def test_every_command_that_takes_a_model_is_tried():
+    takes_models = {
+        name
+        for name, command in main.commands.items()
+        if any(
+            param.name in ("files", "paths", "cfg") for param in command.params if param.param_type_name == "argument"
+        )
+    }
+    assert takes_models <= set(COMMANDS)
+
+
+def test_the_collection_is_large_and_every_stored_file_is_used():
+    assert len(CASES) >= 60
+    assert {name for name, *_ in LITERAL} == {path.name for path in DATA.glob("*.cfg")}
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
+def test_the_good_model_behind_the_cases_is_good(tiny):
+    for command in ("info", "check"):
+        assert CliRunner().invoke(main, [command, str(tiny)]).exit_code == 0
+
+
+MEASURED = """
+import resource, subprocess, sys
+done = subprocess.run([sys.executable, "-m", "darkshare", *sys.argv[1:]], capture_output=True, text=True, timeout=60)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(done.returncode, used.ru_utime + used.ru_stime, used.ru_maxrss)
+print(done.stderr + done.stdout)
+"""
+SLOW = ("10 MB", "20 MB", "300 000", "200 000", "million", "10 000", "30 000", "names of 2 MB", "1000000000", "deep")
+
+
+def heaviest() -> list[Case]:
+    """The cases that could take time or memory, and one of the others to compare with."""
+    return [case for case in CASES if any(word in case.name for word in SLOW)] + [CASES[0]]
+
+
+def measured(words: list[str]) -> tuple[int, float, int, str]:
+    """(exit code, CPU seconds, bytes, output) of a whole process."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, *words], capture_output=True, text=True, env=environment, check=True
+    )
+    numbers, _, output = done.stdout.partition("\n")
+    code, seconds, kilobytes = numbers.split()
+    return int(code), float(seconds), int(kilobytes) * 1024, output
+
+
+@pytest.fixture(scope="module")
+def starting() -> float:
+    """CPU seconds that Python and the imports take on this machine now."""
+    return min(measured(["--version"])[1] for _ in range(3))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no resource module")
+@pytest.mark.parametrize("command", ["info", "check"])
+@pytest.mark.parametrize("case", heaviest(), ids=lambda case: case.name[:60])
+def test_a_bad_input_takes_no_more_than_a_second_and_200_mb(case, command, tmp_path, starting):
+    words = [command, *map(str, case.make(tmp_path).arguments)]
+    code, seconds, memory, output = measured(words)
+    assert code == 1, output
+    assert "Traceback" not in output
+    assert seconds - starting < CPU_SECONDS, f"{seconds} s, of which starting takes {starting} s"
+    assert memory < MEMORY
