@@ -8,16 +8,33 @@ save(both, "both")
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
 
-from darkshare.cfg import parse
-from darkshare.cuts import cut
-from darkshare.detections import Detections
-from darkshare.errors import DarkshareError, DarkshareWarning
-from darkshare.model import Model, Task, load, save
-from darkshare.network import Network, resolve
-from darkshare.opencv import Detector
-from darkshare.splice import concat, split
+if TYPE_CHECKING:
+    from darkshare.cfg import parse
+    from darkshare.cuts import cut
+    from darkshare.detections import Detections
+    from darkshare.errors import DarkshareError, DarkshareWarning
+    from darkshare.model import Model, Task, load, save
+    from darkshare.network import Network, resolve
+    from darkshare.opencv import Detector
+    from darkshare.splice import concat, split
+
+# Where each name lives; a module is imported when a name of it is first used.
+_PLACES = {
+    "cfg": ("parse",),
+    "cuts": ("cut",),
+    "detections": ("Detections",),
+    "errors": ("DarkshareError", "DarkshareWarning"),
+    "model": ("Model", "Task", "load", "save"),
+    "network": ("Network", "resolve"),
+    "opencv": ("Detector",),
+    "splice": ("concat", "split"),
+}
+_MODULES = {name: module for module, names in _PLACES.items() for name in names}
 
 __all__ = [
     "DarkshareError",
@@ -36,3 +53,9 @@ __all__ = [
     "save",
     "split",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'darkshare' has no attribute {name!r}")
+    return getattr(import_module(f"darkshare.{_MODULES[name]}"), name)

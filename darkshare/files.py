@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,8 @@ def write_all(contents: Mapping[Path, Iterable[Any]]) -> None:
     Raises:
         DarkshareError: a file cannot be written; nothing was replaced then.
     """
+    import tempfile
+
     waiting: dict[Path, str] = {}
     path = Path()
     try:
@@ -82,6 +82,8 @@ def read_small(path: Path) -> bytes:
 
 def sha256(path: str | os.PathLike[str]) -> str:
     """The fingerprint of a file's bytes."""
+    import hashlib  # here, because most commands never need it and it takes longer than they do
+
     digest, buffer = hashlib.sha256(), bytearray(CHUNK)
     with open(path, "rb", buffering=0) as file:
         while count := file.readinto(buffer):

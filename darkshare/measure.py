@@ -99,7 +99,7 @@ def info(model: Model) -> Info:
 def total_bflops(network: Network) -> float:
     """Darknet's total: a running sum in float32 of float32 values (`bflops` in parse_network_cfg_custom)."""
     values = np.array([layer.flops / 1e9 for layer in network.layers], np.float32)
-    return _shortest(np.cumsum(values, dtype=np.float32)[-1])
+    return _digits(np.cumsum(values, dtype=np.float32)[-1])
 
 
 def to_json(found: Info) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def _line(layer: Layer) -> LayerInfo:
         _whc(layer.x) if kind.reads_previous else (0, 0, 0),
         _whc(layer.y),
         layer.size,
-        _shortest(np.float32(layer.flops / 1e9)),
+        _digits(np.float32(layer.flops / 1e9)),
         layer.flops > 0 or not layer.size,
     )
 
@@ -201,6 +201,6 @@ def _image(whc: tuple[int, int, int]) -> str:
     return "x".join(map(str, whc)) if any(whc) else ""
 
 
-def _shortest(value: Any) -> float:
-    """A float32 as the Python float with the fewest digits that still is it."""
-    return float(str(value))
+def _digits(value: Any) -> float:
+    """A float32 with the nine digits that identify it."""
+    return float(f"{value:.9g}")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from darkshare import cfg as cfgs
 from darkshare import files, weights
@@ -19,6 +18,9 @@ from darkshare.kinds import Boxes, Detection
 from darkshare.kinds.base import MOST
 from darkshare.network import Layer, Network, View, resolve
 from darkshare.weights import Floats, Header, Weights
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 FORMAT = "darkshare tasks 1"
 
@@ -200,6 +202,8 @@ def save(model: Model, stem: str | os.PathLike[str], *, protect: Sequence[str] =
     Raises:
         DarkshareError: a file cannot be written, or would replace a protected one.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     base = Path(stem)
     if base.suffix in (".cfg", ".weights"):
         base = base.with_suffix("")

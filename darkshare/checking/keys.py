@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 
 from darkshare.cfg import Line
@@ -61,6 +60,8 @@ def _cure(key: str, part: Part) -> str:
     others = [kind.names[0] for kind in ALL_KINDS if key in keys_of(kind)]
     if others:
         return f"it belongs to [{others[0]}]: remove it"
+    import difflib
+
     near = difflib.get_close_matches(key[:40], keys_of(type(part.kind)), n=1) if part.kind else []
     return f"did you mean {near[0]}=?" if near else "remove it or put # before it"
 

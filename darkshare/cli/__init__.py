@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import sys
 import warnings
+from importlib import import_module
 from typing import Any
 
 import click
 
 from darkshare import __version__
-from darkshare.cli import demo, inspection, running, splicing
 from darkshare.errors import DarkshareError, DarkshareWarning
 from darkshare.report import printable
 
@@ -19,8 +19,29 @@ def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     click.echo(f"Note: {message}", err=True)
 
 
+# Where each command lives. Its module is imported when it runs: `info` starts without what `detect` needs.
+PLACES = {
+    "info": "inspection",
+    "check": "inspection",
+    "concat": "splicing",
+    "split": "splicing",
+    "cut": "splicing",
+    "detect": "running",
+    "demo": "demo",
+}
+
+
 class Commands(click.Group):
     """The one place where a `DarkshareError` becomes a message and exit code 1."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*PLACES, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in PLACES:
+            return super().get_command(ctx, cmd_name)
+        found: click.Command = getattr(import_module(f"darkshare.cli.{PLACES[cmd_name]}"), cmd_name)
+        return found
 
     def invoke(self, ctx: click.Context) -> Any:
         for stream in (sys.stdout, sys.stderr):
@@ -45,12 +66,3 @@ def main() -> None:
       darkshare concat base.cfg text.cfg --k 74 -o both
       darkshare detect both.cfg photo.jpg -o out
     """
-
-
-main.add_command(inspection.info)
-main.add_command(inspection.check)
-main.add_command(splicing.concat)
-main.add_command(splicing.split)
-main.add_command(splicing.cut)
-main.add_command(running.detect)
-main.add_command(demo.demo)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from darkshare import checking, measure
+from darkshare import measure
 from darkshare.cli.options import dialect_option, format_option, load_all, models_argument, pair, size_option
 from darkshare.report import printable, render
 
@@ -51,6 +51,8 @@ def check(files: tuple[str, ...], dialect: str, strict: bool, form: str) -> None
       darkshare check yolov3.cfg yolov3.weights --dialect hank-ai
       darkshare check merged.cfg --strict --format json
     """
+    from darkshare import checking  # here, so that `info` starts without the rules
+
     found = [problem for cfg, weights in pair(files) for problem in checking.check(cfg, weights, dialect=dialect)]
     if form == "text":
         click.echo("\n".join([*(printable(str(problem)) for problem in found), checking.summary(found)]))

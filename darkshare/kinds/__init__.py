@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 from darkshare.errors import UnknownKind
 from darkshare.kinds.base import DIALECTS, H, Kind, Refs, Shape, Tensor, as_read, keys_of, read_kind
 from darkshare.kinds.dense import Batchnorm, Connected, Convolutional, Deconvolutional, Implicit, Local
@@ -91,6 +89,8 @@ def find_kind(name: str, dialect: str) -> type[Kind]:
         if "]" in name and name.partition("]")[0] in BY_NAME:
             cure = "text behind ']' is part of the name in Darknet; put the comment on a line of its own"
         else:
+            import difflib
+
             near = difflib.get_close_matches(name[:40], BY_NAME, n=3)
             cure = "did you mean " + " or ".join(f"[{n}]" for n in near) + "?" if near else "see the list of kinds"
         raise UnknownKind(f"unknown section [{name[:40]}]; {cure}")

@@ -41,7 +41,7 @@ def blurred(y: Shape, antialiasing: int, stride_x: int, stride_y: int) -> Shape:
     return Shape(y.c, slide(y.h, padding, size, stride_y), slide(y.w, padding, size, stride_x))
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Padded(Kind):
     """What all sliding kernels share: `pad` stands for half the size, else `padding` counts, on each side."""
 
@@ -62,7 +62,7 @@ class Padded(Kind):
         return Shape(filters, height, slide(x.w, 2 * self.pads, self.size, stride_x))
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Convolutional(Padded):
     """Convolution with optional batch norm, groups, dilation and blur (parse_convolutional)."""
 
@@ -143,7 +143,7 @@ class Convolutional(Padded):
         return operations / 32 if self.xnor and self.dialect != P else operations
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Deconvolutional(Padded):
     """Transposed convolution (pjreddie's make_deconvolutional_layer)."""
 
@@ -163,7 +163,7 @@ class Deconvolutional(Padded):
         return conv_tensors(self.filters, x.c, self.size, norm=bool(self.batch_normalize))
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Connected(Kind):
     """A matrix over the flattened input."""
 
@@ -180,7 +180,7 @@ class Connected(Kind):
         return matrix_tensors(self.output, x.size, norm=bool(self.batch_normalize))
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Batchnorm(Kind):
     """Batch norm as a layer of its own; pjreddie stores no biases for it."""
 
@@ -193,7 +193,7 @@ class Batchnorm(Kind):
         return (*biases, *statistics(x.c))
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Local(Kind):
     """A convolution with its own kernel at every place."""
 
@@ -216,7 +216,7 @@ class Local(Kind):
         return Tensor("biases", (y.size,)), Tensor("weights", kernel)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Implicit(Kind):
     """Learned values that read no input (AlexeyAB)."""
 

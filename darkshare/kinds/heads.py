@@ -13,7 +13,7 @@ AH, AP = (A, H), (A, P)
 FLOAT_MAX = 3.4028234663852886e38
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Boxes(Kind):
     """What all anchor-box heads share: one box per place and anchor, `entries` values before the classes."""
 
@@ -70,7 +70,7 @@ class Boxes(Kind):
         return x
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Yolo(Boxes):
     """YOLOv3 head (parse_yolo, make_yolo_layer); anchors in pixels of the network's input."""
 
@@ -112,7 +112,7 @@ class Yolo(Boxes):
         return self.mask or range(self.num)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class GaussianYolo(Yolo):
     """YOLOv3 head with an uncertainty for each of x, y, w, h (parse_gaussian_yolo)."""
 
@@ -125,7 +125,7 @@ class GaussianYolo(Yolo):
     yolo_point: str = key("center")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Region(Boxes):
     """YOLOv2 head (parse_region); anchors in cells of its grid."""
 
@@ -154,7 +154,7 @@ class Region(Boxes):
         return self.coords + 1 + self.classes
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Loss(Kind):
     """A kind that leaves its shape unset: only the number of values goes on."""
 
@@ -162,7 +162,7 @@ class Loss(Kind):
         return Shape(0, 0, 0, x.size)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Detection(Loss):
     """YOLOv1 head: `num` boxes and one class vector per cell of a side x side grid."""
 
@@ -195,7 +195,7 @@ class Detection(Loss):
         return super().shape(x, sources)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Iseg(Kind):
     """Instance segmentation (pjreddie)."""
 
@@ -213,7 +213,7 @@ class Iseg(Kind):
         return x
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Softmax(Loss):
     """Class probabilities."""
 
@@ -227,7 +227,7 @@ class Softmax(Loss):
     noloss: int = trained(0)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Cost(Loss):
     """The loss of a classifier or a regression; it passes its input on at inference."""
 
@@ -240,7 +240,7 @@ class Cost(Loss):
     thresh: float = trained(0.0, forks=(P,))
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Contrastive(Loss):
     """Contrastive loss on the embeddings of a [yolo] layer."""
 

@@ -12,7 +12,7 @@ from darkshare.kinds.base import DIALECTS, A, H, Kind, P, Refs, Shape, Tensor, k
 AH = (A, H)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Route(Kind):
     """Concatenation of layers by channel, each cut to group `group_id` of `groups`."""
 
@@ -39,7 +39,7 @@ class Route(Kind):
         return Shape(sum(s.c for s in sources) // self.groups, first.h, first.w)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Shortcut(Kind):
     """Sum with earlier layers; the shape is the previous layer's, the smaller channel count is added."""
 
@@ -72,7 +72,7 @@ class Shortcut(Kind):
         return y.size * len(self.from_) * (1 if self.weights_type == "none" else 2)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class ScaleChannels(Kind):
     """The `from` layer times this layer's one value per channel (squeeze and excitation)."""
 
@@ -94,7 +94,7 @@ class ScaleChannels(Kind):
         return y
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Sam(Kind):
     """The `from` layer times this one, element by element (spatial attention)."""
 

@@ -10,7 +10,7 @@ from darkshare.kinds.base import A, Described, H, P, Shape, key, trained
 AH, AP = (A, H), (A, P)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(init=False, repr=False, eq=False)
 class Net(Described):
     """Keys of [net] with Darknet's defaults. It is no layer and has no index."""
 

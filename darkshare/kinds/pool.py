@@ -12,7 +12,7 @@ from darkshare.kinds.dense import blurred
 AH = (A, H)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class _Window(Kind):
     """A window whose size defaults to its stride and whose total padding defaults to size - 1."""
 
@@ -46,7 +46,7 @@ class _Window(Kind):
         return 0 if self.dialect == P else self.window**2 * x.c * y.h * y.w
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Maxpool(_Window):
     """Max-pooling over space, or over channels with maxpool_depth (make_maxpool_layer)."""
 
@@ -66,7 +66,7 @@ class Maxpool(_Window):
         return blurred(y, self.antialiasing, *self.strides) if self.antialiasing else y
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class LocalAvgpool(_Window):
     """Average over a window."""
 
@@ -77,7 +77,7 @@ class LocalAvgpool(_Window):
         return self.pooled(x, *self.strides)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Avgpool(Kind):
     """Average over the whole image."""
 

@@ -17,7 +17,7 @@ def prefixed(part: str, tensors: Iterable[Tensor]) -> tuple[Tensor, ...]:
     return tuple(tensor._replace(name=f"{part}.{tensor.name}") for tensor in tensors)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class _Gates(Kind):
     """A recurrent layer made of one matrix per gate; pjreddie leaves its shape unset."""
 
@@ -38,7 +38,7 @@ class _Gates(Kind):
         return tuple(blocks)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Rnn(_Gates):
     """Elman network; pjreddie has no `hidden`, it uses `output`."""
 
@@ -58,7 +58,7 @@ class Rnn(_Gates):
         )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Gru(_Gates):
     """Gated recurrent unit; pjreddie writes the state matrices first, AlexeyAB the input ones."""
 
@@ -79,7 +79,7 @@ class Gru(_Gates):
         return [(name, *size) for name, size in pairs]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Lstm(_Gates):
     """Long short-term memory; the forks write the gates in another order."""
 
@@ -91,7 +91,7 @@ class Lstm(_Gates):
         return [(f"w{gate}", *state) for gate in order] + [(f"u{gate}", *read) for gate in order]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Crnn(Padded):
     """Convolutional Elman network; pjreddie has other keys and always 3x3 kernels with padding 1."""
 
@@ -135,7 +135,7 @@ class Crnn(Padded):
         return operations / 32 if self.xnor else operations
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class ConvLstm(Padded):
     """Convolutional LSTM with optional peephole and bottleneck (AlexeyAB)."""
 

@@ -12,7 +12,7 @@ from darkshare.kinds.base import A, H, Kind, P, Shape, key, trained
 AH, AP = (A, H), (A, P)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Upsample(Kind):
     """Nearest neighbour up by `stride`, or a sum down by a negative one."""
 
@@ -30,7 +30,7 @@ class Upsample(Kind):
         return Shape(x.c, x.h * self.stride, x.w * self.stride)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Reorg(Kind):
     """Space to channels in the old element order (AlexeyAB's reorg_old, pjreddie's reorg)."""
 
@@ -51,7 +51,7 @@ class Reorg(Kind):
         return _positive(y, x)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Reorg3d(Reorg):
     """The same shapes in another element order."""
 
@@ -59,7 +59,7 @@ class Reorg3d(Reorg):
     forks: ClassVar[tuple[str, ...]] = AH
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Crop(Kind):
     """A random crop in training, the middle at inference; also maps pixels to -1..1 unless noadjust."""
 
@@ -80,7 +80,7 @@ class Crop(Kind):
         return Shape(x.c, self.crop_height, self.crop_width)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Dropout(Kind):
     """Active in training only; it shares the previous layer's buffer."""
 
@@ -92,7 +92,7 @@ class Dropout(Kind):
     dropblock_size_abs: float = trained(0.0, forks=AH)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Empty(Kind):
     """Passes its input on."""
 
@@ -100,7 +100,7 @@ class Empty(Kind):
     forks: ClassVar[tuple[str, ...]] = (A,)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class History(Kind):
     """The last frames, stacked as channels."""
 
@@ -114,7 +114,7 @@ class History(Kind):
         return Shape(x.c * self.history_size, x.h, x.w)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Activation(Kind):
     """A non-linearity as a layer of its own."""
 
@@ -124,7 +124,7 @@ class Activation(Kind):
     activation: str = key("linear")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Normalization(Kind):
     """Local response normalisation across channels."""
 
@@ -137,7 +137,7 @@ class Normalization(Kind):
     size: int = key(5, low=1)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class L2norm(Kind):
     """Each place divided by its norm over the channels (pjreddie)."""
 
@@ -145,7 +145,7 @@ class L2norm(Kind):
     forks: ClassVar[tuple[str, ...]] = (P,)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(init=False, repr=False, eq=False)
 class Logistic(Kind):
     """Sigmoid with cross-entropy loss (pjreddie)."""
 
