@@ -54,7 +54,7 @@ class Section:
         offsets = (i for i, line in enumerate(self.lines) if line.key == key)
         return self.lineno + next(offsets, 0)
 
-    def set(self, **values: object) -> Section:
+    def set(self, /, **values: object) -> Section:
         """A section with these keys changed or appended (`None` removes one); other lines as they are."""
         lines = list(self.lines)
         for key, value in values.items():
@@ -82,7 +82,7 @@ def option_line(key: str, value: object) -> Line:
     return Line(f"{key}={value}\n", key, str(value).translate(_BLANKS))
 
 
-def section(kind: str, **values: object) -> Section:
+def section(kind: str, /, **values: object) -> Section:
     """A new section with these options and an empty line after them.
 
     >>> print(dumps(Cfg((), (section("route", layers=73),))), end="")
