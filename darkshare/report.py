@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ def render(rows: Sequence[Row], form: str) -> str:
         form: text, markdown, csv or json.
     """
     if form == "json":
-        return json.dumps(list(rows), indent=1)
+        return json.dumps(_finite(list(rows)), indent=1)
     if not rows:
         return ""
     columns = list(rows[0])
@@ -58,6 +59,15 @@ def _aligned(cells: list[list[str]], right: list[bool], *, markdown: bool) -> st
     rule = ["-" * (width - 1) + (":" if r else "-") for width, r in zip(widths, right, strict=True)]
     lines = [line(cells[0]), *([line(rule)] if markdown else []), *map(line, cells[1:])]
     return "\n".join(lines)
+
+
+def _finite(value: Any) -> Any:
+    """The same with null for infinity and NaN, which JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _is_number(value: Any) -> bool:

@@ -11,7 +11,7 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,7 +153,7 @@ def chunks(runs: tuple[Floats, ...]) -> Iterator[Floats]:
             release(piece)
 
 
-def release(piece: Floats) -> None:
+def release(piece: NDArray[Any]) -> None:
     """Tell the system that a mapped file's pages under this array are not needed for now."""
     mapped = _mapping(piece)
     if mapped is None or not hasattr(mmap, "MADV_DONTNEED"):
@@ -164,7 +164,7 @@ def release(piece: Floats) -> None:
     mapped.madvise(mmap.MADV_DONTNEED, start, begin + piece.nbytes - start)
 
 
-def _mapping(array: Floats) -> mmap.mmap | None:
+def _mapping(array: NDArray[Any]) -> mmap.mmap | None:
     owner: object = array
     while isinstance(owner, np.ndarray):
         owner = owner.base

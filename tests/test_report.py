@@ -59,3 +59,8 @@ def test_any_text_can_be_printed(form):
 def test_printable_text_is_one_line():
     assert printable("plain") == "plain"
     assert printable("a\r\n\tb\x00é\u202e") == "a b\\x00é\\u202e"
+
+
+def test_json_has_no_infinity_and_no_nan():
+    rows = [{"a": float("inf"), "b": [{"c": float("nan"), "d": 1.5}], "e": "inf"}]
+    assert json.loads(render(rows, "json")) == [{"a": None, "b": [{"c": None, "d": 1.5}], "e": "inf"}]
