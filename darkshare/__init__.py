@@ -14,10 +14,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from darkshare.blend import mix, snap
     from darkshare.cfg import parse
     from darkshare.cuts import cut
     from darkshare.detections import Detections
+    from darkshare.differences import stats, to_dataframe
     from darkshare.errors import DarkshareError, DarkshareWarning
+    from darkshare.freezing import frozen
+    from darkshare.media import watch
     from darkshare.model import Model, Task, load, save
     from darkshare.network import Network, resolve
     from darkshare.opencv import Detector
@@ -25,10 +29,14 @@ if TYPE_CHECKING:
 
 # Where each name lives; a module is imported when a name of it is first used.
 _PLACES = {
+    "blend": ("mix", "snap"),
     "cfg": ("parse",),
     "cuts": ("cut",),
     "detections": ("Detections",),
+    "differences": ("stats", "to_dataframe"),
     "errors": ("DarkshareError", "DarkshareWarning"),
+    "freezing": ("frozen",),
+    "media": ("watch",),
     "model": ("Model", "Task", "load", "save"),
     "network": ("Network", "resolve"),
     "opencv": ("Detector",),
@@ -47,11 +55,17 @@ __all__ = [
     "__version__",
     "concat",
     "cut",
+    "frozen",
     "load",
+    "mix",
     "parse",
     "resolve",
     "save",
+    "snap",
     "split",
+    "stats",
+    "to_dataframe",
+    "watch",
 ]
 
 

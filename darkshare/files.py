@@ -15,13 +15,14 @@ CHUNK = 4 * 2**20  # bytes
 LARGEST_TEXT = 2**20  # bytes; the names of 20 000 classes take a third of it
 
 
-def write_all(contents: Mapping[Path, Iterable[Any]]) -> None:
+def write_all(contents: Mapping[Path, Iterable[Any]], *, durable: bool = True) -> None:
     """Write several files so that a crash leaves each old file or each new one, never half of one.
 
     Everything goes to temporary siblings first; only when all are complete and on disk are they renamed.
 
     Args:
         contents: for each path the buffers (bytes or contiguous arrays) to write one after another.
+        durable: wait until they are on disk; without it, a loss of power may cost files that can be made again.
 
     Raises:
         DarkshareError: a file cannot be written; nothing was replaced then.
@@ -39,7 +40,8 @@ def write_all(contents: Mapping[Path, Iterable[Any]]) -> None:
             with open(handle, "wb", buffering=0) as file:
                 for buffer in buffers:
                     _write_fully(file, buffer)
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
                 os.fchmod(file.fileno(), 0o666 & ~_umask())
         for path, temporary in list(waiting.items()):
             Path(temporary).replace(path)

@@ -220,7 +220,7 @@ def save(model: Model, stem: str | os.PathLike[str], *, protect: Sequence[str] =
         tasks = sibling(base, ".tasks.json")
         if len(model.tasks) > 1 or tasks.exists():  # one task needs no description, but an old one would be wrong
             contents[tasks] = _described(model.tasks, hashes)
-        _require_unprotected(contents, protect)
+        require_unprotected(contents, protect)
         files.write_all(contents)
     return list(contents)
 
@@ -233,7 +233,7 @@ def sibling(path: Path, suffix: str) -> Path:
 def save_weights(path: str | os.PathLike[str], found: Weights, dialect: str, *, protect: Sequence[str] = ()) -> None:
     """Write a weights file with the header that it has."""
     contents = {Path(path): _body(found, dialect)}
-    _require_unprotected(contents, protect)
+    require_unprotected(contents, protect)
     files.write_all(contents)
 
 
@@ -242,7 +242,12 @@ def _body(found: Weights, dialect: str) -> Iterator[Any]:
     yield from weights.chunks(found.runs)
 
 
-def _require_unprotected(contents: dict[Path, Any], protect: Sequence[str]) -> None:
+def require_unprotected(contents: Mapping[Path, Any], protect: Sequence[str]) -> None:
+    """Refuse to replace an input.
+
+    Raises:
+        DarkshareError: which file it is.
+    """
     existing = [Path(p).resolve() for p in protect if p]
     for path in contents:
         if path.resolve() in existing:

@@ -1,35 +1,39 @@
-"""Networks on cv2.dnn, OpenCV 4 and 5 alike: through an ONNX file of our own, never through DetectionModel."""
+"""Pictures, and models that are ready to run on them: through an ONNX file of our own, never through DetectionModel."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from threading import Lock
 
 import numpy as np
 
-from darkshare.detections import Detections, Picture, fitted, interpret
-from darkshare.errors import BadValue, DarkshareError, Unsupported
+from darkshare import engines
+from darkshare.detections import NMS, THRESHOLD, Detections, Levels, Picture, fitted, interpret, levels
+from darkshare.engines import Engine
+from darkshare.engines.base import errors_of
+from darkshare.errors import BadValue, DarkshareError
 from darkshare.model import Model
 from darkshare.network import Network
 from darkshare.onnxfile import buffers, heads_of, output_name
 from darkshare.weights import Floats
 
-ENGINES = ("new", "classic")
-
 
 class Detector:
-    """A model that is loaded into OpenCV and ready to run: one forward pass for all its tasks.
+    """A model that is loaded into an engine and ready to run: one forward pass for all its tasks.
+
+    Threads may share it; they wait for one another.
 
     Args:
         model: with weights.
-        threshold: keep scores above it.
-        nms: of two boxes of one task and class that overlap more, keep the better one.
+        threshold: keep scores above it; one number, or some tasks' own by name.
+        nms: of two boxes of one task and class that overlap more, keep the better one; likewise.
         bn_epsilon: see `onnxfile.export`.
-        engine: new or classic; without one, new on OpenCV 5 and the only one there is on OpenCV 4.
+        engine: one of `engines.NAMES`.
+        threads: see `engines.open_engine`.
+        precision: likewise.
 
     Raises:
         DarkshareError: a layer that has no ONNX form here, missing weights, or an engine that is not there.
@@ -39,17 +43,19 @@ class Detector:
         self,
         model: Model,
         *,
-        threshold: float = 0.25,
-        nms: float = 0.45,
+        threshold: Levels = THRESHOLD,
+        nms: Levels = NMS,
         bn_epsilon: float = 1e-5,
-        engine: str | None = None,
+        engine: str = engines.DEFAULT,
+        threads: int | None = None,
+        precision: str = "fp32",
     ) -> None:
         self.model = model
-        self.threshold = threshold
-        self.nms = nms
+        self.threshold = levels(model.tasks, threshold, THRESHOLD)
+        self.nms = levels(model.tasks, nms, NMS)
         self._heads = heads_of(model)
-        self._outputs = [output_name(model.network.layers[index]) for index in self._heads]
-        self._net = _loaded(model, bn_epsilon, engine)
+        self._engine = _loaded(model, bn_epsilon, engine, threads, precision)
+        self._lock = Lock()
 
     def raw(self, image: Picture) -> dict[int, Floats]:
         """What each head gives for a picture, by its layer: (channels, height, width), not decoded.
@@ -57,17 +63,31 @@ class Detector:
         Args:
             image: uint8 as `cv2.imread` gives it: BGR, gray or BGRA.
         """
-        with _as_darkshare_error(self.model.name):
-            self._net.setInput(blob(image, self.model.network))
-            # By our names and all of them: engines order outputs differently, and the new one refuses a part.
-            found = self._net.forward(self._outputs)
-        return {index: values[0] for index, values in zip(self._heads, found, strict=True)}
+        return self.raw_batch([image])[0]
+
+    def raw_batch(self, images: Sequence[Picture]) -> list[dict[int, Floats]]:
+        """`raw` of several pictures, of any sizes, in one batch."""
+        if not images:
+            return []
+        batch = np.concatenate([blob(image, self.model.network) for image in images])
+        try:
+            with self._lock:
+                found = self._engine.run(batch)
+        except DarkshareError as error:
+            raise error.locate(self.model.name, None) from None
+        return [dict(zip(self._heads, values, strict=True)) for values in zip(*found, strict=True)]
 
     def detect(self, image: Picture) -> list[Detections]:
         """The boxes of every task, in pixels of the picture; see `detections.interpret`."""
-        raw = self.raw(image)
-        picture = (image.shape[1], image.shape[0])
-        return interpret(self.model, raw, picture, threshold=self.threshold, nms=self.nms)
+        return self.detect_batch([image])[0]
+
+    def detect_batch(self, images: Sequence[Picture]) -> list[list[Detections]]:
+        """`detect` of several pictures, of any sizes, in one batch."""
+        how = {"threshold": self.threshold, "nms": self.nms}
+        return [
+            interpret(self.model, raw, (image.shape[1], image.shape[0]), **how)
+            for image, raw in zip(images, self.raw_batch(images), strict=True)
+        ]
 
 
 def read_picture(path: str | os.PathLike[str]) -> Picture:
@@ -76,17 +96,26 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
     Raises:
         DarkshareError: the file cannot be read, or is no picture.
     """
+    try:
+        return decoded(Path(path).read_bytes(), str(path))
+    except OSError as error:
+        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
+
+
+def decoded(data: bytes, name: str) -> Picture:
+    """An encoded picture as uint8 BGR; the name is for the error.
+
+    Raises:
+        DarkshareError: it is no picture.
+    """
     import cv2
 
     try:
-        data = np.frombuffer(Path(path).read_bytes(), np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except OSError as error:
-        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     except cv2.error:
         image = None
     if image is None:
-        raise DarkshareError("is no picture that OpenCV can read", file=str(path))
+        raise DarkshareError("is no picture that OpenCV can read", file=name)
     return np.asarray(image, np.uint8)
 
 
@@ -98,7 +127,7 @@ def encoded(image: Picture, suffix: str) -> bytes:
     """
     import cv2
 
-    with _as_darkshare_error(suffix):
+    with errors_of("OpenCV"):
         return bytes(cv2.imencode(suffix, image)[1])
 
 
@@ -148,36 +177,14 @@ def _with_channels(image: Picture, wanted: int) -> Picture:
     return np.asarray(cv2.cvtColor(image, conversions[has, wanted]), np.uint8)
 
 
-def _loaded(model: Model, bn_epsilon: float, engine: str | None) -> Any:
-    """The cv2.dnn.Net. From a file: from memory, OpenCV 5 ignores the engine and doubles its peak memory."""
-    import cv2
-
-    arguments = _engine(cv2, engine)
+def _loaded(model: Model, bn_epsilon: float, engine: str, threads: int | None, precision: str) -> Engine:
+    """The model in an engine, through a file: from memory, OpenCV 5 ignores its choice and doubles its peak."""
+    outputs = [output_name(model.network.layers[index]) for index in heads_of(model)]
     with tempfile.TemporaryDirectory(prefix="darkshare-") as folder:
         path = Path(folder) / "network.onnx"
         with open(path, "wb") as file:
             file.writelines(memoryview(piece).cast("B") for piece in buffers(model, bn_epsilon))
-        with _as_darkshare_error(model.name):
-            return cv2.dnn.readNetFromONNX(str(path), *arguments)
-
-
-def _engine(cv2: Any, name: str | None) -> tuple[int, ...]:
-    """The arguments that choose an engine; OpenCV 4 knows none."""
-    if name is not None and name not in ENGINES:
-        raise BadValue(f"there is no engine {name}; use {' or '.join(ENGINES)}")
-    if hasattr(cv2.dnn, "ENGINE_NEW"):
-        return (cv2.dnn.ENGINE_CLASSIC if name == "classic" else cv2.dnn.ENGINE_NEW,)
-    if name == "new":
-        raise Unsupported(f"OpenCV {cv2.__version__} has no new engine; leave the engine out, or install OpenCV 5")
-    return ()
-
-
-@contextmanager
-def _as_darkshare_error(name: str) -> Iterator[None]:
-    import cv2
-
-    try:
-        yield
-    except cv2.error as error:
-        reason = str(error.err or error).strip()
-        raise DarkshareError(f"OpenCV {cv2.__version__} cannot do it: {reason}", file=name) from None
+        try:
+            return engines.open_engine(engine, path, outputs, threads=threads, precision=precision)
+        except DarkshareError as error:
+            raise error.locate(model.name, None) from None

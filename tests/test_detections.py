@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 from conftest import network_of, zoo_path
 
-from darkshare.detections import Candidates, darknet_objects, decode, fitted, interpret, suppress
+from darkshare.detections import (
+    Candidates,
+    Detections,
+    coco_annotations,
+    darknet_objects,
+    decode,
+    first_ids,
+    fitted,
+    interpret,
+    label_lines,
+    suppress,
+)
 from darkshare.detections.nms import _greedy
 from darkshare.errors import BadValue, DarkshareError, Unsupported
 from darkshare.model import Model, Task, load
@@ -211,6 +222,42 @@ def test_thresholds_lie_between_0_and_1(values):
         interpret(model, {1: numbers(model)[:8]}, (96, 64), threshold=values[0], nms=values[1])
 
 
+def two_tasks() -> Model:
+    model = model_of("yolo", f"mask=1\n{ANCHORS}", 1)
+    return replace(model, tasks=(model.tasks[0], replace(model.tasks[0], name="other")))
+
+
+def test_tasks_may_have_thresholds_of_their_own():
+    """Objectness and one class of each place at 0: a score of one quarter."""
+    raw = np.full((8, 2, 3), -20, F)
+    raw[:6] = 0
+    model = two_tasks()
+
+    def counts(**how) -> list[int]:
+        return [len(found) for found in interpret(model, {1: raw}, (96, 64), **how)]
+
+    assert counts(threshold={"other": 0.2}, nms=0) == [0, 6]  # 0.25 itself is not above the default of 0.25
+    assert counts(threshold={"test": 0.2, "other": 0.3}, nms=0) == [6, 0]
+    assert counts(threshold=0.2, nms={"other": 0, "test": 0.01}) == [6, 6]  # places are too far apart to overlap
+    raw[2:4] = 3
+    first, second = counts(threshold=0.2, nms={"other": 0, "test": 0.01})
+    assert first < second == 6
+
+
+def test_a_threshold_for_a_task_that_is_not_there():
+    with pytest.raises(BadValue, match="there is no task masks; the tasks are test, other"):
+        interpret(two_tasks(), {1: numbers(two_tasks())}, (96, 64), threshold={"masks": 0.3})
+
+
+def test_scores_are_never_cut_off_below_the_threshold():
+    """OpenCV 4's importer makes class scores of 0.2 and less zero."""
+    raw = np.full((8, 2, 3), -20, F)
+    raw[:4, 0, 0], raw[4, 0, 0], raw[5:, 0, 0] = 0, 0, [-2.5, -4, -6]
+    model = model_of("yolo", f"mask=1\n{ANCHORS}", 1)
+    (found,) = interpret(model, {1: raw}, (96, 64), threshold=0.001)
+    assert found.scores.tolist() == pytest.approx([sigmoid(-2.5) / 2, sigmoid(-4) / 2, sigmoid(-6) / 2], rel=1e-4)
+
+
 @pytest.mark.parametrize("threshold", [0, 1])
 def test_extreme_thresholds(threshold):
     model = model_of("yolo", f"mask=1\n{ANCHORS}", 1)
@@ -304,18 +351,19 @@ def crowd(n: int, seed: int = 0) -> Candidates:
     [(None, box_iou), (0.6, lambda a, b: box_diounms(a, b, 0.6)), (1.0, lambda a, b: box_diounms(a, b, 1.0))],
 )
 @pytest.mark.parametrize("threshold", [0.2, 0.45])
-def test_nms_keeps_what_darknet_keeps(exponent, measure, threshold):
-    found = crowd(150)
+@pytest.mark.parametrize("boxes", [150, 1100])  # all classes at once, and one after another
+def test_nms_keeps_what_darknet_keeps(exponent, measure, threshold, boxes):
+    found = crowd(boxes)
     kept = suppress(found, threshold, exponent)
     assert set(kept.tolist()) == darknets_nms(found, threshold, measure)
-    assert 3 < len(kept) < 150
+    assert 3 < len(kept) < boxes
     assert (np.diff(found.scores[kept]) <= 0).all()
 
 
 def test_nms_in_blocks_is_the_same():
     found = crowd(120)
-    whole = _greedy(found.boxes, found.scores, 0.3, None)
-    assert _greedy(found.boxes, found.scores, 0.3, None, block=7).tolist() == whole.tolist()
+    whole = _greedy(found, 0.3, None)
+    assert _greedy(found, 0.3, None, block=7).tolist() == whole.tolist()
 
 
 def test_nms_agrees_with_opencvs():
@@ -363,6 +411,69 @@ def test_tasks_do_not_suppress_each_other():
     raw = np.full((8, 2, 3), -20, F)
     raw[:4, 0, 0], raw[[4, 5], 0, 0] = 0, 20
     assert [len(found) for found in interpret(two, {1: raw}, (96, 64))] == [1, 1]
+
+
+# In the forms that others read
+
+
+def some(n: int = 3) -> Detections:
+    boxes = np.array([[10, 20, 30, 60], [-8, 4, 50, 70], [200, 300, 210, 310]][:n], F).reshape(n, 4)
+    return Detections(boxes, np.array([0.9, 0.5, 0.3], F)[:n], np.array([1, 0, 1])[:n], ("cat", "dog"), "pets")
+
+
+@pytest.mark.parametrize("n", [3, 0])
+def test_a_data_frame(n):
+    table = some(n).to_dataframe()
+    assert list(table) == ["task", "class_id", "name", "score", "x1", "y1", "x2", "y2"]
+    assert len(table) == n
+    if n:
+        assert table.iloc[1].to_dict() == {
+            **{"task": "pets", "class_id": 0, "name": "cat", "score": 0.5},
+            **{"x1": -8, "y1": 4, "x2": 50, "y2": 70},
+        }
+
+
+@pytest.mark.parametrize("n", [3, 0])
+def test_the_arguments_of_supervision(n):
+    made = some(n).to_supervision()
+    assert made["xyxy"].shape == (n, 4)
+    assert made["class_id"].dtype == int
+    assert made["data"]["class_name"].tolist() == ["dog", "cat", "dog"][:n]
+    assert made["data"]["task"].tolist() == ["pets"] * n
+
+
+@pytest.mark.parametrize("n", [3, 0])
+@pytest.mark.filterwarnings("ignore")  # that package's own
+def test_supervision_takes_them(n):
+    supervision = pytest.importorskip("supervision")
+    taken = supervision.Detections(**some(n).to_supervision())
+    assert len(taken) == n
+    merged = supervision.Detections.merge([taken, supervision.Detections(**some().to_supervision())])
+    assert merged["class_name"].tolist() == [*["dog", "cat", "dog"][:n], "dog", "cat", "dog"]
+    assert merged.confidence[-3:].tolist() == pytest.approx([0.9, 0.5, 0.3])
+
+
+def test_label_lines_are_cut_off_at_the_edge():
+    """In 100 x 80: (-8, 4)-(50, 70) becomes (0, 4)-(50, 70); the third box lies outside."""
+    assert list(label_lines(some(), (100, 80), first=5)) == [
+        "6 0.200000 0.500000 0.200000 0.500000",
+        "5 0.250000 0.462500 0.500000 0.825000",
+    ]
+
+
+def test_coco_annotations_are_cut_off_at_the_edge():
+    one, two = coco_annotations(some(), (100, 80), image_id=7, first=5)
+    assert one == {
+        **{"image_id": 7, "category_id": 7, "bbox": [10, 20, 20, 40], "area": 800, "iscrowd": 0},
+        "score": pytest.approx(0.9),
+    }
+    assert (two["category_id"], two["bbox"]) == (6, [0, 4, 50, 66])
+
+
+def test_classes_are_counted_through_as_in_the_names_of_a_merged_network():
+    model = model_of("yolo", f"mask=1\n{ANCHORS}", 1)
+    tasks = [Task(name, names, (1,), ((0, 2),)) for name, names in (("x", ("a",)), ("y", ("b", "c")), ("z", ("d",)))]
+    assert first_ids(replace(model, tasks=tuple(tasks))) == [0, 1, 3]
 
 
 # Against OpenCV 4's own decoding

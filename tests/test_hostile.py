@@ -18,10 +18,18 @@ from darkshare.cli import PLACES, main
 COMMANDS = {
     "info": ["MODEL"],
     "check": ["MODEL"],
+    "stats": ["GOOD", "MODEL"],
+    "frozen": ["GOOD", "MODEL", "--k", "2"],
     "concat": ["GOOD", "MODEL", "--k", "2", "-o", "out"],
+    "savings": ["MODEL"],
+    "mix": ["GOOD", "MODEL", "--k", "2", "-o", "out"],
+    "snap": ["GOOD", "MODEL", "--k", "2", "-o", "out"],
     "split": ["MODEL", "-o", "out"],
     "cut": ["MODEL", "--k", "2", "-o", "out"],
     "detect": ["MODEL", "photo.jpg", "-o", "out"],
+    "engines": ["MODEL", "--rounds", "6"],
+    "bench": ["GOOD", "MODEL", "--k", "2", "--rounds", "6"],
+    "export": ["MODEL", "-o", "out"],
 }
 CPU_SECONDS, MEMORY = 1.0, 200 * 2**20
 ROOT = Path(__file__).parent.parent

@@ -1,24 +1,24 @@
-"""The detector on cv2.dnn: input, engines, refusals, real photos, merged against separate networks."""
+"""Pictures and the detector: input, batches, refusals, real photos, merged against separate networks."""
 
 from __future__ import annotations
 
 import tempfile
+import threading
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from conftest import network_of, seeded_floats, tiny_text, zoo_path
 
 from darkshare import splice
-from darkshare.errors import BadValue, DarkshareError, Unsupported
+from darkshare.engines import available
+from darkshare.errors import BadValue, DarkshareError
 from darkshare.model import Model, Task, load
 from darkshare.opencv import Detector, blob, encoded, read_picture, writable
 from darkshare.weights import Header, Weights
 
-IS_5 = hasattr(cv2.dnn, "ENGINE_NEW")
-ENGINES = ("new", "classic") if IS_5 else (None,)
+ENGINES = [name for name, one in available().items() if one.version]
 NET = "[net]\nwidth={}\nheight={}\nchannels={}\n{}\n[avgpool]\n"
 
 
@@ -78,18 +78,63 @@ def test_heads_come_by_layer(tiny, engine):
 
 def test_engines_agree(tiny):
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-    results = [Detector(load(tiny), engine=engine).raw(image) for engine in (None, *ENGINES)]
-    for other in results[1:]:
-        for index, values in results[0].items():
+    first, *others = (Detector(load(tiny), engine=engine).raw(image) for engine in ENGINES)
+    for other in others:
+        for index, values in first.items():
             np.testing.assert_allclose(values, other[index], atol=1e-5)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_batch_is_its_pictures(tiny, engine):
+    rng = np.random.default_rng(3)
+    images = [rng.integers(0, 256, (h, w, 3), np.uint8) for h, w in ((32, 32), (40, 64), (99, 31))]
+    detector = Detector(load(tiny), engine=engine, threshold=0.05)
+    raw, boxes = detector.raw_batch(images), detector.detect_batch(images)
+    assert len(raw) == len(boxes) == 3
+    for image, heads, found in zip(images, raw, boxes, strict=True):
+        for index, values in detector.raw(image).items():
+            np.testing.assert_allclose(heads[index], values, atol=1e-5)
+        (alone,) = detector.detect(image)
+        np.testing.assert_allclose(found[0].boxes, alone.boxes, rtol=1e-3)
+    assert len({len(found[0]) for found in boxes}) > 1  # they are not one picture three times
+    assert detector.raw_batch([]) == detector.detect_batch([]) == []
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_threads_may_share_a_detector(tiny, engine):
+    rng = np.random.default_rng(4)
+    images = [rng.integers(0, 256, (32, 32, 3), np.uint8) for _ in range(6)]
+    detector = Detector(load(tiny), engine=engine)
+    wanted = [detector.raw(image) for image in images]
+    found = {}
+    threads = [
+        threading.Thread(target=lambda i=i: found.update({i: [detector.raw(images[i]) for _ in range(20)]}))
+        for i in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i, heads in enumerate(wanted):
+        for one in found[i]:
+            assert all(np.array_equal(one[index], heads[index]) for index in heads)
+
+
+def test_results_stay_when_the_next_picture_runs(tiny):
+    dark, light = (np.full((32, 32, 3), value, np.uint8) for value in (0, 255))
+    for engine in ENGINES:
+        detector = Detector(load(tiny), engine=engine)
+        first = detector.raw(dark)
+        kept = {index: values.copy() for index, values in first.items()}
+        second = detector.raw(light)
+        for index, values in kept.items():
+            np.testing.assert_array_equal(first[index], values)
+            assert not np.array_equal(second[index], values)
+
+
 def test_an_engine_that_is_not_there(tiny):
-    with pytest.raises(BadValue, match="there is no engine fast; use new or classic"):
+    with pytest.raises(BadValue, match=r"tiny\.cfg: there is no engine fast; use opencv, opencv-classic, onnx"):
         Detector(load(tiny), engine="fast")
-    if not IS_5:
-        with pytest.raises(Unsupported, match="has no new engine"):
-            Detector(load(tiny), engine="new")
 
 
 def test_no_file_is_left(tiny, tmp_path, monkeypatch):
@@ -102,7 +147,7 @@ def test_no_file_is_left(tiny, tmp_path, monkeypatch):
 
 def test_an_error_of_opencv_is_said_in_one_line(tiny):
     detector = Detector(load(tiny))
-    detector._outputs = ["nothing"]
+    detector._engine._outputs = ["nothing"]
     with pytest.raises(DarkshareError, match=r"tiny\.cfg: OpenCV .* cannot do it: "):
         detector.raw(np.zeros((32, 32, 3), np.uint8))
 

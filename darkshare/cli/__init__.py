@@ -23,10 +23,18 @@ def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 PLACES = {
     "info": "inspection",
     "check": "inspection",
+    "stats": "analysis",
+    "frozen": "analysis",
     "concat": "splicing",
     "split": "splicing",
     "cut": "splicing",
     "detect": "running",
+    "engines": "engines",
+    "bench": "engines",
+    "savings": "budget",
+    "mix": "blending",
+    "snap": "blending",
+    "export": "exporting",
     "demo": "demo",
 }
 

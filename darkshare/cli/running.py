@@ -2,123 +2,252 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import click
 
-from darkshare import files
 from darkshare.cli.options import dialect_option, format_option, load_all, size_option
-from darkshare.detections import Detections, darknet_objects
-from darkshare.drawing import annotate
-from darkshare.errors import DarkshareError
-from darkshare.model import Model
-from darkshare.opencv import ENGINES, Detector, encoded, read_picture, writable
-from darkshare.report import render
+from darkshare.detections import NMS, THRESHOLD, levels
+from darkshare.engines import DEFAULT, PRECISIONS
+from darkshare.engines import NAMES as ENGINES
+from darkshare.media import CONTAINERS, Frame, Output, Places, Selection, Video, flow, select
+from darkshare.media import NAMES as SINKS
+from darkshare.model import Model, Task
+from darkshare.opencv import Detector
+from darkshare.report import printable, render
 
-RESULT = "result.json"
-_FRACTION = click.FloatRange(0, 1)
+MOST_ERRORS = 20  # that are printed; the others are counted
+STOPPED = 130  # the exit code of what Ctrl-C ends
 
 
-class Seen(NamedTuple):
-    """A picture and what was found in it."""
+class LevelType(click.ParamType):  # type: ignore[type-arg]
+    """`0.25` for all tasks, or `masks=0.4` for one."""
 
-    source: str
-    size: tuple[int, int]
-    found: list[Detections]
+    name = "[TASK=]LEVEL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        task, _, number = str(value).rpartition("=")
+        return task, float(click.FloatRange(0, 1)(number, param, ctx))
+
+
+class SinksType(click.ParamType):  # type: ignore[type-arg]
+    """One or more names of sinks, separated by commas."""
+
+    name = "|".join(SINKS)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        return tuple(click.Choice(SINKS).convert(name.strip(), param, ctx) for name in str(value).split(","))
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="MODEL.cfg [MODEL.weights] PICTURE...")
-@click.option("-o", "--output", default="detections", show_default=True, help=f"Folder for pictures and {RESULT}.")
-@click.option("--thresh", "threshold", type=_FRACTION, default=0.25, show_default=True, help="Keep scores above it.")
-@click.option("--nms", type=_FRACTION, default=0.45, show_default=True, help="Largest overlap of two boxes; 0: any.")
+@click.argument("paths", nargs=-1, required=True, metavar="MODEL.cfg [MODEL.weights] SOURCE...")
+@click.option("-o", "--output", default="detections", show_default=True, help="Folder for what is written.")
+@click.option("--save", type=SinksType(), multiple=True, help="What to write, as often as you like; see below.")
+@click.option("--container", type=click.Choice(list(CONTAINERS)), default=".avi", show_default=True, help="Of videos.")
+@click.option("--thresh", type=LevelType(), multiple=True, help=f"Keep scores above it.  [default: {THRESHOLD}]")
+@click.option("--nms", type=LevelType(), multiple=True, help=f"Largest overlap of two boxes; 0: any.  [default: {NMS}]")
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures per run of the network.")
+@click.option("--every", "step", type=click.IntRange(1), default=1, show_default=True, help="Take every N-th frame.")
+@click.option("--limit", type=click.IntRange(1), help="Take no more frames of each video than that.")
 @click.option("--bn-epsilon", type=float, default=1e-5, show_default=True, help="OpenCV 4's own importer has 1e-6.")
-@click.option("--engine", type=click.Choice(ENGINES), help="Of OpenCV 5; new if not given.")
+@click.option("--engine", type=click.Choice(list(ENGINES)), default=DEFAULT, show_default=True, help="What computes.")
+@click.option("--threads", type=click.IntRange(1), help="How many the engine computes with.")
+@click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="To compute in.")
 @size_option
 @dialect_option
 @format_option
 def detect(paths: tuple[str, ...], output: str, size: Any, dialect: str, form: str, **how: Any) -> None:
-    """Find the objects of every task in pictures, in one pass.
+    """Find the objects of every task in pictures and videos, in one pass.
 
-    Writes each picture with its boxes, and result.json in the form of Darknet's -out, plus the task.
+    A source is a picture, a folder, a pattern in quotes, a .txt list, a video, the number of a camera, the address of
+    a stream, or - for a picture or a list of names on standard input. Pictures are saved with their boxes, and
+    result.json in the form of Darknet's -out, plus the task. Videos become a video and a line of JSON per frame.
+    --save chooses otherwise: picture, video, json, csv, yolo (label files) or coco. A threshold may be one task's
+    own: --thresh masks=0.4.
 
     \b
     Examples:
       darkshare detect both.cfg both.weights street.jpg -o out
-      darkshare detect both.cfg photos/*.jpg --thresh 0.5 --format csv
+      darkshare detect both.cfg photos/ --thresh 0.5 --thresh masks=0.3 --save csv,yolo
+      darkshare detect both.cfg traffic.mp4 --every 5 --limit 100
     """
-    model, pictures = _sorted(paths, dialect=dialect, size=size)
-    targets = _targets(pictures, Path(output))
-    detector = Detector(model, **how)
-    seen = [one for item in targets.items() if (one := _seen(detector, *item))]
-    files.write_all({Path(output) / RESULT: [_darknet_json(seen).encode()]})
-    click.echo(render([row for one in seen for row in _rows(one)], form))
-    boxes = sum(len(detections) for one in seen for detections in one.found)
-    click.echo(f"{len(seen)} of {len(targets)} pictures, {boxes} boxes; wrote {Path(output) / RESULT}", err=True)
-    if len(seen) < len(targets):
-        raise click.exceptions.Exit(1)
+    model, sources = _sorted(paths, dialect=dialect, size=size)
+    run = Run.of(model, sources, Path(output), **how)
+    stopped = run.through()
+    click.echo(render(run.tally.table(), form))
+    click.echo(run.summary(), err=True)
+    if stopped or run.tally.failed:
+        raise click.exceptions.Exit(STOPPED if stopped else 1)
 
 
 def _sorted(paths: Sequence[str], **how: Any) -> tuple[Model, list[str]]:
-    """The model, and the pictures behind it."""
+    """The model, and the sources behind it."""
     of_model = [path for path in paths if Path(path).suffix in (".cfg", ".weights")]
-    pictures = [path for path in paths if path not in of_model]
+    sources = [path for path in paths if path not in of_model]
     models = load_all(of_model, **how)
     if len(models) != 1:
         raise click.UsageError(f"detect runs one model, but {len(models)} were given; merge them with concat")
-    if not pictures:
-        raise click.UsageError("give at least one picture behind the model")
-    return models[0], pictures
+    if not sources:
+        raise click.UsageError("give at least one picture, video or other source behind the model")
+    return models[0], sources
 
 
-def _targets(pictures: Sequence[str], folder: Path) -> dict[str, Path]:
-    """Where each picture goes: under its own name, numbered where two have the same.
-
-    Raises:
-        DarkshareError: an input would be replaced.
-    """
-    inputs = {Path(picture).resolve() for picture in pictures}
-    found: dict[str, Path] = {}
-    for picture in dict.fromkeys(pictures):
-        name = Path(picture)
-        suffix = name.suffix if writable(name.suffix) else ".png"
-        numbered = (folder / f"{name.stem}{end}{suffix}" for end in ("", *(f"-{i}" for i in range(2, 10**6))))
-        found[picture] = next(target for target in numbered if target not in found.values())
-        if found[picture].resolve() in inputs:
-            raise DarkshareError("is an input and would be replaced; choose another -o", file=str(found[picture]))
-    return found
+def _levels(tasks: Sequence[Task], given: Sequence[tuple[str, float]], default: float) -> dict[str, float]:
+    """Each task's own level: the last that names it, else the last that names none."""
+    named = {task: value for task, value in given if task}
+    common = dict(given).get("", default)
+    return levels(tasks, named, common)
 
 
-def _seen(detector: Detector, source: str, target: Path) -> Seen | None:
-    """Run one picture; what is wrong with it is said, so that the others can go on."""
-    try:
-        image = read_picture(source)
-        found = detector.detect(image)
-        files.write_all({target: [encoded(annotate(image, found), target.suffix)]})
-    except DarkshareError as error:
-        click.echo(f"Error: {error}", err=True)
-        return None
-    return Seen(source, (image.shape[1], image.shape[0]), found)
+class Row(NamedTuple):
+    """A box in a picture."""
+
+    picture: str
+    task: str
+    name: str
+    score: float
+    x1: int
+    y1: int
+    x2: int
+    y2: int
 
 
-def _rows(seen: Seen) -> Iterator[dict[str, Any]]:
-    for detections in seen.found:
-        for name, score, box in detections:
-            corners = dict(zip(("x1", "y1", "x2", "y2"), map(round, box), strict=True))
-            yield {"picture": seen.source, "task": detections.task, "name": name, "score": round(score, 4), **corners}
+@dataclass
+class Tally:
+    """What is told at the end: each box of pictures; of videos, how often each class was seen."""
+
+    done: int = 0
+    failed: int = 0
+    boxes: int = 0
+    videos: bool = False
+    rows: list[Row] = field(default_factory=list)
+    classes: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)  # frames, boxes, best score
+
+    def add(self, frame: Frame) -> None:
+        if frame.clip and not self.videos:
+            self.videos, self.rows = True, []  # videos have too many boxes to be kept
+        self.failed += frame.error is not None
+        self.done += frame.error is None
+        self.boxes += frame.boxes
+        if not self.videos:
+            self.rows += _rows(frame)
+        for found in frame.found:
+            for class_id in set(found.class_ids.tolist()):
+                scores = found.scores[found.class_ids == class_id]
+                counts = self.classes.setdefault((frame.source, found.task, found.names[class_id]), [0, 0, 0.0])
+                counts[:] = counts[0] + 1, counts[1] + len(scores), max(counts[2], round(float(scores.max()), 4))
+
+    def table(self) -> list[dict[str, Any]]:
+        """Rows for `render`."""
+        if not self.videos:
+            return [row._asdict() for row in self.rows]
+        names, counts = ("source", "task", "name"), ("frames", "boxes", "best")
+        return [dict(zip((*names, *counts), (*key, *values), strict=True)) for key, values in self.classes.items()]
 
 
-def _darknet_json(seen: Sequence[Seen]) -> str:
-    """One entry per picture, as Darknet numbers and names them."""
-    frames = [
-        {
-            "frame_id": number,
-            "filename": one.source,
-            "objects": [row for detections in one.found for row in darknet_objects(detections, one.size)],
-        }
-        for number, one in enumerate(seen, 1)
-    ]
-    return json.dumps(frames, indent=1, ensure_ascii=False) + "\n"
+def _rows(frame: Frame) -> Iterator[Row]:
+    for found in frame.found:
+        for name, score, box in found:
+            yield Row(frame.source, found.task, name, round(score, 4), *map(round, box))
+
+
+@dataclass
+class Run:
+    """One call of `detect`."""
+
+    detector: Detector
+    selection: Selection
+    output: Output
+    places: Places
+    video: tuple[int, int | None]  # step and limit
+    batch: int
+    tally: Tally = field(default_factory=Tally)
+    written: Sequence[Path] = ()
+    seconds: float = 0.0
+
+    @classmethod
+    def of(
+        cls, model: Model, sources: Sequence[str], folder: Path, *, save: Sequence[tuple[str, ...]], **how: Any
+    ) -> Run:
+        """Prepare it; nothing is written yet.
+
+        Raises:
+            DarkshareError: the model cannot be run, or an input lies in the output folder.
+        """
+        _silence_decoders()
+        selection, places = select(sources), Places(folder)
+        for item in selection.known:
+            places.admit(item.name)
+        wanted = tuple(dict.fromkeys(name for names in save for name in names))
+        if wanted == ("video",) and not selection.later and not any(isinstance(i, Video) for i in selection.known):
+            raise click.UsageError("--save video needs a video, camera or stream among the sources")
+        output = Output(folder, model, wanted, how.pop("container"))
+        video, batch, tasks = (how.pop("step"), how.pop("limit")), how.pop("batch"), model.tasks
+        thresh, nms = _levels(tasks, how.pop("thresh"), THRESHOLD), _levels(tasks, how.pop("nms"), NMS)
+        return cls(Detector(model, threshold=thresh, nms=nms, **how), selection, output, places, video, batch)
+
+    def through(self) -> bool:
+        """Run all frames; whether Ctrl-C ended it."""
+        frames = self.selection.frames(*self.video, admit=self.places.admit)
+        begun = perf_counter()
+        try:
+            with closing(flow(self.detector, frames, batch=self.batch, draws=self.output.draws)) as done:
+                for frame in _progress(done, self.selection, self.video):
+                    self._take(frame)
+        except KeyboardInterrupt:
+            return True
+        finally:
+            self.seconds = perf_counter() - begun
+            self.written = self.output.close()
+        return False
+
+    def _take(self, frame: Frame) -> None:
+        self.tally.add(frame)
+        if frame.error is None:
+            self.output.write(frame, self.places.stem(frame))
+        elif self.tally.failed <= MOST_ERRORS:
+            clear = "\r\x1b[K" if sys.stderr.isatty() else ""
+            click.echo(f"{clear}Error: {printable(str(frame.error))}", err=True)
+        if self.tally.failed == MOST_ERRORS + 1 and frame.error:
+            click.echo("Error: there are more such errors, which are only counted", err=True)
+
+    def summary(self) -> str:
+        """What was done, how fast, and where it lies."""
+        tally, what = self.tally, "frames" if self.tally.videos else "pictures"
+        speed = f", {tally.done / max(self.seconds, 1e-9):.1f} frames/s" if tally.videos else ""
+        where = ", ".join(map(str, self.written)) or (str(self.places.folder) if tally.done else "nothing")
+        return f"{tally.done} of {tally.done + tally.failed} {what}, {tally.boxes} boxes{speed}; wrote {where}"
+
+
+def _silence_decoders() -> None:
+    """Keep FFmpeg's and OpenCV's own words on broken files off the terminal: we say what is wrong."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+
+
+def _progress(frames: Iterable[Frame], selection: Selection, video: tuple[int, int | None]) -> Iterator[Frame]:
+    """The same frames, with a bar on a terminal."""
+    if not sys.stderr.isatty():
+        yield from frames
+        return
+    begun, done = perf_counter(), 0
+
+    def counted() -> Iterator[Frame]:
+        nonlocal done
+        for frame in frames:
+            done += 1
+            yield frame
+
+    def speed(_: Frame | None) -> str:
+        return f"{done / max(perf_counter() - begun, 1e-9):.1f} frames/s"
+
+    length = selection.length(*video)
+    with click.progressbar(counted(), length, show_pos=True, item_show_func=speed, file=sys.stderr) as bar:
+        yield from bar

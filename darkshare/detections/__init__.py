@@ -5,49 +5,24 @@ Everything follows AlexeyAB's code; the sources are named where the forks differ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from darkshare.detections.decoding import DECODE, decode
-from darkshare.detections.nms import Candidates, Ids, diou_exponent, suppress
+from darkshare.detections.forms import coco_annotations, darknet_objects, first_ids, label_lines
+from darkshare.detections.found import Detections
+from darkshare.detections.nms import Candidates, diou_exponent, suppress
 from darkshare.errors import BadValue
 from darkshare.kinds.base import P
-from darkshare.model import Model
+from darkshare.model import Model, Task
 from darkshare.network import Network
 from darkshare.weights import Floats
 
 Picture = NDArray[np.uint8]  # height x width x channels, BGR, as cv2.imread gives it
-
-
-@dataclass(frozen=True, eq=False)
-class Detections:
-    """The boxes of one task in one picture, best first.
-
-    Attributes:
-        boxes: float32 (n, 4), x1, y1, x2, y2 in pixels of the original picture; they may reach beyond it.
-        scores: float32 (n,), objectness times class probability.
-        class_ids: (n,), the task's own.
-        names: the task's class names.
-        task: its name.
-    """
-
-    boxes: Floats
-    scores: Floats
-    class_ids: Ids
-    names: tuple[str, ...]
-    task: str
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    def __iter__(self) -> Iterator[tuple[str, float, tuple[float, ...]]]:
-        """(class name, score, (x1, y1, x2, y2)) of each box."""
-        for box, score, class_id in zip(self.boxes, self.scores, self.class_ids, strict=True):
-            yield self.names[class_id], float(score), tuple(map(float, box))
+Levels = float | Mapping[str, float]  # one number for all tasks, or some tasks' own by name
+THRESHOLD, NMS = 0.25, 0.45  # what Darknet takes (detector.c, demo.c)
 
 
 def interpret(
@@ -55,8 +30,8 @@ def interpret(
     raw: Mapping[int, Floats],
     picture: tuple[int, int],
     *,
-    threshold: float = 0.25,
-    nms: float = 0.45,
+    threshold: Levels = THRESHOLD,
+    nms: Levels = NMS,
 ) -> list[Detections]:
     """Read the raw heads of one picture.
 
@@ -64,29 +39,46 @@ def interpret(
         model: whose tasks and heads they are.
         raw: for each head layer its values, (channels, height, width).
         picture: width and height of the original picture.
-        threshold: keep scores above it; a box counts once for each class that passes.
+        threshold: keep scores above it; a box counts once for each class that passes. Nothing else is ever cut off.
         nms: of two boxes of one class that overlap more, keep the better one; 0 keeps all, as in Darknet.
+            Both may differ by task: {"masks": 0.4}; tasks that are not named have the default.
 
     Returns:
         One `Detections` per task, in the model's order.
 
     Raises:
         DarkshareError: a head gives values that are no numbers, or is no box head.
-        BadValue: a threshold that does not lie between 0 and 1.
+        BadValue: a threshold that does not lie between 0 and 1, or one for a task that is not there.
     """
-    for value in (threshold, nms):
+    thresholds, overlaps = levels(model.tasks, threshold, THRESHOLD), levels(model.tasks, nms, NMS)
+    return [_of_task(model, task, raw, picture, thresholds[task.name], overlaps[task.name]) for task in model.tasks]
+
+
+def levels(tasks: Sequence[Task], given: Levels, default: float) -> dict[str, float]:
+    """Each task's own threshold.
+
+    Raises:
+        BadValue: one that does not lie between 0 and 1, or one for a task that is not there.
+    """
+    known = dict.fromkeys((task.name for task in tasks), default if isinstance(given, Mapping) else given)
+    named = given if isinstance(given, Mapping) else {}
+    if unknown := [name for name in named if name not in known]:
+        raise BadValue(f"there is no task {unknown[0]}; the tasks are {', '.join(known)}")
+    for value in (merged := {**known, **named}).values():
         if not 0 <= value <= 1:
             raise BadValue(f"a threshold must lie between 0 and 1, not {value}")
-    found = []
-    for task in model.tasks:
-        parts = [decode(model, task, index, raw[index], threshold) for index in task.heads]
-        together = Candidates.join(parts)
-        placed = together._replace(boxes=_unfitted(together.boxes, model.network, picture))
-        last = model.network.layers[task.heads[-1]].kind
-        kept = suppress(placed, nms, diou_exponent(last)) if nms > 0 else np.argsort(-placed.scores, kind="stable")
-        best = placed.take(kept)
-        found.append(Detections(_corners(best.boxes, picture), best.scores, best.class_ids, task.names, task.name))
-    return found
+    return merged
+
+
+def _of_task(
+    model: Model, task: Task, raw: Mapping[int, Floats], picture: tuple[int, int], threshold: float, nms: float
+) -> Detections:
+    together = Candidates.join([decode(model, task, index, raw[index], threshold) for index in task.heads])
+    placed = together._replace(boxes=_unfitted(together.boxes, model.network, picture))
+    last = model.network.layers[task.heads[-1]].kind
+    kept = suppress(placed, nms, diou_exponent(last)) if nms > 0 else np.argsort(-placed.scores, kind="stable")
+    best = placed.take(kept)
+    return Detections(_corners(best.boxes, picture), best.scores, best.class_ids, task.names, task.name)
 
 
 def is_letterboxed(network: Network) -> bool:
@@ -118,29 +110,23 @@ def _corners(boxes: Floats, picture: tuple[int, int]) -> Floats:
     return np.concatenate([centers - half, centers + half], axis=1)
 
 
-def darknet_objects(found: Detections, picture: tuple[int, int]) -> list[dict[str, Any]]:
-    """The boxes in the form that Darknet's `-out result.json` has (detection_to_json), plus the task."""
-    w, h = picture
-    rows = []
-    for (name, score, (x1, y1, x2, y2)), class_id in zip(found, found.class_ids, strict=True):
-        place = {"center_x": (x1 + x2) / 2 / w, "center_y": (y1 + y2) / 2 / h}
-        size = {"width": (x2 - x1) / w, "height": (y2 - y1) / h}
-        coordinates = {key: round(value, 6) for key, value in (place | size).items()}
-        row = {"class_id": int(class_id), "name": name, "relative_coordinates": coordinates}
-        rows.append({**row, "confidence": round(score, 6), "task": found.task})
-    return rows
-
-
 __all__ = [
     "DECODE",
+    "NMS",
+    "THRESHOLD",
     "Candidates",
     "Detections",
+    "Levels",
     "Picture",
+    "coco_annotations",
     "darknet_objects",
     "decode",
     "diou_exponent",
+    "first_ids",
     "fitted",
     "interpret",
     "is_letterboxed",
+    "label_lines",
+    "levels",
     "suppress",
 ]

@@ -12,6 +12,7 @@ from darkshare.kinds import Kind
 from darkshare.weights import Floats
 
 Ids = NDArray[np.intp]
+FEW = 1024  # boxes
 
 
 class Candidates(NamedTuple):
@@ -53,23 +54,25 @@ def suppress(found: Candidates, threshold: float, exponent: float | None = None)
     Returns:
         The rows that stay, best first.
     """
-    kept = [
-        rows[_greedy(found.boxes[rows], found.scores[rows], threshold, exponent)]
-        for rows in (np.flatnonzero(found.class_ids == i) for i in np.unique(found.class_ids))
-    ]
-    rows = np.sort(np.concatenate(kept)) if kept else np.empty(0, np.intp)
+    if len(found.scores) <= FEW:  # all classes at once: there is less to compute than to begin anew for each class
+        return _greedy(found, threshold, exponent)
+    groups = (np.flatnonzero(found.class_ids == i) for i in np.unique(found.class_ids))
+    rows = np.sort(np.concatenate([rows[_greedy(found.take(rows), threshold, exponent)] for rows in groups]))
     return rows[np.argsort(-found.scores[rows], kind="stable")]
 
 
-def _greedy(boxes: Floats, scores: Floats, threshold: float, exponent: float | None, block: int = 256) -> Ids:
-    """The rows of one class that stay, compared a block at a time so that memory stays small."""
-    order = np.argsort(-scores, kind="stable")
-    kept: list[Ids] = []
+def _greedy(found: Candidates, threshold: float, exponent: float | None, block: int = 256) -> Ids:
+    """The rows that stay, best first, compared a block at a time so that memory stays small."""
+    order = np.argsort(-found.scores, kind="stable")
+    boxes, ids = found.boxes, found.class_ids
+    kept: list[Ids] = [order[:0]]
     while len(order):
         first = order[:block]
-        hits = _overlap(boxes[first], boxes[order], exponent) > threshold
+        better, worse = np.nonzero(np.triu(ids[first, None] == ids[order], 1))
+        hits = np.zeros((len(first), len(order)), bool)
+        hits[better, worse] = _overlap(boxes[order[better]], boxes[order[worse]], exponent) > threshold
         alive = np.ones(len(order), bool)
-        for row in range(len(first)):
+        for row in np.flatnonzero(hits.any(axis=1)):
             if alive[row]:
                 alive[row + 1 :] &= ~hits[row, row + 1 :]
         kept.append(first[alive[: len(first)]])
@@ -78,8 +81,7 @@ def _greedy(boxes: Floats, scores: Floats, threshold: float, exponent: float | N
 
 
 def _overlap(a: Floats, b: Floats, exponent: float | None) -> Floats:
-    """Intersection over union of each of a with each of b (box_iou), or its DIoU form (box_diounms)."""
-    a, b = a[:, None], b[None]
+    """Intersection over union of boxes, row by row (box_iou), or its DIoU form (box_diounms)."""
     low = [box[..., :2] - box[..., 2:] / 2 for box in (a, b)]
     high = [box[..., :2] + box[..., 2:] / 2 for box in (a, b)]
     shared = np.maximum(np.minimum(*high) - np.maximum(*low), 0).prod(axis=-1)

@@ -53,7 +53,9 @@ class Boxes(Kind):
         """
         wrong = [i for i in self.anchor_ids() if not 0 <= i < self.num]
         if wrong:
-            raise BadValue(f"mask {wrong[0]} is no anchor: num={self.num} allows 0..{self.num - 1}")
+            raise BadValue(
+                f"mask {wrong[0]} is no anchor: num={self.num} allows 0..{self.num - 1}; correct num= or mask="
+            )
         flat = [*self.anchors, *[0.5] * (2 * self.num - len(self.anchors))]
         return [(flat[2 * i], flat[2 * i + 1]) for i in self.anchor_ids()]
 

@@ -1,12 +1,25 @@
-"""A model as an ONNX file: plain operators, batch norm folded, raw heads as outputs.
+"""A model as an ONNX file: plain operators, batch norm folded, heads raw or decoded.
 
 One file runs alike on OpenCV 4 and 5, ONNX Runtime and OpenVINO. What a head's numbers mean is written
 into the file's metadata; `darkshare.detections` reads them.
 """
 
-from darkshare.onnxfile.graph import INPUT, Graph, output_name
+from darkshare.onnxfile.graph import INPUT, PRECISIONS, Form, Graph, Output, output_name
 from darkshare.onnxfile.layers import LOWER, UNSUPPORTED
 from darkshare.onnxfile.lowering import heads_of, lower
 from darkshare.onnxfile.writing import buffers, export
 
-__all__ = ["INPUT", "LOWER", "UNSUPPORTED", "Graph", "buffers", "export", "heads_of", "lower", "output_name"]
+__all__ = [
+    "INPUT",
+    "LOWER",
+    "PRECISIONS",
+    "UNSUPPORTED",
+    "Form",
+    "Graph",
+    "Output",
+    "buffers",
+    "export",
+    "heads_of",
+    "lower",
+    "output_name",
+]

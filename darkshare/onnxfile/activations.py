@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from darkshare.errors import Unsupported
 from darkshare.network import Layer
 from darkshare.onnxfile.graph import Graph
@@ -16,10 +18,10 @@ def activate(graph: Graph, layer: Layer, x: str, name: str) -> str:
     """Append an activation; returns its output.
 
     Raises:
-        Unsupported: an activation that has no exact and cheap form, or that Darknet does not know.
+        Unsupported: an activation that Darknet does not know.
     """
     if name not in ACTIVATIONS:
-        raise Unsupported(f"activation={name} has no ONNX form here; use one of {', '.join(ACTIVATIONS)}")
+        raise Unsupported(f"activation={name} is none that Darknet knows; use one of {', '.join(ACTIVATIONS)}")
     return ACTIVATIONS[name](graph, layer, x)
 
 
@@ -81,6 +83,36 @@ def _bent(low: float, high: float, inside: float, offset: float, outside: float)
     return lower
 
 
+def _stair(graph: Graph, layer: Layer, x: str) -> str:
+    """Steps of 1 with a ramp before every second one; n - 2 floor(x / 2) is 1 where floor(x) = n is odd."""
+    below = graph.node(layer, "Floor", x)
+    step = graph.node(layer, "Floor", _line(graph, layer, x, 0.5))
+    odd = graph.node(layer, "Sub", below, _line(graph, layer, step, 2))
+    return graph.node(layer, "Add", step, graph.node(layer, "Mul", graph.node(layer, "Sub", x, below), odd))
+
+
+def channel_sum(graph: Graph, layer: Layer, x: str, channels: int) -> str:
+    """The sum over all channels, in each of them: OpenCV 5's new engine cannot broadcast over channels."""
+    ones = graph.constant(layer, np.ones((channels, channels, 1, 1)))
+    return graph.node(layer, "Conv", x, ones, kernel_shape=[1, 1])
+
+
+def _shares(graph: Graph, layer: Layer, x: str) -> str:
+    """Each value's share of the sum over the channels, to which Darknet adds 0.0001."""
+    total = channel_sum(graph, layer, x, layer.y.c)
+    return graph.node(layer, "Div", x, _line(graph, layer, total, 1, 0.0001))
+
+
+def _softmax_channels(graph: Graph, layer: Layer, x: str) -> str:
+    return _shares(graph, layer, graph.node(layer, "Exp", x))
+
+
+def _softmax_channels_maximum(graph: Graph, layer: Layer, x: str) -> str:
+    largest = graph.node(layer, "ReduceMax", x, axes=[1], keepdims=1)
+    everywhere = graph.node(layer, "Expand", largest, graph.integers(layer, 1, layer.y.c, 1, 1))
+    return _softmax_channels(graph, layer, graph.node(layer, "Sub", x, everywhere))
+
+
 ACTIVATIONS: dict[str, Lower] = {
     "linear": lambda graph, layer, x: x,
     "leaky": _one("LeakyRelu", alpha=0.1),
@@ -101,4 +133,8 @@ ACTIVATIONS: dict[str, Lower] = {
     "hardtan": _clip(-1, 1),
     "lhtan": _bent(0, 1, 1, 0, 0.001),
     "plse": _bent(-4, 4, 0.125, 0.5, 0.01),
+    "stair": _stair,
+    "normalize_channels": lambda graph, layer, x: _shares(graph, layer, graph.node(layer, "Relu", x)),
+    "normalize_channels_softmax": _softmax_channels,
+    "normalize_channels_softmax_maxval": _softmax_channels_maximum,
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,47 +18,83 @@ from darkshare import files
 from darkshare.detections import is_letterboxed
 from darkshare.errors import Unsupported
 from darkshare.kinds import Boxes
-from darkshare.model import Model, Task, class_count
-from darkshare.onnxfile.graph import INPUT, Graph, Stored, output_name
-from darkshare.onnxfile.lowering import heads_of, lower
+from darkshare.model import Model, Task, class_count, require_unprotected
+from darkshare.onnxfile.graph import INPUT, Form, Graph, Output, Stored
+from darkshare.onnxfile.lowering import lower
 
 OPSET, IR_VERSION = 13, 8  # what OpenCV 4.7 reads, and everything since
 LARGEST = 2**31 - 1  # bytes of a protobuf message
 _LENGTH_DELIMITED = 2
-_HEAD_KEYS = ("scale_x_y", "new_coords", "nms_kind", "beta_nms", "yolo_point", "softmax", "classfix")
+_HEAD_KEYS = (
+    *("scale_x_y", "new_coords", "nms_kind", "beta_nms", "yolo_point", "softmax", "classfix"),
+    *("side", "num", "coords", "sqrt"),
+)
+DECODED = "x, y, w, h as fractions of the input, objectness, objectness times probability of each class"
 
 
-def export(model: Model, path: str | os.PathLike[str], *, bn_epsilon: float = 1e-5) -> None:
-    """Write a model as an ONNX file with one raw output per head, `L82_yolo`.
+def export(
+    model: Model,
+    path: str | os.PathLike[str],
+    *,
+    decode: bool = False,
+    batch: int | None = 1,
+    dynamic_size: bool = False,
+    precision: str = "fp32",
+    bn_epsilon: float = 1e-5,
+    protect: Sequence[str] = (),
+) -> tuple[Output, ...]:
+    """Write a model as an ONNX file with one output per task and head.
 
-    The input is `image`, 1 x channels x height x width, RGB in 0..1. Peak memory is a few megabytes,
-    whatever the size of the weights.
+    The input is `image`, batch x channels x height x width, fp32, RGB in 0..1. Raw heads are `L82_yolo`, batch x
+    channels x height x width; decoded ones `{task}_L82_yolo`, batch x boxes x (5 + classes): x, y, width and height
+    as fractions of the input, objectness, and objectness times probability of each class. Classifiers give batch x
+    classes x 1 x 1. Peak memory is a few megabytes, whatever the size of the weights.
 
     Args:
         model: with weights.
         path: the file.
+        decode: boxes instead of raw heads; the numbers that `detections` makes of these.
+        batch: pictures per pass; None leaves it open.
+        dynamic_size: leave width and height open; any that the strides divide will do.
+        precision: fp32, or fp16 for weights and sums.
         bn_epsilon: Darknet's 1e-5 inside the root; OpenCV 4's own importer uses 1e-6.
+        protect: files that must not be replaced, usually the inputs.
+
+    Returns:
+        The outputs, in the file's order.
 
     Raises:
-        DarkshareError: a layer that has no ONNX form here, missing weights, or a file that cannot be written.
+        DarkshareError: a layer that has no ONNX form, missing weights, or a file that cannot be written.
     """
-    files.write_all({Path(path): buffers(model, bn_epsilon)})
+    graph = lower(model, Form(decode, batch, dynamic_size, precision, bn_epsilon))
+    contents = {Path(path): _file(graph)}
+    require_unprotected(contents, protect)
+    files.write_all(contents)
+    return tuple(graph.outputs)
 
 
-def buffers(model: Model, bn_epsilon: float = 1e-5) -> Iterator[Any]:
+def buffers(model: Model, bn_epsilon: float = 1e-5, **how: Any) -> Iterator[Any]:
     """The bytes of the ONNX file in order, a few megabytes at a time.
 
+    Args:
+        model: with weights.
+        bn_epsilon: see `export`.
+        how: the other fields of `Form`.
+
     Raises:
-        Unsupported: a layer that has no ONNX form here, missing weights, or more than 2 GiB.
+        Unsupported: a layer that has no ONNX form, missing weights, or more than 2 GiB.
     """
+    yield from _file(lower(model, Form(bn_epsilon=bn_epsilon, **how)))
+
+
+def _file(graph: Graph) -> Iterator[Any]:
     import onnx
 
-    graph = lower(model, bn_epsilon)
     body = _graph_message(graph).SerializeToString()
     tensors = [(_tensor_start(stored), stored) for stored in graph.stored]
     length = len(body) + sum(len(start) + stored.nbytes for start, stored in tensors)
     if length > LARGEST:
-        raise Unsupported(f"{length} bytes are more than the 2 GiB that an ONNX file can hold", file=model.name)
+        raise Unsupported(f"{length} bytes are more than the 2 GiB that an ONNX file can hold", file=graph.model.name)
     yield _model_message(graph).SerializeToString()
     yield _field(onnx.ModelProto.GRAPH_FIELD_NUMBER, length) + body
     for start, stored in tensors:
@@ -96,21 +132,23 @@ def _tensor_start(stored: Stored) -> bytes:
 
 
 def _graph_message(graph: Graph) -> Any:
-    import onnx
     from onnx import helper
 
-    network = graph.model.network
+    form, network = graph.form, graph.model.network
     nodes = [helper.make_node(n.op, list(n.inputs), [n.output], name=n.output, **n.attributes) for n in graph.nodes]
-    heads = [network.layers[index] for index in heads_of(graph.model)]
-    outputs = [
-        helper.make_tensor_value_info(output_name(head), onnx.TensorProto.FLOAT, [1, *_image(head.y)]) for head in heads
-    ]
-    image = helper.make_tensor_value_info(INPUT, onnx.TensorProto.FLOAT, [1, *network.input[:3]])
+    distinct = {output.name: output for output in graph.outputs}.values()
+    outputs = [_value(form, output.name, output.shape, output.sized, f"{output.name}_") for output in distinct]
+    image = _value(form, INPUT, network.input[:3], form.dynamic_size)
     return helper.make_graph(nodes, Path(network.name).stem or "network", [image], outputs)
 
 
-def _image(shape: Any) -> tuple[int, int, int]:
-    return shape[:3] if shape.is_image else (shape.size, 1, 1)
+def _value(form: Form, name: str, shape: tuple[int, ...], sized: bool, prefix: str = "") -> Any:
+    """An input or output; where its size is open, height and width are names instead of numbers."""
+    import onnx
+
+    dims = [shape[0], f"{prefix}height", f"{prefix}width"] if sized else list(shape)
+    batch = "batch" if form.batch is None else form.batch
+    return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [batch, *dims])
 
 
 def _model_message(graph: Graph) -> Any:
@@ -124,27 +162,35 @@ def _model_message(graph: Graph) -> Any:
     network = graph.model.network
     facts = {
         "input": {"channels": "RGB", "range": [0, 1], "letter_box": is_letterboxed(network)},
-        "bn_epsilon": graph.epsilon,
-        "heads": [_described(graph.model, task, head) for task in graph.model.tasks for head in task.heads],
+        "bn_epsilon": graph.form.bn_epsilon,
+        "precision": graph.form.precision,
+        "tasks": [_described_task(graph.model, task) for task in graph.model.tasks],
+        "heads": [_described(output) for output in graph.outputs],
     }
     helper.set_model_props(message, {key: json.dumps(value, ensure_ascii=False) for key, value in facts.items()})
     return message
 
 
-def _described(model: Model, task: Task, index: int) -> dict[str, Any]:
+def _described_task(model: Model, task: Task) -> dict[str, Any]:
+    """A task; k is how many leading layers it shares with the base, 0 for the base itself."""
+    return {"name": task.name, "k": task.k, "names": list(task.names), "heads": list(task.heads)}
+
+
+def _described(output: Output) -> dict[str, Any]:
     """What the numbers of a head mean, for readers that have no cfg."""
-    layer = model.network.layers[index]
+    layer, task = output.layer, output.task
     kind = layer.kind
+    decoded = len(output.shape) == 2
     described: dict[str, Any] = {
-        "output": output_name(layer),
-        "layer": index,
+        "output": output.name,
+        "layer": layer.index,
         "kind": kind.name,
         "task": task.name,
-        "classes": class_count(layer),
-        "offset": task.offset,
+        "values": DECODED if decoded else "raw",
+        "classes": len(task.names) if decoded else class_count(layer),
+        "offset": 0 if decoded else task.offset,
         "names": list(task.names),
     }
     if isinstance(kind, Boxes):
         described["anchors"] = kind.anchor_sizes()
-        described |= {key: getattr(kind, key) for key in _HEAD_KEYS if hasattr(kind, key)}
-    return described
+    return described | {key: getattr(kind, key) for key in _HEAD_KEYS if hasattr(kind, key)}

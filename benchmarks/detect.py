@@ -1,0 +1,181 @@
+"""What a frame costs from file to file, against the engine's forward pass alone; and what decoding boxes costs.
+
+python benchmarks/detect.py yolov3.cfg [yolov3.weights] [--engine opencv] [--frames 10] [--rounds 2]
+
+Without weights, seeded ones are made, and heads that see 20 objects. The video is drawn here, 1280 x 720. "detect" is
+the time per frame of the pipeline: decode, infer, decode boxes, NMS, draw, and write the video and the lines of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from time import perf_counter, process_time
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from darkshare import cfg
+from darkshare.detections import Detections, Picture, interpret
+from darkshare.detections.decoding import decode
+from darkshare.drawing import annotate
+from darkshare.media import Output, Places, flow, select
+from darkshare.media.videos import VideoFile
+from darkshare.model import Model, Task, load
+from darkshare.network import Network, resolve
+from darkshare.opencv import Detector, blob
+from darkshare.weights import Floats, Header, Weights
+
+SIZE = (1280, 720)
+ANCHORS = "10,13, 16,30, 33,23, 30,61, 62,45, 59,119, 116,90, 156,198, 373,326"
+
+
+def seeded(network: Network) -> Weights:
+    """Weights that keep values in bounds."""
+    rng = np.random.default_rng(0)
+    data = np.zeros(network.params, np.float32)
+    for layer in network.layers:
+        begin = layer.start
+        for tensor in layer.tensors:
+            part = data[begin : begin + tensor.size]
+            if len(tensor.shape) > 1:
+                part[:] = rng.standard_normal(tensor.size) * (2 / np.prod(tensor.shape[1:])) ** 0.5
+            elif tensor.name.endswith(("scales", "variance")):
+                part[:] = 1 if tensor.name.endswith("variance") else 0.6
+            begin += tensor.size
+    return Weights(Header(), (data,))
+
+
+class Seeing(Detector):
+    """Computes everything and then reads heads that show 20 objects, with three boxes each, instead of noise."""
+
+    def raw_batch(self, images: Sequence[Picture]) -> list[dict[int, Floats]]:
+        made = super().raw_batch(images)
+        return [{index: _crowd(v.shape, 7, own=i) for i, (index, v) in enumerate(raw.items())} for raw in made]
+
+
+def drawn_video(path: Path, frames: int) -> None:
+    """Shapes that move."""
+    video = VideoFile(path, SIZE, 25)
+    ground = cv2.resize(np.random.default_rng(1).integers(0, 256, (9, 16, 3), np.uint8), SIZE)
+    for number in range(frames):
+        image = ground.copy()
+        cv2.circle(image, (40 * number % 1280, 300), 90, (30, 30, 220), -1)
+        cv2.rectangle(image, (900 - 9 * number, 400), (1100 - 9 * number, 600), (20, 200, 40), -1)
+        video.add(image, number + 1)
+    video.close()
+
+
+def milliseconds(act: Any, times: int) -> float:
+    """The median of several calls."""
+    taken = []
+    for _ in range(times):
+        start = perf_counter()
+        act()
+        taken.append((perf_counter() - start) * 1e3)
+    return median(taken)
+
+
+class Cost(NamedTuple):
+    """Milliseconds per frame: by the clock, and of all processors together, which other programs disturb less."""
+
+    clock: float
+    processors: float
+
+    @classmethod
+    def of(cls, act: Any, frames: int) -> Cost:
+        """Of something that does a number of frames."""
+        clock, processors = perf_counter(), process_time()
+        act()
+        return cls((perf_counter() - clock) * 1e3 / frames, (process_time() - processors) * 1e3 / frames)
+
+
+def through_detect(detector: Detector, video: Path) -> None:
+    """All that the command does with a video."""
+    with tempfile.TemporaryDirectory() as folder:
+        output, places = Output(Path(folder), detector.model), Places(Path(folder))
+        with closing(flow(detector, select([str(video)]).frames(), draws=output.draws)) as frames:
+            for frame in frames:
+                output.write(frame, places.stem(frame))
+        output.close()
+
+
+def decoding(objects: int = 60) -> tuple[float, float]:
+    """Milliseconds for decoding, and decoding with NMS, of two tasks of 80 classes at 416: six heads in all."""
+    heads = "".join(
+        f"[convolutional]\nsize=1\nstride={stride}\nfilters=255\nactivation=linear\n"
+        f"[yolo]\nmask={mask}\nanchors={ANCHORS}\nclasses=80\nnum=9\n[route]\nlayers=0\n"
+        for stride, mask in 2 * ((32, "6,7,8"), (16, "3,4,5"), (8, "0,1,2"))
+    )
+    text = "[net]\nwidth=416\nheight=416\nchannels=3\n[convolutional]\nfilters=3\nsize=1\nactivation=linear\n" + heads
+    network = resolve(cfg.parse(text, "heads.cfg"))
+    names = tuple(f"class {i}" for i in range(80))
+    yolos = [layer.index for layer in network.layers if layer.kind.name == "yolo"]
+    tasks = tuple(Task(f"task {i}", names, tuple(yolos[3 * i : 3 * i + 3]), ((0, 2),)) for i in range(2))
+    model = Model(network, None, tasks)
+    raw = {index: _crowd(network.layers[index].y[:3], objects // len(yolos)) for index in yolos}
+    parts = [(task, index) for task in tasks for index in task.heads]
+    alone = milliseconds(lambda: [decode(model, task, index, raw[index], 0.25) for task, index in parts], 50)
+    return alone, milliseconds(lambda: interpret(model, raw, SIZE), 50)
+
+
+def _crowd(shape: Sequence[int], objects: int, own: int = 0) -> Floats:
+    """A head that sees objects, each with three boxes that overlap."""
+    rng = np.random.default_rng(own)
+    planes = rng.standard_normal((3, shape[0] // 3, shape[1] * shape[2])).astype(np.float32) / 4 - 4
+    places = rng.integers(0, shape[1] * shape[2], objects)
+    planes[:, :4, places] = 0
+    planes[:, 4, places] = 3
+    planes[:, 5 + rng.integers(0, 80, objects), places] = 3
+    return planes.reshape(shape)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("model", nargs="+", metavar="MODEL.cfg [MODEL.weights]")
+    arguments.add_argument("--engine", default="opencv")
+    arguments.add_argument("--frames", type=int, default=10)
+    arguments.add_argument("--rounds", type=int, default=2)
+    given = arguments.parse_args()
+    model = load(*given.model)
+    print("decoding two tasks of 80 classes: {:.2f} ms; with NMS and places {:.2f} ms".format(*decoding()))
+    with tempfile.TemporaryDirectory() as folder:
+        video = Path(folder) / "video.avi"
+        drawn_video(video, given.frames)
+        if model.weights is None:
+            run(Seeing(replace(model, weights=seeded(model.network)), engine=given.engine), video, given)
+        else:
+            run(Detector(model, engine=given.engine), video, given)
+
+
+def run(detector: Detector, video: Path, given: Any) -> None:
+    """Forward pass and pipeline in turn, so that a busy machine slows both."""
+    image = next(select([str(video)]).frames()).image
+    batch = blob(image, detector.model.network)
+    forward = lambda: detector._engine.run(batch)  # noqa: E731 - what the engine takes, and nothing else
+    found: list[Detections] = detector.detect(image)
+    steps = {
+        "decode image": lambda: list(select([str(video)]).frames(limit=5)),
+        "blob": lambda: blob(image, detector.model.network),
+        "draw": lambda: annotate(image, found),
+    }
+    for name, act in steps.items():
+        print(f"{name}: {milliseconds(act, 5) / (5 if name == 'decode image' else 1):.1f} ms")
+    print(f"boxes: {sum(map(len, found))}")
+    for _ in range(given.rounds):
+        alone = Cost.of(lambda: [forward() for _ in range(given.frames)], given.frames)
+        whole = Cost.of(lambda: through_detect(detector, video), given.frames)
+        ratios = (
+            f"{whole.clock / alone.clock:.3f} by the clock, {whole.processors / alone.processors:.3f} of processors"
+        )
+        print(f"forward {alone.clock:.0f} ms, detect {whole.clock:.0f} ms per frame: {ratios}")
+
+
+if __name__ == "__main__":
+    main()

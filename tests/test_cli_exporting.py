@@ -1,0 +1,111 @@
+"""`export` as a user types it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner, Result
+from conftest import network_of, seeded_floats, tiny_text, write_model
+
+from darkshare.cli import main
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+def dims(value) -> list:
+    return [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+
+
+def test_export_writes_the_file_and_says_what_it_gives(tiny, tmp_path):
+    result = run("export", tiny, "-o", tmp_path / "out" / "x.onnx")
+    assert result.exit_code == 0, result.output
+    assert [line.split() for line in result.stdout.splitlines()] == [
+        ["output", "task", "shape", "values"],
+        ["L6_yolo", "tiny", "1", "x", "14", "x", "8", "x", "8", "raw"],
+        ["L12_yolo", "tiny", "1", "x", "14", "x", "16", "x", "16", "raw"],
+    ]
+    assert result.stderr == f"wrote {tmp_path / 'out' / 'x.onnx'}, 0.0 MiB\n"
+    onnx.checker.check_model(str(tmp_path / "out" / "x.onnx"), full_check=True)
+
+
+def test_without_a_name_it_goes_beside_the_cfg(tiny, tmp_path):
+    assert run("export", tiny).exit_code == 0
+    assert (tmp_path / "tiny.onnx").is_file()
+
+
+def test_every_option_reaches_the_file(tiny, tmp_path):
+    path = tmp_path / "x.onnx"
+    how = ("--size", "64x32", "--batch", "dynamic", "--decode", "--precision", "fp16", "--bn-epsilon", "1e-6")
+    result = run("export", tiny, tiny.with_suffix(".weights"), "-o", path, "--format", "json", *how)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == [
+        {"output": "tiny_L6_yolo", "task": "tiny", "shape": "batch x 256 x 7", "values": "boxes"},
+        {"output": "tiny_L12_yolo", "task": "tiny", "shape": "batch x 1024 x 7", "values": "boxes"},
+    ]
+    read = onnx.load(path)
+    assert dims(read.graph.input[0]) == ["batch", 3, 32, 64]
+    facts = {prop.key: json.loads(prop.value) for prop in read.metadata_props}
+    assert (facts["bn_epsilon"], facts["precision"]) == (1e-6, "fp16")
+
+
+def test_open_size_and_a_batch_of_four(tiny, tmp_path):
+    path = tmp_path / "x.onnx"
+    result = run("export", tiny, "-o", path, "--dynamic-size", "--batch", 4)
+    assert "4 x 14 x height x width" in result.stdout
+    assert dims(onnx.load(path).graph.input[0]) == [4, 3, "height", "width"]
+
+
+def test_a_classifier_gives_values(tmp_path):
+    text = "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters=5\n[avgpool]\n[softmax]\n"
+    cfg = write_model(tmp_path / "c", text, seeded_floats(network_of(text), 1))
+    for decoded in ((), ("--decode",)):
+        result = run("export", cfg, "--format", "csv", *decoded)
+        assert result.stdout.splitlines()[1] == "L2_softmax,c,1 x 5 x 1 x 1,raw"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says", "code"),
+    [
+        (["--batch", "many"], "'many' is neither a number nor 'dynamic'", 2),
+        (["--batch", "0"], "a batch of 0 pictures is none", 1),
+        (["--decode", "--dynamic-size"], "decoded boxes need a fixed input size", 1),
+        (["--bn-epsilon", "0"], "the batch norm epsilon must be above 0", 1),
+        (["--precision", "int8"], "'int8' is not one of", 2),
+        (["--size", "33"], "[route] joins images of different size", 1),
+    ],
+)
+def test_what_cannot_be_is_said_and_writes_nothing(tiny, tmp_path, arguments, says, code):
+    result = run("export", tiny, "-o", tmp_path / "x.onnx", *arguments)
+    assert result.exit_code == code
+    assert says in result.stderr
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "x.onnx").exists()
+
+
+def test_inputs_are_not_replaced(tiny):
+    before = tiny.with_suffix(".weights").read_bytes()
+    result = run("export", tiny, "-o", tiny.with_suffix(".weights"))
+    assert result.exit_code == 1
+    assert "is one of the inputs" in result.stderr
+    assert tiny.with_suffix(".weights").read_bytes() == before
+
+
+def test_one_model_at_a_time(tiny):
+    result = run("export", tiny, tiny)
+    assert result.exit_code == 1
+    assert "merge them with concat" in result.stderr
+
+
+def test_a_layer_that_cannot_be_written_is_named_with_its_line(tmp_path):
+    text = tiny_text().replace("[maxpool]", "[normalization]\n[maxpool]")
+    cfg = write_model(tmp_path / "x", text.replace("layers=-1,2", "layers=-1,3"), np.zeros(10**4, "f4"))
+    network = network_of(cfg.read_text())
+    write_model(tmp_path / "x", cfg.read_text(), seeded_floats(network, 1))
+    result = run("export", cfg)
+    assert result.exit_code == 1
+    assert f"{cfg}:26: layer 3 [normalization]: it has no ONNX form: " in result.stderr
