@@ -155,26 +155,41 @@ def main() -> None:
 
 
 def run(detector: Detector, video: Path, given: Any) -> None:
-    """Forward pass and pipeline in turn, so that a busy machine slows both."""
-    image = next(select([str(video)]).frames()).image
-    batch = blob(image, detector.model.network)
-    forward = lambda: detector._engine.run(batch)  # noqa: E731 - what the engine takes, and nothing else
-    found: list[Detections] = detector.detect(image)
-    steps = {
-        "decode image": lambda: list(select([str(video)]).frames(limit=5)),
-        "blob": lambda: blob(image, detector.model.network),
-        "draw": lambda: annotate(image, found),
-    }
-    for name, act in steps.items():
-        print(f"{name}: {milliseconds(act, 5) / (5 if name == 'decode image' else 1):.1f} ms")
-    print(f"boxes: {sum(map(len, found))}")
+    """Forward pass and pipeline in turn, since a busy machine slows both."""
+    ratios, forwards = [], []
+    batch = blob(next(select([str(video)]).frames()).image, detector.model.network)
     for _ in range(given.rounds):
-        alone = Cost.of(lambda: [forward() for _ in range(given.frames)], given.frames)
+        alone = Cost.of(lambda: [detector._engine.run(batch) for _ in range(given.frames)], given.frames)
         whole = Cost.of(lambda: through_detect(detector, video), given.frames)
-        ratios = (
-            f"{whole.clock / alone.clock:.3f} by the clock, {whole.processors / alone.processors:.3f} of processors"
-        )
-        print(f"forward {alone.clock:.0f} ms, detect {whole.clock:.0f} ms per frame: {ratios}")
+        ratios.append((whole.clock / alone.clock, whole.processors / alone.processors))
+        forwards.append(alone.clock)
+        print(f"forward {alone.clock:.0f} ms, detect {whole.clock:.0f} ms per frame")
+    clock, processors = (median(column) for column in zip(*ratios, strict=True))
+    print(f"detect / forward: {clock:.3f} by the clock, {processors:.3f} of all processors' time (medians)")
+    other = steps(detector, video)
+    print("one after another: " + ", ".join(f"{name} {taken:.1f} ms" for name, taken in other.items()))
+    print(f"(forward + these) / forward: {1 + sum(other.values()) / min(forwards):.3f}")
+
+
+def steps(detector: Detector, video: Path) -> dict[str, float]:
+    """Milliseconds of every step but the forward pass, with nothing beside it."""
+    frame = next(select([str(video)]).frames())
+    image = frame.image
+    raw = detector.raw(image)
+    found: list[Detections] = interpret(detector.model, raw, SIZE)
+    with tempfile.TemporaryDirectory() as folder:
+        output = Output(Path(folder), detector.model)
+        done = [replace(frame, found=tuple(found), drawn=annotate(image, found), number=n) for n in range(1, 8)]
+        waiting = iter(done)
+        taken = {
+            "decode": milliseconds(lambda: list(select([str(video)]).frames(limit=5)), 3) / 5,
+            "blob": milliseconds(lambda: blob(image, detector.model.network), 7),
+            f"{sum(map(len, found))} boxes": milliseconds(lambda: interpret(detector.model, raw, SIZE), 7),
+            "draw": milliseconds(lambda: annotate(image, found), 7),
+            "write": milliseconds(lambda: output.write(next(waiting), "video"), 7),
+        }
+        output.close()
+    return taken
 
 
 if __name__ == "__main__":

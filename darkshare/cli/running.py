@@ -49,8 +49,12 @@ class SinksType(click.ParamType):  # type: ignore[type-arg]
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="MODEL.cfg [MODEL.weights] SOURCE...")
 @click.option("-o", "--output", default="detections", show_default=True, help="Folder for what is written.")
-@click.option("--save", type=SinksType(), multiple=True, help="What to write, as often as you like; see below.")
-@click.option("--container", type=click.Choice(list(CONTAINERS)), default=".avi", show_default=True, help="Of videos.")
+@click.option(
+    "--save", type=SinksType(), multiple=True, metavar="NAME,...", help="What to write, see above; may be given again."
+)
+@click.option(
+    "--container", type=click.Choice(list(CONTAINERS)), default=".avi", show_default=True, help="Of the videos written."
+)
 @click.option("--thresh", type=LevelType(), multiple=True, help=f"Keep scores above it.  [default: {THRESHOLD}]")
 @click.option("--nms", type=LevelType(), multiple=True, help=f"Largest overlap of two boxes; 0: any.  [default: {NMS}]")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures per run of the network.")

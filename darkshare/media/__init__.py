@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from darkshare.media.frames import Clip, Frame
+from darkshare.media.output import NAMES, Output
 from darkshare.media.pipeline import flow, watch
 from darkshare.media.places import Places
-from darkshare.media.sinks import NAMES, Output
 from darkshare.media.sources import Selection, select
 from darkshare.media.videos import CONTAINERS, Video
 
