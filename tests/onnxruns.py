@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -56,19 +57,30 @@ def opencv(path: Path, *engine: int) -> Run:
     return run
 
 
+def onnx_runtime(path: Path) -> Run:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return lambda x, names: session.run(names, {INPUT: x})
+
+
+def loaders() -> dict[str, Callable[[Path], Run]]:
+    """How each engine that is installed loads a file."""
+    found: dict[str, Callable[[Path], Run]] = {"OpenCV": opencv}
+    if hasattr(cv2.dnn, "ENGINE_NEW"):
+        found = {
+            "OpenCV new": lambda path: opencv(path, cv2.dnn.ENGINE_NEW),
+            "OpenCV classic": lambda path: opencv(path, cv2.dnn.ENGINE_CLASSIC),
+        }
+    if importlib.util.find_spec("onnxruntime"):
+        found["ONNX Runtime"] = onnx_runtime
+    return found
+
+
 def engines(path: Path) -> Iterator[tuple[str, Run]]:
     """Every engine that is installed, with the file loaded."""
-    if hasattr(cv2.dnn, "ENGINE_NEW"):
-        yield "OpenCV new", opencv(path, cv2.dnn.ENGINE_NEW)
-        yield "OpenCV classic", opencv(path, cv2.dnn.ENGINE_CLASSIC)
-    else:
-        yield "OpenCV", opencv(path)
-    try:
-        import onnxruntime
-    except ImportError:
-        return
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    yield "ONNX Runtime", lambda x, names: session.run(names, {INPUT: x})
+    for name, load in loaders().items():
+        yield name, load(path)
 
 
 def all_runs(
