@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from darkshare.detections import Detections, Picture
+from darkshare.detections import Detections
+from darkshare.pictures import Picture
 
 # Okabe and Ito, "Color Universal Design", 2008: told apart with any kind of colour vision. Red, green, blue.
 # In this order, the first four stay apart in all their shades.

@@ -1,8 +1,7 @@
-"""Pictures, and models that are ready to run on them: through an ONNX file of our own, never through DetectionModel."""
+"""Models that are ready to run on pictures: through an ONNX file of our own, never through DetectionModel."""
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,13 +10,13 @@ from threading import Lock
 import numpy as np
 
 from darkshare import engines
-from darkshare.detections import NMS, THRESHOLD, Detections, Levels, Picture, fitted, interpret, levels
+from darkshare.detections import NMS, THRESHOLD, Detections, Levels, fitted, interpret, levels
 from darkshare.engines import Engine
-from darkshare.engines.base import errors_of
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.model import Model
 from darkshare.network import Network
 from darkshare.onnxfile import buffers, heads_of, output_name
+from darkshare.pictures import Picture
 from darkshare.weights import Floats
 
 
@@ -88,54 +87,6 @@ class Detector:
             interpret(self.model, raw, (image.shape[1], image.shape[0]), **how)
             for image, raw in zip(images, self.raw_batch(images), strict=True)
         ]
-
-
-def read_picture(path: str | os.PathLike[str]) -> Picture:
-    """A picture file as uint8 BGR, turned as its camera noted.
-
-    Raises:
-        DarkshareError: the file cannot be read, or is no picture.
-    """
-    try:
-        return decoded(Path(path).read_bytes(), str(path))
-    except OSError as error:
-        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
-
-
-def decoded(data: bytes, name: str) -> Picture:
-    """An encoded picture as uint8 BGR; the name is for the error.
-
-    Raises:
-        DarkshareError: it is no picture.
-    """
-    import cv2
-
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    except cv2.error:
-        image = None
-    if image is None:
-        raise DarkshareError("is no picture that OpenCV can read", file=name)
-    return np.asarray(image, np.uint8)
-
-
-def encoded(image: Picture, suffix: str) -> bytes:
-    """A picture in the file format that the suffix means.
-
-    Raises:
-        DarkshareError: OpenCV cannot write it.
-    """
-    import cv2
-
-    with errors_of("OpenCV"):
-        return bytes(cv2.imencode(suffix, image)[1])
-
-
-def writable(suffix: str) -> bool:
-    """Whether OpenCV writes pictures with this suffix."""
-    import cv2
-
-    return bool(cv2.haveImageWriter(f"picture{suffix}"))
 
 
 def blob(image: Picture, network: Network) -> Floats:

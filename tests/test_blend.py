@@ -364,7 +364,8 @@ def test_the_paper_s_initial_experiment_on_real_pairs(pair):
 @pytest.mark.parametrize("space", ["raw", "folded"])
 def test_halfway_between_two_states_of_one_training(space):
     """A model half way between two that lie close together detects what both detect."""
-    from darkshare.opencv import Detector, read_picture
+    from darkshare.opencv import Detector
+    from darkshare.pictures import read_picture
 
     image = read_picture(str(zoo_path("media", "people-masks-bag.jpg")))
     a, b = real("f10-voc"), real("f10-voc-prev")

@@ -17,7 +17,7 @@ from conftest import ROOT, network_of, seeded_floats, tiny_text, write_model, zo
 
 from darkshare.cli import main
 from darkshare.media.videos import VideoFile
-from darkshare.opencv import encoded
+from darkshare.pictures import encoded
 
 IS_5 = hasattr(cv2.dnn, "ENGINE_NEW")
 

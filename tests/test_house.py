@@ -17,13 +17,16 @@ PACKAGE = Path(__file__).parent.parent / "darkshare"
 FLOORS = {
     "errors": 0,
     "files": 1,
+    "interrupts": 1,
     "cfg": 1,
     "kinds": 2,
     "network": 3,
     "plain": 3,
     "liveness": 4,
+    "pictures": 4,
     "recipes": 4,
     "weights": 4,
+    "datasets": 5,
     "diagnosis": 5,
     "folding": 5,
     "spread": 5,
@@ -55,11 +58,22 @@ FLOORS = {
     "demonstration": 10,
     "media": 10,
     "benching": 10,
-    "cli": 11,
-    "__init__": 12,
-    "__main__": 12,
+    "cli": 12,
+    "__init__": 13,
+    "__main__": 13,
 }
-HEAVY = ("cv2", "onnx", "onnxruntime", "openvino", "pandas", "matplotlib", "torch")
+HEAVY = (
+    "cv2",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "pandas",
+    "matplotlib",
+    "torch",
+    "pycocotools",
+    "faster_coco_eval",
+    "distributed",
+)
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
 LONGEST_FUNCTION, LONGEST_MODULE = 60, 400  # lines
 

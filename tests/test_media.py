@@ -27,7 +27,7 @@ from darkshare.media.pipeline import ahead
 from darkshare.media.sources import PictureFile, item_of
 from darkshare.media.videos import CONTAINERS, VideoFile
 from darkshare.model import Model, Task
-from darkshare.opencv import encoded, read_picture
+from darkshare.pictures import encoded, read_picture
 
 ROOT = Path(__file__).parent.parent
 SIZE = (64, 48)

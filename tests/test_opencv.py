@@ -15,7 +15,8 @@ from darkshare import splice
 from darkshare.engines import available
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.model import Model, Task, load
-from darkshare.opencv import Detector, blob, encoded, read_picture, writable
+from darkshare.opencv import Detector, blob
+from darkshare.pictures import encoded, read_picture, writable
 from darkshare.weights import Header, Weights
 
 ENGINES = [name for name, one in available().items() if one.version]

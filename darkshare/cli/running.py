@@ -17,6 +17,7 @@ from darkshare.cli.options import dialect_option, format_option, load_all, size_
 from darkshare.detections import NMS, THRESHOLD, levels
 from darkshare.engines import DEFAULT, PRECISIONS
 from darkshare.engines import NAMES as ENGINES
+from darkshare.interrupts import uninterrupted
 from darkshare.media import CONTAINERS, Frame, Output, Places, Selection, Video, flow, select
 from darkshare.media import NAMES as SINKS
 from darkshare.model import Model, Task
@@ -204,12 +205,14 @@ class Run:
         try:
             with closing(flow(self.detector, frames, batch=self.batch, draws=self.output.draws)) as done:
                 for frame in _progress(done, self.selection, self.video):
-                    self._take(frame)
+                    with uninterrupted():  # else a frame could be counted, but not written
+                        self._take(frame)
         except KeyboardInterrupt:
             return True
         finally:
             self.seconds = perf_counter() - begun
-            self.written = self.output.close()
+            with uninterrupted():
+                self.written = self.output.close()
         return False
 
     def _take(self, frame: Frame) -> None:

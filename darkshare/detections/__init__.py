@@ -20,7 +20,6 @@ from darkshare.model import Model, Task
 from darkshare.network import Network
 from darkshare.weights import Floats
 
-Picture = NDArray[np.uint8]  # height x width x channels, BGR, as cv2.imread gives it
 Levels = float | Mapping[str, float]  # one number for all tasks, or some tasks' own by name
 THRESHOLD, NMS = 0.25, 0.45  # what Darknet takes (detector.c, demo.c)
 
@@ -117,7 +116,6 @@ __all__ = [
     "Candidates",
     "Detections",
     "Levels",
-    "Picture",
     "coco_annotations",
     "darknet_objects",
     "decode",

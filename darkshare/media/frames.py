@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from darkshare.detections import Detections, Picture
+from darkshare.detections import Detections
 from darkshare.errors import DarkshareError
+from darkshare.pictures import Picture
 
 if TYPE_CHECKING:
     import pandas as pd

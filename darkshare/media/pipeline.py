@@ -10,11 +10,12 @@ from queue import Empty, Queue
 from threading import Event, Thread
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from darkshare.detections import Detections, Picture
+from darkshare.detections import Detections
 from darkshare.drawing import annotate
 from darkshare.errors import DarkshareError
 from darkshare.media.frames import Frame
 from darkshare.media.sources import select
+from darkshare.pictures import Picture
 
 T = TypeVar("T")
 Frames = Generator[Frame, None, None]

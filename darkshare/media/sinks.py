@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from darkshare import files
-from darkshare.detections import Picture, coco_annotations, darknet_objects, first_ids, label_lines
+from darkshare.detections import coco_annotations, darknet_objects, first_ids, label_lines
 from darkshare.media.frames import Frame
 from darkshare.media.videos import USUAL_RATE, VideoFile
 from darkshare.model import Model
-from darkshare.opencv import encoded, writable
+from darkshare.pictures import Picture, encoded, writable
 
 RESULT, TABLE, COCO, CLASSES = "result.json", "detections.csv", "coco.json", "classes.names"
 COLUMNS = ("source", "frame", "seconds", "task", "class_id", "name", "score", "x1", "y1", "x2", "y2")

@@ -14,7 +14,7 @@ from darkshare.errors import DarkshareError
 from darkshare.media.frames import Frame
 from darkshare.media.videos import SUFFIXES as VIDEOS
 from darkshare.media.videos import Video
-from darkshare.opencv import decoded, read_picture
+from darkshare.pictures import decoded, read_picture
 
 STDIN = "-"
 _SUFFIXES = "avif bmp dib exr hdr jp2 jpe jpeg jpg pbm pgm png pnm ppm tif tiff webp"

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from darkshare.detections import Picture
 from darkshare.errors import DarkshareError
 from darkshare.files import require_regular
 from darkshare.media.frames import Clip, Frame
+from darkshare.pictures import Picture
 
 _SUFFIXES = "3gp asf avi flv gif m2ts m4v mjpeg mjpg mkv mov mp4 mpeg mpg mts ogv ts vob webm wmv"
 SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())

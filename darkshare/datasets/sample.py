@@ -1,0 +1,65 @@
+"""What a data set is: pictures, each with its boxes or its class, and what is wrong with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Box(NamedTuple):
+    """A labelled box, as Darknet's label files have it: centre and size as fractions of the picture.
+
+    Attributes:
+        class_id: from 0.
+        x: of its centre, from the left.
+        y: of its centre, from the top.
+        w: its width.
+        h: its height.
+        difficult: whether evaluation is to pass over it, as Pascal VOC marks it; Darknet's files cannot say so.
+    """
+
+    class_id: int
+    x: float
+    y: float
+    w: float
+    h: float
+    difficult: bool = False
+
+
+class Sample(NamedTuple):
+    """A picture and its boxes."""
+
+    picture: Path
+    boxes: tuple[Box, ...]
+
+
+class Finding(NamedTuple):
+    """Something wrong with a data set.
+
+    Attributes:
+        path: the file.
+        line: in the file, from 1; None where it is about the whole file.
+        text: what is wrong, and what was done about it.
+    """
+
+    path: Path
+    line: int | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Pictures with boxes.
+
+    Attributes:
+        name: what to call it, such as the stem of its .data file.
+        names: of the classes.
+        samples: in the order of the list file; what cannot be used is not among them, but in `findings`.
+        findings: everything that is wrong, in order.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    samples: tuple[Sample, ...]
+    findings: tuple[Finding, ...] = ()

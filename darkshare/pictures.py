@@ -1,0 +1,63 @@
+"""Picture files, as OpenCV reads and writes them: uint8, BGR."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkshare.errors import DarkshareError
+
+Picture = NDArray[np.uint8]  # height x width x channels, BGR
+
+
+def read_picture(path: str | os.PathLike[str]) -> Picture:
+    """A picture file as uint8 BGR, turned as its camera noted.
+
+    Raises:
+        DarkshareError: the file cannot be read, or is no picture.
+    """
+    try:
+        return decoded(Path(path).read_bytes(), str(path))
+    except OSError as error:
+        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
+
+
+def decoded(data: bytes, name: str) -> Picture:
+    """An encoded picture as uint8 BGR; the name is for the error.
+
+    Raises:
+        DarkshareError: it is no picture.
+    """
+    import cv2
+
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    except cv2.error:
+        image = None
+    if image is None:
+        raise DarkshareError("is no picture that OpenCV can read", file=name)
+    return np.asarray(image, np.uint8)
+
+
+def encoded(image: Picture, suffix: str) -> bytes:
+    """A picture in the file format that the suffix means.
+
+    Raises:
+        DarkshareError: OpenCV cannot write it.
+    """
+    import cv2
+
+    try:
+        return bytes(cv2.imencode(suffix, image)[1])
+    except cv2.error as error:
+        raise DarkshareError(f"OpenCV cannot write it as {suffix}: {error.err}") from None
+
+
+def writable(suffix: str) -> bool:
+    """Whether OpenCV writes pictures with this suffix."""
+    import cv2
+
+    return bool(cv2.haveImageWriter(f"picture{suffix}"))
