@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darkshare.detections.decoding import DECODE, decode
 from darkshare.detections.forms import coco_annotations, darknet_objects, first_ids, label_lines
