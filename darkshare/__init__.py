@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from darkshare.detections import Detections
     from darkshare.differences import stats, to_dataframe
     from darkshare.errors import DarkshareError, DarkshareWarning
+    from darkshare.evaluation import Evaluation, evaluate, evaluate_model
     from darkshare.freezing import frozen
     from darkshare.media import watch
     from darkshare.model import Model, Task, load, save
     from darkshare.network import Network, resolve
     from darkshare.opencv import Detector
+    from darkshare.residual import branch, reduce
     from darkshare.splice import concat, split
 
 # Where each name lives; a module is imported when a name of it is first used.
@@ -35,11 +37,13 @@ _PLACES = {
     "detections": ("Detections",),
     "differences": ("stats", "to_dataframe"),
     "errors": ("DarkshareError", "DarkshareWarning"),
+    "evaluation": ("Evaluation", "evaluate", "evaluate_model"),
     "freezing": ("frozen",),
     "media": ("watch",),
     "model": ("Model", "Task", "load", "save"),
     "network": ("Network", "resolve"),
     "opencv": ("Detector",),
+    "residual": ("branch", "reduce"),
     "splice": ("concat", "split"),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
@@ -49,16 +53,21 @@ __all__ = [
     "DarkshareWarning",
     "Detections",
     "Detector",
+    "Evaluation",
     "Model",
     "Network",
     "Task",
     "__version__",
+    "branch",
     "concat",
     "cut",
+    "evaluate",
+    "evaluate_model",
     "frozen",
     "load",
     "mix",
     "parse",
+    "reduce",
     "resolve",
     "save",
     "snap",

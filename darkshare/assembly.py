@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from darkshare.cfg import Cfg, Line, Section
 from darkshare.errors import BadReference
@@ -23,10 +24,17 @@ class Part:
     known: Mapping[int, int] = field(default_factory=dict)
 
 
+class Fresh(NamedTuple):
+    """A new layer with the floats that it stores; its references are those of the product."""
+
+    section: Section
+    floats: Floats
+
+
 def assemble(
-    net: Section, parts: Sequence[Part | Section], dialect: str, head: tuple[Line, ...] = ()
+    net: Section, parts: Sequence[Part | Fresh | Section], dialect: str, head: tuple[Line, ...] = ()
 ) -> tuple[Network, Weights | None]:
-    """Join runs of layers, and single layers without weights, into one network.
+    """Join runs of layers, and single new layers, into one network.
 
     References are rewritten to where their layers now lie; a relative one whose distance survives stays as
     written, so the product differs from its sources only where it must.
@@ -49,6 +57,10 @@ def assemble(
     for part in parts:
         if isinstance(part, Section):
             sections.append(part)
+            continue
+        if isinstance(part, Fresh):
+            sections.append(part.section)
+            runs.append(part.floats)
             continue
         first, network = len(sections), part.model.network
         place = {**part.known, **{old: first + old - part.start for old in range(part.start, part.stop)}}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from darkshare.compare import require_same_structure
 from darkshare.errors import BadValue, DarkshareError, WeightsSize
+from darkshare.initialisation import drawn
 from darkshare.model import Model
 from darkshare.network import Network
 from darkshare.weights import FLOAT, Floats, Header, Weights
@@ -61,22 +60,12 @@ def cut(model: Model, k: int, *, full: bool = False, target: Network | None = No
 
 
 def initial_floats(network: Network, k: int, seed: int) -> Floats:
-    """Weights for layers k.. to start a training from.
-
-    Kernels as Darknet draws them (make_convolutional_layer: uniform in +-sqrt(2 / fan-in)), scales and variances
-    1, the rest 0.
-    """
-    start = network.start(k)
-    data = np.zeros(network.params - start, FLOAT)
-    rng = np.random.default_rng(seed)
+    """Weights for layers k.. to start a training from, drawn as Darknet does."""
+    draw, start = drawn(seed), network.start(k)
+    data = np.empty(network.params - start, FLOAT)
     for layer in network.layers[k:]:
         begin = layer.start - start
         for tensor in layer.tensors:
-            part = data[begin : begin + tensor.size]
-            if tensor.name.endswith(("scales", "rolling_variance")):
-                part[:] = 1
-            elif tensor.name.endswith("weights"):
-                fan_in = math.prod(tensor.shape[1:]) or 1
-                part[:] = rng.uniform(-1, 1, tensor.size) * math.sqrt(2 / fan_in)
+            data[begin : begin + tensor.size] = draw(tensor.name, tensor.shape).ravel()
             begin += tensor.size
     return data

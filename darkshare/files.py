@@ -5,13 +5,20 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from darkshare.errors import DarkshareError
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
 CHUNK = 4 * 2**20  # bytes
+SYNC = 64 * 2**20  # bytes; a disk that begins to write while there is more to come is done sooner
+SYNCERS = 4  # threads that wait for the disk
+HASHED = 2**18  # bytes; read and hashed before they leave the processor's cache
 LARGEST_TEXT = 2**20  # bytes; the names of 20 000 classes take a third of it
 
 
@@ -28,21 +35,24 @@ def write_all(contents: Mapping[Path, Iterable[Any]], *, durable: bool = True) -
         DarkshareError: a file cannot be written; nothing was replaced then.
     """
     import tempfile
+    from concurrent.futures import ThreadPoolExecutor
 
     waiting: dict[Path, str] = {}
     path = Path()
     try:
-        for path, buffers in contents.items():
-            if path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, waiting[path] = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-            with open(handle, "wb", buffering=0) as file:
-                for buffer in buffers:
-                    _write_fully(file, buffer)
-                if durable:
-                    os.fsync(file.fileno())
-                os.fchmod(file.fileno(), 0o666 & ~_umask())
+        with ThreadPoolExecutor(SYNCERS) as disk:
+            syncs: list[tuple[Path, Future[None]]] = []
+            for path, buffers in contents.items():
+                if path.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                handle, waiting[path] = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+                sync = partial(disk.submit, _sync, waiting[path]) if durable else None
+                syncs += [(path, done) for done in _write(handle, buffers, sync)]
+            for path, done in syncs:  # noqa: B007 - the handler below names it
+                done.result()
+        for temporary in waiting.values():
+            Path(temporary).chmod(0o666 & ~_umask())
         for path, temporary in list(waiting.items()):
             Path(temporary).replace(path)
             del waiting[path]
@@ -86,11 +96,34 @@ def sha256(path: str | os.PathLike[str]) -> str:
     """The fingerprint of a file's bytes."""
     import hashlib  # here, because most commands never need it and it takes longer than they do
 
-    digest, buffer = hashlib.sha256(), bytearray(CHUNK)
+    digest, buffer = hashlib.sha256(), bytearray(HASHED)
     with open(path, "rb", buffering=0) as file:
         while count := file.readinto(buffer):
             digest.update(memoryview(buffer)[:count])
     return digest.hexdigest()
+
+
+def _write(handle: int, buffers: Iterable[Any], sync: Callable[[], Future[None]] | None) -> list[Future[None]]:
+    """Write a file and close it; what the disk was told meanwhile, and at the end, is still going on."""
+    syncs: list[Future[None]] = []
+    unsynced = 0
+    with open(handle, "wb", buffering=0) as file:
+        for buffer in buffers:
+            _write_fully(file, buffer)
+            unsynced += memoryview(buffer).nbytes
+            if sync and unsynced >= SYNC and all(earlier.done() for earlier in syncs):
+                syncs.append(sync())
+                unsynced = 0
+    return [*syncs, sync()] if sync else []
+
+
+def _sync(path: str) -> None:
+    """Wait until a file is on disk. Every call must be asked for its error: the disk tells it once."""
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _write_fully(file: Any, buffer: Any) -> None:

@@ -46,7 +46,7 @@ def scaled_weights(given: dict[str, Floats], filters: int, epsilon: float) -> It
             yield np.ascontiguousarray(part)
         else:
             with np.errstate(all="ignore"):
-                product = (part * scale[start : start + step, None]).astype(FLOAT)
+                product = (part * scale[start : start + step, None]).astype(FLOAT, order="C")  # flipped= gives columns
             yield product
         if part.flags.c_contiguous:
             release(part)

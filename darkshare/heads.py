@@ -1,20 +1,20 @@
-"""Change the classes of detection heads in cfg and weights at once, without training."""
+"""Change the classes and anchors of detection heads in cfg and weights at once, without training."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from darkshare.errors import Unsupported
+from darkshare.errors import DarkshareWarning, Unsupported
+from darkshare.initialisation import Initial, silent
 from darkshare.kinds import Boxes, Convolutional, Region
 from darkshare.model import Model, Task
 from darkshare.network import Layer, resolve
+from darkshare.plain import list_text
 from darkshare.weights import FLOAT, Floats, Weights
-
-NEVER = -20.0  # a bias that gives a probability of 2e-9: a class that no box has
-_FILL = {"biases": NEVER, "scales": 1.0, "rolling_variance": 1.0}  # 0 for the rest
 
 
 def pad_to_union(model: Model) -> Model:
@@ -43,68 +43,128 @@ def pad_to_union(model: Model) -> Model:
 
 
 def unpad(model: Model) -> Model:
-    """Give the heads of a one-task model back their own classes."""
-    (task,) = model.tasks
-    for head in task.heads if task.padded else ():
-        model = with_classes(model, head, range(task.offset, task.offset + len(task.names)))
-    return replace(model, tasks=(replace(task, padded=False, offset=0),))
+    """Give the heads of padded tasks back their own classes."""
+    tasks: list[Task] = []
+    for task in model.tasks:
+        for head in task.heads if task.padded else ():
+            model = with_classes(model, head, range(task.offset, task.offset + len(task.names)))
+        tasks.append(replace(task, padded=False, offset=0))
+    return replace(model, tasks=tuple(tasks))
 
 
-def with_classes(model: Model, head: int, rows: Sequence[int | None]) -> Model:
+def with_classes(model: Model, head: int, rows: Sequence[int | None], *, initial: Initial = silent) -> Model:
     """Choose the classes of one head.
 
     Args:
         model: the model; without weights only the cfg changes.
         head: the index of a [yolo], [Gaussian_yolo] or [region] layer.
-        rows: for each new class the old one, or None for a class that no box ever has.
+        rows: for each new class the old one, or None for one that the head did not have.
+        initial: the weights of the latter; without it no box ever has them.
 
     Raises:
         Unsupported: it is no such head, or the layer before cannot be changed alone.
     """
-    feeder = _feeder(model, head)
-    kind = model.network.layers[head].kind
-    assert isinstance(kind, Boxes)
-    first = kind.values - kind.classes
+    kind = head_kind(model, head)
     channels: list[int | None] = []
     for box in range(kind.boxes):
-        base = box * kind.values
-        channels += [base + entry for entry in range(first)]
-        channels += [None if row is None else base + first + row for row in rows]
+        channels += [*_box_channels(kind, box), *_class_channels(kind, box, rows)]
+    return _with_channels(model, head, channels, initial, classes=len(rows), **_counters(model, head, rows))
+
+
+def with_boxes(model: Model, head: int, blocks: Sequence[int], **keys: object) -> Model:
+    """Choose the boxes of one head, and set the keys that describe them.
+
+    Args:
+        model: the model; without weights only the cfg changes.
+        head: the index of a [yolo], [Gaussian_yolo] or [region] layer.
+        blocks: for each new box the old one whose channels it takes.
+        keys: `mask`, `anchors` and `num` as they are to be in the cfg.
+
+    Raises:
+        Unsupported: it is no such head, or the layer before cannot be changed alone.
+    """
+    size = head_kind(model, head).values
+    return _with_channels(model, head, [block * size + i for block in blocks for i in range(size)], silent, **keys)
+
+
+def head_kind(model: Model, head: int) -> Boxes:
+    """A head of anchor boxes whose channels can be chosen.
+
+    Raises:
+        Unsupported: with the reason why they cannot.
+    """
+    kind = model.network.layers[head].kind
+    if not isinstance(kind, Boxes) or (isinstance(kind, Region) and kind.tree):
+        raise _unchangeable(model, head, "it is no box head with plain classes")
+    return kind
+
+
+def _box_channels(kind: Boxes, box: int) -> range:
+    return range(box * kind.values, (box + 1) * kind.values - kind.classes)
+
+
+def _class_channels(kind: Boxes, box: int, rows: Sequence[int | None]) -> Iterator[int | None]:
+    first = (box + 1) * kind.values - kind.classes
+    return (None if row is None else first + row for row in rows)
+
+
+def _counters(model: Model, head: int, rows: Sequence[int | None]) -> dict[str, object]:
+    """counters_per_class= has one number per class, or Darknet stops (get_classes_multipliers in parser.c)."""
+    layer = model.network.layers[head]
+    old: tuple[int, ...] = getattr(layer.kind, "counters_per_class", ())
+    kept = [old[row] for row in rows if row is not None and row < len(old)]
+    if not old or len(kept) == len(rows):
+        return {"counters_per_class": list_text(tuple(kept))} if old else {}
+    _warn(f"{model.name}: {layer.label}: counters_per_class= is left out, as it has no number for the new classes")
+    return {"counters_per_class": None}
+
+
+def _with_channels(model: Model, head: int, channels: Sequence[int | None], initial: Initial, **keys: object) -> Model:
+    """A head that reads these channels of the convolution before it; None for a new one."""
+    feeder = _feeder(model, head)
     cfg = model.network.cfg
     sections = list(cfg.sections)
     sections[head] = sections[head].set(filters=len(channels))  # [net] is section 0, so this is layer head - 1
-    sections[head + 1] = sections[head + 1].set(classes=len(rows))
+    sections[head + 1] = sections[head + 1].set(**keys)
     network = resolve(replace(cfg, sections=tuple(sections)), dialect=model.network.dialect)
-    weights = None if model.weights is None else _with_channels(model, model.weights, feeder, channels)
+    weights = None if model.weights is None else _chosen_channels(model, model.weights, feeder, channels, initial)
     return replace(model, network=network, weights=weights)
 
 
 def _feeder(model: Model, head: int) -> Layer:
     """The convolution before a head, if its channels can be chosen."""
-    layer = model.network.layers[head]
     before = model.network.layers[head - 1]
     others = [x.label for x in model.network.layers if before.index in x.sources]
-    if not isinstance(layer.kind, Boxes) or (isinstance(layer.kind, Region) and layer.kind.tree):
-        why = "it is no box head with plain classes"
-    elif not isinstance(before.kind, Convolutional) or before.kind.share_index or before.kind.used_groups > 1:
-        why = f"{before.label} before it is no convolution with channels of its own"
-    elif before.kind.flipped or others:
-        why = f"{before.label} before it is {'stored flipped' if before.kind.flipped else 'read by ' + others[0]}"
-    else:
-        return before
-    raise Unsupported(f"{model.name}: the classes of {layer.label} cannot be changed: {why}")
+    if not isinstance(before.kind, Convolutional) or before.kind.share_index or before.kind.used_groups > 1:
+        raise _unchangeable(model, head, f"{before.label} before it is no convolution with channels of its own")
+    if before.kind.flipped or others:
+        why = "stored flipped" if before.kind.flipped else "read by " + others[0]
+        raise _unchangeable(model, head, f"{before.label} before it is {why}")
+    return before
 
 
-def _with_channels(model: Model, weights: Weights, feeder: Layer, channels: Sequence[int | None]) -> Weights:
+def _unchangeable(model: Model, head: int, why: str) -> Unsupported:
+    return Unsupported(f"{model.name}: {model.network.layers[head].label} cannot be changed: {why}")
+
+
+def _chosen_channels(
+    model: Model, weights: Weights, feeder: Layer, channels: Sequence[int | None], initial: Initial
+) -> Weights:
     old = model.tensors(feeder.index)
-    blocks = [_chosen(old[t.name], channels, _FILL.get(t.name, 0.0)).ravel() for t in feeder.tensors]
+    blocks = [_chosen(old[t.name], channels, t.name, initial).ravel() for t in feeder.tensors]
     runs = (*weights.slice(0, feeder.start), *blocks, *weights.slice(feeder.stop, weights.size))
     return replace(weights, runs=runs)
 
 
-def _chosen(old: Floats, channels: Sequence[int | None], fill: float) -> Floats:
-    new = np.full((len(channels), *old.shape[1:]), fill, FLOAT)
+def _chosen(old: Floats, channels: Sequence[int | None], name: str, initial: Initial) -> Floats:
+    made = [at for at, channel in enumerate(channels) if channel is None]
+    new = np.empty((len(channels), *old.shape[1:]), FLOAT)
+    new[made] = initial(name, (len(made), *old.shape[1:]))
     for at, channel in enumerate(channels):
         if channel is not None:
             new[at] = old[channel]
     return new
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, DarkshareWarning, stacklevel=4)

@@ -40,6 +40,8 @@ class Task:
         header: the header of its own weights file.
         files: the files it was read from, by kind (cfg, weights).
         sha256: their fingerprints, known once it was saved.
+        ensemble: what it votes for together with the other tasks of the same ensemble, which have the same classes;
+            the task of that very name gives the votes' mean.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Task:
     header: Header = field(default_factory=Header)
     files: dict[str, str] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
+    ensemble: str = ""
 
     def __post_init__(self) -> None:
         if not self.name or Path(self.name).name != self.name:
@@ -207,7 +210,7 @@ def save(model: Model, stem: str | os.PathLike[str], *, protect: Sequence[str] =
     base = Path(stem)
     if base.suffix in (".cfg", ".weights"):
         base = base.with_suffix("")
-    names = [name for task in model.tasks for name in task.names]
+    names = [name for task in _voices(model.tasks) for name in task.names]
     data = f"classes={len(names)}\nnames={base.name}.names\nbackup=backup\n"
     contents: dict[Path, Any] = {sibling(base, ".cfg"): [cfgs.to_bytes(model.network.cfg)]}
     if model.weights is not None:
@@ -223,6 +226,11 @@ def save(model: Model, stem: str | os.PathLike[str], *, protect: Sequence[str] =
         require_unprotected(contents, protect)
         files.write_all(contents)
     return list(contents)
+
+
+def _voices(tasks: Sequence[Task]) -> list[Task]:
+    """The tasks that have classes of their own: of an ensemble, one."""
+    return list({task.ensemble or f"/{task.name}": task for task in reversed(tasks)}.values())[::-1]
 
 
 def sibling(path: Path, suffix: str) -> Path:
@@ -259,7 +267,7 @@ def _tasks(path: Path, net: Section, network: Network, found: Weights | None) ->
     stem = path.with_suffix("")
     described = sibling(stem, ".tasks.json")
     if described.is_file():
-        return _from_json(described, network)
+        return tasks_from_json(files.read_small(described), network, str(described))
     heads = network.heads
     counts = {class_count(head) for head in heads if class_count(head)}
     names = _names(sibling(stem, ".names"), counts)
@@ -291,10 +299,11 @@ def _described(tasks: Sequence[Task], hashes: Mapping[str, Future[str]]) -> Iter
         replace(task, sha256={**task.sha256, **{kind: hashes[path].result() for kind, path in task.files.items()}})
         for task in tasks
     ]
-    yield _to_json(known).encode()
+    yield tasks_to_json(known).encode()
 
 
-def _to_json(tasks: Sequence[Task]) -> str:
+def tasks_to_json(tasks: Sequence[Task]) -> str:
+    """The text of a .tasks.json."""
     rows = [
         {
             "name": task.name,
@@ -307,14 +316,19 @@ def _to_json(tasks: Sequence[Task]) -> str:
             "net": task.net,
             "header": list(task.header),
             "sha256": task.sha256,
+            **({"ensemble": task.ensemble} if task.ensemble else {}),
         }
         for task in tasks
     ]
     return json.dumps({"format": FORMAT, "tasks": rows}, indent=1, ensure_ascii=False) + "\n"
 
 
-def _from_json(path: Path, network: Network) -> tuple[Task, ...]:
-    text = files.read_small(path)
+def tasks_from_json(text: str | bytes, network: Network, file: str) -> tuple[Task, ...]:
+    """The tasks that such a text describes; the file is for errors.
+
+    Raises:
+        DarkshareError: it is no such text, or belongs to another network.
+    """
     try:
         described = json.loads(text)
         if described["format"] != FORMAT:
@@ -330,25 +344,26 @@ def _from_json(path: Path, network: Network) -> tuple[Task, ...]:
                 net=dict(row["net"]),
                 header=Header(*map(int, row["header"])),
                 sha256=dict(row["sha256"]),
+                ensemble=str(row.get("ensemble", "")),
             )
             for row in described["tasks"]
         )
         if not tasks:
             raise ValueError("it describes no task")
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise DarkshareError(f"is no task description: {error}; remove it to do without", file=str(path)) from None
+        raise DarkshareError(f"is no task description: {error}; remove it to do without", file=file) from None
     last = len(network.layers)
     for task in tasks:
         if any(not 0 <= i < last for i in task.heads) or any(not 0 <= a < b <= last for a, b in task.runs):
             raise DarkshareError(
                 f"task {task.name} names layers that the cfg does not have: it belongs to another cfg",
-                file=str(path),
+                file=file,
             )
         fewest = min((n for i in task.heads if (n := class_count(network.layers[i]))), default=len(task.names))
         if not 0 <= task.offset <= fewest - len(task.names):
             raise DarkshareError(
                 f"task {task.name} has {len(task.names)} classes from {task.offset} on, but its heads have {fewest}: "
                 "it belongs to another cfg",
-                file=str(path),
+                file=file,
             )
     return tasks

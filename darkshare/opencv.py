@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
 from darkshare import engines
 from darkshare.detections import NMS, THRESHOLD, Detections, Levels, fitted, interpret, levels
 from darkshare.engines import Engine
-from darkshare.errors import BadValue, DarkshareError
+from darkshare.errors import BadValue, DarkshareError, Unsupported
 from darkshare.model import Model
 from darkshare.network import Network
-from darkshare.onnxfile import buffers, heads_of, output_name
+from darkshare.onnxfile import Exported, buffers, heads_of, output_name, read_exported
 from darkshare.pictures import Picture
 from darkshare.weights import Floats
 
@@ -33,6 +35,8 @@ class Detector:
         engine: one of `engines.NAMES`.
         threads: see `engines.open_engine`.
         precision: likewise.
+        file: an exported file to run in place of the model's own weights, which it then needs none of; see
+            `of_file`.
 
     Raises:
         DarkshareError: a layer that has no ONNX form here, missing weights, or an engine that is not there.
@@ -48,13 +52,30 @@ class Detector:
         engine: str = engines.DEFAULT,
         threads: int | None = None,
         precision: str = "fp32",
+        file: str | os.PathLike[str] | None = None,
     ) -> None:
         self.model = model
         self.threshold = levels(model.tasks, threshold, THRESHOLD)
         self.nms = levels(model.tasks, nms, NMS)
         self._heads = heads_of(model)
-        self._engine = _loaded(model, bn_epsilon, engine, threads, precision)
+        how = {"threads": threads, "precision": precision}
+        self._engine = _opened(model, file, engine, how) if file else _loaded(model, bn_epsilon, engine, how)
         self._lock = Lock()
+
+    @classmethod
+    def of_file(cls, path: str | os.PathLike[str], *, engine: str | None = None, **how: Any) -> Detector:
+        """Load a file that `export` wrote, such as one in int8: what its heads mean is in it.
+
+        Args:
+            path: an .onnx file, or an .xml with its .bin.
+            engine: instead of the one that the file was made for.
+            how: the other arguments of a `Detector`, but for `bn_epsilon`.
+
+        Raises:
+            DarkshareError: no file of ours, or an engine that is not there or cannot read it.
+        """
+        found = read_exported(path)
+        return cls(found.model, engine=engine_for(found, engine), file=path, **how)
 
     def raw(self, image: Picture) -> dict[int, Floats]:
         """What each head gives for a picture, by its layer: (channels, height, width), not decoded.
@@ -87,6 +108,19 @@ class Detector:
             interpret(self.model, raw, (image.shape[1], image.shape[0]), **how)
             for image, raw in zip(images, self.raw_batch(images), strict=True)
         ]
+
+
+def engine_for(found: Exported, wanted: str | None) -> str:
+    """The engine to run an exported file on: the wanted one, else the one that it was made for, else the default.
+
+    Raises:
+        Unsupported: an int8 file and OpenCV, which refuses such files or computes other numbers (seen in 4.14 and 5.0).
+    """
+    if found.engine and wanted and wanted.startswith("opencv"):
+        raise Unsupported(
+            f"is in int8, which OpenCV does not compute as it is meant; use {found.engine}", file=str(found.path)
+        )
+    return wanted or found.engine or engines.DEFAULT
 
 
 def blob(image: Picture, network: Network) -> Floats:
@@ -128,14 +162,18 @@ def _with_channels(image: Picture, wanted: int) -> Picture:
     return np.asarray(cv2.cvtColor(image, conversions[has, wanted]), np.uint8)
 
 
-def _loaded(model: Model, bn_epsilon: float, engine: str, threads: int | None, precision: str) -> Engine:
+def _loaded(model: Model, bn_epsilon: float, engine: str, how: Mapping[str, Any]) -> Engine:
     """The model in an engine, through a file: from memory, OpenCV 5 ignores its choice and doubles its peak."""
-    outputs = [output_name(model.network.layers[index]) for index in heads_of(model)]
     with tempfile.TemporaryDirectory(prefix="darkshare-") as folder:
         path = Path(folder) / "network.onnx"
         with open(path, "wb") as file:
             file.writelines(memoryview(piece).cast("B") for piece in buffers(model, bn_epsilon))
-        try:
-            return engines.open_engine(engine, path, outputs, threads=threads, precision=precision)
-        except DarkshareError as error:
-            raise error.locate(model.name, None) from None
+        return _opened(model, path, engine, how)
+
+
+def _opened(model: Model, path: str | os.PathLike[str], engine: str, how: Mapping[str, Any]) -> Engine:
+    outputs = [output_name(model.network.layers[index]) for index in heads_of(model)]
+    try:
+        return engines.open_engine(engine, path, outputs, **how)
+    except DarkshareError as error:
+        raise error.locate(model.name, None) from None

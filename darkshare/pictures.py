@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from darkshare.errors import DarkshareError
 
+_SUFFIXES = "avif bmp dib exr hdr jp2 jpe jpeg jpg pbm pgm png pnm ppm tif tiff webp"
+PICTURES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())  # of files that OpenCV reads
 Picture = NDArray[np.uint8]  # height x width x channels, BGR
 
 

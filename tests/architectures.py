@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 YOLOV3_ANCHORS = (10, 13, 16, 30, 33, 23, 30, 61, 62, 45, 59, 119, 116, 90, 156, 198, 373, 326)
+Stages = Sequence[tuple[int, int]]  # (filters, blocks)
+DARKNET53 = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))
+RESNET152 = ((64, 3), (128, 8), (256, 36), (512, 3))
 TINY_ANCHORS = (10, 14, 23, 27, 37, 58, 81, 82, 135, 169, 344, 319)
 
 
@@ -56,26 +59,27 @@ def yolov4_tiny_text(classes: int = 80, anchors: Sequence[float] | None = None, 
     return "\n".join(parts)
 
 
-def darknet53_text(classes: int = 1000, size: int = 256) -> str:
-    """The darknet53 classifier: 78 layers."""
+def darknet53_text(classes: int = 1000, size: int = 256, stages: Stages = DARKNET53) -> str:
+    """The darknet53 classifier: 78 layers; or one of other stages."""
     last = [_section("avgpool"), _plain(classes), _section("softmax", groups=1)]
-    return "\n".join([_net(size), *_darknet53_trunk(), *last])
+    return "\n".join([_net(size), *_darknet53_trunk(stages), *last])
 
 
-def resnet152_text(classes: int = 1000, size: int = 256) -> str:
-    """ResNet-152 as Darknet writes it: shortcuts between different shapes instead of projections."""
-    parts = [_net(size), _conv(64, 7, stride=2), _section("maxpool", size=2, stride=2)]
-    for filters, blocks in ((64, 3), (128, 8), (256, 36), (512, 3)):
+def resnet152_text(classes: int = 1000, size: int = 256, stages: Stages = RESNET152) -> str:
+    """ResNet-152 as Darknet writes it: shortcuts between different shapes instead of projections; or other stages."""
+    first = stages[0][0]
+    parts = [_net(size), _conv(first, 7, stride=2), _section("maxpool", size=2, stride=2)]
+    for filters, blocks in stages:
         for block in range(blocks):
-            stride = 2 if block == 0 and filters > 64 else 1
+            stride = 2 if block == 0 and filters > first else 1
             parts += [_conv(filters, 1), _conv(filters, 3, stride=stride), _conv(4 * filters, 1, activation="linear")]
             parts.append(_section("shortcut", **{"from": -4}, activation="leaky"))
     return "\n".join([*parts, _plain(classes), _section("avgpool"), _section("softmax", groups=1)])
 
 
-def _darknet53_trunk() -> list[str]:
-    parts = [_conv(32, 3)]
-    for filters, blocks in ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4)):
+def _darknet53_trunk(stages: Stages = DARKNET53) -> list[str]:
+    parts = [_conv(stages[0][0] // 2, 3)]
+    for filters, blocks in stages:
         parts.append(_conv(filters, 3, stride=2))
         residual = [_conv(filters // 2, 1), _conv(filters, 3)]
         parts += [*residual, _section("shortcut", **{"from": -3}, activation="linear")] * blocks

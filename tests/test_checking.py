@@ -183,7 +183,7 @@ PROVOKED: dict[str, list[tuple[str, str, str, str, str, str]]] = {
         ("layers=-3", "layers=-3\nstopbackward=1", A, "note", "stopbackward", "crashes when it trains on a CPU"),
     ],
     "shortcut_into_frozen": [
-        ("from=-2", "from=-2\nstopbackward=1", A, "warning", "from=-2", "which stopbackward=1 in layer 2 freezes"),
+        ("[shortcut]", "[route]\nlayers=1\nstopbackward=1\n[shortcut]", A, "warning", "from", "in layer 2 freezes"),
     ],
     "frozen_by_rate": [
         ("filters=8", "filters=8\nlearning_rate=0", A, "warning", "learning_rate", "means and variances drift"),
@@ -462,3 +462,16 @@ def test_real_models_have_no_errors():
 )
 def test_known_hazards_of_real_weights(name, says):
     assert any(says in p.message for p in check(zoo_path("models", name, f"{name}.cfg")))
+
+
+def test_a_shortcut_that_carries_stopbackward_is_fine(tmp_path):
+    """Its own backward pass is not run: AlexeyAB's CPU build trains such a network without batch norm."""
+    text = edited("from=-2", "from=-2\nstopbackward=1").replace("batch_normalize=1\n", "")
+    assert problems_of(tmp_path, text) == []
+
+
+def test_no_rate_below_a_real_freeze_is_fine_but_in_pjreddie_s(tmp_path):
+    text = edited("filters=8", "filters=8\nlearning_rate=0").replace("[maxpool]\n", "[maxpool]\nstopbackward=1\n")
+    assert [found.severity for found in problems_of(tmp_path, text)] == ["note"]  # no training on a CPU
+    drifting = [found.message for found in problems_of(tmp_path, text, P) if "learning_rate=0" in found.message]
+    assert len(drifting) == 1

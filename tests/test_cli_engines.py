@@ -6,7 +6,10 @@ import csv
 import io
 import json
 import sys
+import warnings
 
+import cv2
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import tiny_text
@@ -54,6 +57,20 @@ def test_engines_times_a_model_and_says_which_to_use(folder):
     assert (rows[0]["engine"], float(rows[0]["ratio"])) == ("opencv", 1)
     assert all(float(row["ms"]) > 0 for row in rows)
     assert "use --engine " in result.stderr
+
+
+def test_engines_times_int8_where_pictures_are_given(folder):
+    pytest.importorskip("onnxruntime", reason="int8 files are made by ONNX Runtime")
+    for i in range(4):
+        cv2.imwrite(f"{i}.png", np.random.default_rng(i).integers(0, 256, (20, 30, 3), np.uint8))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = run("engines", "both.cfg", *FAST, "--calibrate", "*.png", "--format", "csv")
+    rows = {(row["engine"], row["precision"]): row for row in csv.DictReader(io.StringIO(result.stdout))}
+    assert float(rows["onnxruntime", "int8"]["ms"]) > 0
+    assert float(rows["onnxruntime", "int8"]["difference"]) > float(rows["onnxruntime", "fp32"]["difference"])
+    assert "int8 for onnxruntime agrees with fp32 in " in result.stderr
+    assert "--calibrate needs a model" in run("engines", "--calibrate", "*.png", code=2).stderr
 
 
 def test_bench_of_separate_files(folder):

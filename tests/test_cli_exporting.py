@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -75,7 +76,12 @@ def test_a_classifier_gives_values(tmp_path):
         (["--batch", "0"], "a batch of 0 pictures is none", 1),
         (["--decode", "--dynamic-size"], "decoded boxes need a fixed input size", 1),
         (["--bn-epsilon", "0"], "the batch norm epsilon must be above 0", 1),
-        (["--precision", "int8"], "'int8' is not one of", 2),
+        (["--precision", "int4"], "'int4' is not one of", 2),
+        (["--precision", "int8"], "--precision int8 needs --calibrate PHOTOS", 2),
+        (["--calibrate", "photos"], "--calibrate does not go with --precision fp32", 2),
+        (["--precision", "fp16", "--threads", "1"], "--threads does not go with --precision fp16", 2),
+        (["--precision", "int8", "--calibrate", "x", "--batch", "2"], "--batch does not go with --precision int8", 2),
+        (["--precision", "int8", "--calibrate", "nowhere"], "nowhere: holds no picture that can be read", 1),
         (["--size", "33"], "[route] joins images of different size", 1),
     ],
 )
@@ -109,3 +115,99 @@ def test_a_layer_that_cannot_be_written_is_named_with_its_line(tmp_path):
     result = run("export", cfg)
     assert result.exit_code == 1
     assert f"{cfg}:26: layer 3 [normalization]: it has no ONNX form: " in result.stderr
+
+
+# int8
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A list of nine pictures of noise, and a .data file of them, each with a box."""
+    names = []
+    for i in range(9):
+        picture = np.random.default_rng(i).integers(0, 256, (20, 30, 3), np.uint8)
+        names.append(str(tmp_path / f"{i}.png"))
+        cv2.imwrite(names[-1], picture)
+        (tmp_path / f"{i}.txt").write_text("0 .5 .5 .4 .4\n")
+    (tmp_path / "train.txt").write_text("\n".join(names))
+    (tmp_path / "x.names").write_text("class_0\nclass_1\n")
+    (tmp_path / "x.data").write_text(
+        f"classes=2\ntrain={tmp_path}/train.txt\nvalid={tmp_path}/train.txt\nnames={tmp_path}/x.names\n"
+    )
+    return tmp_path
+
+
+INT8 = ("--precision", "int8", "--rounds", "6", "--threads", "1", "--agreement", "0")
+
+
+def test_int8_says_how_good_and_how_fast_it_is_and_detect_runs_it(tiny, photos):
+    pytest.importorskip("onnxruntime", reason="int8 files are made by ONNX Runtime")
+    data = photos / "x.data"
+    result = run("export", tiny, *INT8, "--calibrate", data, "--data", data)
+    assert result.exit_code == 0, result.output
+    head, first, second, _, *rest = result.stdout.splitlines()
+    for title in ("found", "both", "score off by", "numbers off by", "mAP fp32", "mAP int8"):
+        assert title in head
+    assert first.split()[:2] == ["tiny", "L6_yolo"]
+    assert second.split()[:2] == ["tiny", "L12_yolo"]
+    assert rest[0] == "calibrated with 7 pictures, compared on 2 other ones"
+    assert rest[1] == "layers kept in fp32: none"
+    assert rest[2].startswith("onnxruntime: fp32 ")
+    assert " ms, int8 " in rest[2]
+    assert rest[3].startswith("mAP of tiny on x: ")
+    assert f"wrote {photos / 'tiny-int8.onnx'}, " in result.stderr
+    found = run("detect", photos / "tiny-int8.onnx", photos / "0.png", "-o", photos / "out", "--format", "json")
+    assert found.exit_code == 0, found.output
+    assert {row["task"] for row in json.loads(found.stdout)} <= {"tiny"}
+    assert (photos / "out" / "result.json").is_file()
+
+
+def test_int8_as_json_is_complete(tiny, photos):
+    pytest.importorskip("onnxruntime", reason="int8 files are made by ONNX Runtime")
+    result = run(
+        "export", tiny, *INT8, "--calibrate", photos / "train.txt", "-o", photos / "y.onnx", "--format", "json"
+    )
+    found = json.loads(result.stdout)
+    assert found["path"] == str(photos / "y.onnx")
+    assert (found["engine"], found["kept"], found["limit"]) == ("onnxruntime", [], 0)
+    assert [head["output"] for head in found["heads"]] == ["L6_yolo", "L12_yolo"]
+    assert len(found["speed"]["quantised"]["seconds"]) == 6
+
+
+def test_int8_for_openvino_is_two_files(tiny, photos):
+    for library in ("openvino", "nncf"):
+        pytest.importorskip(library, reason="int8 files for OpenVINO are made by NNCF")
+    result = run("export", tiny, *INT8, "--calibrate", photos / "train.txt", "--engine", "openvino")
+    assert result.exit_code == 0, result.output
+    assert f"wrote {photos / 'tiny-int8.xml'} and {photos / 'tiny-int8.bin'}, " in result.stderr
+    found = run("detect", photos / "tiny-int8.xml", photos / "0.png", "-o", photos / "out")
+    assert found.exit_code == 0, found.output
+    wrong = run("detect", photos / "tiny-int8.xml", photos / "0.png", "-o", photos / "out", "--engine", "opencv")
+    assert wrong.exit_code == 1
+    assert "tiny-int8.xml: is in int8, which OpenCV does not compute as it is meant; use openvino" in wrong.stderr
+    other = run("detect", photos / "tiny-int8.xml", photos / "0.png", "-o", photos / "out", "--engine", "onnxruntime")
+    assert other.exit_code == 1
+    assert "engine onnxruntime reads ONNX files only; this one is OpenVINO's: use openvino" in other.stderr
+
+
+def test_an_exported_file_is_a_model_for_detect(tiny, photos):
+    path = photos / "tiny.onnx"
+    assert run("export", tiny).exit_code == 0
+    answers = [
+        run("detect", given, photos / "0.png", "-o", photos / "out", "--thresh", "0.1", "--format", "csv").stdout
+        for given in (tiny, path)
+    ]
+    assert answers[0] == answers[1]
+    for arguments, says in (
+        ([path], "give at least one picture"),
+        ([path, tiny, "0.png"], "detect runs one model"),
+        ([path, "0.png", "--size", "64"], "are settled in"),
+        ([path, "0.png", "--bn-epsilon", "1e-6"], "are settled in"),
+    ):
+        result = run("detect", *arguments)
+        assert result.exit_code == 2
+        assert says in result.stderr
+    path.write_bytes(b"\xff\xff")
+    result = run("detect", path, photos / "0.png")
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: {path}: is no ONNX file\n"

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import stat
+import time
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,46 @@ def test_an_error_in_the_data_leaves_the_old_files_and_nothing_else(tmp_path, ol
     with pytest.raises(DarkshareError, match="the map went away"):
         files.write_all({tmp_path / "a.cfg": [b"new"], tmp_path / "a.weights": broken()})
     assert contents(tmp_path) == old
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_every_sync_is_asked_for_its_error(tmp_path, old, monkeypatch, failing):
+    """The disk says once that it could not write; whoever asks next hears that all is well."""
+    calls = []
+
+    def fsync(handle):
+        calls.append(handle)
+        if len(calls) == failing:
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(files, "SYNC", 4)
+    monkeypatch.setattr(files, "SYNCERS", 1)
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(DarkshareError, match=r"a\.weights: cannot be written: Input/output error"):
+        files.write_all({tmp_path / "a.weights": slowly([b"1234", b"5678", b"9"], calls)})
+    assert contents(tmp_path) == old
+
+
+def slowly(buffers, calls):
+    """One after another, each when what the last one led to is done."""
+    for number, buffer in enumerate(buffers):
+        while len(calls) < number:
+            time.sleep(0.001)
+        time.sleep(0.02)
+        yield buffer
+
+
+def test_a_file_is_on_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    happened = []
+    monkeypatch.setattr(os, "fsync", lambda handle: happened.append(os.fstat(handle).st_ino))
+    replace = Path.replace
+    monkeypatch.setattr(Path, "replace", lambda self, to: happened.append(self.stat().st_ino) or replace(self, to))
+    files.write_all({tmp_path / "a": [b"1"], tmp_path / "b": [b"2"]})
+    both = {(tmp_path / name).stat().st_ino for name in "ab"}
+    assert set(happened[:2]) == both == set(happened[2:])
+    happened.clear()
+    files.write_all({tmp_path / "a": [b"1"]}, durable=False)
+    assert len(happened) == 1
 
 
 def test_a_failing_rename_names_the_file_and_cleans_up(tmp_path, old, monkeypatch):

@@ -29,7 +29,13 @@ COMMANDS = {
     "detect": ["MODEL", "photo.jpg", "-o", "out"],
     "engines": ["MODEL", "--rounds", "6"],
     "bench": ["GOOD", "MODEL", "--k", "2", "--rounds", "6"],
+    "reduce": ["MODEL", "--keep", "all", "-o", "out"],
+    "branch": ["MODEL", "--after", "2", "-m", "2", "-o", "out"],
     "export": ["MODEL", "-o", "out"],
+    "evaluate": ["MODEL", "masks.data"],
+    "classes": ["MODEL", "--keep", "0", "-o", "out"],
+    "anchors": ["MODEL", "masks.data", "-o", "out"],
+    "kit": ["MODEL", "masks.data", "--k", "2", "-o", "out"],
 }
 CPU_SECONDS, MEMORY = 1.0, 200 * 2**20
 ROOT = Path(__file__).parent.parent

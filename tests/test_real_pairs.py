@@ -133,3 +133,38 @@ def test_the_importer_at_every_forced_cut(tmp_path, k):
         save(part, stem)
         apart += importer_heads(stem.with_suffix(".cfg"), part, image)
     assert_equal_bits(importer_heads(tmp_path / "both.cfg", merged, image), apart)
+
+
+def detected(cfg: Path, image: np.ndarray, size: tuple[int, int]) -> list[tuple[int, float, tuple[int, ...]]]:
+    """Class, score and box of everything that OpenCV's own detector sees."""
+    detector = cv2.dnn.DetectionModel(str(cfg.with_suffix(".weights")), str(cfg))
+    detector.setInputParams(1 / 255, size, swapRB=True)
+    found = detector.detect(image, 0.25, 0.45)
+    return sorted((int(i), float(score), tuple(map(int, box))) for i, score, box in zip(*found, strict=True))
+
+
+@importer
+@pytest.mark.parametrize(
+    ("pair", "k", "seen"),
+    [
+        (("f10-coco", "f10-mask-frozen-exact-made"), 109, "people-masks-bag.jpg"),
+        (("f10-coco", "f10-mask-a"), 60, "people-masks-bag.jpg"),
+        (("f11-body", "f11-plate"), 109, "people-masks-bag.jpg"),
+        (("f10-voc", "f10-coco"), 109, "street.jpg"),
+        (("f10-coco", "f10-mask-frozen-exact-made", "f10-voc"), 94, "people-masks-bag.jpg"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, tuple) else str(value),
+)
+def test_opencv_s_detection_model_sees_in_a_padded_model_what_it_sees_in_each_alone(tmp_path, pair, k, seen):
+    merged = quiet_concat([model(name) for name in pair], k, force=True, layout="padded")
+    save(merged, tmp_path / "both")
+    image = cv2.imread(str(zoo_path("media", seen)))
+    size = merged.network.input.w, merged.network.input.h
+    together = detected(tmp_path / "both.cfg", image, size)
+    apart = []
+    for task, part in zip(merged.tasks, split(merged), strict=True):
+        save(part, tmp_path / task.name)
+        alone = detected(tmp_path / f"{task.name}.cfg", image, size)
+        apart += [(own + task.offset, *rest) for own, *rest in alone]
+    assert together == sorted(apart)
+    assert together

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from darkshare.errors import DarkshareError, DarkshareWarning
 from darkshare.model import Model
 from darkshare.weights import Floats
 
+INT8 = "int8"  # a file of its own, not a way to run one
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -26,7 +29,7 @@ class Entry:
 
     Attributes:
         engine: one of `engines.NAMES`.
-        precision: one of `engines.PRECISIONS`.
+        precision: one of `engines.PRECISIONS`, or int8.
         version: of the engine.
         measured: the network, alone in its process.
         ratio: of its time to that of the first entry.
@@ -42,8 +45,20 @@ class Entry:
     difference: float | None
 
 
-def race(model: Model, *, rounds: int = ROUNDS, threads: int | None = None) -> list[Entry]:
+def race(
+    model: Model,
+    *,
+    rounds: int = ROUNDS,
+    threads: int | None = None,
+    quantised: Mapping[str, File] = MappingProxyType({}),
+) -> list[Entry]:
     """Run a network on every engine of this machine, in every precision that it has; the default one comes first.
+
+    Args:
+        model: with weights.
+        rounds: how often each of them runs.
+        threads: to compute with; what the engine takes without it.
+        quantised: the same network as int8 files, by the engine that they are for.
 
     Raises:
         DarkshareError: the default engine cannot run it, or too few rounds.
@@ -51,12 +66,15 @@ def race(model: Model, *, rounds: int = ROUNDS, threads: int | None = None) -> l
     require_rounds(rounds)
     present = available()
     entries = [(name, precision) for name, one in present.items() for precision in one.precisions]
+    entries += [(name, INT8) for name in quantised]
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="darkshare-"))
         file = written(model, Path(folder) / "network.onnx")
         workers = {}
         for engine, precision in entries:
-            if worker := _started(engine, file, model.name, threads=threads, precision=precision):
+            its = quantised[engine] if precision == INT8 else file
+            how = {"threads": threads, "precision": "fp32" if precision == INT8 else precision}
+            if worker := _started(engine, its, model.name, **how):
                 workers[engine, precision] = stack.enter_context(worker)
         times = take_turns(list(workers.values()), rounds)
         found = [measured(*one) for one in zip(workers.values(), times, strict=True)]
@@ -96,10 +114,16 @@ def choice(entries: Sequence[Entry]) -> str:
     if faster:
         other = min(faster, key=lambda entry: entry.ratio.median)
         lines.append(
-            f"or --engine {other.engine} --precision {other.precision}{_gain(other, entries[0])}, "
+            f"or {_way(other)}{_gain(other, entries[0])}, "
             f"if the heads may be off by {other.difference:.1%} of their largest numbers (as here on noise)"
         )
     return "\n".join(lines)
+
+
+def _way(entry: Entry) -> str:
+    if entry.precision == INT8:
+        return f"the file of export --precision int8 --engine {entry.engine}"
+    return f"--engine {entry.engine} --precision {entry.precision}"
 
 
 def _gain(entry: Entry, first: Entry) -> str:

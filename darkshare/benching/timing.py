@@ -99,9 +99,9 @@ def require_rounds(rounds: int) -> None:
         raise BadValue(f"{rounds} rounds are too few for an interval; use at least {FEWEST}")
 
 
-def written(model: Model, path: Path) -> File:
+def written(model: Model, path: Path, *, bn_epsilon: float = 1e-5) -> File:
     """A model as a file that every engine reads."""
-    export(model, path)
+    export(model, path, bn_epsilon=bn_epsilon)
     network = model.network
     outputs = [output_name(network.layers[index]) for index in heads_of(model)]
     return File(str(path.absolute()), outputs, [1, *network.input[:3]])

@@ -63,7 +63,7 @@ def frozen_norm(subject: Subject) -> Iterator[Problem]:
 def shortcut_into_frozen(subject: Subject) -> Iterator[Problem]:
     """A trained shortcut keeps a pointer to its source's gradient, which frozen layers do not have."""
     last = _last_stop(subject)
-    for part in subject.layers[max(last, 0) :] if subject.dialect == A else ():
+    for part in subject.layers[last + 1 :] if subject.dialect == A and last >= 0 else ():  # its own backward is not run
         if not isinstance(part.kind, Shortcut):
             continue
         frozen = [t for n in part.kind.from_ if 0 <= (t := part.index + n if n < 0 else n) < last]
@@ -76,8 +76,10 @@ def shortcut_into_frozen(subject: Subject) -> Iterator[Problem]:
 
 
 def frozen_by_rate(subject: Subject) -> Iterator[Problem]:
-    """learning_rate=0 keeps the weights, but batch norm statistics go on moving."""
+    """learning_rate=0 keeps the weights, but batch norm statistics go on moving, unless stopbackward=1 is above."""
+    frozen = max(_last_stop(subject), 0) if subject.dialect != P else 0
     parts = [part for part in _with_norm(subject) if isinstance(part.kind, Kind) and part.kind.learning_rate == 0]
+    parts = [part for part in parts if part.index >= frozen]
     if parts:
         yield warning(
             parts[0].section.line_of("learning_rate"),

@@ -35,6 +35,14 @@ PLACES = {
     "mix": "blending",
     "snap": "blending",
     "export": "exporting",
+    "import-data": "data",
+    "classes": "retraining",
+    "anchors": "retraining",
+    "kit": "retraining",
+    "train": "training",
+    "evaluate": "evaluating",
+    "reduce": "residual",
+    "branch": "residual",
     "demo": "demo",
 }
 
@@ -48,7 +56,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in PLACES:
             return super().get_command(ctx, cmd_name)
-        found: click.Command = getattr(import_module(f"darkshare.cli.{PLACES[cmd_name]}"), cmd_name)
+        module = import_module(f"darkshare.cli.{PLACES[cmd_name]}")
+        found: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return found
 
     def invoke(self, ctx: click.Context) -> Any:

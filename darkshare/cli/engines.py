@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
-from typing import Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,9 +14,12 @@ from darkshare import benching
 from darkshare.benching import merging, racing
 from darkshare.cli.options import dialect_option, format_option, load_all, models_argument, size_option
 from darkshare.engines import DEFAULT, NAMES, PRECISIONS, available
-from darkshare.errors import DarkshareError
+from darkshare.errors import DarkshareError, DarkshareWarning
 from darkshare.model import Model
 from darkshare.report import render
+
+if TYPE_CHECKING:
+    from darkshare.quantisation import Attempt
 
 _ROUNDS = click.option(
     "--rounds", type=click.IntRange(benching.FEWEST), default=benching.ROUNDS, show_default=True,
@@ -25,12 +30,13 @@ _THREADS = click.option("--threads", type=click.IntRange(1), help="To compute wi
 
 @click.command()
 @click.argument("files", nargs=-1, metavar="[MODEL.cfg [MODEL.weights]]")
+@click.option("--calibrate", "pictures", metavar="PHOTOS", help="Time int8 too, made with these pictures; see export.")
 @_ROUNDS
 @_THREADS
 @size_option
 @dialect_option
 @format_option
-def engines(files: tuple[str, ...], dialect: str, size: Any, form: str, **how: Any) -> None:
+def engines(files: tuple[str, ...], pictures: str | None, dialect: str, size: Any, form: str, **how: Any) -> None:
     """Which engines are installed; with a model, how fast each of them runs it here and which to use.
 
     Each engine has a process of its own, and they run in turns. ratio is the time against the first line, from low
@@ -41,12 +47,38 @@ def engines(files: tuple[str, ...], dialect: str, size: Any, form: str, **how: A
       darkshare engines
       darkshare engines both.cfg both.weights
       darkshare engines both.cfg --threads 1 --format json
+      darkshare engines both.cfg --calibrate photos/
     """
+    if not files and pictures:
+        raise click.UsageError("--calibrate needs a model to quantise")
     if not files:
         click.echo(render(_installed(), form))
         return
-    found = benching.race(_only(load_all(files, dialect=dialect, size=size)), **how)
-    _print(racing.to_rows(found), racing.to_json(found), racing.choice(found), form)
+    model = _only(load_all(files, dialect=dialect, size=size))
+    with ExitStack() as stack:
+        made = _quantised(stack, model, pictures) if pictures else {}
+        found = benching.race(model, quantised={engine: one.file for engine, one in made.items()}, **how)
+    agreement = [
+        f"int8 for {engine} agrees with fp32 in {one.worst:.3f}, its worst head" for engine, one in made.items()
+    ]
+    said = "\n".join([racing.choice(found), *agreement])
+    _print(racing.to_rows(found), racing.to_json(found), said, form)
+
+
+def _quantised(stack: ExitStack, model: Model, pictures: str) -> dict[str, Attempt]:
+    """int8 files for the engines whose quantiser is here; the others are named."""
+    from darkshare.quantisation import QUANTISERS, attempted, choose, missing
+
+    chosen = choose(pictures)
+    reasons = {engine: missing(engine) for engine in QUANTISERS}
+    for engine, reason in reasons.items():
+        if reason:
+            warnings.warn(f"int8 for {engine} is left out: {reason}", DarkshareWarning, stacklevel=2)
+    return {
+        engine: stack.enter_context(attempted(model, chosen, engine))
+        for engine, reason in reasons.items()
+        if not reason
+    }
 
 
 @click.command()

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from darkshare import measure
 from darkshare.cli.options import dialect_option, format_option, load_all, models_argument, pair, size_option
 from darkshare.report import printable, render
+
+if TYPE_CHECKING:
+    from darkshare.checking import Problem
+    from darkshare.datasets import Review
 
 
 @click.command()
@@ -41,22 +46,47 @@ def info(files: tuple[str, ...], size: tuple[int, int] | None, dialect: str, for
 @models_argument
 @dialect_option
 @click.option("--strict", is_flag=True, help="Let warnings count as errors.")
+@click.option("--decode", is_flag=True, help="Decode every picture of a .data file.")
 @format_option
-def check(files: tuple[str, ...], dialect: str, strict: bool, form: str) -> None:
-    """Everything that is wrong with a model, at once, with lines and cures. Exit code 1 if there are errors.
+def check(files: tuple[str, ...], dialect: str, strict: bool, decode: bool, form: str) -> None:
+    """Everything that is wrong with a model or a data set, with lines and cures. Exit code 1 if there are errors.
 
     \b
     Examples:
       darkshare check yolov3.cfg
       darkshare check yolov3.cfg yolov3.weights --dialect hank-ai
       darkshare check merged.cfg --strict --format json
+      darkshare check masks.data --decode
     """
     from darkshare import checking  # here, so that `info` starts without the rules
 
-    found = [problem for cfg, weights in pair(files) for problem in checking.check(cfg, weights, dialect=dialect)]
-    if form == "text":
-        click.echo("\n".join([*(printable(str(problem)) for problem in found), checking.summary(found)]))
-    else:
-        click.echo(render([problem.row for problem in found], form))
+    models = pair([file for file in files if not file.endswith(".data")])
+    found = [problem for cfg, weights in models for problem in checking.check(cfg, weights, dialect=dialect)]
+    reviews = _reviews([file for file in files if file.endswith(".data")], decode)
+    found += [checking.Problem("error", text, str(path), line) for one in reviews for path, line, text in one.findings]
+    click.echo(_shown(found, reviews, form))
     if any(problem.severity == "error" or (strict and problem.severity == "warning") for problem in found):
         raise click.exceptions.Exit(1)
+
+
+def _reviews(files: Sequence[str], decode: bool) -> list[Review]:
+    if not files:
+        return []
+    from darkshare import datasets  # here, because models are looked at without it
+    from darkshare.cli.data import watched
+
+    return [datasets.review(file, decode=decode, watch=watched) for file in files]
+
+
+def _shown(found: Sequence[Problem], reviews: Sequence[Review], form: str) -> str:
+    from darkshare import checking
+    from darkshare.cli.data import tables
+
+    rows = [problem.row for problem in found]
+    described: list[dict[str, Any]] = [{"data": str(one.path), **tables(one.parts)} for one in reviews]
+    if form == "json" and described:
+        return json.dumps({"problems": rows, "datasets": described}, indent=1)
+    if form != "text":
+        return render(rows, form)
+    texts = [render(part, form) for one in described for part in (one["parts"], one["classes"]) if part]
+    return "\n\n".join(["\n".join([*(printable(str(one)) for one in found), checking.summary(found)]), *texts])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +21,15 @@ from darkshare.interrupts import uninterrupted
 from darkshare.media import CONTAINERS, Frame, Output, Places, Selection, Video, flow, select
 from darkshare.media import NAMES as SINKS
 from darkshare.model import Model, Task
-from darkshare.opencv import Detector
+from darkshare.onnxfile import SUFFIXES as EXPORTED
+from darkshare.onnxfile import Exported, read_exported
+from darkshare.opencv import Detector, engine_for
 from darkshare.report import printable, render
 
 MOST_ERRORS = 20  # that are printed; the others are counted
+MODEL = (".cfg", ".weights")
+BN_EPSILON = 1e-5
+NO_SOURCE = "give at least one picture, video or other source behind the model"
 STOPPED = 130  # the exit code of what Ctrl-C ends
 
 
@@ -48,7 +53,7 @@ class SinksType(click.ParamType):  # type: ignore[type-arg]
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="MODEL.cfg [MODEL.weights] SOURCE...")
+@click.argument("paths", nargs=-1, required=True, metavar="MODEL.cfg [MODEL.weights]|MODEL.onnx|MODEL.xml SOURCE...")
 @click.option("-o", "--output", default="detections", show_default=True, help="Folder for what is written.")
 @click.option(
     "--save", type=SinksType(), multiple=True, metavar="NAME,...", help="What to write, see above; may be given again."
@@ -61,8 +66,14 @@ class SinksType(click.ParamType):  # type: ignore[type-arg]
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures per run of the network.")
 @click.option("--every", "step", type=click.IntRange(1), default=1, show_default=True, help="Take every N-th frame.")
 @click.option("--limit", type=click.IntRange(1), help="Take no more frames of each video than that.")
-@click.option("--bn-epsilon", type=float, default=1e-5, show_default=True, help="OpenCV 4's own importer has 1e-6.")
-@click.option("--engine", type=click.Choice(list(ENGINES)), default=DEFAULT, show_default=True, help="What computes.")
+@click.option(
+    "--bn-epsilon", type=float, default=BN_EPSILON, show_default=True, help="OpenCV 4's own importer has 1e-6."
+)
+@click.option(
+    "--engine",
+    type=click.Choice(list(ENGINES)),
+    help=f"What computes.  [default: {DEFAULT}, or what an int8 file is for]",
+)
 @click.option("--threads", type=click.IntRange(1), help="How many the engine computes with.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="To compute in.")
 @size_option
@@ -75,15 +86,22 @@ def detect(paths: tuple[str, ...], output: str, size: Any, dialect: str, form: s
     a stream, or - for a picture or a list of names on standard input. Pictures are saved with their boxes, and
     result.json in the form of Darknet's -out, plus the task. Videos become a video and a line of JSON per frame.
     --save chooses otherwise: picture, video, json, csv, yolo (label files) or coco. A threshold may be one task's
-    own: --thresh masks=0.4.
+    own: --thresh masks=0.4. A file that export wrote is a model too.
 
     \b
     Examples:
       darkshare detect both.cfg both.weights street.jpg -o out
       darkshare detect both.cfg photos/ --thresh 0.5 --thresh masks=0.3 --save csv,yolo
       darkshare detect both.cfg traffic.mp4 --every 5 --limit 100
+      darkshare detect both-int8.onnx photos/
     """
-    model, sources = _sorted(paths, dialect=dialect, size=size)
+    exported, sources = _exported(paths, size, how)
+    if exported:
+        how |= {"file": exported.path, "engine": engine_for(exported, how["engine"])}
+        model = exported.model
+    else:
+        model, sources = _sorted(paths, dialect=dialect, size=size)
+        how["engine"] = how["engine"] or DEFAULT
     run = Run.of(model, sources, Path(output), **how)
     stopped = run.through()
     click.echo(render(run.tally.table(), form))
@@ -92,15 +110,30 @@ def detect(paths: tuple[str, ...], output: str, size: Any, dialect: str, form: s
         raise click.exceptions.Exit(STOPPED if stopped else 1)
 
 
+def _exported(paths: Sequence[str], size: Any, how: Mapping[str, Any]) -> tuple[Exported | None, list[str]]:
+    """The exported file that stands in place of a model, and the sources behind it."""
+    files = [path for path in paths if Path(path).suffix in EXPORTED]
+    if not files:
+        return None, []
+    sources = [path for path in paths if path not in files]
+    if len(files) > 1 or any(Path(path).suffix in MODEL for path in sources):
+        raise click.UsageError(f"detect runs one model; {files[0]} is a whole one")
+    if size or how["bn_epsilon"] != BN_EPSILON:
+        raise click.UsageError(f"--size and --bn-epsilon are settled in {files[0]}; give them to export")
+    if not sources:
+        raise click.UsageError(NO_SOURCE)
+    return read_exported(files[0]), sources
+
+
 def _sorted(paths: Sequence[str], **how: Any) -> tuple[Model, list[str]]:
     """The model, and the sources behind it."""
-    of_model = [path for path in paths if Path(path).suffix in (".cfg", ".weights")]
+    of_model = [path for path in paths if Path(path).suffix in MODEL]
     sources = [path for path in paths if path not in of_model]
     models = load_all(of_model, **how)
     if len(models) != 1:
         raise click.UsageError(f"detect runs one model, but {len(models)} were given; merge them with concat")
     if not sources:
-        raise click.UsageError("give at least one picture, video or other source behind the model")
+        raise click.UsageError(NO_SOURCE)
     return models[0], sources
 
 

@@ -2,6 +2,45 @@
 
 from __future__ import annotations
 
-from darkshare.datasets.sample import Box, Dataset, Finding, Sample
+from darkshare.datasets.classified import read_class_folders, read_class_list
+from darkshare.datasets.coco import read_coco
+from darkshare.datasets.cocotext import read_coco_text
+from darkshare.datasets.darknet import read_data, read_list
+from darkshare.datasets.datafiles import read_names, read_options
+from darkshare.datasets.importing import Imported, Wanted, import_data, read_parts
+from darkshare.datasets.labels import label_path
+from darkshare.datasets.reviewing import Parts, Review, class_rows, part_rows, review
+from darkshare.datasets.sample import Box, Classified, ClassifiedDataset, Dataset, Finding, Sample
+from darkshare.datasets.splitting import split
+from darkshare.datasets.voc import read_voc
+from darkshare.datasets.writing import write_data
 
-__all__ = ["Box", "Dataset", "Finding", "Sample"]
+__all__ = [
+    "Box",
+    "Classified",
+    "ClassifiedDataset",
+    "Dataset",
+    "Finding",
+    "Imported",
+    "Parts",
+    "Review",
+    "Sample",
+    "Wanted",
+    "class_rows",
+    "import_data",
+    "label_path",
+    "part_rows",
+    "read_class_folders",
+    "read_class_list",
+    "read_coco",
+    "read_coco_text",
+    "read_data",
+    "read_list",
+    "read_names",
+    "read_options",
+    "read_parts",
+    "read_voc",
+    "review",
+    "split",
+    "write_data",
+]

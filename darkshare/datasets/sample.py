@@ -34,6 +34,13 @@ class Sample(NamedTuple):
     boxes: tuple[Box, ...]
 
 
+class Classified(NamedTuple):
+    """A picture and its class."""
+
+    picture: Path
+    class_id: int
+
+
 class Finding(NamedTuple):
     """Something wrong with a data set.
 
@@ -46,6 +53,10 @@ class Finding(NamedTuple):
     path: Path
     line: int | None
     text: str
+
+    def __str__(self) -> str:
+        where = self.path if self.line is None else f"{self.path}:{self.line}"
+        return f"{where}: {self.text}"
 
 
 @dataclass(frozen=True)
@@ -62,4 +73,21 @@ class Dataset:
     name: str
     names: tuple[str, ...]
     samples: tuple[Sample, ...]
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class ClassifiedDataset:
+    """Pictures with a class each.
+
+    Attributes:
+        name: what to call it.
+        names: of the classes.
+        samples: in the order of the list file, or of the folders.
+        findings: everything that is wrong, in order.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    samples: tuple[Classified, ...]
     findings: tuple[Finding, ...] = ()

@@ -17,6 +17,7 @@ from darkshare.errors import BadValue, Unsupported
 __all__ = ["DEFAULT", "NAMES", "PRECISIONS", "Engine", "Presence", "Settings", "available", "open_engine", "presence"]
 
 DEFAULT = "opencv"
+_OWN = ".xml"  # OpenVINO's form of a network
 
 
 class Maker(NamedTuple):
@@ -82,7 +83,7 @@ def open_engine(
 
     Args:
         name: one of `NAMES`.
-        path: the file.
+        path: the file; OpenVINO also takes its own form, an .xml with its .bin.
         outputs: the names of all of its outputs, in the order in which `run` is to give them.
         threads: how many to compute with; without it, what the engine thinks best. OpenCV's number holds for
             everything that OpenCV does in this process.
@@ -103,4 +104,6 @@ def open_engine(
         raise Unsupported(f"engine {name} cannot be used: {found.reason}")
     if precision not in found.precisions:
         raise Unsupported(f"engine {name} cannot compute in {precision} here; it has {', '.join(found.precisions)}")
+    if os.fspath(path).endswith(_OWN) and name != "openvino":
+        raise Unsupported(f"engine {name} reads ONNX files only; this one is OpenVINO's: use openvino")
     return NAMES[name].load(os.fspath(path), outputs, Settings(threads, precision, profile))

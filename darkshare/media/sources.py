@@ -14,11 +14,9 @@ from darkshare.errors import DarkshareError
 from darkshare.media.frames import Frame
 from darkshare.media.videos import SUFFIXES as VIDEOS
 from darkshare.media.videos import Video
-from darkshare.pictures import decoded, read_picture
+from darkshare.pictures import PICTURES, decoded, read_picture
 
 STDIN = "-"
-_SUFFIXES = "avif bmp dib exr hdr jp2 jpe jpeg jpg pbm pgm png pnm ppm tif tiff webp"
-PICTURES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 _PORTABLE_MAPS = (b"P4\n", b"P5\n", b"P6\n", b"P7\n")  # pictures that may have no NUL byte; names never have one
 Admit = Callable[[str], None]
 

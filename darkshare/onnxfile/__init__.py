@@ -7,13 +7,16 @@ into the file's metadata; `darkshare.detections` reads them.
 from darkshare.onnxfile.graph import INPUT, PRECISIONS, Form, Graph, Output, output_name
 from darkshare.onnxfile.layers import LOWER, UNSUPPORTED
 from darkshare.onnxfile.lowering import heads_of, lower
+from darkshare.onnxfile.reading import SUFFIXES, Exported, read_exported
 from darkshare.onnxfile.writing import buffers, export
 
 __all__ = [
     "INPUT",
     "LOWER",
     "PRECISIONS",
+    "SUFFIXES",
     "UNSUPPORTED",
+    "Exported",
     "Form",
     "Graph",
     "Output",
@@ -22,4 +25,5 @@ __all__ = [
     "heads_of",
     "lower",
     "output_name",
+    "read_exported",
 ]

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from darkshare import files
+from darkshare import cfg, files
 from darkshare.detections import is_letterboxed
 from darkshare.errors import Unsupported
 from darkshare.kinds import Boxes
-from darkshare.model import Model, Task, class_count, require_unprotected
+from darkshare.model import Model, Task, class_count, require_unprotected, tasks_to_json
 from darkshare.onnxfile.graph import INPUT, Form, Graph, Output, Stored
 from darkshare.onnxfile.lowering import lower
 
@@ -166,9 +166,16 @@ def _model_message(graph: Graph) -> Any:
         "precision": graph.form.precision,
         "tasks": [_described_task(graph.model, task) for task in graph.model.tasks],
         "heads": [_described(output) for output in graph.outputs],
+        "model": described_model(graph.model),
     }
-    helper.set_model_props(message, {key: json.dumps(value, ensure_ascii=False) for key, value in facts.items()})
+    helper.set_model_props(message, {key: json.dumps(value) for key, value in facts.items()})
     return message
+
+
+def described_model(model: Model) -> dict[str, str]:
+    """What `reading.read_exported` makes a model of again."""
+    network = model.network
+    return {"cfg": cfg.dumps(network.cfg), "dialect": network.dialect, "tasks": tasks_to_json(model.tasks)}
 
 
 def _described_task(model: Model, task: Task) -> dict[str, Any]:

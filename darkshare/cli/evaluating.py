@@ -1,0 +1,304 @@
+"""`evaluate`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from darkshare import evaluation
+from darkshare.cli.options import dialect_option, format_option, load_all, size_option
+from darkshare.datasets import ClassifiedDataset, Dataset, read_data
+from darkshare.datasets.classified import read_class_folders, read_class_list
+from darkshare.detections import NMS
+from darkshare.engines import DEFAULT, PRECISIONS
+from darkshare.engines import NAMES as ENGINES
+from darkshare.errors import BadValue, DarkshareError
+from darkshare.evaluation import LOWEST, RULES, THRESHOLD, Accuracy, Judged, Runner, task_of
+from darkshare.files import write_all
+from darkshare.model import Model, Task
+from darkshare.report import printable, render
+
+SHOWN = 5  # findings about a data set
+OF_MODEL = (".cfg", ".weights")
+
+
+class NamedType(click.ParamType):  # type: ignore[type-arg]
+    """`NAME=VALUE`, or a value alone."""
+
+    def __init__(self, name: str, *, always: bool = False) -> None:
+        self.name, self.always = name, always
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        before, equals, after = str(value).partition("=")
+        if self.always and not (before and equals):
+            self.fail(f"write {self.name}, not {value!r}", param, ctx)
+        is_file = not equals or os.sep in before or Path(str(value)).exists()
+        return ("", str(value)) if is_file and not self.always else (before, after)
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="MODEL.cfg [MODEL.weights] [FILE.data]")
+@click.option("--data", type=NamedType("[TASK=]FILE.data"), multiple=True, help="A task's own data set.")
+@click.option(
+    "--part", default="valid", show_default=True, type=click.Choice(("valid", "train", "test")), help="Of the data set."
+)
+@click.option("--rule", type=click.Choice([*RULES, "both"]), default=RULES[0], show_default=True, help="Whose rule.")
+@click.option("--points", type=click.Choice(("0", "11", "101")), help="By Darknet's rule; 0 is the area.  [default: 0]")
+@click.option("--iou", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="The overlap of a hit.")
+@click.option("--thresh", type=click.FloatRange(0, 1), default=THRESHOLD, show_default=True, help="For precision, F1.")
+@click.option("--lowest", type=click.FloatRange(0, 1), default=LOWEST, show_default=True, help="Scores above it count.")
+@click.option("--nms", type=click.FloatRange(0, 1), default=NMS, show_default=True, help="Largest overlap of boxes.")
+@click.option("--map", "renamed", type=NamedType("DATA_CLASS=CLASS", always=True), multiple=True, help="See above.")
+@click.option("--by-order", is_flag=True, help="Match classes by their numbers, whatever their names.")
+@click.option("--beside", type=NamedType("[TASK=]OTHER.cfg"), multiple=True, help="Compare with this model.")
+@click.option("--plot", metavar="FILE", help="Draw precision over recall into a .png, .svg or .pdf.")
+@click.option("--csv", "table", metavar="FILE", help="Write the points of these curves.")
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures per run of the network.")
+@click.option("--bn-epsilon", type=float, default=1e-5, show_default=True, help="Of batch norm, see export.")
+@click.option("--engine", type=click.Choice(list(ENGINES)), default=DEFAULT, show_default=True, help="What computes.")
+@click.option("--threads", type=click.IntRange(1), help="How many the engine computes with.")
+@click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="To compute in.")
+@size_option
+@dialect_option
+@format_option
+def evaluate(paths: tuple[str, ...], data: tuple[tuple[str, str], ...], form: str, **how: Any) -> None:
+    """Mean average precision per task and class on labelled pictures, with the rule beside every number.
+
+    Each task of a merged model is evaluated on its own data set, and beside other models if you like: what their
+    tasks of the same name reach there. Classes are matched by name; --map person=human counts the data set's persons
+    as the task's humans, and --map person= leaves them out. Of classifiers top-1 and top-5 are told; their data set is
+    a .data file with labels=, or a folder with one folder of pictures per class.
+
+    \b
+    Examples:
+      darkshare evaluate masks.cfg masks.weights masks.data
+      darkshare evaluate both.cfg --data masks=masks.data --data coco=coco.data --rule both
+      darkshare evaluate both.cfg --data masks=masks.data --beside masks.cfg --plot curves.png --csv curves.csv
+    """
+    run = Run.of(paths, data, **how)
+    if run.is_classifier:
+        run.tell_accuracy(run.accuracies(), form)
+    else:
+        run.tell(run.judged(), form)
+
+
+class Job(NamedTuple):
+    """A task, its data set, and what to compare it with."""
+
+    task: Task
+    path: str
+    beside: tuple[Model, Task] | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One evaluation as asked for on the command line."""
+
+    model: Model
+    jobs: tuple[Job, ...]
+    part: str
+    rules: tuple[dict[str, Any], ...]
+    classes: dict[str, Any]
+    running: dict[str, Any]
+    plot: str | None
+    table: str | None
+    runners: dict[int, Runner] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, paths: Sequence[str], data: Sequence[tuple[str, str]], **how: Any) -> Run:
+        """Load the models and sort the data sets; nothing is run yet.
+
+        Raises:
+            DarkshareError: a model that cannot be loaded, a task that is not there, a figure that cannot be drawn.
+        """
+        loading = {"dialect": how.pop("dialect"), "size": how.pop("size")}
+        models = load_all([path for path in paths if Path(path).suffix in OF_MODEL], **loading)
+        if len(models) != 1:
+            raise click.UsageError(
+                f"evaluate takes one model, and further ones with --beside; {len(models)} were given"
+            )
+        beside = how.pop("beside")
+        given = [*(("", path) for path in paths if Path(path).suffix not in OF_MODEL), *data]
+        jobs = _jobs(models[0], given, _beside(beside, loading))
+        rules = _rules(how.pop("rule"), how.pop("points"), how.pop("iou"), how.pop("thresh"))
+        classes = {"renamed": dict(how.pop("renamed")), "by_order": how.pop("by_order")}
+        part, plot, table = how.pop("part"), how.pop("plot"), how.pop("table")
+        _require_outputs((plot, table), (*paths, *(path for _, path in (*data, *beside))))
+        return cls(models[0], jobs, part, rules, classes, how, plot, table)
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether classes of pictures are asked for instead of boxes."""
+        return all(evaluation.classifies(self.model, job.task) for job in self.jobs)
+
+    def judged(self) -> list[Judged]:
+        """Run everything."""
+        if self.rules[-1]["rule"] == "coco":
+            evaluation.require_tool()  # rather now than after the pictures
+        for model in (self.model, *(job.beside[0] for job in self.jobs if job.beside)):
+            self._runner(model)
+        found = []
+        for job in self.jobs:
+            dataset = _told(read_data(job.path, self.part))
+            own = self._evaluations(self.model, job.task, dataset)
+            beside = self._evaluations(*job.beside, dataset) if job.beside else ()
+            found.append(Judged(own, beside, self.model.name, job.beside[0].name if job.beside else ""))
+        return found
+
+    def accuracies(self) -> list[Accuracy]:
+        """Run everything, for classifiers."""
+        if self.plot or self.table or any(job.beside for job in self.jobs):
+            raise click.UsageError("--plot, --csv and --beside are about boxes, and this model classifies pictures")
+        runner, found = self._runner(self.model), []
+        for job in self.jobs:
+            dataset = _told(_classified(job.path, self.part))
+            watch = _bar(f"{job.task.name} on {dataset.name}")
+            found.append(runner.classify(dataset, job.task.name, watch, **self.classes))
+        return found
+
+    def tell(self, found: Sequence[Judged], form: str) -> None:
+        """Print the rows and what belongs to them; write the curves."""
+        if form == "json":
+            click.echo(json.dumps(evaluation.to_json(found), indent=1))
+        else:
+            click.echo(render(evaluation.to_rows(found), form))
+            click.echo("", err=form == "csv")
+            for line in evaluation.lines(found):
+                click.echo(line, err=form == "csv")
+        for note in dict.fromkeys(note for one in found for made in (*one.own, *one.beside) for note in made.notes):
+            click.echo(f"Note: {note}", err=True)
+        self._write(found)
+
+    def tell_accuracy(self, found: Sequence[Accuracy], form: str) -> None:
+        """Print the rows of classifiers."""
+        if form == "json":
+            click.echo(json.dumps([one.to_json() for one in found], indent=1))
+            return
+        click.echo(render([row for one in found for row in one.to_rows()], form))
+        for one in found:
+            click.echo(printable(str(one)), err=form == "csv")
+            for note in one.notes:
+                click.echo(f"Note: {note}", err=True)
+
+    def _evaluations(self, model: Model, task: Task, dataset: Dataset) -> tuple[evaluation.Evaluation, ...]:
+        seen = self._runner(model).look(dataset, task.name, _bar(f"{task.name} of {Path(model.name).name}"))
+        return tuple(seen.evaluate(dataset, **rule, **self.classes) for rule in self.rules)
+
+    def _runner(self, model: Model) -> Runner:
+        """Each model is loaded into the engine once."""
+        if id(model) not in self.runners:
+            self.runners[id(model)] = Runner.of(model, **self.running)
+        return self.runners[id(model)]
+
+    def _write(self, found: Sequence[Judged]) -> None:
+        if self.plot:
+            from darkshare.evaluation.chart import plot_curves
+
+            plot_curves(found, self.plot)
+        if self.table:
+            write_all({Path(self.table): [render(list(evaluation.curve_rows(found)), "csv").encode(), b"\n"]})
+        for path in filter(None, (self.plot, self.table)):
+            click.echo(f"wrote {path}", err=True)
+
+
+def _rules(name: str, points: str | None, iou: float, threshold: float) -> tuple[dict[str, Any], ...]:
+    """The arguments of `evaluate` for each rule."""
+    names = RULES if name == "both" else (name,)
+    if points and "darknet" not in names:
+        raise click.UsageError("--points is for Darknet's rule; COCO's has 101")
+    chosen = {"darknet": None if points is None else int(points)}
+    return tuple({"rule": rule, "points": chosen.get(rule), "iou": iou, "threshold": threshold} for rule in names)
+
+
+def _beside(given: Sequence[tuple[str, str]], loading: dict[str, Any]) -> list[tuple[str, Model]]:
+    """The other models, each with the task it was given for, or "" for those of the same name."""
+    files: list[tuple[str, list[str]]] = []
+    for task, path in given:
+        if Path(path).suffix == ".weights" and files and not task:
+            files[-1][1].append(path)
+        else:
+            files.append((task, [path]))
+    return [(task, model) for task, paths in files for model in load_all(paths, **loading)]
+
+
+def _jobs(model: Model, data: Sequence[tuple[str, str]], beside: Sequence[tuple[str, Model]]) -> tuple[Job, ...]:
+    """Which task is evaluated on what, and beside what."""
+    if not data:
+        raise click.UsageError("give a data set: FILE.data, or --data TASK=FILE.data for each task")
+    found: dict[str, Job] = {}
+    for name, path in data:
+        task = task_of(model, name or None)
+        if task.name in found:
+            raise BadValue(f"two data sets for {task.name}: {found[task.name].path} and {path}")
+        found[task.name] = Job(task, path, None)
+    for name, other in beside:
+        pairs = _pairs(name, other, found, alone=len(model.tasks) == 1)
+        for own, counterpart in pairs:
+            if earlier := found[own].beside:
+                raise BadValue(f"two models to compare {own} with: {earlier[0].name} and {other.name}")
+            found[own] = found[own]._replace(beside=(other, counterpart))
+    return tuple(found.values())
+
+
+def _pairs(name: str, other: Model, found: dict[str, Job], *, alone: bool) -> list[tuple[str, Task]]:
+    """The tasks that another model is to be compared with, and its own tasks for them."""
+    if name and name not in found:
+        raise BadValue(
+            f"--beside {name}=…: there is no data set for a task {name}; there is one for {', '.join(found)}"
+        )
+    same = [(task.name, task) for task in other.tasks if task.name in found and name in ("", task.name)]
+    if same:
+        return same
+    if len(other.tasks) == 1 and (name or alone):
+        return [(name or next(iter(found)), other.tasks[0])]
+    tasks, known = ", ".join(task.name for task in other.tasks), ", ".join(found)
+    raise BadValue(f"{other.name} has {tasks}, which is none of {known}: say which it is with --beside TASK=FILE.cfg")
+
+
+def _classified(path: str, part: str) -> ClassifiedDataset:
+    if not Path(path).is_dir():
+        return read_class_list(path, part)
+    parts = read_class_folders(path)
+    if "all" in parts:
+        return parts["all"]
+    if part not in parts:
+        raise DarkshareError(f"has no folder for {part}; it has {', '.join(parts)}", file=path)
+    return parts[part]
+
+
+def _told(dataset: Any) -> Any:
+    """The data set; what is wrong with it goes to stderr."""
+    for finding in dataset.findings[:SHOWN]:
+        click.echo(f"Note: {printable(str(finding))}", err=True)
+    if len(dataset.findings) > SHOWN:
+        click.echo(f"Note: {len(dataset.findings) - SHOWN} more such notes about {dataset.name}", err=True)
+    return dataset
+
+
+def _require_outputs(outputs: tuple[str | None, str | None], inputs: Sequence[str]) -> None:
+    """Refuse names before minutes are spent."""
+    if outputs[0]:
+        from darkshare.figures import figure_format
+
+        figure_format(outputs[0])
+    known = {Path(path).resolve() for path in inputs}
+    for path in filter(None, outputs):
+        if Path(path).resolve() in known:
+            raise DarkshareError("is one of the inputs and would be replaced; choose another name", file=path)
+
+
+def _bar(label: str) -> Callable[[Sequence[Any]], Iterable[Any]]:
+    """A progress bar on a terminal: how many pictures, and how long it will take."""
+
+    def shown(items: Sequence[Any]) -> Iterator[Any]:
+        with click.progressbar(items, label=printable(label), show_pos=True, file=sys.stderr) as bar:
+            yield from bar
+
+    return shown if sys.stderr.isatty() else iter

@@ -1,0 +1,184 @@
+"""`train`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from darkshare.cli.options import Files, dialect_option, pair, size_option
+from darkshare.datasets import Dataset, read_data, read_options
+from darkshare.evaluation import evaluate_model
+from darkshare.model import load, sibling
+from darkshare.report import printable
+from darkshare.training.guards import require_pictures
+from darkshare.training.journal import Entry
+from darkshare.training.loop import BEST
+from darkshare.training.loop import train as run_training
+from darkshare.training.preparation import Changes
+from darkshare.training.settings import DEVICES, Judge, Options, Outcome, Watch
+
+STOPPED = 130  # the exit code of what Ctrl-C ends
+MOST_FINDINGS = 10
+LINES = 20  # of the course, where there is no terminal
+_CHANGES = ("epochs", "batches", "batch", "subdivisions", "rate", "size")
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="BASE.cfg [BASE.weights] DATA.data")
+@click.option("--k", type=click.IntRange(0), required=True, help="Layers 0..k-1 stay as they are; 0 trains all.")
+@click.option("-o", "--output", default="trained", show_default=True, help="Path of the new files, without suffix.")
+@click.option("--epochs", type=click.FloatRange(0, min_open=True), help="How often each picture is seen.")
+@click.option("--batches", type=click.IntRange(1), help="How many updates are made, instead of the cfg's max_batches.")
+@click.option("--batch", type=click.IntRange(1), help="Pictures per update, instead of the cfg's.")
+@click.option("--subdivisions", type=click.IntRange(1), help="Parts in which they go through the network.")
+@click.option("--lr", "rate", type=click.FloatRange(0, min_open=True), help="Learning rate, instead of the cfg's.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is random.")
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where torch computes.")
+@click.option("--threads", type=click.IntRange(1), help="How many torch computes with.")
+@click.option("--workers", type=click.IntRange(0), default=2, show_default=True, help="Threads that make pictures.")
+@click.option("--amp", is_flag=True, help="Mixed precision: bfloat16 where that is precise enough. For GPUs.")
+@click.option("--ema", type=click.FloatRange(0, 1, max_open=True), help="Keep a mean of the weights, like 0.999.")
+@click.option("--bn-eval", is_flag=True, help="Batch norm with the base's statistics, for very small batches.")
+@click.option("--no-augment", "augment", flag_value=False, default=True, help="Pictures as inference sees them.")
+@click.option(
+    "--validate-every", type=click.IntRange(0), help="Batches between two validations; 0: none. [default: 10 in all]"
+)
+@click.option(
+    "--cache-features",
+    "copies",
+    type=click.IntRange(0),
+    default=0,
+    help="Compute the trunk once for K copies of each picture.",
+)
+@click.option("--cache-anyway", is_flag=True, help="Also where it is no 1.5 times as fast.")
+@click.option("--checkpoint-every", type=click.FloatRange(0), default=60, show_default=True, help="Seconds.")
+@click.option("--resume", is_flag=True, help="Go on with a training that was stopped or killed.")
+@size_option
+@dialect_option
+def train(files: tuple[str, ...], output: str, dialect: str, **how: Any) -> None:
+    """Train a network from layer k on; the layers before stay the base's, byte for byte.
+
+    As Darknet trains: its loss, targets, schedule and augmentations as the cfg says them; --dialect says in which
+    fork's form. The heads get the data's classes; those that the base knows by the same name keep their weights.
+    Writes .cfg, .weights, .names and .data, the same with -best for the highest mAP on the pictures of valid=, and a
+    .csv and .png of the course. Ctrl-C saves; --resume goes on to the same result.
+
+    \b
+    Examples:
+      darkshare train yolov3.cfg yolov3.weights text.data --k 74 -o text
+      darkshare train yolov3.cfg yolov3.conv.74 text.data --k 74 --epochs 30 --batch 64 --subdivisions 16 -o text
+      darkshare train tiny.cfg masks.data --k 20 --batches 2000 --cache-features 8 -o masks
+    """
+    (cfg, weights), data = _sorted(files)
+    options = Options(changes=Changes(**{name: how.pop(name) for name in _CHANGES}), **how)
+    base = load(cfg, weights, dialect=dialect, partial=True)
+    learn, judge = _parts(data, validates=options.validate_every != 0)
+    protect = [*files, base.weights.path if base.weights else ""]
+    with Bar() as bar:
+        outcome = run_training(base, learn, output, options, judge=judge, watch=bar, protect=protect)
+    click.echo(_summary(outcome))
+    if outcome.stopped:
+        raise click.exceptions.Exit(STOPPED)
+
+
+def _sorted(paths: Sequence[str]) -> tuple[Files, str]:
+    """The base's files, and the .data file behind them."""
+    of_model = [path for path in paths if Path(path).suffix in (".cfg", ".weights")]
+    data = [path for path in paths if path not in of_model]
+    models = pair(of_model)
+    if len(models) != 1 or len(data) != 1:
+        raise click.UsageError("give one base and one .data file: BASE.cfg [BASE.weights] DATA.data")
+    return models[0], data[0]
+
+
+def _parts(data: str, *, validates: bool) -> tuple[Dataset, Judge | None]:
+    """Pictures to learn from, and what judges on others; what is wrong with them is told."""
+    learn = read_data(data, "train")
+    valid = read_data(data, "valid") if validates and "valid" in read_options(data).parts else None
+    found = list(dict.fromkeys([*learn.findings, *(valid.findings if valid else ())]))
+    for finding in found[:MOST_FINDINGS]:
+        click.echo(f"Note: {printable(str(finding))}", err=True)
+    if len(found) > MOST_FINDINGS:
+        click.echo(f"Note: {len(found) - MOST_FINDINGS} more such findings", err=True)
+    if valid is not None:
+        require_pictures(valid)
+        return learn, partial(evaluate_model, dataset=valid)
+    if validates:
+        click.echo("Note: no pictures to validate on, so mAP is not measured and no best weights are kept", err=True)
+    return learn, None
+
+
+class Bar(Watch):
+    """A bar on a terminal; elsewhere a line now and then."""
+
+    def __init__(self) -> None:
+        self._shown: Any = None
+        self._total = self._last = self._told = 0
+        self._speed: float | None = None
+        self._map: float | None = None
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def say(self, text: str) -> None:
+        clear = "\r\x1b[K" if sys.stderr.isatty() else ""
+        click.echo(f"{clear}{printable(text)}", err=True)
+
+    def begin(self, done: int, batches: int) -> None:
+        self._total, self._told = batches, done
+        self._open(batches - done)
+
+    def cached(self, done: int, rows: int) -> None:
+        if self._shown is None and sys.stderr.isatty():
+            self._last = 0
+            self._open(rows)
+        self._advance(done - self._last, f"features {done}/{rows}")
+        self._last = done
+        if done == rows:
+            self._close()
+
+    def step(self, entry: Entry) -> None:
+        speed = entry.images / entry.batch / max(entry.seconds, 1e-9)
+        self._speed = speed if self._speed is None else 0.9 * self._speed + 0.1 * speed
+        self._map = entry.map if entry.map is not None else self._map
+        measured = "" if self._map is None else f", mAP {100 * self._map:.1f} %"
+        told = f"{entry.batch}/{self._total} loss {entry.mean:.3f}{measured}, {self._speed:.1f} pictures/s"
+        self._advance(1, told)
+        if self._shown is None and (entry.batch - self._told) * LINES >= self._total:
+            self._told = entry.batch
+            click.echo(told, err=True)
+
+    def _open(self, length: int) -> None:
+        self._close()
+        if sys.stderr.isatty():
+            self._shown = click.progressbar(None, length, item_show_func=lambda text: text, file=sys.stderr).__enter__()
+
+    def _advance(self, steps: int, text: str) -> None:
+        if self._shown is not None:
+            self._shown.update(steps, text)
+
+    def _close(self) -> None:
+        if self._shown is not None:
+            self._shown.__exit__(None, None, None)
+            self._shown = None
+
+
+def _summary(outcome: Outcome) -> str:
+    """What lies where, and how good it is."""
+    cfg = outcome.files[0]
+    measured = "" if outcome.map is None else f", mAP {100 * outcome.map:.2f} %"
+    lines = [f"{cfg}: after batch {outcome.done} of {outcome.batches}{measured}"]
+    if outcome.best is not None:
+        best = sibling(cfg.with_suffix(""), f"{BEST}.cfg")
+        lines.append(f"{best}: the best, after batch {outcome.best_batch}, mAP {100 * outcome.best:.2f} %")
+        lines.append(f"mAP: {outcome.rule}")
+    lines.append(f"{outcome.seconds:.0f} s; wrote {', '.join(map(str, outcome.files))}")
+    return "\n".join(lines)

@@ -1,0 +1,92 @@
+"""Which class of a data set is which class of a task: by name, and never guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from darkshare.errors import BadValue
+from darkshare.report import printable
+
+_SHOWN = 5  # names in a message
+
+
+class Matched(NamedTuple):
+    """How the classes of a data set count.
+
+    Attributes:
+        classes: for each class of the data set the task's class, or -1 for one that is left out.
+        notes: what somebody who reads the numbers must know.
+    """
+
+    classes: tuple[int, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def counted(self) -> tuple[int, ...]:
+        """The task's classes that the data set can judge."""
+        return tuple(sorted({i for i in self.classes if i >= 0}))
+
+
+def match_classes(
+    task: str, names: Sequence[str], data: str, given: Sequence[str], renamed: Mapping[str, str], *, by_order: bool
+) -> Matched:
+    """Find the task's class for each class of a data set.
+
+    Args:
+        task: its name, for messages.
+        names: its classes.
+        data: the data set's name, for messages.
+        given: the data set's classes.
+        renamed: the task's class for some of the data set's, where the names differ; "" leaves that class out.
+        by_order: take equal numbers for equal classes, whatever their names.
+
+    Raises:
+        BadValue: classes that the task does not know, names that stand there twice, or a wrong mapping.
+    """
+    if by_order:
+        if len(names) != len(given):
+            raise BadValue(f"{task} has {len(names)} classes and {data} has {len(given)}: they do not match by order")
+        differ = tuple(
+            f"{_quoted([b])} is counted as {_quoted([a])}" for a, b in zip(names, given, strict=True) if a != b
+        )
+        return Matched(tuple(range(len(names))), differ)
+    _require_unique(task, names)
+    _require_unique(data, given)
+    if strange := [name for name in renamed.values() if name and name not in names]:
+        raise BadValue(f"{task} has no class {_quoted(strange)}; it has {_quoted(names)}")
+    wanted = [renamed.get(name, name) for name in given]
+    if unknown := [name for name, other in zip(given, wanted, strict=True) if other and other not in names]:
+        example = f"--map '{unknown[0]}={names[0] if names else ''}'"
+        raise BadValue(
+            f"{data} has classes that {task} does not know: {_quoted(unknown)}; {task} has {_quoted(names)}: say which "
+            f"is which with {example}, or leave it out with --map '{unknown[0]}='"
+        )
+    classes = tuple(names.index(name) if name else -1 for name in wanted)
+    return Matched(classes, tuple(_notes(task, names, data, given, classes)))
+
+
+def _notes(task: str, names: Sequence[str], data: str, given: Sequence[str], classes: Sequence[int]) -> list[str]:
+    notes = []
+    if out := [name for name, i in zip(given, classes, strict=True) if i < 0]:
+        notes.append(f"{_quoted(out)} of {data} {'is' if len(out) == 1 else 'are'} left out")
+    if moved := [name for name, i in zip(given, classes, strict=True) if i >= 0 and names[i] != name]:
+        pairs = [f"{name} as {names[i]}" for name, i in zip(given, classes, strict=True) if name in moved and i >= 0]
+        notes.append(f"counted under another name: {_quoted(pairs)}")
+    kept = [i for i in classes if i >= 0]
+    if kept != sorted(kept):
+        notes.append(f"the classes of {data} have another order than those of {task}; they are matched by name")
+    if unlabelled := [name for i, name in enumerate(names) if i not in kept]:
+        do = "do" if len(unlabelled) > 1 else "does"
+        notes.append(f"{data} has no labels for {_quoted(unlabelled)} of {task}, which {do} not count")
+    return notes
+
+
+def _require_unique(owner: str, names: Sequence[str]) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise BadValue(f"{owner} has several classes called {_quoted(twice)}: rename them, or match by --by-order")
+
+
+def _quoted(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(printable(name) for name in names[:_SHOWN]) + more

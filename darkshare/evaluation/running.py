@@ -1,0 +1,219 @@
+"""A model over a whole data set: what its tasks find there, and how good that is."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from darkshare.datasets import ClassifiedDataset, Dataset
+from darkshare.detections import NMS, Detections, interpret, is_letterboxed
+from darkshare.engines import DEFAULT, presence
+from darkshare.errors import BadValue, Unsupported
+from darkshare.evaluation.accuracy import Accuracy, classify_score, cropped, probabilities
+from darkshare.evaluation.judging import Evaluation, evaluate
+from darkshare.kinds import Boxes
+from darkshare.model import Model, Task
+from darkshare.opencv import Detector
+from darkshare.pictures import Picture, read_picture
+from darkshare.weights import Floats
+
+LOWEST = 0.005  # scores above it count (validate_detector_map)
+Watch = Callable[[Sequence[Any]], Iterable[Any]]  # goes through the pictures and may show how far it is
+
+
+class Seen(NamedTuple):
+    """What a task found in every picture of a data set.
+
+    Attributes:
+        detections: of each picture.
+        sizes: width and height of each picture.
+        conditions: thresholds, resizing, engine.
+    """
+
+    detections: tuple[Detections, ...]
+    sizes: tuple[tuple[int, int], ...]
+    conditions: str
+
+    def evaluate(self, dataset: Dataset, **how: Any) -> Evaluation:
+        """Compare it with the data set; see `evaluate`."""
+        return replace(evaluate(self.detections, dataset, self.sizes, **how), conditions=self.conditions)
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A model that is loaded into an engine, to be run over data sets.
+
+    Attributes:
+        detector: the loaded model.
+        engine: name, version and precision of what computes.
+        lowest: detections above this score count.
+        nms: of two boxes of one class that overlap more, the better one counts.
+        batch: how many pictures go through the network at once.
+    """
+
+    detector: Detector
+    engine: str
+    lowest: float = LOWEST
+    nms: float = NMS
+    batch: int = 1
+
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        *,
+        engine: str = DEFAULT,
+        precision: str = "fp32",
+        lowest: float = LOWEST,
+        nms: float = NMS,
+        batch: int = 1,
+        **how: Any,
+    ) -> Runner:
+        """Load a model; for `how` see `Detector`.
+
+        Raises:
+            DarkshareError: it cannot be run here.
+        """
+        detector = Detector(model, engine=engine, precision=precision, **how)
+        return cls(detector, f"{engine} {presence(engine).version} {precision}", lowest, nms, batch)
+
+    @property
+    def model(self) -> Model:
+        """What is loaded."""
+        return self.detector.model
+
+    def look(self, dataset: Dataset, task: str | None = None, watch: Watch = iter) -> Seen:
+        """Find one task's objects in every picture.
+
+        Args:
+            dataset: the pictures.
+            task: its name; without it, the model's only one.
+            watch: goes through the pictures, for a progress bar.
+
+        Raises:
+            DarkshareError: a picture that cannot be read, or a task that is not there or gives no boxes.
+        """
+        own = task_of(self.model, task)
+        alone = replace(self.model, tasks=(own,))
+        found, sizes = [], []
+        for image, raw in self._raw(dataset, watch, lambda image: image):
+            sizes.append((image.shape[1], image.shape[0]))
+            found += interpret(alone, raw, sizes[-1], threshold=self.lowest, nms=self.nms)
+        return Seen(tuple(found), tuple(sizes), self._conditions())
+
+    def classify(
+        self, dataset: ClassifiedDataset, task: str | None = None, watch: Watch = iter, **how: Any
+    ) -> Accuracy:
+        """Compare a classifier with pictures of known class; for `how` see `classify_score`.
+
+        Raises:
+            DarkshareError: a picture that cannot be read, or a task that is not there or classifies nothing.
+        """
+        own = task_of(self.model, task)
+        if not classifies(self.model, own):
+            raise Unsupported(f"{own.name} is a detector: it needs a data set with boxes")
+        raws = [raw for _, raw in self._raw(dataset, watch, cropped)]
+        _, h, w, *_ = self.model.network.input
+        conditions = f"central square, stretched to {w}x{h}, {self.engine}"
+        return classify_score(probabilities(self.model, own, raws), own, dataset, conditions=conditions, **how)
+
+    def _raw(
+        self, dataset: Dataset | ClassifiedDataset, watch: Watch, fit: Callable[[Picture], Picture]
+    ) -> Iterator[tuple[Picture, dict[int, Floats]]]:
+        """Every picture and what the heads give for it."""
+        if not dataset.samples:
+            raise BadValue(f"{dataset.name} has no pictures to evaluate on")
+        with ThreadPoolExecutor(2) as pool:
+            pictures = ahead(pool, [sample.picture for sample in dataset.samples], 2 * self.batch)
+            waiting: list[Picture] = []
+            for at, _ in enumerate(watch(dataset.samples), 1):
+                waiting.append(next(pictures))
+                if len(waiting) == self.batch or at == len(dataset.samples):
+                    yield from zip(waiting, self.detector.raw_batch([fit(one) for one in waiting]), strict=True)
+                    waiting = []
+
+    def _conditions(self) -> str:
+        _, h, w, *_ = self.model.network.input
+        fit = "letterboxed" if is_letterboxed(self.model.network) else "stretched"
+        return f"scores > {self.lowest:g}, NMS {self.nms:g}, {fit} to {w}x{h}, {self.engine}"
+
+
+def evaluate_model(
+    model: Model,
+    dataset: Dataset,
+    *,
+    task: str | None = None,
+    engine: str = DEFAULT,
+    threads: int | None = None,
+    precision: str = "fp32",
+    batch: int = 1,
+    lowest: float = LOWEST,
+    nms: float = NMS,
+    bn_epsilon: float = 1e-5,
+    watch: Watch = iter,
+    **rule: Any,
+) -> Evaluation:
+    """Run a model over a data set and compare what one task finds with the labels.
+
+    Args:
+        model: with weights.
+        dataset: pictures and boxes.
+        task: its name; without it, the model's only one.
+        engine: one of `engines.NAMES`.
+        threads: see `engines.open_engine`.
+        precision: likewise.
+        batch: how many pictures go through the network at once.
+        lowest: detections above this score count.
+        nms: of two boxes of one class that overlap more, the better one counts.
+        bn_epsilon: see `onnxfile.export`.
+        watch: goes through the pictures, for a progress bar.
+        **rule: see `evaluate`.
+
+    Raises:
+        DarkshareError: what `Detector`, `Runner.look` and `evaluate` raise.
+    """
+    runner = Runner.of(
+        model, engine=engine, threads=threads, precision=precision, batch=batch, lowest=lowest, nms=nms,
+        bn_epsilon=bn_epsilon,
+    )  # fmt: skip
+    return runner.look(dataset, task, watch).evaluate(dataset, **rule)
+
+
+def task_of(model: Model, name: str | None) -> Task:
+    """The task of a name, or the only one.
+
+    Raises:
+        BadValue: there is none, or there are several and none was named.
+    """
+    known = {task.name: task for task in model.tasks}
+    if name is None and len(known) == 1:
+        return model.tasks[0]
+    if name is None:
+        raise BadValue(f"{model.name} has the tasks {', '.join(known)}; say which one")
+    if name not in known:
+        raise BadValue(f"{model.name} has no task {name}; it has {', '.join(known)}")
+    return known[name]
+
+
+def classifies(model: Model, task: Task) -> bool:
+    """Whether a task gives one class per picture instead of boxes."""
+    return not any(isinstance(model.network.layers[head].kind, Boxes) for head in task.heads)
+
+
+def ahead(pool: ThreadPoolExecutor, paths: Sequence[Path], size: int) -> Iterator[Picture]:
+    """Read pictures before they are asked for, at most `size` at a time.
+
+    Raises:
+        DarkshareError: one of them cannot be read.
+    """
+    waiting: deque[Future[Picture]] = deque()
+    for path in paths:
+        waiting.append(pool.submit(read_picture, path))
+        if len(waiting) >= size:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

@@ -1,0 +1,171 @@
+"""One thin branch: the network with fewer channels behind its trunk, and the weights that it starts from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkshare import kinds
+from darkshare.model import Model
+from darkshare.network import Layer, Network, resolve
+from darkshare.residual.streams import Channels, Streams, is_depthwise, width_of
+from darkshare.weights import FLOAT, Floats, Header, Weights
+
+INITS = ("slice", "rrr", "random")
+Ids = NDArray[np.intp]
+Widths = Mapping[int, int]
+Init = Callable[["Branch"], Iterator[Floats]]
+
+
+class Branch:
+    """What a start of weights is made from: which of m branches, and how wide it is.
+
+    Args:
+        model: the network that is divided, with weights.
+        streams: its groups of channels.
+        widths: the channels that each group keeps.
+        number: of the branch, from 0.
+        m: how many branches there are.
+        seed: of the random parts.
+    """
+
+    def __init__(self, model: Model, streams: Streams, widths: Widths, number: int, m: int, seed: int) -> None:
+        self.model, self.streams, self.widths = model, streams, widths
+        self.number, self.m, self.seed = number, m, seed
+
+    def random(self, layer: Layer, *more: int) -> np.random.Generator:
+        """Numbers for a layer that are the same for all branches, unless `more` says otherwise."""
+        return np.random.default_rng([self.seed, layer.index, *more])
+
+    def chosen(self, groups: Channels) -> Ids:
+        """The channels of a tensor that the branch keeps: of each group a window that starts number/m of the way.
+
+        So m branches of width n/sqrt(m) hold every channel about sqrt(m) times.
+        """
+        found, start = [], 0
+        for group in groups:
+            full, width = self.streams.full[group], self.widths[group]
+            window = (np.arange(width) + full * self.number // self.m) % full
+            found.append(start + np.sort(window))
+            start += full
+        return np.concatenate(found).astype(np.intp)
+
+    def kept(self, layer: Layer) -> tuple[int, int]:
+        """Input and output channels that the branch has at a layer."""
+        reads, gives = self.streams.reads[layer.index], self.streams.gives[layer.index]
+        return width_of(reads, self.widths), width_of(gives, self.widths)
+
+
+def thinned_network(streams: Streams, widths: Widths) -> Network:
+    """The network with other widths behind its trunk; all layers keep their indices."""
+    cfg = streams.network.cfg
+    sections = list(cfg.sections)
+    for layer in streams.tail:
+        if isinstance(layer.kind, kinds.Convolutional | kinds.Connected):
+            n = width_of(streams.gives[layer.index], widths)
+            key = "output" if isinstance(layer.kind, kinds.Connected) else "filters"
+            changed = {key: n, "groups": n} if is_depthwise(layer) else {key: n}
+            sections[layer.index + 1] = layer.section.set(**changed)
+    return resolve(replace(cfg, sections=tuple(sections)), dialect=streams.network.dialect)
+
+
+def thinned(branch: Branch, network: Network, init: str) -> Model:
+    """One branch behind the whole trunk; the trunk's floats are the model's own, as views.
+
+    Args:
+        branch: which one.
+        network: as `thinned_network` makes it.
+        init: `slice`: the channels of a part of the model, with their batch norm; `rrr`: RRR-Net's own dealing of
+            kernels, with fresh batch norm and head; `random`: as Darknet starts a training.
+    """
+    weights = branch.model.weights
+    if weights is None:
+        return Model(network, None, branch.model.tasks)
+    trunk = weights.slice(0, branch.model.network.start(branch.streams.after + 1))
+    return Model(network, Weights(Header(), (*trunk, *_STARTS[init](branch))), branch.model.tasks)
+
+
+def _sliced(branch: Branch) -> Iterator[Floats]:
+    """The model's own numbers for the channels that stay; sums over fewer inputs are scaled to their old size."""
+    for layer in branch.streams.tail:
+        given = branch.model.tensors(layer.index)
+        ids = branch.chosen(branch.streams.gives[layer.index]) if given else np.empty(0, np.intp)
+        for tensor in layer.tensors:
+            values = given[tensor.name][ids]
+            if tensor.name == "weights" and not is_depthwise(layer):
+                values = _narrowed(branch, layer, values)
+            yield np.ascontiguousarray(values, FLOAT).ravel()
+
+
+def _narrowed(branch: Branch, layer: Layer, rows: Floats) -> Floats:
+    """Kernels, or rows of a matrix, for the inputs that stay."""
+    inputs = branch.chosen(branch.streams.reads[layer.index])
+    apart = rows.reshape(len(rows), layer.x.c if layer.x.is_image else layer.x.size, -1)
+    factor = FLOAT.type(apart.shape[1] / len(inputs))
+    return np.asarray(apart[:, inputs] * factor, FLOAT)
+
+
+def _random(branch: Branch) -> Iterator[Floats]:
+    """Uniform in +-sqrt(2 / fan-in), as in make_convolutional_layer; another draw for each branch."""
+    for layer in branch.streams.tail:
+        x, y = branch.kept(layer)
+        for tensor in layer.tensors:
+            yield _fresh(branch, layer, tensor.name, _thin_shape(layer, tensor.shape, x, y)).ravel()
+
+
+def _dealt(branch: Branch) -> Iterator[Floats]:
+    """RRR-Net's recycling: 2-D kernels are dealt to the branches, for each input channel anew.
+
+    From the authors' code: of each convolution the first input channels count; per input channel its kernels go to
+    the branches in their order, and where there are too few, random permutations of all follow. Batch norm and heads
+    start fresh.
+    """
+    fixed = branch.streams.fixed
+    for layer in branch.streams.tail:
+        x, y = branch.kept(layer)
+        is_head = bool(fixed & set(branch.streams.gives[layer.index]))
+        for tensor in layer.tensors:
+            shape = _thin_shape(layer, tensor.shape, x, y)
+            if tensor.name != "weights" or is_head or len(shape) < 4:
+                yield _fresh(branch, layer, tensor.name, shape).ravel()
+                continue
+            given = branch.model.tensors(layer.index)["weights"]
+            dealt = np.empty(shape, FLOAT)
+            random = branch.random(layer)
+            for c in range(shape[1]):
+                hand = _hand(random, len(given), branch.m * y)[branch.number * y : (branch.number + 1) * y]
+                dealt[:, c] = given[hand, c]
+            yield dealt.ravel()
+
+
+def _hand(random: np.random.Generator, cards: int, wanted: int) -> Ids:
+    """0..cards-1 in order, then shuffled again and again, up to the number wanted."""
+    rounds = [np.arange(cards)] + [random.permutation(cards) for _ in range(math.ceil(wanted / cards) - 1)]
+    return np.concatenate(rounds)[:wanted]
+
+
+def _thin_shape(layer: Layer, shape: tuple[int, ...], x: int, y: int) -> tuple[int, ...]:
+    """The shape of a tensor with x input and y output channels instead of the layer's own."""
+    if len(shape) == 1:
+        return (y,)
+    if is_depthwise(layer):
+        return (y, *shape[1:])
+    whole = layer.x.c if layer.x.is_image else layer.x.size
+    return (y, shape[1] * x // whole, *shape[2:])
+
+
+def _fresh(branch: Branch, layer: Layer, name: str, shape: tuple[int, ...]) -> Floats:
+    """A tensor before any training."""
+    if name in ("scales", "rolling_variance"):
+        return np.ones(shape, FLOAT)
+    if name != "weights":
+        return np.zeros(shape, FLOAT)
+    limit = math.sqrt(2 / (math.prod(shape[1:]) or 1))
+    return branch.random(layer, branch.number + 1).uniform(-limit, limit, shape).astype(FLOAT)
+
+
+_STARTS: dict[str, Init] = {"slice": _sliced, "rrr": _dealt, "random": _random}

@@ -1,0 +1,43 @@
+"""What a network has and costs, beside what it was made from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from darkshare.network import Network
+from darkshare.residual.branching import Plan
+from darkshare.residual.widths import Totals
+
+
+def fewer(before: Network, after: Network) -> list[dict[str, Any]]:
+    """Rows for `report.render`: before, after, and how many times fewer."""
+    return [
+        {"": name, "before": a, "after": b, "times fewer": a / b if b else None} for name, a, b in _pairs(before, after)
+    ]
+
+
+def beside(before: Network, after: Network, plan: Plan) -> list[dict[str, Any]]:
+    """Rows for `report.render`: the whole networks, then what lies behind the trunk."""
+    last = plan.after
+    tails = [
+        Totals(net.params - net.start(last + 1), sum(x.flops for x in net.layers[last + 1 :]))
+        for net in (before, after)
+    ]
+    pairs = [
+        *_pairs(before, after),
+        ("tail params", tails[0].params, tails[1].params),
+        ("tail BFLOPs", tails[0].flops / 1e9, tails[1].flops / 1e9),
+    ]
+    return [{"": name, "before": a, "after": b, "ratio": b / a if a else None} for name, a, b in pairs]
+
+
+def _tail(network: Network, last: int) -> Totals:
+    return Totals(network.params - network.start(last + 1), sum(layer.flops for layer in network.layers[last + 1 :]))
+
+
+def _pairs(before: Network, after: Network) -> list[tuple[str, float, float]]:
+    return [
+        ("layers", len(before.layers), len(after.layers)),
+        ("params", before.params, after.params),
+        ("BFLOPs", before.flops / 1e9, after.flops / 1e9),
+    ]

@@ -1,0 +1,199 @@
+"""How wide branches may be so that all together cost what the undivided tail costs.
+
+Two numbers are free: a factor for the widths at the lowest resolution, and one for all others. The first weighs in
+parameters, the second in operations, so both totals can be met. (The authors of RRR-Net take one number
+off all widths and meet the parameters alone.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from darkshare import kinds
+from darkshare.errors import BadValue
+from darkshare.kinds import Shape
+from darkshare.residual.streams import Streams, is_depthwise, width_of
+
+MATCHES = ("params,flops", "params", "authors")
+Knobs = tuple[int, ...]
+
+
+class Totals(NamedTuple):
+    """What layers store and compute."""
+
+    params: float
+    flops: float
+
+
+CostOf = Callable[[Knobs], Totals]  # of one branch
+
+
+class Fit(NamedTuple):
+    """Knobs, and what all branches then cost as a part of the undivided tail."""
+
+    knobs: Knobs
+    params: float
+    flops: float
+
+    @property
+    def off(self) -> float:
+        """How far the worse of the two is from 1."""
+        return max(abs(self.params - 1), abs(self.flops - 1))
+
+
+@dataclass(frozen=True)
+class Knob:
+    """Groups that are thinned by one factor.
+
+    Attributes:
+        groups: their numbers.
+        full: the width that the knob counts: of the narrowest group that has a quarter of the widest one's channels,
+            so that in a residual stage it is the bottleneck's.
+    """
+
+    groups: tuple[int, ...]
+    full: int
+
+
+def knobs_of(streams: Streams) -> tuple[Knob, ...]:
+    """The knobs of a tail, the more they weigh in operations the earlier.
+
+    They are the higher resolutions and the lowest one. In a tail of one resolution they are what the heads read and
+    the rest, since a classifier has many parameters and few operations.
+
+    Raises:
+        BadValue: there is nothing to thin.
+    """
+    free = streams.free
+    if not free:
+        raise BadValue(f"nothing behind layer {streams.after} can be thinned: its heads read the layers before them")
+    images = [streams.area[group] for group in free if streams.area[group] > 1]
+    late = [group for group in free if streams.area[group] <= min(images, default=1)]
+    if len(late) == len(free):
+        late = [group for group in free if group in _read_by_heads(streams)]
+    early = [group for group in free if group not in late]
+    return tuple(_knob(streams, groups) for groups in (early, late) if groups)
+
+
+def _knob(streams: Streams, groups: Sequence[int]) -> Knob:
+    channels = [streams.full[group] for group in groups]
+    return Knob(tuple(groups), min(n for n in channels if 4 * n >= max(channels)))
+
+
+def _read_by_heads(streams: Streams) -> set[int]:
+    """The groups from which the heads' inputs are made."""
+    feeding = [
+        layer.index for layer in streams.tail if layer.tensors and set(streams.gives[layer.index]) & streams.fixed
+    ]
+    return {group for i in feeding for group in streams.reads[i]}
+
+
+def widths_at(streams: Streams, knobs: Sequence[Knob], values: Knobs, step: int = 1) -> dict[int, int]:
+    """The channels of every group with the knobs at these values; multiples of `step` where groups are thinned."""
+    found = dict(streams.full)
+    for knob, value in zip(knobs, values, strict=True):
+        for group in knob.groups:
+            full = streams.full[group]
+            steps = math.floor(full * value / knob.full / step + 0.5)
+            found[group] = min(full, max(1, steps) * step)
+    return found
+
+
+def tail_cost(streams: Streams, widths: dict[int, int], known: dict[Any, Totals] | None = None) -> Totals:
+    """What one tail of these widths stores and computes, as Darknet counts; `known` remembers layers."""
+    known = {} if known is None else known
+    params = flops = 0.0
+    for layer in streams.tail:
+        i = layer.index
+        x = width_of(streams.reads[i], widths) if layer.kind.reads_previous else 0
+        at = (i, x, y := width_of(streams.gives[i], widths))
+        if at not in known:
+            kind, inner, outer = layer.kind, _with(layer.x, x), _with(layer.y, y)
+            if isinstance(kind, kinds.Convolutional):
+                kind = replace(kind, filters=y, groups=y if is_depthwise(layer) else kind.groups)
+            elif isinstance(kind, kinds.Connected):
+                kind = replace(kind, output=y)
+            known[at] = Totals(sum(t.size for t in kind.tensors(inner, outer)), kind.flops(inner, outer))
+        params, flops = params + known[at].params, flops + known[at].flops
+    return Totals(params, flops)
+
+
+def _with(shape: Shape, channels: int) -> Shape:
+    return shape._replace(c=channels) if shape.is_image and channels else shape
+
+
+def fit(full: Knobs, m: int, cost: CostOf, whole: Totals, *, match: str, step: int = 1, tolerance: float = 0.01) -> Fit:
+    """Find knobs for m branches.
+
+    Args:
+        full: the knobs of the undivided tail.
+        m: how many branches.
+        cost: of one branch at some knobs.
+        whole: of the undivided tail.
+        match: what must be met: `params,flops` both; `params` with one factor for all widths as nearly as the
+            tolerance lets; `authors` RRR-Net's own rule.
+        step: knobs are multiples of it.
+        tolerance: for `params`, how far from 1 the ratio may be.
+    """
+
+    def at(knobs: Knobs) -> Fit:
+        one = cost(knobs)
+        return Fit(knobs, m * one.params / whole.params, m * one.flops / (whole.flops or 1))
+
+    if match == "authors":
+        return authors_rule(full, m, at)
+    found = [at(knobs) for knobs in _candidates(full, step, lambda knobs: m * cost(knobs).params <= whole.params)]
+    if match == "params":
+        near = [one for one in found if abs(one.params - 1) <= tolerance]
+        if near:
+            return min(near, key=lambda one: (_spread(one.knobs, full), abs(one.params - 1)))
+        return min(found, key=lambda one: abs(one.params - 1))
+    return min(found, key=lambda one: one.off)
+
+
+def authors_rule(full: Knobs, m: int, at: Callable[[Knobs], Fit]) -> Fit:
+    """Every width divided by the root of m and rounded down, less the smallest number that meets the parameters.
+
+    From the code of RRR-Net's authors. The operations come out larger.
+
+    Raises:
+        BadValue: not even widths of 1 do.
+    """
+    start = [math.floor(width / math.sqrt(m)) for width in full]
+    for shift in range(min(start)):
+        found = at(tuple(width - shift for width in start))
+        if found.params <= 1:
+            return found
+    raise BadValue(f"{m} branches have more parameters than the undivided tail at any width; take fewer")
+
+
+def _candidates(full: Knobs, step: int, small: Callable[[Knobs], bool]) -> list[Knobs]:
+    """For each value of the first knobs the two of the last between which the parameters are met."""
+    if len(full) == 1:
+        return _around((), full[0], step, small)
+    return [knobs for value in _steps(full[0], step) for knobs in _around((value,), full[1], step, small)]
+
+
+def _around(first: Knobs, full: int, step: int, small: Callable[[Knobs], bool]) -> list[Knobs]:
+    values = _steps(full, step)
+    low, high = 0, len(values)  # values[:low] are small enough
+    while low < high:
+        middle = (low + high) // 2
+        if small((*first, values[middle])):
+            low = middle + 1
+        else:
+            high = middle
+    return [(*first, values[i]) for i in (low - 1, low) if 0 <= i < len(values)]
+
+
+def _steps(full: int, step: int) -> list[int]:
+    return list(range(step, full + 1, step)) or [full]
+
+
+def _spread(knobs: Knobs, full: Knobs) -> float:
+    """How far the knobs are from one common factor."""
+    factors = [value / whole for value, whole in zip(knobs, full, strict=True)]
+    return max(factors) - min(factors)

@@ -1,0 +1,304 @@
+"""From a model to a network that trains: trunk and branch, and back to Darknet's order.
+
+A layer's numbers keep the names and places that its kind gives them, so there is nothing to convert: the tensors
+are Darknet's blocks, and writing them back is copying them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from darkshare.errors import BadValue, DarkshareError, TrunkMismatch, Unsupported
+from darkshare.kinds import keys_of
+from darkshare.model import Model
+from darkshare.network import Layer, Network
+from darkshare.onnxfile.lowering import needed
+from darkshare.training.form import Form, Forward, Given
+from darkshare.training.layers import BUILD, UNSUPPORTED
+from darkshare.weights import FLOAT, Weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_DATA = ("layers", "from")  # the keys whose layers' values are read
+_STATISTICS = ("rolling_mean", "rolling_variance")
+_UNTRAINED = {  # keys that change how Darknet trains a layer, in ways that are not done here
+    "assisted_excitation": 0.0,
+    "sway": 0,
+    "rotate": 0,
+    "stretch": 0,
+    "stretch_sway": 0,
+    "grad_centr": 0,
+    "reverse": 0.0,
+    "burnin_update": 0,
+    "dont_update": 0,
+    "train_only_bn": 0,
+    "clip": 0.0,
+    "smooth": 0.0,
+    "dot": 0.0,
+}
+
+
+class Net:
+    """A network that trains from layer k on; the layers before it are the trunk, which nothing here changes.
+
+    Attributes:
+        model: what it was built from.
+        k: the first layer that trains.
+        form: how batch norm is done.
+        reads: the layers before k whose outputs the rest reads; none for k=0, which reads the input.
+        heads: the layers that are outputs and train.
+        training: whether batch norm and dropout do what they do while training.
+    """
+
+    def __init__(self, model: Model, k: int, form: Form) -> None:
+        network = model.network
+        self.model, self.k, self.form, self.training = model, k, form, False
+        self.heads = trained_heads(network, k)
+        layers = [network.layers[index] for index in needed(network, self.heads)]
+        self.reads = reads(network, k)
+        self._branch = [layer for layer in layers if layer.index >= k]
+        self._trunk = [network.layers[index] for index in needed(network, self.reads)]
+        self._forwards = {layer.index: _forward(network, layer, form, k) for layer in [*self._trunk, *self._branch]}
+        self._owners = {layer.index: _owner(network, layer) for layer in [*self._trunk, *self._branch]}
+        self._given = {index: _blocks(model, index, k) for index in sorted(set(self._owners.values()))}
+
+    @property
+    def network(self) -> Network:
+        """The resolved cfg."""
+        return self.model.network
+
+    def trunk(self, x: Tensor) -> dict[int, Tensor]:
+        """What the layers of `reads` give for pictures (pictures, channels, height, width); {-1: x} for k=0."""
+        import torch
+
+        if self.k == 0:
+            return {-1: x}
+        with torch.no_grad():
+            values = self._run(self._trunk, {-1: x}, self.reads, training=False)
+        return {index: values[index] for index in self.reads}
+
+    def branch(self, features: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """What enters each head, by its layer, from what `trunk` gave."""
+        values = self._run(self._branch, dict(features), self.heads, training=self.training)
+        return {index: values[index] for index in self.heads}
+
+    def __call__(self, x: Tensor) -> dict[int, Tensor]:
+        return self.branch(self.trunk(x))
+
+    def train(self, mode: bool = True) -> Net:
+        """Let batch norm and dropout of the branch do what they do while training."""
+        self.training = mode
+        return self
+
+    def eval(self) -> Net:
+        """Let the branch compute what the model computes."""
+        return self.train(False)
+
+    def to(self, device: Any) -> Net:
+        """Move everything to a device; an optimiser made before knows the tensors all the same."""
+        for given in self._given.values():
+            for block in given.values():
+                block.data = block.data.to(device)
+        return self
+
+    def parameters(self) -> list[Tensor]:
+        """Everything that gradients change, in the file's order."""
+        return [block for block in self.state_dict().values() if block.requires_grad]
+
+    def parameters_of(self) -> list[dict[str, Any]]:
+        """Groups for the optimiser, each with `params`, `decayed` and `rate`, its layers' own learning_rate=.
+
+        Weights decay; biases and the scales of batch norm do not (update_convolutional_layer). The trunk is in none.
+        """
+        groups: dict[tuple[bool, float], list[Tensor]] = {}
+        for index, name, block in self._blocks():
+            kind = self.network.layers[index].kind
+            if block.requires_grad:
+                groups.setdefault((name == "weights", kind.learning_rate), []).append(block)
+        return [{"params": params, "decayed": decayed, "rate": rate} for (decayed, rate), params in groups.items()]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The blocks of the branch as `82.weights`, rolling statistics included; the trunk stands in the base."""
+        return {f"{index}.{name}": block for index, name, block in self._blocks()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what another `state_dict` of the same network and k holds.
+
+        Raises:
+            BadValue: it belongs to another network or k.
+        """
+        import torch
+
+        own = self.state_dict()
+        found = {name: tuple(block.shape) for name, block in state.items()}
+        if found != {name: tuple(block.shape) for name, block in own.items()}:
+            raise BadValue("the state holds other layers than this network trains; it belongs to another cfg or k")
+        with torch.no_grad():
+            for name, block in own.items():
+                block.copy_(state[name])
+
+    def arrays(self) -> Iterator[tuple[int, str, Any]]:
+        """(layer, block, float32 values) of the branch."""
+        for index, name, block in self._blocks():
+            yield index, name, block.detach().cpu().numpy().astype(FLOAT)
+
+    def _blocks(self) -> Iterator[tuple[int, str, Tensor]]:
+        for index, given in self._given.items():
+            if index >= self.k:
+                yield from ((index, name, block) for name, block in given.items())
+
+    def _run(
+        self, layers: list[Layer], values: dict[int, Tensor], kept: Iterable[int], training: bool
+    ) -> dict[int, Tensor]:
+        """The values of some layers, each forgotten as soon as nothing behind it reads it."""
+        last = {index: layer.index for layer in layers for index in _inputs(layer)}
+        last |= dict.fromkeys(kept, len(self._forwards) + len(self.network.layers))
+        x = next(iter(values.values()))
+        for layer in layers:
+            sources = [values[index] for index in _read(layer)]
+            before = values[layer.index - 1] if layer.kind.reads_previous else x
+            given = self._given[self._owners[layer.index]]
+            with located(self.network, layer):
+                values[layer.index] = self._forwards[layer.index](given, before, sources, training)
+            for index in _inputs(layer):
+                if last[index] == layer.index:
+                    values.pop(index, None)
+        return values
+
+
+def build(model: Model, k: int, *, bn_epsilon: float = 1e-5, norm: str = "batch") -> Net:
+    """Make a network that trains from layer k on, with the model's weights.
+
+    Args:
+        model: with weights for every layer.
+        k: how many leading layers stay as they are; 0 trains all of them.
+        bn_epsilon: Darknet's 1e-5.
+        norm: what batch norm does while training; see `Form`.
+
+    Raises:
+        BadValue: there is no such layer, or nothing trains behind it.
+        Unsupported: a layer that is not trained here, or whose weights are missing.
+    """
+    network = model.network
+    if model.weights is None or model.loaded < len(network.layers):
+        raise Unsupported("has no weights for all of its layers; give a whole weights file", file=model.name)
+    if not network.input.is_image:
+        raise Unsupported("its input is no image: only networks with width, height and channels train", file=model.name)
+    if not 0 <= k < len(network.layers):
+        raise BadValue(f"k={k}: the network has the layers 0..{len(network.layers) - 1}", file=model.name)
+    if not trained_heads(network, k):
+        raise BadValue(f"k={k}: there is no head behind it that could learn; use a smaller k", file=model.name)
+    return Net(model, k, Form(bn_epsilon, norm).checked())
+
+
+def trained_heads(network: Network, k: int) -> tuple[int, ...]:
+    """The heads that lie behind the first k layers."""
+    return tuple(layer.index for layer in network.heads if layer.index >= k)
+
+
+def reads(network: Network, k: int) -> tuple[int, ...]:
+    """The layers before k whose outputs the rest reads; none for k=0.
+
+    yolov3 with k=74 reads four: 73, 71 through the shortcut 74, and 61 and 36 through its routes.
+    """
+    layers = [network.layers[index] for index in needed(network, trained_heads(network, k)) if index >= k]
+    return tuple(sorted({index for layer in layers for index in _inputs(layer) if 0 <= index < k}))
+
+
+def trained(net: Net, base: Model, *, seen: int | None = None) -> Model:
+    """The network with the base's own floats for its first k layers and the trained ones behind.
+
+    Args:
+        net: after training.
+        base: whose first k layers it has.
+        seen: how many pictures the header is to count; None keeps the number.
+
+    Raises:
+        TrunkMismatch: the first k layers do not take as many floats in both.
+    """
+    network, start = net.network, net.network.start(net.k)
+    if base.weights is None or base.network.start(net.k) != start:
+        raise TrunkMismatch(f"the first {net.k} layers of {base.name} and of {network.name} differ in their weights")
+    assert net.model.weights is not None
+    rest = net.model.weights.view(start, network.params).astype(FLOAT)  # a copy; layers without a head keep theirs
+    for index, name, values in net.arrays():
+        layer = network.layers[index]
+        begin = layer.start - start
+        for tensor in layer.tensors:
+            if tensor.name == name:
+                ordered = values.transpose(1, 2, 3, 0) if tensor.flipped else values
+                rest[begin : begin + tensor.size] = ordered.ravel()
+            begin += tensor.size
+    header = base.weights.header if seen is None else base.weights.header._replace(seen=seen)
+    return replace(net.model, weights=Weights(header, (*base.weights.slice(0, start), rest)))
+
+
+@contextmanager
+def located(network: Network, layer: Layer) -> Iterator[None]:
+    """Say of which layer and line an error speaks."""
+    try:
+        yield
+    except DarkshareError as error:
+        if error.file is None:
+            error.message = f"{layer.label}: {error.message}"
+        raise error.locate(network.name, layer.section.lineno) from None
+
+
+def _read(layer: Layer) -> list[int]:
+    return [ref.target for ref in layer.refs if ref.key in _DATA]
+
+
+def _inputs(layer: Layer) -> list[int]:
+    return _read(layer) + ([layer.index - 1] if layer.kind.reads_previous else [])
+
+
+def _owner(network: Network, layer: Layer) -> int:
+    """Whose weights a layer uses: its own, or those that share_index= names."""
+    shared = [ref.target for ref in layer.refs if ref.key == "share_index"]
+    return _owner(network, network.layers[shared[0]]) if shared else layer.index
+
+
+def _forward(network: Network, layer: Layer, form: Form, k: int) -> Forward:
+    with located(network, layer):
+        kind = type(layer.kind)
+        if kind in UNSUPPORTED:
+            raise Unsupported(f"it cannot be trained: {UNSUPPORTED[kind]}")
+        shared = any(ref.key == "share_index" for ref in layer.refs)
+        if layer.tensors != (() if shared else layer.kind.tensors(layer.x, layer.y)):
+            raise Unsupported("dontload=, dontloadscales= or numload= leave its weights out of the file; remove them")
+        for index in _read(layer):
+            source = network.layers[index]
+            if source.onward != source.y:
+                raise Unsupported(f"it reads {source.label}, of which only the layer behind it gets the blurred image")
+        if layer.index >= k:
+            _require_plain(layer)
+        return BUILD[kind](layer, form)
+
+
+def _require_plain(layer: Layer) -> None:
+    """Refuse keys that change the training of a layer and are not done here."""
+    kind: Any = layer.kind
+    declared = keys_of(type(kind))
+    for key, default in _UNTRAINED.items():
+        if key in declared and declared[key].training and getattr(kind, key) != default:
+            raise Unsupported(f"{key}={getattr(kind, key)} changes its training in a way that is not done here")
+    if getattr(kind, "batch_normalize", 0) == 2 or getattr(kind, "cbn", 0):
+        raise Unsupported("statistics across mini-batches are not done here; use batch_normalize=1")
+
+
+def _blocks(model: Model, index: int, k: int) -> Given:
+    """A layer's numbers as tensors; those from k on get gradients, but for rolling statistics."""
+    import torch
+
+    found = {}
+    for name, values in model.tensors(index).items():
+        block = torch.from_numpy(np.array(values, np.float32))  # a copy, in the file's order of meaning
+        block.requires_grad_(index >= k and name not in _STATISTICS)
+        found[name] = block
+    return found

@@ -1,0 +1,281 @@
+"""The trunk's features, computed once: K augmented copies of each picture at every tensor that the branch reads.
+
+Copy c of a picture is what the picture looks like in epoch c, so the first K epochs of a training with a cache see
+what they would see without; later ones see the copies again. A frozen trunk gives the same features each time; what
+the files lose is the rounding to 16 bits.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkshare.errors import DarkshareError, Unsupported
+from darkshare.files import read_small, write_all
+from darkshare.network import Network
+from darkshare.training.geometry import Size
+from darkshare.training.loading import Place, Source, ahead
+from darkshare.weights import Floats
+
+if TYPE_CHECKING:
+    from darkshare.training.building import Net
+
+PAYS = 1.5  # a cache is made where training is at least so much faster with it
+_BACKWARD = 2.0  # a backward pass takes about twice as long as the forward pass
+_SPARE = 2**28  # bytes that stay free on the disk
+_CHUNK = 64  # pictures after which what is done is written down
+_ABOUT, _TRUTHS = "about.json", "truths.f32"
+
+
+class Estimate(NamedTuple):
+    """What a cache costs and gains, by the operations that Darknet counts.
+
+    Attributes:
+        size: bytes on disk.
+        gain: how much faster the whole training is with it than frozen without it, computing the cache included.
+        limit: the same for a training that goes on for ever.
+        full: how much faster it is per picture than training all layers.
+    """
+
+    size: int
+    gain: float
+    limit: float
+    full: float
+
+    @property
+    def pays(self) -> bool:
+        """Whether the training is fast enough with it."""
+        return self.gain >= PAYS
+
+    def __str__(self) -> str:
+        return (
+            f"{self.size / 2**20:,.1f} MiB on disk; by operations training is {self.gain:.2f} times as fast with it, "
+            f"computing it included (at most {self.limit:.2f}; against training all layers {self.full:.2f})"
+        )
+
+
+class Kept(NamedTuple):
+    """What the cache holds of a picture: features by layer, and truths."""
+
+    features: dict[int, NDArray[Any]]
+    truths: Floats
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Features in memory-mapped files.
+
+    Attributes:
+        folder: where they lie.
+        reads: the layers, as `Net.reads`.
+        copies: of each picture.
+        count: how many pictures there are.
+        features: for each layer (copies x pictures, channels, height, width).
+        truths: (copies x pictures, most + 1, 5); the first row's first value says how many follow.
+    """
+
+    folder: Path
+    reads: tuple[int, ...]
+    copies: int
+    count: int
+    features: Mapping[int, NDArray[Any]]
+    truths: Floats
+
+    def row(self, place: Place) -> int:
+        """Where a picture lies that is seen at this place."""
+        return place.epoch % self.copies * self.count + place.picture
+
+    def read(self, place: Place) -> Kept:
+        """The features of a picture at its place."""
+        row = self.row(place)
+        truths = self.truths[row]
+        return Kept(
+            {i: np.array(self.features[i][row]) for i in self.reads}, np.array(truths[1 : int(truths[0, 0]) + 1])
+        )
+
+    def put(self, row: int, features: Mapping[int, NDArray[Any]], truths: Floats) -> None:
+        """Write the features of a picture.
+
+        Raises:
+            Unsupported: a value that is too large for the files.
+        """
+        for index in self.reads:
+            with np.errstate(over="ignore"):
+                rounded = features[index].astype(self.features[index].dtype)
+            if not np.isfinite(rounded).all():
+                raise Unsupported(
+                    f"layer {index} gives values that 16 bits cannot hold; train without --cache-features",
+                    file=str(self.folder),
+                )
+            self.features[index][row] = rounded
+        truths = truths[: self.truths.shape[1] - 1]
+        self.truths[row] = 0
+        self.truths[row, 0, 0] = len(truths)
+        self.truths[row, 1 : len(truths) + 1] = truths
+
+    def flush(self) -> None:
+        """Have the files on disk."""
+        for mapped in (*self.features.values(), self.truths):
+            if isinstance(mapped, np.memmap):
+                mapped.flush()
+
+
+def estimate(
+    network: Network, reads: Sequence[int], k: int, rows: int, epochs: float, count: int, most: int
+) -> Estimate:
+    """What a cache would cost and gain.
+
+    One picture costs f + 3 (1 - f) of a pass without it, with f the trunk's share of the operations, and 3 (1 - f)
+    with it; each copy costs f once.
+
+    Args:
+        network: the whole one.
+        reads: the layers that the branch reads.
+        k: the first layer that trains.
+        rows: pictures x copies.
+        epochs: of the training.
+        count: how many pictures there are.
+        most: boxes of a picture.
+    """
+    shared = sum(layer.flops for layer in network.layers[:k]) / network.flops if network.flops else 0.0
+    branch = (1 + _BACKWARD) * (1 - shared)
+    seen = max(epochs * count, 1)
+    values = sum(network.layers[index].y.size for index in reads)
+    size = rows * (2 * values + 4 * 5 * (most + 1))
+    return Estimate(
+        size, (shared + branch) / (shared * rows / seen + branch), (shared + branch) / branch, 1 / (1 - shared)
+    )
+
+
+def opened(
+    folder: Path,
+    network: Network,
+    reads: tuple[int, ...],
+    copies: int,
+    count: int,
+    most: int,
+    *,
+    dtype: str = "float16",
+) -> Cache:
+    """The files of a cache, made where they are missing.
+
+    Raises:
+        DarkshareError: there is not enough room, or they cannot be made.
+    """
+    rows = copies * count
+    shapes = {i: (rows, network.layers[i].y.c, network.layers[i].y.h, network.layers[i].y.w) for i in reads}
+    kind = np.dtype(dtype).newbyteorder("<")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = {index: folder / f"{index}.f{8 * kind.itemsize}" for index in reads}
+        sizes = [(paths[i], math.prod(shapes[i]) * kind.itemsize) for i in reads]
+        sizes.append((folder / _TRUTHS, rows * (most + 1) * 20))
+        _require_room(folder, sizes)
+        if any(_mode(path, size) == "w+" for path, size in sizes):
+            (folder / _ABOUT).unlink(missing_ok=True)  # what it speaks of is not there
+        features = {
+            i: np.memmap(paths[i], kind, _mode(paths[i], sizes[n][1]), shape=shapes[i]) for n, i in enumerate(reads)
+        }
+        where, size = sizes[-1]
+        truths = np.memmap(where, "<f4", _mode(where, size), shape=(rows, most + 1, 5))
+    except OSError as error:
+        raise DarkshareError(f"cannot hold the features: {error.strerror or error}", file=str(folder)) from None
+    return Cache(folder, reads, copies, count, features, truths)
+
+
+def filled(
+    cache: Cache,
+    net: Net,
+    source: Source,
+    about: Mapping[str, object],
+    *,
+    size: Size,
+    batch: int,
+    workers: int,
+    device: Any = "cpu",
+    progress: Callable[[int, int], object] = lambda done, rows: None,
+) -> int:
+    """Compute what the cache lacks; it goes on where it was interrupted.
+
+    Args:
+        cache: whose files are open.
+        net: its trunk computes.
+        source: of the pictures.
+        about: what the features depend on; another cache than of this is computed anew.
+        size: of the input.
+        batch: pictures at a time.
+        workers: threads that make pictures ahead.
+        device: where the net is.
+        progress: called with how many rows are done, and of how many.
+
+    Returns:
+        How many rows were there already.
+    """
+    rows = cache.copies * cache.count
+    before = done = _done(cache.folder, about)
+    groups = [range(start, min(start + batch, rows)) for start in range(done, rows, batch)]
+
+    def make(number: int) -> list[Callable[[], Any]]:
+        places = [Place(row % cache.count, row // cache.count) for row in groups[number]]
+        return [lambda place=place: source.example(place, size) for place in places]  # type: ignore[misc]
+
+    for group, examples in zip(groups, ahead(make, range(len(groups)), workers), strict=True):
+        found = _features(net, [example.image for example in examples], device)
+        for at, (row, example) in enumerate(zip(group, examples, strict=True)):
+            cache.put(row, {index: values[at] for index, values in found.items()}, example.truths)
+        if group.stop // _CHUNK > done // _CHUNK or group.stop == rows:
+            cache.flush()
+            _write_done(cache.folder, about, group.stop)
+        done = group.stop
+        progress(done, rows)
+    return before
+
+
+def _features(net: Net, images: Sequence[Floats], device: Any) -> dict[int, Floats]:
+    import torch
+
+    found = net.trunk(torch.from_numpy(np.stack(images)).to(device))
+    return {index: values.cpu().numpy() for index, values in found.items()}
+
+
+def _mode(path: Path, size: int) -> Any:
+    """How to open a file: as it is where it has its size, else as a new one."""
+    return "r+" if path.is_file() and path.stat().st_size == size else "w+"
+
+
+def _require_room(folder: Path, sizes: Sequence[tuple[Path, int]]) -> None:
+    """Refuse what does not fit on the disk before anything is written: a full disk under a map kills the process."""
+    needed = sum(size for _, size in sizes)
+    there = sum(path.stat().st_blocks * 512 for path, _ in sizes if path.is_file())
+    free = shutil.disk_usage(folder).free + there - _SPARE
+    if needed > free:
+        raise DarkshareError(
+            f"the features need {needed / 2**20:,.1f} MiB, but only {max(free, 0) / 2**20:,.1f} MiB are free; "
+            "take fewer copies, or an -o on another disk",
+            file=str(folder),
+        )
+
+
+def _done(folder: Path, about: Mapping[str, object]) -> int:
+    """How many rows hold what they should."""
+    path = folder / _ABOUT
+    if not path.is_file():
+        return 0
+    try:
+        found = json.loads(read_small(path))
+        return int(found["done"]) if found["about"] == json.loads(json.dumps(about)) else 0
+    except (ValueError, KeyError, TypeError):
+        return 0
+
+
+def _write_done(folder: Path, about: Mapping[str, object], done: int) -> None:
+    text = json.dumps({"about": about, "done": done}, indent=1) + "\n"
+    write_all({folder / _ABOUT: [text.encode()]})

@@ -1,0 +1,72 @@
+"""Where a training stands, in one file that is replaced as a whole: a kill loses little and breaks nothing.
+
+Random numbers need no place in it: they follow from the seed and the number of the update (see `loading`).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from darkshare import files
+from darkshare.errors import DarkshareError
+
+_FORMAT = "darkshare training 1"
+
+
+def write_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Replace the checkpoint.
+
+    Args:
+        path: of the file.
+        state: tensors, numbers and texts, in dicts and lists.
+
+    Raises:
+        DarkshareError: it cannot be written; the old one is still there then.
+    """
+    import torch
+
+    file = io.BytesIO()
+    torch.save({"format": _FORMAT, **state}, file)
+    files.write_all({path: [file.getbuffer()]})
+
+
+def read_state(path: Path, about: Mapping[str, object]) -> dict[str, Any]:
+    """The state in a checkpoint of the same training.
+
+    Args:
+        path: of the file.
+        about: what must be the same as when it was written, under `about` there.
+
+    Raises:
+        DarkshareError: it is no checkpoint, or one of another training.
+    """
+    import torch
+
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if state["format"] != _FORMAT:
+            raise ValueError(f"its format is {state['format']!r}")
+        before = dict(state["about"])
+    except OSError as error:
+        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
+    except Exception as error:  # torch has no closed family of errors for a broken file
+        why = str(error).partition("\n")[0][:100]
+        raise DarkshareError(
+            f"is no checkpoint of a training ({why}); remove it to start again", file=str(path)
+        ) from None
+    for key, value in about.items():
+        if before.get(key) != value:
+            raise DarkshareError(
+                f"was written by a training with another {key} ({_short(before.get(key))}, now {_short(value)}); "
+                "give what it was started with, or remove the file to start again",
+                file=str(path),
+            )
+    return state
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 16 else f"{text[:12]}…"

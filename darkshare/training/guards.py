@@ -1,0 +1,92 @@
+"""What a training refuses: no PyTorch, no such device, a trunk that is not the base's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from darkshare import weights as weights_files
+from darkshare.datasets import Dataset
+from darkshare.errors import BadValue, DarkshareError, TrunkMismatch
+from darkshare.model import Model, upright
+from darkshare.training.preparation import trunk_floats
+from darkshare.training.settings import DEVICES
+
+
+def require_torch() -> None:
+    """Refuse to begin where PyTorch is not installed.
+
+    Raises:
+        DarkshareError: with how to install it.
+    """
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise DarkshareError("training needs PyTorch: pip install 'darkshare[train]'") from None
+
+
+def require_pictures(data: Dataset) -> None:
+    """Refuse a data set of which nothing can be used.
+
+    Raises:
+        DarkshareError: with the first problem.
+    """
+    if not data.samples:
+        first = f"; the first of {len(data.findings)} problems: {data.findings[0]}" if data.findings else ""
+        raise DarkshareError(f"{data.name} has no picture that could be used{first}")
+
+
+def device_of(wanted: str) -> Any:
+    """The device of one of DEVICES.
+
+    Raises:
+        DarkshareError: there is no GPU.
+    """
+    import torch
+
+    if wanted not in DEVICES:
+        raise BadValue(f"there is no device {wanted}; use one of {', '.join(DEVICES)}")
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise DarkshareError("there is no GPU that torch can use; take --device cpu, or a build of torch with CUDA")
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Say what helps when the GPU has too little memory."""
+    import torch
+
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError:
+        raise DarkshareError(
+            "the GPU has too little memory for it; take more --subdivisions or a smaller --size"
+        ) from None
+
+
+def require_trunk(model: Model, base: Model, k: int, wanted: str) -> None:
+    """Refuse a model whose layers 0..k-1 are not the base's, in memory and in its file as it is now.
+
+    Raises:
+        TrunkMismatch: nothing was written.
+    """
+    path = base.weights.path if base.weights else ""
+    there = [model]
+    if k and path and Path(path).is_file():
+        found = weights_files.read(path, dialect=base.network.dialect)
+        there.append(replace(base, weights=upright(base.network, found)))
+    if any(digest(trunk_floats(one, k)) != wanted for one in there):
+        raise TrunkMismatch(
+            f"layers 0..{k - 1} are no longer those that the training began with, so nothing is written; "
+            "was the base's file changed meanwhile?",
+            file=path or model.name,
+        )
+
+
+def digest(values: Any) -> str:
+    """The fingerprint of an array."""
+    return hashlib.sha256(memoryview(values).cast("B") if values.size else b"").hexdigest()

@@ -1,0 +1,194 @@
+"""What happened in a training: a CSV file with a line per update, and a figure of loss and mAP."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from darkshare.errors import DarkshareError
+from darkshare.figures import COLOURS, GREY, write_figure
+from darkshare.files import write_all
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_KEPT = 0.9  # of the mean loss at each update, as Darknet prints it
+
+
+class Entry(NamedTuple):
+    """One update.
+
+    Attributes:
+        batch: its number, from 1.
+        images: pictures seen so far.
+        rate: the learning rate.
+        width: of the input.
+        height: of the input.
+        loss: per picture.
+        mean: of the loss, as Darknet averages it.
+        iou: mean overlap of truths with the boxes that are to find them; None without truths.
+        objectness: mean at places with an object; likewise.
+        seconds: for loading and training.
+        map: after it, where it was measured; of 0..1.
+    """
+
+    batch: int
+    images: int
+    rate: float
+    width: int
+    height: int
+    loss: float
+    mean: float
+    iou: float | None
+    objectness: float | None
+    seconds: float
+    map: float | None = None
+
+
+class Journal:
+    """The entries of a training, in a file that grows by a line per update.
+
+    Args:
+        path: of the CSV file.
+        last: the number of the last update that counts; later lines, of a training that was killed, are dropped.
+
+    Raises:
+        DarkshareError: the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path, last: int = 0) -> None:
+        self.path = path
+        self.entries = [entry for entry in _entries(path) if entry.batch <= last] if last else []
+        self._write()
+
+    @property
+    def mean(self) -> float | None:
+        """The mean loss so far."""
+        return self.entries[-1].mean if self.entries else None
+
+    def mean_with(self, loss: float) -> float:
+        """The mean loss after one more update."""
+        return loss if self.mean is None else self.mean * _KEPT + loss * (1 - _KEPT)
+
+    def add(self, entry: Entry) -> None:
+        """Write down one update.
+
+        Raises:
+            DarkshareError: the file cannot be written.
+        """
+        self.entries.append(entry)
+        try:
+            with open(self.path, "ab") as file:
+                file.write(_lines([entry]))
+        except OSError as error:
+            raise DarkshareError(f"cannot be written: {error.strerror or error}", file=str(self.path)) from None
+
+    def amend(self, measured: float) -> None:
+        """Note the mAP after the last update.
+
+        Raises:
+            DarkshareError: the file cannot be written.
+        """
+        self.entries[-1] = self.entries[-1]._replace(map=measured)
+        self._write()
+
+    def _write(self) -> None:
+        write_all({self.path: [_lines([Entry._fields, *self.entries])]}, durable=False)
+
+
+def plot_training(entries: Sequence[Entry], path: Path | str, *, title: str = "") -> None:
+    """Draw loss and mAP over the updates into a file.
+
+    Args:
+        entries: the updates.
+        path: a .png, .svg or .pdf file; it is replaced as a whole.
+        title: above the figure.
+
+    Raises:
+        DarkshareError: another suffix, or the file cannot be written.
+    """
+    write_figure(path, lambda: _figure(entries, title))
+
+
+def _figure(entries: Sequence[Entry], title: str) -> Figure:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    numbers = [entry.batch for entry in entries]
+    axes.plot(numbers, [entry.loss for entry in entries], color=COLOURS[0], alpha=0.3, linewidth=0.8, label="loss")
+    axes.plot(numbers, [entry.mean for entry in entries], color=COLOURS[0], label="mean loss")
+    if all(entry.loss > 0 for entry in entries):
+        axes.set_yscale("log")
+    axes.set(xlabel="batch", ylabel="loss per picture", title=title)
+    axes.grid(color=GREY, alpha=0.25)
+    lines: list[Any] = list(axes.get_lines())
+    measured = [entry for entry in entries if entry.map is not None]
+    if measured:
+        lines += _draw_map(axes.twinx(), measured)
+    axes.legend(lines, [line.get_label() for line in lines], loc="best")
+    return figure
+
+
+def _draw_map(axes: Axes, measured: Sequence[Entry]) -> Sequence[Any]:
+    """The curve of mAP on an axis of its own, its best point named."""
+    percent = [100 * (entry.map or 0.0) for entry in measured]
+    axes.plot([entry.batch for entry in measured], percent, color=COLOURS[1], marker="o", label="mAP (right)")
+    axes.set(ylim=(0, 100), ylabel="mAP on the validation pictures, %")
+    best = max(range(len(percent)), key=lambda i: percent[i])
+    axes.annotate(
+        f"{percent[best]:.1f} %",
+        (measured[best].batch, percent[best]),
+        xytext=(0, 7 if percent[best] < 90 else -14),
+        textcoords="offset points",
+        ha="center",
+    )
+    return axes.get_lines()
+
+
+def _lines(rows: Sequence[Sequence[object]]) -> bytes:
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(rows)
+    return file.getvalue().encode()
+
+
+def _entries(path: Path) -> list[Entry]:
+    """The entries of a file; none where there is no file, without a last line that was cut off."""
+    try:
+        rows = list(csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines()))[1:]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
+    found: list[Entry] = []
+    for row in rows:
+        if len(row) != len(Entry._fields) or row[0] == Entry._fields[0]:
+            break
+        try:
+            found.append(_entry(row))
+        except ValueError:
+            break
+    return found
+
+
+def _entry(row: Sequence[str]) -> Entry:
+    values = [None if cell == "" else float(cell) for cell in row]
+    numbers = [value if value is not None else 0.0 for value in values[:7]]
+    batch, images, rate, width, height, loss, mean = numbers
+    return Entry(
+        int(batch),
+        int(images),
+        rate,
+        int(width),
+        int(height),
+        loss,
+        mean,
+        values[7],
+        values[8],
+        values[9] or 0.0,
+        values[10],
+    )

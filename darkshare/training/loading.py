@@ -1,0 +1,180 @@
+"""Batches of examples: which picture comes when, made ahead by threads, the same with any number of them.
+
+Pictures are numbered through all epochs: number n is picture `order[n % count]` of epoch n // count, so where a
+training stands is one number. Each picture comes once per epoch, where Darknet draws with replacement.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkshare.datasets import Sample
+from darkshare.errors import BadValue, DarkshareError
+from darkshare.kinds import Boxes
+from darkshare.network import Network, resized, resolve
+from darkshare.pictures import read_picture
+from darkshare.training import augmenting
+from darkshare.training.augmenting import Augmentation, Example, Labelled
+from darkshare.training.geometry import Size, truths_of
+
+T = TypeVar("T")
+_AHEAD = 2  # updates whose pictures are made before they are wanted
+_PERIOD = 10  # updates between two input sizes
+_LAST = {"pjreddie": 200}  # updates at the end that are at the largest size
+_ORDER, _PICTURE, _SIZE = range(3)  # what random numbers are for: each purpose has its own
+
+
+class Place(NamedTuple):
+    """A picture's place in the training: which one, and in which epoch it is seen."""
+
+    picture: int
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where examples come from.
+
+    Attributes:
+        samples: the labelled pictures.
+        network: which reads them.
+        how: the augmentation; without it, pictures are as inference sees them.
+        seed: of everything that is random.
+    """
+
+    samples: Sequence[Sample]
+    network: Network
+    how: Augmentation | None
+    seed: int
+
+    def places(self, start: int, count: int) -> list[Place]:
+        """The places of pictures start..start+count of the training."""
+        whole = len(self.samples)
+        return [
+            Place(int(shuffled(self.seed, number // whole, whole)[number % whole]), number // whole)
+            for number in range(start, start + count)
+        ]
+
+    def example(self, place: Place, size: Size) -> Example:
+        """The picture as it is seen there.
+
+        Raises:
+            DarkshareError: the file cannot be read.
+        """
+        if self.how is None:
+            return augmenting.plain(self.network, self.read(place.picture))
+        rng = generator(self.seed, _PICTURE, place.epoch, place.picture)
+        return augmenting.augmented(self.how, self.read, place.picture, len(self.samples), size, rng)
+
+    def read(self, index: int) -> Labelled:
+        """A picture and its truths."""
+        sample = self.samples[index]
+        return Labelled(read_picture(sample.picture), truths_of(sample.boxes))
+
+    def size(self, batch: int, batches: int) -> Size:
+        """The input size of an update; it changes where the cfg says `random`, unless nothing is augmented."""
+        own = self.network.input.w, self.network.input.h
+        spread = spread_of(self.network)
+        if self.how is None or not spread:
+            return own
+        rng = generator(self.seed, _SIZE, (batch - 1) // _PERIOD)
+        return drawn_size(self.network, spread, rng, last=batches - batch < _LAST.get(self.network.dialect, 100))
+
+
+def generator(seed: int, *purpose: int) -> np.random.Generator:
+    """Random numbers for one purpose, the same whenever they are asked for."""
+    return np.random.default_rng([seed, *purpose])
+
+
+@lru_cache(maxsize=4)
+def shuffled(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """The order of the pictures in an epoch."""
+    return generator(seed, _ORDER, epoch).permutation(count)
+
+
+def spread_of(network: Network) -> float:
+    """`random` of the last head: 0 for one input size."""
+    heads = [layer.kind for layer in network.layers if isinstance(layer.kind, Boxes)]
+    return heads[-1].random if heads else 0.0
+
+
+def drawn_size(network: Network, spread: float, rng: np.random.Generator, *, last: bool) -> Size:
+    """A random input size: pjreddie's 320 to 608, or the cfg's own times or by up to `random` (1 means 1.4).
+
+    Both forks end at their largest size (train_detector in detector.c).
+    """
+    if network.dialect == "pjreddie":
+        side = 608 if last else int(rng.integers(10, 20)) * 32
+        return side, side
+    most = 1.4 if spread == 1 else spread
+    step = max(int(network.net.resize_step), 1)
+    own = network.input.w, network.input.h
+    factor = most if last else float(rng.uniform(min(1.0, most), max(1.0, most))) ** (1 if rng.random() < 0.5 else -1)
+    width, height = (max(int(np.floor(factor * side / step + 1.5)) * step, step) for side in own)
+    return own if factor < 1 and (width > own[0] or height > own[1]) else (width, height)
+
+
+def require_sizes(network: Network) -> None:
+    """Refuse a cfg that changes its input size, but cannot be built at the sizes that it may have.
+
+    Raises:
+        DarkshareError: the size, and why it does not fit.
+    """
+    spread = spread_of(network)
+    if not spread:
+        return
+    sizes = {drawn_size(network, spread, generator(0, i), last=i == 0) for i in range(64)}
+    for size in sorted(sizes):
+        _require_size(network, size)
+
+
+def _require_size(network: Network, size: Size) -> None:
+    said = f"random= leads to an input of {size[0]}x{size[1]}"
+    try:
+        found = resolve(resized(network.cfg, *size), dialect=network.dialect)
+    except DarkshareError as error:
+        error.message = f"{said}: {error.message}; set random=0"
+        raise
+    if found.params != network.params:
+        raise BadValue(f"{said}, which needs other weights; set random=0", file=network.name)
+
+
+def ahead(
+    make: Callable[[int], Sequence[Callable[[], T]]],
+    numbers: Sequence[int],
+    workers: int,
+) -> Generator[list[T], None, None]:
+    """The examples of each update in turn, made by threads while earlier ones are trained on.
+
+    Args:
+        make: for an update, what makes each of its examples.
+        numbers: of the updates.
+        workers: threads; with 0, each example is made when it is wanted.
+    """
+    if not workers:
+        for number in numbers:
+            yield [one() for one in make(number)]
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="pictures")
+    waiting: deque[list[Future[T]]] = deque()
+    coming = iter(numbers)
+    try:
+        while True:
+            with suppress(StopIteration):
+                while len(waiting) < _AHEAD:
+                    number = next(coming)
+                    waiting.append([pool.submit(one) for one in make(number)])
+            if not waiting:
+                return
+            yield [future.result() for future in waiting.popleft()]
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

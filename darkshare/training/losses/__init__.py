@@ -1,0 +1,73 @@
+"""What each head asks its layers to change: Darknet's deltas, on tensors of any device.
+
+Darknet's gradient of a layer's input is -delta. A loss whose gradient is that is `surrogate`; Darknet divides by the
+pictures of the whole batch when it updates, so the sum over a batch of `surrogate / pictures` is what to go back from.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from darkshare import kinds
+from darkshare.errors import BadValue, DarkshareError, Unsupported
+from darkshare.kinds import Kind
+from darkshare.network import Layer, Network
+from darkshare.training.losses.classes import SoftmaxLoss
+from darkshare.training.losses.region import RegionLoss
+from darkshare.training.losses.report import Report
+from darkshare.training.losses.yolo import YoloLoss
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+VARIANTS = ("alexeyab", "pjreddie")
+
+
+class Loss(Protocol):
+    """The loss of one head."""
+
+    def delta(self, raw: Tensor, truths: Any, *, seen: int | None = None) -> tuple[Tensor, Report]:
+        """The deltas of what entered the head, and how it did."""
+
+
+LOSSES: dict[type[Kind], Any] = {
+    kinds.Yolo: YoloLoss,
+    kinds.Region: RegionLoss,
+    kinds.Softmax: SoftmaxLoss,
+}
+
+
+def head_losses(network: Network, heads: tuple[int, ...], variant: str = "alexeyab") -> dict[int, Loss]:
+    """The loss of each head, by its layer.
+
+    Args:
+        network: the resolved cfg.
+        heads: layers; `Net.heads`.
+        variant: whose loss: alexeyab or pjreddie.
+
+    Raises:
+        BadValue: a variant that there is not.
+        Unsupported: a head, or a key of one, that cannot be trained here.
+    """
+    if variant not in VARIANTS:
+        raise BadValue(f"there is no loss of {variant}; use one of {', '.join(VARIANTS)}")
+    return {index: _loss(network, network.layers[index], variant) for index in heads}
+
+
+def _loss(network: Network, layer: Layer, variant: str) -> Loss:
+    try:
+        if type(layer.kind) not in LOSSES:
+            raise Unsupported("it ends the network but has no loss; heads that train are [yolo], [region], [softmax]")
+        loss: Loss = LOSSES[type(layer.kind)](network, layer, variant)
+    except DarkshareError as error:
+        error.message = f"{layer.label}: {error.message}"
+        raise error.locate(network.name, layer.section.lineno) from None
+    return loss
+
+
+def surrogate(delta: Tensor, raw: Tensor) -> Tensor:
+    """The loss whose gradient is Darknet's: -delta for each value of `raw`."""
+    return -(delta.detach() * raw.float()).sum()
+
+
+__all__ = ["LOSSES", "VARIANTS", "Loss", "Report", "head_losses", "surrogate"]

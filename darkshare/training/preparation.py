@@ -1,0 +1,190 @@
+"""What stands between a base and a training: the data's classes, the schedule's length, weights for what is new."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from darkshare.cfg import Cfg, Section
+from darkshare.cuts import illegal_cut
+from darkshare.datasets import Dataset
+from darkshare.errors import BadValue, DarkshareError, Unsupported, WeightsSize
+from darkshare.initialisation import drawn
+from darkshare.model import Model
+from darkshare.network import resized, resolve
+from darkshare.relabelling import matched, relabelled
+from darkshare.training.optimising import batch_size
+from darkshare.weights import FLOAT, Floats, Header, Weights
+
+_WARM = 10  # the part of a shortened training that burn_in may take at most is 1 / _WARM
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is said instead of the cfg's [net]; None keeps it.
+
+    Attributes:
+        epochs: how often each picture is seen.
+        batches: how many updates are made; instead of `epochs`.
+        batch: pictures per update.
+        subdivisions: the parts in which they go through the network.
+        rate: learning_rate=.
+        size: width and height of the input.
+    """
+
+    epochs: float | None = None
+    batches: int | None = None
+    batch: int | None = None
+    subdivisions: int | None = None
+    rate: float | None = None
+    size: tuple[int, int] | None = None
+
+
+def prepared(base: Model, data: Dataset, k: int, changes: Changes, *, seed: int, name: str) -> tuple[Model, list[str]]:
+    """The model that is to be trained, and what was done to make it of the base.
+
+    Args:
+        base: a model of one task; its weights may end behind layer k-1, and with k=0 be missing.
+        data: what it is trained on.
+        k: the first layer that trains.
+        changes: to [net].
+        seed: of weights that are drawn.
+        name: of the new task.
+
+    Raises:
+        DarkshareError: the base and the data do not go together, or [net] leaves nothing to do.
+    """
+    _require_base(base, k)
+    notes: list[str] = []
+    model = _completed(base, seed, notes)
+    model = _labelled(model, data, k, seed, notes)
+    model = _scheduled(model, len(data.samples), changes, notes)
+    (task,) = model.tasks
+    net = {line.key: line.value for line in model.network.cfg.sections[0].lines if line.key}
+    task = replace(task, name=name, net=net, files={}, sha256={}, runs=((0, len(model.network.layers)),))
+    return replace(model, tasks=(task,)), notes
+
+
+def updates(model: Model) -> int:
+    """How many updates a training makes by the cfg."""
+    return model.network.net.max_batches
+
+
+def _require_base(base: Model, k: int) -> None:
+    layers = base.network.layers
+    if len(base.tasks) != 1:
+        raise Unsupported(f"does {len(base.tasks)} tasks; train one after `darkshare split`", file=base.name)
+    if not 0 <= k < len(layers):
+        raise BadValue(f"k={k} must be 0..{len(layers) - 1}", file=base.name)
+    if k and (why := illegal_cut(base.network, k)):
+        raise BadValue(why, file=base.name)
+    if k and base.weights is None:
+        raise Unsupported(f"k={k} keeps the base's layers, but there is no weights file; give it", file=base.name)
+    if base.loaded < k:
+        assert base.weights is not None
+        raise WeightsSize(
+            f"ends before layer {base.loaded}, but k={k} needs the layers 0..{k - 1}", file=base.weights.path
+        )
+
+
+def _completed(base: Model, seed: int, notes: list[str]) -> Model:
+    """The base with drawn weights where its file has none."""
+    network = base.network
+    if base.loaded == len(network.layers):
+        return base
+    initial = drawn(seed)
+    fresh = network.layers[base.loaded :]
+    start = network.start(base.loaded)
+    blocks = [initial(tensor.name, tensor.shape).ravel() for layer in fresh for tensor in layer.tensors]
+    kept = base.weights.slice(0, start) if base.weights else ()
+    header, path = (base.weights.header, base.weights.path) if base.weights else (Header(), "")
+    notes.append(
+        f"layers {base.loaded}..{len(network.layers) - 1} have no weights in the file and start with drawn ones"
+    )
+    return replace(base, weights=Weights(header, (*kept, *blocks), path))
+
+
+def _labelled(model: Model, data: Dataset, k: int, seed: int, notes: list[str]) -> Model:
+    """The model with the data's classes: classes of the same name keep what they know."""
+    (task,) = model.tasks
+    if task.names == data.names:
+        return model
+    kept = [head for head in task.heads if head <= k]
+    if kept:
+        label = model.network.layers[kept[0]].label
+        raise Unsupported(
+            f"{data.name} has other classes than the base, but k={k} keeps {label} and what feeds it; use a smaller k",
+            file=model.name,
+        )
+    classes = matched(task.names, data.names)
+    same = [name for name, row in zip(classes.names, classes.rows, strict=True) if row is not None]
+    new = [name for name in classes.names if name not in same]
+    words = [f"the heads now have the data's classes, {len(data.names)} instead of {len(task.names)}"]
+    words += [f"those of {_listed(same)} keep their weights"] * bool(same)
+    words += [f"those of {_listed(new)} start with drawn ones"] * bool(new)
+    notes.append("; ".join(words))
+    return relabelled(model, classes, initial=drawn(seed))
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def _scheduled(model: Model, count: int, changes: Changes, notes: list[str]) -> Model:
+    """The model with the changes in its [net], so that its cfg says how it was trained."""
+    cfg = model.network.cfg if changes.size is None else resized(model.network.cfg, *changes.size)
+    said = {"batch": changes.batch, "subdivisions": changes.subdivisions, "learning_rate": changes.rate}
+    first = cfg.sections[0].set(**{key: value for key, value in said.items() if value is not None})
+    model = _with_net(model, first, cfg)
+    net, batch = model.network.net, _batch(model)
+    batches = changes.batches or (math.ceil(changes.epochs * count / batch) if changes.epochs else None)
+    if batches is None or batches == net.max_batches:
+        if net.max_batches < 1:
+            raise _unset(model, "max_batches", "says nothing of how long to train; give --epochs or --batches")
+        return model
+    shorter = dict(_shortened(model, batches))
+    said_of_it = " ".join(f"{key}={value}" for key, value in shorter.items())
+    notes.append(f"schedule for {batches} batches of {batch} pictures: {said_of_it}")
+    return _with_net(model, first.set(**shorter), cfg)
+
+
+def _batch(model: Model) -> int:
+    """Pictures per update; one alone is a cfg for detection, which AlexeyAB's fork refuses to train too."""
+    try:
+        batch = batch_size(model.network.net)
+    except DarkshareError as error:
+        raise error.locate(model.name, model.network.cfg.sections[0].line_of("batch")) from None
+    if batch < 2:
+        raise _unset(model, "batch", "1 is meant for detection; say how many pictures an update has, as in --batch 64")
+    return batch
+
+
+def _unset(model: Model, key: str, what: str) -> BadValue:
+    return BadValue(f"{key}= {what}", file=model.name, line=model.network.cfg.sections[0].line_of(key))
+
+
+def _shortened(model: Model, batches: int) -> Iterator[tuple[str, object]]:
+    """The keys of the schedule for another length: its steps move along, burn_in takes a tenth at most."""
+    net = model.network.net
+    yield "max_batches", batches
+    if net.burn_in:
+        yield "burn_in", min(net.burn_in, batches // _WARM)
+    if net.policy == "steps" and net.steps and net.max_batches:
+        yield "steps", ",".join(str(round(step * batches / net.max_batches)) for step in net.steps)
+    if net.policy == "sgdr" and net.sgdr_cycle and net.max_batches:
+        yield "sgdr_cycle", max(round(net.sgdr_cycle * batches / net.max_batches), 1)
+
+
+def _with_net(model: Model, first: Section, cfg: Cfg) -> Model:
+    changed = replace(cfg, sections=(first, *cfg.sections[1:]))
+    return replace(model, network=resolve(changed, dialect=model.network.dialect))
+
+
+def trunk_floats(model: Model, k: int) -> Floats:
+    """The floats of layers 0..k-1."""
+    if model.weights is None:
+        return np.empty(0, FLOAT)
+    return model.weights.view(0, model.network.start(k))

@@ -1,0 +1,71 @@
+"""Batch norm's statistics measured again, on pictures without labels: what a network needs whose sums changed.
+
+The authors of RRR-Net do it to a reduced trunk, before they freeze it. No gradient is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from darkshare.errors import BadValue
+from darkshare.model import Model
+from darkshare.opencv import blob
+from darkshare.pictures import Picture
+from darkshare.training.building import Net, build, trained
+from darkshare.training.norm import MOMENTUM
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BATCH = 32
+
+
+def recalibrated(model: Model, pictures: Iterable[Picture], *, k: int = 0, batch: int = BATCH) -> Model:
+    """The model with the rolling statistics that pictures give; all other numbers are its own.
+
+    Every batch is normalised by its own statistics on its way, and their means over the batches are what stays.
+
+    Args:
+        model: with weights.
+        pictures: uint8 BGR, of any sizes; at least two.
+        k: layers 0..k-1 keep their statistics.
+        batch: pictures that go through together; a last one alone joins none and is left out.
+
+    Raises:
+        BadValue: there are fewer than two pictures, or no batch norm behind layer k.
+        Unsupported: torch is not installed, or a layer does not train.
+    """
+    import torch
+
+    net = build(model, k).train()
+    statistics = _statistics(net)
+    if not statistics:
+        raise BadValue(f"has no batch norm from layer {k} on, so nothing can be measured", file=model.name)
+    sums, count = [torch.zeros_like(block) for block in statistics], 0
+    with torch.no_grad():
+        for some in _batches(pictures, batch):
+            for block in statistics:
+                block.zero_()  # what the batch leaves there then is a known share of its own statistics
+            net(torch.from_numpy(np.concatenate([blob(picture, model.network) for picture in some])))
+            for total, block in zip(sums, statistics, strict=True):
+                total.add_(block, alpha=1 / MOMENTUM)
+            count += 1
+        if not count:
+            raise BadValue("batch norm needs at least two pictures", file=model.name)
+        for total, block in zip(sums, statistics, strict=True):
+            block.copy_(total / count)
+    return trained(net, model)
+
+
+def _statistics(net: Net) -> list[Tensor]:
+    return [block for name, block in net.state_dict().items() if name.endswith(("rolling_mean", "rolling_variance"))]
+
+
+def _batches(pictures: Iterable[Picture], size: int) -> Iterator[list[Picture]]:
+    waiting = iter(pictures)
+    while len(some := list(islice(waiting, size))) > 1:
+        yield some

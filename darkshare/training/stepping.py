@@ -1,0 +1,158 @@
+"""One update: features through the branch, Darknet's deltas back, and the running mean of the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from darkshare.errors import DarkshareError
+from darkshare.kinds.base import A, P
+from darkshare.training.building import Net
+from darkshare.training.loading import generator
+from darkshare.training.losses import Report, head_losses, surrogate
+from darkshare.training.optimising import Schedule, batch_size, optimiser, set_rate
+from darkshare.weights import Floats
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_TORCH = 3  # what random numbers of torch are for, beside those of `loading`
+_WARM = 10  # the mean of weights follows them closely in the first updates
+
+
+class Part(NamedTuple):
+    """What goes through the branch at once: features by layer (see `Net.trunk`), and each picture's truths."""
+
+    features: dict[int, Tensor]
+    truths: Sequence[Floats]
+
+
+class Step(NamedTuple):
+    """What an update did.
+
+    Attributes:
+        rate: the learning rate.
+        loss: per picture, as Darknet prints it.
+        iou: see `losses.Report`; mean over the truths of all heads, None without any.
+        objectness: likewise.
+    """
+
+    rate: float
+    loss: float
+    iou: float | None
+    objectness: float | None
+
+
+class Trainer:
+    """A network with its optimiser.
+
+    Args:
+        net: on its device.
+        seed: of dropout.
+        amp: compute the branch in bfloat16 where that is precise enough.
+        ema: the share of the old mean that each update keeps; 0 for no mean.
+    """
+
+    def __init__(self, net: Net, *, device: Any, seed: int, amp: bool, ema: float) -> None:
+        network = net.network
+        self.net, self.device, self.seed, self.amp, self.ema = net, device, seed, amp, ema
+        self.schedule = Schedule.of(network.net)
+        self.batch = batch_size(network.net)
+        self.optimiser = optimiser(net, network.net, network.dialect)
+        self.losses = head_losses(network, net.heads, P if network.dialect == P else A)
+        self.mean = {name: block.detach().clone() for name, block in net.state_dict().items()} if ema else {}
+
+    def update(self, number: int, parts: Iterable[Part]) -> Step:
+        """Learn from a batch.
+
+        Args:
+            number: of the update, from 1.
+            parts: its subdivisions.
+
+        Raises:
+            DarkshareError: the loss is no number any more.
+        """
+        import torch
+
+        rate = self.schedule.rate(number)
+        set_rate(self.optimiser, rate)
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.manual_seed(int(generator(self.seed, _TORCH, number).integers(2**62)))
+        self.net.train()
+        seen = (number - 1) * self.batch
+        reports = [report for part in parts for report in self._backward(part, seen)]
+        step = Step(rate, sum(report.loss for report in reports) / self.batch, *_means(reports))
+        if not math.isfinite(step.loss):
+            raise DarkshareError(
+                f"the loss of batch {number} is {step.loss}: the training fell apart; "
+                f"take a smaller learning rate than {rate:g} (--lr)",
+                file=self.net.network.name,
+            )
+        self.optimiser.step()
+        self._follow(number)
+        return step
+
+    def _backward(self, part: Part, seen: int) -> Iterator[Report]:
+        """Add a part's gradients: those of Darknet's deltas, over the pictures of the whole batch."""
+        import torch
+
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
+            raws = self.net.branch(part.features)
+        total: Any = 0
+        for index, loss in self.losses.items():
+            delta, report = loss.delta(raws[index].detach().float(), part.truths, seen=seen)
+            total = total + surrogate(delta, raws[index])
+            yield report
+        (total / self.batch).backward()
+
+    def _follow(self, number: int) -> None:
+        """Move the mean of the weights: little, but in the first updates, when it is nothing yet, much."""
+        if not self.ema:
+            return
+        kept = min(self.ema, number / (number + _WARM))
+        for name, block in self.net.state_dict().items():
+            self.mean[name].lerp_(block.detach(), 1 - kept)
+
+    @contextmanager
+    def averaged(self) -> Iterator[Net]:
+        """The network with the mean of its weights, where there is one, for what is measured and written."""
+        own = {name: block.detach().clone() for name, block in self.net.state_dict().items()} if self.ema else {}
+        if self.ema:
+            self.net.load_state_dict(self.mean)
+        try:
+            yield self.net
+        finally:
+            if self.ema:
+                self.net.load_state_dict(own)
+
+    def state(self) -> dict[str, Any]:
+        """All that the next update depends on, but for pictures and random numbers.
+
+        Raises:
+            DarkshareError: a weight is no number any more.
+        """
+        import torch
+
+        blocks = {name: block.detach().clone() for name, block in self.net.state_dict().items()}
+        broken = next((name for name, block in blocks.items() if not bool(torch.isfinite(block).all())), None)
+        if broken:
+            why = f"{broken} holds values that are no numbers: the training fell apart"
+            raise DarkshareError(f"{why}; take a smaller learning rate (--lr)", file=self.net.network.name)
+        return {"net": blocks, "optimiser": self.optimiser.state_dict(), "mean": self.mean}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Stand where another trainer of the same network stood."""
+        self.net.load_state_dict(state["net"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.mean = {name: block.to(self.device) for name, block in state["mean"].items()}
+
+
+def _means(reports: Sequence[Report]) -> tuple[float | None, float | None]:
+    """Overlap and objectness over all truths."""
+    found = [report for report in reports if report.count]
+    count = sum(report.count for report in found)
+    if not count:
+        return None, None
+    return sum(r.iou * r.count for r in found) / count, sum(r.obj * r.count for r in found) / count

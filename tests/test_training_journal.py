@@ -1,0 +1,99 @@
+"""The CSV file of a training, which survives a kill, its figure, and checkpoints."""
+
+from __future__ import annotations
+
+import csv
+
+import cv2
+import pytest
+
+from darkshare.errors import DarkshareError
+from darkshare.training import checkpoints
+from darkshare.training.journal import Entry, Journal, plot_training
+
+
+def entry(batch: int, loss: float = 2.0, **more) -> Entry:
+    return Entry(batch, 8 * batch, 0.001, 32, 32, loss, loss, 0.5, None, 0.25)._replace(**more)
+
+
+def filled(path, count: int) -> Journal:
+    journal = Journal(path)
+    for batch in range(1, count + 1):
+        journal.add(entry(batch))
+    return journal
+
+
+def test_a_line_per_update_and_the_map_where_it_was_measured(tmp_path):
+    journal = filled(tmp_path / "t.csv", 2)
+    journal.amend(0.75)
+    rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
+    assert [row["batch"] for row in rows] == ["1", "2"]
+    assert [row["map"] for row in rows] == ["", "0.75"]
+    assert rows[0]["objectness"] == ""
+    assert rows[1]["images"] == "16"
+
+
+def test_what_a_killed_training_wrote_too_much_is_dropped(tmp_path):
+    path = tmp_path / "t.csv"
+    journal = filled(path, 5)
+    journal.amend(0.5)
+    with path.open("a") as file:
+        file.write("6,48,0.0")  # cut off by the kill
+    again = Journal(path, 5)
+    assert again.entries == journal.entries
+    assert Journal(path, 3).entries == journal.entries[:3]
+    assert path.read_text().count("\n") == 4
+    assert Journal(path).entries == []
+
+
+def test_the_mean_loss_is_darknets(tmp_path):
+    journal = Journal(tmp_path / "t.csv")
+    assert journal.mean_with(4.0) == 4.0
+    journal.add(entry(1, mean=4.0))
+    assert journal.mean_with(14.0) == pytest.approx(0.9 * 4 + 0.1 * 14)
+
+
+def test_a_journal_that_cannot_be_written_is_named(tmp_path):
+    journal = filled(tmp_path / "t.csv", 1)
+    journal.path = tmp_path / "no" / "t.csv"
+    with pytest.raises(DarkshareError, match=r"t\.csv: cannot be written"):
+        journal.add(entry(2))
+
+
+@pytest.mark.parametrize("measured", [None, 0.42])
+def test_the_figure(tmp_path, measured):
+    entries = [entry(i, loss=5 / i, map=measured if i % 5 == 0 else None) for i in range(1, 21)]
+    plot_training(entries, tmp_path / "t.png", title="t")
+    picture = cv2.imread(str(tmp_path / "t.png"))
+    assert picture.shape == (540, 960, 3)
+    orange = (abs(picture.astype(int) - (0x00, 0x9F, 0xE6)).max(axis=2) < 8).sum()
+    assert (orange > 50) == (measured is not None)
+
+
+def test_checkpoints_come_back(tmp_path):
+    torch = pytest.importorskip("torch", reason="training needs PyTorch")
+    path = tmp_path / "t.checkpoint"
+    checkpoints.write_state(path, {"about": {"seed": 1}, "net": {"0.weights": torch.arange(3.0)}, "best": None})
+    found = checkpoints.read_state(path, {"seed": 1})
+    assert found["net"]["0.weights"].tolist() == [0, 1, 2]
+    with pytest.raises(
+        DarkshareError, match=r"t\.checkpoint: was written by a training with another seed \(1, now 2\)"
+    ):
+        checkpoints.read_state(path, {"seed": 2})
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut off"])
+def test_what_is_no_checkpoint_is_said(tmp_path, content):
+    pytest.importorskip("torch", reason="training needs PyTorch")
+    path = tmp_path / "t.checkpoint"
+    path.write_bytes(content)
+    with pytest.raises(DarkshareError, match=r"t\.checkpoint: is no checkpoint of a training .* remove it"):
+        checkpoints.read_state(path, {})
+
+
+def test_another_program_s_file_is_no_checkpoint(tmp_path):
+    torch = pytest.importorskip("torch", reason="training needs PyTorch")
+    path = tmp_path / "t.checkpoint"
+    torch.save({"weights": torch.zeros(2)}, path)
+    with pytest.raises(DarkshareError, match="is no checkpoint"):
+        checkpoints.read_state(path, {})

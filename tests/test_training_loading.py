@@ -1,0 +1,123 @@
+"""Which picture comes when, at which size, and that threads change nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+from conftest import network_of, tiny_text
+from labelled import draw
+
+from darkshare.errors import BadValue, DarkshareError
+from darkshare.training import loading
+from darkshare.training.augmenting import Augmentation
+from darkshare.training.loading import Source
+
+
+def source(folder, count: int = 5, seed: int = 0, *, text: str = "", augment: bool = True, **how) -> Source:
+    network = network_of(text or tiny_text(), **how)
+    return Source(draw(folder, count).samples, network, Augmentation.of(network) if augment else None, seed)
+
+
+def test_each_picture_comes_once_per_epoch_in_another_order(tmp_path):
+    places = source(tmp_path).places(0, 20)
+    epochs = [[p.picture for p in places if p.epoch == epoch] for epoch in range(4)]
+    assert [sorted(epoch) for epoch in epochs] == [[0, 1, 2, 3, 4]] * 4
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+    assert source(tmp_path).places(7, 3) == places[7:10]
+    assert source(tmp_path, seed=1).places(0, 20) != places
+
+
+def test_an_epoch_shows_a_picture_anew_and_the_same_epoch_the_same(tmp_path):
+    text = tiny_text().replace("channels=3", "channels=3\nhue=.1\nsaturation=1.5")
+    first, second = source(tmp_path, text=text), source(tmp_path, text=text)
+    one, two = loading.Place(2, 0), loading.Place(2, 1)
+    a, b = first.example(one, (32, 32)), second.example(one, (32, 32))
+    assert np.array_equal(a.image, b.image)
+    assert not np.array_equal(a.image, first.example(two, (32, 32)).image)
+
+
+def test_without_augmentation_every_epoch_shows_the_same(tmp_path):
+    plain = source(tmp_path, augment=False)
+    assert np.array_equal(*(plain.example(loading.Place(2, epoch), (32, 32)).image for epoch in (0, 1)))
+    assert plain.example(loading.Place(2, 0), (32, 32)).truths.shape == (1, 5)
+
+
+def test_a_picture_that_is_gone_is_named(tmp_path):
+    found = source(tmp_path)
+    found.samples[3].picture.unlink()
+    with pytest.raises(DarkshareError, match=r"3\.png: cannot be read"):
+        found.read(3)
+
+
+# --- input sizes -----------------------------------------------------------------------------------------------------
+
+
+def test_one_size_unless_the_last_head_says_random(tmp_path):
+    assert {source(tmp_path).size(batch, 1000) for batch in range(1, 200)} == {(32, 32)}
+
+
+def test_alexeyab_changes_the_size_every_ten_batches(tmp_path):
+    text = tiny_text().replace("width=32\nheight=32", "width=320\nheight=192") + "random=1\n"
+    found = source(tmp_path, text=text)
+    sizes = [found.size(batch, 2000) for batch in range(1, 1801)]
+    assert all(len(set(sizes[i : i + 10])) == 1 for i in range(0, 1800, 10))
+    # round(1.4 * 320 / 32 + 1) = 15 and round(1.4 * 192 / 32 + 1) = 9 at most; at least round(10 / 1.4 + 1) = 8
+    assert max(sizes) == (15 * 32, 9 * 32)
+    assert min(width for width, _ in sizes) == 8 * 32
+    assert {found.size(batch, 2000) for batch in range(1901, 2001)} == {(480, 288)}
+    assert source(tmp_path, text=text, augment=False).size(5, 2000) == (320, 192)
+
+
+def test_pjreddie_has_ten_square_sizes(tmp_path):
+    found = source(tmp_path, text=tiny_text() + "random=1\n", dialect="pjreddie")
+    counts = Counter(found.size(batch, 10**6) for batch in range(1, 4000))
+    assert set(counts) == {(32 * i, 32 * i) for i in range(10, 20)}
+    assert {found.size(batch, 1000) for batch in range(801, 1001)} == {(608, 608)}
+
+
+def test_a_network_for_one_size_only_is_refused_with_random():
+    text = tiny_text() + "random=1\n"
+    loading.require_sizes(network_of(text))
+    connected = "[connected]\noutput=4\nactivation=linear\n"
+    with pytest.raises(
+        BadValue, match=r"random= leads to an input of \d+x\d+, which needs other weights; set random=0"
+    ):
+        loading.require_sizes(network_of(text + connected))
+
+
+# --- ahead of time ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_examples_come_in_order_whoever_makes_them(workers):
+    def make(number: int):
+        def one(i: int) -> tuple[int, int]:
+            time.sleep(0.002 * (i % 2))
+            return number, i
+
+        return [lambda i=i: one(i) for i in range(3)]
+
+    found = list(loading.ahead(make, range(5, 9), workers))
+    assert found == [[(number, i) for i in range(3)] for number in range(5, 9)]
+
+
+def test_no_more_is_made_than_is_soon_wanted():
+    made: list[int] = []
+    before = threading.active_count()
+    coming = loading.ahead(lambda number: [lambda: made.append(number)], range(100), 2)
+    next(coming)
+    assert len(made) <= 3
+    coming.close()
+    assert threading.active_count() == before
+
+
+def test_an_error_in_a_thread_arrives():
+    def fail() -> None:
+        raise DarkshareError("is no picture")
+
+    with pytest.raises(DarkshareError, match="is no picture"):
+        list(loading.ahead(lambda number: [fail], range(3), 2))
