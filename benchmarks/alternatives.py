@@ -143,7 +143,7 @@ def slimmed(networks: Sequence[dict[str, Any]], folder: Path, python: str) -> di
     """All networks in one file, as onnxslim leaves it."""
     wide, slim = folder / "wide.onnx", folder / "slim.onnx"
     outputs = side_by_side([network["onnx"] for network in networks], wide)
-    made = subprocess.run([python, "-m", "onnxslim", str(wide), str(slim)], capture_output=True, text=True)
+    made = subprocess.run([python, "-m", "onnxslim", str(wide), str(slim)], check=False, capture_output=True, text=True)
     if made.returncode or not slim.exists():
         raise Missing((made.stderr.strip().splitlines() or ["onnxslim wrote nothing"])[-1])
     lengths = np.cumsum([0, *(len(network["outputs"]) for network in networks)])
@@ -168,7 +168,7 @@ def sides(
             print(f"{name} is left out: {error}", file=sys.stderr)
 
     for engine, one in available().items():
-        make = {"kind": "darkshare", "engine": engine, "networks": [together]}
+        make = {"kind": "darkshare", "engine": engine, "version": one.version, "networks": [together]}
         enter(f"darkshare, {engine}", sys.executable if one.version else None, one.reason, lambda m=make: m)
     if not found:
         raise SystemExit(f"none of darkshare's engines runs here: {', '.join(NAMES)}")

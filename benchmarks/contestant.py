@@ -67,12 +67,11 @@ def darknet(job: dict[str, Any], network: dict[str, Any], blob: np.ndarray) -> R
     return run
 
 
-def version(kind: str) -> str:
-    """What runs here."""
-    if kind == "darknet":
-        return "CPU"
-    name = "cv2" if kind == "opencv4" else kind
-    return str(__import__(name).__version__)
+def version(job: dict[str, Any]) -> str:
+    """Of what runs here: the parent knows it, or it is a module's; Darknet's library has none."""
+    modules = {"opencv4": "cv2", "onnxruntime": "onnxruntime"}
+    name = modules.get(job["kind"])
+    return str(sys.modules[name].__version__) if name else str(job.get("version", ""))
 
 
 def probabilities(found: np.ndarray, anchors: int, activated: bool) -> np.ndarray:
@@ -99,22 +98,29 @@ def serve() -> None:
     except Exception as error:  # whatever this side cannot do is said, and the others go on
         answer({"error": f"{type(error).__name__}: {error}".splitlines()[0]})
         return
-    answer({"version": version(job["kind"])})
+    answer({"version": version(job)})
     for line in sys.stdin:
-        if line.strip() == "heads":
-            ready = job["kind"] == "darknet"
-            found = [
-                probabilities(np.asarray(outputs[index]), network["anchors"], ready)
-                for network, outputs in zip(job["networks"], last, strict=True)
-                for index in (network["compared"] if not ready else [-1])
-            ]
-            np.savez(job["answers"], *found)
-            answer(job["answers"])
-            continue
-        begin = time.perf_counter()
-        for run in runs:
-            run()
-        answer(time.perf_counter() - begin)
+        answer(saved(job, last) if line.strip() == "heads" else seconds(runs))
+
+
+def seconds(runs: list[Run]) -> float:
+    """Of one pass over all networks."""
+    begin = time.perf_counter()
+    for run in runs:
+        run()
+    return time.perf_counter() - begin
+
+
+def saved(job: dict[str, Any], outputs: list[Any]) -> str:
+    """A file with what the last head of each network says."""
+    activated = job["kind"] == "darknet"
+    found = [
+        probabilities(np.asarray(heads[index]), network["anchors"], activated)
+        for network, heads in zip(job["networks"], outputs, strict=True)
+        for index in ([-1] if activated else network["compared"])
+    ]
+    np.savez(job["answers"], *found)
+    return str(job["answers"])
 
 
 if __name__ == "__main__":

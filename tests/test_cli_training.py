@@ -118,7 +118,7 @@ def test_data_without_pictures(base, data, tmp_path):
         path.unlink()
     result = run("train", base, data, "--k", 4, "-o", tmp_path / "out", *QUICK, "--validate-every", 0)
     assert result.exit_code == 1
-    assert "Error: squares has no picture that could be used; the first of " in result.stderr
+    assert "train.txt: none of its pictures can be used; " in result.stderr
 
 
 def test_without_pytorch_it_says_what_to_install(base, data, tmp_path, monkeypatch):

@@ -36,6 +36,7 @@ COMMANDS = {
     "classes": ["MODEL", "--keep", "0", "-o", "out"],
     "anchors": ["MODEL", "masks.data", "-o", "out"],
     "kit": ["MODEL", "masks.data", "--k", "2", "-o", "out"],
+    "train": ["MODEL", "masks.data", "--k", "2", "-o", "out"],
 }
 CPU_SECONDS, MEMORY = 1.0, 200 * 2**20
 ROOT = Path(__file__).parent.parent

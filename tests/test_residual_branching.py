@@ -396,13 +396,10 @@ def test_nothing_is_emitted_that_engines_compute_in_their_own_way(text, how):
         assert resolve(branched.network.cfg, dialect=dialect).params == branched.network.params
 
 
-@pytest.mark.parametrize(
-    "name", ["yolov4.cfg", "yolov4-csp-x-mish.cfg", "csdarknet53-omega.cfg", "efficientnet_b0.cfg"]
-)
+@pytest.mark.parametrize("name", ["yolov4.cfg", "csdarknet53-omega.cfg", "efficientnet_b0.cfg"])
 def test_shipped_networks_branch(name):
     base = reduce(load(zoo_path("zoo", "alexeyab", name), sibling=False), "first")
-    for m in (2, 4):
-        branched = branch(base, "block 3", m)
-        assert branched.network.params == pytest.approx(base.network.params, rel=0.01)
-        assert branched.network.flops == pytest.approx(base.network.flops, rel=0.01)
-        assert_plain(branched.network)
+    branched = branch(base, "block 3", 3)
+    assert branched.network.params == pytest.approx(base.network.params, rel=0.01)
+    assert branched.network.flops == pytest.approx(base.network.flops, rel=0.01)
+    assert_plain(branched.network)

@@ -57,7 +57,8 @@ def test_a_picture_that_is_gone_is_named(tmp_path):
 
 
 def test_one_size_unless_the_last_head_says_random(tmp_path):
-    assert {source(tmp_path).size(batch, 1000) for batch in range(1, 200)} == {(32, 32)}
+    found = source(tmp_path)
+    assert {found.size(batch, 1000) for batch in range(1, 200)} == {(32, 32)}
 
 
 def test_alexeyab_changes_the_size_every_ten_batches(tmp_path):

@@ -5,7 +5,7 @@ The fixtures in data/training come from the C code of both forks; docs/explanati
 
 from __future__ import annotations
 
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,50 @@ def test_deltas_and_steps_are_darknets(path):
         if (number + 1) % replay.options.subdivisions == 0:
             step = number // replay.options.subdivisions
             np.testing.assert_allclose(replay.update(), replay.given[f"weights_{step}"], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("pjreddie-yolo", {"adds": True}),
+        ("pjreddie-yolo-truth-thresh", {"matches": True}),
+        ("pjreddie-yolo-saturated", {"own_class": True}),
+        ("alexeyab-yolo-mse", {"adds": False}),
+        ("alexeyab-yolo-mse", {"matches": False}),
+        ("alexeyab-yolo-saturated", {"own_class": False}),
+        ("alexeyab-yolo-mse", {"iou_normalizer": 1.0}),
+        ("alexeyab-yolo-two-steps", {"obj_normalizer": 1.0}),
+        ("alexeyab-yolo-iou", {"max_delta": 1e9}),
+        ("alexeyab-yolo-giou", {"iou_loss": "iou"}),
+        ("alexeyab-yolo-giou", {"iou_thresh_kind": "iou"}),
+        ("alexeyab-yolo-diou", {"iou_loss": "iou"}),
+        ("alexeyab-yolo-ciou", {"iou_loss": "diou"}),
+        ("alexeyab-yolo-ciou", {"scale_x_y": 1.0}),
+        ("alexeyab-yolo-ciou", {"iou_thresh": 1.0}),
+        ("alexeyab-yolo-new-coords", {"new_coords": False}),
+        ("alexeyab-yolo-new-coords", {"objectness_smooth": False}),
+        ("alexeyab-yolo-counters", {"multipliers": None}),
+        ("alexeyab-yolo-counters", {"cls_normalizer": 1.0}),
+        ("alexeyab-yolo-counters", {"label_smooth_eps": 0.0}),
+        ("alexeyab-yolo-focal", {"focal_loss": False}),
+    ],
+)
+def test_fixtures_tell_each_rule_from_its_absence(name, change):
+    replay = Replay(FIXTURES[NAMES.index(name)])
+    for loss in replay.losses.values():
+        loss.rules = replace(loss.rules, **change)
+    off = [
+        np.abs(delta.ravel() - replay.given[f"delta_{index}_{number}"]).max()
+        for number in range(replay.options.subdivisions)
+        for index, delta, _ in replay.pass_on(number)
+    ]
+    assert max(off) > 1e-3
+
+
+def test_delta_normalizer_multiplies_everything():
+    raw = torch.randn(1, 14, 4, 4)
+    plain, twice = (yolo_loss(f"delta_normalizer={n}").delta(raw, [TRUTH])[0] for n in (1, 2))
+    assert (twice == 2 * plain).all()
 
 
 @pytest.mark.parametrize("path", FIXTURES, ids=NAMES)

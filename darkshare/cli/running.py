@@ -22,14 +22,12 @@ from darkshare.media import CONTAINERS, Frame, Output, Places, Selection, Video,
 from darkshare.media import NAMES as SINKS
 from darkshare.model import Model, Task
 from darkshare.onnxfile import SUFFIXES as EXPORTED
-from darkshare.onnxfile import Exported, read_exported
+from darkshare.onnxfile import read_exported
 from darkshare.opencv import Detector, engine_for
 from darkshare.report import printable, render
 
 MOST_ERRORS = 20  # that are printed; the others are counted
-MODEL = (".cfg", ".weights")
 BN_EPSILON = 1e-5
-NO_SOURCE = "give at least one picture, video or other source behind the model"
 STOPPED = 130  # the exit code of what Ctrl-C ends
 
 
@@ -95,14 +93,8 @@ def detect(paths: tuple[str, ...], output: str, size: Any, dialect: str, form: s
       darkshare detect both.cfg traffic.mp4 --every 5 --limit 100
       darkshare detect both-int8.onnx photos/
     """
-    exported, sources = _exported(paths, size, how)
-    if exported:
-        how |= {"file": exported.path, "engine": engine_for(exported, how["engine"])}
-        model = exported.model
-    else:
-        model, sources = _sorted(paths, dialect=dialect, size=size)
-        how["engine"] = how["engine"] or DEFAULT
-    run = Run.of(model, sources, Path(output), **how)
+    model, sources, loading = _sorted(paths, how.pop("engine"), dialect=dialect, size=size)
+    run = Run.of(model, sources, Path(output), **how, **loading)
     stopped = run.through()
     click.echo(render(run.tally.table(), form))
     click.echo(run.summary(), err=True)
@@ -110,31 +102,30 @@ def detect(paths: tuple[str, ...], output: str, size: Any, dialect: str, form: s
         raise click.exceptions.Exit(STOPPED if stopped else 1)
 
 
-def _exported(paths: Sequence[str], size: Any, how: Mapping[str, Any]) -> tuple[Exported | None, list[str]]:
-    """The exported file that stands in place of a model, and the sources behind it."""
-    files = [path for path in paths if Path(path).suffix in EXPORTED]
-    if not files:
-        return None, []
-    sources = [path for path in paths if path not in files]
-    if len(files) > 1 or any(Path(path).suffix in MODEL for path in sources):
-        raise click.UsageError(f"detect runs one model; {files[0]} is a whole one")
-    if size or how["bn_epsilon"] != BN_EPSILON:
-        raise click.UsageError(f"--size and --bn-epsilon are settled in {files[0]}; give them to export")
-    if not sources:
-        raise click.UsageError(NO_SOURCE)
-    return read_exported(files[0]), sources
-
-
-def _sorted(paths: Sequence[str], **how: Any) -> tuple[Model, list[str]]:
-    """The model, and the sources behind it."""
-    of_model = [path for path in paths if Path(path).suffix in MODEL]
+def _sorted(paths: Sequence[str], engine: str | None, **how: Any) -> tuple[Model, list[str], dict[str, Any]]:
+    """The model, the sources behind it, and how to load it."""
+    of_model = [path for path in paths if Path(path).suffix in (".cfg", ".weights", *EXPORTED)]
     sources = [path for path in paths if path not in of_model]
-    models = load_all(of_model, **how)
-    if len(models) != 1:
+    exported = [path for path in of_model if Path(path).suffix in EXPORTED]
+    if exported:
+        _require_whole(exported[0], of_model, click.get_current_context().params)
+    models = [] if exported else load_all(of_model, **how)
+    if len(models) + len(exported) != 1:
         raise click.UsageError(f"detect runs one model, but {len(models)} were given; merge them with concat")
     if not sources:
-        raise click.UsageError(NO_SOURCE)
-    return models[0], sources
+        raise click.UsageError("give at least one picture, video or other source behind the model")
+    if not exported:
+        return models[0], sources, {"engine": engine or DEFAULT}
+    found = read_exported(exported[0])
+    return found.model, sources, {"engine": engine_for(found, engine), "file": found.path}
+
+
+def _require_whole(exported: str, of_model: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Refuse what an exported file has settled already."""
+    if len(of_model) > 1:
+        raise click.UsageError(f"detect runs one model, and {exported} is a whole one; leave out the others")
+    if options["size"] or options["bn_epsilon"] != BN_EPSILON:
+        raise click.UsageError(f"--size and --bn-epsilon are settled in {exported}; give them to export")
 
 
 def _levels(tasks: Sequence[Task], given: Sequence[tuple[str, float]], default: float) -> dict[str, float]:
