@@ -140,15 +140,23 @@ def side_by_side(files: Sequence[str], target: Path) -> list[str]:
 
 
 def slimmed(networks: Sequence[dict[str, Any]], folder: Path, python: str) -> dict[str, Any]:
-    """All networks in one file, as onnxslim leaves it."""
+    """All networks in one file, from which onnxslim takes what is there twice, until it finds no more."""
+    import onnx
+
     wide, slim = folder / "wide.onnx", folder / "slim.onnx"
     outputs = side_by_side([network["onnx"] for network in networks], wide)
-    made = subprocess.run([python, "-m", "onnxslim", str(wide), str(slim)], check=False, capture_output=True, text=True)
-    if made.returncode or not slim.exists():
-        raise Missing((made.stderr.strip().splitlines() or ["onnxslim wrote nothing"])[-1])
+    nodes = [sys.maxsize, len(onnx.load(wide).graph.node)]
+    while nodes[-1] < nodes[-2]:  # one pass finds only so many layers in a row
+        command = [python, "-m", "onnxslim", str(wide), str(slim)]
+        made = subprocess.run(command, check=False, capture_output=True, text=True)
+        if made.returncode or not slim.exists():
+            raise Missing((made.stderr.strip().splitlines() or ["onnxslim wrote nothing"])[-1])
+        slim.replace(wide)
+        nodes.append(len(onnx.load(wide).graph.node))
+    print(f"onnxslim: {nodes[1]} nodes, {nodes[-1]} after {len(nodes) - 2} passes", file=sys.stderr)
     lengths = np.cumsum([0, *(len(network["outputs"]) for network in networks)])
     last = [int(start) + network["compared"][-1] for start, network in zip(lengths, networks, strict=False)]
-    return {**networks[0], "onnx": str(slim), "outputs": outputs, "compared": last}
+    return {**networks[0], "onnx": str(wide), "outputs": outputs, "compared": last}
 
 
 def sides(
