@@ -1,17 +1,17 @@
 """darkshare on its fastest engine against what else runs the same Darknet weights on a processor, in one run.
 
-python benchmarks/alternatives.py [BASE.cfg [OTHER.cfg] [--k K] | --yolov3 1|2] [--photo PHOTO]
+python benchmarks/alternatives.py [BASE.cfg [OTHER.cfg] | --yolov3 1|2 [--size 416]] [--k K] [--photo PHOTO]
        [--opencv4 PYTHON] [--darknet libdarknet.so] [--onnxslim PYTHON] [--rounds 20] [--threads N]
        [--markdown FILE] [--json FILE]
 
 One network, or two that share layers 0..k-1: darkshare then runs them merged, OpenCV and Darknet one after the other,
-and ONNX Runtime one file in which onnxslim found what they share. Without a cfg, seeded yolov3 networks at 416.
+and ONNX Runtime one file in which onnxslim found what they share. Without a cfg, seeded yolov3 networks.
 
 PYTHON is the interpreter of an environment with OpenCV 4, or with onnxslim (without it: this one's). The library is
 AlexeyAB's Darknet, built with `make AVX=1 OPENMP=1 LIBSO=1`. What is missing is said and left out. Every side has a
 process of its own, gets the same prepared photo, and runs in turn. "ratio" is its time as a multiple of darkshare's,
-"difference" the largest one of a probability in the last head of each network. The exit code is 1 if a side is faster
-than darkshare for sure.
+"difference" the largest one of a probability in the last head of each network. The exit code is 1 if a side is
+faster than darkshare for sure, by 2 % at least; such a ratio is marked.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from darkshare.splice import concat
 from darkshare.spread import spread_of
 
 SLIM = "onnxruntime on onnxslim"
-SIZE = 416  # of the seeded networks
+FASTER = 0.98  # two processes that run the same file differ by 2 % and more
 
 
 class Missing(Exception):
@@ -214,7 +214,7 @@ def rows(entered: Sequence[Side], times: Sequence[Sequence[float]]) -> list[dict
         spread = spread_of(np.array(times[i]))
         ratios = sorted(a / b for a, b in zip(times[i], times[best], strict=True))
         low, high = median_interval(ratios)
-        faster = side.job["kind"] != "darkshare" and high < 1
+        faster = side.job["kind"] != "darkshare" and high < FASTER
         heads = zip(side.heads(), wanted, strict=True)
         made.append(
             {
@@ -234,13 +234,14 @@ def models(given: argparse.Namespace, folder: Path) -> list[Model]:
     """The networks to run."""
     if given.model:
         return [load(path) for path in given.model]
-    return seeded_pair(folder, SIZE)[: given.yolov3]
+    return seeded_pair(folder, given.size)[: given.yolov3]
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", nargs="*", metavar="MODEL.cfg")
     parser.add_argument("--yolov3", type=int, choices=(1, 2), default=1, help="how many, without a MODEL.cfg")
+    parser.add_argument("--size", type=int, default=416, help="of their input")
     parser.add_argument("--k", type=int)
     parser.add_argument("--photo", type=Path, help="without it, a seeded one")
     parser.add_argument("--opencv4", metavar="PYTHON")

@@ -1,6 +1,7 @@
 """What a frame costs from file to file, against the engine's forward pass alone; and what decoding boxes costs.
 
 python benchmarks/detect.py yolov3.cfg [yolov3.weights] [--engine opencv] [--frames 10] [--rounds 2]
+                            [--markdown FILE] [--json FILE]
 
 Without weights, seeded ones are made, and heads that see 20 objects. The video is drawn here, 1280 x 720. "detect" is
 the time per frame of the pipeline: decode, infer, decode boxes, NMS, draw, and write the video and the lines of JSON.
@@ -9,6 +10,8 @@ the time per frame of the pipeline: decode, infer, decode boxes, NMS, draw, and 
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
@@ -22,7 +25,7 @@ import cv2
 import numpy as np
 
 from darkshare import cfg
-from darkshare.detections import Detections, Picture, interpret
+from darkshare.detections import Detections, interpret
 from darkshare.detections.decoding import decode
 from darkshare.drawing import annotate
 from darkshare.media import Output, Places, flow, select
@@ -30,9 +33,12 @@ from darkshare.media.videos import VideoFile
 from darkshare.model import Model, Task, load
 from darkshare.network import Network, resolve
 from darkshare.opencv import Detector, blob
+from darkshare.pictures import Picture
+from darkshare.report import render
 from darkshare.weights import Floats, Header, Weights
 
 SIZE = (1280, 720)
+PROCESSORS = "detect / forward, all processors' time"
 ANCHORS = "10,13, 16,30, 33,23, 30,61, 62,45, 59,119, 116,90, 156,198, 373,326"
 
 
@@ -136,39 +142,73 @@ def _crowd(shape: Sequence[int], objects: int, own: int = 0) -> Floats:
     return planes.reshape(shape)
 
 
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", nargs="+", metavar="MODEL.cfg [MODEL.weights]")
+    parser.add_argument("--engine", default="opencv")
+    parser.add_argument("--frames", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args()
+
+
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("model", nargs="+", metavar="MODEL.cfg [MODEL.weights]")
-    arguments.add_argument("--engine", default="opencv")
-    arguments.add_argument("--frames", type=int, default=10)
-    arguments.add_argument("--rounds", type=int, default=2)
-    given = arguments.parse_args()
+    given = arguments()
     model = load(*given.model)
-    print("decoding two tasks of 80 classes: {:.2f} ms; with NMS and places {:.2f} ms".format(*decoding()))
+    alone, with_nms = decoding()
+    found: dict[str, Any] = {"decoding ms": alone, "decoding and NMS ms": with_nms}
     with tempfile.TemporaryDirectory() as folder:
         video = Path(folder) / "video.avi"
         drawn_video(video, given.frames)
         if model.weights is None:
-            run(Seeing(replace(model, weights=seeded(model.network)), engine=given.engine), video, given)
+            detector: Detector = Seeing(replace(model, weights=seeded(model.network)), engine=given.engine)
         else:
-            run(Detector(model, engine=given.engine), video, given)
+            detector = Detector(model, engine=given.engine)
+        found |= measured(detector, video, given)
+    table = summary(found)
+    print(render(table, "text"))
+    if given.markdown:
+        given.markdown.write_text(render(table, "markdown") + "\n", encoding="utf-8")
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
-def run(detector: Detector, video: Path, given: Any) -> None:
-    """Forward pass and pipeline in turn, since a busy machine slows both."""
-    ratios, forwards = [], []
+def measured(detector: Detector, video: Path, given: Any) -> dict[str, Any]:
+    """Forward pass and pipeline in turn, since a busy machine slows both; then every other step by itself."""
     batch = blob(next(select([str(video)]).frames()).image, detector.model.network)
+    forward, whole = [], []
     for _ in range(given.rounds):
-        alone = Cost.of(lambda: [detector._engine.run(batch) for _ in range(given.frames)], given.frames)
-        whole = Cost.of(lambda: through_detect(detector, video), given.frames)
-        ratios.append((whole.clock / alone.clock, whole.processors / alone.processors))
-        forwards.append(alone.clock)
-        print(f"forward {alone.clock:.0f} ms, detect {whole.clock:.0f} ms per frame")
+        forward.append(Cost.of(lambda: [detector._engine.run(batch) for _ in range(given.frames)], given.frames))
+        whole.append(Cost.of(lambda: through_detect(detector, video), given.frames))
+        print(f"forward {forward[-1].clock:.0f} ms, detect {whole[-1].clock:.0f} ms per frame", file=sys.stderr)
+    ratios = [(b.clock / a.clock, b.processors / a.processors) for a, b in zip(forward, whole, strict=True)]
     clock, processors = (median(column) for column in zip(*ratios, strict=True))
-    print(f"detect / forward: {clock:.3f} by the clock, {processors:.3f} of all processors' time (medians)")
-    other = steps(detector, video)
-    print("one after another: " + ", ".join(f"{name} {taken:.1f} ms" for name, taken in other.items()))
-    print(f"(forward + these) / forward: {1 + sum(other.values()) / min(forwards):.3f}")
+    return {
+        "engine": given.engine,
+        "forward ms": [cost.clock for cost in forward],
+        "detect ms": [cost.clock for cost in whole],
+        "detect / forward": clock,
+        PROCESSORS: processors,
+        "steps ms": steps(detector, video),
+    }
+
+
+def summary(found: dict[str, Any]) -> list[dict[str, object]]:
+    """The table: what was measured, for people."""
+    forward = min(found["forward ms"])
+    added = 1 + sum(found["steps ms"].values()) / forward
+    rows = [
+        ("forward pass", f"{median(found['forward ms']):.1f} ms"),
+        ("detect, per frame", f"{median(found['detect ms']):.1f} ms"),
+        ("detect / forward, by the clock", f"{found['detect / forward']:.3f}"),
+        (PROCESSORS, f"{found[PROCESSORS]:.3f}"),
+        *((name, f"{taken:.2f} ms") for name, taken in found["steps ms"].items()),
+        ("(forward + these) / forward", f"{added:.3f}"),
+        ("decoding two tasks of 80 classes", f"{found['decoding ms']:.2f} ms"),
+        ("the same with NMS and places", f"{found['decoding and NMS ms']:.2f} ms"),
+    ]
+    return [{"what": what, "measured": figure} for what, figure in rows]
 
 
 def steps(detector: Detector, video: Path) -> dict[str, float]:

@@ -1,15 +1,17 @@
 """`concat` of two yolov3-sized models against `cp` of the bytes that it writes, side by side, and its peak memory.
 
-python benchmarks/splicing.py [--rounds 9]
+python benchmarks/splicing.py [--rounds 9] [--json FILE]
 
 Two yolov3 networks (80 classes and 1 class, 248 and 246 MB, seeded, the first 74 layers the same) are spliced at
 k=74. Every round runs, in turn: `cp` of the merged weights; the same with `sync`, because darkshare's files are on
-process. Each target exists before, as it does for `cp`. Printed are medians and the ratios of medians.
+disk before they get their names; `concat` and `save` in this process; and the whole command, which starts a process.
+Each target exists before. Printed are medians and the ratios of medians.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import subprocess
 import sys
@@ -72,7 +74,9 @@ def peak_of(command: list[str], folder: Path) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    rounds = given.rounds
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -97,7 +101,12 @@ def main() -> None:
             ratios = ", ".join(f"{value / middle[other]:.2f} x {other}" for other in ("cp", "cp and sync"))
             print(f"{what:17} {value:6.3f} s   {ratios}")
         python = peak_of([sys.executable, "-c", "import click, numpy"], folder)
-        print(f"peak memory {peak_of(command, folder):.0f} MB; python with click and numpy {python:.0f} MB")
+        peak = peak_of(command, folder)
+        print(f"peak memory {peak:.0f} MB; python with click and numpy {python:.0f} MB")
+    if given.json:
+        found = {"seconds": times, "peak MB": peak, "python's peak MB": python}
+        given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -111,4 +111,5 @@ def main() -> None:
         sys.exit(slow or max(peaks.values()) > LARGEST_MB)
 
 
-main()
+if __name__ == "__main__":
+    main()

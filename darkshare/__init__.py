@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from darkshare.errors import DarkshareError, DarkshareWarning
     from darkshare.evaluation import Evaluation, evaluate, evaluate_model
     from darkshare.freezing import frozen
+    from darkshare.guesses import Guesses
     from darkshare.media import watch
     from darkshare.model import Model, Task, load, save
     from darkshare.network import Network, resolve
-    from darkshare.opencv import Detector
+    from darkshare.opencv import Classifier, Detector
     from darkshare.residual import branch, reduce
     from darkshare.splice import concat, split
 
@@ -42,18 +43,21 @@ _PLACES = {
     "media": ("watch",),
     "model": ("Model", "Task", "load", "save"),
     "network": ("Network", "resolve"),
-    "opencv": ("Detector",),
+    "guesses": ("Guesses",),
+    "opencv": ("Classifier", "Detector"),
     "residual": ("branch", "reduce"),
     "splice": ("concat", "split"),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 
 __all__ = [
+    "Classifier",
     "DarkshareError",
     "DarkshareWarning",
     "Detections",
     "Detector",
     "Evaluation",
+    "Guesses",
     "Model",
     "Network",
     "Task",

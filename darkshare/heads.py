@@ -1,4 +1,4 @@
-"""Change the classes and anchors of detection heads in cfg and weights at once, without training."""
+"""Change the classes of heads, and the anchors of detection heads, in cfg and weights at once, without training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from darkshare.errors import DarkshareWarning, Unsupported
 from darkshare.initialisation import Initial, silent
-from darkshare.kinds import Boxes, Convolutional, Region
+from darkshare.kinds import Avgpool, Boxes, Connected, Convolutional, Cost, Dropout, Region, Softmax
 from darkshare.model import Model, Task
 from darkshare.network import Layer, resolve
 from darkshare.plain import list_text
@@ -34,6 +34,7 @@ def pad_to_union(model: Model) -> Model:
     tasks: list[Task] = []
     for task in model.tasks:
         for head in task.heads:
+            head_kind(model, head)  # pictures that are classified need no place for other tasks' classes
             rows: list[int | None] = [None] * total
             rows[offset : offset + len(task.names)] = range(len(task.names))
             model = with_classes(model, head, rows)
@@ -57,13 +58,15 @@ def with_classes(model: Model, head: int, rows: Sequence[int | None], *, initial
 
     Args:
         model: the model; without weights only the cfg changes.
-        head: the index of a [yolo], [Gaussian_yolo] or [region] layer.
+        head: the index of a [yolo], [Gaussian_yolo], [region] or [softmax] layer.
         rows: for each new class the old one, or None for one that the head did not have.
-        initial: the weights of the latter; without it no box ever has them.
+        initial: the weights of the latter; without it no box or picture ever has them.
 
     Raises:
         Unsupported: it is no such head, or the layer before cannot be changed alone.
     """
+    if isinstance(model.network.layers[head].kind, Softmax):
+        return _with_outputs(model, head, rows, initial)
     kind = head_kind(model, head)
     channels: list[int | None] = []
     for box in range(kind.boxes):
@@ -119,12 +122,33 @@ def _counters(model: Model, head: int, rows: Sequence[int | None]) -> dict[str, 
     return {"counters_per_class": None}
 
 
+def _with_outputs(model: Model, head: int, rows: Sequence[int | None], initial: Initial) -> Model:
+    """A classifier with other classes: pools and [dropout] may stand between the layer that has them and its [softmax].
+
+    Raises:
+        Unsupported: groups or a tree of classes, or something reads what changes.
+    """
+    kind, index = model.network.layers[head].kind, head - 1
+    assert isinstance(kind, Softmax)
+    if kind.tree or kind.groups > 1:
+        raise _unchangeable(model, head, "its classes stand in groups or a tree")
+    while isinstance(model.network.layers[index].kind, Avgpool | Dropout):
+        index -= 1
+    passed = range(index, head + 1)
+    for layer in model.network.layers[head + 1 :]:
+        read = {*layer.sources, *([layer.index - 1] if layer.kind.reads_previous else [])}
+        if not read.isdisjoint(passed) and not isinstance(layer.kind, Cost):
+            raise _unchangeable(model, head, f"{layer.label} reads its classes too")
+    return _with_channels(model, index + 1, rows, initial)
+
+
 def _with_channels(model: Model, head: int, channels: Sequence[int | None], initial: Initial, **keys: object) -> Model:
     """A head that reads these channels of the convolution before it; None for a new one."""
     feeder = _feeder(model, head)
     cfg = model.network.cfg
     sections = list(cfg.sections)
-    sections[head] = sections[head].set(filters=len(channels))  # [net] is section 0, so this is layer head - 1
+    count = {"output" if isinstance(feeder.kind, Connected) else "filters": len(channels)}
+    sections[head] = sections[head].set(**count)  # [net] is section 0, so this is layer head - 1
     sections[head + 1] = sections[head + 1].set(**keys)
     network = resolve(replace(cfg, sections=tuple(sections)), dialect=model.network.dialect)
     weights = None if model.weights is None else _chosen_channels(model, model.weights, feeder, channels, initial)
@@ -132,8 +156,10 @@ def _with_channels(model: Model, head: int, channels: Sequence[int | None], init
 
 
 def _feeder(model: Model, head: int) -> Layer:
-    """The convolution before a head, if its channels can be chosen."""
+    """The convolution or matrix before a head, if its channels can be chosen."""
     before = model.network.layers[head - 1]
+    if isinstance(before.kind, Connected):
+        return before
     others = [x.label for x in model.network.layers if before.index in x.sources]
     if not isinstance(before.kind, Convolutional) or before.kind.share_index or before.kind.used_groups > 1:
         raise _unchangeable(model, head, f"{before.label} before it is no convolution with channels of its own")

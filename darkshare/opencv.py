@@ -15,6 +15,7 @@ from darkshare import engines
 from darkshare.detections import NMS, THRESHOLD, Detections, Levels, fitted, interpret, levels
 from darkshare.engines import Engine
 from darkshare.errors import BadValue, DarkshareError, Unsupported
+from darkshare.guesses import MEANS, Guesses, cropped, only_classifiers, voices
 from darkshare.model import Model
 from darkshare.network import Network
 from darkshare.onnxfile import Exported, buffers, heads_of, output_name, read_exported
@@ -108,6 +109,57 @@ class Detector:
             interpret(self.model, raw, (image.shape[1], image.shape[0]), **how)
             for image, raw in zip(images, self.raw_batch(images), strict=True)
         ]
+
+
+class Classifier:
+    """A model that is loaded into an engine and says what pictures show: one forward pass for all its classifiers.
+
+    Threads may share it; they wait for one another.
+
+    Args:
+        model: with weights; tasks that give boxes are left out.
+        branches: of an ensemble give each branch too, behind its vote.
+        mean: how an ensemble votes; see `guesses.voices`.
+        how: `engine` and the other arguments of a `Detector`, but for thresholds.
+
+    Raises:
+        Unsupported: no task of the model classifies.
+        DarkshareError: it cannot be run here.
+    """
+
+    def __init__(self, model: Model, *, branches: bool = False, mean: str = MEANS[0], **how: Any) -> None:
+        chosen = only_classifiers(model)
+        if chosen is None:
+            raise Unsupported("finds boxes and classifies nothing; darkshare detect runs it", file=model.name)
+        if mean not in MEANS:
+            raise BadValue(f"there is no mean of {mean}; use one of {', '.join(MEANS)}")
+        self.model, self.branches, self.mean = chosen, branches, mean
+        self._runner = Detector(chosen, **how)
+
+    @classmethod
+    def of_file(cls, path: str | os.PathLike[str], *, engine: str | None = None, **how: Any) -> Classifier:
+        """Load a file that `export` wrote; see `Detector.of_file`."""
+        found = read_exported(path)
+        return cls(found.model, engine=engine_for(found, engine), file=path, **how)
+
+    def classify(self, image: Picture) -> list[Guesses]:
+        """What each classifier thinks that a picture shows; of an ensemble its vote first.
+
+        Args:
+            image: uint8 as `cv2.imread` gives it: BGR, gray or BGRA; its middle is what they see, as in Darknet.
+        """
+        return self.classify_batch([image])[0]
+
+    def classify_batch(self, images: Sequence[Picture]) -> list[list[Guesses]]:
+        """`classify` of several pictures, of any sizes, in one batch."""
+        if not images:
+            return []
+        raws = self._runner.raw_batch([cropped(image, self.model.network) for image in images])
+        try:
+            found = list(voices(self.model, raws, mean=self.mean, branches=self.branches))
+        except DarkshareError as error:
+            raise error.locate(self.model.name, None) from None
+        return [[Guesses(task.name, task.names, rows[i]) for task, rows in found] for i in range(len(images))]
 
 
 def engine_for(found: Exported, wanted: str | None) -> str:

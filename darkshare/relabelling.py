@@ -1,4 +1,4 @@
-"""Which classes a detector is to have: kept, left out, put in another order, renamed, added."""
+"""Which classes a detector or classifier is to have: kept, left out, put in another order, renamed, added."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from darkshare.datasets import read_names
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, Unsupported
 from darkshare.heads import pad_to_union, unpad, with_classes
 from darkshare.initialisation import Initial, silent
-from darkshare.kinds import Region
+from darkshare.kinds import Region, Softmax
 from darkshare.model import Model, Task, class_count
 
 
@@ -113,9 +113,8 @@ def relabelled(model: Model, classes: Classes, *, task: str | None = None, initi
     """
     own = task_of(model, task)
     _require_own_heads(model, own)
-    if _is_softmax(model, own) and sorted(row for row in classes.rows if row is not None) != list(
-        range(len(own.names))
-    ):
+    kept = sorted(row for row in classes.rows if row is not None)
+    if kept and _is_softmax(model, own) and kept != list(range(len(own.names))):
         _warn(f"{model.name}: a softmax shares its scores out among the classes: without some, the others' scores grow")
     padded = own.padded
     model = unpad(model)
@@ -157,7 +156,7 @@ def _require_own_heads(model: Model, own: Task) -> None:
 
 def _is_softmax(model: Model, own: Task) -> bool:
     kinds = [model.network.layers[head].kind for head in own.heads]
-    return any(isinstance(kind, Region) and kind.softmax for kind in kinds)
+    return any(isinstance(kind, Softmax) or (isinstance(kind, Region) and kind.softmax) for kind in kinds)
 
 
 def _id_of(name: str, names: Sequence[str]) -> int:

@@ -20,7 +20,6 @@ from darkshare.datasets import Box, Classified, ClassifiedDataset, Dataset, Samp
 from darkshare.detections import Detections
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, Unsupported
 from darkshare.evaluation import Runner, classify_score, coco, evaluate, evaluate_model
-from darkshare.evaluation.accuracy import cropped
 from darkshare.evaluation.chart import plot_curves
 from darkshare.evaluation.classes import match_classes
 from darkshare.evaluation.curves import average_precision, curve
@@ -516,12 +515,6 @@ def test_a_detector_is_no_classifier(tmp_path):
     data = ClassifiedDataset("set", ("base_0",), (Classified(tmp_path / "x.png", 0),))
     with pytest.raises(Unsupported, match="base is a detector"):
         Runner.of(model(tiny_text())).classify(data)
-
-
-def test_the_square_in_the_middle():
-    image = np.arange(5 * 8 * 3, dtype=np.uint8).reshape(5, 8, 3)
-    assert np.array_equal(cropped(image), image[:, 1:6])
-    assert np.array_equal(cropped(image.transpose(1, 0, 2)), image.transpose(1, 0, 2)[1:6])
 
 
 # forms

@@ -81,10 +81,39 @@ def test_what_cannot_be_changed_is_named(old, new, why):
         with_classes(m, m.network.heads[0].index, [0])
 
 
-def test_a_classifier_has_no_such_head():
-    m = model("[net]\nwidth=4\nheight=4\nchannels=1\n[connected]\noutput=3\n[softmax]\n", ("a", "b", "c"))
+CLASSIFIERS = {
+    "matrix": ("[connected]\noutput=3\nactivation=linear\n", 0),
+    "dropout between": ("[connected]\noutput=3\nactivation=linear\n[dropout]\n", 0),
+    "convolution": ("[avgpool]\n[convolutional]\nfilters=3\nsize=1\nactivation=linear\n", 1),
+    "pooled behind": ("[convolutional]\nfilters=3\nsize=1\nactivation=linear\n[avgpool]\n", 0),
+}
+
+
+@pytest.mark.parametrize("form", CLASSIFIERS)
+def test_the_classes_of_a_classifier_are_rows_of_the_layer_that_makes_them(form):
+    text, feeder = CLASSIFIERS[form]
+    m = model(f"[net]\nwidth=4\nheight=4\nchannels=1\n{text}[softmax]\n[cost]\n", ("a", "b", "c"))
+    changed = with_classes(m, m.network.heads[0].index, [2, None, 0, 1])
+    old, new = m.tensors(feeder), changed.tensors(feeder)
+    assert changed.network.layers[-1].y.size == 4
+    for name in ("biases", "weights"):
+        np.testing.assert_array_equal(new[name][[0, 2, 3]], old[name][[2, 0, 1]])
+    assert (new["biases"][1], new["weights"][1].any()) == (-20, False)
+
+
+def test_what_keeps_a_classifier_as_it_is():
+    net, matrix = "[net]\nwidth=4\nheight=4\nchannels=1\n", "[connected]\noutput=4\n"
+    for text, why in (
+        (f"{net}{matrix}[softmax]\ngroups=2\n", "its classes stand in groups or a tree"),
+        (f"{net}{matrix}[softmax]\n[route]\nlayers=0\n[connected]\noutput=2\n", r"layer 2 \[route\] reads its"),
+        (f"{net}[softmax]\n", "no convolution with channels of its own"),
+    ):
+        m = model(text, ("a", "b", "c", "d"))
+        with pytest.raises(Unsupported, match=why):
+            with_classes(m, m.network.heads[0].index, [0])
+    m = model(f"{net}{matrix}[softmax]\n", ("a", "b", "c", "d"))
     with pytest.raises(Unsupported, match="no box head"):
-        with_classes(m, 1, [0])
+        pad_to_union(m)
 
 
 def test_padding_gives_each_task_its_own_range_and_can_be_undone():

@@ -27,6 +27,7 @@ COMMANDS = {
     "split": ["MODEL", "-o", "out"],
     "cut": ["MODEL", "--k", "2", "-o", "out"],
     "detect": ["MODEL", "photo.jpg", "-o", "out"],
+    "classify": ["MODEL", "photo.jpg"],
     "engines": ["MODEL", "--rounds", "6"],
     "bench": ["GOOD", "MODEL", "--k", "2", "--rounds", "6"],
     "reduce": ["MODEL", "--keep", "all", "-o", "out"],

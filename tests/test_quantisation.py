@@ -139,6 +139,15 @@ def test_boxes_in_common_by_hand():
     assert agreement._boxes_in_common(found(), found()) == (0, 0, 0)
 
 
+def test_a_box_that_is_a_little_below_the_threshold_counts_where_the_other_is_above():
+    a, low = found((0, 0, 10, 10, 0.26, 0)), found((0, 0, 10, 10, 0.22, 0))
+    pairs = agreement._boxes_in_common(a, low)
+    assert pairs[:2] == (1, 1)
+    assert pairs.scores == pytest.approx(0.04)
+    assert agreement._boxes_in_common(low, low) == (0, 0, 0)
+    assert agreement._boxes_in_common(low, found()) == (0, 0, 0)
+
+
 def test_a_box_is_paired_once_and_with_its_best():
     a = found((0, 0, 10, 10, 0.9, 0))
     b = found((0, 0, 10, 8, 0.8, 0), (0, 0, 10, 10, 0.6, 0))
@@ -243,6 +252,20 @@ def test_what_cannot_be_reached_is_said(photos):
         assert best.worst < 1
 
 
+def test_layers_that_hardly_help_are_not_kept(photos, monkeypatch):
+    """Of attempts that all fail, the first that is nearly as good as the best."""
+    judge, levels = agreement.Trial.judge, iter((0.5, 0.6, 0.61, 0.615))
+
+    def given(self, run):
+        level = next(levels)
+        return tuple(replace(head, both=level) for head in judge(self, run))
+
+    monkeypatch.setattr(agreement.Trial, "judge", given)
+    said = pytest.warns(DarkshareWarning, match=r"less than 0\.9: L6_yolo 0\.60")
+    with said, attempted(two_tasks(), choose(str(photos)), "onnxruntime") as best:
+        assert best.kept == (5, 11, 14, 20)
+
+
 # The file
 
 
@@ -338,6 +361,13 @@ def test_what_cannot_be_is_said_before_anything_is_computed(photos, how, says):
     how = {"path": "x.onnx", **how}
     with pytest.raises(DarkshareError, match=says):
         quantise(two_tasks(), how.pop("path"), str(photos), **how)
+
+
+def test_a_data_set_of_other_classes_is_refused_at_once(photos):
+    from darkshare.datasets import Dataset
+
+    with pytest.raises(BadValue, match="no task has all classes of zoo, such as 'zebra'"):
+        quantise(two_tasks(), "x.onnx", str(photos), data=Dataset("zoo", ("base_0", "zebra"), ()))
 
 
 def test_a_quantiser_that_is_not_installed_names_its_extra(monkeypatch):

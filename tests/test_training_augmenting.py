@@ -325,9 +325,9 @@ def test_no_more_boxes_than_darknet_keeps():
 def test_a_picture_as_inference_sees_it():
     network = network_of(tiny_text())
     picture, truths = noise(20, 40), geometry.truths_of([Box(1, 0.25, 0.5, 0.2, 0.4)])
-    stretched = augmenting.plain(network, Labelled(picture, truths))
+    stretched = augmenting.undistorted(network, Labelled(picture, truths))
     np.testing.assert_allclose(stretched.truths, truths)
-    letterboxed = augmenting.plain(network_of(tiny_text(), dialect="pjreddie"), Labelled(picture, truths))
+    letterboxed = augmenting.undistorted(network_of(tiny_text(), dialect="pjreddie"), Labelled(picture, truths))
     assert (letterboxed.image[:, :8] == 0.5).all()
     assert (letterboxed.image[:, 24:] == 0.5).all()
     np.testing.assert_allclose(letterboxed.truths, rows((1, 0.25, 0.5, 0.2, 0.2)), atol=1e-6)

@@ -99,6 +99,27 @@ def test_both_forks(tmp_path, data, dialect):
     assert frozen(own, load(tmp_path / "out.cfg", dialect=dialect), 9).identical == K
 
 
+def test_from_nothing_but_a_cfg(tmp_path, data):
+    (tmp_path / "bare.cfg").write_text(TEXT)
+    train(load(tmp_path / "bare.cfg"), data, tmp_path / "out", options(k=0))
+    assert load(tmp_path / "out.cfg").weights.header == (0, 2, 5, 24)
+
+
+def test_input_sizes_that_change(tmp_path, data):
+    text = TEXT + "random=1\n"
+    own = load(write_model(tmp_path / "base", text, seeded_floats(network_of(text), 1)))
+    entries = []
+
+    class Sizes(Said):
+        def step(self, entry) -> None:
+            entries.append((entry.width, entry.height))
+
+    train(own, data, tmp_path / "out", options(batches=130), watch=Sizes())
+    assert len(set(entries)) > 1
+    assert set(entries[30:]) == {(64, 64)}  # 1.4 times 32, rounded as Darknet does, in the last hundred
+    assert frozen(own, load(tmp_path / "out.cfg"), 9).identical == K
+
+
 def test_neither_workers_nor_checkpoints_change_the_result(base, data, tmp_path):
     train(base, data, tmp_path / "a", options())
     train(base, data, tmp_path / "b", options(workers=3, checkpoint_every=0))
@@ -134,6 +155,18 @@ def test_a_checkpoint_is_neither_overwritten_nor_mixed_up(base, data, tmp_path):
         train(base, data, tmp_path / "out", options(resume=True, seed=1))
     with pytest.raises(DarkshareError, match="another pictures"):
         train(base, replace(data, samples=data.samples[:-1]), tmp_path / "out", options(resume=True))
+
+
+def test_a_journal_that_is_gone_stops_nothing(base, data, tmp_path):
+    judge = partial(evaluate_model, dataset=data)
+
+    def struck(model):
+        raise KeyboardInterrupt
+
+    train(base, data, tmp_path / "out", options(validate_every=2), judge=struck)
+    (tmp_path / "out.csv").unlink()
+    train(base, data, tmp_path / "out", options(validate_every=2, resume=True), judge=judge)
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 1 + 4
 
 
 def test_resume_without_a_checkpoint_begins(base, data, tmp_path):

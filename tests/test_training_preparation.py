@@ -111,6 +111,11 @@ def test_epochs_are_counted_in_pictures():
     assert (net.batch, net.subdivisions, net.max_batches) == (16, 4, math.ceil(3 * 20 / 16))
 
 
+def test_epochs_and_batches_exclude_each_other():
+    with pytest.raises(BadValue, match="epochs and batches both say how long"):
+        of(model(TEXT), changes=Changes(epochs=3, batches=5))
+
+
 def test_size_and_rate_stand_in_the_cfg_that_is_written():
     found, notes = of(model(TEXT), changes=Changes(size=(64, 96), rate=0.005))
     assert found.network.input[1:3] == (96, 64)

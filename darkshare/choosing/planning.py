@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from darkshare.choosing.trials import NET, SETTINGS, Trial, folder_of, read_json, read_result, require_same, with_k, write_json
+from darkshare.choosing.trials import (
+    NET,
+    SETTINGS,
+    Trial,
+    folder_of,
+    read_json,
+    read_result,
+    require_same,
+    results_in,
+    with_k,
+    write_json,
+)
 from darkshare.datasets import Dataset, read_data
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.evaluation import require_tool
 from darkshare.files import sha256
 from darkshare.model import Model, load
+from darkshare.network import Network
 from darkshare.opencv import Detector
 from darkshare.savings import at_cuts
 from darkshare.training.guards import require_pictures, require_torch
@@ -33,7 +44,7 @@ class Sweep:
         folder: where everything lies.
         trials: all that were asked for, whether they are done or not.
         settings: what they have in common and tells sweeps apart.
-        shares: for each k the shares of weights and of operations that a further network saves.
+        shares: for each k, also those done before, the shares of weights and operations that a further network saves.
         batches: updates of each trial.
         notes: what the user should know.
     """
@@ -101,8 +112,7 @@ def plan(
     path = None if base.weights is None else base.weights.path
     settings = _settings(base, data, {"train": learn, "valid": valid}, options)
     _begun(folder, settings)
-    shares = {k: (0.0, 0.0) for k in ks if k == 0}
-    shares |= {s.k: (s.weights, s.flops) for s in at_cuts([model.network] * 2, [k for k in ks if k])} if any(ks) else {}
+    shares = _shares(model.network, {*ks, *(result.k for result in results_in(folder, settings))})
     trials = tuple(
         Trial(cfg, path, data, dialect, with_k(options, k, seed), folder_of(folder, k, seed), Path.cwd(), settings)
         for seed in seeds  # the first seed of all k comes first, so that a figure is there early
@@ -119,6 +129,12 @@ def _prepared(base: Model, data: Dataset, ks: Sequence[int], options: Options) -
     return model, notes
 
 
+def _shares(network: Network, ks: set[int]) -> dict[int, tuple[float, float]]:
+    """What a further network saves at each k; nothing at k=0."""
+    found = at_cuts([network, network], sorted(ks - {0}))
+    return {0: (0.0, 0.0)} | {saving.k: (saving.weights, saving.flops) for saving in found}
+
+
 def _tool_note() -> list[str]:
     try:
         require_tool()
@@ -132,7 +148,9 @@ def _settings(base: Model, data: str, parts: Mapping[str, Dataset], options: Opt
     chosen = asdict(options)
     changes = {key: list(value) if isinstance(value, tuple) else value for key, value in chosen["changes"].items()}
     pictures = {
-        f"{part} pictures": hashlib.sha256(repr([(str(s.picture), s.boxes) for s in dataset.samples]).encode()).hexdigest()
+        f"{part} pictures": hashlib.sha256(
+            repr([(str(s.picture), s.boxes) for s in dataset.samples]).encode()
+        ).hexdigest()
         for part, dataset in parts.items()
     }
     return {
@@ -150,7 +168,7 @@ def _begun(folder: Path, settings: Mapping[str, Any]) -> None:
     path = folder / SWEEP
     before = read_json(path)
     if before is None:
-        if folder.exists() and (not folder.is_dir() or os.listdir(folder)):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise DarkshareError("is there and no folder of a sweep; choose another one", file=str(folder))
         write_json(path, {"settings": dict(settings)})
         return

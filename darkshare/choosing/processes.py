@@ -17,6 +17,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import IO, Any, NamedTuple
@@ -58,9 +59,13 @@ def run_here(trials: Sequence[Trial], jobs: int) -> Iterator[Message]:
     waiting, running = deque(trials), list[Process]()
     said: SimpleQueue[Message] = SimpleQueue()
     try:
-        while waiting or running:
+        while waiting or running or not said.empty():
             while waiting and len(running) < jobs:
-                running.append(Process(waiting.popleft(), said.put))
+                trial = waiting.popleft()
+                try:
+                    running.append(Process(trial, said.put))
+                except OSError as error:
+                    said.put(Message(trial, "failed", text=f"{trial.folder}: {error.strerror or error}"))
             message = said.get()
             if message.event in LAST:
                 running = [one for one in running if one.trial is not message.trial]
@@ -81,7 +86,7 @@ class Process:
         self.trial = trial
         self.is_told_to_stop = False
         trial.folder.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(p) for p in sys.path)}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(Path(p).absolute()) for p in sys.path)}
         if trial.options.threads:
             environment |= dict.fromkeys(LIBRARIES, str(trial.options.threads))
         with open(trial.folder / LOG, "ab") as log:
@@ -165,7 +170,8 @@ class Teller(Watch):
         self._last = 0.0
 
     def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
     def begin(self, done: int, batches: int) -> None:
         self._tell("begin", done, "")
@@ -196,9 +202,11 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     warnings.simplefilter("always", DarkshareWarning)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it, and so would this
     try:
         trial = Trial.of_json(json.loads(sys.stdin.readline()))
-        last = {"event": "done" if run_trial(trial, Teller(answers)) else "stopped"}
+        found = run_trial(trial, Teller(answers))
+        last = {"event": "done", "text": f"mAP {100 * found.map:.2f} %"} if found else {"event": "stopped"}
     except DarkshareError as error:
         last = {"event": "failed", "text": str(error)}
     except KeyboardInterrupt:

@@ -171,8 +171,8 @@ def require_same(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) 
         )
 
 
-def results_in(sweep: Path, settings: Mapping[str, Any]) -> list[Result]:
-    """All results in a sweep's folder, by k and seed.
+def results_in(sweep: Path, settings: Mapping[str, Any] | None) -> list[Result]:
+    """All results in a sweep's folder, by k and seed; `settings` they must have, those of the first without.
 
     Raises:
         DarkshareError: one of them is broken, or of other settings.
@@ -181,6 +181,7 @@ def results_in(sweep: Path, settings: Mapping[str, Any]) -> list[Result]:
     for folder in _trial_folders(sweep):
         result = read_result(folder)
         if result is not None:
+            settings = result.settings if settings is None else settings
             require_same(result.settings, settings, folder / RESULT)
             found.append(result)
     return sorted(found, key=lambda one: (one.k, one.seed))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 from darkshare import __version__
 from darkshare.choosing.trials import NET, RESULT, Result, Trial, write_json
@@ -17,8 +16,9 @@ from darkshare.errors import DarkshareError
 from darkshare.evaluation import Evaluation, Runner, evaluate_model, require_tool
 from darkshare.model import Model, load, sibling
 from darkshare.training.guards import device_of
-from darkshare.training.journal import Entry, read_entries
+from darkshare.training.journal import Journal
 from darkshare.training.loop import CHECKPOINT, train
+from darkshare.training.optimising import batch_size
 from darkshare.training.preparation import updates
 from darkshare.training.settings import Watch
 
@@ -60,8 +60,8 @@ def _finished(stem: Path, dialect: str) -> Model | None:
         return None
     model = load(sibling(stem, ".cfg"), dialect=dialect)
     assert model.weights is not None
-    net = model.network.net
-    return model if model.weights.header.seen == updates(model) * net.batch else None
+    pictures = updates(model) * batch_size(model.network.net)
+    return model if model.weights.header.seen == pictures else None
 
 
 def _evaluated(trial: Trial, model: Model, valid: Dataset) -> dict[str, Evaluation]:
@@ -77,7 +77,7 @@ def _evaluated(trial: Trial, model: Model, valid: Dataset) -> dict[str, Evaluati
 def _result(trial: Trial, model: Model, found: dict[str, Evaluation], seconds: float | None) -> Result:
     import torch
 
-    entries: list[Entry] = read_entries(sibling(trial.folder / NET, ".csv"))
+    entries = Journal(sibling(trial.folder / NET, ".csv"), updates(model)).entries
     measured = [entry for entry in entries if entry.map is not None]
     best = max(measured, key=lambda entry: (entry.map or 0.0, -entry.batch), default=None)
     darknet, coco = found["darknet"], found["coco"].coco if "coco" in found else None

@@ -55,6 +55,7 @@ class NamedType(click.ParamType):  # type: ignore[type-arg]
 @click.option("--thresh", type=click.FloatRange(0, 1), default=THRESHOLD, show_default=True, help="For precision, F1.")
 @click.option("--lowest", type=click.FloatRange(0, 1), default=LOWEST, show_default=True, help="Scores above it count.")
 @click.option("--nms", type=click.FloatRange(0, 1), default=NMS, show_default=True, help="Largest overlap of boxes.")
+@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Guesses that count, of classifiers.")
 @click.option("--map", "renamed", type=NamedType("DATA_CLASS=CLASS", always=True), multiple=True, help="See above.")
 @click.option("--by-order", is_flag=True, help="Match classes by their numbers, whatever their names.")
 @click.option("--beside", type=NamedType("[TASK=]OTHER.cfg"), multiple=True, help="Compare with this model.")
@@ -73,8 +74,9 @@ def evaluate(paths: tuple[str, ...], data: tuple[tuple[str, str], ...], form: st
 
     Each task of a merged model is evaluated on its own data set, and beside other models if you like: what their
     tasks of the same name reach there. Classes are matched by name; --map person=human counts the data set's persons
-    as the task's humans, and --map person= leaves them out. Of classifiers top-1 and top-5 are told; their data set is
-    a .data file with labels=, or a folder with one folder of pictures per class.
+    as the task's humans, and --map person= leaves them out. Of classifiers top-1 and top-5 are told, of an
+    ensemble those of each branch too; their data set is a .data file with labels=, or a folder with one folder of
+    pictures per class.
 
     \b
     Examples:
@@ -109,6 +111,7 @@ class Run:
     running: dict[str, Any]
     plot: str | None
     table: str | None
+    ks: tuple[int, ...]
     runners: dict[int, Runner] = field(default_factory=dict)
 
     @classmethod
@@ -129,14 +132,17 @@ class Run:
         jobs = _jobs(models[0], given, _beside(beside, loading))
         rules = _rules(how.pop("rule"), how.pop("points"), how.pop("iou"), how.pop("thresh"))
         classes = {"renamed": dict(how.pop("renamed")), "by_order": how.pop("by_order")}
-        part, plot, table = how.pop("part"), how.pop("plot"), how.pop("table")
+        part, plot, table, ks = how.pop("part"), how.pop("plot"), how.pop("table"), (1, how.pop("top"))
         _require_outputs((plot, table), (*paths, *(path for _, path in (*data, *beside))))
-        return cls(models[0], jobs, part, rules, classes, how, plot, table)
+        return cls(models[0], jobs, part, rules, classes, how, plot, table, ks)
 
     @property
     def is_classifier(self) -> bool:
         """Whether classes of pictures are asked for instead of boxes."""
-        return all(evaluation.classifies(self.model, job.task) for job in self.jobs)
+        found = {evaluation.classifies(self.model, job.task) for job in self.jobs}
+        if len(found) > 1:
+            raise click.UsageError("some of the tasks find boxes, others classify pictures: evaluate them in two calls")
+        return found == {True}
 
     def judged(self) -> list[Judged]:
         """Run everything."""
@@ -152,15 +158,15 @@ class Run:
             found.append(Judged(own, beside, self.model.name, job.beside[0].name if job.beside else ""))
         return found
 
-    def accuracies(self) -> list[Accuracy]:
-        """Run everything, for classifiers."""
+    def accuracies(self) -> list[list[Accuracy]]:
+        """Run everything, for classifiers; of an ensemble its vote, its branches and both means."""
         if self.plot or self.table or any(job.beside for job in self.jobs):
             raise click.UsageError("--plot, --csv and --beside are about boxes, and this model classifies pictures")
         runner, found = self._runner(self.model), []
         for job in self.jobs:
             dataset = _told(_classified(job.path, self.part))
             watch = _bar(f"{job.task.name} on {dataset.name}")
-            found.append(runner.classify(dataset, job.task.name, watch, **self.classes))
+            found.append(runner.accuracies(dataset, job.task.name, watch, ks=self.ks, **self.classes))
         return found
 
     def tell(self, found: Sequence[Judged], form: str) -> None:
@@ -176,13 +182,14 @@ class Run:
             click.echo(f"Note: {note}", err=True)
         self._write(found)
 
-    def tell_accuracy(self, found: Sequence[Accuracy], form: str) -> None:
-        """Print the rows of classifiers."""
+    def tell_accuracy(self, found: Sequence[Sequence[Accuracy]], form: str) -> None:
+        """Print the rows of classifiers: each class of a task, but of branches the sum only."""
         if form == "json":
-            click.echo(json.dumps([one.to_json() for one in found], indent=1))
+            click.echo(json.dumps([one.to_json() for job in found for one in job], indent=1))
             return
-        click.echo(render([row for one in found for row in one.to_rows()], form))
-        for one in found:
+        rows = [row for vote, *others in found for row in (*vote.to_rows(), *(one.to_rows()[-1] for one in others))]
+        click.echo(render(_filled(rows), form))
+        for one, *_ in found:
             click.echo(printable(str(one)), err=form == "csv")
             for note in one.notes:
                 click.echo(f"Note: {note}", err=True)
@@ -206,6 +213,12 @@ class Run:
             write_all({Path(self.table): [render(list(evaluation.curve_rows(found)), "csv").encode(), b"\n"]})
         for path in filter(None, (self.plot, self.table)):
             click.echo(f"wrote {path}", err=True)
+
+
+def _filled(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of tasks with more and with fewer classes: top-5 is there for some of them only."""
+    columns = dict.fromkeys(key for row in rows for key in row)
+    return [{key: row.get(key) for key in columns} for row in rows]
 
 
 def _rules(name: str, points: str | None, iou: float, threshold: float) -> tuple[dict[str, Any], ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,8 @@ from darkshare.cli.options import dialect_option, format_option, load_all, size_
 from darkshare.detections import NMS, THRESHOLD, levels
 from darkshare.engines import DEFAULT, PRECISIONS
 from darkshare.engines import NAMES as ENGINES
+from darkshare.errors import Unsupported
+from darkshare.guesses import only_detectors
 from darkshare.interrupts import uninterrupted
 from darkshare.media import CONTAINERS, Frame, Output, Places, Selection, Video, flow, select
 from darkshare.media import NAMES as SINKS
@@ -93,8 +95,8 @@ def detect(paths: tuple[str, ...], output: str, size: Any, dialect: str, form: s
       darkshare detect both.cfg traffic.mp4 --every 5 --limit 100
       darkshare detect both-int8.onnx photos/
     """
-    model, sources, loading = _sorted(paths, how.pop("engine"), dialect=dialect, size=size)
-    run = Run.of(model, sources, Path(output), **how, **loading)
+    model, sources, loading = sorted_paths(paths, how.pop("engine"), dialect=dialect, size=size)
+    run = Run.of(_boxes_only(model), sources, Path(output), **how, **loading)
     stopped = run.through()
     click.echo(render(run.tally.table(), form))
     click.echo(run.summary(), err=True)
@@ -102,16 +104,18 @@ def detect(paths: tuple[str, ...], output: str, size: Any, dialect: str, form: s
         raise click.exceptions.Exit(STOPPED if stopped else 1)
 
 
-def _sorted(paths: Sequence[str], engine: str | None, **how: Any) -> tuple[Model, list[str], dict[str, Any]]:
+def sorted_paths(paths: Sequence[str], engine: str | None, **how: Any) -> tuple[Model, list[str], dict[str, Any]]:
     """The model, the sources behind it, and how to load it."""
+    context = click.get_current_context()
     of_model = [path for path in paths if Path(path).suffix in (".cfg", ".weights", *EXPORTED)]
     sources = [path for path in paths if path not in of_model]
     exported = [path for path in of_model if Path(path).suffix in EXPORTED]
     if exported:
-        _require_whole(exported[0], of_model, click.get_current_context().params)
+        _require_whole(exported[0], of_model, context)
     models = [] if exported else load_all(of_model, **how)
     if len(models) + len(exported) != 1:
-        raise click.UsageError(f"detect runs one model, but {len(models)} were given; merge them with concat")
+        given = f"{context.info_name} runs one model, but {len(models)} were given"
+        raise click.UsageError(f"{given}; merge them with concat")
     if not sources:
         raise click.UsageError("give at least one picture, video or other source behind the model")
     if not exported:
@@ -120,12 +124,29 @@ def _sorted(paths: Sequence[str], engine: str | None, **how: Any) -> tuple[Model
     return found.model, sources, {"engine": engine_for(found, engine), "file": found.path}
 
 
-def _require_whole(exported: str, of_model: Sequence[str], options: Mapping[str, Any]) -> None:
+def _require_whole(exported: str, of_model: Sequence[str], context: click.Context) -> None:
     """Refuse what an exported file has settled already."""
     if len(of_model) > 1:
-        raise click.UsageError(f"detect runs one model, and {exported} is a whole one; leave out the others")
-    if options["size"] or options["bn_epsilon"] != BN_EPSILON:
+        raise click.UsageError(
+            f"{context.info_name} runs one model, and {exported} is a whole one; leave out the others"
+        )
+    if context.params["size"] or context.params["bn_epsilon"] != BN_EPSILON:
         raise click.UsageError(f"--size and --bn-epsilon are settled in {exported}; give them to export")
+
+
+def _boxes_only(model: Model) -> Model:
+    """The model's detectors; which tasks another command runs is told.
+
+    Raises:
+        Unsupported: it has none.
+    """
+    chosen = only_detectors(model)
+    if chosen is None:
+        raise Unsupported("classifies whole pictures and finds no boxes; darkshare classify runs it", file=model.name)
+    left_out = [task.name for task in model.tasks if task not in chosen.tasks]
+    if left_out:
+        click.echo(f"Note: {', '.join(left_out)}: classifies whole pictures, which darkshare classify does", err=True)
+    return chosen
 
 
 def _levels(tasks: Sequence[Task], given: Sequence[tuple[str, float]], default: float) -> dict[str, float]:
@@ -210,7 +231,7 @@ class Run:
         Raises:
             DarkshareError: the model cannot be run, or an input lies in the output folder.
         """
-        _silence_decoders()
+        silence_decoders()
         selection, places = select(sources), Places(folder)
         for item in selection.known:
             places.admit(item.name)
@@ -257,7 +278,7 @@ class Run:
         return f"{tally.done} of {tally.done + tally.failed} {what}, {tally.boxes} boxes{speed}; wrote {where}"
 
 
-def _silence_decoders() -> None:
+def silence_decoders() -> None:
     """Keep FFmpeg's and OpenCV's own words on broken files off the terminal: we say what is wrong."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")

@@ -25,7 +25,7 @@ from darkshare.training.settings import DEVICES, Judge, Options, Outcome, Watch
 STOPPED = 130  # the exit code of what Ctrl-C ends
 MOST_FINDINGS = 10
 LINES = 20  # of the course, where there is no terminal
-_CHANGES = ("epochs", "batches", "batch", "subdivisions", "rate", "size")
+CHANGES = ("epochs", "batches", "batch", "subdivisions", "rate", "size")
 
 
 @click.command()
@@ -74,8 +74,8 @@ def train(files: tuple[str, ...], output: str, dialect: str, **how: Any) -> None
       darkshare train yolov3.cfg yolov3.conv.74 text.data --k 74 --epochs 30 --batch 64 --subdivisions 16 -o text
       darkshare train tiny.cfg masks.data --k 20 --batches 2000 --cache-features 8 -o masks
     """
-    (cfg, weights), data = _sorted(files)
-    options = Options(changes=Changes(**{name: how.pop(name) for name in _CHANGES}), **how)
+    (cfg, weights), data = sorted_files(files)
+    options = Options(changes=Changes(**{name: how.pop(name) for name in CHANGES}), **how)
     base = load(cfg, weights, dialect=dialect, partial=True)
     learn, judge = _parts(data, validates=options.validate_every != 0)
     protect = [*files, base.weights.path if base.weights else ""]
@@ -86,7 +86,7 @@ def train(files: tuple[str, ...], output: str, dialect: str, **how: Any) -> None
         raise click.exceptions.Exit(STOPPED)
 
 
-def _sorted(paths: Sequence[str]) -> tuple[Files, str]:
+def sorted_files(paths: Sequence[str]) -> tuple[Files, str]:
     """The base's files, and the .data file behind them."""
     of_model = [path for path in paths if Path(path).suffix in (".cfg", ".weights")]
     data = [path for path in paths if path not in of_model]

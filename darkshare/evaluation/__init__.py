@@ -8,8 +8,9 @@ from __future__ import annotations
 from darkshare.evaluation.accuracy import Accuracy, ClassAccuracy, classify_score
 from darkshare.evaluation.coco import require_tool
 from darkshare.evaluation.judging import RULES, THRESHOLD, ClassScore, Evaluation, Operating, Rule, evaluate
-from darkshare.evaluation.running import LOWEST, Runner, Seen, classifies, evaluate_model, task_of
+from darkshare.evaluation.running import LOWEST, Runner, Seen, classifier_accuracy, evaluate_model, task_of
 from darkshare.evaluation.tables import Judged, curve_rows, lines, to_json, to_rows
+from darkshare.guesses import classifies
 
 __all__ = [
     "LOWEST",
@@ -24,6 +25,7 @@ __all__ = [
     "Rule",
     "Runner",
     "Seen",
+    "classifier_accuracy",
     "classifies",
     "classify_score",
     "curve_rows",

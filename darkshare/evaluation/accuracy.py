@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from darkshare.datasets import ClassifiedDataset
-from darkshare.errors import BadValue, DarkshareError
+from darkshare.errors import BadValue
 from darkshare.evaluation.classes import match_classes
 from darkshare.evaluation.labelled import Doubles, Ids
-from darkshare.kinds import Softmax
-from darkshare.model import Model, Task
-from darkshare.pictures import Picture
-from darkshare.weights import Floats
+from darkshare.model import Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +57,16 @@ class Accuracy:
         tops = ", ".join(f"top-{k} {value:.4f}" for k, value in zip(self.ks, self.top, strict=True))
         how = f" ({self.conditions})" if self.conditions else ""
         return f"{self.task} on {self.data}, {self.pictures} pictures: {tops}{how}"
+
+    @property
+    def mean(self) -> float:
+        """Top-1, of 0..1."""
+        return self.top[0]
+
+    @property
+    def rule(self) -> str:
+        """How it was counted."""
+        return f"top-1 of {self.task}, {self.conditions}" if self.conditions else f"top-1 of {self.task}"
 
     def to_rows(self) -> list[dict[str, Any]]:
         """A row for each class and one for all."""
@@ -128,44 +135,6 @@ def classify_score(
     )
     top = _tops(places, limits)
     return Accuracy(task.name, dataset.name, len(truths), conditions, limits, top, classes, matched.notes)
-
-
-def cropped(image: Picture) -> Picture:
-    """The square in the middle, as Darknet gives pictures to classifiers (center_crop_image in pjreddie's image.c)."""
-    h, w = image.shape[:2]
-    side = min(h, w)
-    top, left = (h - side) // 2, (w - side) // 2
-    return image[top : top + side, left : left + side]
-
-
-def probabilities(model: Model, task: Task, raws: Sequence[Mapping[int, Floats]]) -> Doubles:
-    """The class probabilities of a task, (pictures, classes); of several heads the mean.
-
-    Args:
-        model: whose heads they are.
-        task: the classifier.
-        raws: what the heads give for each picture; softmax is taken of what does not end in [softmax].
-
-    Raises:
-        DarkshareError: heads without one number per class, or values that are no numbers.
-    """
-    parts = []
-    for head in task.heads:
-        values = np.stack([raw[head].reshape(-1) for raw in raws]).astype(np.float64)
-        layer = model.network.layers[head]
-        if values.shape[1] != len(task.names):
-            raise BadValue(f"{layer.label} gives {values.shape[1]} numbers for {len(task.names)} classes")
-        if not np.isfinite(values).all():
-            raise DarkshareError(f"{layer.label} gives values that are no numbers: are the weights broken?")
-        parts.append(values if isinstance(layer.kind, Softmax) else _softmax(values))
-    mean: Doubles = np.mean(parts, axis=0)
-    return mean
-
-
-def _softmax(values: Doubles) -> Doubles:
-    powers = np.exp(values - values.max(axis=1, keepdims=True))
-    shares: Doubles = powers / powers.sum(axis=1, keepdims=True)
-    return shares
 
 
 def _places(guesses: Doubles, truths: Ids) -> Ids:

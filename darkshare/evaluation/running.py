@@ -13,15 +13,16 @@ from darkshare.datasets import ClassifiedDataset, Dataset
 from darkshare.detections import NMS, Detections, interpret, is_letterboxed
 from darkshare.engines import DEFAULT, presence
 from darkshare.errors import BadValue, Unsupported
-from darkshare.evaluation.accuracy import Accuracy, classify_score, cropped, probabilities
+from darkshare.evaluation.accuracy import Accuracy, classify_score
 from darkshare.evaluation.judging import Evaluation, evaluate
-from darkshare.kinds import Boxes
+from darkshare.guesses import Doubles, classifies, cropped, mean_of, only_ensemble, probabilities, voices, whole
 from darkshare.model import Model, Task
 from darkshare.opencv import Detector
 from darkshare.pictures import Picture, read_picture
 from darkshare.weights import Floats
 
 LOWEST = 0.005  # scores above it count (validate_detector_map)
+_WORDS = {"softmax": "probabilities", "logits": "logits"}
 Watch = Callable[[Sequence[Any]], Iterable[Any]]  # goes through the pictures and may show how far it is
 
 
@@ -113,13 +114,35 @@ class Runner:
         Raises:
             DarkshareError: a picture that cannot be read, or a task that is not there or classifies nothing.
         """
+        return self.accuracies(dataset, task, watch, **how)[0]
+
+    def accuracies(
+        self, dataset: ClassifiedDataset, task: str | None = None, watch: Watch = iter, **how: Any
+    ) -> list[Accuracy]:
+        """`classify`; of an ensemble its vote, then each branch, then both ways to average them, in one pass."""
         own = task_of(self.model, task)
         if not classifies(self.model, own):
-            raise Unsupported(f"{own.name} is a detector: it needs a data set with boxes")
-        raws = [raw for _, raw in self._raw(dataset, watch, cropped)]
+            raise Unsupported(f"{own.name} is a detector: it needs a data set with boxes", file=self.model.name)
+        raws = [raw for _, raw in self._raw(dataset, watch, lambda image: cropped(image, self.model.network))]
         _, h, w, *_ = self.model.network.input
-        conditions = f"central square, stretched to {w}x{h}, {self.engine}"
-        return classify_score(probabilities(self.model, own, raws), own, dataset, conditions=conditions, **how)
+        conditions = f"central {'square' if h == w else 'part'}, stretched to {w}x{h}, {self.engine}"
+        return [
+            classify_score(rows, one, dataset, conditions=conditions, **how) for one, rows in self._voices(own, raws)
+        ]
+
+    def _voices(self, own: Task, raws: Sequence[dict[int, Floats]]) -> Iterator[tuple[Task, Doubles]]:
+        """What is to be compared, with its probabilities."""
+        if not own.ensemble or own.name != own.ensemble:
+            yield own, probabilities(self.model, own, raws)
+            return
+        mine = replace(self.model, tasks=tuple(task for task in self.model.tasks if task.ensemble == own.name))
+        vote, *branches = voices(mine, raws, branches=True)
+        yield from (vote, *branches)
+        for how in ("softmax", "logits"):
+            yield (
+                replace(own, name=f"{own.name} (mean of {_WORDS[how]})"),
+                mean_of([rows for _, rows in branches], how),
+            )
 
     def _raw(
         self, dataset: Dataset | ClassifiedDataset, watch: Watch, fit: Callable[[Picture], Picture]
@@ -183,25 +206,42 @@ def evaluate_model(
     return runner.look(dataset, task, watch).evaluate(dataset, **rule)
 
 
+def classifier_accuracy(
+    model: Model, dataset: ClassifiedDataset, *, task: str | None = None, watch: Watch = iter, **how: Any
+) -> Accuracy:
+    """Run a classifier over pictures of known class and count how often it is right.
+
+    Args:
+        model: with weights.
+        dataset: pictures and their classes.
+        task: its name; without it, the model's only one, or the vote of its only ensemble.
+        watch: goes through the pictures, for a progress bar.
+        how: see `Runner.of`.
+
+    Raises:
+        DarkshareError: what `Detector` and `Runner.classify` raise.
+    """
+    return Runner.of(model, **how).classify(dataset, task, watch)
+
+
 def task_of(model: Model, name: str | None) -> Task:
-    """The task of a name, or the only one.
+    """The task of a name, or the only one; of an ensemble its vote.
 
     Raises:
         BadValue: there is none, or there are several and none was named.
     """
     known = {task.name: task for task in model.tasks}
-    if name is None and len(known) == 1:
+    ensembles = dict.fromkeys(task.ensemble for task in model.tasks if task.ensemble and classifies(model, task))
+    known |= {one: whole(model, one) for one in ensembles if one not in known}
+    if name is None and len(model.tasks) == 1:
         return model.tasks[0]
     if name is None:
+        name = only_ensemble(model)
+    if not name:
         raise BadValue(f"{model.name} has the tasks {', '.join(known)}; say which one")
     if name not in known:
         raise BadValue(f"{model.name} has no task {name}; it has {', '.join(known)}")
     return known[name]
-
-
-def classifies(model: Model, task: Task) -> bool:
-    """Whether a task gives one class per picture instead of boxes."""
-    return not any(isinstance(model.network.layers[head].kind, Boxes) for head in task.heads)
 
 
 def ahead(pool: ThreadPoolExecutor, paths: Sequence[Path], size: int) -> Iterator[Picture]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from darkshare.detections import DECODE, Detections, interpret
+from darkshare.detections import DECODE, THRESHOLD, Detections, interpret
 from darkshare.model import Model, Task
 from darkshare.onnxfile import heads_of, output_name
 from darkshare.opencv import blob
@@ -17,6 +17,7 @@ from darkshare.pictures import read_picture
 from darkshare.weights import Floats
 
 OVERLAP = 0.5  # of two boxes that are the same
+LOWER = THRESHOLD - 0.05  # a box that only one of the two has over the threshold may be that low in the other
 MOST = 300  # boxes of a head in a picture that are compared
 Run = Callable[[Floats], list[Floats]]
 
@@ -29,9 +30,10 @@ class Agreement:
         task: whose head it is.
         output: its name in the file.
         layer: its layer.
-        found: boxes over the threshold that either has, of one class and place; of a classifier the pictures; None
-            where the numbers have no such meaning.
-        both: the share of these that both have; None where there are none.
+        found: boxes over the threshold that either has; of a classifier the pictures; None where the numbers have no
+            such meaning.
+        both: the share of these that both have, of one class and overlapping by more than half, a little below the
+            threshold if need be; None where there are none.
         score_difference: mean of these boxes' absolute difference in score; None where there are none.
         difference: mean absolute difference of the raw numbers, as a share of their mean size.
     """
@@ -101,7 +103,7 @@ class Trial:
         if type(layer.kind) in DECODE:
             solo = replace(self._model, tasks=(replace(task, heads=(head,)),))
             boxes = [
-                [interpret(solo, {head: values}, wh)[0] for values in pair]
+                [interpret(solo, {head: values}, wh, threshold=LOWER)[0] for values in pair]
                 for pair, wh in zip(pairs, self._sizes, strict=True)
             ]
             counted = [_boxes_in_common(a, b) for a, b in boxes]
@@ -113,15 +115,20 @@ class Trial:
 
 
 def _boxes_in_common(a: Detections, b: Detections) -> Pairs:
-    """Pair boxes of one class, the largest overlap first; of very many the best."""
+    """Pair boxes of one class, the largest overlap first; of very many the best.
+
+    Boxes over `LOWER` are given, and those count that are over `THRESHOLD` on one side at least.
+    """
     n, m = (min(len(found), MOST) for found in (a, b))
     overlap = _overlaps(a.boxes[:n], b.boxes[:m]) * (a.class_ids[:n, None] == b.class_ids[:m])
-    both, scores = 0, 0.0
+    left, right, both, scores = a.scores[:n].copy(), b.scores[:m].copy(), 0, 0.0
     while overlap.size and overlap.max() > OVERLAP:
         i, j = np.unravel_index(int(overlap.argmax()), overlap.shape)
-        overlap[i], overlap[:, j] = 0, 0
-        both, scores = both + 1, scores + abs(float(a.scores[i]) - float(b.scores[j]))
-    return Pairs(n + m - both, both, scores)
+        if max(left[i], right[j]) > THRESHOLD:
+            both, scores = both + 1, scores + abs(float(left[i]) - float(right[j]))
+        overlap[i], overlap[:, j], left[i], right[j] = 0, 0, 0, 0
+    alone = int((left > THRESHOLD).sum() + (right > THRESHOLD).sum())
+    return Pairs(both + alone, both, scores)
 
 
 def _best_in_common(a: Floats, b: Floats) -> Pairs:

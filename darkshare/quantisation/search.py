@@ -26,6 +26,7 @@ from darkshare.quantisation.onnxruntime import Static
 
 LIMIT = 0.9
 ATTEMPTS = 4
+WORTH = 0.02  # of agreement; less is not worth slower layers
 PROBES = 4  # pictures on which the layers' errors are measured
 QUANTISERS: dict[str, Callable[[Path, Blobs], Quantiser]] = {"onnxruntime": Static, "openvino": Nncf}
 LIBRARIES = {"onnxruntime": "onnxruntime", "openvino": "nncf"}  # also the names of the extras
@@ -123,7 +124,8 @@ def _search(
             return attempt
         if number < ATTEMPTS - 1:
             kept = _more(model, quantiser, attempt, Blobs(model.network, chosen.trial[:PROBES]), limit)
-    best = max(attempts, key=lambda attempt: attempt.worst)
+    most = max(attempt.worst for attempt in attempts)
+    best = next(attempt for attempt in attempts if attempt.worst >= most - WORTH)
     bad = [f"{head.output} {head.level:.2f}" for head in best.heads if head.level < limit]
     warnings.warn(
         f"heads that agree with fp32 in less than {limit}: {', '.join(bad)}; calibrate with more pictures, or use fp32",

@@ -15,7 +15,7 @@ from darkshare.datasets import Dataset
 from darkshare.engines.worker import File, Worker, take_turns
 from darkshare.errors import BadValue
 from darkshare.evaluation import Runner
-from darkshare.model import Model, require_unprotected
+from darkshare.model import Model, Task, require_unprotected
 from darkshare.quantisation.agreement import Agreement
 from darkshare.quantisation.calibration import PICTURES, SEED, choose
 from darkshare.quantisation.nncf import Nncf
@@ -113,11 +113,12 @@ def quantise(
     target = Path(path)
     if target.suffix != SUFFIXES[engine]:
         raise BadValue(f"int8 for {engine} is a file with the suffix {SUFFIXES[engine]}", file=str(target))
+    tasks = _tasks_of(model, data) if data else []
     chosen = choose(pictures, count, seed)
     with attempted(model, chosen, engine, limit=limit, seed=seed, bn_epsilon=bn_epsilon) as best:
         both = (best.exact, best.file)
         speed = _speed(engine, both, rounds, threads)
-        scores = tuple(_scores(model, data, engine, both)) if data else ()
+        scores = tuple(_scores(model, tasks, data, engine, both)) if data else ()
         _store(Path(best.file.path), target, protect)
     return Quantised(
         path=target, engine=engine, heads=best.heads, kept=best.kept, limit=limit, calibrated=len(chosen.calibration),
@@ -133,9 +134,22 @@ def _speed(engine: str, both: Sequence[File], rounds: int, threads: int | None) 
     return Speed(exact, quantised, ratio(quantised, exact))
 
 
-def _scores(model: Model, data: Dataset, engine: str, both: Sequence[File]) -> Iterator[Score]:
-    """Mean average precision of both files, for each task that has the data set's classes."""
-    tasks = [task for task in model.tasks if set(data.names) <= set(task.names)] or list(model.tasks[:1])
+def _tasks_of(model: Model, data: Dataset) -> list[Task]:
+    """The tasks that know all classes of a data set.
+
+    Raises:
+        BadValue: there is none.
+    """
+    found = [task for task in model.tasks if set(data.names) <= set(task.names)]
+    if not found:
+        known = {name for task in model.tasks for name in task.names}
+        strange = next((name for name in data.names if name not in known), data.names[0])
+        raise BadValue(f"no task has all classes of {data.name}, such as {strange!r}", file=model.name)
+    return found
+
+
+def _scores(model: Model, tasks: Sequence[Task], data: Dataset, engine: str, both: Sequence[File]) -> Iterator[Score]:
+    """Mean average precision of both files, for each of the tasks."""
     runners = [Runner.of(model, engine=engine, file=file.path) for file in both]
     for task in tasks:
         exact, quantised = (runner.look(data, task.name).evaluate(data) for runner in runners)

@@ -138,7 +138,7 @@ def augmented(how: Augmentation, read: Read, index: int, count: int, size: Size,
     return _example(sum(images[1:], images[0]) / np.float32(number), truths[: how.most])
 
 
-def plain(network: Network, labelled: Labelled) -> Example:
+def undistorted(network: Network, labelled: Labelled) -> Example:
     """A picture as inference sees it: stretched, or letterboxed where the fork does so."""
     picture, truths = labelled
     size = np.array([network.input.w, network.input.h], np.float32)
@@ -162,14 +162,14 @@ def _example(image: Floats, truths: Floats) -> Example:
     return Example(np.ascontiguousarray(channels, np.float32), truths)
 
 
-def _scale(most: float, rng: np.random.Generator) -> float:
+def scale_up_to(most: float, rng: np.random.Generator) -> float:
     """From 1 to `most`, or its inverse (rand_scale in utils.c)."""
     scale = float(rng.uniform(min(1.0, most), max(1.0, most)))
     return scale if rng.random() < 0.5 else 1 / scale
 
 
 def _colours(how: Augmentation, rng: np.random.Generator) -> tuple[float, float, float]:
-    return float(rng.uniform(-how.hue, how.hue)), _scale(how.saturation, rng), _scale(how.exposure, rng)
+    return float(rng.uniform(-how.hue, how.hue)), scale_up_to(how.saturation, rng), scale_up_to(how.exposure, rng)
 
 
 def _shot(how: Augmentation, labelled: Labelled, size: Size, rng: np.random.Generator, quarter: int | None) -> Shot:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from darkshare.errors import BadValue, DarkshareError, TrunkMismatch, Unsupported
-from darkshare.kinds import keys_of
+from darkshare.kinds import Cost, Softmax, keys_of
 from darkshare.model import Model
 from darkshare.network import Layer, Network
 from darkshare.onnxfile.lowering import needed
@@ -90,6 +90,15 @@ class Net:
 
     def __call__(self, x: Tensor) -> dict[int, Tensor]:
         return self.branch(self.trunk(x))
+
+    def outputs(self, x: Tensor, layers: Iterable[int]) -> dict[int, Tensor]:
+        """What any of the layers give that heads need, as the model computes it; no gradient is taken."""
+        import torch
+
+        wanted = tuple(layers)
+        with torch.no_grad():
+            values = self._run([*self._trunk, *self._branch], {-1: x}, wanted, training=False)
+        return {index: values[index] for index in wanted}
 
     def train(self, mode: bool = True) -> Net:
         """Let batch norm and dropout of the branch do what they do while training."""
@@ -198,8 +207,13 @@ def build(model: Model, k: int, *, bn_epsilon: float = 1e-5, norm: str = "batch"
 
 
 def trained_heads(network: Network, k: int) -> tuple[int, ...]:
-    """The heads that lie behind the first k layers."""
-    return tuple(layer.index for layer in network.heads if layer.index >= k)
+    """The heads behind the first k layers that learn: not a [softmax] with noloss=1, such as an ensemble's vote."""
+    return tuple(layer.index for layer in network.heads if layer.index >= k and not _is_mute(network, layer))
+
+
+def _is_mute(network: Network, head: Layer) -> bool:
+    behind = network.layers[head.index + 1].kind if head.index + 1 < len(network.layers) else None
+    return isinstance(head.kind, Softmax) and bool(head.kind.noloss) and not isinstance(behind, Cost)
 
 
 def reads(network: Network, k: int) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from darkshare import weights as weights_files
-from darkshare.datasets import Dataset
+from darkshare.datasets import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, DarkshareError, TrunkMismatch
 from darkshare.model import Model, upright
 from darkshare.training.preparation import trunk_floats
@@ -29,7 +29,7 @@ def require_torch() -> None:
         raise DarkshareError("training needs PyTorch: pip install 'darkshare[train]'") from None
 
 
-def require_pictures(data: Dataset) -> None:
+def require_pictures(data: Dataset | ClassifiedDataset) -> None:
     """Refuse a data set of which nothing can be used.
 
     Raises:

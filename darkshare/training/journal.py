@@ -33,7 +33,7 @@ class Entry(NamedTuple):
         iou: mean overlap of truths with the boxes that are to find them; None without truths.
         objectness: mean at places with an object; likewise.
         seconds: for loading and training.
-        map: after it, where it was measured; of 0..1.
+        map: after it, where it was measured; of 0..1. Of a classifier, top-1.
     """
 
     batch: int
@@ -55,13 +55,14 @@ class Journal:
     Args:
         path: of the CSV file.
         last: the number of the last update that counts; later lines, of a training that was killed, are dropped.
+        measure: what the last column is called.
 
     Raises:
         DarkshareError: the file cannot be read or written.
     """
 
-    def __init__(self, path: Path, last: int = 0) -> None:
-        self.path = path
+    def __init__(self, path: Path, last: int = 0, *, measure: str = "mAP") -> None:
+        self.path, self._measure = path, measure
         self.entries = [entry for entry in _entries(path) if entry.batch <= last] if last else []
         self._write()
 
@@ -93,28 +94,31 @@ class Journal:
         Raises:
             DarkshareError: the file cannot be written.
         """
-        self.entries[-1] = self.entries[-1]._replace(map=measured)
-        self._write()
+        if self.entries:  # a resumed training may miss its file
+            self.entries[-1] = self.entries[-1]._replace(map=measured)
+            self._write()
 
     def _write(self) -> None:
-        write_all({self.path: [_lines([Entry._fields, *self.entries])]}, durable=False)
+        header = (*Entry._fields[:-1], self._measure.lower().replace("-", ""))
+        write_all({self.path: [_lines([header, *self.entries])]}, durable=False)
 
 
-def plot_training(entries: Sequence[Entry], path: Path | str, *, title: str = "") -> None:
+def plot_training(entries: Sequence[Entry], path: Path | str, *, title: str = "", measure: str = "mAP") -> None:
     """Draw loss and mAP over the updates into a file.
 
     Args:
         entries: the updates.
         path: a .png, .svg or .pdf file; it is replaced as a whole.
         title: above the figure.
+        measure: what was measured.
 
     Raises:
         DarkshareError: another suffix, or the file cannot be written.
     """
-    write_figure(path, lambda: _figure(entries, title))
+    write_figure(path, lambda: _figure(entries, title, measure))
 
 
-def _figure(entries: Sequence[Entry], title: str) -> Figure:
+def _figure(entries: Sequence[Entry], title: str, measure: str) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
@@ -124,21 +128,23 @@ def _figure(entries: Sequence[Entry], title: str) -> Figure:
     axes.plot(numbers, [entry.mean for entry in entries], color=COLOURS[0], label="mean loss")
     if all(entry.loss > 0 for entry in entries):
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
     axes.set(xlabel="batch", ylabel="loss per picture", title=title)
     axes.grid(color=GREY, alpha=0.25)
     lines: list[Any] = list(axes.get_lines())
     measured = [entry for entry in entries if entry.map is not None]
     if measured:
-        lines += _draw_map(axes.twinx(), measured)
+        lines += _draw_measured(axes.twinx(), measured, measure)
     axes.legend(lines, [line.get_label() for line in lines], loc="best")
     return figure
 
 
-def _draw_map(axes: Axes, measured: Sequence[Entry]) -> Sequence[Any]:
-    """The curve of mAP on an axis of its own, its best point named."""
+def _draw_measured(axes: Axes, measured: Sequence[Entry], measure: str) -> Sequence[Any]:
+    """The curve of mAP or top-1 on an axis of its own, its best point named."""
     percent = [100 * (entry.map or 0.0) for entry in measured]
-    axes.plot([entry.batch for entry in measured], percent, color=COLOURS[1], marker="o", label="mAP (right)")
-    axes.set(ylim=(0, 100), ylabel="mAP on the validation pictures, %")
+    axes.plot([entry.batch for entry in measured], percent, color=COLOURS[1], marker="o", label=f"{measure} (right)")
+    axes.set(ylim=(0, 100), ylabel=f"{measure} on the validation pictures, %")
     best = max(range(len(percent)), key=lambda i: percent[i])
     axes.annotate(
         f"{percent[best]:.1f} %",

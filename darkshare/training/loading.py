@@ -17,18 +17,19 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from darkshare.datasets import Sample
+from darkshare.datasets import Classified, Sample
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.kinds import Boxes
 from darkshare.network import Network, resized, resolve
 from darkshare.pictures import read_picture
-from darkshare.training import augmenting
+from darkshare.training import augmenting, cropping
 from darkshare.training.augmenting import Augmentation, Example, Labelled
+from darkshare.training.cropping import Crops
 from darkshare.training.geometry import Size, truths_of
 
 T = TypeVar("T")
 _AHEAD = 2  # updates whose pictures are made before they are wanted
-_PERIOD = 10  # updates between two input sizes
+_PERIOD, _CLASSIFIERS_PERIOD = 10, 40  # updates between two input sizes
 _LAST = {"pjreddie": 200}  # updates at the end that are at the largest size
 _ORDER, _PICTURE, _SIZE = range(3)  # what random numbers are for: each purpose has its own
 
@@ -45,15 +46,15 @@ class Source:
     """Where examples come from.
 
     Attributes:
-        samples: the labelled pictures.
+        samples: the labelled pictures, all with boxes or all with a class.
         network: which reads them.
         how: the augmentation; without it, pictures are as inference sees them.
         seed: of everything that is random.
     """
 
-    samples: Sequence[Sample]
+    samples: Sequence[Sample | Classified]
     network: Network
-    how: Augmentation | None
+    how: Augmentation | Crops | None
     seed: int
 
     def places(self, start: int, count: int) -> list[Place]:
@@ -71,14 +72,22 @@ class Source:
             DarkshareError: the file cannot be read.
         """
         if self.how is None:
-            return augmenting.plain(self.network, self.read(place.picture))
+            way = cropping if isinstance(self.samples[0], Classified) else augmenting
+            return way.undistorted(self.network, self.read(place.picture))
         rng = generator(self.seed, _PICTURE, place.epoch, place.picture)
-        return augmenting.augmented(self.how, self.read, place.picture, len(self.samples), size, rng)
+        seen = self.read, place.picture, len(self.samples), size, rng
+        return (
+            cropping.augmented(self.how, *seen)
+            if isinstance(self.how, Crops)
+            else augmenting.augmented(self.how, *seen)
+        )
 
     def read(self, index: int) -> Labelled:
         """A picture and its truths."""
         sample = self.samples[index]
-        return Labelled(read_picture(sample.picture), truths_of(sample.boxes))
+        own = isinstance(sample, Classified)
+        truths = cropping.class_truth(sample.class_id) if own else truths_of(sample.boxes)
+        return Labelled(read_picture(sample.picture), truths)
 
     def size(self, batch: int, batches: int) -> Size:
         """The input size of an update; it changes where the cfg says `random`, unless nothing is augmented."""
@@ -86,7 +95,8 @@ class Source:
         spread = spread_of(self.network)
         if self.how is None or not spread:
             return own
-        rng = generator(self.seed, _SIZE, (batch - 1) // _PERIOD)
+        period = _CLASSIFIERS_PERIOD if isinstance(self.how, Crops) else _PERIOD
+        rng = generator(self.seed, _SIZE, (batch - 1) // period)
         return drawn_size(self.network, spread, rng, last=batches - batch < _LAST.get(self.network.dialect, 100))
 
 
@@ -102,16 +112,20 @@ def shuffled(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
 
 
 def spread_of(network: Network) -> float:
-    """`random` of the last head: 0 for one input size."""
+    """`random` of the last head, or of a classifier's [net] (pjreddie): 0 for one input size."""
     heads = [layer.kind for layer in network.layers if isinstance(layer.kind, Boxes)]
-    return heads[-1].random if heads else 0.0
+    return heads[-1].random if heads else float(network.net.random)
 
 
 def drawn_size(network: Network, spread: float, rng: np.random.Generator, *, last: bool) -> Size:
     """A random input size: pjreddie's 320 to 608, or the cfg's own times or by up to `random` (1 means 1.4).
 
-    Both forks end at their largest size (train_detector in detector.c).
+    Both forks end at their largest size (train_detector in detector.c); pjreddie's classifiers have 128 to 448
+    throughout (train_classifier in classifier.c).
     """
+    if not any(isinstance(layer.kind, Boxes) for layer in network.layers):
+        side = int(rng.integers(4, 15)) * 32
+        return side, side
     if network.dialect == "pjreddie":
         side = 608 if last else int(rng.integers(10, 20)) * 32
         return side, side

@@ -11,14 +11,16 @@ from time import monotonic, perf_counter
 from typing import Any
 
 from darkshare import cfg as cfgs
-from darkshare.datasets import Dataset
+from darkshare.datasets import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.interrupts import uninterrupted
 from darkshare.model import Model, require_unprotected, save, sibling
 from darkshare.opencv import Detector
 from darkshare.training import caching, checkpoints, loading
+from darkshare.training import cropping
 from darkshare.training.augmenting import Augmentation
 from darkshare.training.building import build, trained
+from darkshare.training.cropping import Crops
 from darkshare.training.feeding import Features, Feed, Pictures
 from darkshare.training.guards import device_of, digest, memory_errors, require_pictures, require_torch, require_trunk
 from darkshare.training.journal import Entry, Journal, plot_training
@@ -28,14 +30,14 @@ from darkshare.training.settings import Judge, Options, Outcome, Watch
 from darkshare.training.stepping import Trainer
 
 CHECKPOINT, FEATURES, BEST = ".checkpoint", ".features", "-best"
-_WRITTEN = (".cfg", ".weights", ".names", ".data")
+_WRITTEN = (".cfg", ".weights", ".names", ".data", ".tasks.json")
 _OF_FEATURES = ("k", "seed", "network", "trunk", "pictures", "augment")  # what a cache depends on
 _TIMES = 10  # how often the network is validated if nobody says
 
 
 def train(
     base: Model,
-    data: Dataset,
+    data: Dataset | ClassifiedDataset,
     output: str | Path,
     options: Options,
     *,
@@ -46,11 +48,11 @@ def train(
     """Train a model from layer k on; the layers before stay the base's, byte for byte.
 
     Args:
-        base: a model of one task.
-        data: the pictures to learn from.
+        base: a model of one task, or an ensemble of classifiers, whose branches are trained side by side.
+        data: the pictures to learn from, with boxes or with a class each.
         output: the path of the files without suffix.
         options: how to train.
-        judge: measures mAP, such as `evaluate_model` on other pictures.
+        judge: measures mAP or top-1, such as `evaluate_model` or `classifier_accuracy` on other pictures.
         watch: is told what happens.
         protect: files that must not be replaced, usually the inputs.
 
@@ -72,7 +74,7 @@ class Training:
     def __init__(
         self,
         base: Model,
-        data: Dataset,
+        data: Dataset | ClassifiedDataset,
         stem: Path,
         options: Options,
         judge: Judge | None,
@@ -88,8 +90,10 @@ class Training:
         for note in notes:
             watch.say(note)
         network = model.network
-        how = Augmentation.of(network) if options.augment else None
-        self.most = Augmentation.of(network).most
+        self.measure = "top-1" if isinstance(data, ClassifiedDataset) else "mAP"
+        given = Crops.of(network) if isinstance(data, ClassifiedDataset) else Augmentation.of(network)
+        how = given if options.augment else None
+        self.most = cropping.MOST if isinstance(given, Crops) else given.most
         if how:
             loading.require_sizes(network)
         self.model, self.batches, self.source = model, updates(model), Source(data.samples, network, how, options.seed)
@@ -112,7 +116,7 @@ class Training:
         """Train, and write what there is at the end or when Ctrl-C strikes."""
         begun = perf_counter()
         self._stand_where_left()
-        self.journal = Journal(sibling(self.stem, ".csv"), self.done)
+        self.journal = Journal(sibling(self.stem, ".csv"), self.done, measure=self.measure)
         self.saved = monotonic()
         try:
             self._work()
@@ -130,6 +134,7 @@ class Training:
             perf_counter() - begun,
             self.rule,
             tuple(written),
+            self.measure,
         )
 
     def _work(self) -> None:
@@ -177,7 +182,9 @@ class Training:
                 save(model, sibling(self.stem, BEST))
             self._draw()
             self._save()
-        self.watch.say(f"batch {self.done}: mAP {100 * found.mean:.2f} %{', the best so far' if better else ''}")
+        self.watch.say(
+            f"batch {self.done}: {self.measure} {100 * found.mean:.2f} %{', the best so far' if better else ''}"
+        )
 
     def _model(self) -> Model:
         """The model as it is now; its trunk is the base's.
@@ -237,7 +244,8 @@ class Training:
         return written
 
     def _draw(self) -> None:
-        plot_training(self.journal.entries, sibling(self.stem, ".png"), title=f"{self.stem.name}, k={self.options.k}")
+        title = f"{self.stem.name}, k={self.options.k}"
+        plot_training(self.journal.entries, sibling(self.stem, ".png"), title=title, measure=self.measure)
 
     def _feed(self) -> Feed:
         """Where examples come from: the cache, if there is to be one, or the pictures."""
@@ -283,11 +291,11 @@ class Training:
             self.watch.say("with the cache the input keeps its size, although the cfg says random=")
         return found
 
-    def _about(self, data: Dataset, ema: float) -> dict[str, object]:
+    def _about(self, data: Dataset | ClassifiedDataset, ema: float) -> dict[str, object]:
         """What makes another training of it: a checkpoint of another one is refused."""
         options, model = self.options, self.model
         assert model.weights is not None
-        pictures = hashlib.sha256(repr([(str(s.picture), s.boxes) for s in data.samples]).encode())
+        pictures = hashlib.sha256(repr([(str(picture), *labels) for picture, *labels in data.samples]).encode())
         return {
             "k": options.k,
             "seed": options.seed,

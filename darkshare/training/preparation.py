@@ -10,10 +10,11 @@ import numpy as np
 
 from darkshare.cfg import Cfg, Section
 from darkshare.cuts import illegal_cut
-from darkshare.datasets import Dataset
+from darkshare.datasets import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, DarkshareError, Unsupported, WeightsSize
+from darkshare.guesses import classifies, only_ensemble
 from darkshare.initialisation import drawn
-from darkshare.model import Model
+from darkshare.model import Model, Task
 from darkshare.network import resized, resolve
 from darkshare.relabelling import matched, relabelled
 from darkshare.training.optimising import batch_size
@@ -43,11 +44,14 @@ class Changes:
     size: tuple[int, int] | None = None
 
 
-def prepared(base: Model, data: Dataset, k: int, changes: Changes, *, seed: int, name: str) -> tuple[Model, list[str]]:
+def prepared(
+    base: Model, data: Dataset | ClassifiedDataset, k: int, changes: Changes, *, seed: int, name: str
+) -> tuple[Model, list[str]]:
     """The model that is to be trained, and what was done to make it of the base.
 
     Args:
-        base: a model of one task; its weights may end behind layer k-1, and with k=0 be missing.
+        base: a model of one task, or an ensemble of classifiers; its weights may end behind layer k-1, and with k=0
+            be missing.
         data: what it is trained on.
         k: the first layer that trains.
         changes: to [net].
@@ -58,14 +62,21 @@ def prepared(base: Model, data: Dataset, k: int, changes: Changes, *, seed: int,
         DarkshareError: the base and the data do not go together, or [net] leaves nothing to do.
     """
     _require_base(base, k)
+    _require_fit(base, data)
     notes: list[str] = []
     model = _completed(base, seed, notes)
     model = _labelled(model, data, k, seed, notes)
     model = _scheduled(model, len(data.samples), changes, notes)
-    (task,) = model.tasks
+    return replace(model, tasks=tuple(_anew(model, task, name) for task in model.tasks)), notes
+
+
+def _anew(model: Model, task: Task, name: str) -> Task:
+    """The task of the product; each branch of an ensemble keeps its number."""
     net = {line.key: line.value for line in model.network.cfg.sections[0].lines if line.key}
-    task = replace(task, name=name, net=net, files={}, sha256={}, runs=((0, len(model.network.layers)),))
-    return replace(model, tasks=(task,)), notes
+    fresh = replace(task, net=net, files={}, sha256={})
+    if len(model.tasks) == 1:
+        return replace(fresh, name=name, runs=((0, len(model.network.layers)),), ensemble="")
+    return replace(fresh, name=name + task.name.removeprefix(task.ensemble), ensemble=name)
 
 
 def updates(model: Model) -> int:
@@ -75,7 +86,7 @@ def updates(model: Model) -> int:
 
 def _require_base(base: Model, k: int) -> None:
     layers = base.network.layers
-    if len(base.tasks) != 1:
+    if len(base.tasks) != 1 and not _is_ensemble(base):
         raise Unsupported(f"does {len(base.tasks)} tasks; train one after `darkshare split`", file=base.name)
     if not 0 <= k < len(layers):
         raise BadValue(f"k={k} must be 0..{len(layers) - 1}", file=base.name)
@@ -88,6 +99,20 @@ def _require_base(base: Model, k: int) -> None:
         raise WeightsSize(
             f"ends before layer {base.loaded}, but k={k} needs the layers 0..{k - 1}", file=base.weights.path
         )
+
+
+def _is_ensemble(model: Model) -> bool:
+    """Whether it is one ensemble of classifiers, whose branches train side by side, each by a loss of its own."""
+    return bool(only_ensemble(model)) and classifies(model, model.tasks[0])
+
+
+def _require_fit(base: Model, data: Dataset | ClassifiedDataset) -> None:
+    """Refuse boxes for a classifier and classes for a detector."""
+    wants, has = classifies(base, base.tasks[0]), isinstance(data, ClassifiedDataset)
+    if wants and not has:
+        raise Unsupported(f"classifies pictures, but {data.name} has boxes; give classes of pictures", file=base.name)
+    if has and not wants:
+        raise Unsupported(f"finds boxes, but {data.name} has classes of pictures; give boxes", file=base.name)
 
 
 def _completed(base: Model, seed: int, notes: list[str]) -> Model:
@@ -107,11 +132,17 @@ def _completed(base: Model, seed: int, notes: list[str]) -> Model:
     return replace(base, weights=Weights(header, (*kept, *blocks), path))
 
 
-def _labelled(model: Model, data: Dataset, k: int, seed: int, notes: list[str]) -> Model:
+def _labelled(model: Model, data: Dataset | ClassifiedDataset, k: int, seed: int, notes: list[str]) -> Model:
     """The model with the data's classes: classes of the same name keep what they know."""
-    (task,) = model.tasks
-    if task.names == data.names:
+    task = model.tasks[0]
+    if all(one.names == data.names for one in model.tasks):
         return model
+    if len(model.tasks) > 1:
+        raise Unsupported(
+            f"is an ensemble for {_listed(list(task.names))}, but {data.name} has {_listed(list(data.names))}; change "
+            "the classes (darkshare classes) before darkshare branch, so that its widths fit them",
+            file=model.name,
+        )
     kept = [head for head in task.heads if head <= k]
     if kept:
         label = model.network.layers[kept[0]].label
@@ -140,6 +171,8 @@ def _scheduled(model: Model, count: int, changes: Changes, notes: list[str]) -> 
     first = cfg.sections[0].set(**{key: value for key, value in said.items() if value is not None})
     model = _with_net(model, first, cfg)
     net, batch = model.network.net, _batch(model)
+    if changes.epochs and changes.batches:
+        raise BadValue("epochs and batches both say how long to train; give one of them")
     batches = changes.batches or (math.ceil(changes.epochs * count / batch) if changes.epochs else None)
     if batches is None or batches == net.max_batches:
         if net.max_batches < 1:

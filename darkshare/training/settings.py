@@ -74,11 +74,11 @@ class Watch:
 
 
 class Verdict(Protocol):
-    """How good a model is: `evaluation.Evaluation` is one."""
+    """How good a model is: `evaluation.Evaluation` is one, and `evaluation.Accuracy`."""
 
     @property
     def mean(self) -> float:
-        """MAP, of 0..1."""
+        """MAP or top-1, of 0..1."""
 
     @property
     def rule(self) -> object:
@@ -95,12 +95,13 @@ class Outcome(NamedTuple):
         model: after the last update.
         done: how many updates it had.
         batches: how many it was to have.
-        map: of the model; None if it was not measured.
-        best: the highest mAP measured.
+        map: of the model; None if it was not measured. Of a classifier, top-1.
+        best: the highest measured.
         best_batch: after which update that was.
         seconds: that this run took.
-        rule: by which mAP was counted.
+        rule: by which it was counted.
         files: that were written.
+        measure: "mAP" or "top-1".
     """
 
     model: Model
@@ -112,6 +113,7 @@ class Outcome(NamedTuple):
     seconds: float
     rule: str
     files: tuple[Path, ...]
+    measure: str = "mAP"
 
     @property
     def stopped(self) -> bool:

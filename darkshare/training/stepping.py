@@ -35,7 +35,7 @@ class Step(NamedTuple):
     Attributes:
         rate: the learning rate.
         loss: per picture, as Darknet prints it.
-        iou: see `losses.Report`; mean over the truths of all heads, None without any.
+        iou: see `losses.Report`; mean over the truths of all heads, None without any, and of a classifier.
         objectness: likewise.
     """
 
@@ -151,7 +151,7 @@ class Trainer:
 
 def _means(reports: Sequence[Report]) -> tuple[float | None, float | None]:
     """Overlap and objectness over all truths."""
-    found = [report for report in reports if report.count]
+    found = [report for report in reports if report.count and not math.isnan(report.iou)]
     count = sum(report.count for report in found)
     if not count:
         return None, None

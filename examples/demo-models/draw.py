@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE = 224  # pixels, the networks' input
+TRIES = 12  # to find room
 SHAPES = ("circle", "square", "triangle")
 FONTS = (
     cv2.FONT_HERSHEY_SIMPLEX,
@@ -43,9 +44,14 @@ class Drawn(NamedTuple):
 def draw(rng: np.random.Generator, side: int = SIDE) -> tuple[Picture, list[Drawn], list[Drawn]]:
     """A picture, its shapes and its lines of text; they don't overlap."""
     picture = background(rng, side)
-    taken: list[Drawn] = []
-    shapes = [one for _ in range(rng.integers(0, 5)) for one in add_shape(picture, rng, taken)]
-    lines = [one for _ in range(rng.integers(0, 4)) for one in add_text(picture, rng, taken)]
+    shapes: list[Drawn] = []
+    lines: list[Drawn] = []
+    wanted = rng.integers(0, 5, 2)
+    for _ in range(TRIES):
+        if len(shapes) < wanted[0]:
+            shapes += add_shape(picture, rng, shapes + lines)
+        if len(lines) < wanted[1]:
+            lines += add_text(picture, rng, shapes + lines)
     noise = rng.normal(0, rng.uniform(0, 8), picture.shape)
     return np.clip(picture + noise, 0, 255).astype(np.uint8), shapes, lines
 
@@ -84,7 +90,6 @@ def add_shape(picture: Picture, rng: np.random.Generator, taken: list[Drawn]) ->
         return
     box = (int(shape.left), int(shape.top), int(shape.right), int(shape.bottom))
     cv2.fillPoly(picture, [np.round(points * 16).astype(np.int32)], colour(rng, picture, box), cv2.LINE_AA, 4)
-    taken.append(shape)
     yield shape
 
 
@@ -111,7 +116,6 @@ def add_text(picture: Picture, rng: np.random.Generator, taken: list[Drawn]) -> 
         return
     box = (x, y - height, x + width, y + below)
     cv2.putText(picture, line, (x, y), font, size, colour(rng, picture, box), thickness, cv2.LINE_AA)
-    taken.append(text)
     yield text
 
 

@@ -10,6 +10,7 @@ from darkshare.errors import BadValue, Unsupported
 from darkshare.kinds import Cost
 from darkshare.network import Layer, Network
 from darkshare.training.losses.report import Report
+from darkshare.weights import Floats
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +36,7 @@ class SoftmaxLoss:
 
         Args:
             raw: (pictures, classes).
-            truths: the class id of each picture.
+            truths: the class id of each picture, or its rows (class_id, share).
             seen: pictures seen so far; only [region] asks.
 
         Raises:
@@ -43,21 +44,33 @@ class SoftmaxLoss:
         """
         import torch
 
-        ids = np.asarray(truths)
-        pictures, classes = raw.shape
-        if ids.shape != (pictures,) or not np.issubdtype(ids.dtype, np.integer):
-            raise BadValue(f"a classifier needs one class id for each of its {pictures} pictures")
-        if ((ids < 0) | (ids >= classes)).any():
-            raise BadValue(f"class ids reach from {ids.min()} to {ids.max()}, but the head has 0..{classes - 1}")
+        wanted = torch.from_numpy(_shares(truths, *raw.shape))
         with torch.no_grad():
-            return self._delta(raw.detach().float(), torch.from_numpy(ids.astype(np.int64)).to(raw.device))
+            return self._delta(raw.detach().float(), wanted.to(raw.device))
 
-    def _delta(self, raw: Tensor, ids: Tensor) -> tuple[Tensor, Report]:
+    def _delta(self, raw: Tensor, wanted: Tensor) -> tuple[Tensor, Report]:
         shares = (raw / self._temperature).softmax(1)
         others = self._smooth / max(raw.shape[1] - 1, 1)
-        target = shares.new_full(shares.shape, others).scatter_(1, ids[:, None], 1 - self._smooth)
-        right = shares.gather(1, ids[:, None])[:, 0]
+        target = wanted * (1 - self._smooth) + (1 - wanted) * others
         loss = -(shares.log()).where(target != 0, shares.new_zeros(())).sum()
-        hits = (shares.argmax(1) == ids).float().mean().item()
-        report = Report(loss.item(), category=right.mean().item(), recall50=hits, count=len(ids))
+        hits = (shares.argmax(1) == wanted.argmax(1)).float().mean().item()
+        report = Report(loss.item(), category=(shares * wanted).sum(1).mean().item(), recall50=hits, count=len(wanted))
         return self._weight * (target - shares), report
+
+
+def _shares(truths: Any, pictures: int, classes: int) -> Floats:
+    """The share that each class has in each picture; 1 for the only one where pictures are not mixed.
+
+    Raises:
+        BadValue: other pictures, or a class that the head does not have.
+    """
+    rows = [np.array([[one, 1]]) if np.ndim(one) == 0 else np.asarray(one) for one in truths]
+    if len(rows) != pictures or any(one.ndim != 2 or one.shape[1] != 2 for one in rows):
+        raise BadValue(f"a classifier needs a class id, or rows (class_id, share), for each of its {pictures} pictures")
+    found = np.zeros((pictures, classes), np.float32)
+    for at, one in enumerate(rows):
+        ids = one[:, 0]
+        if ((ids < 0) | (ids >= classes) | (ids % 1 != 0)).any():
+            raise BadValue(f"class ids reach from {ids.min():g} to {ids.max():g}, but the head has 0..{classes - 1}")
+        np.add.at(found[at], ids.astype(np.int64), one[:, 1])
+    return found

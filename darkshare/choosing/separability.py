@@ -1,0 +1,103 @@
+"""How well features tell labelled objects apart, without any training: LogME, and representational similarity.
+
+LogME (You et al., "LogME: Practical Assessment of Pre-trained Models for Transfer Learning", ICML 2021) is the
+evidence of a Bayesian linear model. Similarity to the labels (Dwivedi and Roig, "Representation Similarity Analysis for
+Efficient Task Taxonomy & Transfer Learning", CVPR 2019) asks whether objects of one class look alike to a layer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Doubles = NDArray[np.float64]
+Ids = NDArray[np.int64]
+FOLDS = 5
+_ROUNDS, _CLOSE, _TINY = 50, 1e-4, 1e-12
+
+
+def logme(features: Doubles, classes: Ids) -> float:
+    """The log evidence per object that a linear model of the features gives the classes, the mean over classes.
+
+    Features and targets are centred, so that neither needs a constant.
+
+    Args:
+        features: (objects, channels).
+        classes: of each object.
+    """
+    values = features - features.mean(axis=0)
+    left, singular, _ = np.linalg.svd(values, full_matrices=False)
+    kept = singular > _TINY * max(float(singular.max(initial=0.0)), 1.0)
+    basis, powers = left[:, kept], singular[kept] ** 2
+    own = [np.asarray(classes == one, np.float64) for one in np.unique(classes)]
+    return float(np.mean([_evidence(basis, powers, y - y.mean(), features.shape) for y in own]))
+
+
+def _evidence(basis: Doubles, powers: Doubles, y: Doubles, shape: tuple[int, ...]) -> float:
+    """Maximum log evidence over the precisions of weights and noise, by the fixed point of its derivatives."""
+    n, d = shape
+    inside = (basis.T @ y) ** 2
+    outside = max(float(y @ y - inside.sum()), 0.0)
+    alpha = beta = 1.0
+    for _ in range(_ROUNDS):
+        ratio = alpha / beta
+        used = float((powers / (powers + ratio)).sum())
+        size = float((powers * inside / (powers + ratio) ** 2).sum())
+        error = float((inside / (1 + powers / ratio) ** 2).sum()) + outside
+        alpha, beta = used / (size + _TINY), max(n - used, _TINY) / (error + _TINY)
+        if abs(alpha / beta - ratio) <= _CLOSE * ratio:
+            break
+    rank = len(powers)
+    spread = float(np.log(alpha + beta * powers).sum()) + (d - rank) * math.log(alpha)
+    total = d * math.log(alpha) + n * math.log(beta) - spread - beta * error - alpha * size - n * math.log(2 * math.pi)
+    return total / (2 * n)
+
+
+def label_similarity(features: Doubles, classes: Ids) -> float:
+    """Spearman's correlation, over pairs of objects, of being alike to the layer and being of one class.
+
+    Alike is the correlation of two objects' features over the channels.
+    """
+    values = features - features.mean(axis=1, keepdims=True)
+    values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), _TINY)
+    upper = np.triu_indices(len(values), 1)
+    alike, same = (values @ values.T)[upper], (classes[:, None] == classes[None, :])[upper]
+    ranks = _ranks(alike)
+    if ranks.std() == 0 or same.std() == 0:
+        return 0.0
+    return float(np.corrcoef(ranks, same)[0, 1])
+
+
+def _ranks(values: Doubles) -> Doubles:
+    """Ranks, equal values sharing theirs."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    shared: Doubles = (ends - (counts - 1) / 2)[inverse]
+    return shared
+
+
+def jackknifed(
+    score: Callable[[Doubles, Ids], float], features: Sequence[Doubles], classes: Ids, pictures: Ids
+) -> Doubles:
+    """The score of each layer's features without one fifth of the pictures, (folds, layers).
+
+    Args:
+        score: such as `logme`.
+        features: of each layer, (objects, channels).
+        classes: of the objects.
+        pictures: that each object is in; those of one are left out together.
+    """
+    rows = []
+    for fold in range(FOLDS):
+        kept = pictures % FOLDS != fold
+        rows.append([score(own[kept], classes[kept]) for own in features])
+    return np.array(rows)
+
+
+def standard_error(values: Doubles) -> float:
+    """Of a number whose values without each fold are given (the delete-a-group jackknife)."""
+    count = len(values)
+    return float(np.sqrt((count - 1) / count * ((values - values.mean()) ** 2).sum()))

@@ -1,0 +1,78 @@
+"""The examples: each script does what its page says."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from darkshare.datasets import read_data
+from darkshare.model import load
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """One in which `darkshare` is the package under test."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    script = folder / "darkshare"
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m darkshare "$@"\n')
+    script.chmod(0o755)
+    paths = os.pathsep.join([str(folder), os.environ["PATH"]])
+    return {**os.environ, "PATH": paths, "PYTHONPATH": str(EXAMPLES.parent)}
+
+
+def labelled(folder: Path, count: int) -> None:
+    """Pictures with one bright square each, and Pascal VOC's files."""
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    for i in range(count):
+        image = rng.integers(0, 60, (96, 96, 3), np.uint8)
+        left, top, side = (int(value) for value in rng.integers((4, 4, 20), (40, 40, 50)))
+        cv2.rectangle(image, (left, top), (left + side, top + side), (240, 240, 240), -1)
+        cv2.imwrite(str(folder / f"{i}.png"), image)
+        box = f"<xmin>{left}</xmin><ymin>{top}</ymin><xmax>{left + side}</xmax><ymax>{top + side}</ymax>"
+        (folder / f"{i}.xml").write_text(
+            f"<annotation><filename>{i}.png</filename><size><width>96</width><height>96</height><depth>3</depth></size>"
+            f"<object><name>lamp</name><bndbox>{box}</bndbox></object></annotation>"
+        )
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+def test_a_day(tmp_path, environment):
+    pytest.importorskip("torch", reason="PyTorch is not installed; pip install '.[train]'")
+    subprocess.run(["darkshare", "demo", "-o", "demo"], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    labelled(tmp_path / "lamps", 10)
+    words = ["bash", EXAMPLES / "a-day" / "day.sh", "demo/shapes.cfg", "lamps", "13", "out"]
+    how = ["--batches", "2", "--batch", "4", "--threads", "1"]
+    done = subprocess.run([*words, *how], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "out"
+    assert "layers 0..12 are bit-identical (k=13)" in done.stdout
+    assert [(task.name, task.k) for task in load(out / "both.cfg").tasks] == [("shapes", 0), ("trained", 13)]
+    assert "darknet_ap50_difference" in done.stdout
+    assert "2 of 2 pictures" in done.stderr
+    base = load(tmp_path / "demo" / "shapes.cfg")
+    end = base.network.start(13)
+    assert np.array_equal(load(out / "trained.cfg").weights.data[:end], base.weights.data[:end])
+    assert (out / "detections" / "result.json").exists()
+
+
+def test_pictures_are_drawn_with_their_labels(tmp_path):
+    words = [sys.executable, EXAMPLES / "demo-models" / "draw.py", tmp_path / "drawn", "--train", "12", "--valid", "3"]
+    subprocess.run(words, check=True)
+    for name, classes in (("shapes", ("circle", "square", "triangle")), ("text", ("text",))):
+        folder = tmp_path / "drawn" / name
+        train, valid = read_data(folder / f"{name}.data"), read_data(folder / f"{name}.data", "valid")
+        assert train.names == classes
+        assert (len(train.samples), len(valid.samples)) == (12, 3)
+        assert not [finding for finding in train.findings if "empty" not in finding.text]
+        assert sum(len(sample.boxes) for sample in train.samples) > 8
