@@ -172,7 +172,7 @@ def sides(
                 raise Missing(need)
             job = {**common, "answers": str(folder / f"{len(found)}.npz"), **make()}
             found.append(stack.enter_context(Side(name, python, job)))
-        except Missing as error:
+        except (Missing, OSError) as error:
             print(f"{name} is left out: {error}", file=sys.stderr)
 
     for engine, one in available().items():

@@ -34,6 +34,7 @@ from darkshare.training.preparation import Changes
 from darkshare.training.settings import Options, Watch
 
 TEXT = tiny_text().replace("channels=3", "channels=3\nlearning_rate=0.002\nmax_batches=500")
+CLASSIFIER = f"{TEXT.partition('[yolo]')[0]}[avgpool]\n\n[softmax]\n"
 SHARES = {0: (0.0, 0.0), 2: (0.2, 0.3), 4: (0.4, 0.5)}
 
 
@@ -62,10 +63,14 @@ def planned(base: Path, data: Path, folder: Path, *, ks=(3,), seeds=(1,), **how)
 
 def result(k: int, seed: int, score: float, **how) -> Result:
     found = Result(
-        k, seed, score, "a rule", score - 0.1, score / 2, "a tool", "so", {"red": score}, None, None, 3, 12, 10.0 * k, 1.0,
-        "cpu", 1, {"darkshare": "0"}, {"weights": "x"},
+        k, seed, score, "a rule", score - 0.1, score / 2, "a tool", "so", {"red": score}, None, None, 3, 12, 10.0 * k,
+        1.0, "cpu", 1, {"darkshare": "0"}, {"weights": "x"},
     )  # fmt: skip
     return replace(found, **how)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
 
 
 # --- summaries ------------------------------------------------------------------------------------------------------
@@ -97,7 +102,7 @@ def test_the_files_of_a_sweep(tmp_path):
     results = [result(0, 1, 0.5), result(2, 1, 0.4)]
     failed = [{"k": 2, "seed": 2, "error": "why"}]
     write_results(tmp_path, results, choices(results, SHARES), SHARES, {"weights": "x"}, failed)
-    rows = list(csv.DictReader((tmp_path / "results.csv").open()))
+    rows = rows_of(tmp_path / "results.csv")
     assert [(row["k"], row["seed"], row["map"], row["flops_saved"]) for row in rows] == [
         ("0", "1", "0.5", "0.0"),
         ("2", "1", "0.4", "0.3"),
@@ -140,7 +145,7 @@ def test_the_cache_is_for_trunks(base, data, tmp_path):
 
 def test_what_a_plan_refuses(base, data, tmp_path):
     needs_torch()
-    with pytest.raises(BadValue, match="k=13 must be 0..12"):
+    with pytest.raises(BadValue, match=r"k=13 must be 0\.\.12"):
         planned(base, data, tmp_path / "out", ks=(0, 13))
     with pytest.raises(DarkshareError, match="k=7 keeps layer 6"):
         planned(base, data, tmp_path / "out", ks=(7,))
@@ -148,6 +153,9 @@ def test_what_a_plan_refuses(base, data, tmp_path):
         planned(base, data, tmp_path / "out", ks=())
     with pytest.raises(DarkshareError, match="is there and no folder of a sweep"):
         planned(base, data, tmp_path)
+    classifier = write_model(tmp_path / "c", CLASSIFIER, seeded_floats(network_of(CLASSIFIER), 1))
+    with pytest.raises(DarkshareError, match=r"c\.cfg: classifies pictures, and a sweep compares detectors"):
+        planned(classifier, data, tmp_path / "out", ks=(0,))
     text = data.read_text()
     data.write_text(text.replace("valid=", "test="))
     with pytest.raises(DarkshareError, match="has no valid="):
@@ -194,7 +202,7 @@ def test_a_trial_that_was_killed_before_it_was_evaluated_is_not_trained_again(ba
 def test_validations_on_the_way_are_kept_beside_the_last(base, data, tmp_path):
     needs_torch()
     found = run_trial(planned(base, data, tmp_path / "out", validate_every=1).trials[0], Watch())
-    rows = list(csv.DictReader((tmp_path / "out/trials/k3-seed1/net.csv").open()))
+    rows = rows_of(tmp_path / "out/trials/k3-seed1/net.csv")
     maps = [float(row["map"]) for row in rows]
     assert (found.best_map, found.best_batch) == (max(maps), maps.index(max(maps)) + 1)
     assert found.map == maps[-1]
@@ -300,11 +308,15 @@ def test_a_dask_cluster(base, data, tmp_path):
 # --- guesses --------------------------------------------------------------------------------------------------------
 
 
-def evidence_by_integration(features: np.ndarray, y: np.ndarray) -> float:
-    """The best log evidence over a grid of precisions, of the Gaussian that the targets have under the model."""
-    n, best = len(y), -np.inf
-    for alpha in np.logspace(-4, 6, 80):
-        for beta in np.logspace(-2, 4, 80):
+def evidence_on_a_grid(features: np.ndarray, y: np.ndarray) -> float:
+    """The best log evidence over a grid of precisions, of the Gaussian that the targets have under the model.
+
+    In the space without the mean, of one dimension less.
+    """
+    space = np.linalg.svd(np.ones((1, len(y))))[2][1:]
+    features, y, n, best = space @ features, space @ y, len(y) - 1, -np.inf
+    for alpha in np.logspace(-4, 6, 100):
+        for beta in np.logspace(-2, 6, 80):
             covariance = np.eye(n) / beta + features @ features.T / alpha
             _, logdet = np.linalg.slogdet(covariance)
             best = max(best, -0.5 * (logdet + y @ np.linalg.solve(covariance, y) + n * np.log(2 * np.pi)))
@@ -316,8 +328,7 @@ def test_logme_is_the_evidence_of_a_linear_model(channels):
     rng = np.random.default_rng(0)
     classes = np.arange(9) % 2
     features = rng.normal(size=(9, channels)) + 2 * classes[:, None]
-    y = classes - classes.mean()
-    expected = evidence_by_integration(features - features.mean(axis=0), y)
+    expected = evidence_on_a_grid(features, classes)
     assert logme(features, classes) == pytest.approx(expected, abs=5e-3)
 
 
@@ -410,7 +421,7 @@ def test_regions_are_means_over_the_cells_that_boxes_touch(base, tmp_path):
 def test_guesses_get_what_their_own_layer_says():
     rng = np.random.default_rng(0)
     classes, pictures = np.arange(40) % 2, np.arange(40)
-    blind, seeing = rng.normal(size=(40, 4)), rng.normal(size=(40, 4)) + 3 * classes[:, None]
+    blind, seeing = rng.normal(size=(40, 4)), rng.normal(size=(40, 4)) + np.outer(classes, [3, 0, 0, 0])
     first, second = with_features(
         [Guess(1, True, 0, 0), Guess(2, True, 0, 0)], Regions((blind, seeing), classes, pictures)
     )

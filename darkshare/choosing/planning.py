@@ -21,9 +21,10 @@ from darkshare.choosing.trials import (
     write_json,
 )
 from darkshare.datasets import Dataset, read_data
-from darkshare.errors import BadValue, DarkshareError
+from darkshare.errors import BadValue, DarkshareError, Unsupported
 from darkshare.evaluation import require_tool
 from darkshare.files import sha256
+from darkshare.guesses import classifies
 from darkshare.model import Model, load
 from darkshare.network import Network
 from darkshare.opencv import Detector
@@ -104,6 +105,8 @@ def plan(
     require_torch()
     folder = Path(folder).absolute()
     base = load(cfg, weights, dialect=dialect, partial=True)
+    if classifies(base, base.tasks[0]):
+        raise Unsupported("classifies pictures, and a sweep compares detectors; take `darkshare train` per k", file=cfg)
     learn, valid = read_data(data, "train"), read_data(data, "valid")
     require_pictures(learn)
     require_pictures(valid)

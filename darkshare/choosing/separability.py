@@ -22,7 +22,7 @@ _ROUNDS, _CLOSE, _TINY = 50, 1e-4, 1e-12
 def logme(features: Doubles, classes: Ids) -> float:
     """The log evidence per object that a linear model of the features gives the classes, the mean over classes.
 
-    Features and targets are centred, so that neither needs a constant.
+    Features and targets are centred, so that neither needs a constant; that takes one of n dimensions away.
 
     Args:
         features: (objects, channels).
@@ -38,7 +38,7 @@ def logme(features: Doubles, classes: Ids) -> float:
 
 def _evidence(basis: Doubles, powers: Doubles, y: Doubles, shape: tuple[int, ...]) -> float:
     """Maximum log evidence over the precisions of weights and noise, by the fixed point of its derivatives."""
-    n, d = shape
+    n, d = shape[0] - 1, shape[1]
     inside = (basis.T @ y) ** 2
     outside = max(float(y @ y - inside.sum()), 0.0)
     alpha = beta = 1.0
@@ -47,7 +47,7 @@ def _evidence(basis: Doubles, powers: Doubles, y: Doubles, shape: tuple[int, ...
         used = float((powers / (powers + ratio)).sum())
         size = float((powers * inside / (powers + ratio) ** 2).sum())
         error = float((inside / (1 + powers / ratio) ** 2).sum()) + outside
-        alpha, beta = used / (size + _TINY), max(n - used, _TINY) / (error + _TINY)
+        alpha, beta = max(used, _TINY) / (size + _TINY), max(n - used, _TINY) / (error + _TINY)
         if abs(alpha / beta - ratio) <= _CLOSE * ratio:
             break
     rank = len(powers)

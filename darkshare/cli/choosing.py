@@ -20,7 +20,7 @@ from darkshare.report import printable, render
 from darkshare.training.preparation import Changes
 from darkshare.training.settings import Options
 
-_OWN = ("files", "k", "output", "seed", "threads", "workers", "validate_every", "resume", "dialect")
+_OWN = ("k", "seed", "threads", "workers", "validate_every", "resume")  # options of a training that differ here
 _SHOWN = 10  # notes
 
 
@@ -76,7 +76,8 @@ def sweep(files: tuple[str, ...], output: str, jobs: int, scheduler: str | None,
     _finish(planned, progress.failed, stopped=stopped)
 
 
-sweep.params += [option for option in train.params if option.name not in _OWN]
+_PASSED = {*CHANGES, *Options.__dataclass_fields__} - {*_OWN}
+sweep.params += [option for option in train.params if option.name in _PASSED]
 
 
 def _told(planned: Sweep) -> list[Trial]:

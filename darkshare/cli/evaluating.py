@@ -14,8 +14,7 @@ import click
 
 from darkshare import evaluation
 from darkshare.cli.options import dialect_option, format_option, load_all, size_option
-from darkshare.datasets import ClassifiedDataset, Dataset, read_data
-from darkshare.datasets.classified import read_class_folders, read_class_list
+from darkshare.datasets import Dataset, read_classes, read_data
 from darkshare.detections import NMS
 from darkshare.engines import DEFAULT, PRECISIONS
 from darkshare.engines import NAMES as ENGINES
@@ -56,6 +55,8 @@ class NamedType(click.ParamType):  # type: ignore[type-arg]
 @click.option("--lowest", type=click.FloatRange(0, 1), default=LOWEST, show_default=True, help="Scores above it count.")
 @click.option("--nms", type=click.FloatRange(0, 1), default=NMS, show_default=True, help="Largest overlap of boxes.")
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Guesses that count, of classifiers.")
+@click.option("--split", "share", type=click.FloatRange(0, 1), default=0, help="Of a folder of classes: as train does.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of --split.")
 @click.option("--map", "renamed", type=NamedType("DATA_CLASS=CLASS", always=True), multiple=True, help="See above.")
 @click.option("--by-order", is_flag=True, help="Match classes by their numbers, whatever their names.")
 @click.option("--beside", type=NamedType("[TASK=]OTHER.cfg"), multiple=True, help="Compare with this model.")
@@ -112,6 +113,8 @@ class Run:
     plot: str | None
     table: str | None
     ks: tuple[int, ...]
+    share: float
+    seed: int
     runners: dict[int, Runner] = field(default_factory=dict)
 
     @classmethod
@@ -133,8 +136,9 @@ class Run:
         rules = _rules(how.pop("rule"), how.pop("points"), how.pop("iou"), how.pop("thresh"))
         classes = {"renamed": dict(how.pop("renamed")), "by_order": how.pop("by_order")}
         part, plot, table, ks = how.pop("part"), how.pop("plot"), how.pop("table"), (1, how.pop("top"))
+        aside = how.pop("share"), how.pop("seed")
         _require_outputs((plot, table), (*paths, *(path for _, path in (*data, *beside))))
-        return cls(models[0], jobs, part, rules, classes, how, plot, table, ks)
+        return cls(models[0], jobs, part, rules, classes, how, plot, table, ks, *aside)
 
     @property
     def is_classifier(self) -> bool:
@@ -164,7 +168,7 @@ class Run:
             raise click.UsageError("--plot, --csv and --beside are about boxes, and this model classifies pictures")
         runner, found = self._runner(self.model), []
         for job in self.jobs:
-            dataset = _told(_classified(job.path, self.part))
+            dataset = _told(read_classes(job.path, self.part, share=self.share, seed=self.seed))
             watch = _bar(f"{job.task.name} on {dataset.name}")
             found.append(runner.accuracies(dataset, job.task.name, watch, ks=self.ks, **self.classes))
         return found
@@ -273,17 +277,6 @@ def _pairs(name: str, other: Model, found: dict[str, Job], *, alone: bool) -> li
         return [(name or next(iter(found)), other.tasks[0])]
     tasks, known = ", ".join(task.name for task in other.tasks), ", ".join(found)
     raise BadValue(f"{other.name} has {tasks}, which is none of {known}: say which it is with --beside TASK=FILE.cfg")
-
-
-def _classified(path: str, part: str) -> ClassifiedDataset:
-    if not Path(path).is_dir():
-        return read_class_list(path, part)
-    parts = read_class_folders(path)
-    if "all" in parts:
-        return parts["all"]
-    if part not in parts:
-        raise DarkshareError(f"has no folder for {part}; it has {', '.join(parts)}", file=path)
-    return parts[part]
 
 
 def _told(dataset: Any) -> Any:

@@ -11,9 +11,19 @@ from typing import Any
 import click
 
 from darkshare.cli.options import Files, dialect_option, pair, size_option
-from darkshare.datasets import Dataset, read_data, read_options
-from darkshare.evaluation import evaluate_model
-from darkshare.model import load, sibling
+from darkshare.datasets import (
+    ClassifiedDataset,
+    Dataset,
+    read_class_folders,
+    read_classes,
+    read_data,
+    read_options,
+    split,
+)
+from darkshare.errors import Unsupported
+from darkshare.evaluation import classifier_accuracy, evaluate_model
+from darkshare.guesses import classifies
+from darkshare.model import Model, load, sibling
 from darkshare.report import printable
 from darkshare.training.guards import require_pictures
 from darkshare.training.journal import Entry
@@ -29,7 +39,7 @@ CHANGES = ("epochs", "batches", "batch", "subdivisions", "rate", "size")
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="BASE.cfg [BASE.weights] DATA.data")
+@click.argument("files", nargs=-1, required=True, metavar="BASE.cfg [BASE.weights] DATA.data|FOLDER")
 @click.option("--k", type=click.IntRange(0), required=True, help="Layers 0..k-1 stay as they are; 0 trains all.")
 @click.option("-o", "--output", default="trained", show_default=True, help="Path of the new files, without suffix.")
 @click.option("--epochs", type=click.FloatRange(0, min_open=True), help="How often each picture is seen.")
@@ -46,6 +56,14 @@ CHANGES = ("epochs", "batches", "batch", "subdivisions", "rate", "size")
 @click.option("--bn-eval", is_flag=True, help="Batch norm with the base's statistics, for very small batches.")
 @click.option("--no-augment", "augment", flag_value=False, default=True, help="Pictures as inference sees them.")
 @click.option(
+    "--split",
+    "share",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.2,
+    show_default=True,
+    help="Of a folder of classes, to validate on.",
+)
+@click.option(
     "--validate-every", type=click.IntRange(0), help="Batches between two validations; 0: none. [default: 10 in all]"
 )
 @click.option(
@@ -60,7 +78,7 @@ CHANGES = ("epochs", "batches", "batch", "subdivisions", "rate", "size")
 @click.option("--resume", is_flag=True, help="Go on with a training that was stopped or killed.")
 @size_option
 @dialect_option
-def train(files: tuple[str, ...], output: str, dialect: str, **how: Any) -> None:
+def train(files: tuple[str, ...], output: str, dialect: str, share: float, **how: Any) -> None:
     """Train a network from layer k on; the layers before stay the base's, byte for byte.
 
     As Darknet trains: its loss, targets, schedule and augmentations as the cfg says them; --dialect says in which
@@ -68,18 +86,23 @@ def train(files: tuple[str, ...], output: str, dialect: str, **how: Any) -> None
     Writes .cfg, .weights, .names and .data, the same with -best for the highest mAP on the pictures of valid=, and a
     .csv and .png of the course. Ctrl-C saves; --resume goes on to the same result.
 
+    Classifiers learn from a .data file with labels=, or from a folder with a folder of pictures per class (or train and
+    val with such folders). The branches of an ensemble train side by side, each by a loss of its own; what averages
+    them stays as it is. Measured is top-1 then.
+
     \b
     Examples:
       darkshare train yolov3.cfg yolov3.weights text.data --k 74 -o text
       darkshare train yolov3.cfg yolov3.conv.74 text.data --k 74 --epochs 30 --batch 64 --subdivisions 16 -o text
       darkshare train tiny.cfg masks.data --k 20 --batches 2000 --cache-features 8 -o masks
+      darkshare train ensemble.cfg signs/ --k 15 --cache-features 20 --ema 0.99 -o signs
     """
     (cfg, weights), data = sorted_files(files)
     options = Options(changes=Changes(**{name: how.pop(name) for name in CHANGES}), **how)
     base = load(cfg, weights, dialect=dialect, partial=True)
-    learn, judge = _parts(data, validates=options.validate_every != 0)
+    learn, judge = _parts(data, base, validates=options.validate_every != 0, share=share, seed=options.seed)
     protect = [*files, base.weights.path if base.weights else ""]
-    with Bar() as bar:
+    with Bar("top-1" if isinstance(learn, ClassifiedDataset) else "mAP") as bar:
         outcome = run_training(base, learn, output, options, judge=judge, watch=bar, protect=protect)
     click.echo(_summary(outcome))
     if outcome.stopped:
@@ -92,35 +115,59 @@ def sorted_files(paths: Sequence[str]) -> tuple[Files, str]:
     data = [path for path in paths if path not in of_model]
     models = pair(of_model)
     if len(models) != 1 or len(data) != 1:
-        raise click.UsageError("give one base and one .data file: BASE.cfg [BASE.weights] DATA.data")
+        raise click.UsageError("give one base and one .data file or folder of classes: BASE.cfg [BASE.weights] DATA")
     return models[0], data[0]
 
 
-def _parts(data: str, *, validates: bool) -> tuple[Dataset, Judge | None]:
+def _parts(
+    data: str, base: Model, *, validates: bool, share: float, seed: int
+) -> tuple[Dataset | ClassifiedDataset, Judge | None]:
     """Pictures to learn from, and what judges on others; what is wrong with them is told."""
-    learn = read_data(data, "train")
-    valid = read_data(data, "valid") if validates and "valid" in read_options(data).parts else None
-    found = list(dict.fromkeys([*learn.findings, *(valid.findings if valid else ())]))
+    learn, valid = (_classes if classifies(base, base.tasks[0]) else _boxes)(data, share, seed)
+    found = list(dict.fromkeys([*learn.findings, *(valid.findings if valid and validates else ())]))
     for finding in found[:MOST_FINDINGS]:
         click.echo(f"Note: {printable(str(finding))}", err=True)
     if len(found) > MOST_FINDINGS:
         click.echo(f"Note: {len(found) - MOST_FINDINGS} more such findings", err=True)
-    if valid is not None:
+    if valid is not None and validates:
         require_pictures(valid)
+        if isinstance(valid, ClassifiedDataset):
+            return learn, partial(classifier_accuracy, dataset=valid)
         return learn, partial(evaluate_model, dataset=valid)
     if validates:
-        click.echo("Note: no pictures to validate on, so mAP is not measured and no best weights are kept", err=True)
+        click.echo("Note: no pictures to validate on, so nothing is measured and no best weights are kept", err=True)
     return learn, None
+
+
+def _boxes(data: str, share: float, seed: int) -> tuple[Dataset, Dataset | None]:
+    if Path(data).is_dir():
+        raise Unsupported("is a folder, but the network finds boxes: give a .data file", file=data)
+    return read_data(data, "train"), read_data(data, "valid") if "valid" in read_options(data).parts else None
+
+
+def _classes(data: str, share: float, seed: int) -> tuple[ClassifiedDataset, ClassifiedDataset | None]:
+    if not Path(data).is_dir():
+        has_valid = "valid" in read_options(data).parts
+        return read_classes(data), read_classes(data, "valid") if has_valid else None
+    parts = read_class_folders(data)
+    if "all" not in parts:
+        return read_classes(data), parts.get("valid")
+    if not share:
+        return parts["all"], None
+    learn, valid = split(parts["all"], share, seed)
+    click.echo(f"{len(valid.samples)} of {len(parts['all'].samples)} pictures are set aside for validation", err=True)
+    return learn, valid
 
 
 class Bar(Watch):
     """A bar on a terminal; elsewhere a line now and then."""
 
-    def __init__(self) -> None:
+    def __init__(self, measure: str = "mAP") -> None:
         self._shown: Any = None
         self._total = self._last = self._told = 0
         self._speed: float | None = None
         self._map: float | None = None
+        self._measure = measure
 
     def __enter__(self) -> Bar:
         return self
@@ -149,7 +196,7 @@ class Bar(Watch):
         speed = entry.images / entry.batch / max(entry.seconds, 1e-9)
         self._speed = speed if self._speed is None else 0.9 * self._speed + 0.1 * speed
         self._map = entry.map if entry.map is not None else self._map
-        measured = "" if self._map is None else f", mAP {100 * self._map:.1f} %"
+        measured = "" if self._map is None else f", {self._measure} {100 * self._map:.1f} %"
         told = f"{entry.batch}/{self._total} loss {entry.mean:.3f}{measured}, {self._speed:.1f} pictures/s"
         self._advance(1, told)
         if self._shown is None and (entry.batch - self._told) * LINES >= self._total:
@@ -174,11 +221,13 @@ class Bar(Watch):
 def _summary(outcome: Outcome) -> str:
     """What lies where, and how good it is."""
     cfg = outcome.files[0]
-    measured = "" if outcome.map is None else f", mAP {100 * outcome.map:.2f} %"
+    measured = "" if outcome.map is None else f", {outcome.measure} {100 * outcome.map:.2f} %"
     lines = [f"{cfg}: after batch {outcome.done} of {outcome.batches}{measured}"]
     if outcome.best is not None:
         best = sibling(cfg.with_suffix(""), f"{BEST}.cfg")
-        lines.append(f"{best}: the best, after batch {outcome.best_batch}, mAP {100 * outcome.best:.2f} %")
-        lines.append(f"mAP: {outcome.rule}")
+        lines.append(
+            f"{best}: the best, after batch {outcome.best_batch}, {outcome.measure} {100 * outcome.best:.2f} %"
+        )
+        lines.append(f"{outcome.measure}: {outcome.rule}")
     lines.append(f"{outcome.seconds:.0f} s; wrote {', '.join(map(str, outcome.files))}")
     return "\n".join(lines)

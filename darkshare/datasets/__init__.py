@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from darkshare.datasets.classified import read_class_folders, read_class_list
+from darkshare.datasets.classified import read_class_folders, read_class_list, read_classes
 from darkshare.datasets.coco import read_coco
 from darkshare.datasets.cocotext import read_coco_text
 from darkshare.datasets.darknet import read_data, read_list
@@ -32,6 +32,7 @@ __all__ = [
     "part_rows",
     "read_class_folders",
     "read_class_list",
+    "read_classes",
     "read_coco",
     "read_coco_text",
     "read_data",

@@ -9,10 +9,38 @@ from pathlib import Path
 from darkshare.datasets.darknet import Watch, listed_pictures
 from darkshare.datasets.datafiles import class_names, named_file, read_options
 from darkshare.datasets.sample import Classified, ClassifiedDataset, Finding
+from darkshare.datasets.splitting import split
 from darkshare.errors import DarkshareError
 from darkshare.pictures import PICTURES
 
 PARTS = {"train": "train", "training": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}
+
+
+def read_classes(
+    path: str | os.PathLike[str], part: str = "train", *, share: float = 0.0, seed: int = 0
+) -> ClassifiedDataset:
+    """Read one part of a folder of classes, or of a .data file.
+
+    Args:
+        path: the folder or file.
+        part: "train", "valid" or "test".
+        share: where a folder has no parts, so much is set aside for validation (see `split`); 0 takes all for any part.
+        seed: of that.
+
+    Raises:
+        DarkshareError: it cannot be read, or has no such part.
+    """
+    if not Path(path).is_dir():
+        return read_class_list(path, part)
+    parts = read_class_folders(path)
+    if "all" in parts and share:
+        learn, valid = split(parts["all"], share, seed)
+        parts = {"train": learn, "valid": valid}
+    if "all" in parts:
+        return parts["all"]
+    if part not in parts:
+        raise DarkshareError(f"has no folder for {part}; it has {', '.join(parts)}", file=str(path))
+    return parts[part]
 
 
 def read_class_list(

@@ -203,7 +203,10 @@ def build(model: Model, k: int, *, bn_epsilon: float = 1e-5, norm: str = "batch"
         raise BadValue(f"k={k}: the network has the layers 0..{len(network.layers) - 1}", file=model.name)
     if not trained_heads(network, k):
         raise BadValue(f"k={k}: there is no head behind it that could learn; use a smaller k", file=model.name)
-    return Net(model, k, Form(bn_epsilon, norm).checked())
+    net = Net(model, k, Form(bn_epsilon, norm).checked())
+    if not net.parameters():
+        raise BadValue(f"k={k}: what lies behind it has no weights that could learn; use a smaller k", file=model.name)
+    return net
 
 
 def trained_heads(network: Network, k: int) -> tuple[int, ...]:

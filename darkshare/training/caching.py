@@ -79,7 +79,7 @@ class Cache:
         copies: of each picture.
         count: how many pictures there are.
         features: for each layer (copies x pictures, channels, height, width).
-        truths: (copies x pictures, most + 1, 5); the first row's first value says how many follow.
+        truths: (copies x pictures, most + 1, columns); the first row's first value says how many follow.
     """
 
     folder: Path
@@ -164,8 +164,9 @@ def opened(
     most: int,
     *,
     dtype: str = "float16",
+    columns: int = 5,
 ) -> Cache:
-    """The files of a cache, made where they are missing.
+    """The files of a cache, made where they are missing; truths have `columns` numbers.
 
     Raises:
         DarkshareError: there is not enough room, or they cannot be made.
@@ -177,7 +178,7 @@ def opened(
         folder.mkdir(parents=True, exist_ok=True)
         paths = {index: folder / f"{index}.f{8 * kind.itemsize}" for index in reads}
         sizes = [(paths[i], math.prod(shapes[i]) * kind.itemsize) for i in reads]
-        sizes.append((folder / _TRUTHS, rows * (most + 1) * 20))
+        sizes.append((folder / _TRUTHS, rows * (most + 1) * 4 * columns))
         _require_room(folder, sizes)
         if any(_mode(path, size) == "w+" for path, size in sizes):
             (folder / _ABOUT).unlink(missing_ok=True)  # what it speaks of is not there
@@ -185,7 +186,7 @@ def opened(
             i: np.memmap(paths[i], kind, _mode(paths[i], sizes[n][1]), shape=shapes[i]) for n, i in enumerate(reads)
         }
         where, size = sizes[-1]
-        truths = np.memmap(where, "<f4", _mode(where, size), shape=(rows, most + 1, 5))
+        truths = np.memmap(where, "<f4", _mode(where, size), shape=(rows, most + 1, columns))
     except OSError as error:
         raise DarkshareError(f"cannot hold the features: {error.strerror or error}", file=str(folder)) from None
     return Cache(folder, reads, copies, count, features, truths)

@@ -107,13 +107,10 @@ def augmented(how: Crops, read: Read, index: int, count: int, size: Size, rng: n
     number = {0: 1, _MOSAIC: MOST}.get(kind, 2) if mixed else 1
     chosen = [index, *map(int, rng.integers(count, size=number - 1))]
     labelled = [read(one) for one in chosen]
-    images = [_part(how, one, size, rng) for one in labelled]
-    shares = np.array([1.0])
-    if number > 1:
-        masks = _MIXTURES[kind](size, rng)
-        shares = masks.reshape(number, -1).mean(axis=1)
-        images = [sum(image * mask[..., None] for image, mask in zip(images, masks, strict=True))]
-    image = _blurred(images[0], how, rng)
+    images = np.stack([_part(how, one, size, rng) for one in labelled])
+    masks = _MIXTURES[kind](size, rng) if number > 1 else np.ones((1, size[1], size[0]), np.float32)
+    image = _blurred((images * masks[..., None]).sum(axis=0), how, rng)
+    shares = masks.reshape(number, -1).mean(axis=1)
     truths = np.concatenate([one.truths * (1, share) for one, share in zip(labelled, shares, strict=True)])
     return Example(np.ascontiguousarray(image.transpose(2, 0, 1), np.float32), truths.astype(np.float32))
 
@@ -130,9 +127,8 @@ def _part(how: Crops, labelled: Labelled, size: Size, rng: np.random.Generator) 
         image = np.ascontiguousarray(image[:, ::-1])
     hue = float(rng.uniform(-how.hue, how.hue))
     image = colours.distorted_floats(image, hue, scale_up_to(how.saturation, rng), scale_up_to(how.exposure, rng))
-    if size != (side, side):
-        image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
-    return np.asarray(image, np.float32).reshape(size[1], size[0], -1)
+    fitting = image if size == (side, side) else cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(fitting, np.float32).reshape(size[1], size[0], -1)
 
 
 def drawn_view(picture: tuple[int, int], side: int, how: Crops, rng: np.random.Generator) -> Floats:

@@ -72,22 +72,21 @@ class Source:
             DarkshareError: the file cannot be read.
         """
         if self.how is None:
-            way = cropping if isinstance(self.samples[0], Classified) else augmenting
-            return way.undistorted(self.network, self.read(place.picture))
+            plain = cropping.undistorted if isinstance(self.samples[0], Classified) else augmenting.undistorted
+            return plain(self.network, self.read(place.picture))
         rng = generator(self.seed, _PICTURE, place.epoch, place.picture)
-        seen = self.read, place.picture, len(self.samples), size, rng
-        return (
-            cropping.augmented(self.how, *seen)
-            if isinstance(self.how, Crops)
-            else augmenting.augmented(self.how, *seen)
-        )
+        count = len(self.samples)
+        if isinstance(self.how, Crops):
+            return cropping.augmented(self.how, self.read, place.picture, count, size, rng)
+        return augmenting.augmented(self.how, self.read, place.picture, count, size, rng)
 
     def read(self, index: int) -> Labelled:
         """A picture and its truths."""
         sample = self.samples[index]
-        own = isinstance(sample, Classified)
-        truths = cropping.class_truth(sample.class_id) if own else truths_of(sample.boxes)
-        return Labelled(read_picture(sample.picture), truths)
+        picture = read_picture(sample.picture)
+        if isinstance(sample, Classified):
+            return Labelled(picture, cropping.class_truth(sample.class_id))
+        return Labelled(picture, truths_of(sample.boxes))
 
     def size(self, batch: int, batches: int) -> Size:
         """The input size of an update; it changes where the cfg says `random`, unless nothing is augmented."""

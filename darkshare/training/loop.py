@@ -16,8 +16,7 @@ from darkshare.errors import BadValue, DarkshareError
 from darkshare.interrupts import uninterrupted
 from darkshare.model import Model, require_unprotected, save, sibling
 from darkshare.opencv import Detector
-from darkshare.training import caching, checkpoints, loading
-from darkshare.training import cropping
+from darkshare.training import caching, checkpoints, cropping, loading
 from darkshare.training.augmenting import Augmentation
 from darkshare.training.building import build, trained
 from darkshare.training.cropping import Crops
@@ -93,7 +92,7 @@ class Training:
         self.measure = "top-1" if isinstance(data, ClassifiedDataset) else "mAP"
         given = Crops.of(network) if isinstance(data, ClassifiedDataset) else Augmentation.of(network)
         how = given if options.augment else None
-        self.most = cropping.MOST if isinstance(given, Crops) else given.most
+        self.most, self.columns = (cropping.MOST, 2) if isinstance(given, Crops) else (given.most, 5)
         if how:
             loading.require_sizes(network)
         self.model, self.batches, self.source = model, updates(model), Source(data.samples, network, how, options.seed)
@@ -255,7 +254,14 @@ class Training:
             return Pictures(source, trainer.net, trainer.device, trainer.batch, mini, self.batches, trainer.amp)
         folder, net, count = sibling(self.stem, FEATURES), trainer.net, len(source.samples)
         cache = caching.opened(
-            folder, source.network, net.reads, self.copies, count, self.most, dtype=self.options.cache_dtype
+            folder,
+            source.network,
+            net.reads,
+            self.copies,
+            count,
+            self.most,
+            dtype=self.options.cache_dtype,
+            columns=self.columns,
         )
         size = source.network.input.w, source.network.input.h
         about = {key: value for key, value in self.about.items() if key in _OF_FEATURES}
