@@ -17,7 +17,16 @@ from conftest import network_of, seeded_floats, tiny_text, write_model
 from labelled import draw, write_data
 
 from darkshare.choosing import guessing, processes
-from darkshare.choosing.guessing import Guess, advice, agreement, candidates, kendall, ranked, with_features
+from darkshare.choosing.guessing import (
+    Guess,
+    advice,
+    agreement,
+    candidates,
+    kendall,
+    ranked,
+    with_differences,
+    with_features,
+)
 from darkshare.choosing.planning import plan
 from darkshare.choosing.processes import Process, run_here, shared_out
 from darkshare.choosing.regions import Regions, regions_of
@@ -27,6 +36,7 @@ from darkshare.choosing.swapping import swap_curve, swapped
 from darkshare.choosing.trials import Result, Trial, read_result, results_in
 from darkshare.choosing.trying import run_trial
 from darkshare.datasets import read_data
+from darkshare.differences import stats
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.evaluation import evaluate_model
 from darkshare.model import load
@@ -429,6 +439,19 @@ def test_guesses_get_what_their_own_layer_says():
     assert first.behind == pytest.approx(second.logme - first.logme)
     assert first.behind > first.error > 0
     assert second.similarity > first.similarity
+
+
+def test_how_far_kernels_moved_is_a_median_over_layers(base, tmp_path):
+    own = load(base)
+    tuned = load(write_model(tmp_path / "tuned", TEXT, seeded_floats(network_of(TEXT), 2)))
+    (compared,) = stats(own, tuned)
+    ratios = []
+    for layer in (0, 1, 4):
+        a, b = (model.tensors(layer)["weights"].astype(np.float64) for model in (own, tuned))
+        ratios.append(np.linalg.norm(b - a) / np.linalg.norm(a))
+    first, second = with_differences([Guess(1, True, 0, 0), Guess(5, True, 0, 0)], compared)
+    assert first.moved == pytest.approx(ratios[0], rel=1e-5)
+    assert second.moved == pytest.approx(np.median(ratios), rel=1e-5)
 
 
 def test_swapped_models_have_the_bases_first_layers(base, data, tmp_path):

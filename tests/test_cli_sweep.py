@@ -211,8 +211,7 @@ def test_with_data_a_trained_network_and_a_sweep(base, data, tmp_path, here):
     found = json.loads(run(*words, "--format", "json").stdout)
     assert {one["k"] for one in found["guesses"]} == {2, 4, 5}
     moved = {one["k"]: one["moved"] for one in found["guesses"]}
-    assert moved[2] == 0  # the tuned network shares these layers with the base
-    assert moved[4] == 0 < moved[5]
+    assert moved[2] == moved[4] == 0  # the trained network has these kernels of the base
     assert found["agreement"] == []
 
 

@@ -37,7 +37,7 @@ def draw(character: str, rng: np.random.Generator, side: int) -> Picture:
         cv2.line(picture, (x0, y0), (x1, y1), between(back, ink, rng.uniform(0.2, 0.6)), 1, cv2.LINE_AA)
     mask = cv2.warpAffine(written(character, rng, side), placed(rng, side), (side, side))[..., None] / 255
     mixed = picture * (1 - mask) + np.array(ink) * mask
-    noise = rng.normal(0, rng.uniform(2, 18), picture.shape)
+    noise = rng.normal(0, rng.uniform(2, 10), picture.shape)
     return np.clip(mixed + noise, 0, 255).astype(np.uint8)
 
 
@@ -45,7 +45,7 @@ def colours(rng: np.random.Generator) -> tuple[Colour, Colour]:
     """Background and ink that can be told apart."""
     while True:
         back, ink = rng.uniform(0, 255, (2, 3))
-        if abs(float(back.mean() - ink.mean())) > 50:
+        if abs(float(back.mean() - ink.mean())) > 80:
             return tuple(back.tolist()), tuple(ink.tolist())
 
 
@@ -56,7 +56,7 @@ def between(a: Colour, b: Colour, share: float) -> Colour:
 
 def written(character: str, rng: np.random.Generator, side: int) -> Picture:
     """The character in the middle, as a mask."""
-    font, thickness = FONTS[int(rng.integers(len(FONTS)))], int(rng.integers(1, 4))
+    font, thickness = FONTS[int(rng.integers(len(FONTS)))], int(rng.integers(2, 5))
     scale = 0.6 * side / cv2.getTextSize("H", font, 1.0, thickness)[0][1]
     (wide, high), _ = cv2.getTextSize(character, font, scale, thickness)
     mask = np.zeros((side, side), np.uint8)
@@ -67,7 +67,7 @@ def written(character: str, rng: np.random.Generator, side: int) -> Picture:
 
 def placed(rng: np.random.Generator, side: int) -> NDArray[np.float64]:
     """A random turn, size, shear and shift around the middle."""
-    turn = cv2.getRotationMatrix2D((side / 2, side / 2), float(rng.uniform(-18, 18)), float(rng.uniform(0.6, 1.1)))
+    turn = cv2.getRotationMatrix2D((side / 2, side / 2), float(rng.uniform(-18, 18)), float(rng.uniform(0.75, 1.15)))
     turn[0, 1] += rng.uniform(-0.25, 0.25)
     turn[:, 2] += rng.uniform(-0.12, 0.12, 2) * side
     return turn
