@@ -140,6 +140,7 @@ def test_a_plan_has_every_k_with_every_seed_and_grows(base, data, tmp_path):
     assert found.batches == 3
     more = planned(base, data, tmp_path / "out", ks=(3,), seeds=(1, 2, 3))
     assert [trial.options.k for trial in more.waiting()] == [3, 3, 3]
+    found.trials[0].folder.mkdir(parents=True)
     assert found.shares[4] == pytest.approx(more.shares[3], rel=0.02)  # layer 3 is a pooling
     with pytest.raises(
         DarkshareError, match=r"out/sweep\.json: is of a sweep with other settings \(batches 3, now 4\)"
@@ -284,7 +285,7 @@ def test_a_process_that_dies_is_a_failure(base, data, tmp_path):
 def test_a_process_that_cannot_begin_is_a_failure(base, data, tmp_path):
     needs_torch()
     trial = planned(base, data, tmp_path / "out").trials[0]
-    trial.folder.parent.mkdir()
+    trial.folder.parent.mkdir(parents=True)
     trial.folder.write_text("a file")
     (message,) = run_here([trial], 1)
     assert message.event == "failed"

@@ -205,7 +205,7 @@ def test_with_data_a_trained_network_and_a_sweep(base, data, tmp_path, here):
     header, *rows = result.stdout.splitlines()[:4]
     assert header.split()[0] == "rank"
     assert [row.split()[0] for row in rows] == ["1", "2", "3"]
-    assert "saves 50 % of the FLOPs, and shares no more than that takes: k=" in result.stdout
+    assert "smallest that saves 50 % of the FLOPs: k=" in result.stdout
     assert "A guess: the rank is that of networks that were not trained any further." in result.stdout
     assert "against 2 k of the sweep, by logme: " in result.stdout
     found = json.loads(run(*words, "--format", "json").stdout)

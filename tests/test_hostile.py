@@ -38,6 +38,8 @@ COMMANDS = {
     "anchors": ["MODEL", "masks.data", "-o", "out"],
     "kit": ["MODEL", "masks.data", "--k", "2", "-o", "out"],
     "train": ["MODEL", "masks.data", "--k", "2", "-o", "out"],
+    "sweep": ["MODEL", "masks.data", "--k", "2", "-o", "out"],
+    "suggest-k": ["MODEL"],
 }
 CPU_SECONDS, MEMORY = 1.0, 200 * 2**20
 ROOT = Path(__file__).parent.parent

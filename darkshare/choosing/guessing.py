@@ -153,13 +153,15 @@ def advice(guesses: Sequence[Guess], whole: float | None, loss: float, budget: f
     found: dict[str, int | None] = {}
     if whole is not None:
         fine = [one.k for one in guesses if one.swap is not None and one.swap >= whole - loss / 100]
-        found[f"loss of at most {loss:g} points without any training"] = max(fine, default=None)
+        found[f"largest that loses at most {loss:g} points, even without further training"] = max(fine, default=None)
     if all(one.logme is not None for one in guesses):
         near = [one.k for one in guesses if one.behind is not None and one.behind <= (one.error or 0.0)]
-        found["features as good as the best ones, within one standard error"] = max(near, default=None)
+        found["largest whose features are as good as the best ones, within one standard error"] = max(
+            near, default=None
+        )
     if budget is not None:
         enough = [one.k for one in guesses if one.flops >= budget]
-        found[f"saves {100 * budget:g} % of the FLOPs, and shares no more than that takes"] = min(enough, default=None)
+        found[f"smallest that saves {100 * budget:g} % of the FLOPs"] = min(enough, default=None)
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from darkshare.choosing.trials import (
     NET,
     SETTINGS,
+    TRIALS,
     Trial,
     folder_of,
     read_json,
@@ -173,6 +174,6 @@ def _begun(folder: Path, settings: Mapping[str, Any]) -> None:
     if before is None:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise DarkshareError("is there and no folder of a sweep; choose another one", file=str(folder))
-        write_json(path, {"settings": dict(settings)})
-        return
-    require_same(before["settings"], settings, path)
+    elif (folder / TRIALS).exists():
+        require_same(before["settings"], settings, path)
+    write_json(path, {"settings": dict(settings)})

@@ -13,7 +13,7 @@ from darkshare.files import write_all
 from darkshare.training.preparation import Changes
 from darkshare.training.settings import Options
 
-RESULT, NET, LOG = "result.json", "net", "log.txt"
+TRIALS, RESULT, NET, LOG = "trials", "result.json", "net", "log.txt"
 FORMAT = "darkshare sweep 1"
 # What an option must be the same in for two trainings to be one; the others say how it is computed.
 SETTINGS = ("amp", "ema", "bn_eval", "bn_epsilon", "augment", "validate_every", "copies", "cache_anyway", "cache_dtype")
@@ -111,7 +111,7 @@ class Result:
 
 def folder_of(sweep: Path, k: int, seed: int) -> Path:
     """Where a trial lies in a sweep's folder."""
-    return sweep / "trials" / f"k{k}-seed{seed}"
+    return sweep / TRIALS / f"k{k}-seed{seed}"
 
 
 def with_k(options: Options, k: int, seed: int) -> Options:
@@ -188,7 +188,7 @@ def results_in(sweep: Path, settings: Mapping[str, Any] | None) -> list[Result]:
 
 
 def _trial_folders(sweep: Path) -> Iterable[Path]:
-    return sorted((sweep / "trials").glob("k*-seed*"))
+    return sorted((sweep / TRIALS).glob("k*-seed*"))
 
 
 def _short(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,10 +13,11 @@ import click
 from darkshare.choosing.cluster import run_on_cluster
 from darkshare.choosing.planning import Sweep, plan
 from darkshare.choosing.processes import LAST, Message, run_here, shared_out
-from darkshare.choosing.results import choice_rows, choices, write_results
-from darkshare.choosing.trials import Trial, results_in
+from darkshare.choosing.results import Choice, choice_rows, choices, write_results
+from darkshare.choosing.trials import Result, Trial, results_in
 from darkshare.cli.options import dialect_option
 from darkshare.cli.training import CHANGES, STOPPED, sorted_files, train
+from darkshare.interrupts import uninterrupted
 from darkshare.report import printable, render
 from darkshare.training.preparation import Changes
 from darkshare.training.settings import Options
@@ -72,7 +74,7 @@ def sweep(files: tuple[str, ...], output: str, jobs: int, scheduler: str | None,
     waiting = _told(planned)
     trials = run_on_cluster(waiting, scheduler) if scheduler else run_here(shared_out(waiting, jobs), jobs)
     with Progress(planned, waiting) as progress:
-        stopped = _followed(trials, progress)
+        stopped = _followed(trials, planned, progress)
     _finish(planned, progress.failed, stopped=stopped)
 
 
@@ -93,34 +95,41 @@ def _told(planned: Sweep) -> list[Trial]:
     return waiting
 
 
-def _followed(messages: Iterator[Message], progress: Progress) -> bool:
-    """Show what happens; whether Ctrl-C ended it. Then all that runs has saved."""
+def _followed(messages: Iterator[Message], planned: Sweep, progress: Progress) -> bool:
+    """Show what happens, and write what there is behind each training; whether Ctrl-C ended it. All has saved then."""
     try:
         with closing(messages):  # type: ignore[type-var]
             for message in messages:
                 progress.show(message)
+                if message.event == "done":
+                    with uninterrupted():
+                        _written(planned, progress.failed)
     except KeyboardInterrupt:
         return True
     return False
 
 
-def _finish(planned: Sweep, failed: Sequence[Message], *, stopped: bool) -> None:
-    """Write and print what there is."""
-    results = results_in(planned.folder, planned.settings)
+def _written(planned: Sweep, failed: Sequence[Message]) -> tuple[list[Result], list[Choice], list[Path]]:
+    """Results and their summaries as they are now, and the files that hold them."""
+    results = [one for one in results_in(planned.folder, planned.settings) if one.k in planned.shares]
     found = choices(results, planned.shares)
     failures = [{"k": one.trial.options.k, "seed": one.trial.options.seed, "error": one.text} for one in failed]
-    written = write_results(planned.folder, results, found, planned.shares, planned.settings, failures)
+    return results, found, write_results(planned.folder, results, found, planned.shares, planned.settings, failures)
+
+
+def _finish(planned: Sweep, failed: Sequence[Message], *, stopped: bool) -> None:
+    """Write and print what there is."""
+    results, found, files = _written(planned, failed)
     if found:
         click.echo(render(choice_rows(found), "text"))
         click.echo(f"\nmAP: {results[0].rule}; {results[0].conditions}")
-    click.echo(f"wrote {', '.join(map(str, written))}", err=True)
+    click.echo(f"wrote {', '.join(map(str, files))}", err=True)
     for one in failed:
         click.echo(f"Error: {one.trial.name}: {printable(one.text)}", err=True)
     if stopped:
         click.echo("stopped; the same command goes on", err=True)
-        raise click.exceptions.Exit(STOPPED)
-    if failed:
-        raise click.exceptions.Exit(1)
+    if stopped or failed:
+        raise click.exceptions.Exit(STOPPED if stopped else 1)
 
 
 class Progress:

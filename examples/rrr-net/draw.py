@@ -42,11 +42,9 @@ def draw(character: str, rng: np.random.Generator, side: int) -> Picture:
 
 
 def colours(rng: np.random.Generator) -> tuple[Colour, Colour]:
-    """Background and ink that can be told apart."""
-    while True:
-        back, ink = rng.uniform(0, 255, (2, 3))
-        if abs(float(back.mean() - ink.mean())) > 80:
-            return tuple(back.tolist()), tuple(ink.tolist())
+    """Background and ink, one dark and one light."""
+    dark, light = rng.uniform(0, 100, 3).tolist(), rng.uniform(155, 255, 3).tolist()
+    return (tuple(dark), tuple(light)) if rng.random() < 0.5 else (tuple(light), tuple(dark))
 
 
 def between(a: Colour, b: Colour, share: float) -> Colour:
