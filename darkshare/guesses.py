@@ -90,7 +90,7 @@ def branches_of(model: Model, ensemble: str) -> list[Task]:
     return [task for task in model.tasks if task.ensemble == ensemble and task.name != ensemble]
 
 
-def whole(model: Model, ensemble: str) -> Task:
+def task_of_ensemble(model: Model, ensemble: str) -> Task:
     """The task that gives an ensemble's vote; where the file has none, one with all branches' heads.
 
     Raises:
@@ -196,7 +196,7 @@ def voices(
         raise BadValue(f"there is no mean of {mean}; use one of {', '.join(MEANS)}")
     for name in dict.fromkeys(task.ensemble or task.name for task in model.tasks if classifies(model, task)):
         members = branches_of(model, name)
-        own = next((task for task in model.tasks if task.name == name), None) or whole(model, name)
+        own = next((task for task in model.tasks if task.name == name), None) or task_of_ensemble(model, name)
         if mean == "file" or not members:
             yield own, probabilities(model, own, raws)
         else:

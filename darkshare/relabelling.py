@@ -114,7 +114,8 @@ def relabelled(model: Model, classes: Classes, *, task: str | None = None, initi
     own = task_of(model, task)
     _require_own_heads(model, own)
     kept = sorted(row for row in classes.rows if row is not None)
-    if kept and _is_softmax(model, own) and kept != list(range(len(own.names))):
+    fewer = kept and kept != list(range(len(own.names)))
+    if fewer and initial is silent and _is_softmax(model, own):  # others are to be trained
         _warn(f"{model.name}: a softmax shares its scores out among the classes: without some, the others' scores grow")
     padded = own.padded
     model = unpad(model)

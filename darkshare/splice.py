@@ -26,6 +26,7 @@ from darkshare.compare import (
 from darkshare.cuts import illegal_cut
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, ShapeMismatch, TrunkMismatch
 from darkshare.heads import pad_to_union, unpad
+from darkshare.kinds import Boxes, Detection
 from darkshare.model import Model, Task, class_count
 
 Layout = Literal["native", "padded"]
@@ -194,7 +195,8 @@ def _warn_of_differences(base: Model, other: Model, k: int) -> None:
 
 
 def _warn_of_unequal_classes(merged: Model) -> None:
-    counts = sorted({class_count(head) for head in merged.network.heads})
+    boxes = [head for head in merged.network.heads if isinstance(head.kind, Boxes | Detection)]
+    counts = sorted({class_count(head) for head in boxes})
     if len(counts) > 1:
         _warn(
             f"the heads have {' and '.join(map(str, counts))} classes: OpenCV and darkshare run this, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ from darkshare.datasets import Box, Dataset, Sample
 
 COLOURS = ((40, 40, 220), (220, 60, 30))  # BGR: red, blue
 NAMES = ("red", "blue")
+MORE_COLOURS = (*COLOURS, (40, 200, 40), (20, 220, 230), (230, 40, 200))
 
 
 def draw(folder: Path, count: int, *, seed: int = 0, size: tuple[int, int] = (48, 40)) -> Dataset:
@@ -47,3 +49,17 @@ def write_data(folder: Path, dataset: Dataset, valid: int = 0) -> Path:
     data = folder / "squares.data"
     data.write_text("\n".join(lines) + "\n")
     return data
+
+
+def draw_classes(folder: Path, count: int, *, seed: int = 0, names: Sequence[str] = NAMES, side: int = 40) -> Path:
+    """A folder per class with `count` pictures each: a square on gray, whose colour is the class."""
+    rng = np.random.default_rng(seed)
+    for class_id, name in enumerate(names):
+        place = folder / name
+        place.mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            picture = rng.integers(90, 150, (side, side, 3)).astype(np.uint8)
+            x, y = rng.integers(2, side // 2, 2).tolist()
+            picture[y : y + side // 3, x : x + side // 3] = MORE_COLOURS[class_id]
+            cv2.imwrite(str(place / f"{number}.png"), picture)
+    return folder

@@ -62,6 +62,15 @@ def test_a_training_as_in_the_manual(base, data, tmp_path):
     assert run("detect", tmp_path / "both.cfg", tmp_path / "images" / "0.png", "-o", tmp_path / "seen").exit_code == 0
 
 
+def test_a_base_may_be_the_first_layers_under_darknets_own_name(base, data, tmp_path):
+    needs_torch()
+    part = tmp_path / "base.conv.4"
+    assert run("cut", base, "--k", 4, "-o", part).exit_code == 0
+    result = run("train", base, part, data, "--k", 4, "-o", tmp_path / "out", "--batches", 1, *QUICK)
+    assert result.exit_code == 0, result.output
+    assert frozen(load(base), load(tmp_path / "out.cfg"), 4).identical == 4
+
+
 def test_a_killed_training_resumes_to_the_same_bytes(base, data, tmp_path):
     """SIGKILL between two checkpoints, of which there is one at each validation."""
     needs_torch()

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from darkshare.cli import main
-from darkshare.demonstration import K, demonstrate
+from darkshare.demonstration import HERE, NETWORKS, K, demonstrate
 from darkshare.model import load
 
 
@@ -22,8 +22,44 @@ def test_merged_heads_equal_the_separate_ones_bit_for_bit(tmp_path):
     assert cv2.imread(str(shown.picture)).shape == (480, 480, 3)
 
 
-def test_the_command_says_that_the_weights_are_not_trained(tmp_path):
+# What `drawn_picture` draws, by hand: x1, y1, x2, y2 in pixels.
+DRAWN = {
+    "circle": (60, 70, 180, 190),
+    "square": (270, 70, 390, 190),
+    "triangle": (170, 220, 310, 330),
+    "text": (60, 396, 399, 428),
+}
+
+
+@pytest.mark.filterwarnings("ignore::darkshare.DarkshareWarning")
+def test_one_pass_sees_everything_that_is_drawn_and_nothing_else(tmp_path):
+    shown = demonstrate(tmp_path)
+    seen = {name: box for found in shown.found for name, _, box in found}
+    assert sorted(seen) == sorted(DRAWN)
+    assert sum(len(found.scores) for found in shown.found) == len(DRAWN)
+    for name, drawn in DRAWN.items():
+        assert overlap(seen[name], drawn) > 0.6, name
+
+
+def overlap(one, other):
+    """The IoU of two boxes."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    both = max(width, 0) * max(height, 0)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return both / (sum(areas) - both)
+
+
+def test_the_networks_share_their_trunk_and_are_small():
+    shapes, text = (load(HERE / f"{name}.cfg") for name in NETWORKS)
+    end = shapes.network.start(K)
+    assert shapes.weights.data[:end].tobytes() == text.weights.data[:end].tobytes()
+    assert shapes.weights.data[end] != text.weights.data[end]
+    assert all((HERE / f"{name}.weights").stat().st_size < 1_000_000 for name in NETWORKS)
+
+
+def test_the_command_tells_what_it_sees(tmp_path):
     result = CliRunner().invoke(main, ["demo", "-o", str(tmp_path / "demo")])
     assert result.exit_code == 0, result.output
-    assert "seeded, not trained" in result.stdout
     assert "share their first 13" in result.stdout
+    assert all(name in result.stdout for name in DRAWN)

@@ -50,6 +50,8 @@ def _figure(results: Sequence[Result], found: Sequence[Choice]) -> Figure:
         axes.set_axisbelow(True)
         axes.tick_params(labelbottom=True)
     panels[-1].set_xticks([one.k for one in found])
+    last = max(found[-1].k, 1)
+    panels[-1].set_xlim(min(found[0].k, 0) - 0.06 * last, 1.12 * last)  # room for the numbers
     return figure
 
 
@@ -62,19 +64,16 @@ def _draw_scores(axes: Axes, results: Sequence[Result], found: Sequence[Choice],
     if known[0][0] == 0:
         axes.axhline(known[0][1], color=GREY, linewidth=1, linestyle=":", label="mean of k=0, trained end to end")
     for k, value in known:
-        _number(axes, k, max(own for at, own in single if at == k), f"{value:.1f}")
-    low, high = axes.get_ylim()
-    axes.set_ylim(low, high + 0.16 * (high - low))  # room for the numbers
+        _number(axes, k, value)
     axes.legend(fontsize="small", frameon=False, loc="best")
 
 
-def _number(axes: Axes, x: float, y: float, text: str) -> None:
+def _number(axes: Axes, x: float, y: float) -> None:
     axes.annotate(
-        text,
+        f"{y:.1f}",
         (x, y),
-        xytext=(0, 9),
+        xytext=(13, 4),
         textcoords="offset points",
-        ha="center",
         fontsize="small",
         bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
     )

@@ -101,7 +101,7 @@ def _followed(messages: Iterator[Message], planned: Sweep, progress: Progress) -
         with closing(messages):  # type: ignore[type-var]
             for message in messages:
                 progress.show(message)
-                if message.event == "done":
+                if message.event == "done" and not progress.is_over:
                     with uninterrupted():
                         _written(planned, progress.failed)
     except KeyboardInterrupt:
@@ -151,6 +151,11 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.__exit__(None, None, None)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all have ended."""
+        return self._ended == self._count
 
     def show(self, message: Message) -> None:
         """Take notice of a message."""

@@ -111,8 +111,8 @@ def train(files: tuple[str, ...], output: str, dialect: str, share: float, **how
 
 def sorted_files(paths: Sequence[str]) -> tuple[Files, str]:
     """The base's files, and the .data file behind them."""
-    of_model = [path for path in paths if Path(path).suffix in (".cfg", ".weights")]
-    data = [path for path in paths if path not in of_model]
+    data = [path for path in paths if Path(path).suffix == ".data" or Path(path).is_dir()]
+    of_model = [path for path in paths if path not in data]  # a part of a weights file may be called yolov3.conv.74
     models = pair(of_model)
     if len(models) != 1 or len(data) != 1:
         raise click.UsageError("give one base and one .data file or folder of classes: BASE.cfg [BASE.weights] DATA")

@@ -1,36 +1,30 @@
-"""A small self-contained run of the main job: two tiny networks, one merged, the same answers in one pass.
+"""A small self-contained run of the main job: two tiny detectors, one merged, the same answers in one pass.
 
-The networks' weights are seeded, not trained: the trunk is the same in both, so everything about splicing is real,
-but what they "see" means nothing.
+One detector was trained for shapes, the other from its layer 13 on for text; `examples/demo-models` says how.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from darkshare import cfg as cfgs
 from darkshare import files
-from darkshare.cuts import initial_floats
 from darkshare.detections import Detections
 from darkshare.drawing import annotate
 from darkshare.model import Model, load, save
-from darkshare.network import Network, resolve
 from darkshare.opencv import Detector
+from darkshare.pictures import encoded
 from darkshare.savings import saved
 from darkshare.splice import concat
-from darkshare.weights import Floats, Header
+from darkshare.weights import Floats
 
 HERE = Path(__file__).parent
 NETWORKS = ("shapes", "text")
 K = 13
-SEED = 7
-SHOWN = 4  # boxes of each task in the picture
 
 
 @dataclass(frozen=True)
@@ -46,21 +40,20 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Demonstration:
-    """What `demonstrate` made and measured."""
+    """What `demonstrate` made, found and measured."""
 
     picture: Path
+    found: tuple[Detections, ...]
     comparisons: tuple[Comparison, ...]
     rows: list[dict[str, object]]
 
 
 def demonstrate(folder: Path) -> Demonstration:
-    """Make two networks, merge them, run all three on a drawn picture and compare every head.
+    """Write two networks, merge them, run all three on a drawn picture and compare every head.
 
     Args:
         folder: where the networks, the merged one and the pictures go.
     """
-    import cv2
-
     separate = _write_networks(folder)
     merged = concat(separate, K)
     save(merged, folder / "both")
@@ -68,11 +61,11 @@ def demonstrate(folder: Path) -> Demonstration:
     photo = drawn_picture()
     detector = Detector(merged)
     comparisons = tuple(_compare(merged, detector.raw(photo), separate, photo))
-    boxes = [_best(found) for found in Detector(merged, threshold=0.01).detect(photo)]
+    found = tuple(detector.detect(photo))
     picture = folder / "both.png"
-    _write_picture(folder / "photo.png", photo, cv2)
-    _write_picture(picture, annotate(photo, boxes), cv2)
-    return Demonstration(picture, comparisons, saved(separate, merged))
+    drawn = {folder / "photo.png": photo, picture: annotate(photo, found)}
+    files.write_all({path: [encoded(image, ".png")] for path, image in drawn.items()})
+    return Demonstration(picture, found, comparisons, saved(separate, merged))
 
 
 def drawn_picture() -> NDArray[np.uint8]:
@@ -89,36 +82,12 @@ def drawn_picture() -> NDArray[np.uint8]:
 
 
 def _write_networks(folder: Path) -> list[Model]:
-    trunk: Floats | None = None
     models = []
-    for seed, name in enumerate(NETWORKS, SEED):
-        network = resolve(cfgs.read(HERE / f"{name}.cfg"))
-        data = _seeded(network, seed)
-        if trunk is not None:
-            data[: trunk.size] = trunk
-        trunk = data[: network.start(K)]
-        files.write_all(
-            {
-                folder / f"{name}.cfg": [(HERE / f"{name}.cfg").read_bytes()],
-                folder / f"{name}.names": [(HERE / f"{name}.names").read_bytes()],
-                folder / f"{name}.weights": [Header().to_bytes("alexeyab"), data],
-            }
-        )
+    for name in NETWORKS:
+        parts = [f"{name}{suffix}" for suffix in (".cfg", ".names", ".weights")]
+        files.write_all({folder / part: [(HERE / part).read_bytes()] for part in parts})
         models.append(load(folder / f"{name}.cfg"))
     return models
-
-
-def _seeded(network: Network, seed: int) -> Floats:
-    """Darknet's start values, with random scales and biases, so that heads give more than one number."""
-    data = initial_floats(network, 0, seed)
-    rng = np.random.default_rng(seed)
-    for layer in network.layers:
-        begin = layer.start
-        for tensor in layer.tensors:
-            if tensor.name in ("biases", "scales"):
-                data[begin : begin + tensor.size] += rng.uniform(-0.3, 0.3, tensor.size)
-            begin += tensor.size
-    return data
 
 
 def _compare(
@@ -129,12 +98,3 @@ def _compare(
         for head, own in zip(task.heads, model.tasks[0].heads, strict=True):
             difference = float(np.abs(found[head] - alone[own]).max())
             yield Comparison(task.name, head, own, alone[own].size, difference)
-
-
-def _best(found: Detections) -> Detections:
-    return replace(found, boxes=found.boxes[:SHOWN], scores=found.scores[:SHOWN], class_ids=found.class_ids[:SHOWN])
-
-
-def _write_picture(path: Path, image: NDArray[np.uint8], cv2: Any) -> None:
-    _, encoded = cv2.imencode(".png", image)
-    files.write_all({path: [encoded.tobytes()]})

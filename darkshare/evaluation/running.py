@@ -15,7 +15,16 @@ from darkshare.engines import DEFAULT, presence
 from darkshare.errors import BadValue, Unsupported
 from darkshare.evaluation.accuracy import Accuracy, classify_score
 from darkshare.evaluation.judging import Evaluation, evaluate
-from darkshare.guesses import Doubles, classifies, cropped, mean_of, only_ensemble, probabilities, voices, whole
+from darkshare.guesses import (
+    Doubles,
+    classifies,
+    cropped,
+    mean_of,
+    only_ensemble,
+    probabilities,
+    task_of_ensemble,
+    voices,
+)
 from darkshare.model import Model, Task
 from darkshare.opencv import Detector
 from darkshare.pictures import Picture, read_picture
@@ -232,7 +241,7 @@ def task_of(model: Model, name: str | None) -> Task:
     """
     known = {task.name: task for task in model.tasks}
     ensembles = dict.fromkeys(task.ensemble for task in model.tasks if task.ensemble and classifies(model, task))
-    known |= {one: whole(model, one) for one in ensembles if one not in known}
+    known |= {one: task_of_ensemble(model, one) for one in ensembles if one not in known}
     if name is None and len(model.tasks) == 1:
         return model.tasks[0]
     if name is None:

@@ -32,12 +32,12 @@ def draw(character: str, rng: np.random.Generator, side: int) -> Picture:
     """A picture of one character among lines and specks."""
     back, ink = colours(rng)
     picture = np.full((side, side, 3), back, np.uint8)
-    for _ in range(int(rng.integers(0, 4))):
+    for _ in range(int(rng.integers(0, 3))):
         (x0, y0), (x1, y1) = rng.integers(0, side, (2, 2)).tolist()
         cv2.line(picture, (x0, y0), (x1, y1), between(back, ink, rng.uniform(0.2, 0.6)), 1, cv2.LINE_AA)
     mask = cv2.warpAffine(written(character, rng, side), placed(rng, side), (side, side))[..., None] / 255
     mixed = picture * (1 - mask) + np.array(ink) * mask
-    noise = rng.normal(0, rng.uniform(2, 10), picture.shape)
+    noise = rng.normal(0, rng.uniform(1, 8), picture.shape)
     return np.clip(mixed + noise, 0, 255).astype(np.uint8)
 
 
@@ -65,8 +65,8 @@ def written(character: str, rng: np.random.Generator, side: int) -> Picture:
 
 def placed(rng: np.random.Generator, side: int) -> NDArray[np.float64]:
     """A random turn, size, shear and shift around the middle."""
-    turn = cv2.getRotationMatrix2D((side / 2, side / 2), float(rng.uniform(-18, 18)), float(rng.uniform(0.75, 1.15)))
-    turn[0, 1] += rng.uniform(-0.25, 0.25)
+    turn = cv2.getRotationMatrix2D((side / 2, side / 2), float(rng.uniform(-12, 12)), float(rng.uniform(0.8, 1.2)))
+    turn[0, 1] += rng.uniform(-0.2, 0.2)
     turn[:, 2] += rng.uniform(-0.12, 0.12, 2) * side
     return turn
 
