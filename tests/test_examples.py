@@ -76,3 +76,24 @@ def test_pictures_are_drawn_with_their_labels(tmp_path):
         assert (len(train.samples), len(valid.samples)) == (12, 3)
         assert not [finding for finding in train.findings if "empty" not in finding.text]
         assert sum(len(sample.boxes) for sample in train.samples) > 8
+
+
+def test_the_experiment_with_branches_runs_and_goes_on(tmp_path, environment):
+    """Two pictures of each letter and some updates: that it learns anything is not asked here."""
+    pytest.importorskip("torch", reason="training needs PyTorch")
+    script = str(EXAMPLES / "rrr-net" / "run.py")
+    few = ["--letters", "2", "--base-batches", "2", "--seeds", "1", "--epochs", "0.2", "--branches", "2"]
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, script, "out", *few],
+            check=False,
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == ["full", "probe", "reduced", "branched-2"]
+    assert "full-0: " not in done.stdout  # it was there already
+    assert (tmp_path / "out" / "figure.png").stat().st_size > 1000

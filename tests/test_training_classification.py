@@ -283,7 +283,7 @@ def test_it_learns_colours_and_the_trunk_stays(data, tmp_path):
         base,
         data,
         tmp_path / "out",
-        options(batches=60, validate_every=60, bn_eval=True, augment=False),
+        options(batches=300, rate=0.05, validate_every=300, bn_eval=True, augment=False),
         judge=judge,
         watch=said,
     )
@@ -295,7 +295,7 @@ def test_it_learns_colours_and_the_trunk_stays(data, tmp_path):
     assert found.rule.startswith("top-1 of out, central square")
     assert np.mean(said.losses[-5:]) < 0.5 * np.mean(said.losses[:5])
     assert (tmp_path / "out.csv").read_text().splitlines()[0].endswith(",seconds,top1")
-    assert any(text.startswith("batch 60: top-1 ") for text in said.texts)
+    assert any(text.startswith("batch 300: top-1 ") for text in said.texts)
 
 
 def test_the_head_gets_the_data_sets_classes(tmp_path):
@@ -381,6 +381,13 @@ def test_a_vote_without_a_loss_cannot_be_trained_alone():
     last = len(base.network.layers) - 2
     with pytest.raises(BadValue, match="no head behind it that could learn"):
         build(base, last)
+
+
+def test_a_cut_within_a_branch_is_refused(data, tmp_path):
+    with pytest.raises(BadValue, match="k=2 lies within a branch; the branches begin at k=1"):
+        train(ensemble(), data, tmp_path / "out", options(k=2))
+    with pytest.raises(BadValue, match="k=2 lies within a branch"):
+        train(ensemble(combine="none"), data, tmp_path / "out", options(k=2))
 
 
 def test_boxes_are_for_detectors_and_classes_for_classifiers(data, tmp_path):

@@ -111,12 +111,17 @@ def train(files: tuple[str, ...], output: str, dialect: str, share: float, **how
 
 def sorted_files(paths: Sequence[str]) -> tuple[Files, str]:
     """The base's files, and the .data file behind them."""
-    data = [path for path in paths if Path(path).suffix == ".data" or Path(path).is_dir()]
-    of_model = [path for path in paths if path not in data]  # a part of a weights file may be called yolov3.conv.74
+    data = [path for path in paths if _is_data(Path(path))]
+    of_model = [path for path in paths if path not in data]
     models = pair(of_model)
     if len(models) != 1 or len(data) != 1:
         raise click.UsageError("give one base and one .data file or folder of classes: BASE.cfg [BASE.weights] DATA")
     return models[0], data[0]
+
+
+def _is_data(path: Path) -> bool:
+    """Everything else is a model's: a part of a weights file may be called yolov3.conv.74."""
+    return path.suffix == ".data" or (path.is_dir() and path.suffix not in (".cfg", ".weights"))
 
 
 def _parts(

@@ -90,6 +90,9 @@ def _require_base(base: Model, k: int) -> None:
         raise Unsupported(f"does {len(base.tasks)} tasks; train one after `darkshare split`", file=base.name)
     if not 0 <= k < len(layers):
         raise BadValue(f"k={k} must be 0..{len(layers) - 1}", file=base.name)
+    shared = max(task.k for task in base.tasks)
+    if shared and k > shared:
+        raise BadValue(f"k={k} lies within a branch; the branches begin at k={shared}", file=base.name)
     if k and (why := illegal_cut(base.network, k)):
         raise BadValue(why, file=base.name)
     if k and base.weights is None:

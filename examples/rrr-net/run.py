@@ -1,6 +1,6 @@
 """RRR-Net's experiment in small: a base, reduced, branched, and trained on a few pictures of new classes.
 
-    python run.py OUT [--data FOLDER] [--seeds 3] [--epochs 60]
+    python run.py OUT [--data FOLDER] [--base FILE.cfg] [--seeds 3] [--epochs 100]
 
 Without --data, draw.py draws letters for the base and other characters, 20 of each class, for the experiment. With it,
 the base still learns letters; the folder holds a folder of pictures per class, or train and val with such folders.
@@ -33,6 +33,7 @@ from darkshare.initialisation import drawn
 from darkshare.pictures import read_picture
 from darkshare.relabelling import afresh, relabelled
 from darkshare.report import render
+from darkshare.residual.branching import layer_after
 from darkshare.training.loop import train
 from darkshare.training.preparation import Changes
 from darkshare.training.recalibration import recalibrated
@@ -40,8 +41,10 @@ from darkshare.training.settings import Options, Watch
 
 HERE = Path(__file__).parent
 AFTER = "block 2"  # of the reduced network; with its stem, what RRR-Net calls three blocks
-EMA = 0.98
+TOLERANCE = 0.03  # by which the branches' parameters and operations may miss those of the tail
+EMA = 0.98  # of the weights, about the last four epochs
 THREADS = 1
+MARKERS = "os^Dv"
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,12 @@ def probe(base: Model, learn: ClassifiedDataset, seed: int) -> tuple[Model, int]
 
 def reduced(base: Model, learn: ClassifiedDataset, seed: int) -> tuple[Model, int]:
     small = recalibrated(reduce(base, "first"), (read_picture(one.picture) for one in learn.samples))
-    return small, branch(small, AFTER, 1, combine="none", tolerance=1.0).tasks[0].k
+    return small, layer_after(small.network, AFTER) + 1
 
 
 def branched(m: int, base: Model, learn: ClassifiedDataset, seed: int) -> tuple[Model, int]:
     small, k = reduced(base, learn, seed)
-    ensemble = branch(small, AFTER, m, seed=seed)
+    ensemble = branch(small, AFTER, m, tolerance=TOLERANCE, seed=seed)
     return recalibrated(ensemble, (read_picture(one.picture) for one in learn.samples), k=k), k
 
 
@@ -95,11 +98,11 @@ def options(k: int, seed: int, **changes: Any) -> Options:
     return Options(k=k, changes=Changes(**changes), **how)
 
 
-def trained_base(out: Path, batches: int) -> Model:
+def trained_base(out: Path, letters: int, batches: int) -> Model:
     """The base, trained on letters if there is none yet."""
     stem = out / "base"
     if not stem.with_suffix(".weights").exists() or stem.with_suffix(".checkpoint").exists():
-        draw(out / "letters", "letters", 200)
+        draw(out / "letters", "letters", letters)
         learn = read_classes(out / "letters")
         print(f"base: {len(learn.samples)} letters", flush=True)
         begun = perf_counter(), process_time()
@@ -119,7 +122,7 @@ def draw(folder: Path, which: str, count: int) -> None:
 
 def results(out: Path, data: Path, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A row for each method and seed."""
-    base = trained_base(out, given.base_batches)
+    base = load(given.base) if given.base else trained_base(out, given.letters, given.base_batches)
     learn, valid = (read_classes(data, part, share=given.split) for part in ("train", "valid"))
     for seed in range(given.seeds):
         start = relabelled(base, afresh(learn.names), initial=drawn(seed))
@@ -171,10 +174,8 @@ def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for name in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == name]
-        top, branches = (
-            [100 * row["top1"] for row in own],
-            [100 * np.mean(row["top1_branches"] or [row["top1"]]) for row in own],
-        )
+        top = [100 * row["top1"] for row in own]
+        branches = [100 * np.mean(row["top1_branches"]) for row in own if row["top1_branches"]]
         mean = [100 * row["top1_of_probabilities"] for row in own if row["top1_of_probabilities"] is not None]
         found.append(
             {
@@ -183,7 +184,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 "MFLOPs": own[0]["flops"] / 1e6,
                 "trained params": own[0]["trained"],
                 "top-1, %": f"{np.mean(top):.1f} ± {deviation(top):.1f}",
-                "a branch alone, %": f"{np.mean(branches):.1f}" if mean else None,
+                "a branch alone, %": f"{np.mean(branches):.1f}" if branches else None,
                 "mean of probabilities, %": f"{np.mean(mean):.1f}" if mean else None,
                 "seeds": len(own),
                 "wall, s": round(float(np.mean([row["seconds"] for row in own]))),
@@ -210,7 +211,16 @@ def plot(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
             own = [row for row in rows if row["method"] == name]
             top = [100 * row["top1"] for row in own]
             where = own[0][key] / 1e6
-            axes.errorbar(where, np.mean(top), deviation(top), fmt="o", capsize=4, color=f"C{number}", label=name)
+            axes.errorbar(
+                where,
+                np.mean(top),
+                deviation(top),
+                fmt=MARKERS[number % len(MARKERS)],
+                mfc="none",
+                capsize=4,
+                color=f"C{number}",
+                label=name,
+            )
             axes.scatter([where] * len(top), top, s=8, color=f"C{number}", alpha=0.5)
         axes.set(xlabel=f"{label}, millions", xlim=(0, None))
         axes.grid(alpha=0.25)
@@ -224,11 +234,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--data", type=Path, help="a folder of classes instead of drawn characters")
+    parser.add_argument("--base", type=Path, help="a base that was trained before, such as another OUT/base.cfg")
     parser.add_argument("--split", type=float, default=0.2, help="of such a folder without val, the part set aside")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=float, default=60)
+    parser.add_argument("--epochs", type=float, default=100)
     parser.add_argument("--lr", type=float, default=0.02)
     parser.add_argument("--branches", type=int, nargs="+", default=[4, 8])
+    parser.add_argument("--letters", type=int, default=200, help="pictures of each letter that the base learns from")
     parser.add_argument("--base-batches", type=int, default=2500)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
