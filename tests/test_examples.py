@@ -53,7 +53,7 @@ def test_a_day(tmp_path, environment):
     labelled(tmp_path / "lamps", 10)
     words = ["bash", EXAMPLES / "a-day" / "day.sh", "demo/shapes.cfg", "lamps", "13", "out"]
     how = ["--batches", "2", "--batch", "4", "--threads", "1"]
-    done = subprocess.run([*words, *how], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = subprocess.run([*words, *how], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     out = tmp_path / "out"
     assert "layers 0..12 are bit-identical (k=13)" in done.stdout

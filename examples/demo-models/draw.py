@@ -2,7 +2,7 @@
 
 Every picture shows both, so that each detector learns to leave the other's objects alone.
 
-    python draw.py FOLDER [--train 2000] [--valid 200] [--seed 1]
+    python draw.py FOLDER [--train 2000] [--valid 200] [--seed 1] [--widest 1]
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Drawn(NamedTuple):
     bottom: float
 
 
-def draw(rng: np.random.Generator, side: int = SIDE) -> tuple[Picture, list[Drawn], list[Drawn]]:
-    """A picture, its shapes and its lines of text; they don't overlap."""
+def draw(rng: np.random.Generator, side: int = SIDE, widest: float = 1) -> tuple[Picture, list[Drawn], list[Drawn]]:
+    """A picture, its shapes and its lines of text, up to a share of its width; they don't overlap."""
     picture = background(rng, side)
     shapes: list[Drawn] = []
     lines: list[Drawn] = []
@@ -51,7 +51,7 @@ def draw(rng: np.random.Generator, side: int = SIDE) -> tuple[Picture, list[Draw
         if len(shapes) < wanted[0]:
             shapes += add_shape(picture, rng, shapes + lines)
         if len(lines) < wanted[1]:
-            lines += add_text(picture, rng, shapes + lines)
+            lines += add_text(picture, rng, shapes + lines, widest)
     noise = rng.normal(0, rng.uniform(0, 8), picture.shape)
     return np.clip(picture + noise, 0, 255).astype(np.uint8), shapes, lines
 
@@ -84,7 +84,7 @@ def add_shape(picture: Picture, rng: np.random.Generator, taken: list[Drawn]) ->
     class_id = int(rng.integers(len(SHAPES)))
     radius = float(rng.uniform(9, 46))
     x, y = rng.uniform(radius, picture.shape[0] - radius, 2)
-    points = corners(class_id, radius, float(rng.uniform(0, 2 * np.pi))) + (x, y)
+    points = corners(class_id, radius, float(rng.uniform(0, 2 * np.pi))) + np.array([x, y])
     shape = Drawn(class_id, *points.min(axis=0), *points.max(axis=0))
     if overlaps(shape, taken):
         return
@@ -100,7 +100,7 @@ def corners(class_id: int, radius: float, turn: float) -> NDArray[np.float64]:
     return radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
-def add_text(picture: Picture, rng: np.random.Generator, taken: list[Drawn]) -> Iterator[Drawn]:
+def add_text(picture: Picture, rng: np.random.Generator, taken: list[Drawn], widest: float) -> Iterator[Drawn]:
     """A line of one to four words, somewhere free; nothing where there is no room."""
     words = ("".join(rng.choice(list(LETTERS), rng.integers(2, 8))) for _ in range(rng.integers(1, 5)))
     line, font = " ".join(words), int(rng.choice(FONTS))
@@ -108,7 +108,7 @@ def add_text(picture: Picture, rng: np.random.Generator, taken: list[Drawn]) -> 
     thickness = int(rng.integers(1, 3))
     (width, height), below = cv2.getTextSize(line, font, size, thickness)
     side = picture.shape[0]
-    if width + 8 >= side:
+    if width + 8 >= side or width > widest * side:
         return
     x, y = int(rng.uniform(4, side - width - 4)), int(rng.uniform(height + 4, side - below - 4))
     text = Drawn(0, x, y - height, x + width, y + below)
@@ -136,7 +136,7 @@ def label(drawn: Drawn, side: int) -> str:
     return f"{drawn.class_id} {(left + right) / 2:.6f} {(top + bottom) / 2:.6f} {right - left:.6f} {bottom - top:.6f}\n"
 
 
-def write(folder: Path, train: int, valid: int, seed: int) -> None:
+def write(folder: Path, train: int, valid: int, seed: int, widest: float) -> None:
     """Both data sets, each in a folder of its own, with the same pictures."""
     classes = {"shapes": SHAPES, "text": ("text",)}
     for name, names in classes.items():
@@ -149,7 +149,7 @@ def write(folder: Path, train: int, valid: int, seed: int) -> None:
         rng = np.random.default_rng([seed, number])
         stems = [f"{part}-{i:05d}" for i in range((train, valid)[number])]
         for stem in stems:
-            picture, *truths = draw(rng)
+            picture, *truths = draw(rng, widest=widest)
             _, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
             for name, found in zip(classes, truths, strict=True):
                 (folder / name / "images" / f"{stem}.jpg").write_bytes(encoded.tobytes())
@@ -165,5 +165,6 @@ if __name__ == "__main__":
     parser.add_argument("--train", type=int, default=2000, help="pictures to train on")
     parser.add_argument("--valid", type=int, default=200, help="pictures to evaluate on")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--widest", type=float, default=1, help="line of text, as a share of the picture's width")
     given = parser.parse_args()
-    write(given.folder, given.train, given.valid, given.seed)
+    write(given.folder, given.train, given.valid, given.seed, given.widest)
