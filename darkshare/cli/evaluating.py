@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import click
 
 from darkshare import evaluation
+from darkshare.cli.findings import tell
 from darkshare.cli.options import dialect_option, format_option, load_all, size_option
 from darkshare.datasets import Dataset, read_classes, read_data
 from darkshare.detections import NMS
@@ -24,7 +25,6 @@ from darkshare.files import write_all
 from darkshare.model import Model, Task
 from darkshare.report import printable, render
 
-SHOWN = 5  # findings about a data set
 OF_MODEL = (".cfg", ".weights")
 
 
@@ -281,10 +281,7 @@ def _pairs(name: str, other: Model, found: dict[str, Job], *, alone: bool) -> li
 
 def _told(dataset: Any) -> Any:
     """The data set; what is wrong with it goes to stderr."""
-    for finding in dataset.findings[:SHOWN]:
-        click.echo(f"Note: {printable(str(finding))}", err=True)
-    if len(dataset.findings) > SHOWN:
-        click.echo(f"Note: {len(dataset.findings) - SHOWN} more such notes about {dataset.name}", err=True)
+    tell(dataset.findings, dataset.name)
     return dataset
 
 

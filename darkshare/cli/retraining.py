@@ -9,6 +9,7 @@ import click
 
 from darkshare import anchoring, relabelling
 from darkshare import kit as kits
+from darkshare.cli.findings import tell
 from darkshare.cli.options import dialect_option, format_option, pair, size_option
 from darkshare.cli.options import models_argument as model_argument
 from darkshare.datasets import Dataset, read_data, read_options
@@ -16,12 +17,11 @@ from darkshare.errors import BadValue
 from darkshare.initialisation import drawn, silent
 from darkshare.model import Model, load, save
 from darkshare.relabelling import Classes
-from darkshare.report import printable, render
+from darkshare.report import render
 
 model_and_data_argument = click.argument(
     "files", nargs=-1, required=True, metavar="MODEL.cfg [MODEL.weights] PICTURES.data"
 )
-SHOWN = 5  # findings about a data set
 INITIAL = ("silent", "random")
 
 
@@ -150,10 +150,7 @@ def _model_and_data(files: Sequence[str], dialect: str, **how: Any) -> tuple[Mod
 def read_dataset(path: str, part: str = "train") -> Dataset:
     """A part of a .data file; what is wrong with it goes to stderr."""
     dataset = read_data(path, part)
-    for finding in dataset.findings[:SHOWN]:
-        click.echo(f"Note: {printable(str(finding))}", err=True)
-    if (more := len(dataset.findings) - SHOWN) > 0:
-        click.echo(f"Note: {more} more such notes; `darkshare check {path}` has all", err=True)
+    tell(dataset.findings, path)
     return dataset
 
 

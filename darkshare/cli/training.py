@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from darkshare.cli.findings import tell
 from darkshare.cli.options import Files, dialect_option, pair, size_option
 from darkshare.datasets import (
     ClassifiedDataset,
@@ -33,7 +34,6 @@ from darkshare.training.preparation import Changes
 from darkshare.training.settings import DEVICES, Judge, Options, Outcome, Watch
 
 STOPPED = 130  # the exit code of what Ctrl-C ends
-MOST_FINDINGS = 10
 LINES = 20  # of the course, where there is no terminal
 CHANGES = ("epochs", "batches", "batch", "subdivisions", "rate", "size")
 
@@ -130,10 +130,7 @@ def _parts(
     """Pictures to learn from, and what judges on others; what is wrong with them is told."""
     learn, valid = (_classes if classifies(base, base.tasks[0]) else _boxes)(data, share, seed)
     found = list(dict.fromkeys([*learn.findings, *(valid.findings if valid and validates else ())]))
-    for finding in found[:MOST_FINDINGS]:
-        click.echo(f"Note: {printable(str(finding))}", err=True)
-    if len(found) > MOST_FINDINGS:
-        click.echo(f"Note: {len(found) - MOST_FINDINGS} more such findings", err=True)
+    tell(found, data)
     if valid is not None and validates:
         require_pictures(valid)
         if isinstance(valid, ClassifiedDataset):

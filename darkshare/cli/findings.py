@@ -1,0 +1,20 @@
+"""How commands tell what is wrong with a data set that they work with all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from darkshare.datasets import Finding
+from darkshare.report import printable
+
+SHOWN = 5
+
+
+def tell(findings: Sequence[Finding], name: str) -> None:
+    """Print the first of them to stderr, and how many more there are."""
+    for finding in findings[:SHOWN]:
+        click.echo(f"Note: {printable(str(finding))}", err=True)
+    if (more := len(findings) - SHOWN) > 0:
+        click.echo(f"Note: {more} more such notes about {name}; darkshare check has all", err=True)
