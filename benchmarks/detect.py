@@ -108,6 +108,8 @@ def through_detect(detector: Detector, video: Path) -> None:
         output, places = Output(Path(folder), detector.model), Places(Path(folder))
         with closing(flow(detector, select([str(video)]).frames(), draws=output.draws)) as frames:
             for frame in frames:
+                if frame.error is not None:
+                    raise frame.error
                 output.write(frame, places.stem(frame))
         output.close()
 
