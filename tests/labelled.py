@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from darkshare.datasets import Box, Dataset, Sample
+from darkshare.training.settings import Watch
 
 COLOURS = ((40, 40, 220), (220, 60, 30))  # BGR: red, blue
 NAMES = ("red", "blue")
@@ -63,3 +64,20 @@ def draw_classes(folder: Path, count: int, *, seed: int = 0, names: Sequence[str
             picture[y : y + side // 3, x : x + side // 3] = MORE_COLOURS[class_id]
             cv2.imwrite(str(place / f"{number}.png"), picture)
     return folder
+
+
+class Said(Watch):
+    """Keeps what is told; `stop` raises Ctrl-C behind an update."""
+
+    def __init__(self, stop: int | None = None) -> None:
+        self.texts: list[str] = []
+        self.losses: list[float] = []
+        self.stop = stop
+
+    def say(self, text: str) -> None:
+        self.texts.append(text)
+
+    def step(self, entry) -> None:
+        self.losses.append(entry.loss)
+        if entry.batch == self.stop:
+            raise KeyboardInterrupt

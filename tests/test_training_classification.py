@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import network_of, tiny_text
-from labelled import draw, draw_classes
+from labelled import Said, draw, draw_classes
 from test_classifying import TAIL, TRUNK, classifier, picture
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch")
@@ -32,29 +32,12 @@ from darkshare.training.loading import Place, Source, drawn_size, require_sizes 
 from darkshare.training.loop import train  # noqa: E402
 from darkshare.training.losses import head_losses, surrogate  # noqa: E402
 from darkshare.training.preparation import Changes  # noqa: E402
-from darkshare.training.settings import Options, Watch  # noqa: E402
+from darkshare.training.settings import Options  # noqa: E402
 
 NAMES = ("blue", "green", "red")
 NET = "batch=6\nsubdivisions=2\nlearning_rate=0.05\nmomentum=0.9\ndecay=0.0005\nmax_batches=4\n"
 SIZE = (16, 16)
 K = 1
-
-
-class Said(Watch):
-    """Keeps what is told; `stop` raises Ctrl-C behind an update."""
-
-    def __init__(self, stop: int | None = None) -> None:
-        self.texts: list[str] = []
-        self.losses: list[float] = []
-        self.stop = stop
-
-    def say(self, text: str) -> None:
-        self.texts.append(text)
-
-    def step(self, entry) -> None:
-        self.losses.append(entry.loss)
-        if entry.batch == self.stop:
-            raise KeyboardInterrupt
 
 
 def trainable(more: str = "", dialect: str = "alexeyab") -> Model:

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 from conftest import network_of, seeded_floats, tiny_text, write_model
-from labelled import NAMES, draw
+from labelled import NAMES, Said, draw
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch")
 
@@ -20,28 +20,11 @@ from darkshare.splice import concat  # noqa: E402
 from darkshare.training import loop  # noqa: E402
 from darkshare.training.loop import train  # noqa: E402
 from darkshare.training.preparation import Changes  # noqa: E402
-from darkshare.training.settings import Options, Watch  # noqa: E402
+from darkshare.training.settings import Options  # noqa: E402
 
 NET = "channels=3\nbatch=4\nsubdivisions=2\nlearning_rate=0.002\nmomentum=0.9\ndecay=0.0005\nmax_batches=6"
 TEXT = tiny_text().replace("channels=3", NET)
 K = 4
-
-
-class Said(Watch):
-    """Keeps what is told; `stop` raises Ctrl-C behind an update."""
-
-    def __init__(self, stop: int | None = None) -> None:
-        self.texts: list[str] = []
-        self.losses: list[float] = []
-        self.stop = stop
-
-    def say(self, text: str) -> None:
-        self.texts.append(text)
-
-    def step(self, entry) -> None:
-        self.losses.append(entry.loss)
-        if entry.batch == self.stop:
-            raise KeyboardInterrupt
 
 
 @pytest.fixture

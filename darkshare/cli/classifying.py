@@ -11,16 +11,14 @@ from typing import Any
 import click
 
 from darkshare.cli.options import dialect_option, format_option, size_option
-from darkshare.cli.running import BN_EPSILON, MOST_ERRORS, STOPPED, silence_decoders, sorted_paths
-from darkshare.engines import DEFAULT, PRECISIONS
-from darkshare.engines import NAMES as ENGINES
+from darkshare.cli.running import STOPPED, running_options, silence_decoders, sorted_paths, tell_error
 from darkshare.errors import DarkshareError
 from darkshare.guesses import MEANS, Guesses, only_detectors
 from darkshare.interrupts import uninterrupted
 from darkshare.media import Frame, Selection, select
 from darkshare.model import Model
 from darkshare.opencv import Classifier
-from darkshare.report import printable, render
+from darkshare.report import render
 
 
 @click.command()
@@ -30,17 +28,7 @@ from darkshare.report import printable, render
 @click.option(
     "--mean", type=click.Choice(MEANS), default=MEANS[0], show_default=True, help="How an ensemble votes, see above."
 )
-@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures per run of the network.")
-@click.option("--every", "step", type=click.IntRange(1), default=1, show_default=True, help="Take every N-th frame.")
-@click.option("--limit", type=click.IntRange(1), help="Take no more frames of each video than that.")
-@click.option("--bn-epsilon", type=float, default=BN_EPSILON, show_default=True, help="Of batch norm, see export.")
-@click.option(
-    "--engine",
-    type=click.Choice(list(ENGINES)),
-    help=f"What computes.  [default: {DEFAULT}, or what an int8 file is for]",
-)
-@click.option("--threads", type=click.IntRange(1), help="How many the engine computes with.")
-@click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="To compute in.")
+@running_options
 @size_option
 @dialect_option
 @format_option
@@ -126,11 +114,7 @@ class Run:
 
     def _fail(self, error: DarkshareError) -> None:
         self.failed += 1
-        clear = "\r\x1b[K" if sys.stderr.isatty() else ""
-        if self.failed <= MOST_ERRORS:
-            click.echo(f"{clear}Error: {printable(str(error))}", err=True)
-        if self.failed == MOST_ERRORS + 1:
-            click.echo(f"{clear}Error: there are more such errors, which are only counted", err=True)
+        tell_error(error, self.failed)
 
 
 def _rows(frame: Frame, found: Sequence[Guesses], top: int) -> Iterator[dict[str, Any]]:

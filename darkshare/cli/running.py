@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import click
 
-from darkshare.cli.options import dialect_option, format_option, load_all, size_option
+from darkshare.cli.options import F, dialect_option, format_option, load_all, size_option
 from darkshare.detections import NMS, THRESHOLD, levels
 from darkshare.engines import DEFAULT, PRECISIONS
 from darkshare.engines import NAMES as ENGINES
-from darkshare.errors import Unsupported
+from darkshare.errors import DarkshareError, Unsupported
 from darkshare.guesses import only_detectors
 from darkshare.interrupts import uninterrupted
 from darkshare.media import CONTAINERS, Frame, Output, Places, Selection, Video, flow, select
@@ -52,6 +52,34 @@ class SinksType(click.ParamType):  # type: ignore[type-arg]
         return tuple(click.Choice(SINKS).convert(name.strip(), param, ctx) for name in str(value).split(","))
 
 
+def running_options(function: F) -> F:
+    """What `detect` and `classify` take alike: how much of the sources, and what computes."""
+    options = (
+        click.option(
+            "--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures per run of the network."
+        ),
+        click.option(
+            "--every", "step", type=click.IntRange(1), default=1, show_default=True, help="Take every N-th frame."
+        ),
+        click.option("--limit", type=click.IntRange(1), help="Take no more frames of each video than that."),
+        click.option(
+            "--bn-epsilon", type=float, default=BN_EPSILON, show_default=True, help="OpenCV 4's own importer has 1e-6."
+        ),
+        click.option(
+            "--engine",
+            type=click.Choice(list(ENGINES)),
+            help=f"What computes.  [default: {DEFAULT}, or what an int8 file is for]",
+        ),
+        click.option("--threads", type=click.IntRange(1), help="How many the engine computes with."),
+        click.option(
+            "--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="To compute in."
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="MODEL.cfg [MODEL.weights]|MODEL.onnx|MODEL.xml SOURCE...")
 @click.option("-o", "--output", default="detections", show_default=True, help="Folder for what is written.")
@@ -63,19 +91,7 @@ class SinksType(click.ParamType):  # type: ignore[type-arg]
 )
 @click.option("--thresh", type=LevelType(), multiple=True, help=f"Keep scores above it.  [default: {THRESHOLD}]")
 @click.option("--nms", type=LevelType(), multiple=True, help=f"Largest overlap of two boxes; 0: any.  [default: {NMS}]")
-@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures per run of the network.")
-@click.option("--every", "step", type=click.IntRange(1), default=1, show_default=True, help="Take every N-th frame.")
-@click.option("--limit", type=click.IntRange(1), help="Take no more frames of each video than that.")
-@click.option(
-    "--bn-epsilon", type=float, default=BN_EPSILON, show_default=True, help="OpenCV 4's own importer has 1e-6."
-)
-@click.option(
-    "--engine",
-    type=click.Choice(list(ENGINES)),
-    help=f"What computes.  [default: {DEFAULT}, or what an int8 file is for]",
-)
-@click.option("--threads", type=click.IntRange(1), help="How many the engine computes with.")
-@click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="To compute in.")
+@running_options
 @size_option
 @dialect_option
 @format_option
@@ -264,11 +280,8 @@ class Run:
         self.tally.add(frame)
         if frame.error is None:
             self.output.write(frame, self.places.stem(frame))
-        elif self.tally.failed <= MOST_ERRORS:
-            clear = "\r\x1b[K" if sys.stderr.isatty() else ""
-            click.echo(f"{clear}Error: {printable(str(frame.error))}", err=True)
-        if self.tally.failed == MOST_ERRORS + 1 and frame.error:
-            click.echo("Error: there are more such errors, which are only counted", err=True)
+        else:
+            tell_error(frame.error, self.tally.failed)
 
     def summary(self) -> str:
         """What was done, how fast, and where it lies."""
@@ -276,6 +289,15 @@ class Run:
         speed = f", {tally.done / max(self.seconds, 1e-9):.1f} frames/s" if tally.videos else ""
         where = ", ".join(map(str, self.written)) or (str(self.places.folder) if tally.done else "nothing")
         return f"{tally.done} of {tally.done + tally.failed} {what}, {tally.boxes} boxes{speed}; wrote {where}"
+
+
+def tell_error(error: DarkshareError, number: int) -> None:
+    """Say what went wrong, clear of a bar; from `MOST_ERRORS` on, once, that there is more."""
+    clear = "\r\x1b[K" if sys.stderr.isatty() else ""
+    if number <= MOST_ERRORS:
+        click.echo(f"{clear}Error: {printable(str(error))}", err=True)
+    elif number == MOST_ERRORS + 1:
+        click.echo(f"{clear}Error: there are more such errors, which are only counted", err=True)
 
 
 def silence_decoders() -> None:
