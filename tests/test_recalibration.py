@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import tiny_text
+from models import model as small_detector
 from residuals import small_resnet
 
 torch = pytest.importorskip("torch", reason="recalibration needs PyTorch; pip install 'darkshare[train]'")
 
 from darkshare.errors import BadValue  # noqa: E402
+from darkshare.guesses import cropped  # noqa: E402
 from darkshare.opencv import blob  # noqa: E402
 from darkshare.residual import branch, reduce  # noqa: E402
 from darkshare.training.recalibration import recalibrated  # noqa: E402
@@ -26,11 +29,16 @@ def base():
     return reduce(small_resnet(), "first")
 
 
-def convolved(model, images, index: int = 0) -> np.ndarray:
-    """What the first convolution gives before its batch norm."""
+def convolved(model, images) -> np.ndarray:
+    """What the first convolution gives before its batch norm, of the pictures' middles."""
+    return first_layer(model, [cropped(image, model.network) for image in images])
+
+
+def first_layer(model, images) -> np.ndarray:
     x = torch.from_numpy(np.concatenate([blob(image, model.network) for image in images]))
-    weights = torch.from_numpy(np.array(model.tensors(index)["weights"]))
-    return torch.nn.functional.conv2d(x, weights, stride=2, padding=3).numpy()
+    weights = torch.from_numpy(np.array(model.tensors(0)["weights"]))
+    conv = model.network.layers[0].kind
+    return torch.nn.functional.conv2d(x, weights, stride=conv.stride, padding=conv.pads).numpy()
 
 
 def test_the_statistics_are_the_means_over_the_batches(base):
@@ -41,6 +49,14 @@ def test_the_statistics_are_the_means_over_the_batches(base):
     variance = np.mean([half.var((0, 2, 3), ddof=1) for half in halves], axis=0)
     np.testing.assert_allclose(found["rolling_mean"], mean, atol=1e-5)
     np.testing.assert_allclose(found["rolling_variance"], variance, rtol=1e-4)
+
+
+def test_a_detector_sees_whole_pictures():
+    detector, images = small_detector(tiny_text()), pictures(4)
+    found = recalibrated(detector, images).tensors(0)
+    whole, middle = first_layer(detector, images), convolved(detector, images)
+    np.testing.assert_allclose(found["rolling_mean"], whole.mean((0, 2, 3)), atol=1e-5)
+    assert not np.allclose(found["rolling_mean"], middle.mean((0, 2, 3)), atol=1e-5)
 
 
 def test_nothing_else_changes(base):

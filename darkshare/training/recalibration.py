@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from darkshare.errors import BadValue
+from darkshare.guesses import cropped, only_detectors
 from darkshare.model import Model
 from darkshare.opencv import blob
 from darkshare.pictures import Picture
 from darkshare.training.building import Net, build, trained
 from darkshare.training.norm import MOMENTUM
+from darkshare.weights import Floats
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +33,8 @@ def recalibrated(model: Model, pictures: Iterable[Picture], *, k: int = 0, batch
 
     Args:
         model: with weights.
-        pictures: uint8 BGR, of any sizes; at least two.
+        pictures: uint8 BGR, of any sizes; at least two. A model that finds boxes is given them whole, any other their
+            middle.
         k: layers 0..k-1 keep their statistics.
         batch: pictures that go through together; a last one alone joins none and is left out.
 
@@ -50,7 +53,7 @@ def recalibrated(model: Model, pictures: Iterable[Picture], *, k: int = 0, batch
         for some in _batches(pictures, batch):
             for block in statistics:
                 block.zero_()  # what the batch leaves there then is a known share of its own statistics
-            net(torch.from_numpy(np.concatenate([blob(picture, model.network) for picture in some])))
+            net(torch.from_numpy(np.concatenate([_seen(model, picture) for picture in some])))
             for total, block in zip(sums, statistics, strict=True):
                 total.add_(block, alpha=1 / MOMENTUM)
             count += 1
@@ -59,6 +62,11 @@ def recalibrated(model: Model, pictures: Iterable[Picture], *, k: int = 0, batch
         for total, block in zip(sums, statistics, strict=True):
             block.copy_(total / count)
     return trained(net, model)
+
+
+def _seen(model: Model, picture: Picture) -> Floats:
+    whole = only_detectors(model) is not None
+    return blob(picture if whole else cropped(picture, model.network), model.network)
 
 
 def _statistics(net: Net) -> list[Tensor]:
