@@ -65,14 +65,18 @@ def darknet53_text(classes: int = 1000, size: int = 256, stages: Stages = DARKNE
     return "\n".join([_net(size), *_darknet53_trunk(stages), *last])
 
 
-def resnet152_text(classes: int = 1000, size: int = 256, stages: Stages = RESNET152) -> str:
-    """ResNet-152 as Darknet writes it: shortcuts between different shapes instead of projections; or other stages."""
+def resnet152_text(classes: int = 1000, size: int = 256, stages: Stages = RESNET152, groups: int = 1) -> str:
+    """ResNet-152 as Darknet writes it: shortcuts between different shapes instead of projections; or other stages.
+
+    With groups, its 3x3 convolutions are those of a ResNeXt.
+    """
     first = stages[0][0]
     parts = [_net(size), _conv(first, 7, stride=2), _section("maxpool", size=2, stride=2)]
     for filters, blocks in stages:
         for block in range(blocks):
             stride = 2 if block == 0 and filters > first else 1
-            parts += [_conv(filters, 1), _conv(filters, 3, stride=stride), _conv(4 * filters, 1, activation="linear")]
+            middle = _conv(filters, 3, stride=stride) + (f"groups={groups}\n" if groups > 1 else "")
+            parts += [_conv(filters, 1), middle, _conv(4 * filters, 1, activation="linear")]
             parts.append(_section("shortcut", **{"from": -4}, activation="leaky"))
     return "\n".join([*parts, _plain(classes), _section("avgpool"), _section("softmax", groups=1)])
 

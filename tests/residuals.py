@@ -60,6 +60,11 @@ def small_resnet(**how) -> Model:
     return model(resnet152_text(classes=5, size=64, stages=SMALL_RESNET), **how)
 
 
+def small_resnext(**how) -> Model:
+    """Its groups have 2 channels where a small_resnet has 8, and 16 where it has 64."""
+    return model(resnet152_text(classes=5, size=64, stages=SMALL_RESNET, groups=4), **how)
+
+
 def small_darknet(**how) -> Model:
     return model(darknet53_text(classes=5, size=64, stages=SMALL_DARKNET), **how)
 

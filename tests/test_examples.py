@@ -81,7 +81,8 @@ def test_the_experiment_with_branches_runs_and_goes_on(tmp_path, environment):
     """Two pictures of each letter and some updates: that it learns anything is not asked here."""
     pytest.importorskip("torch", reason="training needs PyTorch")
     script = str(EXAMPLES / "rrr-net" / "run.py")
-    few = ["--letters", "2", "--base-batches", "2", "--seeds", "1", "--epochs", "0.2", "--branches", "2"]
+    names = ["full", "probe", "reduced", "branched-2-rrr"]
+    few = ["--letters", "2", "--base-batches", "2", "--seeds", "1", "--epochs", "0.2", "--methods", *names]
     for _ in range(2):
         done = subprocess.run(
             [sys.executable, script, "out", *few],
@@ -93,6 +94,6 @@ def test_the_experiment_with_branches_runs_and_goes_on(tmp_path, environment):
         )
         assert done.returncode == 0, done.stderr
     table = (tmp_path / "out" / "table.md").read_text()
-    assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == ["full", "probe", "reduced", "branched-2"]
+    assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == names
     assert "full-0: " not in done.stdout  # it was there already
     assert (tmp_path / "out" / "figure.png").stat().st_size > 1000

@@ -100,7 +100,7 @@ def test_one_factor_for_all_widths():
 
 
 def test_widths_are_multiples_of_the_step():
-    found = fit(FULL, 8, paper_branch, PAPER, match="params,flops", step=8)
+    found = fit(FULL, 8, paper_branch, PAPER, match="params,flops", steps=(8, 8))
     assert [width % 8 for width in found.knobs] == [0, 0]
 
 
@@ -175,7 +175,7 @@ def test_heads_and_what_the_trunk_adds_keep_their_channels():
     [
         ("[avgpool]", "[reorg]\nstride=2\n[avgpool]", r"layer 17 \[reorg\]: cannot be divided among branches"),
         ("[avgpool]", "[route]\nlayers=-1\ngroups=2\n[avgpool]", "a part of the channels"),
-        ("filters=64\n", "filters=64\ngroups=2\n", "only groups of one channel"),
+        ("filters=64\n", "filters=64\ngroups=2\n", "only groups with as many channels as filters"),
     ],
 )
 def test_what_cannot_be_thinned(old, new, says):

@@ -7,6 +7,7 @@ is appended behind them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -98,7 +99,7 @@ def plan_branches(
     whole = Totals(sum(layer.size for layer in tail), sum(layer.flops for layer in tail))
     pooled = pooled_first(model, index)
     streams = streams_of(pooled.network, index)
-    knobs = _knobs(pooled, streams, widths)
+    knobs = _knobs(pooled, streams, widths, match)
     known: dict[Any, Totals] = {}
     rounded = 1 if match == "authors" or widths else step
 
@@ -109,7 +110,8 @@ def plan_branches(
         found = Fit(widths, m * cost(widths).params / whole.params, m * cost(widths).flops / (whole.flops or 1))
     else:
         full = tuple(knob.full for knob in knobs)
-        found = fit(full, m, cost, whole, match=match, step=step, tolerance=tolerance)
+        steps = tuple(math.lcm(step, knob.pack) for knob in knobs)
+        found = fit(full, m, cost, whole, match=match, steps=steps, tolerance=tolerance)
         _require_near(model, found, m, match, tolerance)
     return Plan(pooled, streams, knobs, found, whole, m, widths_at(streams, knobs, found.knobs, rounded))
 
@@ -274,7 +276,7 @@ def _require_one(model: Model, m: int) -> None:
         raise BadValue("has weights for some layers only", file=model.weights.path)
 
 
-def _knobs(model: Model, streams: Streams, widths: Knobs) -> tuple[Knob, ...]:
+def _knobs(model: Model, streams: Streams, widths: Knobs, match: str) -> tuple[Knob, ...]:
     try:
         knobs = knobs_of(streams)
     except BadValue as error:
@@ -282,6 +284,14 @@ def _knobs(model: Model, streams: Streams, widths: Knobs) -> tuple[Knob, ...]:
     full = tuple(knob.full for knob in knobs)
     if widths and (len(widths) != len(full) or any(not 1 <= w <= n for w, n in zip(widths, full, strict=True))):
         raise BadValue(f"--widths takes {len(full)} numbers, up to {','.join(map(str, full))}", file=model.name)
+    packs = tuple(knob.pack for knob in knobs)
+    if any(w % pack for w, pack in zip(widths, packs, strict=False)):
+        multiples = " and ".join(map(str, packs))
+        raise BadValue(f"has grouped convolutions: --widths must be multiples of {multiples}", file=model.name)
+    if match == "authors" and max(packs) > 1:
+        raise BadValue(
+            "has grouped convolutions, for which RRR-Net's rule says nothing; use another --match", file=model.name
+        )
     return knobs
 
 

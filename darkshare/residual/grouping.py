@@ -16,7 +16,7 @@ from darkshare import kinds
 from darkshare.errors import Unsupported
 from darkshare.model import Model
 from darkshare.network import Layer, Network, resolve
-from darkshare.residual.streams import Streams, is_depthwise
+from darkshare.residual.streams import Streams, is_parallel
 from darkshare.weights import FLOAT, Floats, Header, Weights
 
 
@@ -59,7 +59,7 @@ def _keys(layer: Layer, streams: Streams, m: int) -> dict[str, Any]:
     if not isinstance(kind, kinds.Convolutional) or _is_mean(layer, streams):
         return {}
     filters = {"filters": m * kind.filters}
-    if is_depthwise(layer):
+    if is_parallel(layer):
         return {**filters, "groups": m * kind.groups}
     reads_trunk = set(streams.reads[layer.index]) <= streams.trunk
     return filters if reads_trunk or m == 1 else {**filters, "groups": m}

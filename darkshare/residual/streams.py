@@ -1,11 +1,13 @@
 """Which channels of a tail belong together: whatever is added to each other must be thinned alike.
 
 A tail is the layers behind one that stays whole. Each of its convolutions opens a group of channels; a [shortcut]
-joins the groups that it adds; what a head reads keeps its width, and so does what comes from the trunk.
+joins the groups that it adds; what a head reads keeps its width, and so does what comes from the trunk. A grouped
+convolution, as of ResNeXt, keeps its channels in packs, which stay or go as a whole.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +31,7 @@ class Streams:
         reads: the groups that each layer of the tail gets from the layer before it.
         gives: the groups of each layer's output; the trunk's layers among them, one group each.
         full: the channels of each group.
+        packs: how many of them stay or go together.
         trunk: the groups that come from the trunk.
         fixed: the groups that keep their channels: the trunk's, and those that heads read.
         area: where a group lies, as values of a channel there.
@@ -39,6 +42,7 @@ class Streams:
     reads: dict[int, Channels]
     gives: dict[int, Channels]
     full: dict[int, int]
+    packs: dict[int, int]
     trunk: frozenset[int]
     fixed: frozenset[int]
     area: dict[int, int]
@@ -59,6 +63,7 @@ class _Grouping:
     def __init__(self, network: Network, after: int) -> None:
         self.network = network
         self.full: dict[int, int] = {}
+        self.packs: dict[int, int] = {}
         self.parent: dict[int, int] = {}
         self.fixed: set[int] = set()
         self.gives: dict[int, Channels] = {-1: self.opened(max(network.input.c, 1))}
@@ -70,7 +75,7 @@ class _Grouping:
     def opened(self, channels: int) -> Channels:
         """A new group."""
         group = len(self.full)
-        self.full[group], self.parent[group] = channels, group
+        self.full[group], self.packs[group], self.parent[group] = channels, 1, group
         return (group,)
 
     def root(self, group: int) -> int:
@@ -82,9 +87,15 @@ class _Grouping:
         """Two tensors whose channels are paired; they must be made of as many groups of the same width."""
         if [self.full[g] for g in a] != [self.full[g] for g in b]:
             raise Unsupported("it adds or multiplies images whose channels are not paired", line=layer.section.lineno)
-        for one, other in zip(a, b, strict=True):
-            self.parent[self.root(other)] = self.root(one)
+        for one, other in zip(map(self.root, a), map(self.root, b), strict=True):
+            self.parent[other] = one
+            self.pack(one, self.packs[other])
         return a
+
+    def pack(self, group: int, channels: int) -> None:
+        """So many channels of a group stay or go together, and as many as did before."""
+        root = self.root(group)
+        self.packs[root] = math.lcm(self.packs[root], channels)
 
     def roots(self, groups: Iterable[int]) -> Channels:
         return tuple(self.root(group) for group in groups)
@@ -101,11 +112,13 @@ def _convolved(grouping: _Grouping, layer: Layer, x: Channels) -> Channels:
     kind: Any = layer.kind
     if kind.share_index or kind.flipped or kind.binary or kind.xnor:
         raise Unsupported("share_index=, flipped=, binary= and xnor= cannot be thinned", line=layer.section.lineno)
-    if is_depthwise(layer) and len(x) == 1:
-        return x
-    if kind.used_groups > 1:
-        raise Unsupported(f"groups={kind.groups}: only groups of one channel can be thinned", line=layer.section.lineno)
-    return grouping.opened(layer.y.c)
+    if kind.used_groups == 1:
+        return grouping.opened(layer.y.c)
+    if not is_parallel(layer) or len(x) > 1:
+        why = f"groups={kind.groups}: only groups with as many channels as filters, of one layer, can be thinned"
+        raise Unsupported(why, line=layer.section.lineno)
+    grouping.pack(x[0], kind.filters // kind.used_groups)
+    return x
 
 
 def _connected(grouping: _Grouping, layer: Layer, x: Channels) -> Channels:
@@ -185,16 +198,23 @@ def streams_of(network: Network, after: int) -> Streams:
         {i: grouping.roots(groups) for i, groups in reads.items()},
         gives,
         {group: grouping.full[group] for group in sorted(used)},
+        {group: grouping.packs[group] for group in sorted(used)},
         frozenset(grouping.root(group) for group in grouping.trunk),
         frozenset(fixed),
         _areas(network, after, gives),
     )
 
 
-def is_depthwise(layer: Layer) -> bool:
-    """Whether a convolution keeps each channel to itself."""
+def is_parallel(layer: Layer) -> bool:
+    """Whether a convolution computes packs of channels apart, each from as many: depthwise from one."""
     kind = layer.kind
-    return isinstance(kind, kinds.Convolutional) and 1 < kind.used_groups == layer.x.c == kind.filters
+    return isinstance(kind, kinds.Convolutional) and kind.used_groups > 1 and kind.filters == layer.x.c
+
+
+def groups_of(layer: Layer, filters: int) -> int:
+    """`groups` of such a convolution with other filters, whose packs are as large as before."""
+    kind: Any = layer.kind
+    return int(filters * kind.used_groups // kind.filters)
 
 
 def _located(network: Network, error: Unsupported, layer: Layer) -> Unsupported:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from darkshare import kinds
 from darkshare.model import Model
 from darkshare.network import Layer, Network, resolve
-from darkshare.residual.streams import Channels, Streams, is_depthwise, width_of
+from darkshare.residual.streams import Channels, Streams, groups_of, is_parallel, width_of
 from darkshare.weights import FLOAT, Floats, Header, Weights
 
 INITS = ("slice", "rrr", "random")
@@ -48,9 +48,9 @@ class Branch:
         """
         found, start = [], 0
         for group in groups:
-            full, width = self.streams.full[group], self.widths[group]
-            window = (np.arange(width) + full * self.number // self.m) % full
-            found.append(start + np.sort(window))
+            full, width, pack = self.streams.full[group], self.widths[group], self.streams.packs[group]
+            window = (np.arange(width // pack) + full // pack * self.number // self.m) % (full // pack)
+            found.append(start + (np.sort(window)[:, None] * pack + np.arange(pack)).ravel())
             start += full
         return np.concatenate(found).astype(np.intp)
 
@@ -68,7 +68,7 @@ def thinned_network(streams: Streams, widths: Widths) -> Network:
         if isinstance(layer.kind, kinds.Convolutional | kinds.Connected):
             n = width_of(streams.gives[layer.index], widths)
             key = "output" if isinstance(layer.kind, kinds.Connected) else "filters"
-            changed = {key: n, "groups": n} if is_depthwise(layer) else {key: n}
+            changed = {key: n, "groups": groups_of(layer, n)} if is_parallel(layer) else {key: n}
             sections[layer.index + 1] = layer.section.set(**changed)
     return resolve(replace(cfg, sections=tuple(sections)), dialect=streams.network.dialect)
 
@@ -96,7 +96,7 @@ def _sliced(branch: Branch) -> Iterator[Floats]:
         ids = branch.chosen(branch.streams.gives[layer.index]) if given else np.empty(0, np.intp)
         for tensor in layer.tensors:
             values = given[tensor.name][ids]
-            if tensor.name == "weights" and not is_depthwise(layer):
+            if tensor.name == "weights" and not is_parallel(layer):
                 values = _narrowed(branch, layer, values)
             yield np.ascontiguousarray(values, FLOAT).ravel()
 
@@ -152,7 +152,7 @@ def _thin_shape(layer: Layer, shape: tuple[int, ...], x: int, y: int) -> tuple[i
     """The shape of a tensor with x input and y output channels instead of the layer's own."""
     if len(shape) == 1:
         return (y,)
-    if is_depthwise(layer):
+    if is_parallel(layer):
         return (y, *shape[1:])
     whole = layer.x.c if layer.x.is_image else layer.x.size
     return (y, shape[1] * x // whole, *shape[2:])

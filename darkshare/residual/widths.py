@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from darkshare import kinds
 from darkshare.errors import BadValue
 from darkshare.kinds import Shape
-from darkshare.residual.streams import Streams, is_depthwise, width_of
+from darkshare.residual.streams import Streams, groups_of, is_parallel, width_of
 
 MATCHES = ("params,flops", "params", "authors")
 Knobs = tuple[int, ...]
@@ -52,10 +52,12 @@ class Knob:
         groups: their numbers.
         full: the width that the knob counts: of the narrowest group that has a quarter of the widest one's channels,
             so that in a residual stage it is the bottleneck's.
+        pack: what that width is a multiple of.
     """
 
     groups: tuple[int, ...]
     full: int
+    pack: int = 1
 
 
 def knobs_of(streams: Streams) -> tuple[Knob, ...]:
@@ -79,8 +81,9 @@ def knobs_of(streams: Streams) -> tuple[Knob, ...]:
 
 
 def _knob(streams: Streams, groups: Sequence[int]) -> Knob:
-    channels = [streams.full[group] for group in groups]
-    return Knob(tuple(groups), min(n for n in channels if 4 * n >= max(channels)))
+    most = max(streams.full[group] for group in groups)
+    counted = min((group for group in groups if 4 * streams.full[group] >= most), key=streams.full.__getitem__)
+    return Knob(tuple(groups), streams.full[counted], streams.packs[counted])
 
 
 def _read_by_heads(streams: Streams) -> set[int]:
@@ -92,13 +95,16 @@ def _read_by_heads(streams: Streams) -> set[int]:
 
 
 def widths_at(streams: Streams, knobs: Sequence[Knob], values: Knobs, step: int = 1) -> dict[int, int]:
-    """The channels of every group with the knobs at these values; multiples of `step` where groups are thinned."""
+    """The channels of every group with the knobs at these values; multiples of `step` where groups are thinned.
+
+    Channels that stay together make the steps larger.
+    """
     found = dict(streams.full)
     for knob, value in zip(knobs, values, strict=True):
         for group in knob.groups:
-            full = streams.full[group]
-            steps = math.floor(full * value / knob.full / step + 0.5)
-            found[group] = min(full, max(1, steps) * step)
+            full, least = streams.full[group], math.lcm(step, streams.packs[group])
+            steps = math.floor(full * value / knob.full / least + 0.5)
+            found[group] = min(full, max(1, steps) * least)
     return found
 
 
@@ -113,7 +119,7 @@ def tail_cost(streams: Streams, widths: dict[int, int], known: dict[Any, Totals]
         if at not in known:
             kind, inner, outer = layer.kind, _with(layer.x, x), _with(layer.y, y)
             if isinstance(kind, kinds.Convolutional):
-                kind = replace(kind, filters=y, groups=y if is_depthwise(layer) else kind.groups)
+                kind = replace(kind, filters=y, groups=groups_of(layer, y) if is_parallel(layer) else kind.groups)
             elif isinstance(kind, kinds.Connected):
                 kind = replace(kind, output=y)
             known[at] = Totals(sum(t.size for t in kind.tensors(inner, outer)), kind.flops(inner, outer))
@@ -125,7 +131,9 @@ def _with(shape: Shape, channels: int) -> Shape:
     return shape._replace(c=channels) if shape.is_image and channels else shape
 
 
-def fit(full: Knobs, m: int, cost: CostOf, whole: Totals, *, match: str, step: int = 1, tolerance: float = 0.01) -> Fit:
+def fit(
+    full: Knobs, m: int, cost: CostOf, whole: Totals, *, match: str, steps: Knobs = (1, 1), tolerance: float = 0.01
+) -> Fit:
     """Find knobs for m branches.
 
     Args:
@@ -135,7 +143,7 @@ def fit(full: Knobs, m: int, cost: CostOf, whole: Totals, *, match: str, step: i
         whole: of the undivided tail.
         match: what must be met: `params,flops` both; `params` with one factor for all widths as nearly as the
             tolerance lets; `authors` RRR-Net's own rule.
-        step: knobs are multiples of it.
+        steps: what each knob is a multiple of.
         tolerance: for `params`, how far from 1 the ratio may be.
     """
 
@@ -145,7 +153,7 @@ def fit(full: Knobs, m: int, cost: CostOf, whole: Totals, *, match: str, step: i
 
     if match == "authors":
         return authors_rule(full, m, at)
-    found = [at(knobs) for knobs in _candidates(full, step, lambda knobs: m * cost(knobs).params <= whole.params)]
+    found = [at(knobs) for knobs in _candidates(full, steps, lambda knobs: m * cost(knobs).params <= whole.params)]
     if match == "params":
         near = [one for one in found if abs(one.params - 1) <= tolerance]
         if near:
@@ -170,15 +178,14 @@ def authors_rule(full: Knobs, m: int, at: Callable[[Knobs], Fit]) -> Fit:
     raise BadValue(f"{m} branches have more parameters than the undivided tail at any width; take fewer")
 
 
-def _candidates(full: Knobs, step: int, small: Callable[[Knobs], bool]) -> list[Knobs]:
+def _candidates(full: Knobs, steps: Knobs, small: Callable[[Knobs], bool]) -> list[Knobs]:
     """For each value of the first knobs the two of the last between which the parameters are met."""
-    if len(full) == 1:
-        return _around((), full[0], step, small)
-    return [knobs for value in _steps(full[0], step) for knobs in _around((value,), full[1], step, small)]
+    values = [list(range(step, width + 1, step)) or [width] for width, step in zip(full, steps, strict=False)]
+    before: list[Knobs] = [(value,) for value in values[0]] if len(values) > 1 else [()]
+    return [knobs for first in before for knobs in _around(first, values[-1], small)]
 
 
-def _around(first: Knobs, full: int, step: int, small: Callable[[Knobs], bool]) -> list[Knobs]:
-    values = _steps(full, step)
+def _around(first: Knobs, values: list[int], small: Callable[[Knobs], bool]) -> list[Knobs]:
     low, high = 0, len(values)  # values[:low] are small enough
     while low < high:
         middle = (low + high) // 2
@@ -187,10 +194,6 @@ def _around(first: Knobs, full: int, step: int, small: Callable[[Knobs], bool]) 
         else:
             high = middle
     return [(*first, values[i]) for i in (low - 1, low) if 0 <= i < len(values)]
-
-
-def _steps(full: int, step: int) -> list[int]:
-    return list(range(step, full + 1, step)) or [full]
 
 
 def _spread(knobs: Knobs, full: Knobs) -> float:

@@ -1,6 +1,6 @@
 """RRR-Net's experiment in small: a base, reduced, branched, and trained on a few pictures of new classes.
 
-    python run.py OUT [--data FOLDER] [--base FILE.cfg] [--seeds 3] [--epochs 100]
+    python run.py OUT [--data FOLDER] [--base FILE.cfg] [--methods ...] [--seeds 3] [--epochs 100]
 
 Without --data, draw.py draws letters for the base and other characters, 20 of each class, for the experiment. With it,
 the base still learns letters; the folder holds a folder of pictures per class, or train and val with such folders.
@@ -8,17 +8,19 @@ What is done already stands in OUT and is not done again, so an interrupted run 
 
 Compared are five networks, trained alike: `full`, all layers of the base; `probe`, its class layer alone; `reduced`,
 the first block of each stage, with stem and two blocks frozen; `branched-4` and `-8`, the reduced one with what follows
-these blocks divided among 4 and 8 thin branches. Written are results.json, table.md and figure.png.
+these blocks divided among 4 and 8 thin branches. `branched-4-rrr` and `branched-4-random` are such ones too, with
+another start (`darkshare branch --init`). Written are results.json, table.md and figure.png.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter, process_time
@@ -44,6 +46,7 @@ AFTER = "block 2"  # of the reduced network; with its stem, what RRR-Net calls t
 TOLERANCE = 0.03  # by which the branches' parameters and operations may miss those of the tail
 EMA = 0.98  # of the weights, about the last four epochs
 THREADS = 1
+METHODS = ("full", "probe", "reduced", "branched-4", "branched-8")
 MARKERS = "os^Dv"
 
 
@@ -68,15 +71,21 @@ def reduced(base: Model, learn: ClassifiedDataset, seed: int) -> tuple[Model, in
     return small, layer_after(small.network, AFTER) + 1
 
 
-def branched(m: int, base: Model, learn: ClassifiedDataset, seed: int) -> tuple[Model, int]:
+def branched(m: int, init: str, base: Model, learn: ClassifiedDataset, seed: int) -> tuple[Model, int]:
     small, k = reduced(base, learn, seed)
-    ensemble = branch(small, AFTER, m, tolerance=TOLERANCE, seed=seed)
+    ensemble = branch(small, AFTER, m, init=init, tolerance=TOLERANCE, seed=seed)
     return recalibrated(ensemble, (read_picture(one.picture) for one in learn.samples), k=k), k
 
 
-def methods(branches: Sequence[int]) -> list[Method]:
-    made = [Method(one.__name__, one) for one in (full, probe, reduced)]
-    return made + [Method(f"branched-{m}", partial(branched, m)) for m in branches]
+def method(name: str) -> Method:
+    """The method of a name: full, probe, reduced, or branched-M and branched-M-INIT."""
+    whole = {one.__name__: one for one in (full, probe, reduced)}
+    if name in whole:
+        return Method(name, whole[name])
+    found = re.fullmatch(r"branched-(\d+)(?:-(slice|rrr|random))?", name)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{name} is none of {', '.join(whole)}, branched-M and branched-M-INIT")
+    return Method(name, partial(branched, int(found[1]), found[2] or "slice"))
 
 
 class Told(Watch):
@@ -126,18 +135,18 @@ def results(out: Path, data: Path, given: argparse.Namespace) -> Iterator[dict[s
     learn, valid = (read_classes(data, part, share=given.split) for part in ("train", "valid"))
     for seed in range(given.seeds):
         start = relabelled(base, afresh(learn.names), initial=drawn(seed))
-        for method in methods(given.branches):
-            stem = out / f"{method.name}-{seed}"
+        for one in given.methods:
+            stem = out / f"{one.name}-{seed}"
             path = out / f"{stem.name}.json"
             if not path.exists():
-                row = {"method": method.name, "seed": seed, **measured(start, method, learn, valid, seed, stem, given)}
+                row = {"method": one.name, "seed": seed, **measured(start, one, learn, valid, seed, stem, given)}
                 path.write_text(json.dumps(row, indent=1) + "\n")
             yield json.loads(path.read_text())
 
 
 def measured(
     start: Model,
-    method: Method,
+    how: Method,
     learn: ClassifiedDataset,
     valid: ClassifiedDataset,
     seed: int,
@@ -146,10 +155,10 @@ def measured(
 ) -> dict[str, Any]:
     """Train a network and count how often it is right."""
     print(f"{stem.name}: {len(learn.samples)} pictures of {len(learn.names)} classes", flush=True)
-    network, k = method.make(start, learn, seed)
-    how = options(k, seed, epochs=given.epochs, rate=given.lr)
+    network, k = how.make(start, learn, seed)
+    wanted = options(k, seed, epochs=given.epochs, rate=given.lr)
     begun = perf_counter(), process_time()
-    model = train(network, learn, stem, Options(**{**vars(how), "ema": EMA}), watch=Told()).model
+    model = train(network, learn, stem, replace(wanted, ema=EMA), watch=Told()).model
     seconds, cpu = perf_counter() - begun[0], process_time() - begun[1]
     vote, *others = Runner.of(model, threads=THREADS).accuracies(valid)
     branches = [one.mean for one in others[:-2]]
@@ -239,7 +248,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=float, default=100)
     parser.add_argument("--lr", type=float, default=0.02)
-    parser.add_argument("--branches", type=int, nargs="+", default=[4, 8])
+    parser.add_argument("--methods", type=method, nargs="+", default=[*map(method, METHODS)], metavar="METHOD")
     parser.add_argument("--letters", type=int, default=200, help="pictures of each letter that the base learns from")
     parser.add_argument("--base-batches", type=int, default=2500)
     given = parser.parse_args()
