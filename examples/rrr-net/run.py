@@ -260,7 +260,7 @@ def main() -> None:
     table = render(summary(rows), "markdown")
     (given.out / "results.json").write_text(json.dumps(rows, indent=1) + "\n")
     (given.out / "table.md").write_text(table + "\n")
-    plot(rows, given.out / "figure.png", f"{data.name}: {given.seeds} seeds, {given.epochs:g} epochs")
+    plot(rows, given.out / "figure.png", f"{given.out.name}: {given.seeds} seeds, {given.epochs:g} epochs")
     print(table)
 
 
