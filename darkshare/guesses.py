@@ -85,6 +85,12 @@ def _with(model: Model, tasks: Sequence[Task]) -> Model | None:
     return replace(model, tasks=tuple(tasks)) if tasks else None
 
 
+def only_votes(model: Model) -> Model:
+    """The model without the branches of those ensembles whose vote its file gives."""
+    voted = {task.name for task in model.tasks if task.name == task.ensemble}
+    return replace(model, tasks=tuple(t for t in model.tasks if t.name in voted or t.ensemble not in voted))
+
+
 def branches_of(model: Model, ensemble: str) -> list[Task]:
     """The tasks that vote in an ensemble."""
     return [task for task in model.tasks if task.ensemble == ensemble and task.name != ensemble]

@@ -17,7 +17,9 @@ from conftest import ROOT, network_of, seeded_floats, tiny_text, write_model, zo
 
 from darkshare.cli import main
 from darkshare.media.videos import VideoFile
+from darkshare.model import load, save
 from darkshare.pictures import encoded
+from darkshare.residual import branch
 
 IS_5 = hasattr(cv2.dnn, "ENGINE_NEW")
 
@@ -62,6 +64,18 @@ def test_writes_picture_table_and_json(model, photo, tmp_path):
     drawn = cv2.imread(str(out / "photo.png"))
     assert drawn.shape == (120, 160, 3)
     assert (drawn != cv2.imread(str(photo))).any()
+
+
+def test_of_an_ensemble_the_vote_is_told_and_its_branches_on_request(model, photo, tmp_path):
+    ensemble, how = tmp_path / "votes", ("-o", tmp_path / "out", "--thresh", 0.2, "--format", "json")
+    save(branch(load(model), 3, 2, widths=(4, 16)), ensemble)  # of full width, so each finds what the network does
+    alone, vote = (json.loads(run(path, photo, *how).stdout) for path in (model, f"{ensemble}.cfg"))
+    assert alone
+    assert vote == alone
+    found = json.loads(run(f"{ensemble}.cfg", photo, *how, "--branches").stdout)
+    assert [row["task"] for row in found] == [name for name in ("tiny", "tiny-1", "tiny-2") for _ in alone]
+    assert all(row["score"] == pytest.approx(found[i % len(alone)]["score"], abs=1e-4) for i, row in enumerate(found))
+    run(f"{ensemble}.cfg", photo, *how, "--thresh", "tiny-1=0.3", code=1)
 
 
 def test_json_is_darknets_plus_the_task(model, photo, tmp_path):

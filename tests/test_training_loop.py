@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import network_of, seeded_floats, tiny_text, write_model
 from labelled import NAMES, Said, draw
+from models import floats
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch")
 
@@ -16,7 +17,8 @@ from darkshare.errors import BadValue, DarkshareError, TrunkMismatch, Unsupporte
 from darkshare.evaluation import evaluate_model  # noqa: E402
 from darkshare.freezing import frozen  # noqa: E402
 from darkshare.model import load  # noqa: E402
-from darkshare.splice import concat  # noqa: E402
+from darkshare.residual import branch  # noqa: E402
+from darkshare.splice import concat, split  # noqa: E402
 from darkshare.training import loop  # noqa: E402
 from darkshare.training.loop import train  # noqa: E402
 from darkshare.training.preparation import Changes  # noqa: E402
@@ -86,6 +88,26 @@ def test_from_nothing_but_a_cfg(tmp_path, data):
     (tmp_path / "bare.cfg").write_text(TEXT)
     train(load(tmp_path / "bare.cfg"), data, tmp_path / "out", options(k=0))
     assert load(tmp_path / "out.cfg").weights.header == (0, 2, 5, 24)
+
+
+def test_the_branches_of_a_detector_train_side_by_side(tmp_path, data):
+    """In each branch the gradient of the losses' sum is that of its own; the vote has none, and stays what it was."""
+    base = load(write_model(tmp_path / "base", TEXT, seeded_floats(network_of(TEXT), 1), names=NAMES))
+    together = branch(base, K - 1, 2, widths=(3, 12))
+    train(together, data, tmp_path / "all", options(batches=3))
+    joint = load(tmp_path / "all.cfg")
+    assert [(task.name, task.ensemble) for task in joint.tasks] == [("all", "all"), ("all-1", "all"), ("all-2", "all")]
+    assert frozen(together, joint, 9).identical == K + 1  # layer K is a [route]
+    for found, part in zip(split(joint, ["all-1", "all-2"]), split(together, ["base-1", "base-2"]), strict=True):
+        name = part.tasks[0].name
+        train(part, data, tmp_path / name, options(batches=3))
+        alone = load(tmp_path / f"{name}.cfg")
+        np.testing.assert_allclose(floats(found), floats(alone), rtol=1e-4, atol=1e-5)
+        assert abs(floats(alone) - floats(part)).max() > 1e-3
+    voting = range(joint.tasks[-1].runs[-1][1], len(joint.network.layers))
+    assert all(
+        np.array_equal(joint.tensors(i)["weights"], together.tensors(i)["weights"]) for i in voting if joint.tensors(i)
+    )
 
 
 def test_input_sizes_that_change(tmp_path, data):

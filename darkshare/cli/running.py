@@ -18,7 +18,7 @@ from darkshare.detections import NMS, THRESHOLD, levels
 from darkshare.engines import DEFAULT, PRECISIONS
 from darkshare.engines import NAMES as ENGINES
 from darkshare.errors import DarkshareError, Unsupported
-from darkshare.guesses import only_detectors
+from darkshare.guesses import only_detectors, only_votes
 from darkshare.interrupts import uninterrupted
 from darkshare.media import CONTAINERS, Frame, Output, Places, Selection, Video, flow, select
 from darkshare.media import NAMES as SINKS
@@ -91,18 +91,19 @@ def running_options(function: F) -> F:
 )
 @click.option("--thresh", type=LevelType(), multiple=True, help=f"Keep scores above it.  [default: {THRESHOLD}]")
 @click.option("--nms", type=LevelType(), multiple=True, help=f"Largest overlap of two boxes; 0: any.  [default: {NMS}]")
+@click.option("--branches", is_flag=True, help="Of an ensemble, what each branch finds as well.")
 @running_options
 @size_option
 @dialect_option
 @format_option
-def detect(paths: tuple[str, ...], output: str, size: Any, dialect: str, form: str, **how: Any) -> None:
+def detect(paths: tuple[str, ...], output: str, size: Any, dialect: str, form: str, branches: bool, **how: Any) -> None:
     """Find the objects of every task in pictures and videos, in one pass.
 
     A source is a picture, a folder, a pattern in quotes, a .txt list, a video, the number of a camera, the address of
     a stream, or - for a picture or a list of names on standard input. Pictures are saved with their boxes, and
     result.json in the form of Darknet's -out, plus the task. Videos become a video and a line of JSON per frame.
     --save chooses otherwise: picture, video, json, csv, yolo (label files) or coco. A threshold may be one task's
-    own: --thresh masks=0.4. A file that export wrote is a model too.
+    own: --thresh masks=0.4. Of an ensemble that branch made, its vote is told. A file that export wrote is a model too.
 
     \b
     Examples:
@@ -112,7 +113,8 @@ def detect(paths: tuple[str, ...], output: str, size: Any, dialect: str, form: s
       darkshare detect both-int8.onnx photos/
     """
     model, sources, loading = sorted_paths(paths, how.pop("engine"), dialect=dialect, size=size)
-    run = Run.of(_boxes_only(model), sources, Path(output), **how, **loading)
+    chosen = _boxes_only(model)
+    run = Run.of(chosen if branches else only_votes(chosen), sources, Path(output), **how, **loading)
     stopped = run.through()
     click.echo(render(run.tally.table(), form))
     click.echo(run.summary(), err=True)

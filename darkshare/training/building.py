@@ -59,9 +59,9 @@ class Net:
     def __init__(self, model: Model, k: int, form: Form) -> None:
         network = model.network
         self.model, self.k, self.form, self.training = model, k, form, False
-        self.heads = trained_heads(network, k)
+        self.heads = trained_heads(model, k)
         layers = [network.layers[index] for index in needed(network, self.heads)]
-        self.reads = reads(network, k)
+        self.reads = reads(model, k)
         self._branch = [layer for layer in layers if layer.index >= k]
         self._trunk = [network.layers[index] for index in needed(network, self.reads)]
         self._forwards = {layer.index: _forward(network, layer, form, k) for layer in [*self._trunk, *self._branch]}
@@ -201,7 +201,7 @@ def build(model: Model, k: int, *, bn_epsilon: float = 1e-5, norm: str = "batch"
         raise Unsupported("its input is no image: only networks with width, height and channels train", file=model.name)
     if not 0 <= k < len(network.layers):
         raise BadValue(f"k={k}: the network has the layers 0..{len(network.layers) - 1}", file=model.name)
-    if not trained_heads(network, k):
+    if not trained_heads(model, k):
         raise BadValue(f"k={k}: there is no head behind it that could learn; use a smaller k", file=model.name)
     net = Net(model, k, Form(bn_epsilon, norm).checked())
     if not net.parameters():
@@ -209,9 +209,12 @@ def build(model: Model, k: int, *, bn_epsilon: float = 1e-5, norm: str = "batch"
     return net
 
 
-def trained_heads(network: Network, k: int) -> tuple[int, ...]:
-    """The heads behind the first k layers that learn: not a [softmax] with noloss=1, such as an ensemble's vote."""
-    return tuple(layer.index for layer in network.heads if layer.index >= k and not _is_mute(network, layer))
+def trained_heads(model: Model, k: int) -> tuple[int, ...]:
+    """The heads behind the first k layers that learn: neither an ensemble's vote, nor a [softmax] with noloss=1."""
+    votes = {head for task in model.tasks if task.name == task.ensemble for head in task.heads}
+    votes -= {head for task in model.tasks if task.name != task.ensemble for head in task.heads}
+    own = (layer for layer in model.network.heads if layer.index >= k and layer.index not in votes)
+    return tuple(layer.index for layer in own if not _is_mute(model.network, layer))
 
 
 def _is_mute(network: Network, head: Layer) -> bool:
@@ -219,12 +222,13 @@ def _is_mute(network: Network, head: Layer) -> bool:
     return isinstance(head.kind, Softmax) and bool(head.kind.noloss) and not isinstance(behind, Cost)
 
 
-def reads(network: Network, k: int) -> tuple[int, ...]:
+def reads(model: Model, k: int) -> tuple[int, ...]:
     """The layers before k whose outputs the rest reads; none for k=0.
 
     yolov3 with k=74 reads four: 73, 71 through the shortcut 74, and 61 and 36 through its routes.
     """
-    layers = [network.layers[index] for index in needed(network, trained_heads(network, k)) if index >= k]
+    network = model.network
+    layers = [network.layers[index] for index in needed(network, trained_heads(model, k)) if index >= k]
     return tuple(sorted({index for layer in layers for index in _inputs(layer) if 0 <= index < k}))
 
 

@@ -47,7 +47,7 @@ def train(
     """Train a model from layer k on; the layers before stay the base's, byte for byte.
 
     Args:
-        base: a model of one task, or an ensemble of classifiers, whose branches are trained side by side.
+        base: a model of one task, or an ensemble, whose branches are trained side by side.
         data: the pictures to learn from, with boxes or with a class each.
         output: the path of the files without suffix.
         options: how to train.

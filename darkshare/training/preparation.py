@@ -50,7 +50,7 @@ def prepared(
     """The model that is to be trained, and what was done to make it of the base.
 
     Args:
-        base: a model of one task, or an ensemble of classifiers; its weights may end behind layer k-1, and with k=0
+        base: a model of one task, or an ensemble; its weights may end behind layer k-1, and with k=0
             be missing.
         data: what it is trained on.
         k: the first layer that trains.
@@ -105,8 +105,12 @@ def _require_base(base: Model, k: int) -> None:
 
 
 def _is_ensemble(model: Model) -> bool:
-    """Whether it is one ensemble of classifiers, whose branches train side by side, each by a loss of its own."""
-    return bool(only_ensemble(model)) and classifies(model, model.tasks[0])
+    """Whether it is one ensemble, whose branches train side by side, each by a loss of its own.
+
+    Of detectors, one with a vote in its file: without it there is nothing to measure.
+    """
+    name = only_ensemble(model)
+    return bool(name) and (classifies(model, model.tasks[0]) or name in {task.name for task in model.tasks})
 
 
 def _require_fit(base: Model, data: Dataset | ClassifiedDataset) -> None:

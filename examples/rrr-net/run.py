@@ -212,31 +212,32 @@ def plot(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4), layout="constrained")
-    names = list(dict.fromkeys(row["method"] for row in rows))
+    own = {name: [row for row in rows if row["method"] == name] for name in dict.fromkeys(r["method"] for r in rows)}
     for axes, key, label in zip(
         figure.subplots(1, 2, sharey=True), ("params", "flops"), ("parameters", "operations"), strict=True
     ):
-        for number, name in enumerate(names):
-            own = [row for row in rows if row["method"] == name]
-            top = [100 * row["top1"] for row in own]
-            where = own[0][key] / 1e6
-            axes.errorbar(
-                where,
-                np.mean(top),
-                deviation(top),
-                fmt=MARKERS[number % len(MARKERS)],
-                mfc="none",
-                capsize=4,
-                color=f"C{number}",
-                label=name,
-            )
-            axes.scatter([where] * len(top), top, s=8, color=f"C{number}", alpha=0.5)
-        axes.set(xlabel=f"{label}, millions", xlim=(0, None))
+        places = beside([rows[0][key] / 1e6 for rows in own.values()])
+        for number, (place, (name, found)) in enumerate(zip(places, own.items(), strict=True)):
+            top = [100 * row["top1"] for row in found]
+            how = {"fmt": MARKERS[number % len(MARKERS)], "mfc": "none", "capsize": 4, "color": f"C{number}"}
+            axes.errorbar(place, np.mean(top), deviation(top), label=name, **how)
+            axes.scatter([place] * len(top), top, s=8, color=f"C{number}", alpha=0.5)
+        axes.set(xlabel=f"{label}, millions (equal ones stand side by side)", xlim=(0, 1.05 * max(places)))
         axes.grid(alpha=0.25)
     figure.axes[0].set(ylabel="top-1 on the pictures set aside, %")
-    figure.axes[0].legend()
+    figure.axes[0].legend(loc="best")
     figure.suptitle(title)
     figure.savefig(path, dpi=120)
+
+
+def beside(values: Sequence[float]) -> list[float]:
+    """The same numbers, those that would cover each other drawn apart."""
+    width = 0.03 * max(values)
+    near = [[i for i, other in enumerate(values) if abs(other - value) < width] for value in values]
+    return [
+        value + width * (group.index(i) - (len(group) - 1) / 2)
+        for i, (value, group) in enumerate(zip(values, near, strict=True))
+    ]
 
 
 def main() -> None:
