@@ -313,9 +313,12 @@ def test_slices_are_the_base_s_own_numbers():
     own, second = base.tensors(15), split(branched, ["net-2"])[0].tensors(15)
     np.testing.assert_array_equal(second["scales"], own["scales"][16:24])
     np.testing.assert_array_equal(second["weights"], own["weights"][16:24])  # its input is the whole trunk
-    np.testing.assert_array_equal(
-        split(branched, ["net-1"])[0].tensors(16)["weights"], base.tensors(16)["weights"][:8, :8] * np.float32(4)
-    )
+    own, first = base.tensors(16), split(branched, ["net-1"])[0].tensors(16)
+    np.testing.assert_array_equal(first["weights"], own["weights"][:8, :8])
+    np.testing.assert_array_equal(first["rolling_mean"], own["rolling_mean"][:8] / 4)  # 8 of 32 inputs
+    np.testing.assert_array_equal(first["rolling_variance"], own["rolling_variance"][:8] / 16)
+    own, first = base.tensors(29), split(branched, ["net-1"])[0].tensors(30)  # the pool comes first; no batch norm
+    np.testing.assert_array_equal(first["weights"], own["weights"][:, : 4 * 16] * np.float32(4))
 
 
 def test_rrr_deals_every_kernel_and_starts_the_rest_afresh():

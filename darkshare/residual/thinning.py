@@ -90,23 +90,29 @@ def thinned(branch: Branch, network: Network, init: str) -> Model:
 
 
 def _sliced(branch: Branch) -> Iterator[Floats]:
-    """The model's own numbers for the channels that stay; sums over fewer inputs are scaled to their old size."""
+    """The model's own numbers for the channels that stay.
+
+    Sums over fewer inputs are smaller. Batch norm's statistics are told so, and where there are none, the kernels make
+    up for it. (Larger kernels in front of batch norm would compute the same, but learn more slowly.)
+    """
     for layer in branch.streams.tail:
         given = branch.model.tensors(layer.index)
         ids = branch.chosen(branch.streams.gives[layer.index]) if given else np.empty(0, np.intp)
+        narrower = bool(given) and not is_parallel(layer)
+        x, _ = branch.kept(layer)
+        share = x / _inputs(layer) if narrower else 1
+        factors = {"rolling_mean": share, "rolling_variance": share**2} if "scales" in given else {"weights": 1 / share}
         for tensor in layer.tensors:
             values = given[tensor.name][ids]
-            if tensor.name == "weights" and not is_parallel(layer):
-                values = _narrowed(branch, layer, values)
-            yield np.ascontiguousarray(values, FLOAT).ravel()
+            if tensor.name == "weights" and narrower:
+                inputs = branch.chosen(branch.streams.reads[layer.index])
+                values = values.reshape(len(ids), _inputs(layer), -1)[:, inputs]
+            yield np.ascontiguousarray(values * FLOAT.type(factors.get(tensor.name, 1)), FLOAT).ravel()
 
 
-def _narrowed(branch: Branch, layer: Layer, rows: Floats) -> Floats:
-    """Kernels, or rows of a matrix, for the inputs that stay."""
-    inputs = branch.chosen(branch.streams.reads[layer.index])
-    apart = rows.reshape(len(rows), layer.x.c if layer.x.is_image else layer.x.size, -1)
-    factor = FLOAT.type(apart.shape[1] / len(inputs))
-    return np.asarray(apart[:, inputs] * factor, FLOAT)
+def _inputs(layer: Layer) -> int:
+    """Channels, or numbers, that each of a layer's outputs is made from."""
+    return layer.x.c if layer.x.is_image else layer.x.size
 
 
 def _random(branch: Branch) -> Iterator[Floats]:
@@ -154,8 +160,7 @@ def _thin_shape(layer: Layer, shape: tuple[int, ...], x: int, y: int) -> tuple[i
         return (y,)
     if is_parallel(layer):
         return (y, *shape[1:])
-    whole = layer.x.c if layer.x.is_image else layer.x.size
-    return (y, shape[1] * x // whole, *shape[2:])
+    return (y, shape[1] * x // _inputs(layer), *shape[2:])
 
 
 def _fresh(branch: Branch, layer: Layer, name: str, shape: tuple[int, ...]) -> Floats:
