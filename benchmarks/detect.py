@@ -30,11 +30,12 @@ from darkshare.detections.decoding import decode
 from darkshare.drawing import annotate
 from darkshare.media import Output, Places, flow, select
 from darkshare.media.videos import VideoFile
-from darkshare.model import Model, Task, load
+from darkshare.model import Model, load
 from darkshare.network import Network, resolve
 from darkshare.opencv import Detector, blob
 from darkshare.pictures import Picture
 from darkshare.report import render
+from darkshare.tasks import Task
 from darkshare.weights import Floats, Header, Weights
 
 SIZE = (1280, 720)

@@ -31,9 +31,10 @@ from darkshare import cfg as cfgs
 from darkshare.cfg import Cfg
 from darkshare.errors import DarkshareError
 from darkshare.kinds import Boxes, Detection
-from darkshare.model import Model, Task
+from darkshare.model import Model
 from darkshare.network import Layer, Network, resolve
 from darkshare.onnxfile import INPUT, export, output_name
+from darkshare.tasks import Task
 from darkshare.weights import Header, Weights
 
 SIZES = ((96, 64), (128, 128), (128, 256), None)  # the smallest that resolves; None: the cfg's own

@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from darkshare.freezing import frozen
     from darkshare.guesses import Guesses
     from darkshare.media import watch
-    from darkshare.model import Model, Task, load, save
+    from darkshare.model import Model, load, save
     from darkshare.network import Network, resolve
     from darkshare.opencv import Classifier, Detector
     from darkshare.residual import branch, reduce
     from darkshare.splice import concat, split
+    from darkshare.tasks import Task
 
 # Where each name lives; a module is imported when a name of it is first used.
 _PLACES = {
@@ -41,12 +42,13 @@ _PLACES = {
     "evaluation": ("Evaluation", "evaluate", "evaluate_model"),
     "freezing": ("frozen",),
     "media": ("watch",),
-    "model": ("Model", "Task", "load", "save"),
+    "model": ("Model", "load", "save"),
     "network": ("Network", "resolve"),
     "guesses": ("Guesses",),
     "opencv": ("Classifier", "Detector"),
     "residual": ("branch", "reduce"),
     "splice": ("concat", "split"),
+    "tasks": ("Task",),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 

@@ -12,9 +12,10 @@ from darkshare.compare import layer_difference, ranges, require_same_structure, 
 from darkshare.errors import BadValue, DarkshareWarning, TrunkMismatch, WeightsSize
 from darkshare.freezing import frozen
 from darkshare.interpolation import between
-from darkshare.model import Model, Task
+from darkshare.model import Model
 from darkshare.network import Layer, resized, resolve
 from darkshare.recipes import Recipe, shares, told
+from darkshare.tasks import Task
 from darkshare.weights import Floats, Header, Weights
 
 

@@ -17,10 +17,11 @@ import numpy as np
 
 from darkshare.compare import UNRELATED, aligned, identical_layers, label, require_weights, same_bits, with_input_of
 from darkshare.distances import Operand, distance, elementwise_ratios, per_filter
-from darkshare.model import Model, class_count
+from darkshare.model import Model
 from darkshare.network import Network
 from darkshare.quantities import QUANTITIES, SPACES, give_back, quantities_of, quantity_names, require_space
 from darkshare.spread import Spread, spread_of
+from darkshare.tasks import class_count
 
 if TYPE_CHECKING:
     from pandas import DataFrame

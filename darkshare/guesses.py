@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.kinds import Boxes, Connected, Detection, Route, Softmax
 from darkshare.kinds.base import P
-from darkshare.model import Model, Task
+from darkshare.model import Model
 from darkshare.network import Network
 from darkshare.pictures import Picture
+from darkshare.tasks import Task
 from darkshare.weights import Floats
 
 if TYPE_CHECKING:

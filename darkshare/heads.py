@@ -11,9 +11,10 @@ import numpy as np
 from darkshare.errors import DarkshareWarning, Unsupported
 from darkshare.initialisation import Initial, silent
 from darkshare.kinds import Avgpool, Boxes, Connected, Convolutional, Cost, Dropout, Region, Softmax
-from darkshare.model import Model, Task
+from darkshare.model import Model
 from darkshare.network import Layer, resolve
 from darkshare.plain import list_text
+from darkshare.tasks import Task
 from darkshare.weights import FLOAT, Floats, Weights
 
 

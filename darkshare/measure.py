@@ -14,8 +14,9 @@ import numpy as np
 
 from darkshare.kinds import ConvLstm, Convolutional, Crnn, Deconvolutional, Kind, Local, Route, Shape
 from darkshare.kinds.pool import LocalAvgpool, Maxpool
-from darkshare.model import Model, class_count
+from darkshare.model import Model
 from darkshare.network import Layer, Network
+from darkshare.tasks import class_count
 from darkshare.weights import Header, read
 
 

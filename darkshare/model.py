@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,57 +12,13 @@ from darkshare import cfg as cfgs
 from darkshare import files, weights
 from darkshare.cfg import Section
 from darkshare.diagnosis import cut_at, wrong_size
-from darkshare.errors import BadValue, DarkshareError, Unsupported
-from darkshare.kinds import Boxes, Detection
-from darkshare.kinds.base import MOST
+from darkshare.errors import DarkshareError, Unsupported
 from darkshare.network import Layer, Network, View, resolve
+from darkshare.tasks import Task, class_count, tasks_from_json, tasks_to_json
 from darkshare.weights import Floats, Header, Weights
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
-
-FORMAT = "darkshare tasks 1"
-
-
-@dataclass(frozen=True)
-class Task:
-    """What one original network detects, and where it lies in a merged one.
-
-    Attributes:
-        name: what to call it.
-        names: its class names, by its own class ids.
-        heads: the layers that are its outputs.
-        runs: (start, stop) of the layers that make up its network, in order.
-        padded: whether its heads have the classes of all tasks.
-        offset: the first of its own class ids in such heads.
-        net: the options of its own [net], so that `split` gives them back.
-        header: the header of its own weights file.
-        files: the files it was read from, by kind (cfg, weights).
-        sha256: their fingerprints, known once it was saved.
-        ensemble: what it votes for together with the other tasks of the same ensemble, which have the same classes;
-            the task of that very name gives the votes' mean.
-    """
-
-    name: str
-    names: tuple[str, ...]
-    heads: tuple[int, ...]
-    runs: tuple[tuple[int, int], ...]
-    padded: bool = False
-    offset: int = 0
-    net: dict[str, str] = field(default_factory=dict)
-    header: Header = field(default_factory=Header)
-    files: dict[str, str] = field(default_factory=dict)
-    sha256: dict[str, str] = field(default_factory=dict)
-    ensemble: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.name or Path(self.name).name != self.name:
-            raise BadValue(f"task name {self.name!r} cannot be a file name")
-
-    @property
-    def k(self) -> int:
-        """How many leading layers it shares with the base; 0 for the base itself."""
-        return self.runs[0][1] if len(self.runs) > 1 else 0
 
 
 @dataclass(frozen=True)
@@ -118,15 +73,6 @@ class Model:
     def classes(self, head: int) -> int:
         """The number of classes of a head, 0 if it has none."""
         return class_count(self.network.layers[head])
-
-
-def class_count(layer: Layer) -> int:
-    """The number of classes of a head; a classifier has one per value."""
-    kind = layer.kind
-    if isinstance(kind, Boxes | Detection):
-        return kind.classes
-    is_classifier = kind.name in ("softmax", "cost", "connected", "avgpool") and layer.y.size <= MOST
-    return layer.y.size if is_classifier else 0
 
 
 def load(
@@ -300,70 +246,3 @@ def _described(tasks: Sequence[Task], hashes: Mapping[str, Future[str]]) -> Iter
         for task in tasks
     ]
     yield tasks_to_json(known).encode()
-
-
-def tasks_to_json(tasks: Sequence[Task]) -> str:
-    """The text of a .tasks.json."""
-    rows = [
-        {
-            "name": task.name,
-            "k": task.k,
-            "classes": list(task.names),
-            "padded": task.padded,
-            "offset": task.offset,
-            "heads": list(task.heads),
-            "runs": [list(run) for run in task.runs],
-            "net": task.net,
-            "header": list(task.header),
-            "sha256": task.sha256,
-            **({"ensemble": task.ensemble} if task.ensemble else {}),
-        }
-        for task in tasks
-    ]
-    return json.dumps({"format": FORMAT, "tasks": rows}, indent=1, ensure_ascii=False) + "\n"
-
-
-def tasks_from_json(text: str | bytes, network: Network, file: str) -> tuple[Task, ...]:
-    """The tasks that such a text describes; the file is for errors.
-
-    Raises:
-        DarkshareError: it is no such text, or belongs to another network.
-    """
-    try:
-        described = json.loads(text)
-        if described["format"] != FORMAT:
-            raise ValueError(f"format {described['format']!r} is not {FORMAT!r}")
-        tasks = tuple(
-            Task(
-                name=str(row["name"]),
-                names=tuple(map(str, row["classes"])),
-                heads=tuple(map(int, row["heads"])),
-                runs=tuple((int(a), int(b)) for a, b in row["runs"]),
-                padded=bool(row["padded"]),
-                offset=int(row["offset"]),
-                net=dict(row["net"]),
-                header=Header(*map(int, row["header"])),
-                sha256=dict(row["sha256"]),
-                ensemble=str(row.get("ensemble", "")),
-            )
-            for row in described["tasks"]
-        )
-        if not tasks:
-            raise ValueError("it describes no task")
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise DarkshareError(f"is no task description: {error}; remove it to do without", file=file) from None
-    last = len(network.layers)
-    for task in tasks:
-        if any(not 0 <= i < last for i in task.heads) or any(not 0 <= a < b <= last for a, b in task.runs):
-            raise DarkshareError(
-                f"task {task.name} names layers that the cfg does not have: it belongs to another cfg",
-                file=file,
-            )
-        fewest = min((n for i in task.heads if (n := class_count(network.layers[i]))), default=len(task.names))
-        if not 0 <= task.offset <= fewest - len(task.names):
-            raise DarkshareError(
-                f"task {task.name} has {len(task.names)} classes from {task.offset} on, but its heads have {fewest}: "
-                "it belongs to another cfg",
-                file=file,
-            )
-    return tasks

@@ -14,7 +14,8 @@ from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, Unsuppo
 from darkshare.heads import pad_to_union, unpad, with_classes
 from darkshare.initialisation import Initial, silent
 from darkshare.kinds import Region, Softmax
-from darkshare.model import Model, Task, class_count
+from darkshare.model import Model
+from darkshare.tasks import Task, class_count
 
 
 class Classes(NamedTuple):

@@ -27,7 +27,8 @@ from darkshare.cuts import illegal_cut
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, ShapeMismatch, TrunkMismatch
 from darkshare.heads import pad_to_union, unpad
 from darkshare.kinds import Boxes, Detection
-from darkshare.model import Model, Task, class_count
+from darkshare.model import Model
+from darkshare.tasks import Task, class_count
 
 Layout = Literal["native", "padded"]
 # Keys that change the training of layers far from their own.

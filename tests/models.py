@@ -9,9 +9,10 @@ import numpy as np
 from conftest import network_of, seeded_floats
 
 from darkshare.errors import DarkshareWarning
-from darkshare.model import Model, Task
+from darkshare.model import Model
 from darkshare.network import Network
 from darkshare.splice import concat
+from darkshare.tasks import Task
 from darkshare.weights import Header, Weights
 
 

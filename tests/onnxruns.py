@@ -11,8 +11,9 @@ import numpy as np
 import onnx
 from conftest import network_of, seeded_floats
 
-from darkshare.model import Model, Task
+from darkshare.model import Model
 from darkshare.onnxfile import INPUT, Form, export
+from darkshare.tasks import Task
 from darkshare.weights import Header, Weights
 
 F = np.float32

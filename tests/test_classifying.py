@@ -18,8 +18,9 @@ from darkshare import Classifier, branch, concat, load, save, split
 from darkshare.cli import main
 from darkshare.engines import NAMES, presence
 from darkshare.errors import BadValue, Unsupported
-from darkshare.model import Model, Task
+from darkshare.model import Model
 from darkshare.onnxfile import export
+from darkshare.tasks import Task
 from darkshare.weights import Header, Weights
 
 TRUNK = """\

@@ -24,8 +24,9 @@ from darkshare.detections import (
 )
 from darkshare.detections.nms import _greedy
 from darkshare.errors import BadValue, DarkshareError, Unsupported
-from darkshare.model import Model, Task, load
+from darkshare.model import Model, load
 from darkshare.opencv import Detector, blob
+from darkshare.tasks import Task
 
 F = np.float32
 NET = "[net]\nwidth=96\nheight=64\nchannels=3\n{net}\n[convolutional]\nfilters={filters}\nsize=1\nstride=32\n"

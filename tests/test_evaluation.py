@@ -26,7 +26,7 @@ from darkshare.evaluation.curves import average_precision, curve
 from darkshare.evaluation.labelled import ranked, truths_of
 from darkshare.evaluation.matching import coco_hits, darknet_hits
 from darkshare.evaluation.tables import ALL, Judged, curve_rows, to_json, to_rows
-from darkshare.model import Task
+from darkshare.tasks import Task
 
 # What AlexeyAB's `detector map` prints for boxes and labels that were made for it (its own matching and AP code; the
 # boxes replaced those of a network).

@@ -10,8 +10,9 @@ from conftest import network_of, seeded_floats, tiny_text
 
 from darkshare.errors import Unsupported
 from darkshare.heads import pad_to_union, unpad, with_classes
-from darkshare.model import Model, Task
+from darkshare.model import Model
 from darkshare.splice import concat
+from darkshare.tasks import Task
 from darkshare.weights import Header, Weights
 
 

@@ -31,6 +31,7 @@ FLOORS = {
     "diagnosis": 5,
     "folding": 5,
     "spread": 5,
+    "tasks": 5,
     "model": 6,
     "distances": 6,
     "compare": 7,

@@ -26,8 +26,9 @@ from darkshare.media import Frame, Output, Places, Video, flow, select, watch
 from darkshare.media.pipeline import ahead
 from darkshare.media.sources import PictureFile, item_of
 from darkshare.media.videos import CONTAINERS, VideoFile
-from darkshare.model import Model, Task
+from darkshare.model import Model
 from darkshare.pictures import encoded, read_picture
+from darkshare.tasks import Task
 
 ROOT = Path(__file__).parent.parent
 SIZE = (64, 48)

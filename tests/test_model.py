@@ -10,9 +10,9 @@ import pytest
 from conftest import network_of, seeded_floats, tiny_text, write_model
 
 from darkshare import files
-from darkshare import model as models
 from darkshare.errors import BadValue, DarkshareError, Unsupported, WeightsSize
-from darkshare.model import Task, load, save, save_weights
+from darkshare.model import Model, load, save, save_weights
+from darkshare.tasks import FORMAT, Task
 from darkshare.weights import Header, Weights
 
 NET = "[net]\nwidth=2\nheight=2\nchannels=3\n"
@@ -209,7 +209,7 @@ def four(tmp_path: Path) -> Path:
     return write_model(tmp_path / "four", text, seeded_floats(network_of(text), 1))
 
 
-def two_tasks(cfg: Path) -> models.Model:
+def two_tasks(cfg: Path) -> Model:
     model = load(cfg)
     first = Task("shapes", ("disc", "bar"), (6,), ((0, 7),), net={"width": "32"}, header=Header(0, 2, 0, 640))
     second = Task("letters", ("a", "ä"), (12,), ((0, 4), (7, 13)), True, 2, {}, Header(), {"cfg": str(cfg)})
@@ -327,7 +327,7 @@ def test_a_broken_description_is_named(tiny, content, message):
     if found:
         row = {"name": "a", "classes": ["x"], "padded": False, "offset": 0, "heads": [6], "runs": [[0, 13]]}
         row |= {"net": {}, "header": [0, 2, 5, 0], "sha256": {}, key: json.loads(value)}
-        content = json.dumps({"format": models.FORMAT, "tasks": [row]})
+        content = json.dumps({"format": FORMAT, "tasks": [row]})
     tiny.with_suffix(".tasks.json").write_text(content)
     with pytest.raises(DarkshareError) as caught:
         load(tiny)

@@ -13,8 +13,9 @@ from onnxruns import all_runs, copy_of_input, identity, loaders, model_of, net
 
 from darkshare.detections import decode
 from darkshare.errors import BadValue, DarkshareError, Unsupported
-from darkshare.model import Model, Task
+from darkshare.model import Model
 from darkshare.onnxfile import Form, export, lower
+from darkshare.tasks import Task
 
 YOLO = "[yolo]\nmask=0,2\nanchors=4,5, 8,9, 16,20\nclasses=3\nnum=3\n"
 HEADS = {

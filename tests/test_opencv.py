@@ -14,9 +14,10 @@ from conftest import network_of, seeded_floats, tiny_text, zoo_path
 from darkshare import splice
 from darkshare.engines import available
 from darkshare.errors import BadValue, DarkshareError
-from darkshare.model import Model, Task, load
+from darkshare.model import Model, load
 from darkshare.opencv import Detector, blob
 from darkshare.pictures import encoded, read_picture, writable
+from darkshare.tasks import Task
 from darkshare.weights import Header, Weights
 
 ENGINES = [name for name, one in available().items() if one.version]

@@ -22,8 +22,9 @@ from darkshare.datasets import read_class_folders, read_classes  # noqa: E402
 from darkshare.errors import BadValue, Unsupported  # noqa: E402
 from darkshare.evaluation import classifier_accuracy  # noqa: E402
 from darkshare.freezing import frozen  # noqa: E402
-from darkshare.model import Model, Task  # noqa: E402
+from darkshare.model import Model  # noqa: E402
 from darkshare.residual import ensemble_of  # noqa: E402
+from darkshare.tasks import Task  # noqa: E402
 from darkshare.training import cropping  # noqa: E402
 from darkshare.training.augmenting import Labelled  # noqa: E402
 from darkshare.training.building import build  # noqa: E402

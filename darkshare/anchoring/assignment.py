@@ -12,8 +12,9 @@ from darkshare.anchoring.clusters import Sizes
 from darkshare.errors import BadValue, Unsupported
 from darkshare.heads import head_kind, with_boxes
 from darkshare.kinds import Boxes, Region
-from darkshare.model import Model, Task
+from darkshare.model import Model
 from darkshare.network import Layer
+from darkshare.tasks import Task
 
 RULES = ("stride", "count")
 _REACH = 30 / 8  # AlexeyAB's advice: below 30x30 for the head of stride 8, below 60x60 for that of 16, the rest for 32

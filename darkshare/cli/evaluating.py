@@ -22,8 +22,9 @@ from darkshare.engines import NAMES as ENGINES
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.evaluation import LOWEST, RULES, THRESHOLD, Accuracy, Judged, Runner, task_of
 from darkshare.files import write_all
-from darkshare.model import Model, Task
+from darkshare.model import Model
 from darkshare.report import printable, render
+from darkshare.tasks import Task
 
 OF_MODEL = (".cfg", ".weights")
 

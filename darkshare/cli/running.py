@@ -22,11 +22,12 @@ from darkshare.guesses import only_detectors, only_votes
 from darkshare.interrupts import uninterrupted
 from darkshare.media import CONTAINERS, Frame, Output, Places, Selection, Video, flow, select
 from darkshare.media import NAMES as SINKS
-from darkshare.model import Model, Task
+from darkshare.model import Model
 from darkshare.onnxfile import SUFFIXES as EXPORTED
 from darkshare.onnxfile import read_exported
 from darkshare.opencv import Detector, engine_for
 from darkshare.report import printable, render
+from darkshare.tasks import Task
 
 MOST_ERRORS = 20  # that are printed; the others are counted
 BN_EPSILON = 1e-5

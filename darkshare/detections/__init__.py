@@ -15,8 +15,9 @@ from darkshare.detections.found import Detections
 from darkshare.detections.nms import Candidates, diou_exponent, suppress
 from darkshare.errors import BadValue
 from darkshare.kinds.base import P
-from darkshare.model import Model, Task
+from darkshare.model import Model
 from darkshare.network import Network
+from darkshare.tasks import Task
 from darkshare.weights import Floats
 
 Levels = float | Mapping[str, float]  # one number for all tasks, or some tasks' own by name

@@ -15,8 +15,9 @@ from darkshare.detections.nms import Candidates
 from darkshare.errors import DarkshareError, Unsupported
 from darkshare.kinds import Boxes, GaussianYolo, Kind, Region, Shape, Yolo
 from darkshare.kinds.base import P
-from darkshare.model import Model, Task
+from darkshare.model import Model
 from darkshare.network import Layer
+from darkshare.tasks import Task
 from darkshare.weights import Floats
 
 _ABSURD = np.float32(1e30)  # no honest value; OpenCV 5's new engine turns NaN into the largest float

@@ -12,7 +12,7 @@ from darkshare.datasets import ClassifiedDataset
 from darkshare.errors import BadValue
 from darkshare.evaluation.classes import match_classes
 from darkshare.evaluation.labelled import Doubles, Ids
-from darkshare.model import Task
+from darkshare.tasks import Task
 
 if TYPE_CHECKING:
     import pandas as pd

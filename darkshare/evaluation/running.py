@@ -25,9 +25,10 @@ from darkshare.guesses import (
     task_of_ensemble,
     voices,
 )
-from darkshare.model import Model, Task
+from darkshare.model import Model
 from darkshare.opencv import Detector
 from darkshare.pictures import Picture, read_picture
+from darkshare.tasks import Task
 from darkshare.weights import Floats
 
 LOWEST = 0.005  # scores above it count (validate_detector_map)

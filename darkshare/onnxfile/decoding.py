@@ -16,9 +16,9 @@ from darkshare import kinds
 from darkshare.errors import Unsupported
 from darkshare.kinds import Kind
 from darkshare.kinds.base import P
-from darkshare.model import Task
 from darkshare.network import Layer
 from darkshare.onnxfile.graph import Graph
+from darkshare.tasks import Task
 
 F = np.float32
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from darkshare.errors import BadValue, Unsupported
 from darkshare.folding import folded_bias, scaled_weights
 from darkshare.kinds import Shape
-from darkshare.model import Model, Task
+from darkshare.model import Model
 from darkshare.network import Layer
+from darkshare.tasks import Task
 from darkshare.weights import FLOAT, Floats
 
 INPUT = "image"

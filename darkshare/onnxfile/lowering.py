@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from darkshare.errors import BadValue, Unsupported
-from darkshare.model import Model, Task
+from darkshare.model import Model
 from darkshare.network import Layer, Network
 from darkshare.onnxfile.decoding import DECODE, decoded
 from darkshare.onnxfile.graph import INPUT, Form, Graph, Output, output_name
 from darkshare.onnxfile.layers import LOWER, UNSUPPORTED, Lowering
+from darkshare.tasks import Task
 
 _DATA = ("layers", "from")  # the keys whose layers' values are read; share_index= and the like name layers otherwise
 _FLOAT, _HALF = 1, 10  # TensorProto.FLOAT and FLOAT16

@@ -10,8 +10,9 @@ from xml.etree import ElementTree
 
 from darkshare import cfg as cfgs
 from darkshare.errors import DarkshareError, Unsupported
-from darkshare.model import Model, tasks_from_json
+from darkshare.model import Model
 from darkshare.network import resolve
+from darkshare.tasks import tasks_from_json
 
 ONNX, IR = ".onnx", ".xml"  # what ONNX Runtime and OpenCV read; OpenVINO's own form, with its weights in a .bin
 SUFFIXES = (ONNX, IR)

@@ -18,9 +18,10 @@ from darkshare import cfg, files
 from darkshare.detections import is_letterboxed
 from darkshare.errors import Unsupported
 from darkshare.kinds import Boxes
-from darkshare.model import Model, Task, class_count, require_unprotected, tasks_to_json
+from darkshare.model import Model, require_unprotected
 from darkshare.onnxfile.graph import INPUT, Form, Graph, Output, Stored
 from darkshare.onnxfile.lowering import lower
+from darkshare.tasks import Task, class_count, tasks_to_json
 
 OPSET, IR_VERSION = 13, 8  # what OpenCV 4.7 reads, and everything since
 LARGEST = 2**31 - 1  # bytes of a protobuf message

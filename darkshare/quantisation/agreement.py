@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkshare.detections import DECODE, THRESHOLD, Detections, interpret
-from darkshare.model import Model, Task
+from darkshare.model import Model
 from darkshare.onnxfile import heads_of, output_name
 from darkshare.opencv import blob
 from darkshare.pictures import read_picture
+from darkshare.tasks import Task
 from darkshare.weights import Floats
 
 OVERLAP = 0.5  # of two boxes that are the same

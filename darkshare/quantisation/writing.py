@@ -15,11 +15,12 @@ from darkshare.datasets import Dataset
 from darkshare.engines.worker import File, Worker, take_turns
 from darkshare.errors import BadValue
 from darkshare.evaluation import Runner
-from darkshare.model import Model, Task, require_unprotected
+from darkshare.model import Model, require_unprotected
 from darkshare.quantisation.agreement import Agreement
 from darkshare.quantisation.calibration import PICTURES, SEED, choose
 from darkshare.quantisation.nncf import Nncf
 from darkshare.quantisation.search import LIMIT, SUFFIXES, attempted, require_quantiser
+from darkshare.tasks import Task
 
 
 @dataclass(frozen=True)

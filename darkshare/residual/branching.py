@@ -19,7 +19,7 @@ from darkshare.compare import require_same_structure, require_same_trunk
 from darkshare.cuts import illegal_cut
 from darkshare.errors import BadValue
 from darkshare.kinds import Avgpool, Convolutional, Cost, Softmax
-from darkshare.model import Model, Task
+from darkshare.model import Model
 from darkshare.network import Layer, Network
 from darkshare.residual.averaging import averaged
 from darkshare.residual.blocks import residual_blocks
@@ -27,6 +27,7 @@ from darkshare.residual.grouping import grouped
 from darkshare.residual.streams import Streams, streams_of
 from darkshare.residual.thinning import Branch, thinned, thinned_network
 from darkshare.residual.widths import Fit, Knob, Knobs, Totals, fit, knobs_of, tail_cost, widths_at
+from darkshare.tasks import Task
 from darkshare.weights import Header
 
 COMBINES = ("logits", "softmax", "none")

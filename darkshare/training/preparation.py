@@ -14,9 +14,10 @@ from darkshare.datasets import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, DarkshareError, Unsupported, WeightsSize
 from darkshare.guesses import classifies, only_ensemble
 from darkshare.initialisation import drawn
-from darkshare.model import Model, Task
+from darkshare.model import Model
 from darkshare.network import resized, resolve
 from darkshare.relabelling import matched, relabelled
+from darkshare.tasks import Task
 from darkshare.training.optimising import batch_size
 from darkshare.weights import FLOAT, Floats, Header, Weights
 
