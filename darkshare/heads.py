@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 import numpy as np
 
@@ -21,12 +22,17 @@ from darkshare.weights import FLOAT, Floats, Weights
 def pad_to_union(model: Model) -> Model:
     """Give every head the classes of all tasks, each task its own range, so that stock Darknet can run it.
 
-    All three forks size their boxes by one head's classes and overflow or mislabel where heads differ.
+    All three forks size their boxes by one head's classes and overflow or mislabel where heads differ. Branches of an
+    ensemble have one range together.
 
     Raises:
-        Unsupported: a head that two tasks share, or that is not fed by a convolution of its own.
+        Unsupported: a head that two tasks share, that is not fed by a convolution of its own, or that gives the vote
+            of an ensemble.
     """
-    total, offset = sum(len(task.names) for task in model.tasks), 0
+    _require_no_vote(model)
+    widths = {_voice(task): len(task.names) for task in model.tasks}
+    total = sum(widths.values())
+    offsets = dict(zip(widths, accumulate(widths.values(), initial=0), strict=False))
     shared = [h for task in model.tasks for h in task.heads]
     if len(shared) != len(set(shared)):
         raise Unsupported(
@@ -34,14 +40,27 @@ def pad_to_union(model: Model) -> Model:
         )
     tasks: list[Task] = []
     for task in model.tasks:
+        offset = offsets[_voice(task)]
         for head in task.heads:
             head_kind(model, head)  # pictures that are classified need no place for other tasks' classes
             rows: list[int | None] = [None] * total
             rows[offset : offset + len(task.names)] = range(len(task.names))
             model = with_classes(model, head, rows)
         tasks.append(replace(task, padded=True, offset=offset))
-        offset += len(task.names)
     return replace(model, tasks=tuple(tasks))
+
+
+def _require_no_vote(model: Model) -> None:
+    votes = [task.name for task in model.tasks if task.name == task.ensemble]
+    if votes:
+        raise Unsupported(
+            f"padded layout: the vote of {votes[0]} is made of its branches, so no head's classes can be chosen alone; "
+            "use the native layout"
+        )
+
+
+def _voice(task: Task) -> str:
+    return task.ensemble or f"/{task.name}"
 
 
 def unpad(model: Model) -> Model:

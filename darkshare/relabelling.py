@@ -109,10 +109,13 @@ def relabelled(model: Model, classes: Classes, *, task: str | None = None, initi
         initial: the weights of new classes; without it no box ever has them.
 
     Raises:
-        Unsupported: a head whose classes cannot be changed, or that belongs to another task too.
+        Unsupported: a head whose classes cannot be changed, or that belongs to another task too; an ensemble, whose
+            classes only get other names.
         BadValue: there is no such task.
     """
     own = task_of(model, task)
+    if own.ensemble:
+        return _renamed(model, own.ensemble, classes)
     _require_own_heads(model, own)
     kept = sorted(row for row in classes.rows if row is not None)
     fewer = kept and kept != list(range(len(own.names)))
@@ -126,6 +129,18 @@ def relabelled(model: Model, classes: Classes, *, task: str | None = None, initi
     tasks = tuple(changed if other.name == own.name else other for other in model.tasks)
     model = replace(model, tasks=tasks)
     return pad_to_union(model) if padded else model
+
+
+def _renamed(model: Model, ensemble: str, classes: Classes) -> Model:
+    """An ensemble whose tasks all have these names for the classes that they had."""
+    own = [task for task in model.tasks if task.ensemble == ensemble]
+    if classes.rows != tuple(range(len(own[0].names))):
+        raise Unsupported(
+            f"{model.name}: the branches of the ensemble {ensemble} have the same classes, which can be renamed only; "
+            "change them before `darkshare branch`"
+        )
+    named = {task.name: replace(task, names=classes.names, files={}, sha256={}) for task in own}
+    return replace(model, tasks=tuple(named.get(task.name, task) for task in model.tasks))
 
 
 def task_of(model: Model, name: str | None) -> Task:

@@ -6,8 +6,9 @@ From the shared-backbone paper (Bailer & Fassold): base + [route] to layer k-1 +
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Literal
 
 from darkshare import __version__
@@ -25,6 +26,7 @@ from darkshare.compare import (
 )
 from darkshare.cuts import illegal_cut
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, ShapeMismatch, TrunkMismatch
+from darkshare.guesses import branches_of, only_votes
 from darkshare.heads import pad_to_union, unpad
 from darkshare.kinds import Boxes, Detection
 from darkshare.model import Model
@@ -52,14 +54,14 @@ def concat(
         layout: "native" keeps each head's own classes; "padded" gives every head the classes of all tasks, so
             that stock Darknet runs it.
         force: merge on the base's trunk although the weights of the other's differ.
-        names: what to call the tasks, instead of the file names.
+        names: what to call the tasks, instead of the file names; an ensemble has one for its vote and branches.
 
     Raises:
         TrunkMismatch: the trunks differ in structure or, without `force`, in bits.
         ShapeMismatch: the input sizes differ.
-        BadValue: a cut that is not legal.
+        BadValue: a cut that is not legal, or names for more or fewer tasks.
     """
-    base, *others = models
+    base, *others = _named(models, names)
     _require_joinable(base, others)
     ks = _cuts(base, others, k)
     net = base.network.cfg.sections[0]
@@ -69,12 +71,11 @@ def concat(
     for other, cut_at in zip(others, ks, strict=True):
         _require_trunk(base, other, cut_at, force=force)
         _warn_of_differences(base, other, cut_at)
-        count = len(other.network.layers)
-        parts += [_bridge(other, cut_at, length), Part(other, cut_at, count, {j: j for j in range(cut_at)})]
+        stop = len(other.network.layers)
+        parts += [_bridge(other, cut_at, length), Part(other, cut_at, stop, {j: j for j in range(cut_at)})]
         tasks += [_moved_task(task, cut_at, length + 1 - cut_at) for task in other.tasks]
-        length += 1 + count - cut_at
-    tasks = _named(tasks, names)
-    network, weights = assemble(net, parts, base.network.dialect, _title(tasks))
+        length += 1 + stop - cut_at
+    network, weights = assemble(net, parts, base.network.dialect, _title([base, *others]))
     merged = Model(network, weights, tuple(tasks))
     if layout == "padded":
         return pad_to_union(merged)
@@ -146,14 +147,15 @@ def _require_trunk(base: Model, other: Model, k: int, *, force: bool) -> None:
 def _bridge(other: Model, k: int, index: int) -> Section:
     """The inserted route back to the last shared layer."""
     route = cfgs.section("route", layers=k - 1)
-    names = ", ".join(task.name for task in other.tasks)
+    names = ", ".join(task.name for task in only_votes(other).tasks)
     last = index + len(other.network.layers) - k
     mark = cfgs.comment(f"task {names}: layers {index + 1}..{last}, on the shared layers 0..{k - 1}")
     return replace(route, lines=(route.lines[0], mark, *route.lines[1:]))
 
 
-def _title(tasks: Sequence[Task]) -> tuple[Line, ...]:
-    text = f"Merged by darkshare {__version__}: " + ", ".join(task.name for task in tasks)
+def _title(models: Sequence[Model]) -> tuple[Line, ...]:
+    names = [task.name for model in models for task in only_votes(model).tasks]
+    text = f"Merged by darkshare {__version__}: " + ", ".join(names)
     return cfgs.comment(text.encode("ascii", "backslashreplace").decode()), Line("\n")
 
 
@@ -169,13 +171,52 @@ def _moved_task(task: Task, k: int, distance: int) -> Task:
     return replace(task, heads=heads, runs=tuple(runs))
 
 
-def _named(tasks: Sequence[Task], names: Sequence[str]) -> list[Task]:
-    """Tasks with the names asked for, and no name twice."""
-    if names and len(names) != len(tasks):
-        raise BadValue(f"{len(names)} names for {len(tasks)} tasks")
-    wanted = list(names) or [task.name for task in tasks]
-    unique = [f"{name}-{wanted[:i].count(name) + 1}" if name in wanted[:i] else name for i, name in enumerate(wanted)]
-    return [replace(task, name=name) for task, name in zip(tasks, unique, strict=True)]
+def _named(models: Sequence[Model], names: Sequence[str]) -> list[Model]:
+    """The models with the names asked for, and no name twice."""
+    voices = [_voices(model.tasks) for model in models]
+    wanted = list(names) or [one[0].ensemble or one[0].name for its in voices for one in its]
+    if len(wanted) != sum(map(len, voices)):
+        raise BadValue(
+            f"{len(wanted)} names for {sum(map(len, voices))} tasks: give one for each, and one for a whole ensemble"
+        )
+    left, taken = iter(wanted), set[str]()
+    found = []
+    for model, its in zip(models, voices, strict=True):
+        tasks = [task for one in its for task in _with_new_name(one, next(left), taken)]
+        found.append(replace(model, tasks=tuple(tasks)))
+    return found
+
+
+def _voices(tasks: Sequence[Task]) -> list[list[Task]]:
+    """The tasks by what has a name of its own: a task alone, or all of an ensemble."""
+    found: dict[str | int, list[Task]] = {}
+    for at, task in enumerate(tasks):
+        found.setdefault(task.ensemble or at, []).append(task)
+    return list(found.values())
+
+
+def _with_new_name(tasks: Sequence[Task], name: str, taken: set[str]) -> list[Task]:
+    """A voice with this name, or with a number behind it where that is taken; what it takes is added."""
+    numbered = (name if number == 1 else f"{name}-{number}" for number in count(1))
+    found = next(its for one in numbered if taken.isdisjoint(_names_of(its := _called(tasks, one))))
+    taken |= _names_of(found)
+    return found
+
+
+def _names_of(tasks: Sequence[Task]) -> set[str]:
+    """What tasks are called; an ensemble has its name also where no task of it gives the vote."""
+    return {name for task in tasks for name in (task.name, task.ensemble) if name}
+
+
+def _called(tasks: Sequence[Task], name: str) -> list[Task]:
+    """A voice with this name: of an ensemble the vote has it, and each branch with its number."""
+    if not tasks[0].ensemble:
+        return [replace(tasks[0], name=name)]
+    numbers = count(1)
+    return [
+        replace(task, name=name if task.name == task.ensemble else f"{name}-{next(numbers)}", ensemble=name)
+        for task in tasks
+    ]
 
 
 def _warn(message: str) -> None:
@@ -208,12 +249,15 @@ def _warn_of_unequal_classes(merged: Model) -> None:
 def split(model: Model, names: Sequence[str] = ()) -> list[Model]:
     """Take a merged model apart: each task's own network, with its own [net], classes and weights header.
 
+    The vote of an ensemble comes with its branches, as tasks of one model.
+
     Args:
         model: the merged model.
         names: the tasks wanted; all without it.
 
     Raises:
         BadValue: it is not merged, or has no task of that name.
+        DarkshareError: an ensemble whose branches lie outside of it.
     """
     if len(model.tasks) == 1:
         raise BadValue(
@@ -239,6 +283,30 @@ def _alone(model: Model, task: Task) -> Model:
     merged_net = model.network.cfg.sections[0]
     net = cfgs.section("net", **task.net) if task.k else merged_net.set(**task.net)
     network, weights = assemble(net, parts, model.network.dialect)
-    heads = tuple(known[head] for head in task.heads)
-    own = replace(task, heads=heads, runs=((0, position),), files={}, sha256={})
-    return unpad(Model(network, weights and replace(weights, header=task.header), (own,)))
+    is_vote = task.name == task.ensemble
+    own = [task, *branches_of(model, task.name)] if is_vote else [replace(task, ensemble="")]
+    tasks = tuple(_placed(model, one, known) for one in own)
+    return unpad(Model(network, weights and replace(weights, header=task.header), tasks))
+
+
+def _placed(model: Model, task: Task, known: Mapping[int, int]) -> Task:
+    """A task of a model where its layers lie in one that was taken out of it."""
+    layers = [i for start, stop in task.runs for i in range(start, stop)]
+    if foreign := [i for i in (*layers, *task.heads) if i not in known]:
+        label = model.network.layers[foreign[0]].label
+        raise DarkshareError(
+            f"task {task.name} needs {label}, which is not among the layers of what is taken out: "
+            "its .tasks.json belongs to another cfg",
+            file=model.name,
+        )
+    heads = tuple(known[i] for i in task.heads)
+    return replace(task, heads=heads, runs=_runs(known[i] for i in layers), files={}, sha256={})
+
+
+def _runs(layers: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """Layers as runs of neighbours, (start, stop)."""
+    found: list[tuple[int, int]] = []
+    for i in layers:
+        start = found.pop()[0] if found and found[-1][1] == i else i
+        found.append((start, i + 1))
+    return tuple(found)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import residuals
 from conftest import tiny_text
 from models import assert_same_function, floats, model, quiet_concat, retrained
 
@@ -18,6 +19,7 @@ from darkshare.engines import available
 from darkshare.engines.worker import Loading
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, TrunkMismatch
 from darkshare.model import save
+from darkshare.residual import branch
 from darkshare.spread import spread_of
 
 K = 5
@@ -102,6 +104,24 @@ def test_a_single_network_has_nothing_to_meet(pair):
         separate_and_merged(pair[:1])
     with pytest.raises(BadValue, match="is merged already, so k is known: leave it out"):
         separate_and_merged([quiet_concat(pair, K)], K)
+
+
+def test_a_vote_is_one_network_with_its_branches():
+    base = residuals.small_darknet()
+    votes = branch(base, "block 2", 2, tolerance=1.0)
+    both = quiet_concat([base, votes], 3)
+    separate, _ = separate_and_merged([both])
+    assert [len(one.network.layers) for one in separate] == [len(one.network.layers) for one in (base, votes)]
+    found = bench(separate, both, rounds=6, threads=1)
+    assert (found.networks, found.ks) == (("net", "net-2"), (3,))
+    assert found.ideal == pytest.approx(both.network.flops / (base.network.flops + votes.network.flops))
+    with pytest.raises(DarkshareError, match="is one ensemble: give a further network, or a merged one"):
+        separate_and_merged([votes])
+
+
+def test_branches_without_a_vote_meet_one_by_one():
+    apart = branch(residuals.small_darknet(), "block 2", 2, combine="none", tolerance=1.0)
+    assert [one.tasks[0].name for one in separate_and_merged([apart])[0]] == ["net-1", "net-2"]
 
 
 # bench

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import residuals
 from click.testing import CliRunner, Result
 from conftest import network_of, seeded_floats, tiny_text, write_model, zoo_path
 
 from darkshare.cli import main
-from darkshare.model import load
+from darkshare.guesses import only_votes
+from darkshare.model import load, save
+from darkshare.residual import branch
 from darkshare.weights import Header
 
 
@@ -48,7 +51,7 @@ def test_concat_writes_five_files_and_says_what_was_saved(pair, tmp_path):
 
 def test_json_is_alone_on_stdout(pair, tmp_path):
     result = run("concat", *pair, "--k", 4, "-o", tmp_path / "both", "--format", "json")
-    assert [row[""] for row in json.loads(result.stdout)] == ["layers", "params", "BFLOPs", "file bytes"]
+    assert [row["quantity"] for row in json.loads(result.stdout)] == ["layers", "params", "BFLOPs", "file bytes"]
 
 
 def test_split_gives_the_same_bytes_back(pair, tmp_path):
@@ -75,6 +78,23 @@ def test_three_networks_with_a_k_each(pair, tmp_path):
     )
     assert result.exit_code == 0, result.output
     assert [(t.name, t.k) for t in load(tmp_path / "all.cfg").tasks] == [("a", 0), ("b", 4), ("c", 3)]
+
+
+def test_ensembles_are_merged_and_taken_out_as_a_whole(tmp_path):
+    small = residuals.small_darknet()
+    save(small, tmp_path / "net")
+    save(branch(small, "block 2", 2, tolerance=1.0), tmp_path / "votes")
+    result = run("concat", tmp_path / "net.cfg", tmp_path / "votes.cfg", "--k", 3, "-o", tmp_path / "both")
+    assert result.exit_code == 0, result.output
+    assert "\nnet-2 k=3; wrote " in f"\n{result.stderr}"  # not a k for each branch
+    result = run("split", tmp_path / "both.cfg", "-o", tmp_path / "apart")
+    assert result.exit_code == 0, result.output
+    files = {path.name for path in (tmp_path / "apart").iterdir()}
+    assert {name for name in files if name.endswith(".json")} == {"net-2.tasks.json"}
+    assert {f"{name}.cfg" for name in ("net", "net-2", "net-2-1", "net-2-2")} <= files
+    again = load(tmp_path / "apart" / "net-2.cfg")
+    assert [task.name for task in only_votes(again).tasks] == ["net-2"]
+    assert (tmp_path / "apart" / "net-2.weights").read_bytes() == (tmp_path / "votes.weights").read_bytes()
 
 
 def names(*values: str) -> list[str]:

@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import residuals
+from architectures import yolov3_tiny_text
 from conftest import network_of, seeded_floats, tiny_text
 
 from darkshare.errors import Unsupported
 from darkshare.heads import pad_to_union, unpad, with_classes
-from darkshare.model import Model
+from darkshare.model import Model, save
+from darkshare.residual import branch
 from darkshare.splice import concat
 from darkshare.tasks import Task
 from darkshare.weights import Header, Weights
@@ -54,6 +57,18 @@ def test_all_classes_in_order_is_the_identity():
     same = with_classes(m, 12, [0, 1])
     assert same.network.cfg == m.network.cfg
     assert np.array_equal(same.weights.view(0, same.weights.size), m.weights.view(0, m.weights.size))
+
+
+def test_branches_of_an_ensemble_are_padded_to_one_range(tmp_path):
+    base = residuals.model(yolov3_tiny_text(classes=2, size=64))
+    apart = branch(base, 9, 2, combine="none", tolerance=1.0)
+    padded = concat([base, apart], 8, layout="padded")
+    assert [(task.name, task.offset) for task in padded.tasks] == [("net", 0), ("net-2-1", 2), ("net-2-2", 2)]
+    assert {head.kind.classes for head in padded.network.heads} == {4}
+    save(padded, tmp_path / "both")
+    assert len((tmp_path / "both.names").read_text().split()) == 4
+    with pytest.raises(Unsupported, match=r"the vote of net-2 is made of its branches, .* use the native layout"):
+        concat([base, branch(base, 9, 2, tolerance=1.0)], 8, layout="padded")
 
 
 def test_without_weights_only_the_cfg_changes():

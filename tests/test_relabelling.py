@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import residuals
 from conftest import tiny_text
 from models import floats, model, quiet_concat, retrained
 
@@ -16,6 +17,7 @@ from darkshare.initialisation import drawn
 from darkshare.model import Model, save
 from darkshare.opencv import Detector
 from darkshare.relabelling import Classes, afresh, edited, matched, relabelled, wanted_names
+from darkshare.residual import branch
 from darkshare.splice import split
 
 NAMES = ("person", "bus", "car", "a,b", "7")
@@ -183,6 +185,23 @@ def test_a_padded_model_stays_padded():
     native = relabelled(merged(), edited(both.tasks[0].names, drop=["base_0"]), task="base")
     for own, other in zip(split(changed), split(native), strict=True):
         assert floats(own).tobytes() == floats(other).tobytes()
+
+
+@pytest.mark.parametrize("combine", ["logits", "none"])
+def test_an_ensemble_s_classes_are_renamed_in_all_its_tasks_only(combine):
+    small = residuals.small_darknet()
+    other = replace(small, tasks=(replace(small.tasks[0], name="other"),))
+    both = quiet_concat([other, branch(small, "block 2", 2, combine=combine, tolerance=1.0)], 3)
+    names = both.tasks[1].names
+    changed = relabelled(both, edited(names, rename={"class_1": "bus"}), task="net-2")
+    new = ("class_0", "bus", *names[2:])
+    assert [task.names for task in changed.tasks] == [names, *[new] * (len(both.tasks) - 1)]
+    assert changed.network is both.network
+    for task in both.tasks[1:]:
+        for how in ({"drop": ["class_1"]}, {"add": ["bus"]}, {"keep": names[::-1]}):
+            with pytest.raises(Unsupported, match=r"the ensemble net .* renamed only; .* before `darkshare branch`"):
+                relabelled(both, edited(names, **how), task=task.name)
+    assert relabelled(both, edited(names, add=["bus"]), task="other").tasks[0].names == (*names, "bus")
 
 
 def test_the_task_has_to_be_said_and_known():

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import residuals
 from architectures import yolov3_text
 from conftest import tiny_text, zoo_cfgs, zoo_path
 from hypothesis import given
@@ -16,8 +17,10 @@ from models import assert_same_function, floats, model, quiet_concat, retrained,
 from darkshare import cfg as cfgs
 from darkshare.cuts import illegal_cut
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, ShapeMismatch, TrunkMismatch
+from darkshare.guesses import branches_of, only_votes
 from darkshare.model import Model, load, save
 from darkshare.network import Network
+from darkshare.residual import branch
 from darkshare.splice import concat, longest_trunk, split
 from darkshare.weights import Header, Weights
 
@@ -268,6 +271,124 @@ def test_split_undoes_the_padded_layout(pair):
     for part, original in zip(split(concat(pair, 4, layout="padded")), pair, strict=True):
         assert_same_function(part.network, original.network)
         assert np.array_equal(floats(part), floats(original))
+
+
+# Ensembles
+
+
+def ensemble(combine: str = "logits", name: str = "net") -> Model:
+    base = residuals.small_darknet()
+    base = replace(base, tasks=(replace(base.tasks[0], name=name),))
+    return branch(base, "block 2", 3, combine=combine, tolerance=1.0)
+
+
+def neighbour(k: int, name: str = "net") -> Model:
+    """A network of its own whose first k layers are those of `ensemble`."""
+    base = residuals.small_darknet()
+    start, other = base.network.start(k), residuals.moderate_floats(base.network, 7)
+    other[:start] = base.weights.view(0, start)
+    return replace(base, weights=Weights(Header(), (other,)), tasks=(replace(base.tasks[0], name=name),))
+
+
+def test_a_vote_is_taken_out_with_its_branches(tmp_path):
+    whole = ensemble()
+    save(split(whole, ["net"])[0], tmp_path / "net")
+    again = load(tmp_path / "net.cfg")
+    assert [(t.name, t.ensemble, t.heads, t.runs, t.names) for t in again.tasks] == [
+        (t.name, t.ensemble, t.heads, t.runs, t.names) for t in whole.tasks
+    ]
+    assert_same_function(again.network, whole.network)
+    assert np.array_equal(floats(again), floats(whole))
+
+
+def test_a_pure_ensemble_comes_apart_as_a_whole_and_in_branches():
+    parts = split(ensemble())
+    assert [[t.name for t in part.tasks] for part in parts] == [
+        ["net", "net-1", "net-2", "net-3"],
+        ["net-1"],
+        ["net-2"],
+        ["net-3"],
+    ]
+    assert [part.tasks[0].ensemble for part in parts] == ["net", "", "", ""]  # a branch alone votes for nothing
+
+
+@pytest.mark.parametrize("k", [3, 8])
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_ensemble_in_a_merged_model_votes_as_before(k, turned, tmp_path):
+    whole, other = ensemble(), neighbour(k, "other")
+    merged = quiet_concat([other, whole] if turned else [whole, other], k)
+    save(merged, tmp_path / "both")
+    (again,) = split(load(tmp_path / "both.cfg"), ["net"])
+    assert [(t.name, t.ensemble, t.heads, t.runs) for t in again.tasks] == [
+        (t.name, t.ensemble, t.heads, t.runs) for t in whole.tasks
+    ]
+    assert_same_function(again.network, whole.network)
+    assert np.array_equal(floats(again), floats(whole))
+    found, wanted = residuals.outputs(merged, tmp_path), residuals.output(whole, tmp_path)
+    vote = next(t for t in merged.tasks if t.name == "net")
+    np.testing.assert_allclose(found[vote.heads[0]], wanted, atol=1e-6)
+
+
+def test_an_ensemble_comes_back_from_a_cut_within_a_branch():
+    whole = ensemble()
+    k = whole.tasks[1].runs[1][0] + 2  # two layers of the first branch are shared too
+    merged = quiet_concat([whole, ensemble(name="two")], k)
+    assert merged.tasks[5].runs[:2] == ((0, k - 3), (k - 2, k))
+    (again,) = split(merged, ["two"])
+    assert [(t.heads, t.runs) for t in again.tasks] == [(t.heads, t.runs) for t in whole.tasks]
+    assert_same_function(again.network, whole.network)
+
+
+def test_tasks_of_another_cfg_are_not_taken_out():
+    merged = quiet_concat([ensemble(), neighbour(3, "other")], 3)
+    vote, one, *others = merged.tasks
+    wrong = replace(merged, tasks=(vote, replace(one, heads=others[-1].heads), *others))
+    with pytest.raises(DarkshareError, match=r"task net-1 needs layer \d+ \[softmax\], which is not among the layers"):
+        split(wrong, ["net"])
+
+
+def called(merged: Model) -> list[tuple[str, str]]:
+    return [(task.name, task.ensemble) for task in merged.tasks]
+
+
+@pytest.mark.parametrize(
+    ("combine", "branches", "wanted"),
+    [
+        ("logits", False, [("net", ""), ("net-2", "net-2"), *((f"net-2-{i}", "net-2") for i in (1, 2, 3))]),
+        ("logits", True, [("net", "net"), *((f"net-{i}", "net") for i in (1, 2, 3)), ("net-4", "")]),
+        ("none", False, [("net", ""), *((f"net-2-{i}", "net-2") for i in (1, 2, 3))]),
+        ("none", True, [*((f"net-{i}", "net") for i in (1, 2, 3)), ("net-4", "")]),
+    ],
+)
+def test_an_ensemble_is_renamed_as_a_whole(combine, branches, wanted):
+    whole, other = ensemble(combine), neighbour(3)
+    assert called(quiet_concat([whole, other] if branches else [other, whole], 3)) == wanted
+
+
+def test_ensembles_of_one_name_stay_two():
+    merged = quiet_concat([ensemble(), ensemble()], 3)
+    assert len({task.name for task in merged.tasks}) == 8
+    one, two = (task.name for task in only_votes(merged).tasks)
+    assert [[t.heads for t in branches_of(merged, name)] for name in (one, two)] == [
+        [t.heads for t in merged.tasks[1:4]],
+        [t.heads for t in merged.tasks[5:]],
+    ]
+
+
+def test_an_ensemble_takes_one_name():
+    merged = quiet_concat([neighbour(3), ensemble()], 3, names=["cars", "words"])
+    assert called(merged) == [("cars", ""), ("words", "words"), *((f"words-{i}", "words") for i in (1, 2, 3))]
+    text = cfgs.dumps(merged.network.cfg)
+    assert text.splitlines()[0].endswith(": cars, words")
+    assert "# task words: layers" in text
+    with pytest.raises(BadValue, match="5 names for 2 tasks: give one for each, and one for a whole ensemble"):
+        concat([neighbour(3), ensemble()], 3, names="abcde")
+
+
+def test_a_name_with_a_number_is_not_given_twice(pair):
+    base, _ = pair
+    numbered = replace(base, tasks=(replace(base.tasks[0], name="base-2"),))
+    assert [t.name for t in quiet_concat([base, base, numbered], 4).tasks] == ["base", "base-2", "base-2-2"]
 
 
 def cuts_of(network: Network) -> list[int]:

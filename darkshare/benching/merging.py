@@ -15,6 +15,7 @@ from darkshare.benching.timing import MIB, ROUNDS, Measured, Ratio, measured, ra
 from darkshare.engines import DEFAULT, presence
 from darkshare.engines.worker import File, Worker, take_turns
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning
+from darkshare.guesses import only_votes
 from darkshare.model import Model
 from darkshare.weights import Header
 
@@ -75,18 +76,21 @@ def separate_and_merged(
     """The networks and their merger, from several networks or from one that is merged already.
 
     Raises:
-        DarkshareError: they cannot be merged, or the only one given is not a merged one.
+        DarkshareError: they cannot be merged, or the only one given does not do two tasks; the vote of an ensemble
+            is one, and its branches are none of their own.
     """
     if len(models) > 1:
         with warnings.catch_warnings():  # what `concat` warns of matters to those who get its files
             warnings.simplefilter("ignore", DarkshareWarning)
             return list(models), splice.concat(models, k, force=force)
     (merged,) = models
-    if len(merged.tasks) < 2:
-        raise DarkshareError("has one task only: give a further network, or a merged one", file=merged.name)
+    names = [task.name for task in only_votes(merged).tasks]
+    if len(names) < 2:
+        found = "is one ensemble" if len(merged.tasks) > 1 else "has one task only"
+        raise DarkshareError(f"{found}: give a further network, or a merged one", file=merged.name)
     if k is not None:
         raise BadValue("is merged already, so k is known: leave it out", file=merged.name)
-    return splice.split(merged), merged
+    return splice.split(merged, names), merged
 
 
 def bench(
@@ -108,9 +112,10 @@ def bench(
         files = [written(model, Path(folder) / f"{i}.onnx") for i, model in enumerate([*separate, merged])]
         how = {"threads": threads, "precision": precision}
         bouts = tuple(_bout(engine, files[:-1], files[-1:], rounds, how) for engine in dict.fromkeys(engines))
+    tasks = only_votes(merged).tasks
     return Bench(
-        networks=tuple(task.name for task in merged.tasks),
-        ks=tuple(task.k for task in merged.tasks if task.k),
+        networks=tuple(task.name for task in tasks),
+        ks=tuple(task.k for task in tasks if task.k),
         ideal=merged.network.flops / sum(model.network.flops for model in separate),
         separate_file_bytes=sum(map(_file_bytes, separate)),
         merged_file_bytes=_file_bytes(merged),

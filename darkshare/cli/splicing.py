@@ -11,6 +11,7 @@ from darkshare import cfg as cfgs
 from darkshare import cuts, splice
 from darkshare.cli.options import dialect_option, format_option, load_all, models_argument, pair, size_option
 from darkshare.errors import DarkshareError
+from darkshare.guesses import only_votes
 from darkshare.model import Model, load, save, save_weights
 from darkshare.network import resolve
 from darkshare.report import render
@@ -33,7 +34,7 @@ def _inputs(models: list[Model]) -> list[str]:
     help="Heads with their own classes, or padded to those of all, which stock Darknet needs.",
 )
 @click.option("--force", is_flag=True, help="Merge on the base's trunk although the other's weights differ.")
-@click.option("--name", "names", multiple=True, help="Name of a task, once for each, instead of the file names.")
+@click.option("--name", "names", multiple=True, help="Name of a task or a whole ensemble, once for each.")
 @size_option
 @dialect_option
 @format_option
@@ -53,7 +54,7 @@ def concat(files: tuple[str, ...], output: str, dialect: str, size: Any, form: s
     merged = splice.concat(models, ks or None, **how)
     written = save(merged, output, protect=_inputs(models))
     click.echo(render(saved(models, merged), form))
-    cuts = ", ".join(f"{task.name} k={task.k}" for task in merged.tasks if task.k)
+    cuts = ", ".join(f"{task.name} k={task.k}" for task in only_votes(merged).tasks if task.k)
     click.echo(f"{cuts}; wrote {', '.join(map(str, written))}", err=True)
 
 
@@ -65,11 +66,13 @@ def concat(files: tuple[str, ...], output: str, dialect: str, size: Any, form: s
 def split(files: tuple[str, ...], output: str, wanted: tuple[str, ...], dialect: str) -> None:
     """Take a merged network apart: each task's own .cfg, .weights and .names.
 
-    Needs the .tasks.json beside the cfg. The weights come back byte for byte.
+    Needs the .tasks.json beside the cfg. The weights come back byte for byte. The vote of an ensemble comes with all
+    its branches and a .tasks.json; each branch also comes alone.
 
     \b
-    Example:
+    Examples:
       darkshare split both.cfg -o apart
+      darkshare split ensemble.cfg --task small-3 -o apart
     """
     (merged,) = _only(load_all(files, dialect=dialect), 1)
     parts = splice.split(merged, wanted)
