@@ -12,14 +12,14 @@ class DarkshareError(ValueError):
     Args:
         message: what is wrong and, after it, what to do.
         file: the file the message speaks of, if any.
-        line: the line in that file, counted from 1, if known.
+        line: the line in that file, counted from 1, if known; 0 and None are unknown.
     """
 
     def __init__(self, message: str, *, file: str | None = None, line: int | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.file = file
-        self.line = line
+        self.line = line or None  # a section that was made here has no line yet
 
     def __str__(self) -> str:
         if not self.file:
@@ -32,7 +32,7 @@ class DarkshareError(ValueError):
         if self.file is None and file:
             self.file = file
         if self.line is None:
-            self.line = line
+            self.line = line or None
         return self
 
 

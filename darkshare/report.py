@@ -9,7 +9,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-FORMATS = ("text", "markdown", "csv", "json")
+PROGRAMS = ("csv", "json")  # the forms that are for them, not for people
+FORMATS = ("text", "markdown", *PROGRAMS)
 Row = Mapping[str, Any]
 
 
@@ -17,9 +18,11 @@ def render(rows: Sequence[Row], form: str) -> str:
     """Print rows that all have the same keys.
 
     Args:
-        rows: one mapping per line, column name to value.
+        rows: one mapping per line, column name to value. A column without a name is `quantity` to programs.
         form: text, markdown, csv or json.
     """
+    if form in PROGRAMS:
+        rows = [{name or "quantity": value for name, value in row.items()} for row in rows]
     if form == "json":
         return json.dumps(_finite(list(rows)), indent=1)
     if not rows:

@@ -108,12 +108,17 @@ def tasks_from_json(text: str | bytes, network: Network, file: str) -> tuple[Tas
                 net=dict(row["net"]),
                 header=Header(*map(int, row["header"])),
                 sha256=dict(row["sha256"]),
-                ensemble=str(row.get("ensemble", "")),
+                ensemble=str(row.get("ensemble") or ""),
             )
             for row in described["tasks"]
         )
-        if not tasks:
-            raise ValueError("it describes no task")
+        if not tasks or not all(task.heads for task in tasks):
+            raise ValueError("it describes no task, or one without heads")
+        if len({task.name for task in tasks}) < len(tasks):
+            raise ValueError("it names two tasks alike")
+        voters = [task for task in tasks if task.ensemble]
+        if len({(task.ensemble, task.names) for task in voters}) > len({task.ensemble for task in voters}):
+            raise ValueError("the branches of an ensemble have different classes")
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise DarkshareError(f"is no task description: {error}; remove it to do without", file=file) from None
     last = len(network.layers)

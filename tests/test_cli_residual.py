@@ -62,12 +62,14 @@ def test_reduce_without_output_writes_nothing(net):
     assert set(net.parent.iterdir()) == before
 
 
-def test_inputs_are_not_replaced(net):
-    before = net.read_bytes()
-    for words in (["reduce", net, "-o", net.with_suffix("")], ["branch", net, "--after", 1, "-m", 2, "-o", net]):
-        result = run(*words, *(["--tolerance", "90%"] if words[0] == "branch" else []))
+def test_inputs_are_not_replaced(net, small):
+    branch = ["branch", small, "--after", 14, "-m", 2, "--tolerance", "900%", "-o", small]
+    for path, words in ((net, ["reduce", net, "-o", net.with_suffix("")]), (small, branch)):
+        before = path.read_bytes()
+        result = run(*words)
         assert result.exit_code == 1, result.output
-        assert net.read_bytes() == before
+        assert "is one of the inputs" in result.stderr
+        assert path.read_bytes() == before
 
 
 def test_branch_and_take_a_branch_out(small):
@@ -111,6 +113,39 @@ def test_the_widths_that_it_prints_give_the_same_again(small):
         assert small.with_name(f"a{suffix}").read_bytes() == small.with_name(f"b{suffix}").read_bytes()
 
 
+def test_widths_of_a_step_give_the_same_again_with_it(small):
+    how = ("--after", 14, "-m", 3, "--step", 4)
+    first = run("branch", small, *how, "--tolerance", "20%", "-o", small.with_name("a"))
+    widths = first.stderr.split("widths ")[1].split()[0]
+    second = run("branch", small, *how, "--widths", widths, "-o", small.with_name("b"))
+    assert (second.exit_code, first.stdout) == (0, second.stdout)
+
+
+def test_json_holds_what_text_says_in_a_line(small):
+    result = run("branch", small, "--after", 14, "-m", 3, "--widths", "16,32", "--format", "json")
+    rows = {row.pop("quantity"): row for row in json.loads(result.stdout)}
+    assert rows["shared layers"]["after"] == 15
+    assert rows["branches"] == {"before": 1, "after": 3, "ratio": 3}
+    assert [rows[f"width {i}"]["after"] for i in (1, 2)] == [16, 32]
+
+
+def test_an_ensemble_is_laid_out_anew_at_the_size_it_was_made_for_and_nothing_else(small):
+    stem = small.with_name("ensemble")
+    run("branch", small, "--size", 96, "--after", 14, "-m", 2, "--widths", "16,32", "-o", stem)
+    again = run("branch", f"{stem}.cfg", "--layout", "grouped", "-o", small.with_name("lean"))
+    assert again.exit_code == 0, again.output
+    assert load(small.with_name("lean.cfg")).network.input.w == 96
+    assert load(run("split", f"{stem}.cfg", "-o", small.with_name("apart")).stdout.split()[0]).network.input.w == 96
+    for words in (["--init", "random"], ["--widths", "4,4"], ["--seed", 3], ["--tolerance", "2%"]):
+        result = run("branch", f"{stem}.cfg", *words)
+        assert (result.exit_code, f"{words[0]}: an ensemble is only laid out" in result.stderr) == (2, True)
+    merged = small.with_name("merged")
+    assert run("concat", f"{stem}.cfg", small, "--size", 96, "-o", merged).exit_code == 0
+    result = run("branch", f"{merged}.cfg", "--layout", "grouped")
+    assert (result.exit_code, "does other tasks beside one ensemble's" in result.stderr) == (1, True)
+    assert run("reduce", f"{stem}.cfg", "--list").exit_code == 1
+
+
 def test_a_tolerance_that_is_not_met_names_one_that_is(small):
     result = run("branch", small, "--after", 14, "-m", 8, "--tolerance", "0.01%", "-o", small.with_name("a"))
     assert result.exit_code == 1
@@ -123,7 +158,8 @@ def test_a_tolerance_that_is_not_met_names_one_that_is(small):
     ("words", "says"),
     [
         (["--tolerance", "much"], "is no share; write 1% or 0.01"),
-        (["--tolerance", "200%"], "is no share"),
+        (["--tolerance", "2"], "is no share"),
+        (["--tolerance", "-1%"], "is no share"),
         (["--widths", "a,b"], "are no whole numbers; write 54,202"),
         (["--match", "flops"], "'flops' is not one of"),
     ],

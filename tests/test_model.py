@@ -298,6 +298,22 @@ def test_a_full_disk_leaves_the_old_model(tmp_path, tiny, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ({"name": "a"}, {"name": "a"}, "it names two tasks alike"),
+        ({"ensemble": "e"}, {"ensemble": "e", "classes": ["y"]}, "the branches of an ensemble have different classes"),
+    ],
+)
+def test_tasks_that_do_not_go_together_are_named(tiny, first, second, message):
+    row = {"classes": ["x"], "padded": False, "offset": 0, "heads": [6], "runs": [[0, 13]], "net": {}}
+    row |= {"header": [0, 2, 5, 0], "sha256": {}}
+    rows = [{"name": f"task-{i}", **row, **more} for i, more in enumerate((first, second))]
+    tiny.with_suffix(".tasks.json").write_text(json.dumps({"format": FORMAT, "tasks": rows}))
+    with pytest.raises(DarkshareError, match=message):
+        load(tiny)
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ("", "is no task description"),
@@ -318,6 +334,7 @@ def test_a_full_disk_leaves_the_old_model(tmp_path, tiny, monkeypatch):
         ("runs=[[0, 14]]", "names layers that the cfg does not have"),
         ("runs=[[4, 4]]", "names layers that the cfg does not have"),
         ("runs=[[4]]", "is no task description: not enough values"),
+        ("heads=[]", "is no task description: it describes no task, or one without heads"),
         ("header=[0, 2, 5, 0, 0]", "is no task description"),
         ('name="../a"', "task name '../a' cannot be a file name"),
     ],

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import tiny_text
 from models import model as small_detector
-from residuals import small_resnet
+from residuals import model, small_resnet
 
 torch = pytest.importorskip("torch", reason="recalibration needs PyTorch; pip install 'darkshare[train]'")
 
@@ -67,6 +67,17 @@ def test_nothing_else_changes(base):
             assert same == (name not in STATISTICS), (layer.label, name)
     assert found.weights.header == base.weights.header
     assert found.network is base.network
+
+
+def test_nothing_is_dropped():
+    text = "[net]\nwidth=16\nheight=16\nchannels=3\n"
+    conv = "[convolutional]\nbatch_normalize=1\nfilters=4\nsize=3\npad=1\nactivation=leaky\n"
+    text += conv + "[dropout]\nprobability=.5\n" + conv + "[avgpool]\n[softmax]\n"
+    found = [recalibrated(model(text), pictures(4)) for _ in range(2)]
+    without = recalibrated(model(text.replace(".5", "0")), pictures(4))
+    for one in found:
+        for name in STATISTICS:
+            np.testing.assert_array_equal(one.tensors(2)[name], without.tensors(2)[name])
 
 
 def test_a_second_time_finds_the_same(base):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from architectures import darknet53_text, resnet152_text, yolov3_text, yolov4_tiny_text
@@ -25,7 +27,7 @@ from darkshare.residual import reduce, residual_blocks
 from darkshare.residual.blocks import stages_of
 from darkshare.residual.reducing import unfitting
 from darkshare.splice import concat
-from darkshare.weights import Header
+from darkshare.weights import Header, Weights
 
 
 def sizes(text: str) -> list[int]:
@@ -236,9 +238,16 @@ def test_a_network_without_blocks():
         reduce(without_weights(yolov4_tiny_text()), "first")
 
 
+def test_a_partial_file_is_refused():
+    base = small_darknet()
+    some = replace(base, weights=Weights(Header(), base.weights.slice(0, base.network.start(12)), "some.weights"))
+    with pytest.raises(BadValue, match=r"some\.weights: has weights for some layers only"):
+        reduce(some, "first")
+
+
 def test_a_merged_model_is_refused():
     detector = model(yolov3_text(classes=1, size=32))
-    with pytest.raises(BadValue, match="reduce one network, before it is merged"):
+    with pytest.raises(BadValue, match="merged or branched model; reduce one network"):
         reduce(concat([detector, detector], k=4), "first")
 
 

@@ -191,6 +191,13 @@ def test_a_detector_s_branches_average_what_enters_its_heads(tmp_path):
         branch(base, 9, 3, widths=full_width(base, 9), combine="softmax")
 
 
+def test_only_the_branches_have_a_loss_in_stock_darknet():
+    branched = branch(resnet(), "block 2", 2, widths=(11, 26))
+    vote, *branches = branched.tasks
+    assert [branched.network.layers[head].kind.noloss for head in vote.heads] == [1]
+    assert [branched.network.layers[head].kind.noloss for task in branches for head in task.heads] == [0, 0]
+
+
 def test_heads_below_the_cut_stay_once():
     base = without_weights(yolov3_text(classes=2, size=64))
     branched = branch(base, 86, 2, tolerance=0.05)
@@ -360,7 +367,7 @@ def test_random_starts_are_reproducible_and_differ_by_branch():
         ("block 0", "it has 4 residual blocks"),
         ("block x", "give the last layer of the trunk, or 'block N'"),
         ("-1", "give the last layer of the trunk"),
-        ("31", "must be 1..31"),
+        ("31", "the last shared layer is one of 0..30"),
         ("30", "nothing behind layer 30 can be thinned"),
     ],
 )
@@ -368,6 +375,105 @@ def test_where_a_network_cannot_be_divided(after, says):
     with pytest.raises(BadValue, match=says) as caught:
         branch(resnet(), after, 2)
     assert caught.value.file == "test.cfg"
+
+
+NET = "[net]\nwidth=16\nheight=16\nchannels=3\n"
+CONV = "[convolutional]\nbatch_normalize=1\nfilters={}\nsize=3\nstride={}\npad=1\nactivation=leaky\n"
+PLAIN = "[convolutional]\nfilters={}\nsize=1\nstride=1\nactivation=linear\n"
+YOLO = "[yolo]\nmask=0,1,2\nanchors=10,14,23,27,37,58\nclasses=2\nnum=3\n"
+ACTIVATION = "[activation]\nactivation=leaky\n"
+
+
+@pytest.mark.parametrize(
+    ("tail", "says"),
+    [
+        (
+            ["[avgpool]\n[connected]\noutput=32\nactivation=leaky\n", PLAIN.format(5)],
+            "only convolutions compute groups",
+        ),
+        (["[avgpool]\n", PLAIN.format(5), ACTIVATION], "is not linear"),
+        ([PLAIN.format(5), "[maxpool]\nsize=4\nstride=4\npadding=0\n"], "is not linear"),
+        (
+            ["[avgpool]\n", PLAIN.format(6), PLAIN.format(6).replace("size", "groups=6\nsize")],
+            "not from all channels of the branches",
+        ),
+    ],
+)
+def test_what_does_not_lie_side_by_side(tail, says):
+    base = model("".join([NET, CONV.format(8, 2), CONV.format(16, 2), *tail, "[softmax]\n"]))
+    with pytest.raises(Unsupported, match=says) as caught:
+        branch(base, 0, 2, layout="grouped", tolerance=9)
+    assert caught.value.line
+
+
+def test_heads_that_do_not_lie_side_by_side():
+    trunk = NET + CONV.format(8, 2)
+    reads_trunk = trunk + PLAIN.format(21) + YOLO + "[route]\nlayers=0\n" + CONV.format(16, 2) + PLAIN.format(21) + YOLO
+    with pytest.raises(Unsupported, match="not from all channels of the branches"):
+        branch(model(reads_trunk), 0, 2, layout="grouped", tolerance=9)
+    read = trunk + CONV.format(16, 2) + PLAIN.format(21) + YOLO + "[route]\nlayers=-2\n" + CONV.format(16, 1)
+    with pytest.raises(Unsupported, match="it reads what a head reads"):
+        branch(model(read + PLAIN.format(21) + YOLO), 0, 2, layout="grouped", tolerance=9)
+
+
+def test_batch_norm_of_its_own_side_by_side(tmp_path):
+    norm = "[batchnorm]\n" + ACTIVATION
+    text = NET + CONV.format(8, 2) + (PLAIN.format(16) + norm) * 2 + "[avgpool]\n" + PLAIN.format(5) + "[softmax]\n"
+    explicit, grouped = (branch(model(text), 0, 2, layout=how, widths=(8, 8)) for how in ("explicit", "grouped"))
+    np.testing.assert_allclose(output(grouped, tmp_path), output(explicit, tmp_path), atol=1e-5)
+    first, base = split(explicit, ["net-1"])[0], model(text)
+    for name in ("rolling_mean", "rolling_variance"):  # it sums nothing; the convolutions before it made up for that
+        np.testing.assert_array_equal(first.tensors(2)[name], base.tensors(2)[name][:8])
+
+
+def test_inputs_from_the_trunk_keep_their_size_beside_thin_ones():
+    text = (
+        NET + CONV.format(16, 2) + CONV.format(16, 1) + "[route]\nlayers=-1,0\n" + PLAIN.format(20) + CONV.format(8, 2)
+    )
+    base = model(text + "[avgpool]\n" + PLAIN.format(5) + "[softmax]\n")
+    first = split(branch(base, 0, 2, widths=(8, 8)), ["net-1"])[0]
+    own, thin = (one.tensors(3)["weights"] for one in (base, first))
+    kept, n = first.network.layers[1].y.c, len(thin)
+    assert kept < 16
+    np.testing.assert_allclose(thin[:, :kept], own[:n, :kept] * 16 / kept, rtol=1e-6)
+    np.testing.assert_array_equal(thin[:, kept:], own[:n, 16:])
+
+
+def test_rrr_deals_kernels_of_layers_that_are_added_to_the_trunk_too():
+    base = small_darknet()
+    inside = split(branch(base, "block 2", 3, tolerance=9, init="rrr"), ["net-1"])[0]
+    wanted, found = (np.ascontiguousarray(one.tensors(10)["weights"]).reshape(-1, 9) for one in (base, inside))
+    assert base.network.layers[11].kind.name == inside.network.layers[11].kind.name == "shortcut"
+    assert {kernel.tobytes() for kernel in found} <= {kernel.tobytes() for kernel in wanted}
+
+
+def test_a_convolution_with_batch_norm_stays_before_the_pool():
+    normal = PLAIN.format(5).replace("filters", "batch_normalize=1\nfilters")
+    base = model(NET + CONV.format(8, 2) + normal + "[avgpool]\n[softmax]\n")
+    assert pooled_first(base) is base
+
+
+def test_the_authors_take_one_number_off_every_stage():
+    base = reduce(without_weights(resnet152_text(20, 128)), "first")
+    plan = plan_branches(base, "block 1", 4, match="authors")
+    full = [knob.full for knob in plan.knobs]
+    assert full == [128, 256, 512]
+    shift = {width // 2 - value for width, value in zip(full, plan.fit.knobs, strict=True)}
+    assert len(shift) == 1
+    assert plan.fit.params <= 1
+
+
+def test_what_is_put_together_must_fit():
+    one, two = split(branch(resnet(), "block 2", 2, widths=(11, 26), combine="none"))
+    with pytest.raises(BadValue, match="no branches were given"):
+        ensemble_of([], 14)
+    with pytest.raises(BadValue, match=r"the last shared layer is one of 0\.\."):
+        ensemble_of([one, two], 99)
+    with pytest.raises(BadValue, match="has no weights, but other branches do"):
+        ensemble_of([one, replace(two, weights=None)], 14)
+    renamed = replace(two.tasks[0], names=two.tasks[0].names[::-1])
+    with pytest.raises(BadValue, match="or the same in another order"):
+        ensemble_of([one, replace(two, tasks=(renamed,))], 14)
 
 
 def test_a_block_is_named_by_its_number():
@@ -379,8 +485,8 @@ def test_a_block_is_named_by_its_number():
     ("how", "says"),
     [
         ({"m": 0}, "give at least 1"),
-        ({"m": 2, "widths": (11,)}, "--widths takes 2 numbers, up to 32,64"),
-        ({"m": 2, "widths": (11, 65)}, "--widths takes 2 numbers, up to 32,64"),
+        ({"m": 2, "widths": (11,)}, "--widths takes 2 numbers, from 1 up to 32,64"),
+        ({"m": 2, "widths": (0, 65)}, "--widths takes 2 numbers, from 1 up to 32,64"),
         ({"m": 2, "layout": "grouped", "combine": "softmax"}, "the grouped layout has one head"),
     ],
 )

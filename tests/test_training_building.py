@@ -18,8 +18,9 @@ from darkshare.model import Model, load
 from darkshare.network import resolve
 from darkshare.onnxfile import export
 from darkshare.onnxfile.activations import ACTIVATIONS as ONNX_ACTIVATIONS
+from darkshare.residual import branch
 from darkshare.training.activations import ACTIVATIONS
-from darkshare.training.building import build, reads, trained
+from darkshare.training.building import build, reads, trained, trained_heads
 from darkshare.training.layers import BUILD, UNSUPPORTED
 
 CONV = "[convolutional]\nfilters={n}\nsize=3\npad=1\nbatch_normalize=1\nactivation={act}\n"
@@ -180,6 +181,16 @@ def test_public_networks(fork, name, size, tmp_path):
 def test_real_models(name, tmp_path):
     model = load(zoo_path("models", name, f"{name}.cfg"), size=(128, 128))
     assert_computes_the_same(model, tmp_path, ks=(len(model.network.layers) // 2,), batch=1)
+
+
+def test_of_an_ensemble_all_learn_but_the_vote():
+    """Also a head in the trunk, which vote and branches have in common."""
+    ensemble = branch(without_weights(yolov3_text(classes=2, size=64), "net"), 86, 2, tolerance=0.05)
+    vote, *branches = ensemble.tasks
+    assert vote.heads[0] == branches[0].heads[0] == 82
+    learning = {head for task in branches for head in task.heads}
+    assert set(trained_heads(ensemble, 0)) == learning
+    assert not learning & set(vote.heads[1:])
 
 
 def test_what_the_rest_of_yolov3_reads():

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from darkshare import residual, splice
 from darkshare.cli.options import dialect_option, format_option, models_argument, size_option
 from darkshare.cli.retraining import one_model, write
 from darkshare.errors import BadValue
+from darkshare.guesses import branches_of, only_ensemble
 from darkshare.model import Model
 from darkshare.pictures import Picture
-from darkshare.report import render
+from darkshare.report import PROGRAMS, render
 from darkshare.residual import blocks, branching, thinning, totals, widths
 
 recalibrate_option = click.option(
@@ -35,7 +38,8 @@ class Percent(click.ParamType):  # type: ignore[type-arg]
             number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
         except ValueError:
             number = -1
-        if not 0 <= number <= 1:
+        most = math.inf if text.endswith("%") else 1  # 3 alone may be meant as 3 %
+        if not 0 <= number <= most or number == math.inf:
             self.fail(f"{value!r} is no share; write 1% or 0.01", param, ctx)
         return number
 
@@ -96,7 +100,7 @@ def reduce(
       darkshare reduce resnet152.cfg resnet152.weights --keep 1,1,1,1 -o small
     """
     model = one_model(files, dialect, size=size)
-    if listed:
+    if listed and len(model.tasks) == 1:
         click.echo(render(blocks.to_rows(model.network), form) or "no residual blocks")
         return
     reduced = residual.reduce(model, keep, explicit=explicit)
@@ -171,24 +175,44 @@ def branch(
     model = one_model(files, dialect, size=size)
     made = {key: how.pop(key) for key in ("combine", "init", "layout", "seed")}
     if after is None or m is None:
-        write(_measured(_again(model, made, given=after or m), images, model.tasks[-1].k), output, files)
+        _require_again(model)
+        again = _again(model, combine=made["combine"], layout=made["layout"])
+        click.echo(render(totals.both(model.network, again.network), form))
+        write(_measured(again, images, model.tasks[-1].k), output, files)
         return
     plan = branching.plan_branches(model, after, m, **how)
     branched = branching.branched(plan, **made)
-    click.echo(render(totals.beside(model.network, branched.network, plan), form))
+    rows = totals.beside(model.network, branched.network, plan)
+    click.echo(render(rows + (totals.divided(plan) if form in PROGRAMS else []), form))
     numbers = ",".join(map(str, plan.fit.knobs))
     click.echo(f"shared: layers 0..{plan.after}; {m} branches of widths {numbers}", err=True)
     write(_measured(branched, images, plan.after + 1), output, files)
 
 
-def _again(model: Model, how: dict[str, Any], given: Any) -> Model:
-    """The branches of an ensemble, put together anew."""
-    members = [task for task in model.tasks if task.ensemble and task.name != task.ensemble]
-    if given or not members:
+def _require_again(model: Model) -> None:
+    """Refuse what is no ensemble, and options that would do nothing to one.
+
+    Raises:
+        UsageError: which.
+        BadValue: the model does more than one ensemble's task.
+    """
+    context = click.get_current_context()
+    given = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if {"after", "m"} & {*given} or not any(task.ensemble for task in model.tasks):
         raise click.UsageError("give --after and -m; or an ensemble of branches, with its .tasks.json, and neither")
+    idle = [f"--{name}" for name in given if name in ("match", "tolerance", "step", "widths", "init", "seed")]
+    if idle:
+        raise click.UsageError(f"{', '.join(idle)}: an ensemble is only laid out or averaged anew")
+    if not only_ensemble(model):
+        raise BadValue("does other tasks beside one ensemble's; take the ensemble out with split", file=model.name)
+
+
+def _again(model: Model, *, combine: str, layout: str) -> Model:
+    """The branches of an ensemble, put together anew."""
+    name = only_ensemble(model)
+    members = branches_of(model, name)
     parts = splice.split(model, [task.name for task in members])
-    kept = {key: how[key] for key in ("combine", "layout")}
-    return residual.ensemble_of(parts, members[0].k - 1, name=members[0].ensemble, **kept)
+    return residual.ensemble_of(parts, members[0].k - 1, name=name, combine=combine, layout=layout)
 
 
 def _measured(model: Model, images: str | None, k: int) -> Model:

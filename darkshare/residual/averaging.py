@@ -51,9 +51,8 @@ def _logits(network: Network, head: Layer, distances: Sequence[int]) -> list[Sec
     """The mean of what enters the heads, and one more head."""
     before = network.layers[head.index - 1]
     if not isinstance(head.kind, Softmax | Boxes) or not before.y.is_image:
-        raise Unsupported(
-            f"{network.name}: what enters {head.label} cannot be averaged; use --combine softmax or none",
-        )
+        why = f"what enters {head.label} cannot be averaged; use --combine none"
+        raise Unsupported(why, file=network.name, line=head.section.lineno)
     first, *others = (before.index + distance for distance in distances)
     c = before.y.c
     keys = {"groups": c} if c > 1 else {}
@@ -70,7 +69,8 @@ def _logits(network: Network, head: Layer, distances: Sequence[int]) -> list[Sec
 def _softmax(network: Network, head: Layer, distances: Sequence[int]) -> list[Section | Fresh]:
     """The mean of the probabilities, by a matrix of identities."""
     if not isinstance(head.kind, Softmax | Connected):
-        raise Unsupported(f"{network.name}: {head.label} gives no probabilities; use --combine logits")
+        why = f"{head.label} gives no probabilities; use --combine logits or none"
+        raise Unsupported(why, file=network.name, line=head.section.lineno)
     m, c = len(distances), head.y.size
     if m * c * c > LARGEST_MATRIX:
         raise BadValue(

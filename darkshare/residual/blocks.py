@@ -10,6 +10,8 @@ from darkshare.errors import BadValue
 from darkshare.kinds import Shortcut
 from darkshare.network import Layer, Network
 
+_FORMS = "'first', 'all', or numbers like 'blocks 1,4-6'"
+
 
 @dataclass(frozen=True)
 class Block:
@@ -130,13 +132,13 @@ def _numbers(blocks: Sequence[Block], keep: str) -> set[int]:
     if keep == "first":
         return {stage[0].number for stage in stages}
     if keep.startswith("block"):
-        return _listed(keep.removeprefix("blocks").removeprefix("block"), len(blocks))
+        return _listed(keep.removeprefix("blocks").removeprefix("block").strip(), len(blocks))
     counts = [_whole(part, f"--keep {keep}") for part in keep.split(",")]
     sizes = [len(stage) for stage in stages]
     if len(counts) != len(sizes) or any(not 0 <= n <= size for n, size in zip(counts, sizes, strict=True)):
         raise BadValue(
             f"--keep {keep}: its {len(sizes)} stages have {','.join(map(str, sizes))} blocks; give as many counts, "
-            "each up to that, or 'first', 'all', or numbers like 'blocks 1,4-6'"
+            f"each up to that, or {_FORMS}"
         )
     return {block.number for n, stage in zip(counts, stages, strict=True) for block in stage[:n]}
 
@@ -145,14 +147,14 @@ def _listed(text: str, most: int) -> set[int]:
     found: set[int] = set()
     for part in text.split(","):
         low, _, high = part.partition("-")
-        ends = _whole(low, f"blocks {text.strip()}"), _whole(high or low, f"blocks {text.strip()}")
+        ends = _whole(low, f"--keep blocks {text}"), _whole(high or low, f"--keep blocks {text}")
         if not 1 <= ends[0] <= ends[1] <= most:
-            raise BadValue(f"--keep blocks{text}: the blocks are 1..{most}")
+            raise BadValue(f"--keep blocks {text}: the blocks are 1..{most}, and a range goes up")
         found.update(range(ends[0], ends[1] + 1))
     return found
 
 
 def _whole(text: str, where: str) -> int:
     if not text.strip().isdecimal():
-        raise BadValue(f"{where}: {text.strip()!r} is no whole number")
+        raise BadValue(f"{where}: {text.strip()!r} is no whole number; give {_FORMS}")
     return int(text)

@@ -77,6 +77,10 @@ def layer_after(network: Network, after: int | str) -> int:
         if not 1 <= index <= len(blocks):
             raise BadValue(f"--after {after}: it has {len(blocks)} residual blocks", file=network.name)
         index = blocks[index - 1].last
+    if index > len(network.layers) - 2:
+        raise BadValue(
+            f"--after {after}: the last shared layer is one of 0..{len(network.layers) - 2}", file=network.name
+        )
     why = illegal_cut(network, index + 1)
     if why:
         raise BadValue(why, file=network.name)
@@ -102,7 +106,7 @@ def plan_branches(
     streams = streams_of(pooled.network, index)
     knobs = _knobs(pooled, streams, widths, match)
     known: dict[Any, Totals] = {}
-    rounded = 1 if match == "authors" or widths else step
+    rounded = 1 if match == "authors" else step
 
     def cost(values: Knobs) -> Totals:
         return tail_cost(streams, widths_at(streams, knobs, values, rounded), known)
@@ -177,9 +181,17 @@ def ensemble_of(
 
     Raises:
         TrunkMismatch: they are no branches of one trunk.
+        BadValue: there are none, they have other classes, only some have weights, or no such layer.
     """
+    if not branches:
+        raise BadValue("no branches were given")
     first, *others = branches
+    layer_after(first.network, after)
     for other in others:
+        if (other.weights is None) != (first.weights is None):
+            raise BadValue("has no weights, but other branches do", file=(other if first.weights else first).name)
+        if [task.names for task in other.tasks] != [task.names for task in first.tasks]:
+            raise BadValue(f"has other classes than {first.name}, or the same in another order", file=other.name)
         require_same_structure(first.network, other.network, len(first.network.layers))
         if first.weights is not None and other.weights is not None:
             require_same_trunk(first, other, after + 1)
@@ -208,7 +220,7 @@ def _one_behind_the_other(branches: Sequence[Model], after: int, combine: str) -
         parts += [_bridge(number, after), Part(one, after + 1, count, {j: j for j in range(after + 1)})]
         start, length = length + 1, length + count - after
         starts.append(start)
-        tasks.append(_branch_task(task, number, after, start, length))
+        tasks.append(_branch_task(_anew(model, task), number, after, start, length))
     shared = tuple(head for head in task.heads if head <= after)
     behind = [head for head in task.heads if head > after]
     more, heads = averaged(model.network, behind, [start - after - 1 for start in starts], length, combine)
@@ -216,7 +228,9 @@ def _one_behind_the_other(branches: Sequence[Model], after: int, combine: str) -
         model.network.cfg.sections[0], [*parts, *more], model.network.dialect, model.network.cfg.head
     )
     if heads:
-        whole = replace(_anew(task), heads=(*shared, *heads), runs=((0, len(network.layers)),), ensemble=task.name)
+        whole = replace(
+            _anew(model, task), heads=(*shared, *heads), runs=((0, len(network.layers)),), ensemble=task.name
+        )
         tasks = [whole, *tasks]
     return Model(network, weights, tuple(tasks))
 
@@ -230,12 +244,13 @@ def _bridge(number: int, after: int) -> Section:
 def _branch_task(task: Task, number: int, after: int, start: int, stop: int) -> Task:
     heads = tuple(head if head <= after else head - after - 1 + start for head in task.heads)
     runs = ((0, after + 1), (start, stop))
-    return replace(_anew(task), name=f"{task.name}-{number}", heads=heads, runs=runs, ensemble=task.name)
+    return replace(task, name=f"{task.name}-{number}", heads=heads, runs=runs, ensemble=task.name)
 
 
-def _anew(task: Task) -> Task:
+def _anew(model: Model, task: Task) -> Task:
     """The task of a product, whose weights are no longer those of its file."""
-    return replace(task, header=Header(), files={}, sha256={})
+    net = {line.key: line.value for line in model.network.cfg.sections[0].lines if line.key}
+    return replace(task, net=net, header=Header(), files={}, sha256={})
 
 
 def pooled_first(model: Model, after: int = -1) -> Model:
@@ -263,7 +278,7 @@ def pooled_first(model: Model, after: int = -1) -> Model:
 def _is_plain(layer: Layer) -> bool:
     """Whether it is a linear function of each pixel."""
     kind = layer.kind
-    if not isinstance(kind, Convolutional) or kind.antialiasing or kind.activation != "linear":
+    if not isinstance(kind, Convolutional) or kind.norm or kind.antialiasing or kind.activation != "linear":
         return False
     return kind.size == 1 and kind.strides == (1, 1) and kind.pads == 0
 
@@ -279,12 +294,13 @@ def _require_one(model: Model, m: int) -> None:
 
 def _knobs(model: Model, streams: Streams, widths: Knobs, match: str) -> tuple[Knob, ...]:
     try:
-        knobs = knobs_of(streams)
+        knobs = knobs_of(streams, match=match)
     except BadValue as error:
         raise error.locate(model.name, None) from None
     full = tuple(knob.full for knob in knobs)
     if widths and (len(widths) != len(full) or any(not 1 <= w <= n for w, n in zip(widths, full, strict=True))):
-        raise BadValue(f"--widths takes {len(full)} numbers, up to {','.join(map(str, full))}", file=model.name)
+        most = ",".join(map(str, full))
+        raise BadValue(f"--widths takes {len(full)} numbers, from 1 up to {most}", file=model.name)
     packs = tuple(knob.pack for knob in knobs)
     if any(w % pack for w, pack in zip(widths, packs, strict=False)):
         multiples = " and ".join(map(str, packs))

@@ -19,6 +19,8 @@ from darkshare.network import Layer, Network, resolve
 from darkshare.residual.streams import Streams, is_parallel
 from darkshare.weights import FLOAT, Floats, Header, Weights
 
+LINEAR = (kinds.Avgpool, kinds.LocalAvgpool, kinds.Upsample, kinds.Route, kinds.Dropout, kinds.Empty)
+
 
 def grouped(branches: Sequence[Model], streams: Streams) -> Model:
     """Put branches of one structure side by side; the heads get the mean of what the branches give them.
@@ -28,7 +30,7 @@ def grouped(branches: Sequence[Model], streams: Streams) -> Model:
         streams: the groups of channels of the undivided network.
 
     Raises:
-        Unsupported: a layer that reads both the trunk and a branch, or two branches' tensors at once.
+        Unsupported: a layer that cannot be computed for all branches at once.
     """
     first, network = branches[0], branches[0].network
     sections = list(network.cfg.sections)
@@ -37,7 +39,8 @@ def grouped(branches: Sequence[Model], streams: Streams) -> Model:
         sections[layer.index + 1] = layer.section.set(**_keys(layer, streams, len(branches)))
     made = resolve(replace(network.cfg, sections=tuple(sections)), dialect=network.dialect)
     (task,) = first.tasks
-    task = replace(task, header=Header(), files={}, sha256={})
+    net = {line.key: line.value for line in network.cfg.sections[0].lines if line.key}
+    task = replace(task, net=net, header=Header(), files={}, sha256={})
     if first.weights is None:
         return Model(made, None, (task,))
     trunk = first.weights.slice(0, network.start(streams.after + 1))
@@ -46,12 +49,14 @@ def grouped(branches: Sequence[Model], streams: Streams) -> Model:
         for layer in network.layers[streams.after + 1 :]
         for name, *_ in layer.tensors
     )
-    return Model(made, Weights(Header(), (*trunk, *tail)), (task,))
+    weights = Weights(Header(), (*trunk, *tail))
+    assert weights.size == made.params
+    return Model(made, weights, (task,))
 
 
 def _is_mean(layer: Layer, streams: Streams) -> bool:
-    """Whether a layer gives what a head reads."""
-    return bool(set(streams.gives[layer.index]) & streams.fixed)
+    """Whether a layer gives what a head reads, of which there is one for all branches."""
+    return bool(set(streams.gives[layer.index]) & streams.means)
 
 
 def _keys(layer: Layer, streams: Streams, m: int) -> dict[str, Any]:
@@ -92,11 +97,26 @@ def _obstacles(layer: Layer, streams: Streams) -> Iterator[str]:
         yield "it joins channels of branches with others"
     if isinstance(kind, kinds.Shortcut) and not all(branches):
         yield "it adds the trunk to a branch"
-    if not layer.tensors:
-        return
-    if set(streams.gives[layer.index]) & streams.trunk:
+    if _is_mean(layer, streams):
+        yield from _obstacles_of_means(layer, any(branches))
+    elif any(own & streams.means for own in branches):
+        yield "it reads what a head reads, which is there once"
+    elif layer.tensors and set(streams.gives[layer.index]) & streams.trunk:
         yield "its channels are added to the trunk's, which are there once"
-    elif _is_mean(layer, streams):
-        linear = isinstance(kind, kinds.Convolutional | kinds.Connected) and kind.activation == "linear"
-        if not linear or len(layer.tensors) > 2:
-            yield "it feeds a head and is not linear, so its mean is not that of the outputs"
+    elif layer.tensors and not isinstance(kind, kinds.Convolutional | kinds.Batchnorm):
+        yield "only convolutions compute groups of channels apart"
+
+
+def _obstacles_of_means(layer: Layer, reads_branches: bool) -> Iterator[str]:
+    """Why the mean of what a layer gives is not what it makes of all branches at once."""
+    kind: Any = layer.kind
+    if kind.is_head or isinstance(kind, LINEAR):
+        return
+    if isinstance(kind, kinds.Shortcut):
+        linear = kind.activation == "linear"
+    else:
+        linear = bool(layer.tensors) and len(layer.tensors) < 3 and kind.activation == "linear"
+    if not linear:
+        yield "it feeds a head and is not linear, so its mean is not that of the outputs"
+    elif layer.tensors and (is_parallel(layer) or not reads_branches):
+        yield "it feeds a head, but not from all channels of the branches"

@@ -42,7 +42,9 @@ def reduce(model: Model, keep: str, *, explicit: bool | None = None) -> Model:
     """
     network = model.network
     if len(model.tasks) > 1:
-        raise BadValue("is a merged model; reduce one network, before it is merged", file=model.name)
+        raise BadValue("is a merged or branched model; reduce one network, before that", file=model.name)
+    if model.weights is not None and model.loaded < len(network.layers):
+        raise BadValue("has weights for some layers only", file=model.weights.path)
     blocks = residual_blocks(network)
     try:
         kept = kept_blocks(blocks, keep)

@@ -52,6 +52,11 @@ class Streams:
         return self.network.layers[self.after + 1 :]
 
     @property
+    def means(self) -> frozenset[int]:
+        """The groups behind the trunk that heads read."""
+        return self.fixed - self.trunk
+
+    @property
     def free(self) -> tuple[int, ...]:
         """The groups whose channels can be fewer."""
         return tuple(sorted(self.full.keys() - self.fixed))
@@ -86,7 +91,8 @@ class _Grouping:
     def joined(self, layer: Layer, a: Channels, b: Channels) -> Channels:
         """Two tensors whose channels are paired; they must be made of as many groups of the same width."""
         if [self.full[g] for g in a] != [self.full[g] for g in b]:
-            raise Unsupported("it adds or multiplies images whose channels are not paired", line=layer.section.lineno)
+            why = "it adds or multiplies images whose channels are not paired; darkshare reduce --keep all pairs them"
+            raise Unsupported(why, line=layer.section.lineno)
         for one, other in zip(map(self.root, a), map(self.root, b), strict=True):
             self.parent[other] = one
             self.pack(one, self.packs[other])

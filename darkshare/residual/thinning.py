@@ -98,16 +98,25 @@ def _sliced(branch: Branch) -> Iterator[Floats]:
     for layer in branch.streams.tail:
         given = branch.model.tensors(layer.index)
         ids = branch.chosen(branch.streams.gives[layer.index]) if given else np.empty(0, np.intp)
-        narrower = bool(given) and not is_parallel(layer)
-        x, _ = branch.kept(layer)
-        share = x / _inputs(layer) if narrower else 1
-        factors = {"rolling_mean": share, "rolling_variance": share**2} if "scales" in given else {"weights": 1 / share}
+        sums = "weights" in given and not is_parallel(layer)
+        share = FLOAT.type(branch.kept(layer)[0] / _inputs(layer)) if sums else FLOAT.type(1)
+        factors = {"rolling_mean": share, "rolling_variance": share**2} if "scales" in given else {}
         for tensor in layer.tensors:
-            values = given[tensor.name][ids]
-            if tensor.name == "weights" and narrower:
-                inputs = branch.chosen(branch.streams.reads[layer.index])
-                values = values.reshape(len(ids), _inputs(layer), -1)[:, inputs]
-            yield np.ascontiguousarray(values * FLOAT.type(factors.get(tensor.name, 1)), FLOAT).ravel()
+            values = given[tensor.name][ids] * factors.get(tensor.name, FLOAT.type(1))
+            if tensor.name == "weights" and sums:
+                values = _narrowed(branch, layer, values, larger=not factors)
+            yield np.ascontiguousarray(values, FLOAT).ravel()
+
+
+def _narrowed(branch: Branch, layer: Layer, rows: Floats, *, larger: bool) -> Floats:
+    """Kernels, or rows of a matrix, for the inputs that stay; larger by as much as their group has fewer."""
+    groups = branch.streams.reads[layer.index]
+    values = rows.reshape(len(rows), _inputs(layer), -1)[:, branch.chosen(groups)]
+    if not larger:
+        return values
+    full, kept = branch.streams.full, branch.widths
+    factors = np.repeat([full[g] / kept[g] for g in groups], [kept[g] for g in groups]).astype(FLOAT)
+    return np.asarray(values * factors[:, None], FLOAT)
 
 
 def _inputs(layer: Layer) -> int:
@@ -130,10 +139,9 @@ def _dealt(branch: Branch) -> Iterator[Floats]:
     the branches in their order, and where there are too few, random permutations of all follow. Batch norm and heads
     start fresh.
     """
-    fixed = branch.streams.fixed
     for layer in branch.streams.tail:
         x, y = branch.kept(layer)
-        is_head = bool(fixed & set(branch.streams.gives[layer.index]))
+        is_head = bool(branch.streams.means & set(branch.streams.gives[layer.index]))
         for tensor in layer.tensors:
             shape = _thin_shape(layer, tensor.shape, x, y)
             if tensor.name != "weights" or is_head or len(shape) < 4:

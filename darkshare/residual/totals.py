@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from darkshare.network import Network
@@ -16,18 +17,34 @@ def fewer(before: Network, after: Network) -> list[dict[str, Any]]:
     ]
 
 
+def both(before: Network, after: Network) -> list[dict[str, Any]]:
+    """Rows for `report.render`: before, after, and their ratio."""
+    return _ratios(_pairs(before, after))
+
+
 def beside(before: Network, after: Network, plan: Plan) -> list[dict[str, Any]]:
     """Rows for `report.render`: the whole networks, then what lies behind the trunk."""
     last = plan.after
-    tails = [
-        Totals(net.params - net.start(last + 1), sum(x.flops for x in net.layers[last + 1 :]))
-        for net in (before, after)
-    ]
+    tails = _tail(before, last), _tail(after, last)
     pairs = [
         *_pairs(before, after),
         ("tail params", tails[0].params, tails[1].params),
         ("tail BFLOPs", tails[0].flops / 1e9, tails[1].flops / 1e9),
     ]
+    return _ratios(pairs)
+
+
+def divided(plan: Plan) -> list[dict[str, Any]]:
+    """Likewise: how the tail is divided, which a line of text says to people."""
+    pairs = [("shared layers", plan.after + 1, plan.after + 1), ("branches", 1, plan.m)]
+    pairs += [
+        (f"width {number}", knob.full, width)
+        for number, (knob, width) in enumerate(zip(plan.knobs, plan.fit.knobs, strict=True), 1)
+    ]
+    return _ratios(pairs)
+
+
+def _ratios(pairs: Sequence[tuple[str, float, float]]) -> list[dict[str, Any]]:
     return [{"": name, "before": a, "after": b, "ratio": b / a if a else None} for name, a, b in pairs]
 
 

@@ -60,11 +60,12 @@ class Knob:
     pack: int = 1
 
 
-def knobs_of(streams: Streams) -> tuple[Knob, ...]:
+def knobs_of(streams: Streams, *, match: str = "params,flops") -> tuple[Knob, ...]:
     """The knobs of a tail, the more they weigh in operations the earlier.
 
     They are the higher resolutions and the lowest one. In a tail of one resolution they are what the heads read and
-    the rest, since a classifier has many parameters and few operations.
+    the rest, since a classifier has many parameters and few operations. RRR-Net's own rule takes a number off the
+    width of every stage, and so has a knob for each resolution.
 
     Raises:
         BadValue: there is nothing to thin.
@@ -72,6 +73,9 @@ def knobs_of(streams: Streams) -> tuple[Knob, ...]:
     free = streams.free
     if not free:
         raise BadValue(f"nothing behind layer {streams.after} can be thinned: its heads read the layers before them")
+    if match == "authors":
+        areas = sorted({streams.area[group] for group in free}, reverse=True)
+        return tuple(_knob(streams, [group for group in free if streams.area[group] == area]) for area in areas)
     images = [streams.area[group] for group in free if streams.area[group] > 1]
     late = [group for group in free if streams.area[group] <= min(images, default=1)]
     if len(late) == len(free):

@@ -181,7 +181,7 @@ class Net:
         return values
 
 
-def build(model: Model, k: int, *, bn_epsilon: float = 1e-5, norm: str = "batch") -> Net:
+def build(model: Model, k: int, *, bn_epsilon: float = 1e-5, norm: str = "batch", dropout: bool = True) -> Net:
     """Make a network that trains from layer k on, with the model's weights.
 
     Args:
@@ -189,6 +189,7 @@ def build(model: Model, k: int, *, bn_epsilon: float = 1e-5, norm: str = "batch"
         k: how many leading layers stay as they are; 0 trains all of them.
         bn_epsilon: Darknet's 1e-5.
         norm: what batch norm does while training; see `Form`.
+        dropout: likewise.
 
     Raises:
         BadValue: there is no such layer, or nothing trains behind it.
@@ -203,7 +204,7 @@ def build(model: Model, k: int, *, bn_epsilon: float = 1e-5, norm: str = "batch"
         raise BadValue(f"k={k}: the network has the layers 0..{len(network.layers) - 1}", file=model.name)
     if not trained_heads(model, k):
         raise BadValue(f"k={k}: there is no head behind it that could learn; use a smaller k", file=model.name)
-    net = Net(model, k, Form(bn_epsilon, norm).checked())
+    net = Net(model, k, Form(bn_epsilon, norm, dropout).checked())
     if not net.parameters():
         raise BadValue(f"k={k}: what lies behind it has no weights that could learn; use a smaller k", file=model.name)
     return net

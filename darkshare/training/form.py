@@ -23,10 +23,12 @@ class Form(NamedTuple):
         norm: what batch norm does while training. `batch`: the statistics of the pictures that go through together,
             as cuDNN has it in every fork; `pjreddie` and `alexeyab`: as the CPU code of these has it; `rolling`: the
             rolling statistics, unchanged, for very small batches.
+        dropout: whether training leaves values out where the cfg says so.
     """
 
     bn_epsilon: float = 1e-5
     norm: str = "batch"
+    dropout: bool = True
 
     def checked(self) -> Form:
         """Itself.

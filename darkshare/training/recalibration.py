@@ -29,7 +29,8 @@ BATCH = 32
 def recalibrated(model: Model, pictures: Iterable[Picture], *, k: int = 0, batch: int = BATCH) -> Model:
     """The model with the rolling statistics that pictures give; all other numbers are its own.
 
-    Every batch is normalised by its own statistics on its way, and their means over the batches are what stays.
+    Every batch is normalised by its own statistics on its way, and their means over the batches are what stays. No
+    value is dropped, as none is in use.
 
     Args:
         model: with weights.
@@ -44,7 +45,7 @@ def recalibrated(model: Model, pictures: Iterable[Picture], *, k: int = 0, batch
     """
     import torch
 
-    net = build(model, k).train()
+    net = build(model, k, dropout=False).train()
     statistics = _statistics(net)
     if not statistics:
         raise BadValue(f"has no batch norm from layer {k} on, so nothing can be measured", file=model.name)

@@ -56,7 +56,7 @@ def dropout(layer: Layer, form: Form) -> Forward:
     def forward(given: Given, x: Tensor, sources: Sequence[Tensor], training: bool) -> Tensor:
         from torch.nn import functional
 
-        return functional.dropout(x, kind.probability, training)
+        return functional.dropout(x, kind.probability, training and form.dropout)
 
     return forward
 

@@ -15,6 +15,7 @@ another start (`darkshare branch --init`). Written are results.json, table.md an
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 import subprocess
@@ -39,7 +40,7 @@ from darkshare.residual.branching import layer_after
 from darkshare.training.loop import train
 from darkshare.training.preparation import Changes
 from darkshare.training.recalibration import recalibrated
-from darkshare.training.settings import Options, Watch
+from darkshare.training.settings import Options, Outcome, Watch
 
 HERE = Path(__file__).parent
 AFTER = "block 2"  # of the reduced network; with its stem, what RRR-Net calls three blocks
@@ -115,12 +116,19 @@ def trained_base(out: Path, letters: int, batches: int) -> Model:
         learn = read_classes(out / "letters")
         print(f"base: {len(learn.samples)} letters", flush=True)
         begun = perf_counter(), process_time()
-        train(load(HERE / "base.cfg"), learn, stem, options(0, 0, batches=batches), watch=Told())
+        finished(train(load(HERE / "base.cfg"), learn, stem, options(0, 0, batches=batches), watch=Told()))
         base = load(stem.with_suffix(".cfg"))
         found = Runner.of(base, threads=THREADS).classify(read_classes(out / "letters", "valid"))
         seconds = {"seconds": perf_counter() - begun[0], "cpu": process_time() - begun[1]}
         (out / "base.json").write_text(json.dumps({"top1": found.mean, **seconds}) + "\n")
     return load(stem.with_suffix(".cfg"))
+
+
+def finished(outcome: Outcome) -> Outcome:
+    """The outcome of a training, unless Ctrl-C stopped it; then this ends too, and goes on the next time."""
+    if outcome.stopped:
+        raise SystemExit(130)
+    return outcome
 
 
 def draw(folder: Path, which: str, count: int) -> None:
@@ -133,15 +141,26 @@ def results(out: Path, data: Path, given: argparse.Namespace) -> Iterator[dict[s
     """A row for each method and seed."""
     base = load(given.base) if given.base else trained_base(out, given.letters, given.base_batches)
     learn, valid = (read_classes(data, part, share=given.split) for part in ("train", "valid"))
+    settings = {"epochs": given.epochs, "lr": given.lr, "pictures": len(learn.samples), "base": base_hash(base)}
     for seed in range(given.seeds):
         start = relabelled(base, afresh(learn.names), initial=drawn(seed))
         for one in given.methods:
             stem = out / f"{one.name}-{seed}"
             path = out / f"{stem.name}.json"
             if not path.exists():
-                row = {"method": one.name, "seed": seed, **measured(start, one, learn, valid, seed, stem, given)}
+                row = {"method": one.name, "seed": seed, "settings": settings}
+                row |= measured(start, one, learn, valid, seed, stem, given)
                 path.write_text(json.dumps(row, indent=1) + "\n")
-            yield json.loads(path.read_text())
+            row = json.loads(path.read_text())
+            if row.get("settings") != settings:
+                sys.exit(f"{path}: was made with other settings; remove it, or give another folder than {out}")
+            yield row
+
+
+def base_hash(base: Model) -> str:
+    """What tells one base from another."""
+    assert base.weights is not None
+    return hashlib.sha256(base.weights.view(0, base.network.params).tobytes()).hexdigest()[:16]
 
 
 def measured(
@@ -158,7 +177,7 @@ def measured(
     network, k = how.make(start, learn, seed)
     wanted = options(k, seed, epochs=given.epochs, rate=given.lr)
     begun = perf_counter(), process_time()
-    model = train(network, learn, stem, replace(wanted, ema=EMA), watch=Told()).model
+    model = finished(train(network, learn, stem, replace(wanted, ema=EMA), watch=Told())).model
     seconds, cpu = perf_counter() - begun[0], process_time() - begun[1]
     vote, *others = Runner.of(model, threads=THREADS).accuracies(valid)
     branches = [one.mean for one in others[:-2]]
