@@ -15,7 +15,7 @@ from darkshare.kinds import Avgpool, Boxes, Connected, Convolutional, Cost, Drop
 from darkshare.model import Model
 from darkshare.network import Layer, resolve
 from darkshare.plain import list_text
-from darkshare.tasks import Task
+from darkshare.tasks import Task, by_voice
 from darkshare.weights import FLOAT, Floats, Weights
 
 
@@ -30,9 +30,9 @@ def pad_to_union(model: Model) -> Model:
             of an ensemble.
     """
     _require_no_vote(model)
-    widths = {_voice(task): len(task.names) for task in model.tasks}
-    total = sum(widths.values())
-    offsets = dict(zip(widths, accumulate(widths.values(), initial=0), strict=False))
+    voices = by_voice(model.tasks)
+    *starts, total = accumulate((len(voice[0].names) for voice in voices), initial=0)
+    offsets = {task.name: start for start, voice in zip(starts, voices, strict=True) for task in voice}
     shared = [h for task in model.tasks for h in task.heads]
     if len(shared) != len(set(shared)):
         raise Unsupported(
@@ -40,7 +40,7 @@ def pad_to_union(model: Model) -> Model:
         )
     tasks: list[Task] = []
     for task in model.tasks:
-        offset = offsets[_voice(task)]
+        offset = offsets[task.name]
         for head in task.heads:
             head_kind(model, head)  # pictures that are classified need no place for other tasks' classes
             rows: list[int | None] = [None] * total
@@ -57,10 +57,6 @@ def _require_no_vote(model: Model) -> None:
             f"padded layout: the vote of {votes[0]} is made of its branches, so no head's classes can be chosen alone; "
             "use the native layout"
         )
-
-
-def _voice(task: Task) -> str:
-    return task.ensemble or f"/{task.name}"
 
 
 def unpad(model: Model) -> Model:

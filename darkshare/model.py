@@ -14,7 +14,7 @@ from darkshare.cfg import Section
 from darkshare.diagnosis import cut_at, wrong_size
 from darkshare.errors import DarkshareError, Unsupported
 from darkshare.network import Layer, Network, View, resolve
-from darkshare.tasks import Task, class_count, tasks_from_json, tasks_to_json
+from darkshare.tasks import Task, by_voice, class_count, tasks_from_json, tasks_to_json
 from darkshare.weights import Floats, Header, Weights
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def save(model: Model, stem: str | os.PathLike[str], *, protect: Sequence[str] =
     base = Path(stem)
     if base.suffix in (".cfg", ".weights"):
         base = base.with_suffix("")
-    names = [name for task in _voices(model.tasks) for name in task.names]
+    names = [name for task, *_ in by_voice(model.tasks) for name in task.names]
     data = f"classes={len(names)}\nnames={base.name}.names\nbackup=backup\n"
     contents: dict[Path, Any] = {sibling(base, ".cfg"): [cfgs.to_bytes(model.network.cfg)]}
     if model.weights is not None:
@@ -172,11 +172,6 @@ def save(model: Model, stem: str | os.PathLike[str], *, protect: Sequence[str] =
         require_unprotected(contents, protect)
         files.write_all(contents)
     return list(contents)
-
-
-def _voices(tasks: Sequence[Task]) -> list[Task]:
-    """The tasks that have classes of their own: of an ensemble, one."""
-    return list({task.ensemble or f"/{task.name}": task for task in reversed(tasks)}.values())[::-1]
 
 
 def sibling(path: Path, suffix: str) -> Path:

@@ -30,7 +30,7 @@ from darkshare.guesses import branches_of, only_votes
 from darkshare.heads import pad_to_union, unpad
 from darkshare.kinds import Boxes, Detection
 from darkshare.model import Model
-from darkshare.tasks import Task, class_count
+from darkshare.tasks import Task, by_voice, class_count
 
 Layout = Literal["native", "padded"]
 # Keys that change the training of layers far from their own.
@@ -173,7 +173,7 @@ def _moved_task(task: Task, k: int, distance: int) -> Task:
 
 def _named(models: Sequence[Model], names: Sequence[str]) -> list[Model]:
     """The models with the names asked for, and no name twice."""
-    voices = [_voices(model.tasks) for model in models]
+    voices = [by_voice(model.tasks) for model in models]
     wanted = list(names) or [one[0].ensemble or one[0].name for its in voices for one in its]
     if len(wanted) != sum(map(len, voices)):
         raise BadValue(
@@ -185,14 +185,6 @@ def _named(models: Sequence[Model], names: Sequence[str]) -> list[Model]:
         tasks = [task for one in its for task in _with_new_name(one, next(left), taken)]
         found.append(replace(model, tasks=tuple(tasks)))
     return found
-
-
-def _voices(tasks: Sequence[Task]) -> list[list[Task]]:
-    """The tasks by what has a name of its own: a task alone, or all of an ensemble."""
-    found: dict[str | int, list[Task]] = {}
-    for at, task in enumerate(tasks):
-        found.setdefault(task.ensemble or at, []).append(task)
-    return list(found.values())
 
 
 def _with_new_name(tasks: Sequence[Task], name: str, taken: set[str]) -> list[Task]:

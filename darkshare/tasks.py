@@ -57,6 +57,14 @@ class Task:
         return self.runs[0][1] if len(self.runs) > 1 else 0
 
 
+def by_voice(tasks: Sequence[Task]) -> list[list[Task]]:
+    """The tasks by what has a name and classes of its own: a task alone, or all of an ensemble."""
+    found: dict[str | int, list[Task]] = {}
+    for at, task in enumerate(tasks):
+        found.setdefault(task.ensemble or at, []).append(task)
+    return list(found.values())
+
+
 def class_count(layer: Layer) -> int:
     """The number of classes of a head; a classifier has one per value."""
     kind = layer.kind
