@@ -20,7 +20,7 @@ from statistics import median
 from time import process_time
 from typing import Any
 
-from darkshare.datasets import Dataset, read_data
+from darkshare.datasets import Dataset, in_order, read_data
 from darkshare.evaluation import evaluate_model
 from darkshare.model import Model, load
 from darkshare.report import render
@@ -79,7 +79,7 @@ def _timed(base: Model, data: Dataset, k: int, changes: Changes, rounds: int, fo
     feeds: dict[str, Feed] = {}
     for name, own_k in ((FULL, 0), (FROZEN, k), (CACHED, k)):
         model, _ = prepared(base, data, own_k, changes, seed=0, name="benchmark")
-        source = Source(data.samples, model.network, Augmentation.of(model.network), 0)
+        source = Source(in_order(data, model.tasks[0].names).samples, model.network, Augmentation.of(model.network), 0)
         net, batch = build(model, own_k), model.network.net.batch
         trainers[name] = Trainer(net, device=device, seed=0, amp=False, ema=0.0)
         feeds[name] = Pictures(source, net, device, batch, batch, 1000, amp=False)

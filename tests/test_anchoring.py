@@ -28,6 +28,7 @@ from darkshare.checking import check
 from darkshare.datasets import Box, Dataset, Sample
 from darkshare.errors import BadValue, DarkshareError, Unsupported
 from darkshare.model import save
+from darkshare.residual import branch
 
 SIZES = ((0.1, 0.1), (0.11, 0.09), (0.3, 0.5), (0.31, 0.52), (0.8, 0.4), (0.79, 0.42), (0.2, 0.9), (0.21, 0.88))
 
@@ -197,6 +198,12 @@ def test_one_task_of_a_merged_model():
     old, new = both.network, changed.network
     assert all(new.layers[i].kind.anchors == old.layers[i].kind.anchors for i in both.tasks[0].heads)
     assert all(new.layers[i].kind.anchors != old.layers[i].kind.anchors for i in both.tasks[1].heads)
+
+
+def test_branches_of_an_ensemble_keep_theirs():
+    ensemble = branch(model(tiny_text()), 3, 2, widths=(3, 12), combine="none")
+    with pytest.raises(Unsupported, match="change them before darkshare branch"):
+        reanchor(ensemble, dataset(), task="base-2")
 
 
 def test_what_has_no_anchors_is_refused():

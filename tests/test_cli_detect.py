@@ -266,7 +266,7 @@ def test_nothing_found_is_no_error(model, photo, tmp_path):
     ("arguments", "code", "message"),
     [
         (["{model}"], 2, "give at least one picture, video or other source behind the model"),
-        (["{photo}"], 2, "0 were given"),
+        (["{photo}"], 2, "give a model: a .cfg, or a file that export wrote"),
         (["{model}", "{model}", "{photo}"], 2, "detect runs one model, but 2 were given; merge them with concat"),
         (["{model}", "{photo}", "--thresh", "2"], 2, "2.0 is not in the range"),
         (["{model}", "{photo}", "--bn-epsilon", "0"], 1, "the batch norm epsilon must be above 0"),

@@ -27,7 +27,11 @@ LOWEST = 0.5  # networks with random weights find a lot
 
 
 def run(*words, code: int = 0):
-    result = CliRunner().invoke(main, ["evaluate", *map(str, words), "--lowest", str(LOWEST)])
+    return evaluated(*words, "--lowest", LOWEST, code=code)
+
+
+def evaluated(*words, code: int = 0):
+    result = CliRunner().invoke(main, ["evaluate", *map(str, words)])
     assert result.exit_code == code, result.output
     return result
 
@@ -150,6 +154,20 @@ def test_classes_that_do_not_match_are_told_and_can_be_mapped(home):
     assert len(left.stdout.splitlines()) == len(mapped.stdout.splitlines()) - 1
 
 
+def test_a_class_of_one_data_set_is_mapped_beside_another(home):
+    Path("base.names").write_text("cat\nbase 1\n")
+    shutil.copy("base.names", "other.names")
+    Path("other.data").write_text("classes=2\nvalid=base.txt\nnames=other.names\n")
+    Path("base.names").write_text("base 0\nbase 1\n")
+    result = run("both.cfg", "--data", "text=text.data", "--data", "base=other.data", "--map", "cat=base 0")
+    assert "Note: counted under another name: cat as base 0" in result.stderr
+
+
+def test_classes_are_matched_before_anything_runs(home, monkeypatch):
+    monkeypatch.setattr(Runner, "look", lambda *_: pytest.fail("it ran"))
+    assert "does not know" in run("base.cfg", "text.data", code=1).stderr
+
+
 def test_what_is_wrong_with_the_data_set_is_told(home):
     Path("base_pictures/0.txt").unlink()
     result = run("base.cfg", "base.data")
@@ -161,7 +179,18 @@ def test_what_is_wrong_with_the_data_set_is_told(home):
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["both.cfg", "base.data"], 1, "has the tasks base, text; say which one"),
+        (["both.cfg", "base.data"], 1, "has the tasks base, text; say which one, with --data TASK=base.data"),
+        (
+            ["base.cfg", "base_pictures"],
+            1,
+            "base_pictures: is a folder, but the network finds boxes: give a .data file",
+        ),
+        (["base.onnx", "base.data"], 2, "evaluate takes a .cfg, and base.onnx is an exported file"),
+        (["base.cfg", "base.data", "--map", "cat="], 1, "--map cat=…: base has no such class; it has base 0, base 1"),
+        (["base.cfg", "base.data", "--map", "base 0=dog"], 1, "base has no class dog; it has base 0, base 1"),
+        (["base.cfg", "base.data", "--map", "base 0=base 1", "--by-order"], 2, "give one of them"),
+        (["base.cfg", "base.data", "--top", "3", "--seed", "0"], 2, "--top, --seed: about classes of pictures"),
+        (["base.cfg", "base.data", "--split", "1"], 2, "not in the range 0<=x<1"),
         (["both.cfg", "--data", "logo=base.data"], 1, "has no task logo; it has base, text"),
         (["both.cfg", "--data", "base=base.data", "--data", "base=text.data"], 1, "two data sets for base"),
         (["base.cfg"], 2, "give a data set"),
@@ -211,7 +240,7 @@ def test_a_classifier_on_folders(colours, tmp_path):
         folder = tmp_path / "set" / "val" / name
         folder.mkdir(parents=True)
         painted(folder, [colour, colour])
-    result = run("colour.cfg", "colour.weights", "set")
+    result = evaluated("colour.cfg", "colour.weights", "set")
     assert [line.split() for line in result.stdout.splitlines()[:5]] == [
         ["task", "class", "pictures", "top1"],
         ["colour", "red", "2", "1"],
@@ -220,8 +249,8 @@ def test_a_classifier_on_folders(colours, tmp_path):
         ["colour", "(all)", "6", "0.6667"],
     ]
     assert "colour on set, 6 pictures: top-1 0.6667 (central square, stretched to 8x8, opencv" in result.stdout
-    assert "has no folder for test; it has valid" in run("colour.cfg", "set", "--part", "test", code=1).stderr
-    assert json.loads(run("colour.cfg", "set", "--format", "json").stdout)[0]["top1"] == pytest.approx(2 / 3)
+    assert "has no folder for test; it has valid" in evaluated("colour.cfg", "set", "--part", "test", code=1).stderr
+    assert json.loads(evaluated("colour.cfg", "set", "--format", "json").stdout)[0]["top1"] == pytest.approx(2 / 3)
 
 
 def test_a_classifier_on_a_darknet_list(colours, tmp_path):
@@ -232,5 +261,43 @@ def test_a_classifier_on_a_darknet_list(colours, tmp_path):
     Path("list.txt").write_text(f"{path}\n")
     Path("colour.labels").write_text("red\ngreen\nblue\n")
     Path("colour.data").write_text("classes=3\nvalid=list.txt\nlabels=colour.labels\n")
-    assert "1 pictures: top-1 1.0000" in run("colour.cfg", "colour.data").stdout
-    assert "are about boxes" in run("colour.cfg", "colour.data", "--plot", "x.png", code=2).stderr
+    result = evaluated("colour.cfg", "colour.data")
+    assert "1 pictures: top-1 1.0000" in result.stdout
+    assert "--split" not in result.stderr
+    note = "Note: colour.data has parts of its own, so --split is not used\n"
+    assert note in evaluated("colour.cfg", "colour.data", "--split", 0.2).stderr
+
+
+@pytest.fixture
+def painted_set(colours, tmp_path) -> Path:
+    """A picture of each colour."""
+    for name, colour in (("red", (200, 100, 0)), ("green", (0, 200, 100)), ("blue", (100, 0, 200))):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        painted(tmp_path / "set" / name, [colour])
+    return tmp_path / "set"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--rule", "coco"), ("--rule", "darknet"), ("--points", 11), ("--iou", 0.5), ("--thresh", 0.3), ("--nms", 0.45),
+        ("--lowest", 0.1), ("--plot", "x.png"), ("--csv", "x.csv"), ("--beside", "colour.cfg"),
+    ],
+)  # fmt: skip
+def test_options_about_boxes_are_refused_for_classifiers(painted_set, words):
+    result = evaluated("colour.cfg", "set", *words, code=2)
+    assert f"Error: {words[0]}: about boxes, and this model classifies pictures" in result.stderr
+
+
+def test_a_top_that_holds_all_classes_is_said(painted_set):
+    result = evaluated("colour.cfg", "set", "--top", 30)
+    assert "Note: colour has 3 classes, so top-30 holds all and is not shown\n" in result.stderr
+    assert "holds all" not in evaluated("colour.cfg", "set").stderr  # of the default
+    assert "top2" in evaluated("colour.cfg", "set", "--top", 2).stdout
+
+
+def test_typos_in_classes_of_pictures_are_errors(painted_set):
+    result = evaluated("colour.cfg", "set", "--map", "rde=", code=1)
+    assert "--map rde=…: set has no such class; it has blue, green, red" in result.stderr
+    assert "colour has no class gren" in evaluated("colour.cfg", "set", "--map", "red=gren", code=1).stderr
+    assert "red of set is left out" in evaluated("colour.cfg", "set", "--map", "red=").stderr

@@ -144,6 +144,11 @@ def test_one_base_and_one_data_file(words):
     assert "BASE.cfg" in result.stderr
 
 
+def test_data_that_is_not_there(base):
+    result = run("train", base, "nosuch", "--k", 4)
+    assert (result.exit_code, result.stderr) == (1, "Error: nosuch: cannot be read: No such file or directory\n")
+
+
 def test_the_bar_on_a_terminal(monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     entry = Entry(3, 12, 0.001, 32, 32, 2.5, 2.25, None, None, 0.5, 0.75)

@@ -16,9 +16,12 @@ from darkshare.cli import main
 from darkshare.datasets import (
     Box,
     class_rows,
+    in_order,
+    is_divided,
     part_rows,
     read_class_folders,
     read_class_list,
+    read_classes,
     read_data,
     read_list,
     read_names,
@@ -261,6 +264,44 @@ def test_none_or_several_labels_in_a_path_are_findings(classes):
         "train.txt:1: cat/dogs.png: the path contains the labels cat, dog; left out",
         "train.txt:2: bird/1.png: the path contains none of the labels; left out",
     ]
+
+
+def test_data_of_the_other_kind_is_named(data, classes):
+    with pytest.raises(DarkshareError, match=r"x\.data: has no labels=, so this is data for detectors"):
+        read_class_list(data)
+    (classes.parent / "cat" / "0.txt").write_text(LABELS)
+    with pytest.raises(DarkshareError, match=r"c\.data:2: classifies pictures \(labels=\) and has no boxes"):
+        read_data(classes)
+    with pytest.raises(DarkshareError, match="is a folder, but the network finds boxes: give a"):
+        read_data(classes.parent)
+
+
+def test_a_share_of_a_folder_has_no_test_part(classes):
+    (classes.parent / "set").mkdir()
+    for name in ("cat", "dog"):
+        (classes.parent / name).rename(classes.parent / "set" / name)
+    folder = classes.parent / "set"
+    assert len(read_classes(folder, "test").samples) == 6
+    with pytest.raises(DarkshareError, match="set: has no parts, and is split into train and valid, not test"):
+        read_classes(folder, "test", share=0.5)
+    assert not is_divided(folder)
+    assert is_divided(classes)
+    (folder.parent / "whole" / "train").mkdir(parents=True)
+    folder.rename(folder.parent / "whole" / "train" / "x")
+    assert is_divided(classes.parent / "whole")
+
+
+def test_classes_in_another_order(data, classes):
+    boxes = read_data(data)
+    moved = in_order(boxes, ("dog", "cat"))
+    assert (in_order(boxes, boxes.names), moved.names) == (boxes, ("dog", "cat"))
+    assert [s.picture for s in moved.samples] == [s.picture for s in boxes.samples]
+    assert [[box.class_id for box in s.boxes] for s in moved.samples] == [
+        [1 - box.class_id for box in s.boxes] for s in boxes.samples
+    ]
+    assert [box[1:] for s in moved.samples for box in s.boxes] == [box[1:] for s in boxes.samples for box in s.boxes]
+    found = in_order(read_class_list(classes), ("dog", "cat"))
+    assert [s.class_id for s in found.samples] == [1, 0] * 3
 
 
 def test_folders_are_classes(classes):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import network_of, tiny_text
-from labelled import Said, draw, draw_classes
+from labelled import Said, draw, draw_classes, write_data
 from test_classifying import TAIL, TRUNK, classifier, picture
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch")
@@ -321,6 +321,7 @@ def test_what_averages_is_never_trained(data, tmp_path, combine, constant):
     assert [(task.name, task.ensemble) for task in written.tasks] == [
         ("out", "out"), ("out-1", "out"), ("out-2", "out"),
     ]  # fmt: skip
+    assert {part.weights.header.seen for part in split(written)} == {written.weights.header.seen}
     save(ensemble_of(split(written, ["out-1", "out-2"]), 0, name="out"), tmp_path / "again")
 
 
@@ -383,6 +384,18 @@ def test_boxes_are_for_detectors_and_classes_for_classifiers(data, tmp_path):
         train(detector, data, tmp_path / "out", options(k=0))
 
 
+@pytest.mark.parametrize("make", [trainable, ensemble])
+def test_classes_in_another_order_are_brought_into_the_bases(data, tmp_path, make):
+    train(make(), data, tmp_path / "out", options())
+    turned_round = tuple(sample._replace(class_id=len(NAMES) - 1 - sample.class_id) for sample in data.samples)
+    other, said = replace(data, names=data.names[::-1], samples=turned_round), Said()
+    judge = partial(classifier_accuracy, dataset=other)
+    train(make(), other, tmp_path / "again" / "out", options(validate_every=1), judge=judge, watch=said)
+    assert said.texts[0] == "set has the base's classes in another order; they are numbered as in the base"
+    for name in ("out.cfg", "out.weights", "out.names"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / name).read_bytes()
+
+
 def test_an_ensemble_for_other_classes_is_refused_before_anything_is_done(data, tmp_path):
     with pytest.raises(
         Unsupported, match=r"is an ensemble for blue, green, red, but set has a, b, c; .*darkshare classes"
@@ -415,6 +428,29 @@ def test_a_folder_of_classes_is_split_by_content(tmp_path, monkeypatch):
     assert 100 * again[0]["top1"] == pytest.approx(told, abs=0.01)
     whole = run("train", "base.cfg", "set", "--k", 1, "-o", "whole", "--split", 0, *QUICK)
     assert "no pictures to validate on" in whole.stderr
+    assert "--split" not in result.stderr + whole.stderr
+
+
+def test_a_share_that_is_not_needed_is_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(trainable(), "base")
+    for part in ("train", "val"):
+        draw_classes(tmp_path / "set" / part, 2, names=NAMES)
+    told = "Note: set has parts of its own, so --split is not used\n"
+    words = ("train", "base.cfg", "set", "--k", 1, *QUICK)
+    assert told in run(*words, "-o", "asked", "--split", 0.2).stderr
+    assert told not in run(*words, "-o", "plain").stderr
+    assert told in run("evaluate", "plain.cfg", "set", "--split", 0.2).stderr
+
+
+def test_a_classifier_learns_from_no_data_for_detectors(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(trainable(), "base")
+    write_data(tmp_path, draw(tmp_path, 2))
+    for words in (("train", "base.cfg", "squares.data", "--k", 1), ("evaluate", "base.cfg", "squares.data")):
+        result = run(*words, *(("--part", "train") if "evaluate" in words else QUICK), code=1)
+        assert "squares.data: has no labels=, so this is data for detectors" in result.stderr
+    assert list(tmp_path.glob("trained*")) == []
 
 
 def test_darknets_lists(tmp_path, monkeypatch):

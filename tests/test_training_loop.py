@@ -158,8 +158,12 @@ def test_a_checkpoint_is_neither_overwritten_nor_mixed_up(base, data, tmp_path):
         DarkshareError, match=r"out\.checkpoint: was written by a training with another seed \(0, now 1\)"
     ):
         train(base, data, tmp_path / "out", options(resume=True, seed=1))
-    with pytest.raises(DarkshareError, match="another pictures"):
+    with pytest.raises(DarkshareError, match="another data set: its pictures or labels were others; give what"):
         train(base, replace(data, samples=data.samples[:-1]), tmp_path / "out", options(resume=True))
+    with pytest.raises(
+        DarkshareError, match=r"another cfg: the file, .* or an option that changes it \(--lr, --epochs, "
+    ):
+        train(base, data, tmp_path / "out", options(resume=True, rate=0.03))
 
 
 def test_a_journal_that_is_gone_stops_nothing(base, data, tmp_path):
@@ -263,6 +267,23 @@ def test_ctrl_c_in_a_validation_loses_nothing(base, data, tmp_path):
     assert columns[0] == columns[1]
 
 
+def test_ctrl_c_in_the_last_validation_leaves_it_to_be_done(base, data, tmp_path):
+    said = Said()
+
+    def struck(model):
+        raise KeyboardInterrupt
+
+    found = train(base, data, tmp_path / "out", options(validate_every=6), judge=struck, watch=said)
+    assert (found.done, found.stopped, found.map) == (6, True, None)
+    assert "validation stopped after batch 6 of 6; --resume goes on" in said.texts
+    assert (tmp_path / "out.checkpoint").exists()
+    judge = partial(evaluate_model, dataset=data)
+    again = train(base, data, tmp_path / "out", options(validate_every=6, resume=True), judge=judge, watch=said)
+    assert (again.done, again.stopped, again.best_batch) == (6, False, 6)
+    assert len(said.losses) == 5  # the sixth update was done, and is told when it is validated; none is done again
+    assert not (tmp_path / "out.checkpoint").exists()
+
+
 def test_it_learns_to_find_squares(tmp_path, base):
     """From drawn weights to boxes that are right: the whole way through OpenCV."""
     learn, valid = draw(tmp_path / "learn", 24), draw(tmp_path / "valid", 8, seed=1)
@@ -357,6 +378,24 @@ def test_a_loss_that_is_no_number_ends_it_and_the_good_checkpoint_stays(base, da
     train(base, data, tmp_path / "whole", options())
     train(base, data, tmp_path / "out", options(resume=True))
     assert floats_of(tmp_path / "out") == floats_of(tmp_path / "whole")
+
+
+def test_a_training_that_fails_before_anything_is_kept_leaves_nothing(base, data, tmp_path):
+    with pytest.raises(DarkshareError, match="the loss of batch 2 is "):
+        train(base, data, tmp_path / "out", options(rate=1e30))
+    assert list(tmp_path.glob("out*")) == []
+
+
+def test_a_detector_learns_classes_in_another_order(base, data, tmp_path):
+    own = replace(base, tasks=(replace(base.tasks[0], names=NAMES),))
+    train(own, data, tmp_path / "out", options())
+    moved = [
+        sample._replace(boxes=tuple(b._replace(class_id=1 - b.class_id) for b in sample.boxes))
+        for sample in data.samples
+    ]
+    train(own, replace(data, names=NAMES[::-1], samples=tuple(moved)), tmp_path / "again" / "out", options())
+    assert floats_of(tmp_path / "again" / "out") == floats_of(tmp_path / "out")
+    assert (tmp_path / "again" / "out.names").read_text() == "red\nblue\n"
 
 
 def test_weights_that_are_no_numbers_are_never_kept(base, data, tmp_path):

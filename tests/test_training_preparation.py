@@ -67,6 +67,15 @@ def test_classes_of_the_same_name_keep_their_weights():
     )
 
 
+@pytest.mark.parametrize("k", [0, 4, 8])
+def test_the_same_classes_in_another_order_change_nothing(k):
+    base = model(TEXT)
+    found, notes = of(base, squares("base_1", "base_0"), k=k)
+    assert notes == ["squares has the base's classes in another order; they are numbered as in the base"]
+    assert found.tasks[0].names == ("base_0", "base_1")
+    assert floats(found).tobytes() == floats(base).tobytes()
+
+
 def test_a_head_in_the_trunk_keeps_its_classes():
     with pytest.raises(Unsupported, match=r"test\.cfg: squares has other classes than the base, but k=8 keeps layer 6"):
         of(model(TEXT), squares("new"), k=8)

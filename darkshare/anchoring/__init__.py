@@ -8,7 +8,7 @@ from darkshare.anchoring.assignment import RULES, HeadAnchors, anchor_count, anc
 from darkshare.anchoring.clusters import RESTARTS, Quality, Sizes, best_anchors, box_sizes, ious, quality
 from darkshare.anchoring.scatter import plot_anchors
 from darkshare.datasets import Dataset
-from darkshare.errors import BadValue
+from darkshare.errors import BadValue, Unsupported
 from darkshare.model import Model
 from darkshare.relabelling import task_of
 
@@ -61,10 +61,13 @@ def reanchor(
 
     Raises:
         BadValue: an impossible number of anchors, or no such task.
-        Unsupported: a head without anchors, or whose channels cannot be chosen.
+        Unsupported: a head without anchors, or whose channels cannot be chosen; an ensemble.
         DarkshareError: there are too few boxes.
     """
     own = task_of(model, task)
+    if own.ensemble:
+        why = f"{own.name}: the branches of an ensemble have the same anchors; change them before darkshare branch"
+        raise Unsupported(why, file=model.name)
     before = head_sizes(model, own)
     sizes = box_sizes(dataset, model.network)
     found = rounded(best_anchors(sizes, count or anchor_count(model, own), seed=seed, restarts=restarts))

@@ -8,25 +8,30 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
 from darkshare import evaluation
-from darkshare.cli.findings import tell
-from darkshare.cli.options import dialect_option, format_option, load_all, size_option
-from darkshare.datasets import Dataset, read_classes, read_data
+from darkshare.cli.evaluations import Job, jobs_of, loaded
+from darkshare.cli.findings import tell, tell_divided
+from darkshare.cli.options import asked, dialect_option, flags, format_option, load_all, size_option
+from darkshare.datasets import ClassifiedDataset, Dataset, read_classes, read_data
 from darkshare.detections import NMS
 from darkshare.engines import DEFAULT, PRECISIONS
 from darkshare.engines import NAMES as ENGINES
 from darkshare.errors import BadValue, DarkshareError
-from darkshare.evaluation import LOWEST, RULES, THRESHOLD, Accuracy, Judged, Runner, task_of
+from darkshare.evaluation import LOWEST, RULES, THRESHOLD, Accuracy, Judged, Runner
+from darkshare.evaluation.classes import listed, match_classes
 from darkshare.files import write_all
 from darkshare.model import Model
+from darkshare.onnxfile import SUFFIXES as EXPORTED
 from darkshare.report import printable, render
 from darkshare.tasks import Task
 
 OF_MODEL = (".cfg", ".weights")
+OF_BOXES = ("rule", "points", "iou", "thresh", "lowest", "nms", "beside", "plot", "table")  # the other options
+OF_CLASSES = ("top", "share", "seed")  # that only one kind of network has a use for
 
 
 class NamedType(click.ParamType):  # type: ignore[type-arg]
@@ -56,7 +61,7 @@ class NamedType(click.ParamType):  # type: ignore[type-arg]
 @click.option("--lowest", type=click.FloatRange(0, 1), default=LOWEST, show_default=True, help="Scores above it count.")
 @click.option("--nms", type=click.FloatRange(0, 1), default=NMS, show_default=True, help="Largest overlap of boxes.")
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Guesses that count, of classifiers.")
-@click.option("--split", "share", type=click.FloatRange(0, 1), default=0, help="Of a folder of classes: as train does.")
+@click.option("--split", "share", type=click.FloatRange(0, 1, max_open=True), default=0, help="Of a folder, see train.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of --split.")
 @click.option("--map", "renamed", type=NamedType("DATA_CLASS=CLASS", always=True), multiple=True, help="See above.")
 @click.option("--by-order", is_flag=True, help="Match classes by their numbers, whatever their names.")
@@ -87,18 +92,11 @@ def evaluate(paths: tuple[str, ...], data: tuple[tuple[str, str], ...], form: st
       darkshare evaluate both.cfg --data masks=masks.data --beside masks.cfg --plot curves.png --csv curves.csv
     """
     run = Run.of(paths, data, **how)
+    run.require_uses()
     if run.is_classifier:
         run.tell_accuracy(run.accuracies(), form)
     else:
         run.tell(run.judged(), form)
-
-
-class Job(NamedTuple):
-    """A task, its data set, and what to compare it with."""
-
-    task: Task
-    path: str
-    beside: tuple[Model, Task] | None
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,8 @@ class Run:
     jobs: tuple[Job, ...]
     part: str
     rules: tuple[dict[str, Any], ...]
-    classes: dict[str, Any]
+    renamed: dict[str, str]
+    by_order: bool
     running: dict[str, Any]
     plot: str | None
     table: str | None
@@ -126,6 +125,10 @@ class Run:
             DarkshareError: a model that cannot be loaded, a task that is not there, a figure that cannot be drawn.
         """
         loading = {"dialect": how.pop("dialect"), "size": how.pop("size")}
+        if exported := [path for path in paths if Path(path).suffix in EXPORTED]:
+            raise click.UsageError(
+                f"evaluate takes a .cfg, and {exported[0]} is an exported file; give the .cfg that it was made from"
+            )
         models = load_all([path for path in paths if Path(path).suffix in OF_MODEL], **loading)
         if len(models) != 1:
             raise click.UsageError(
@@ -133,13 +136,15 @@ class Run:
             )
         beside = how.pop("beside")
         given = [*(("", path) for path in paths if Path(path).suffix not in OF_MODEL), *data]
-        jobs = _jobs(models[0], given, _beside(beside, loading))
+        jobs = jobs_of(models[0], given, loaded(beside, loading))
         rules = _rules(how.pop("rule"), how.pop("points"), how.pop("iou"), how.pop("thresh"))
-        classes = {"renamed": dict(how.pop("renamed")), "by_order": how.pop("by_order")}
+        renamed, by_order = dict(how.pop("renamed")), how.pop("by_order")
+        if renamed and by_order:
+            raise click.UsageError("--map names classes and --by-order does not look at names; give one of them")
         part, plot, table, ks = how.pop("part"), how.pop("plot"), how.pop("table"), (1, how.pop("top"))
         aside = how.pop("share"), how.pop("seed")
         _require_outputs((plot, table), (*paths, *(path for _, path in (*data, *beside))))
-        return cls(models[0], jobs, part, rules, classes, how, plot, table, ks, *aside)
+        return cls(models[0], jobs, part, rules, renamed, by_order, how, plot, table, ks, *aside)
 
     @property
     def is_classifier(self) -> bool:
@@ -149,15 +154,22 @@ class Run:
             raise click.UsageError("some of the tasks find boxes, others classify pictures: evaluate them in two calls")
         return found == {True}
 
+    def require_uses(self) -> None:
+        """Refuse options that would do nothing."""
+        if self.is_classifier and (given := flags(OF_BOXES)):
+            raise click.UsageError(f"{', '.join(given)}: about boxes, and this model classifies pictures")
+        if not self.is_classifier and (given := flags(OF_CLASSES)):
+            raise click.UsageError(f"{', '.join(given)}: about classes of pictures, and this model finds boxes")
+
     def judged(self) -> list[Judged]:
         """Run everything."""
         if self.rules[-1]["rule"] == "coco":
             evaluation.require_tool()  # rather now than after the pictures
         for model in (self.model, *(job.beside[0] for job in self.jobs if job.beside)):
             self._runner(model)
-        found = []
-        for job in self.jobs:
-            dataset = _told(read_data(job.path, self.part))
+        datasets, found = [_told(read_data(job.path, self.part)) for job in self.jobs], []
+        self._require_classes(datasets)
+        for job, dataset in zip(self.jobs, datasets, strict=True):
             own = self._evaluations(self.model, job.task, dataset)
             beside = self._evaluations(*job.beside, dataset) if job.beside else ()
             found.append(Judged(own, beside, self.model.name, job.beside[0].name if job.beside else ""))
@@ -165,14 +177,33 @@ class Run:
 
     def accuracies(self) -> list[list[Accuracy]]:
         """Run everything, for classifiers; of an ensemble its vote, its branches and both means."""
-        if self.plot or self.table or any(job.beside for job in self.jobs):
-            raise click.UsageError("--plot, --csv and --beside are about boxes, and this model classifies pictures")
         runner, found = self._runner(self.model), []
-        for job in self.jobs:
-            dataset = _told(read_classes(job.path, self.part, share=self.share, seed=self.seed))
+        datasets = [_told(read_classes(job.path, self.part, share=self.share, seed=self.seed)) for job in self.jobs]
+        self._require_classes(datasets)
+        for job, dataset in zip(self.jobs, datasets, strict=True):
+            tell_divided(job.path)
+            if asked("top") and self.ks[-1] >= len(job.task.names) > 1:
+                classes = f"{job.task.name} has {len(job.task.names)} classes"
+                click.echo(f"Note: {classes}, so top-{self.ks[-1]} holds all and is not shown", err=True)
             watch = _bar(f"{job.task.name} on {dataset.name}")
-            found.append(runner.accuracies(dataset, job.task.name, watch, ks=self.ks, **self.classes))
+            found.append(runner.accuracies(dataset, job.task.name, watch, ks=self.ks, **self._matching(dataset)))
         return found
+
+    def _matching(self, dataset: Dataset | ClassifiedDataset) -> dict[str, Any]:
+        """How the classes of one of the data sets are matched; --map may speak of those of another."""
+        renamed = {name: to for name, to in self.renamed.items() if name in dataset.names}
+        return {"renamed": renamed, "by_order": self.by_order}
+
+    def _require_classes(self, datasets: Sequence[Dataset | ClassifiedDataset]) -> None:
+        """Refuse classes that do not match, rather now than after the pictures."""
+        known = dict.fromkeys(name for dataset in datasets for name in dataset.names)
+        for name in self.renamed:
+            if name not in known:
+                owners = ", ".join(dataset.name for dataset in datasets)
+                raise BadValue(f"--map {name}=…: {owners} has no such class; it has {listed(list(known))}")
+        for job, dataset in zip(self.jobs, datasets, strict=True):
+            for task in (job.task, *(job.beside[1:] if job.beside else ())):
+                match_classes(task.name, task.names, dataset.name, dataset.names, **self._matching(dataset))
 
     def tell(self, found: Sequence[Judged], form: str) -> None:
         """Print the rows and what belongs to them; write the curves."""
@@ -201,7 +232,7 @@ class Run:
 
     def _evaluations(self, model: Model, task: Task, dataset: Dataset) -> tuple[evaluation.Evaluation, ...]:
         seen = self._runner(model).look(dataset, task.name, _bar(f"{task.name} of {Path(model.name).name}"))
-        return tuple(seen.evaluate(dataset, **rule, **self.classes) for rule in self.rules)
+        return tuple(seen.evaluate(dataset, **rule, **self._matching(dataset)) for rule in self.rules)
 
     def _runner(self, model: Model) -> Runner:
         """Each model is loaded into the engine once."""
@@ -233,51 +264,6 @@ def _rules(name: str, points: str | None, iou: float, threshold: float) -> tuple
         raise click.UsageError("--points is for Darknet's rule; COCO's has 101")
     chosen = {"darknet": None if points is None else int(points)}
     return tuple({"rule": rule, "points": chosen.get(rule), "iou": iou, "threshold": threshold} for rule in names)
-
-
-def _beside(given: Sequence[tuple[str, str]], loading: dict[str, Any]) -> list[tuple[str, Model]]:
-    """The other models, each with the task it was given for, or "" for those of the same name."""
-    files: list[tuple[str, list[str]]] = []
-    for task, path in given:
-        if Path(path).suffix == ".weights" and files and not task:
-            files[-1][1].append(path)
-        else:
-            files.append((task, [path]))
-    return [(task, model) for task, paths in files for model in load_all(paths, **loading)]
-
-
-def _jobs(model: Model, data: Sequence[tuple[str, str]], beside: Sequence[tuple[str, Model]]) -> tuple[Job, ...]:
-    """Which task is evaluated on what, and beside what."""
-    if not data:
-        raise click.UsageError("give a data set: FILE.data, or --data TASK=FILE.data for each task")
-    found: dict[str, Job] = {}
-    for name, path in data:
-        task = task_of(model, name or None)
-        if task.name in found:
-            raise BadValue(f"two data sets for {task.name}: {found[task.name].path} and {path}")
-        found[task.name] = Job(task, path, None)
-    for name, other in beside:
-        pairs = _pairs(name, other, found, alone=len(model.tasks) == 1)
-        for own, counterpart in pairs:
-            if earlier := found[own].beside:
-                raise BadValue(f"two models to compare {own} with: {earlier[0].name} and {other.name}")
-            found[own] = found[own]._replace(beside=(other, counterpart))
-    return tuple(found.values())
-
-
-def _pairs(name: str, other: Model, found: dict[str, Job], *, alone: bool) -> list[tuple[str, Task]]:
-    """The tasks that another model is to be compared with, and its own tasks for them."""
-    if name and name not in found:
-        raise BadValue(
-            f"--beside {name}=…: there is no data set for a task {name}; there is one for {', '.join(found)}"
-        )
-    same = [(task.name, task) for task in other.tasks if task.name in found and name in ("", task.name)]
-    if same:
-        return same
-    if len(other.tasks) == 1 and (name or alone):
-        return [(name or next(iter(found)), other.tasks[0])]
-    tasks, known = ", ".join(task.name for task in other.tasks), ", ".join(found)
-    raise BadValue(f"{other.name} has {tasks}, which is none of {known}: say which it is with --beside TASK=FILE.cfg")
 
 
 def _told(dataset: Any) -> Any:

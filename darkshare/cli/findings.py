@@ -6,10 +6,17 @@ from collections.abc import Sequence
 
 import click
 
-from darkshare.datasets import Finding
+from darkshare.cli.options import asked
+from darkshare.datasets import Finding, is_divided
 from darkshare.report import printable
 
 SHOWN = 5
+
+
+def tell_divided(path: str) -> None:
+    """Say that --split was for nothing, where it was given and the data says itself what is for validation."""
+    if asked("share") and is_divided(path):
+        click.echo(f"Note: {path} has parts of its own, so --split is not used", err=True)
 
 
 def tell(findings: Sequence[Finding], name: str) -> None:

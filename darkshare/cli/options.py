@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from darkshare.kinds.base import DIALECTS
 from darkshare.model import Model, load
@@ -62,6 +63,17 @@ def dialect_option(function: F) -> F:
         show_default=True,
         help="The Darknet fork whose reading decides where the forks differ.",
     )(function)
+
+
+def asked(name: str) -> bool:
+    """Whether an option of the running command was given, be it with the value of its default."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def flags(names: Sequence[str]) -> list[str]:
+    """Those of the running command's options that were given, as they are typed."""
+    command = click.get_current_context().command
+    return [param.opts[0] for param in command.params if param.name in names and asked(param.name)]
 
 
 def format_option(function: F) -> F:

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from darkshare import residual, splice
-from darkshare.cli.options import dialect_option, format_option, models_argument, size_option
+from darkshare.cli.options import dialect_option, flags, format_option, models_argument, size_option
 from darkshare.cli.retraining import one_model, write
 from darkshare.errors import BadValue
 from darkshare.guesses import branches_of, only_ensemble
@@ -196,12 +195,9 @@ def _require_again(model: Model) -> None:
         UsageError: which.
         BadValue: the model does more than one ensemble's task.
     """
-    context = click.get_current_context()
-    given = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
-    if {"after", "m"} & {*given} or not any(task.ensemble for task in model.tasks):
+    if flags(("after", "m")) or not any(task.ensemble for task in model.tasks):
         raise click.UsageError("give --after and -m; or an ensemble of branches, with its .tasks.json, and neither")
-    idle = [f"--{name}" for name in given if name in ("match", "tolerance", "step", "widths", "init", "seed")]
-    if idle:
+    if idle := flags(("match", "tolerance", "step", "widths", "init", "seed")):
         raise click.UsageError(f"{', '.join(idle)}: an ensemble is only laid out or averaged anew")
     if not only_ensemble(model):
         raise BadValue("does other tasks beside one ensemble's; take the ensemble out with split", file=model.name)

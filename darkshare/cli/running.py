@@ -132,7 +132,9 @@ def sorted_paths(paths: Sequence[str], engine: str | None, **how: Any) -> tuple[
     if exported:
         _require_whole(exported[0], of_model, context)
     models = [] if exported else load_all(of_model, **how)
-    if len(models) + len(exported) != 1:
+    if not models and not exported:
+        raise click.UsageError("give a model: a .cfg, or a file that export wrote")
+    if len(models) > 1:
         given = f"{context.info_name} runs one model, but {len(models)} were given"
         raise click.UsageError(f"{given}; merge them with concat")
     if not sources:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from darkshare.cli.findings import tell
+from darkshare.cli.findings import tell, tell_divided
 from darkshare.cli.options import Files, dialect_option, pair, size_option
 from darkshare.datasets import (
     ClassifiedDataset,
@@ -21,7 +21,7 @@ from darkshare.datasets import (
     read_options,
     split,
 )
-from darkshare.errors import Unsupported
+from darkshare.errors import DarkshareError
 from darkshare.evaluation import classifier_accuracy, evaluate_model
 from darkshare.guesses import classifies
 from darkshare.model import Model, load, sibling
@@ -113,6 +113,8 @@ def sorted_files(paths: Sequence[str]) -> tuple[Files, str]:
     """The base's files, and the .data file behind them."""
     data = [path for path in paths if _is_data(Path(path))]
     of_model = [path for path in paths if path not in data]
+    if not data and (missing := next((path for path in of_model if not Path(path).exists()), None)):
+        raise DarkshareError("cannot be read: No such file or directory", file=missing)
     models = pair(of_model)
     if len(models) != 1 or len(data) != 1:
         raise click.UsageError("give one base and one .data file or folder of classes: BASE.cfg [BASE.weights] DATA")
@@ -129,6 +131,7 @@ def _parts(
 ) -> tuple[Dataset | ClassifiedDataset, Judge | None]:
     """Pictures to learn from, and what judges on others; what is wrong with them is told."""
     learn, valid = (_classes if classifies(base, base.tasks[0]) else _boxes)(data, share, seed)
+    tell_divided(data)
     found = list(dict.fromkeys([*learn.findings, *(valid.findings if valid and validates else ())]))
     tell(found, data)
     if valid is not None and validates:
@@ -142,8 +145,6 @@ def _parts(
 
 
 def _boxes(data: str, share: float, seed: int) -> tuple[Dataset, Dataset | None]:
-    if Path(data).is_dir():
-        raise Unsupported("is a folder, but the network finds boxes: give a .data file", file=data)
     return read_data(data, "train"), read_data(data, "valid") if "valid" in read_options(data).parts else None
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from darkshare.datasets.classified import read_class_folders, read_class_list, read_classes
+from darkshare.datasets.classes import in_order
+from darkshare.datasets.classified import is_divided, read_class_folders, read_class_list, read_classes
 from darkshare.datasets.coco import read_coco
 from darkshare.datasets.cocotext import read_coco_text
 from darkshare.datasets.darknet import read_data, read_list
@@ -28,6 +29,8 @@ __all__ = [
     "Wanted",
     "class_rows",
     "import_data",
+    "in_order",
+    "is_divided",
     "label_path",
     "part_rows",
     "read_class_folders",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from darkshare.datasets.sample import Box, Dataset
+from darkshare.datasets.sample import Box, ClassifiedDataset, Dataset
 from darkshare.errors import DarkshareError
 
 DIFFICULT = ("list", "keep", "drop")
@@ -41,6 +41,18 @@ def with_classes(
     if single:
         names, ids = (single,), [None if index is None else 0 for index in ids]
     return {key: _renumbered(part, ids, names) for key, part in parts.items()}
+
+
+def in_order(data: Dataset | ClassifiedDataset, names: Sequence[str]) -> Dataset | ClassifiedDataset:
+    """The same pictures with the same classes, numbered as in `names`."""
+    if data.names == tuple(names):
+        return data
+    ids = [names.index(name) for name in data.names]
+    if isinstance(data, ClassifiedDataset):
+        samples = tuple(sample._replace(class_id=ids[sample.class_id]) for sample in data.samples)
+        return replace(data, names=tuple(names), samples=samples)
+    moved = _mapped(data, lambda boxes: tuple(box._replace(class_id=ids[box.class_id]) for box in boxes))
+    return replace(moved, names=tuple(names))
 
 
 def with_difficult(parts: Parts, way: str) -> dict[str, Dataset]:

@@ -36,6 +36,8 @@ def read_classes(
     if "all" in parts and share:
         learn, valid = split(parts["all"], share, seed)
         parts = {"train": learn, "valid": valid}
+        if part not in parts:
+            raise DarkshareError(f"has no parts, and is split into {' and '.join(parts)}, not {part}", file=str(path))
     if "all" in parts:
         return parts["all"]
     if part not in parts:
@@ -60,8 +62,8 @@ def read_class_list(
         DarkshareError: a file that it names cannot be read, or it does not name this part.
     """
     data = read_options(path)
+    labels, more = class_names(data, names, classify=True)
     listed = named_file(data, part)
-    labels, more = class_names(data, names)
     findings = [*data.findings, *more]
     samples = []
     for found in listed_pictures(listed, (data.path.parent,), watch):
@@ -90,14 +92,27 @@ def read_class_folders(folder: str | os.PathLike[str]) -> dict[str, ClassifiedDa
         DarkshareError: it cannot be read, or holds no classes.
     """
     root = Path(folder)
-    inner = _folders(root)
-    parts = {PARTS[path.name.lower()]: path for path in inner if path.name.lower() in PARTS}
-    if not parts or len(parts) < len(inner):
-        parts = {"all": root}
+    parts = _parts(root)
     names = tuple(dict.fromkeys(sorted(path.name for part in parts.values() for path in _folders(part))))
     if not names:
         raise DarkshareError("holds no folders of pictures; one for each class is needed", file=str(root))
     return {part: _read_folders(path, root.name, names) for part, path in parts.items()}
+
+
+def is_divided(path: str | os.PathLike[str]) -> bool:
+    """Whether it says itself what is for validation: a .data file, or a folder with train and val.
+
+    Raises:
+        DarkshareError: the folder cannot be read.
+    """
+    return not Path(path).is_dir() or "all" not in _parts(Path(path))
+
+
+def _parts(root: Path) -> dict[str, Path]:
+    """The folder of each part; "all" where there are none."""
+    inner = _folders(root)
+    parts = {PARTS[path.name.lower()]: path for path in inner if path.name.lower() in PARTS}
+    return parts if parts and len(parts) == len(inner) else {"all": root}
 
 
 def _read_folders(root: Path, name: str, names: tuple[str, ...]) -> ClassifiedDataset:

@@ -12,7 +12,7 @@ from darkshare.datasets.datafiles import class_names, first_file, named_file, re
 from darkshare.datasets.labels import label_path, read_labels
 from darkshare.datasets.sample import Dataset, Finding, Sample
 from darkshare.datasets.texts import LARGEST, lines_of, marked, read_text
-from darkshare.errors import DarkshareError
+from darkshare.errors import DarkshareError, Unsupported
 from darkshare.pictures import PICTURES
 
 Watch = Callable[[Sequence[Any]], Iterable[Any]]  # goes through things and may show how far it is
@@ -45,9 +45,11 @@ def read_data(
     Raises:
         DarkshareError: a file that it names cannot be read, or it does not name this part.
     """
+    if Path(path).is_dir():
+        raise Unsupported("is a folder, but the network finds boxes: give a .data file", file=str(path))
     data = read_options(path)
-    listed = named_file(data, part)
     known, findings = class_names(data, names)
+    listed = named_file(data, part)
     hard = named_file(data, "difficult") if part == "valid" and "difficult" in data.options else None
     found = _read(listed, known, data.path.stem, (data.path.parent,), hard, watch)
     return Dataset(found.name, known, found.samples, (*data.findings, *findings, *found.findings))

@@ -100,15 +100,24 @@ def read_names(path: str | os.PathLike[str]) -> tuple[tuple[str, ...], tuple[Fin
     return tuple(names), tuple(findings)
 
 
-def class_names(data: DataFile, names: Sequence[str] | None = None) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
-    """The class names of a .data file: given ones, else its names (or labels) file, else numbers.
+def class_names(
+    data: DataFile, names: Sequence[str] | None = None, *, classify: bool = False
+) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
+    """The class names of a .data file: given ones, else those of the file that it names, else numbers.
+
+    Args:
+        data: the file.
+        names: instead of those that it names.
+        classify: read it as Darknet's classifier does, which knows `labels=` only (src/classifier.c); a detector knows
+            `names=` only.
 
     Raises:
-        DarkshareError: it tells neither names nor their number.
+        DarkshareError: it tells neither names nor their number, or is for the other kind of network.
     """
-    key = "labels" if data.classifies else "names"
+    key = "labels" if classify else "names"
     count = data.options.get("classes")
     if names is None and key not in data.options:
+        _require_purpose(data, classify)
         if count is None or not count.value.isdecimal() or not 0 < int(count.value[:9]) <= LARGEST_TEXT:
             raise DarkshareError(f"has neither {key}= nor classes=; name the file of class names", file=str(data.path))
         missing = Finding(data.path, None, f"has no {key}=; the classes are called by their numbers")
@@ -120,6 +129,20 @@ def class_names(data: DataFile, names: Sequence[str] | None = None) -> tuple[tup
         wrong = f"classes={count.value}, but there are {len(known)} names"
         findings = (*findings, Finding(data.path, count.line, wrong))
     return known, findings
+
+
+def _require_purpose(data: DataFile, classify: bool) -> None:
+    """Refuse data for detectors where classes are wanted, and the other way round."""
+    if classify:
+        what = (
+            "has no labels=, so this is data for detectors; for a classifier, name the file of its labels with labels="
+        )
+        raise DarkshareError(what, file=str(data.path))
+    if data.classifies:
+        what = (
+            "classifies pictures (labels=) and has no boxes; for a detector, name the file of its classes with names="
+        )
+        raise DarkshareError(what, file=str(data.path), line=data.options["labels"].line)
 
 
 def named_file(data: DataFile, key: str) -> Path:

@@ -57,7 +57,7 @@ def review(path: str | os.PathLike[str], *, decode: bool = False, watch: Watch =
     findings = [one for one in found.values() if isinstance(one, Finding)]
     findings += (finding for part in parts.values() for finding in part.findings)
     if not data.parts:
-        findings += [*data.findings, *class_names(data)[1]]
+        findings += [*data.findings, *class_names(data, classify=data.classifies)[1]]
     findings += [*_shared(data.path, parts), *_twins(parts, watch), *(_undecoded(parts, watch) if decode else ())]
     return Review(data.path, parts, tuple(dict.fromkeys(findings)))
 

@@ -48,18 +48,20 @@ def match_classes(
         if len(names) != len(given):
             raise BadValue(f"{task} has {len(names)} classes and {data} has {len(given)}: they do not match by order")
         differ = tuple(
-            f"{_quoted([b])} is counted as {_quoted([a])}" for a, b in zip(names, given, strict=True) if a != b
+            f"{listed([b])} is counted as {listed([a])}" for a, b in zip(names, given, strict=True) if a != b
         )
         return Matched(tuple(range(len(names))), differ)
     _require_unique(task, names)
     _require_unique(data, given)
+    if missing := [name for name in renamed if name not in given]:
+        raise BadValue(f"{data} has no class {listed(missing)} to be counted otherwise; it has {listed(given)}")
     if strange := [name for name in renamed.values() if name and name not in names]:
-        raise BadValue(f"{task} has no class {_quoted(strange)}; it has {_quoted(names)}")
+        raise BadValue(f"{task} has no class {listed(strange)}; it has {listed(names)}")
     wanted = [renamed.get(name, name) for name in given]
     if unknown := [name for name, other in zip(given, wanted, strict=True) if other and other not in names]:
         example = f"--map '{unknown[0]}={names[0] if names else ''}'"
         raise BadValue(
-            f"{data} has classes that {task} does not know: {_quoted(unknown)}; {task} has {_quoted(names)}: say which "
+            f"{data} has classes that {task} does not know: {listed(unknown)}; {task} has {listed(names)}: say which "
             f"is which with {example}, or leave it out with --map '{unknown[0]}='"
         )
     classes = tuple(names.index(name) if name else -1 for name in wanted)
@@ -69,24 +71,25 @@ def match_classes(
 def _notes(task: str, names: Sequence[str], data: str, given: Sequence[str], classes: Sequence[int]) -> list[str]:
     notes = []
     if out := [name for name, i in zip(given, classes, strict=True) if i < 0]:
-        notes.append(f"{_quoted(out)} of {data} {'is' if len(out) == 1 else 'are'} left out")
+        notes.append(f"{listed(out)} of {data} {'is' if len(out) == 1 else 'are'} left out")
     if moved := [name for name, i in zip(given, classes, strict=True) if i >= 0 and names[i] != name]:
         pairs = [f"{name} as {names[i]}" for name, i in zip(given, classes, strict=True) if name in moved and i >= 0]
-        notes.append(f"counted under another name: {_quoted(pairs)}")
+        notes.append(f"counted under another name: {listed(pairs)}")
     kept = [i for i in classes if i >= 0]
     if kept != sorted(kept):
         notes.append(f"the classes of {data} have another order than those of {task}; they are matched by name")
     if unlabelled := [name for i, name in enumerate(names) if i not in kept]:
         do = "do" if len(unlabelled) > 1 else "does"
-        notes.append(f"{data} has no labels for {_quoted(unlabelled)} of {task}, which {do} not count")
+        notes.append(f"{data} has no labels for {listed(unlabelled)} of {task}, which {do} not count")
     return notes
 
 
 def _require_unique(owner: str, names: Sequence[str]) -> None:
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise BadValue(f"{owner} has several classes called {_quoted(twice)}: rename them, or match by --by-order")
+        raise BadValue(f"{owner} has several classes called {listed(twice)}: rename them, or match by --by-order")
 
 
-def _quoted(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Names in a message: the first, and how many more."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(printable(name) for name in names[:_SHOWN]) + more

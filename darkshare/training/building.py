@@ -258,7 +258,8 @@ def trained(net: Net, base: Model, *, seen: int | None = None) -> Model:
                 rest[begin : begin + tensor.size] = ordered.ravel()
             begin += tensor.size
     header = base.weights.header if seen is None else base.weights.header._replace(seen=seen)
-    return replace(net.model, weights=Weights(header, (*base.weights.slice(0, start), rest)))
+    tasks = tuple(replace(task, header=header) for task in net.model.tasks)  # `split` gives each its own
+    return replace(net.model, weights=Weights(header, (*base.weights.slice(0, start), rest)), tasks=tasks)
 
 
 @contextmanager

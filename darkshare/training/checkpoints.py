@@ -14,6 +14,13 @@ from darkshare import files
 from darkshare.errors import DarkshareError
 
 _FORMAT = "darkshare training 1"
+_FINGERPRINTS = {  # what they are of, which says more than they do
+    "network": "cfg: the file, the number of classes or an option that changes it (--lr, --epochs, --batches, --batch, "
+    "--subdivisions, --size) was another",
+    "trunk": "base",
+    "start": "base, or for other classes",
+    "pictures": "data set: its pictures or labels were others",
+}
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -59,8 +66,9 @@ def read_state(path: Path, about: Mapping[str, object]) -> dict[str, Any]:
         ) from None
     for key, value in about.items():
         if before.get(key) != value:
+            what = _FINGERPRINTS.get(key) or f"{key} ({_short(before.get(key))}, now {_short(value)})"
             raise DarkshareError(
-                f"was written by a training with another {key} ({_short(before.get(key))}, now {_short(value)}); "
+                f"was written by a training with another {what}; "
                 "give what it was started with, or remove the file to start again",
                 file=str(path),
             )

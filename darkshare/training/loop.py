@@ -11,7 +11,7 @@ from time import monotonic, perf_counter
 from typing import Any
 
 from darkshare import cfg as cfgs
-from darkshare.datasets import ClassifiedDataset, Dataset
+from darkshare.datasets import ClassifiedDataset, Dataset, in_order
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.interrupts import uninterrupted
 from darkshare.model import Model, require_unprotected, save, sibling
@@ -88,7 +88,7 @@ class Training:
         model, notes = prepared(base, data, options.k, options.changes, seed=options.seed, name=self.stem.name)
         for note in notes:
             watch.say(note)
-        network = model.network
+        data, network = in_order(data, model.tasks[0].names), model.network
         self.measure = "top-1" if isinstance(data, ClassifiedDataset) else "mAP"
         given = Crops.of(network) if isinstance(data, ClassifiedDataset) else Augmentation.of(network)
         how = given if options.augment else None
@@ -120,7 +120,12 @@ class Training:
         try:
             self._work()
         except KeyboardInterrupt:
-            self.watch.say(f"stopped after batch {self.done} of {self.batches}; --resume goes on")
+            what = "validation" if self.done == self.batches else "training"
+            self.watch.say(f"{what} stopped after batch {self.done} of {self.batches}; --resume goes on")
+        except DarkshareError:
+            if not sibling(self.stem, CHECKPOINT).exists():
+                self.journal.path.unlink(missing_ok=True)  # nothing goes on from here
+            raise
         with uninterrupted():
             written = self._finished()
         return Outcome(
@@ -134,11 +139,12 @@ class Training:
             self.rule,
             tuple(written),
             self.measure,
+            self._is_left,
         )
 
     def _work(self) -> None:
         feed = self._feed()
-        if self._is_due(self.done) and self.validated < self.done:
+        if self._is_unvalidated:
             self._validate()  # Ctrl-C had struck before
         numbers = range(self.done + 1, self.batches + 1)
         self.watch.begin(self.done, self.batches)
@@ -167,6 +173,15 @@ class Training:
         """Whether the network is to be validated after this update."""
         wanted = self.judge is not None and self.every > 0 and number > 0
         return wanted and (number % self.every == 0 or number == self.batches)
+
+    @property
+    def _is_unvalidated(self) -> bool:
+        return self._is_due(self.done) and self.validated < self.done
+
+    @property
+    def _is_left(self) -> bool:
+        """Whether there is anything to go on with."""
+        return self.done < self.batches or self._is_unvalidated
 
     def _validate(self) -> None:
         assert self.judge is not None
@@ -229,15 +244,14 @@ class Training:
 
     def _finished(self) -> list[Path]:
         """Write what there is: when all is done for good, else with a checkpoint."""
-        stopped = self.done < self.batches
-        if stopped:
+        if self._is_left:
             self._save()
         self.written = self._model()
         written = save(self.written, self.stem)
         if self.journal.entries:
             self._draw()
             written += [self.journal.path, sibling(self.stem, ".png")]
-        if not stopped:
+        if not self._is_left:
             sibling(self.stem, CHECKPOINT).unlink(missing_ok=True)
             shutil.rmtree(sibling(self.stem, FEATURES), ignore_errors=True)
         return written

@@ -50,6 +50,9 @@ def prepared(
 ) -> tuple[Model, list[str]]:
     """The model that is to be trained, and what was done to make it of the base.
 
+    Its classes are the data's, but where the base has the same ones, in the base's order: `datasets.in_order` numbers
+    the data likewise.
+
     Args:
         base: a model of one task, or an ensemble; its weights may end behind layer k-1, and with k=0
             be missing.
@@ -143,7 +146,10 @@ def _completed(base: Model, seed: int, notes: list[str]) -> Model:
 def _labelled(model: Model, data: Dataset | ClassifiedDataset, k: int, seed: int, notes: list[str]) -> Model:
     """The model with the data's classes: classes of the same name keep what they know."""
     task = model.tasks[0]
-    if all(one.names == data.names for one in model.tasks):
+    if task.names == data.names:
+        return model
+    if sorted(task.names) == sorted(data.names) and len(set(data.names)) == len(data.names):
+        notes.append(f"{data.name} has the base's classes in another order; they are numbered as in the base")
         return model
     if len(model.tasks) > 1:
         raise Unsupported(

@@ -102,6 +102,7 @@ class Outcome(NamedTuple):
         rule: by which it was counted.
         files: that were written.
         measure: "mAP" or "top-1".
+        stopped: whether Ctrl-C ended it before everything was done.
     """
 
     model: Model
@@ -114,8 +115,4 @@ class Outcome(NamedTuple):
     rule: str
     files: tuple[Path, ...]
     measure: str = "mAP"
-
-    @property
-    def stopped(self) -> bool:
-        """Whether Ctrl-C ended it."""
-        return self.done < self.batches
+    stopped: bool = False
