@@ -314,6 +314,13 @@ def test_packs_of_a_grouped_convolution_stay_whole():
             assert not (whole[:, 0] % pack).any()
 
 
+def test_widths_found_are_of_whole_packs():
+    plan = plan_branches(resnext(), "block 1", 3, tolerance=9)  # one knob for the second and third stage
+    packs = {group: pack for group, pack in plan.streams.packs.items() if pack > 1}
+    assert sorted(packs.values()) == [4, 8, 16]
+    assert all(plan.widths[group] % pack == 0 for group, pack in packs.items())
+
+
 def test_slices_are_the_base_s_own_numbers():
     base = resnet()
     branched = branch(base, "block 2", 2, widths=(8, 16), combine="none")
@@ -447,10 +454,26 @@ def test_rrr_deals_kernels_of_layers_that_are_added_to_the_trunk_too():
     assert {kernel.tobytes() for kernel in found} <= {kernel.tobytes() for kernel in wanted}
 
 
-def test_a_convolution_with_batch_norm_stays_before_the_pool():
-    normal = PLAIN.format(5).replace("filters", "batch_normalize=1\nfilters")
-    base = model(NET + CONV.format(8, 2) + normal + "[avgpool]\n[softmax]\n")
+@pytest.mark.parametrize(
+    ("change", "more"),
+    [
+        (("filters", "batch_normalize=1\nfilters"), ""),
+        (("stride=1", "stride=2"), ""),
+        (("stride=1", "stride=1\npadding=1"), ""),
+        (("size=1", "size=3"), ""),
+        (("linear", "leaky"), ""),
+        (("stride=1", "stride=2\nantialiasing=1"), ""),
+        (("", ""), "[maxpool]\nsize=2\nstride=2\n"),
+    ],
+)
+def test_what_is_no_plain_convolution_before_the_pool_stays_there(change, more):
+    base = model(NET + CONV.format(8, 2) + PLAIN.format(5).replace(*change) + more + "[avgpool]\n[softmax]\n")
     assert pooled_first(base) is base
+
+
+def test_a_convolution_that_something_else_reads_stays_before_the_pool():
+    text = NET + CONV.format(8, 2) + PLAIN.format(5) + "[avgpool]\n[softmax]\n"
+    assert pooled_first(base := model(text + "[route]\nlayers=1\n[avgpool]\n[softmax]\n")) is base
 
 
 def test_the_authors_take_one_number_off_every_stage():

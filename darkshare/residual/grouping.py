@@ -95,8 +95,6 @@ def _obstacles(layer: Layer, streams: Streams) -> Iterator[str]:
         isinstance(kind, kinds.Route) and len(layer.sources) > 1 and any(branches)
     ):
         yield "it joins channels of branches with others"
-    if isinstance(kind, kinds.Shortcut) and not all(branches):
-        yield "it adds the trunk to a branch"
     if _is_mean(layer, streams):
         yield from _obstacles_of_means(layer, any(branches))
     elif any(own & streams.means for own in branches):
