@@ -49,6 +49,15 @@ class Section:
         """The value of `key` without blanks; the first of several wins, as in Darknet."""
         return next((line.value for line in self.lines if line.key == key), None)
 
+    @property
+    def options(self) -> dict[str, str]:
+        """All keys with their values; the first of several wins."""
+        found: dict[str, str] = {}
+        for line in self.lines:
+            if line.key:
+                found.setdefault(line.key, line.value)
+        return found
+
     def line_of(self, key: str) -> int:
         """The number of the line that holds `key`, or of the section's header."""
         offsets = (i for i, line in enumerate(self.lines) if line.key == key)

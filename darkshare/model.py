@@ -212,10 +212,9 @@ def _tasks(path: Path, net: Section, network: Network, found: Weights | None) ->
     heads = network.heads
     counts = {class_count(head) for head in heads if class_count(head)}
     names = _names(sibling(stem, ".names"), counts)
-    options = {line.key: net.get(line.key) or "" for line in net.lines if line.key}
     runs = ((0, len(network.layers)),)
     origin = {"cfg": str(path)} | ({"weights": weights_path} if weights_path else {})
-    return (Task(path.stem, names, tuple(h.index for h in heads), runs, net=options, header=header, files=origin),)
+    return (Task(path.stem, names, tuple(h.index for h in heads), runs, net=net.options, header=header, files=origin),)
 
 
 def _names(path: Path, counts: set[int]) -> tuple[str, ...]:

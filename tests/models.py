@@ -19,7 +19,7 @@ from darkshare.weights import Header, Weights
 def model(text: str, name: str = "base", data: np.ndarray | None = None, *, seed: int = 1) -> Model:
     network = network_of(text)
     names = tuple(f"{name}_{i}" for i in range(network.heads[0].kind.classes))
-    options = {line.key: line.value for line in network.cfg.sections[0].lines if line.key}
+    options = network.cfg.sections[0].options
     task = Task(name, names, tuple(h.index for h in network.heads), ((0, len(network.layers)),), net=options)
     floats = seeded_floats(network, seed) if data is None else data
     return Model(network, Weights(Header(), (floats,), f"{name}.weights"), (task,))

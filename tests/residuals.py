@@ -44,7 +44,7 @@ def model(text: str, seed: int = 1, **how) -> Model:
     head = network.heads[0]
     classes = getattr(head.kind, "classes", head.y.size)
     found = model_of(text, moderate_floats(network, seed), **how)
-    net = {line.key: line.value for line in network.cfg.sections[0].lines if line.key}
+    net = network.cfg.sections[0].options
     task = replace(found.tasks[0], name="net", names=tuple(f"class_{i}" for i in range(classes)), net=net)
     return replace(found, tasks=(task,))
 
@@ -52,7 +52,7 @@ def model(text: str, seed: int = 1, **how) -> Model:
 def without_weights(text: str, **how) -> Model:
     """The same for networks that are only measured."""
     network = network_of(text, **how)
-    net = {line.key: line.value for line in network.cfg.sections[0].lines if line.key}
+    net = network.cfg.sections[0].options
     heads = tuple(head.index for head in network.heads)
     return Model(network, None, (Task("net", (), heads, ((0, len(network.layers)),), net=net),))
 

@@ -205,3 +205,9 @@ def test_a_huge_file_is_no_cfg(tmp_path):
         file.truncate(cfgs.LARGEST_CFG + 1)
     with pytest.raises(CfgSyntaxError, match=r"big\.cfg: has 524289 bytes, which is no Darknet cfg"):
         cfgs.read(path)
+
+
+def test_of_a_key_given_twice_the_first_counts():
+    net = parse("[net]\nwidth=8\n# width=1\nheight = 4\nwidth=9\n[route]\nlayers=0\n").sections[0]
+    assert net.options == {"width": "8", "height": "4"}
+    assert {key: net.get(key) for key in net.options} == net.options

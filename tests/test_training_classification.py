@@ -46,7 +46,7 @@ def trainable(more: str = "", dialect: str = "alexeyab") -> Model:
     base = classifier(names=NAMES)
     text = (TRUNK + TAIL.format(filters=16, classes=len(NAMES))).replace("channels=3\n", f"channels=3\n{NET}{more}")
     network = network_of(text, dialect=dialect)
-    net = {line.key: line.value for line in network.cfg.sections[0].lines if line.key}
+    net = network.cfg.sections[0].options
     return replace(base, network=network, tasks=(replace(base.tasks[0], net=net),))
 
 

@@ -249,8 +249,7 @@ def _branch_task(task: Task, number: int, after: int, start: int, stop: int) -> 
 
 def _anew(model: Model, task: Task) -> Task:
     """The task of a product, whose weights are no longer those of its file."""
-    net = {line.key: line.value for line in model.network.cfg.sections[0].lines if line.key}
-    return replace(task, net=net, header=Header(), files={}, sha256={})
+    return replace(task, net=model.network.cfg.sections[0].options, header=Header(), files={}, sha256={})
 
 
 def pooled_first(model: Model, after: int = -1) -> Model:

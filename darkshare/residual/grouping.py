@@ -39,8 +39,7 @@ def grouped(branches: Sequence[Model], streams: Streams) -> Model:
         sections[layer.index + 1] = layer.section.set(**_keys(layer, streams, len(branches)))
     made = resolve(replace(network.cfg, sections=tuple(sections)), dialect=network.dialect)
     (task,) = first.tasks
-    net = {line.key: line.value for line in network.cfg.sections[0].lines if line.key}
-    task = replace(task, net=net, header=Header(), files={}, sha256={})
+    task = replace(task, net=network.cfg.sections[0].options, header=Header(), files={}, sha256={})
     if first.weights is None:
         return Model(made, None, (task,))
     trunk = first.weights.slice(0, network.start(streams.after + 1))

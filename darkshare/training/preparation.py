@@ -76,8 +76,7 @@ def prepared(
 
 def _anew(model: Model, task: Task, name: str) -> Task:
     """The task of the product; each branch of an ensemble keeps its number."""
-    net = {line.key: line.value for line in model.network.cfg.sections[0].lines if line.key}
-    fresh = replace(task, net=net, files={}, sha256={})
+    fresh = replace(task, net=model.network.cfg.sections[0].options, files={}, sha256={})
     if len(model.tasks) == 1:
         return replace(fresh, name=name, runs=((0, len(model.network.layers)),), ensemble="")
     return replace(fresh, name=name + task.name.removeprefix(task.ensemble), ensemble=name)
