@@ -12,7 +12,7 @@ from darkshare import cfg as cfgs
 from darkshare import files, weights
 from darkshare.cfg import Section
 from darkshare.diagnosis import cut_at, wrong_size
-from darkshare.errors import DarkshareError, Unsupported
+from darkshare.errors import BadValue, DarkshareError, Unsupported
 from darkshare.network import Layer, Network, View, resolve
 from darkshare.tasks import Task, by_voice, class_count, tasks_from_json, tasks_to_json
 from darkshare.weights import Floats, Header, Weights
@@ -149,6 +149,7 @@ def save(model: Model, stem: str | os.PathLike[str], *, protect: Sequence[str] =
         The files written.
 
     Raises:
+        BadValue: the path has no name at its end.
         DarkshareError: a file cannot be written, or would replace a protected one.
     """
     from concurrent.futures import ThreadPoolExecutor
@@ -156,6 +157,8 @@ def save(model: Model, stem: str | os.PathLike[str], *, protect: Sequence[str] =
     base = Path(stem)
     if base.suffix in (".cfg", ".weights"):
         base = base.with_suffix("")
+    if not base.name:
+        raise BadValue(f"{str(stem)!r} is no name for files; end the path with one")
     names = [name for task, *_ in by_voice(model.tasks) for name in task.names]
     data = f"classes={len(names)}\nnames={base.name}.names\nbackup=backup\n"
     contents: dict[Path, Any] = {sibling(base, ".cfg"): [cfgs.to_bytes(model.network.cfg)]}

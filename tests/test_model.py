@@ -297,6 +297,15 @@ def test_a_full_disk_leaves_the_old_model(tmp_path, tiny, monkeypatch):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize("stem", ["", ".", "/"])
+def test_files_need_a_name(tiny, stem, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.iterdir())
+    with pytest.raises(BadValue, match="is no name for files"):
+        save(load(tiny), stem)
+    assert set(tmp_path.iterdir()) == before
+
+
 @pytest.mark.parametrize(
     ("first", "second", "message"),
     [

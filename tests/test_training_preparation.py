@@ -12,6 +12,7 @@ from models import floats, model, without_weights
 
 from darkshare.datasets import Box, Dataset, Sample
 from darkshare.errors import BadValue, Unsupported, WeightsSize
+from darkshare.residual import branch
 from darkshare.training.preparation import Changes, prepared, updates
 from darkshare.weights import Weights
 
@@ -154,5 +155,16 @@ def test_k_must_be_a_layer(k):
 def test_a_merged_model_is_to_be_split_first():
     base = model(TEXT)
     two = replace(base, tasks=(base.tasks[0], replace(base.tasks[0], name="other")))
-    with pytest.raises(Unsupported, match="does 2 tasks; train one after `darkshare split`"):
+    with pytest.raises(Unsupported, match=r"does 2 tasks; train one after `darkshare split`$"):
         of(two)
+    with pytest.raises(Unsupported, match="or give the ensemble a vote"):
+        of(branch(base, 3, 2, widths=(3, 12), combine="none"))
+
+
+def test_layers_that_branches_share_and_train_are_said():
+    ensemble = branch(model(TEXT), 3, 2, widths=(3, 12))
+    assert not [note for note in of(ensemble, k=4)[1] if "gradients" in note]
+    (note,) = [note for note in of(ensemble, k=2)[1] if "gradients" in note]
+    assert (
+        note == "layers 2..3 are shared by 2 branches and take the sum of their gradients; --k 4 keeps them as they are"
+    )

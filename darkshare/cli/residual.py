@@ -104,7 +104,7 @@ def reduce(
         return
     reduced = residual.reduce(model, keep, explicit=explicit)
     click.echo(render(totals.fewer(model.network, reduced.network), form))
-    write(_measured(reduced, images, 0), output, files)
+    write(_measured(reduced, images if output else None, 0), output, files)
 
 
 @click.command()
@@ -177,7 +177,7 @@ def branch(
         _require_again(model)
         again = _again(model, combine=made["combine"], layout=made["layout"])
         click.echo(render(totals.both(model.network, again.network), form))
-        write(_measured(again, images, model.tasks[-1].k), output, files)
+        write(_measured(again, images if output else None, model.tasks[-1].k), output, files)
         return
     plan = branching.plan_branches(model, after, m, **how)
     branched = branching.branched(plan, **made)
@@ -185,7 +185,7 @@ def branch(
     click.echo(render(rows + (totals.divided(plan) if form in PROGRAMS else []), form))
     numbers = ",".join(map(str, plan.fit.knobs))
     click.echo(f"shared: layers 0..{plan.after}; {m} branches of widths {numbers}", err=True)
-    write(_measured(branched, images, plan.after + 1), output, files)
+    write(_measured(branched, images if output else None, plan.after + 1), output, files)
 
 
 def _require_again(model: Model) -> None:

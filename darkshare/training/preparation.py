@@ -12,7 +12,7 @@ from darkshare.cfg import Cfg, Section
 from darkshare.cuts import illegal_cut
 from darkshare.datasets import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, DarkshareError, Unsupported, WeightsSize
-from darkshare.guesses import classifies, only_ensemble
+from darkshare.guesses import branches_of, classifies, only_ensemble
 from darkshare.initialisation import drawn
 from darkshare.model import Model
 from darkshare.network import resized, resolve
@@ -67,7 +67,7 @@ def prepared(
     """
     _require_base(base, k)
     _require_fit(base, data)
-    notes: list[str] = []
+    notes = list(_notes_of_branches(base, k))
     model = _completed(base, seed, notes)
     model = _labelled(model, data, k, seed, notes)
     model = _scheduled(model, len(data.samples), changes, notes)
@@ -82,6 +82,13 @@ def _anew(model: Model, task: Task, name: str) -> Task:
     return replace(fresh, name=name + task.name.removeprefix(task.ensemble), ensemble=name)
 
 
+def _notes_of_branches(base: Model, k: int) -> Iterator[str]:
+    shared, m = max(task.k for task in base.tasks), len(branches_of(base, only_ensemble(base)))
+    if k < shared:
+        what = f"layers {k}..{shared - 1} are shared by {m} branches and take the sum of their gradients"
+        yield f"{what}; --k {shared} keeps them as they are"
+
+
 def updates(model: Model) -> int:
     """How many updates a training makes by the cfg."""
     return model.network.net.max_batches
@@ -90,7 +97,8 @@ def updates(model: Model) -> int:
 def _require_base(base: Model, k: int) -> None:
     layers = base.network.layers
     if len(base.tasks) != 1 and not _is_ensemble(base):
-        raise Unsupported(f"does {len(base.tasks)} tasks; train one after `darkshare split`", file=base.name)
+        vote = ", or give the ensemble a vote (`darkshare branch --combine logits`)" if only_ensemble(base) else ""
+        raise Unsupported(f"does {len(base.tasks)} tasks; train one after `darkshare split`{vote}", file=base.name)
     if not 0 <= k < len(layers):
         raise BadValue(f"k={k} must be 0..{len(layers) - 1}", file=base.name)
     shared = max(task.k for task in base.tasks)
