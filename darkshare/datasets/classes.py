@@ -44,7 +44,7 @@ def with_classes(
 
 
 def in_order(data: Dataset | ClassifiedDataset, names: Sequence[str]) -> Dataset | ClassifiedDataset:
-    """The same pictures with the same classes, numbered as in `names`."""
+    """The same pictures with the same classes, numbered as in `names`, which must be the same in any order."""
     if data.names == tuple(names):
         return data
     ids = [names.index(name) for name in data.names]
