@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.kinds import Boxes, Connected, Detection, Route, Softmax
 from darkshare.kinds.base import P
-from darkshare.model import Model
+from darkshare.model import Model, branches_of, task_of_ensemble
 from darkshare.network import Network
 from darkshare.pictures import Picture
 from darkshare.tasks import Task
@@ -84,40 +84,6 @@ def only_detectors(model: Model) -> Model | None:
 
 def _with(model: Model, tasks: Sequence[Task]) -> Model | None:
     return replace(model, tasks=tuple(tasks)) if tasks else None
-
-
-def only_votes(model: Model) -> Model:
-    """The model without the branches of those ensembles whose vote its file gives."""
-    voted = {task.name for task in model.tasks if task.name == task.ensemble}
-    return replace(model, tasks=tuple(t for t in model.tasks if t.name in voted or t.ensemble not in voted))
-
-
-def branches_of(model: Model, ensemble: str) -> list[Task]:
-    """The tasks that vote in an ensemble."""
-    return [task for task in model.tasks if task.ensemble == ensemble and task.name != ensemble]
-
-
-def task_of_ensemble(model: Model, ensemble: str) -> Task:
-    """The task that gives an ensemble's vote; where the file has none, one with all branches' heads.
-
-    Raises:
-        BadValue: the model has no such ensemble.
-    """
-    own = [task for task in model.tasks if task.name == ensemble]
-    branches = branches_of(model, ensemble)
-    if not branches:
-        raise BadValue(f"has no ensemble {ensemble}", file=model.name)
-    return own[0] if own else replace(branches[0], name=ensemble, heads=_heads(branches))
-
-
-def only_ensemble(model: Model) -> str:
-    """The ensemble that all tasks of a model belong to; "" if there is no such one."""
-    found = {task.ensemble for task in model.tasks}
-    return found.pop() if len(found) == 1 else ""
-
-
-def _heads(tasks: Sequence[Task]) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(head for task in tasks for head in task.heads))
 
 
 def cropped(image: Picture, network: Network) -> Picture:

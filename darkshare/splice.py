@@ -26,10 +26,9 @@ from darkshare.compare import (
 )
 from darkshare.cuts import illegal_cut
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, ShapeMismatch, TrunkMismatch
-from darkshare.guesses import branches_of, only_votes
 from darkshare.heads import pad_to_union, unpad
 from darkshare.kinds import Boxes, Detection
-from darkshare.model import Model
+from darkshare.model import Model, branches_of, only_votes
 from darkshare.tasks import Task, by_voice, class_count
 
 Layout = Literal["native", "padded"]

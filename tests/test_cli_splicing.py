@@ -12,8 +12,7 @@ from click.testing import CliRunner, Result
 from conftest import network_of, seeded_floats, tiny_text, write_model, zoo_path
 
 from darkshare.cli import main
-from darkshare.guesses import only_votes
-from darkshare.model import load, save
+from darkshare.model import load, only_votes, save
 from darkshare.residual import branch
 from darkshare.weights import Header
 

@@ -19,11 +19,10 @@ from darkshare.guesses import (
     mean_of,
     only_classifiers,
     only_detectors,
-    only_ensemble,
     probabilities,
-    task_of_ensemble,
     voices,
 )
+from darkshare.model import only_ensemble, task_of_ensemble
 from darkshare.residual import branch
 
 CLASSES = 5

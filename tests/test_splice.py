@@ -17,8 +17,7 @@ from models import assert_same_function, floats, model, quiet_concat, retrained,
 from darkshare import cfg as cfgs
 from darkshare.cuts import illegal_cut
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, ShapeMismatch, TrunkMismatch
-from darkshare.guesses import branches_of, only_votes
-from darkshare.model import Model, load, save
+from darkshare.model import Model, branches_of, load, only_votes, save
 from darkshare.network import Network
 from darkshare.residual import branch
 from darkshare.splice import concat, longest_trunk, split

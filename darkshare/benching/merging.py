@@ -15,8 +15,7 @@ from darkshare.benching.timing import MIB, ROUNDS, Measured, Ratio, measured, ra
 from darkshare.engines import DEFAULT, presence
 from darkshare.engines.worker import File, Worker, take_turns
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning
-from darkshare.guesses import only_votes
-from darkshare.model import Model
+from darkshare.model import Model, only_votes
 from darkshare.weights import Header
 
 

@@ -12,8 +12,7 @@ from darkshare import residual, splice
 from darkshare.cli.options import dialect_option, flags, format_option, models_argument, size_option
 from darkshare.cli.retraining import one_model, write
 from darkshare.errors import BadValue
-from darkshare.guesses import branches_of, only_ensemble
-from darkshare.model import Model
+from darkshare.model import Model, branches_of, only_ensemble
 from darkshare.pictures import Picture
 from darkshare.report import PROGRAMS, render
 from darkshare.residual import blocks, branching, thinning, totals, widths

@@ -18,11 +18,11 @@ from darkshare.detections import NMS, THRESHOLD, levels
 from darkshare.engines import DEFAULT, PRECISIONS
 from darkshare.engines import NAMES as ENGINES
 from darkshare.errors import DarkshareError, Unsupported
-from darkshare.guesses import only_detectors, only_votes
+from darkshare.guesses import only_detectors
 from darkshare.interrupts import uninterrupted
 from darkshare.media import CONTAINERS, Frame, Output, Places, Selection, Video, flow, select
 from darkshare.media import NAMES as SINKS
-from darkshare.model import Model
+from darkshare.model import Model, only_votes
 from darkshare.onnxfile import SUFFIXES as EXPORTED
 from darkshare.onnxfile import read_exported
 from darkshare.opencv import Detector, engine_for

@@ -11,8 +11,7 @@ from darkshare import cfg as cfgs
 from darkshare import cuts, splice
 from darkshare.cli.options import dialect_option, format_option, load_all, models_argument, pair, size_option
 from darkshare.errors import DarkshareError
-from darkshare.guesses import only_votes
-from darkshare.model import Model, load, save, save_weights
+from darkshare.model import Model, load, only_votes, save, save_weights
 from darkshare.network import resolve
 from darkshare.report import render
 from darkshare.savings import saved

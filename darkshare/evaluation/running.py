@@ -15,17 +15,8 @@ from darkshare.engines import DEFAULT, presence
 from darkshare.errors import BadValue, Unsupported
 from darkshare.evaluation.accuracy import Accuracy, classify_score
 from darkshare.evaluation.judging import Evaluation, evaluate
-from darkshare.guesses import (
-    Doubles,
-    classifies,
-    cropped,
-    mean_of,
-    only_ensemble,
-    probabilities,
-    task_of_ensemble,
-    voices,
-)
-from darkshare.model import Model
+from darkshare.guesses import Doubles, classifies, cropped, mean_of, probabilities, voices
+from darkshare.model import Model, only_ensemble, task_of_ensemble
 from darkshare.opencv import Detector
 from darkshare.pictures import Picture, read_picture
 from darkshare.tasks import Task

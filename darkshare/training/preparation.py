@@ -12,9 +12,9 @@ from darkshare.cfg import Cfg, Section
 from darkshare.cuts import illegal_cut
 from darkshare.datasets import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, DarkshareError, Unsupported, WeightsSize
-from darkshare.guesses import branches_of, classifies, only_ensemble
+from darkshare.guesses import classifies
 from darkshare.initialisation import drawn
-from darkshare.model import Model
+from darkshare.model import Model, branches_of, only_ensemble
 from darkshare.network import resized, resolve
 from darkshare.relabelling import matched, relabelled
 from darkshare.tasks import Task
