@@ -193,7 +193,7 @@ def ensemble_of(
         if [task.names for task in other.tasks] != [task.names for task in first.tasks]:
             raise BadValue(f"has other classes than {first.name}, or the same in another order", file=other.name)
         require_same_structure(first.network, other.network, len(first.network.layers))
-        if first.weights is not None and other.weights is not None:
+        if first.weights is not None:
             require_same_trunk(first, other, after + 1)
     (task,) = first.tasks
     task = replace(task, name=name or task.name, ensemble="")

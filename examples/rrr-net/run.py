@@ -15,7 +15,6 @@ another start (`darkshare branch --init`). Written are results.json, table.md an
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import re
 import subprocess
@@ -37,8 +36,9 @@ from darkshare.pictures import read_picture
 from darkshare.relabelling import afresh, relabelled
 from darkshare.report import render
 from darkshare.residual.branching import layer_after
+from darkshare.training.guards import digest
 from darkshare.training.loop import train
-from darkshare.training.preparation import Changes
+from darkshare.training.preparation import Changes, trunk_floats
 from darkshare.training.recalibration import recalibrated
 from darkshare.training.settings import Options, Outcome, Watch
 
@@ -141,7 +141,8 @@ def results(out: Path, data: Path, given: argparse.Namespace) -> Iterator[dict[s
     """A row for each method and seed."""
     base = load(given.base) if given.base else trained_base(out, given.letters, given.base_batches)
     learn, valid = (read_classes(data, part, share=given.split) for part in ("train", "valid"))
-    settings = {"epochs": given.epochs, "lr": given.lr, "pictures": len(learn.samples), "base": base_hash(base)}
+    own = digest(trunk_floats(base, len(base.network.layers)))
+    settings = {"epochs": given.epochs, "lr": given.lr, "pictures": len(learn.samples), "base": own}
     for seed in range(given.seeds):
         start = relabelled(base, afresh(learn.names), initial=drawn(seed))
         for one in given.methods:
@@ -155,12 +156,6 @@ def results(out: Path, data: Path, given: argparse.Namespace) -> Iterator[dict[s
             if row.get("settings") != settings:
                 sys.exit(f"{path}: was made with other settings; remove it, or give another folder than {out}")
             yield row
-
-
-def base_hash(base: Model) -> str:
-    """What tells one base from another."""
-    assert base.weights is not None
-    return hashlib.sha256(base.weights.view(0, base.network.params).tobytes()).hexdigest()[:16]
 
 
 def measured(
