@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from darkshare import cfg as cfgs
-from darkshare.network import Network, resolve
-from darkshare.weights import Header
+from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.network import Network, resolve
+from darkshare.darknet.weights import Header
 
 ROOT = Path(__file__).parent.parent
 ZOO = Path(os.environ.get("DARKSHARE_ZOO", ROOT.parent / "shared"))

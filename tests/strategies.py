@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from darkshare.kinds import ALL_KINDS, keys_of
-from darkshare.weights import Header
+from darkshare.darknet.kinds import ALL_KINDS, keys_of
+from darkshare.darknet.weights import Header
 
 settings.register_profile("darkshare", deadline=None)  # a busy machine is no failure
 settings.load_profile("darkshare")
