@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Callable
 from pathlib import Path
+from time import thread_time
 
 import numpy as np
 import pytest
@@ -146,6 +149,27 @@ def zoo_path(*parts: str) -> Path:
 def zoo_cfgs(fork: str) -> list[Path]:
     """All public cfgs of a fork; empty where the collection is missing."""
     return sorted((ZOO / "zoo" / fork).rglob("*.cfg"))
+
+
+def growth(prepared: Callable[[int], Callable[[], object]], size: int) -> float:
+    """Four times the input: how many times the processor time. About 4 where it is linear, 16 where it is quadratic.
+
+    Args:
+        prepared: builds an input of that size, and returns what is to be measured.
+        size: the smaller of the two.
+    """
+    runs = [prepared(size), prepared(4 * size)]
+    taken: list[list[float]] = [[], []]
+    gc.disable()  # what other tests have left in memory is not what is measured
+    try:
+        for _ in range(5):
+            for run, times in zip(runs, taken, strict=True):
+                begun = thread_time()
+                run()
+                times.append(thread_time() - begun)
+    finally:
+        gc.enable()
+    return min(taken[1]) / min(taken[0])
 
 
 @pytest.fixture
