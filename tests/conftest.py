@@ -1,4 +1,4 @@
-"""What all tests share: where the public files lie, tiny models built in code, seeded weights."""
+"""What all tests share: settings, where the public files lie, tiny models built in code, seeded weights."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from time import thread_time
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from darkshare import cfg as cfgs
 from darkshare.network import Network, resolve
 from darkshare.weights import Header
+
+# A slow or busy machine is not a fault.
+settings.register_profile("darkshare", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("darkshare")
 
 ROOT = Path(__file__).parent.parent
 ZOO = Path(os.environ.get("DARKSHARE_ZOO", ROOT.parent / "shared"))

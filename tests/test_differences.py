@@ -20,7 +20,7 @@ from darkshare.spread import Spread
 from darkshare.weights import Header, Weights
 
 seeds = st.integers(0, 10**6)
-few = settings(max_examples=15, deadline=None)
+few = settings(max_examples=15)
 spaces = st.sampled_from(["raw", "folded"])
 
 
