@@ -1,4 +1,8 @@
-"""Every command meets every hostile input with one line of error, and leaves nothing behind."""
+"""Commands meet hostile inputs with one line of error, and leave nothing behind.
+
+`info` and `check` meet every input: what is wrong with a file is found by one reader, which all commands share. Every
+other command meets one input of each class of error, which shows that it lets the reader's message through.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from hostile import CASES, DATA, LITERAL, SMALL, Case, Given
 
 from darkshare.cli import PLACES, main
 from darkshare.errors import DarkshareError
+from darkshare.model import load
 
 # How each command takes a model; a new command joins with one line.
 COMMANDS = {
@@ -42,6 +47,29 @@ COMMANDS = {
     "sweep": ["MODEL", "masks.data", "--k", "2", "-o", "out"],
     "suggest-k": ["MODEL"],
 }
+READERS = ("info", "check")
+# One input of each class of error, of each file that may be to blame, and of each way to be incomplete.
+ONE_OF_EACH = (
+    "bom.cfg",  # CfgSyntaxError, in a line
+    "html.cfg",  # CfgSyntaxError, of the whole file
+    "[upsmaple] for [upsample]",  # UnknownKind
+    "filters=0 for filters=8",  # BadValue, of a key
+    "width=2000000000 for width=32",  # BadValue, of a section
+    "layers: far out of range",  # BadReference
+    "mask=0,1,2 for mask=0,1",  # ShapeMismatch
+    "one line of 10 MB",  # refused before it is read
+    "weights: ends inside seen",  # WeightsSize, in the header
+    "weights: ends inside variances",  # WeightsSize, too short
+    "weights: a float too many",  # WeightsSize, too long
+    "weights: end between layers",  # fine for some commands
+    "cfg: missing",  # an error of the system
+    "cfg: pipe",  # a file that would never end
+    "weights: missing",
+    "weights: device",
+    "too few names",
+    "tasks that are no JSON",
+    "tasks of another cfg",
+)
 TIME, MEMORY = 5, 2  # at most, as multiples of what a small good model takes
 ROOT = Path(__file__).parent.parent
 
@@ -72,8 +100,17 @@ def given_for(case: Case, folder: Path) -> Given:
     return given
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name in PLACES])
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name[:60])
+def met() -> list[object]:
+    """Which command meets which input."""
+    pairs = [(case, command) for case in CASES for command in COMMANDS if command in PLACES]
+    return [
+        pytest.param(case, command, id=f"{case.name[:60]}-{command}")
+        for case, command in pairs
+        if command in READERS or case.name in ONE_OF_EACH
+    ]
+
+
+@pytest.mark.parametrize(("case", "command"), met())
 def test_a_bad_input_gives_one_line_and_exit_code_1(case, command, tmp_path, monkeypatch):
     if command in case.fine_for:
         pytest.skip(f"{command} takes such a file")
@@ -111,6 +148,20 @@ def test_the_collection_is_large_and_every_stored_file_is_used():
     assert len(CASES) >= 60
     assert {name for name, *_ in LITERAL} == {path.name for path in DATA.glob("*.cfg")}
     assert len({case.name for case in CASES}) == len(CASES)
+
+
+def test_one_of_each_covers_every_class_of_error(tmp_path):
+    def error_of(case: Case) -> type[Exception]:
+        folder = tmp_path / str(CASES.index(case))
+        folder.mkdir()
+        with pytest.raises(DarkshareError) as caught:
+            load(*case.make(folder).arguments)
+        return caught.type
+
+    cases = [case for case in CASES if "forbidden" not in case.name]
+    chosen = [case for case in cases if case.name in ONE_OF_EACH]
+    assert len(chosen) == len(ONE_OF_EACH)
+    assert {error_of(case) for case in chosen} == {error_of(case) for case in cases if case not in chosen}
 
 
 def test_the_good_model_behind_the_cases_is_good(tiny):
