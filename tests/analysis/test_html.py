@@ -89,7 +89,7 @@ def browse(path: Path, folder: Path) -> tuple[str, str, list[str]]:
     quiet += ["--no-first-run", "--disable-quic", "--disable-default-apps", "--disable-extensions"]
     command = [BROWSER, "--headless", "--no-sandbox", *quiet, f"--user-data-dir={folder / 'profile'}"]
     command += ["--enable-logging=stderr", "--log-level=0", f"--log-net-log={log}", "--dump-dom", path.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     addresses = re.findall(r'"url":"([^"]+)"', log.read_text())
     console = "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
     return done.stdout, console, addresses

@@ -20,7 +20,7 @@ from darkshare.darknet.weights import Header, Weights
 from darkshare.errors import BadValue, Unsupported
 
 seeds = st.integers(0, 10**6)
-few = settings(max_examples=15, deadline=None)
+few = settings(max_examples=15)
 spaces = st.sampled_from(["raw", "folded"])
 
 

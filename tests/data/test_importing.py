@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import zoo_path
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from darkshare.cli import main
@@ -186,7 +186,6 @@ def test_image_sets_are_the_parts(tmp_path):
 
 
 @given(st.binary(max_size=200))
-@settings(deadline=None)
 def test_any_bytes_are_xml_or_an_error(data):
     with contextlib.suppress(DarkshareError):
         assert parse_xml(data).tag

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from darkshare.data.labels import LABEL_RULES, MOST_FINDINGS, label_path, parse_labels, read_labels
@@ -128,7 +128,6 @@ def test_a_label_file_that_is_none_is_one_finding(tmp_path):
 
 
 @given(st.text(), st.integers(1, 5))
-@settings(deadline=None)
 def test_any_text_gives_boxes_in_the_picture_and_findings_in_the_file(text, classes):
     found = parse_labels(text.replace("\r", "\n"), classes, FILE)
     lines = text.count("\n") + text.count("\r") + 1
@@ -152,7 +151,6 @@ LINE = st.lists(
 
 
 @given(st.lists(LINE, max_size=6))
-@settings(deadline=None)
 def test_each_line_becomes_a_box_or_a_finding(lines):
     """Nothing goes without a word: no line is lost."""
     found = parse_labels("\n".join(lines), 3, FILE)
@@ -178,7 +176,6 @@ def scanned(text: str) -> list[tuple[float, ...]]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="finds no C library by that name")
 @given(st.lists(st.tuples(st.integers(0, 4), FRACTION, FRACTION, SIZE, SIZE), max_size=8, unique=True), st.data())
-@settings(deadline=None)
 def test_what_is_right_is_read_as_scanf_reads_it(rows, data):
     form = data.draw(
         st.sampled_from(["{} {:.6f} {:.6f} {:.6f} {:.6f}", "{}\t{!r}  {!r} {!r} {:.9g} ", " {} {} {} {} {}"])

@@ -396,23 +396,35 @@ def test_closing_stops_all_stages(tmp_path):
 
 
 def test_the_stages_work_side_by_side():
-    """Three stages of 20 ms for 20 frames take little more than one of them: 0.4 s, not 1.2 s."""
+    """Three stages of equal length take little more than one of them, a third of what they take one by one."""
 
     def slowly(items):
         for item in items:
             time.sleep(0.02)
             yield item
 
-    start = time.perf_counter()
-    done = list(ahead(slowly(ahead(slowly(ahead(slowly(range(20)), 2)), 2)), 2))
-    assert done == list(range(20))
-    assert time.perf_counter() - start < 0.8
+    def lasts(items):
+        start = time.perf_counter()
+        assert list(items) == list(range(20))
+        return time.perf_counter() - start
+
+    together = lasts(ahead(slowly(ahead(slowly(ahead(slowly(range(20)), 2)), 2)), 2))
+    assert together < 2 / 3 * lasts(slowly(slowly(slowly(range(20)))))
 
 
 def test_live_frames_are_dropped_when_nobody_can_take_them():
-    stage = ahead(iter(range(50)), 2, passes=lambda item: item > 0)
+    asked = []
+
+    def passes(item):
+        asked.append(item)
+        return item > 0
+
+    stage = ahead(iter(range(50)), 2, passes=passes)
     assert next(stage) == 0  # its time does not pass, so it waited
-    time.sleep(0.1)
+    for _ in range(10_000):  # in vain only if nothing is dropped
+        if 47 in asked:  # the older of the two that wait when the last one comes
+            break
+        time.sleep(0.001)
     rest = list(stage)
     assert rest == sorted(rest)
     assert rest[-1] == 49
@@ -600,7 +612,7 @@ done = subprocess.run([sys.executable, "-m", "darkshare", "detect", *sys.argv[1:
 print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 print(done.stderr)
 """
-LONG = 2000
+LONG, WIDTH, HEIGHT = 2000, 320, 240
 SPARSE = ["--thresh", "0.54", "--nms", "0.05"]  # some boxes in each frame, but not hundreds
 
 
@@ -608,9 +620,9 @@ SPARSE = ["--thresh", "0.54", "--nms", "0.05"]  # some boxes in each frame, but 
 def long_video(tmp_path_factory):
     """2000 frames in which a square moves."""
     path = tmp_path_factory.mktemp("long") / "long.avi"
-    file = VideoFile(path, (320, 240), 25)
+    file = VideoFile(path, (WIDTH, HEIGHT), 25)
     for number in range(LONG):
-        image = np.full((240, 320, 3), 60, np.uint8)
+        image = np.full((HEIGHT, WIDTH, 3), 60, np.uint8)
         cv2.rectangle(image, (number % 280, 100), (number % 280 + 40, 140), (20, 200, 250), -1)
         file.add(image, number + 1)
     file.close()
@@ -633,7 +645,7 @@ def environment() -> dict[str, str]:
 
 
 def test_a_long_video_takes_bounded_memory(model, long_video, tmp_path):
-    """All frames together would be 460 MB."""
+    """From 100 frames to 2000 it grows by less than a twelfth of what the frames hold."""
     peaks = []
     for limit in (100, LONG):
         words = [str(model), str(long_video), "-o", str(tmp_path / "out"), "--limit", str(limit), *SPARSE]
@@ -642,8 +654,8 @@ def test_a_long_video_takes_bounded_memory(model, long_video, tmp_path):
         code, kilobytes = done.stdout.split()[:2]
         assert code == "0", done.stdout
         assert f"{limit} of {limit} frames" in done.stdout
-        peaks.append(int(kilobytes) / 1024)
-    assert peaks[1] - peaks[0] < 40, peaks
+        peaks.append(int(kilobytes) * 1024)
+    assert peaks[1] - peaks[0] < LONG * WIDTH * HEIGHT * 3 / 12, peaks
     assert len((tmp_path / "out" / "long.jsonl").read_text().splitlines()) == LONG
     assert Video("v", str(tmp_path / "out" / "long.avi")).length() == LONG
 
@@ -657,10 +669,8 @@ def test_what_a_killed_run_has_written_is_of_use(model, long_video, tmp_path, co
         [sys.executable, "-m", "darkshare", *words], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     with started:
-        deadline = time.monotonic() + 60
         while _lines(out / "long.jsonl") < 600:
             assert started.poll() is None, started.stderr.read()
-            assert time.monotonic() < deadline
             time.sleep(0.01)
         started.send_signal(signal.SIGKILL)
     assert started.returncode == -signal.SIGKILL
@@ -686,13 +696,11 @@ def test_ctrl_c_finishes_what_was_begun(model, long_video, tmp_path):
     words = ["detect", str(model), str(long_video), "-o", str(out), "--save", "video,coco", *SPARSE]
     run = [sys.executable, "-m", "darkshare", *words]
     with subprocess.Popen(run, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
-        deadline = time.monotonic() + 60
         while not (out / "long.avi").exists() or (out / "long.avi").stat().st_size < 300_000:
             assert started.poll() is None
-            assert time.monotonic() < deadline
             time.sleep(0.01)
         started.send_signal(signal.SIGINT)
-        _, stderr = started.communicate(timeout=60)
+        _, stderr = started.communicate()
     assert started.returncode == 130
     assert "Traceback" not in stderr
     images = len(json.loads((out / "coco.json").read_text())["images"])
