@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from conftest import growth, network_of, seeded_floats, tiny_text, write_model
+from darkshare.model import load
 from hostile import CASES, DATA, LITERAL, SMALL, Case, Given
 
 from darkshare.cli import PLACES, main
 from darkshare.errors import DarkshareError
-from darkshare.model import load
 
 # How each command takes a model; a new command joins with one line.
 COMMANDS = {

@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass
 
 from darkshare.analysis.memory import joined, nodes, peak
 from darkshare.analysis.trunk import common_structure, require_same_structure
+from darkshare.darknet.cut_points import illegal_cut, legal_cuts
 from darkshare.darknet.kinds import Reorg, Route, Sam, ScaleChannels, Shortcut, Upsample
 from darkshare.darknet.kinds.pool import LocalAvgpool, Maxpool
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network
 from darkshare.darknet.weights import Header
 from darkshare.errors import BadValue, DarkshareError
-from darkshare.surgery.cut import illegal_cut, legal_cuts
 
 JOINS = (Route, Shortcut, ScaleChannels, Sam)
 POOLS = (Maxpool, LocalAvgpool, Reorg)

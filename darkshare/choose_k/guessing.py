@@ -19,10 +19,10 @@ from darkshare.analysis.savings import at_cuts
 from darkshare.analysis.stats import Comparison
 from darkshare.choose_k.regions import Regions
 from darkshare.choose_k.separability import jackknifed, label_similarity, logme, standard_error
+from darkshare.darknet.cut_points import legal_cuts
 from darkshare.darknet.network import Network
 from darkshare.errors import BadValue
 from darkshare.inference.onnx.lowering import needed
-from darkshare.surgery.cut import legal_cuts
 
 _FEWEST = 3  # ends of blocks that are enough to choose from
 

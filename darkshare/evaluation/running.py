@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from darkshare._images import Picture, read_picture
+from darkshare.darknet.letterbox import is_letterboxed
 from darkshare.darknet.model import Model, only_ensemble, task_of_ensemble
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Floats
@@ -17,7 +18,7 @@ from darkshare.data import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, Unsupported
 from darkshare.evaluation.accuracy import Accuracy, classify_score
 from darkshare.evaluation.average_precision import Evaluation, evaluate
-from darkshare.inference.boxes import NMS, Detections, interpret, is_letterboxed
+from darkshare.inference.boxes import NMS, Detections, interpret
 from darkshare.inference.classification import Doubles, classifies, cropped, mean_of, probabilities, voices
 from darkshare.inference.detector import Detector
 from darkshare.inference.engines import DEFAULT, presence

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from darkshare._images import Picture
+from darkshare.darknet.letterbox import fitted
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Network
 from darkshare.darknet.weights import Floats
 from darkshare.errors import BadValue, DarkshareError, Unsupported
 from darkshare.inference import engines
-from darkshare.inference.boxes import NMS, THRESHOLD, Detections, Levels, fitted, interpret, levels
+from darkshare.inference.boxes import NMS, THRESHOLD, Detections, Levels, interpret, levels
 from darkshare.inference.classification import MEANS, Guesses, cropped, only_classifiers, voices
 from darkshare.inference.engines import Engine
 from darkshare.inference.onnx import Exported, buffers, heads_of, output_name, read_exported

@@ -23,12 +23,12 @@ from darkshare.analysis.trunk import (
 )
 from darkshare.darknet import cfg as cfgs
 from darkshare.darknet.cfg import Line, Section
+from darkshare.darknet.cut_points import illegal_cut
 from darkshare.darknet.kinds import Boxes, Detection
 from darkshare.darknet.model import Model, branches_of, only_votes
 from darkshare.darknet.tasks import Task, by_voice, class_count
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, ShapeMismatch, TrunkMismatch
 from darkshare.surgery.assemble import Part, assemble
-from darkshare.surgery.cut import illegal_cut
 from darkshare.surgery.heads import pad_to_union, unpad
 
 Layout = Literal["native", "padded"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from darkshare.darknet.cfg import Cfg, Section
+from darkshare.darknet.cut_points import illegal_cut
 from darkshare.darknet.initial import drawn
 from darkshare.darknet.model import Model, branches_of, only_ensemble
 from darkshare.darknet.network import resized, resolve
@@ -18,7 +19,6 @@ from darkshare.data import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, DarkshareError, Unsupported, WeightsSize
 from darkshare.inference.classification import classifies
 from darkshare.surgery.classes import matched, relabelled
-from darkshare.surgery.cut import illegal_cut
 from darkshare.training.optimising import batch_size
 
 _WARM = 10  # the part of a shortened training that burn_in may take at most is 1 / _WARM
