@@ -152,7 +152,7 @@ def block_ends(network: Network) -> set[int]:
 
 def _block(network: Network, layer: Layer) -> tuple[int, int] | None:
     """The layer before a block and its last one, if `layer` is the join at its end."""
-    operands = {*layer.sources, *([layer.index - 1] if layer.kind.reads_previous else [])}
+    operands = set(layer.inputs)
     if not isinstance(layer.kind, JOINS) or len(operands) < 2:
         return None
     inside = network.layers[min(operands) + 1 : layer.index]

@@ -157,7 +157,7 @@ def _model_message(graph: Graph) -> Any:
     import onnx
     from onnx import helper
 
-    from darkshare import __version__
+    from darkshare._version import __version__
 
     message = onnx.ModelProto(ir_version=IR_VERSION, producer_name="darkshare", producer_version=__version__)
     message.opset_import.append(helper.make_opsetid("", OPSET))
