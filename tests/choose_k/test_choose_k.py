@@ -230,7 +230,7 @@ def test_results_of_other_settings_are_refused(base, data, tmp_path):
     with pytest.raises(DarkshareError, match=r"other settings \(augment False, now True\)"):
         found.waiting()
     path.write_text("{}")
-    with pytest.raises(DarkshareError, match=r"result\.json: is no file of a sweep"):
+    with pytest.raises(DarkshareError, match=r"result\.json: is not a file of a sweep"):
         found.waiting()
 
 
@@ -373,7 +373,7 @@ def test_candidates_are_legal_cuts_before_the_first_head():
     assert [one.k for one in candidates(network)] == [1, 2, 3, 4, 5, 6]  # it has two ends of blocks
     assert [one.k for one in candidates(network) if one.block_end] == [3, 4]
     assert [one.k for one in candidates(network, (5, 2))] == [2, 5]
-    with pytest.raises(BadValue, match=r"k=9 is no legal cut before the first head; those are 1\.\.6"):
+    with pytest.raises(BadValue, match=r"k=9 is not a legal cut before the first head; those are 1\.\.6"):
         candidates(network, (2, 9))
 
 

@@ -201,7 +201,7 @@ def test_what_is_wrong_with_the_data_set_is_told(home):
         (["base.cfg", "base.data", "--rule", "coco", "--points", "11"], 2, "COCO's has 101"),
         (["base.cfg", "base.data", "--plot", "curves.gif"], 1, "no such kind of figure"),
         (["base.cfg", "base.data", "--csv", "base.data"], 1, "is one of the inputs"),
-        (["base.cfg", "base.data", "--map", "cat"], 2, "write DATA_CLASS=CLASS, not 'cat'"),
+        (["base.cfg", "base.data", "--map", "cat"], 2, "'cat' does not say OLD=NEW"),
         (["both.cfg", "--data", "base=base.data", "--beside", "text.cfg"], 1, "none of base: say which it is"),
         (["both.cfg", "--data", "base=base.data", "--beside", "logo=text.cfg"], 1, "no data set for a task logo"),
         (

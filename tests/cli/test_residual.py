@@ -157,10 +157,10 @@ def test_a_tolerance_that_is_not_met_names_one_that_is(small):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--tolerance", "much"], "is no share; write 1% or 0.01"),
-        (["--tolerance", "2"], "is no share"),
-        (["--tolerance", "-1%"], "is no share"),
-        (["--widths", "a,b"], "are no whole numbers; write 54,202"),
+        (["--tolerance", "much"], "is not a share; write 1% or 0.01"),
+        (["--tolerance", "2"], "is not a share"),
+        (["--tolerance", "-1%"], "is not a share"),
+        (["--widths", "a,b"], "is not a list of whole numbers; write 0,41,74"),
         (["--match", "flops"], "'flops' is not one of"),
     ],
 )

@@ -102,7 +102,7 @@ def test_one_bad_picture_does_not_stop_the_others(model, photo, tmp_path):
     out = tmp_path / "out"
     result = run(model, tmp_path / "nope.jpg", bad, photo, "-o", out, code=1)
     assert f"Error: {tmp_path / 'nope.jpg'}: cannot be read: No such file or directory" in result.stderr
-    assert f"Error: {bad}: is no picture that OpenCV can read" in result.stderr
+    assert f"Error: {bad}: is not a picture that OpenCV can read" in result.stderr
     assert "1 of 3 pictures" in result.stderr
     assert [frame["filename"] for frame in json.loads((out / "result.json").read_text())] == [str(photo)]
     assert sorted(path.name for path in out.iterdir()) == ["photo.png", "result.json"]
@@ -229,7 +229,7 @@ def test_a_broken_video_does_not_stop_the_others(model, clip, photo, tmp_path):
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"no video" * 100)
     result = run(model, bad, clip, photo, "-o", tmp_path / "out", "--thresh", 1, code=1)
-    assert f"Error: {bad}: is no video that OpenCV can read" in result.stderr
+    assert f"Error: {bad}: is not a video that OpenCV can read" in result.stderr
     assert "11 of 12 frames" in result.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         *("clip.avi", "clip.jsonl", "photo.png", "result.json")

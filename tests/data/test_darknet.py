@@ -122,8 +122,8 @@ def test_everything_wrong_with_a_list_is_said_with_its_line(data):
         ("train.txt:4", "no such label file"),
         ("3.txt:2", "class 5 is not among"),
         ("train.txt:6", "the same picture as in line 1"),
-        ("train.txt:7", "an empty file is no picture"),
-        ("train.txt:8", "is no picture by its name"),
+        ("train.txt:7", "an empty file is not a picture"),
+        ("train.txt:8", "is not a picture by its name"),
         ("train.txt:9", "no such picture"),
     ]
     assert [
@@ -317,7 +317,7 @@ def test_folders_are_classes(classes):
     assert said(found) == [
         "stray.png: lies outside the folders of the classes; left out",
         "bird: has no pictures of the class bird",
-        "notes.txt: is no picture; left out",
+        "notes.txt: is not a picture; left out",
     ]
 
 
@@ -399,7 +399,7 @@ def test_check_decodes_pictures_if_asked_to(data):
     assert run("check", data).exit_code == 0
     result = run("check", data, "--decode")
     assert result.exit_code == 1
-    assert f"{broken}: error: is no picture that OpenCV can read" in result.stdout
+    assert f"{broken}: error: is not a picture that OpenCV can read" in result.stdout
 
 
 def test_check_of_a_broken_one_as_text_and_json(data):

@@ -137,7 +137,7 @@ def test_everything_wrong_with_voc_files_is_said(tmp_path):
     expected = {
         "b.xml:2": "is not XML",
         "c.xml:1": "document type",
-        "d.xml:1": "no Pascal VOC",
+        "d.xml:1": "is not a Pascal VOC",
         "e.xml:1": "is not XML",
         "deep.xml:21": "more than 20 elements in each other",
         "a.xml:2": "x: the box has no area",

@@ -300,7 +300,7 @@ def test_lists_that_do_not_fit():
     with pytest.raises(BadValue, match="several tasks: other, task"):
         evaluate(two, data, [SIZE] * 2)
     broken = detections([(0, 0, float("nan"), 0.5, 0.5, 0.1, 0.1)], 2, ("a",))
-    with pytest.raises(BadValue, match="no numbers"):
+    with pytest.raises(BadValue, match="not numbers"):
         evaluate(broken, data, [SIZE] * 2)
 
 
@@ -422,7 +422,7 @@ def test_heads_of_a_merged_network_reach_what_the_separate_ones_do(tmp_path):
 def test_a_picture_that_cannot_be_read_is_an_error(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     data = Dataset("set", ("base_0", "base_1"), (Sample(tmp_path / "broken.png", ()),))
-    with pytest.raises(DarkshareError, match=r"broken.png: is no picture"):
+    with pytest.raises(DarkshareError, match=r"broken.png: is not a picture"):
         evaluate_model(model(tiny_text()), data)
 
 

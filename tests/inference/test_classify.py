@@ -217,7 +217,7 @@ def test_what_is_broken_is_named_and_skipped(files):
     result = run("votes.cfg", "photos", "nowhere.png", "--top", "1", "--format", "csv", "--batch", "2", code=1)
     rows = list(csv.DictReader(result.stdout.splitlines()))
     assert [row["picture"] for row in rows] == ["photos/0.png", "photos/1.png"]
-    assert "broken.jpg: is no picture" in result.stderr
+    assert "broken.jpg: is not a picture" in result.stderr
     assert "nowhere.png: cannot be read" in result.stderr
     assert "2 of 4 pictures" in result.stderr
 

@@ -192,7 +192,7 @@ def test_pictures_round_trip_and_names_in_any_script(tmp_path):
 def test_files_that_are_no_pictures(tmp_path, content):
     path = tmp_path / "x.png"
     path.write_bytes(content)
-    with pytest.raises(DarkshareError, match=r"x\.png: is no picture that OpenCV can read"):
+    with pytest.raises(DarkshareError, match=r"x\.png: is not a picture that OpenCV can read"):
         read_picture(path)
 
 

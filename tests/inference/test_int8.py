@@ -105,11 +105,11 @@ def test_lists_patterns_and_data_files_are_sources_too(photos, tmp_path):
 
 def test_what_is_no_picture_is_named_and_left_out(photos, tmp_path):
     (photos / "00.png").write_bytes(b"no picture")
-    with pytest.warns(DarkshareWarning, match=r"left out: .*00\.png: is no picture"):
+    with pytest.warns(DarkshareWarning, match=r"left out: .*00\.png: is not a picture"):
         chosen = choose(str(photos), 8)
     assert len({*chosen.calibration, *chosen.trial}) == 11
     (tmp_path / "clip.avi").write_bytes(b"")
-    with pytest.raises(BadValue, match=r"clip\.avi: is no picture; calibrate with pictures"):
+    with pytest.raises(BadValue, match=r"clip\.avi: is not a picture; calibrate with pictures"):
         choose(str(tmp_path / "clip.avi"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(DarkshareError, match="is a folder without"):
@@ -335,10 +335,10 @@ def test_files_of_others_and_decoded_ones_are_refused(tmp_path):
     for name, says in {
         "damaged.onnx": "is damaged",
         "bare.onnx": "does not say which network it is",
-        "text.onnx": "is no ONNX file",
+        "text.onnx": "is not an ONNX file",
         "missing.onnx": "cannot be read",
         "x.xml": "its weights x.bin are not beside it",
-        "text.xml": "is no OpenVINO file",
+        "text.xml": "is not an OpenVINO file",
         "missing.xml": "cannot be read",
     }.items():
         with pytest.raises(DarkshareError, match=rf"{name}: {says}"):

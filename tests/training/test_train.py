@@ -350,7 +350,7 @@ def test_with_k_copies_the_first_k_epochs_are_those_without_a_cache(base, data, 
 def test_a_cache_that_does_not_pay_is_left_off(base, data, tmp_path):
     said = Said()
     train(base, data, tmp_path / "out", options(copies=1), watch=said)
-    assert any("it is left off, as it is no 1.5 times as fast" in text for text in said.texts)
+    assert any("it is left off, as it is not 1.5 times as fast" in text for text in said.texts)
     assert any(text.startswith("feature cache: 1 x 6 pictures, layers 2, 3: 0.") for text in said.texts)
     with pytest.raises(BadValue, match="with k=0 there is no trunk"):
         train(base, data, tmp_path / "out", options(copies=1, k=0))
@@ -402,7 +402,7 @@ def test_weights_that_are_no_numbers_are_never_kept(base, data, tmp_path):
     training = loop.Training(base, data, tmp_path / "out", options(), None, Said(), ())
     with torch.no_grad():
         training.trainer.net.state_dict()["5.weights"].fill_(float("inf"))
-    with pytest.raises(DarkshareError, match=r"5\.weights holds values that are no numbers"):
+    with pytest.raises(DarkshareError, match=r"5\.weights holds values that are not numbers"):
         training.trainer.state()
 
 
@@ -422,7 +422,7 @@ def test_no_pictures(base, data, tmp_path):
 
 def test_a_picture_that_breaks_meanwhile_is_named(base, data, tmp_path):
     data.samples[2].picture.write_bytes(b"broken")
-    with pytest.raises(DarkshareError, match=r"2\.png: is no picture"):
+    with pytest.raises(DarkshareError, match=r"2\.png: is not a picture"):
         train(base, data, tmp_path / "out", options(workers=2))
 
 

@@ -400,7 +400,7 @@ def test_refusals_name_the_layer_and_its_line(section, message):
 
 def test_a_mask_that_is_no_anchor_is_refused():
     text = net(3, 8, 8) + "[convolutional]\nfilters=7\nactivation=linear\n[yolo]\nmask=4\nclasses=2\nnum=2\n"
-    with pytest.raises(BadValue, match=r"^test.cfg:8: layer 1 \[yolo\]: mask 4 is no anchor"):
+    with pytest.raises(BadValue, match=r"^test.cfg:8: layer 1 \[yolo\]: mask 4 is not an anchor"):
         lower(model_of(text))
 
 

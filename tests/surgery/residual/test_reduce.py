@@ -220,11 +220,11 @@ def test_factors_of_an_unequal_shortcut_are_refused():
     [
         ("1,1,1", r"--keep 1,1,1: its 4 stages have 1,2,2,3 blocks"),
         ("1,1,1,9", "its 4 stages have 1,2,2,3 blocks"),
-        ("few", "'few' is no whole number"),
-        ("-1,1,1,1", "'-1' is no whole number"),
+        ("few", "'few' is not a whole number"),
+        ("-1,1,1,1", "'-1' is not a whole number"),
         ("blocks 9", "the blocks are 1..8"),
         ("blocks 3-2", "the blocks are 1..8"),
-        ("blocks", "'' is no whole number"),
+        ("blocks", "'' is not a whole number"),
     ],
 )
 def test_what_cannot_be_kept(keep, says):
