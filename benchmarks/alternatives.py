@@ -31,16 +31,16 @@ from typing import Any
 import numpy as np
 from merged import pair as seeded_pair
 
-from darkshare.benching.timing import ROUNDS, median_interval, require_rounds
-from darkshare.engines import NAMES, available
+from darkshare._images import read_picture
+from darkshare._tables import render
+from darkshare.analysis.boxplot import spread_of
+from darkshare.darknet.model import Model, load, save
 from darkshare.errors import DarkshareError
-from darkshare.model import Model, load, save
-from darkshare.onnxfile import export, output_name
-from darkshare.opencv import blob
-from darkshare.pictures import read_picture
-from darkshare.report import render
-from darkshare.splice import concat
-from darkshare.spread import spread_of
+from darkshare.inference.bench.timing import ROUNDS, median_interval, require_rounds
+from darkshare.inference.detector import blob
+from darkshare.inference.engines import NAMES, available
+from darkshare.inference.onnx import export, output_name
+from darkshare.surgery.splice import concat
 
 SLIM = "onnxruntime on onnxslim"
 FASTER = 0.98  # two processes that run the same file differ by 2 % and more

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from darkshare.anchoring import best_anchors, box_sizes, clusters, quality
-from darkshare.cfg import parse
-from darkshare.datasets import Dataset, read_data, read_list, read_voc
-from darkshare.network import resolve
-from darkshare.report import render
+from darkshare._tables import render
+from darkshare.darknet.cfg import parse
+from darkshare.darknet.network import resolve
+from darkshare.data import Dataset, read_data, read_list, read_voc
+from darkshare.surgery.anchors import best_anchors, box_sizes, clusters, quality
 
 ROOT = Path(__file__).parent.parent
 ZOO = Path(os.environ.get("DARKSHARE_ZOO", ROOT.parent / "shared")) / "datasets"

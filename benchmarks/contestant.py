@@ -19,7 +19,7 @@ Run = Callable[[], Any]  # computes all heads of a network; the last is the arra
 
 
 def darkshare(job: dict[str, Any], network: dict[str, Any], blob: np.ndarray) -> Run:
-    from darkshare.engines import open_engine
+    from darkshare.inference.engines import open_engine
 
     engine = open_engine(job["engine"], network["onnx"], network["outputs"], threads=job["threads"])
     return lambda: engine.run(blob)

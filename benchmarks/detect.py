@@ -24,19 +24,19 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from darkshare import cfg
-from darkshare.detections import Detections, interpret
-from darkshare.detections.decoding import decode
-from darkshare.drawing import annotate
-from darkshare.media import Output, Places, flow, select
-from darkshare.media.videos import VideoFile
-from darkshare.model import Model, load
-from darkshare.network import Network, resolve
-from darkshare.opencv import Detector, blob
-from darkshare.pictures import Picture
-from darkshare.report import render
-from darkshare.tasks import Task
-from darkshare.weights import Floats, Header, Weights
+from darkshare._images import Picture
+from darkshare._tables import render
+from darkshare.darknet import cfg
+from darkshare.darknet.model import Model, load
+from darkshare.darknet.network import Network, resolve
+from darkshare.darknet.tasks import Task
+from darkshare.darknet.weights import Floats, Header, Weights
+from darkshare.inference.boxes import Detections, interpret
+from darkshare.inference.boxes.decoding import decode
+from darkshare.inference.detector import Detector, blob
+from darkshare.inference.draw import annotate
+from darkshare.inference.media import Output, Places, flow, select
+from darkshare.inference.media.videos import VideoFile
 
 SIZE = (1280, 720)
 PROCESSORS = "detect / forward, all processors' time"

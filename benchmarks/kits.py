@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from darkshare import concat, frozen, load, snap
-from darkshare.datasets import read_data
-from darkshare.kit import make_kit, write_kit
-from darkshare.model import Model
-from darkshare.report import render
+from darkshare._tables import render
+from darkshare.darknet.model import Model
+from darkshare.data import read_data
+from darkshare.surgery.kit import make_kit, write_kit
 
 SHORT = {"batch": "4", "subdivisions": "1", "burn_in": "0"}
 

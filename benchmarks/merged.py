@@ -22,15 +22,15 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from architectures import yolov3_text
 
-from darkshare.benching import Bench, bench, separate_and_merged
-from darkshare.benching.merging import to_json
-from darkshare.cfg import parse
-from darkshare.cuts import initial_floats
-from darkshare.engines import NAMES, available
-from darkshare.model import Model, load
-from darkshare.network import resolve
-from darkshare.report import render
-from darkshare.weights import Header
+from darkshare._tables import render
+from darkshare.darknet.cfg import parse
+from darkshare.darknet.model import Model, load
+from darkshare.darknet.network import resolve
+from darkshare.darknet.weights import Header
+from darkshare.inference.bench import Bench, bench, separate_and_merged
+from darkshare.inference.bench.merging import to_json
+from darkshare.inference.engines import NAMES, available
+from darkshare.surgery.cut import initial_floats
 
 KS = (74, 65, 49, 41)
 CLASSES = (80, 1)

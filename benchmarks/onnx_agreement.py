@@ -27,15 +27,15 @@ from typing import Any
 
 import numpy as np
 
-from darkshare import cfg as cfgs
-from darkshare.cfg import Cfg
+from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.cfg import Cfg
+from darkshare.darknet.kinds import Boxes, Detection
+from darkshare.darknet.model import Model
+from darkshare.darknet.network import Layer, Network, resolve
+from darkshare.darknet.tasks import Task
+from darkshare.darknet.weights import Header, Weights
 from darkshare.errors import DarkshareError
-from darkshare.kinds import Boxes, Detection
-from darkshare.model import Model
-from darkshare.network import Layer, Network, resolve
-from darkshare.onnxfile import INPUT, export, output_name
-from darkshare.tasks import Task
-from darkshare.weights import Header, Weights
+from darkshare.inference.onnx import INPUT, export, output_name
 
 SIZES = ((96, 64), (128, 128), (128, 256), None)  # the smallest that resolves; None: the cfg's own
 SLIM = 4

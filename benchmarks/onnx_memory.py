@@ -11,8 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from darkshare.model import load
-from darkshare.onnxfile import export
+from darkshare.darknet.model import load
+from darkshare.inference.onnx import export
 
 MIB = 2**20
 

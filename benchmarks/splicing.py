@@ -26,12 +26,12 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from architectures import yolov3_text
 
-from darkshare.cfg import parse
-from darkshare.cuts import initial_floats
-from darkshare.model import load, save
-from darkshare.network import resolve
-from darkshare.splice import concat
-from darkshare.weights import Header
+from darkshare.darknet.cfg import parse
+from darkshare.darknet.model import load, save
+from darkshare.darknet.network import resolve
+from darkshare.darknet.weights import Header
+from darkshare.surgery.cut import initial_floats
+from darkshare.surgery.splice import concat
 
 K = 74
 

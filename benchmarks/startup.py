@@ -22,8 +22,8 @@ ROUNDS = 21
 LARGEST_RATIO, LARGEST_MS = 2.5, 30
 RESOLVE = """
 import sys, time
-from darkshare import cfg
-from darkshare.network import resolve
+from darkshare.darknet import cfg
+from darkshare.darknet.network import resolve
 start = time.perf_counter()
 resolve(cfg.read(sys.argv[1]))
 print((time.perf_counter() - start) * 1000)

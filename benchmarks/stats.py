@@ -27,11 +27,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from architectures import yolov3_text
 
-from darkshare.cfg import parse
-from darkshare.differences import stats
-from darkshare.model import Model, load
-from darkshare.network import resolve
-from darkshare.weights import Header
+from darkshare.analysis.stats import stats
+from darkshare.darknet.cfg import parse
+from darkshare.darknet.model import Model, load
+from darkshare.darknet.network import resolve
+from darkshare.darknet.weights import Header
 
 LARGEST_RATIO, LARGEST_MB = 2, 300
 COMMANDS = (("stats",), ("stats", "--space", "folded"), ("stats", "--elementwise"))

@@ -20,19 +20,19 @@ from statistics import median
 from time import process_time
 from typing import Any
 
-from darkshare.datasets import Dataset, in_order, read_data
+from darkshare._tables import render
+from darkshare.darknet.model import Model, load
+from darkshare.data import Dataset, in_order, read_data
 from darkshare.evaluation import evaluate_model
-from darkshare.model import Model, load
-from darkshare.report import render
 from darkshare.training import caching
 from darkshare.training.augmenting import Augmentation
 from darkshare.training.building import build
 from darkshare.training.feeding import Features, Feed, Pictures
 from darkshare.training.loading import Source
-from darkshare.training.loop import train
 from darkshare.training.preparation import Changes, prepared
 from darkshare.training.settings import Options
 from darkshare.training.stepping import Trainer
+from darkshare.training.train import train
 
 FULL, FROZEN, CACHED = "all layers", "frozen", "cached"
 

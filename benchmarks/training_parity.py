@@ -20,9 +20,9 @@ TESTS = Path(__file__).parent.parent / "tests"
 def main() -> None:
     """Print the table as Markdown."""
     sys.path.insert(0, str(TESTS))
-    from darkshare.report import render
+    from darkshare._tables import render
 
-    rows = [row(path) for path in sorted((TESTS / "data" / "training").glob("*.npz"))]
+    rows = [row(path) for path in sorted((TESTS / "fixtures" / "training").glob("*.npz"))]
     print(render(rows, "markdown"))
 
 

@@ -14,41 +14,41 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from darkshare.blend import mix, snap
-    from darkshare.cfg import parse
-    from darkshare.cuts import cut
-    from darkshare.detections import Detections
-    from darkshare.differences import stats, to_dataframe
+    from darkshare.analysis.frozen import frozen
+    from darkshare.analysis.stats import stats, to_dataframe
+    from darkshare.darknet.cfg import parse
+    from darkshare.darknet.model import Model, load, save
+    from darkshare.darknet.network import Network, resolve
+    from darkshare.darknet.tasks import Task
     from darkshare.errors import DarkshareError, DarkshareWarning
     from darkshare.evaluation import Evaluation, evaluate, evaluate_model
-    from darkshare.freezing import frozen
-    from darkshare.guesses import Guesses
-    from darkshare.media import watch
-    from darkshare.model import Model, load, save
-    from darkshare.network import Network, resolve
-    from darkshare.opencv import Classifier, Detector
-    from darkshare.residual import branch, reduce
-    from darkshare.splice import concat, split
-    from darkshare.tasks import Task
+    from darkshare.inference.boxes import Detections
+    from darkshare.inference.classification import Guesses
+    from darkshare.inference.detector import Classifier, Detector
+    from darkshare.inference.media import watch
+    from darkshare.surgery.cut import cut
+    from darkshare.surgery.mix import mix, snap
+    from darkshare.surgery.residual import branch, reduce
+    from darkshare.surgery.splice import concat, split
 
 # Where each name lives; a module is imported when a name of it is first used.
 _PLACES = {
-    "blend": ("mix", "snap"),
-    "cfg": ("parse",),
-    "cuts": ("cut",),
-    "detections": ("Detections",),
-    "differences": ("stats", "to_dataframe"),
+    "surgery.mix": ("mix", "snap"),
+    "darknet.cfg": ("parse",),
+    "surgery.cut": ("cut",),
+    "inference.boxes": ("Detections",),
+    "analysis.stats": ("stats", "to_dataframe"),
     "errors": ("DarkshareError", "DarkshareWarning"),
     "evaluation": ("Evaluation", "evaluate", "evaluate_model"),
-    "freezing": ("frozen",),
-    "media": ("watch",),
-    "model": ("Model", "load", "save"),
-    "network": ("Network", "resolve"),
-    "guesses": ("Guesses",),
-    "opencv": ("Classifier", "Detector"),
-    "residual": ("branch", "reduce"),
-    "splice": ("concat", "split"),
-    "tasks": ("Task",),
+    "analysis.frozen": ("frozen",),
+    "inference.media": ("watch",),
+    "darknet.model": ("Model", "load", "save"),
+    "darknet.network": ("Network", "resolve"),
+    "inference.classification": ("Guesses",),
+    "inference.detector": ("Classifier", "Detector"),
+    "surgery.residual": ("branch", "reduce"),
+    "surgery.splice": ("concat", "split"),
+    "darknet.tasks": ("Task",),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 

@@ -1,16 +1,24 @@
-"""What all tests share: where the public files lie, tiny models built in code, seeded weights."""
+"""What all tests share: settings, where the public files lie, tiny models built in code, seeded weights."""
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Callable
 from pathlib import Path
+from time import thread_time
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
-from darkshare import cfg as cfgs
-from darkshare.network import Network, resolve
-from darkshare.weights import Header
+from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.network import Network, resolve
+from darkshare.darknet.weights import Header
+
+# A slow or busy machine is not a fault.
+settings.register_profile("darkshare", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("darkshare")
 
 ROOT = Path(__file__).parent.parent
 ZOO = Path(os.environ.get("DARKSHARE_ZOO", ROOT.parent / "shared"))
@@ -146,6 +154,27 @@ def zoo_path(*parts: str) -> Path:
 def zoo_cfgs(fork: str) -> list[Path]:
     """All public cfgs of a fork; empty where the collection is missing."""
     return sorted((ZOO / "zoo" / fork).rglob("*.cfg"))
+
+
+def growth(prepared: Callable[[int], Callable[[], object]], size: int) -> float:
+    """Four times the input: how many times the processor time. About 4 where it is linear, 16 where it is quadratic.
+
+    Args:
+        prepared: builds an input of that size, and returns what is to be measured.
+        size: the smaller of the two.
+    """
+    runs = [prepared(size), prepared(4 * size)]
+    taken: list[list[float]] = [[], []]
+    gc.disable()  # what other tests have left in memory is not what is measured
+    try:
+        for _ in range(5):
+            for run, times in zip(runs, taken, strict=True):
+                begun = thread_time()
+                run()
+                times.append(thread_time() - begun)
+    finally:
+        gc.enable()
+    return min(taken[1]) / min(taken[0])
 
 
 @pytest.fixture

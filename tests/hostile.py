@@ -1,6 +1,6 @@
 """The collection of hostile inputs: what is wrong, and what every command must say of it.
 
-Where the bytes matter, the file lies in `data/hostile/`; what is large, cut off or derived from a good model is
+Where the bytes matter, the file lies in `fixtures/hostile/`; what is large, cut off or derived from a good model is
 built here. `test_hostile.py` runs the commands.
 """
 
@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from conftest import network_of, seeded_floats, tiny_text, write_model
 
-from darkshare.weights import Header
+from darkshare.darknet.weights import Header
 
-DATA = Path(__file__).parent / "data" / "hostile"
+DATA = Path(__file__).parent / "fixtures" / "hostile"
 HEADER = 20  # bytes
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from darkshare.datasets import Box, Dataset, Sample
+from darkshare.data import Box, Dataset, Sample
 from darkshare.training.settings import Watch
 
 COLOURS = ((40, 40, 220), (220, 60, 30))  # BGR: red, blue

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 from conftest import network_of, seeded_floats
 
+from darkshare.darknet.model import Model
+from darkshare.darknet.network import Network
+from darkshare.darknet.tasks import Task
+from darkshare.darknet.weights import Header, Weights
 from darkshare.errors import DarkshareWarning
-from darkshare.model import Model
-from darkshare.network import Network
-from darkshare.splice import concat
-from darkshare.tasks import Task
-from darkshare.weights import Header, Weights
+from darkshare.surgery.splice import concat
 
 
 def model(text: str, name: str = "base", data: np.ndarray | None = None, *, seed: int = 1) -> Model:

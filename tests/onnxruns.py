@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 from conftest import network_of, seeded_floats
 
-from darkshare.model import Model
-from darkshare.onnxfile import INPUT, Form, export
-from darkshare.tasks import Task
-from darkshare.weights import Header, Weights
+from darkshare.darknet.model import Model
+from darkshare.darknet.tasks import Task
+from darkshare.darknet.weights import Header, Weights
+from darkshare.inference.onnx import INPUT, Form, export
 
 F = np.float32
 Run = Callable[[np.ndarray, list[str]], list[np.ndarray]]

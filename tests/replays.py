@@ -1,4 +1,4 @@
-"""First steps that Darknet took, taken again: fixtures of tests/data/training."""
+"""First steps that Darknet took, taken again: fixtures of tests/fixtures/training."""
 
 from __future__ import annotations
 

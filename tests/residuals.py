@@ -10,11 +10,11 @@ from architectures import darknet53_text, resnet152_text
 from conftest import network_of
 from onnxruns import input_of, model_of, onnx_runtime
 
-from darkshare.kinds import Convolutional, Shortcut, Softmax
-from darkshare.model import Model
-from darkshare.network import Network
-from darkshare.onnxfile import export
-from darkshare.tasks import Task
+from darkshare.darknet.kinds import Convolutional, Shortcut, Softmax
+from darkshare.darknet.model import Model
+from darkshare.darknet.network import Network
+from darkshare.darknet.tasks import Task
+from darkshare.inference.onnx import export
 
 SMALL_RESNET = ((8, 2), (16, 3), (32, 2), (64, 1))
 SMALL_DARKNET = ((8, 1), (16, 2), (32, 2), (64, 3))

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import settings
 from hypothesis import strategies as st
 
-from darkshare.kinds import ALL_KINDS, keys_of
-from darkshare.weights import Header
-
-settings.register_profile("darkshare", deadline=None)  # a busy machine is no failure
-settings.load_profile("darkshare")
+from darkshare.darknet.kinds import ALL_KINDS, keys_of
+from darkshare.darknet.weights import Header
 
 # Text that is likely to meet every branch of the reader, mixed with anything at all.
 _PIECES = ["[net]", "[conv]", "[", "]", "=", "#", ";", "\n", "\r\n", "\r", " ", "\t", "\x0c", "\ufeff", "\x00"]

@@ -6,8 +6,8 @@ import pytest
 from architectures import darknet53_text, resnet152_text, yolov3_text, yolov3_tiny_text, yolov4_tiny_text
 from conftest import network_of, zoo_path
 
-from darkshare import cfg as cfgs
-from darkshare.network import resolve
+from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.network import resolve
 
 # Bytes of the weights files that were published; 20 of them are the header.
 PUBLISHED = [

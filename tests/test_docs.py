@@ -126,7 +126,7 @@ def test_the_page_of_kinds_is_fresh():
 
 
 def test_the_page_of_formats_names_every_kind_that_stores_something():
-    from darkshare.kinds import ALL_KINDS, Kind
+    from darkshare.darknet.kinds import ALL_KINDS, Kind
 
     page = (ROOT / "docs" / "reference" / "formats.md").read_text(encoding="utf-8")
     storing = [kind.names[0] for kind in ALL_KINDS if kind.tensors is not Kind.tensors]

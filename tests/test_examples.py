@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
-from darkshare.datasets import read_data
-from darkshare.freezing import frozen
-from darkshare.model import load
+from darkshare.analysis.frozen import frozen
+from darkshare.darknet.model import load
+from darkshare.data import read_data
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 

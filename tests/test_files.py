@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from darkshare import files
+from darkshare import _files as files
 from darkshare.errors import DarkshareError
 
 

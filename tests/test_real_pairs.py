@@ -15,10 +15,10 @@ import pytest
 from conftest import zoo_path
 from models import quiet_concat
 
+from darkshare.darknet.model import Model, load, save
 from darkshare.errors import TrunkMismatch
-from darkshare.model import Model, load, save
-from darkshare.opencv import Detector, blob
-from darkshare.splice import concat, split
+from darkshare.inference.detector import Detector, blob
+from darkshare.surgery.splice import concat, split
 
 FIRST_HEAD = 115  # of the Yolo-Fastest networks, whose layers 0..108 are their backbone
 CUTS = (

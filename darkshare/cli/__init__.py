@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from darkshare import __version__
+from darkshare._tables import printable
 from darkshare.errors import DarkshareError, DarkshareWarning
-from darkshare.report import printable
 
 
 def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -10,13 +10,15 @@ from typing import Any
 
 import click
 
-from darkshare import differences, distributions, freezing
+from darkshare._files import write_all
+from darkshare._tables import Row, printable, render
+from darkshare.analysis import frozen as freezing
+from darkshare.analysis import stats as differences
+from darkshare.analysis import weight_stats as distributions
+from darkshare.analysis.stats import Comparison
 from darkshare.cli.options import dialect_option, format_option, load_all, models_argument
-from darkshare.differences import Comparison
+from darkshare.darknet.model import Model
 from darkshare.errors import DarkshareError
-from darkshare.files import write_all
-from darkshare.model import Model
-from darkshare.report import Row, printable, render
 
 _LONG = 400_000_000  # floats; fewer are compared in a second or two
 _COLUMNS = ["layer", "other_layer", "kind", "quantity", "relative", "q1", "median", "q3", "low", "high", "outliers"]
@@ -141,11 +143,11 @@ def _print(rows: Sequence[Row], lines: Sequence[str], form: str, output: str | N
 
 def _draw(found: Sequence[Comparison], plots: Sequence[str], html: str | None, ks: Sequence[int], *, log: bool) -> None:
     for path in plots:
-        from darkshare.plots import plot_differences
+        from darkshare.analysis.plots import plot_differences
 
         plot_differences(found, Path(path), ks=ks, log=log)
     if html:
-        from darkshare.htmlreport import write_html
+        from darkshare.analysis.html import write_html
 
         write_html(found, Path(html), ks=ks)
 

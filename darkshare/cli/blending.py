@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from darkshare import blend, recipes
+from darkshare._tables import render
+from darkshare.analysis.trunk import Moved, describe, diagnose, last_stored, moved_tensors
 from darkshare.cli.options import dialect_option, format_option, models_argument, pair
-from darkshare.compare import Moved, describe, diagnose, last_stored, moved_tensors
-from darkshare.model import Model, load, save
-from darkshare.report import render
+from darkshare.darknet.model import Model, load, save
+from darkshare.surgery import mix as blend
+from darkshare.surgery import mix_recipe as recipes
 
 SHOWN = ("layer", "kind", "tensor", "relative", "cosine", "scale")  # of a tensor that had moved
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import click
 
+from darkshare._tables import render
+from darkshare.analysis.savings import Saving, at_cuts, separately, to_json, to_rows
 from darkshare.cli.options import dialect_option, format_option, load_all, models_argument, size_option
-from darkshare.network import Network
-from darkshare.report import render
-from darkshare.savings import Saving, at_cuts, separately, to_json, to_rows
+from darkshare.darknet.network import Network
 
 MOST = 1000  # networks
 
@@ -58,7 +58,7 @@ def _networks(given: list[Network], count: int | None) -> list[Network]:
 
 
 def _draw(networks: Sequence[Network], ks: Sequence[int], path: str) -> None:
-    from darkshare import plots
+    from darkshare.analysis import plots
 
     plots.plot_savings(to_json(at_cuts(networks)), path, marks=ks)
     click.echo(f"wrote {path}", err=True)

@@ -10,15 +10,15 @@ from typing import Any
 
 import click
 
-from darkshare.choosing.cluster import run_on_cluster
-from darkshare.choosing.planning import Sweep, plan
-from darkshare.choosing.processes import LAST, Message, run_here, shared_out
-from darkshare.choosing.results import Choice, choice_rows, choices, write_results
-from darkshare.choosing.trials import Result, Trial, results_in
+from darkshare._signals import uninterrupted
+from darkshare._tables import printable, render
+from darkshare.choose_k.cluster import run_on_cluster
+from darkshare.choose_k.planning import Sweep, plan
+from darkshare.choose_k.processes import LAST, Message, run_here, shared_out
+from darkshare.choose_k.results import Choice, choice_rows, choices, write_results
+from darkshare.choose_k.trials import Result, Trial, results_in
 from darkshare.cli.options import dialect_option
 from darkshare.cli.training import CHANGES, STOPPED, sorted_files, train
-from darkshare.interrupts import uninterrupted
-from darkshare.report import printable, render
 from darkshare.training.preparation import Changes
 from darkshare.training.settings import Options
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import click
 
+from darkshare._signals import uninterrupted
+from darkshare._tables import render
 from darkshare.cli.options import dialect_option, format_option, size_option
 from darkshare.cli.running import STOPPED, running_options, silence_decoders, sorted_paths, tell_error
+from darkshare.darknet.model import Model
 from darkshare.errors import DarkshareError
-from darkshare.guesses import MEANS, Guesses, only_detectors
-from darkshare.interrupts import uninterrupted
-from darkshare.media import Frame, Selection, select
-from darkshare.model import Model
-from darkshare.opencv import Classifier
-from darkshare.report import render
+from darkshare.inference.classification import MEANS, Guesses, only_detectors
+from darkshare.inference.detector import Classifier
+from darkshare.inference.media import Frame, Selection, select
 
 
 @click.command()

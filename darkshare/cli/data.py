@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from darkshare import datasets
-from darkshare.datasets.classes import DIFFICULT
-from darkshare.datasets.cocotext import LEGIBILITY
-from darkshare.datasets.importing import FORMATS
-from darkshare.report import printable, render
+from darkshare import data as datasets
+from darkshare._tables import printable, render
+from darkshare.data.classes import DIFFICULT
+from darkshare.data.cocotext import LEGIBILITY
+from darkshare.data.importing import FORMATS
 
 _MANY = 500  # pictures, from which on a progress bar is worth its lines
 _PATH = click.Path(path_type=Path)

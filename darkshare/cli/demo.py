@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from darkshare.report import render
+from darkshare._tables import render
 
 
 @click.command()
@@ -21,7 +21,7 @@ def demo(output: str) -> None:
     Example:
       darkshare demo -o demo
     """
-    from darkshare.demonstration import K, demonstrate
+    from darkshare.cli.demo_files import K, demonstrate
 
     shown = demonstrate(Path(output))
     click.echo(f"Two networks of 23 layers share their first {K}. Every head, merged against separate:\n")

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkshare import benching
-from darkshare.benching import merging, racing
+from darkshare._tables import render
 from darkshare.cli.options import dialect_option, format_option, load_all, models_argument, size_option
-from darkshare.engines import DEFAULT, NAMES, PRECISIONS, available
+from darkshare.darknet.model import Model
 from darkshare.errors import DarkshareError, DarkshareWarning
-from darkshare.model import Model
-from darkshare.report import render
+from darkshare.inference import bench as benching
+from darkshare.inference.bench import merging, racing
+from darkshare.inference.engines import DEFAULT, NAMES, PRECISIONS, available
 
 if TYPE_CHECKING:
-    from darkshare.quantisation import Attempt
+    from darkshare.inference.int8 import Attempt
 
 _ROUNDS = click.option(
     "--rounds", type=click.IntRange(benching.FEWEST), default=benching.ROUNDS, show_default=True,
@@ -67,7 +67,7 @@ def engines(files: tuple[str, ...], pictures: str | None, dialect: str, size: An
 
 def _quantised(stack: ExitStack, model: Model, pictures: str) -> dict[str, Attempt]:
     """int8 files for the engines whose quantiser is here; the others are named."""
-    from darkshare.quantisation import QUANTISERS, attempted, choose, missing
+    from darkshare.inference.int8 import QUANTISERS, attempted, choose, missing
 
     chosen = choose(pictures)
     reasons = {engine: missing(engine) for engine in QUANTISERS}
@@ -146,13 +146,13 @@ def _only(models: Sequence[Model]) -> Model:
 def _require_figure(plot: str | None) -> None:
     """Refuse a name before minutes are spent."""
     if plot:
-        from darkshare.figures import figure_format
+        from darkshare._figures import figure_format
 
         figure_format(plot)
 
 
 def _draw(found: benching.Bench, path: str) -> None:
-    from darkshare.benching.chart import plot_bench
+    from darkshare.inference.bench.chart import plot_bench
 
     plot_bench(found, path)
     click.echo(f"wrote {path}", err=True)

@@ -13,21 +13,21 @@ from typing import Any
 import click
 
 from darkshare import evaluation
+from darkshare._files import write_all
+from darkshare._tables import printable, render
 from darkshare.cli.evaluations import Job, jobs_of, loaded
 from darkshare.cli.findings import tell, tell_divided
 from darkshare.cli.options import asked, dialect_option, flags, format_option, load_all, size_option
-from darkshare.datasets import ClassifiedDataset, Dataset, read_classes, read_data
-from darkshare.detections import NMS
-from darkshare.engines import DEFAULT, PRECISIONS
-from darkshare.engines import NAMES as ENGINES
+from darkshare.darknet.model import Model
+from darkshare.darknet.tasks import Task
+from darkshare.data import ClassifiedDataset, Dataset, read_classes, read_data
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.evaluation import LOWEST, RULES, THRESHOLD, Accuracy, Judged, Runner
 from darkshare.evaluation.classes import listed, match_classes
-from darkshare.files import write_all
-from darkshare.model import Model
-from darkshare.onnxfile import SUFFIXES as EXPORTED
-from darkshare.report import printable, render
-from darkshare.tasks import Task
+from darkshare.inference.boxes import NMS
+from darkshare.inference.engines import DEFAULT, PRECISIONS
+from darkshare.inference.engines import NAMES as ENGINES
+from darkshare.inference.onnx import SUFFIXES as EXPORTED
 
 OF_MODEL = (".cfg", ".weights")
 OF_BOXES = ("rule", "points", "iou", "thresh", "lowest", "nms", "beside", "plot", "table")  # the other options
@@ -275,7 +275,7 @@ def _told(dataset: Any) -> Any:
 def _require_outputs(outputs: tuple[str | None, str | None], inputs: Sequence[str]) -> None:
     """Refuse names before minutes are spent."""
     if outputs[0]:
-        from darkshare.figures import figure_format
+        from darkshare._figures import figure_format
 
         figure_format(outputs[0])
     known = {Path(path).resolve() for path in inputs}

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import click
 
 from darkshare.cli.options import load_all
+from darkshare.darknet.model import Model
+from darkshare.darknet.tasks import Task
 from darkshare.errors import BadValue
 from darkshare.evaluation import task_of
-from darkshare.model import Model
-from darkshare.tasks import Task
 
 
 class Job(NamedTuple):

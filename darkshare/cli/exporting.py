@@ -10,12 +10,13 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from darkshare import onnxfile, quantisation
-from darkshare.benching import FEWEST, ROUNDS
+from darkshare._tables import render
 from darkshare.cli.options import dialect_option, format_option, load_all, models_argument, size_option
+from darkshare.darknet.model import Model, sibling
 from darkshare.errors import DarkshareError
-from darkshare.model import Model, sibling
-from darkshare.report import render
+from darkshare.inference import int8 as quantisation
+from darkshare.inference import onnx as onnxfile
+from darkshare.inference.bench import FEWEST, ROUNDS
 
 INT8 = "int8"
 _NOT_INT8 = ("decode", "batch", "dynamic_size")
@@ -136,7 +137,7 @@ def _plain(model: Model, output: str | None, form: str, how: Mapping[str, Any]) 
 
 
 def _int8(model: Model, output: str | None, form: str, how: Mapping[str, Any]) -> list[Path]:
-    from darkshare.datasets import read_data
+    from darkshare.data import read_data
 
     suffix = quantisation.SUFFIXES[how["engine"]]
     stem = Path(model.name).with_suffix("")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import click
 
+from darkshare._tables import printable
 from darkshare.cli.options import asked
-from darkshare.datasets import Finding, is_divided
-from darkshare.report import printable
+from darkshare.data import Finding, is_divided
 
 SHOWN = 5
 

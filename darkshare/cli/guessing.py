@@ -11,7 +11,9 @@ from typing import Any
 
 import click
 
-from darkshare.choosing.guessing import (
+from darkshare._tables import render
+from darkshare.analysis.stats import stats
+from darkshare.choose_k.guessing import (
     Agreement,
     Guess,
     advice,
@@ -25,15 +27,13 @@ from darkshare.choosing.guessing import (
     with_features,
     with_swaps,
 )
-from darkshare.choosing.regions import Regions, regions_of
-from darkshare.choosing.results import measured_maps
-from darkshare.choosing.swapping import swap_curve
+from darkshare.choose_k.regions import Regions, regions_of
+from darkshare.choose_k.results import measured_maps
+from darkshare.choose_k.swapping import swap_curve
 from darkshare.cli.choosing import NumbersType
 from darkshare.cli.options import dialect_option, format_option, load_all, size_option
-from darkshare.datasets import read_data
-from darkshare.differences import stats
-from darkshare.model import Model
-from darkshare.report import render
+from darkshare.darknet.model import Model
+from darkshare.data import read_data
 from darkshare.training.guards import require_pictures, require_torch
 
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkshare import measure
+from darkshare._tables import printable, render
+from darkshare.analysis import info as measure
 from darkshare.cli.options import dialect_option, format_option, load_all, models_argument, pair, size_option
-from darkshare.report import printable, render
 
 if TYPE_CHECKING:
-    from darkshare.checking import Problem
-    from darkshare.datasets import Review
+    from darkshare.analysis.check import Problem
+    from darkshare.data import Review
 
 
 @click.command()
@@ -58,7 +58,7 @@ def check(files: tuple[str, ...], dialect: str, strict: bool, decode: bool, form
       darkshare check merged.cfg --strict --format json
       darkshare check masks.data --decode
     """
-    from darkshare import checking  # here, so that `info` starts without the rules
+    from darkshare.analysis import check as checking  # here, so that `info` starts without the rules
 
     models = pair([file for file in files if not file.endswith(".data")])
     found = [problem for cfg, weights in models for problem in checking.check(cfg, weights, dialect=dialect)]
@@ -72,14 +72,14 @@ def check(files: tuple[str, ...], dialect: str, strict: bool, decode: bool, form
 def _reviews(files: Sequence[str], decode: bool) -> list[Review]:
     if not files:
         return []
-    from darkshare import datasets  # here, because models are looked at without it
+    from darkshare import data as datasets  # here, because models are looked at without it
     from darkshare.cli.data import watched
 
     return [datasets.review(file, decode=decode, watch=watched) for file in files]
 
 
 def _shown(found: Sequence[Problem], reviews: Sequence[Review], form: str) -> str:
-    from darkshare import checking
+    from darkshare.analysis import check as checking
     from darkshare.cli.data import tables
 
     rows = [problem.row for problem in found]

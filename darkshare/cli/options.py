@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, TypeVar
 import click
 from click.core import ParameterSource
 
-from darkshare.kinds.base import DIALECTS
-from darkshare.model import Model, load
-from darkshare.report import FORMATS
+from darkshare._tables import FORMATS
+from darkshare.darknet.kinds.base import DIALECTS
+from darkshare.darknet.model import Model, load
 
 F = TypeVar("F", bound=Callable[..., Any])
 

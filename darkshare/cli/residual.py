@@ -8,14 +8,14 @@ from typing import Any
 
 import click
 
-from darkshare import residual, splice
+from darkshare._images import Picture
+from darkshare._tables import PROGRAMS, render
 from darkshare.cli.options import dialect_option, flags, format_option, models_argument, size_option
 from darkshare.cli.retraining import one_model, write
+from darkshare.darknet.model import Model, branches_of, only_ensemble
 from darkshare.errors import BadValue
-from darkshare.model import Model, branches_of, only_ensemble
-from darkshare.pictures import Picture
-from darkshare.report import PROGRAMS, render
-from darkshare.residual import blocks, branching, thinning, totals, widths
+from darkshare.surgery import residual, splice
+from darkshare.surgery.residual import blocks, branching, thinning, totals, widths
 
 recalibrate_option = click.option(
     "--recalibrate-bn",
@@ -227,7 +227,7 @@ def _pictures(name: str) -> Iterator[Picture]:
     Raises:
         DarkshareError: one that cannot be read.
     """
-    from darkshare.media.sources import select
+    from darkshare.inference.media.sources import select
 
     for frame in select([name]).frames():
         if frame.error is not None:

@@ -7,17 +7,18 @@ from typing import Any
 
 import click
 
-from darkshare import anchoring, relabelling
-from darkshare import kit as kits
+from darkshare._tables import render
 from darkshare.cli.findings import tell
 from darkshare.cli.options import dialect_option, format_option, pair, size_option
 from darkshare.cli.options import models_argument as model_argument
-from darkshare.datasets import Dataset, read_data, read_options
+from darkshare.darknet.initial import drawn, silent
+from darkshare.darknet.model import Model, load, save
+from darkshare.data import Dataset, read_data, read_options
 from darkshare.errors import BadValue
-from darkshare.initialisation import drawn, silent
-from darkshare.model import Model, load, save
-from darkshare.relabelling import Classes
-from darkshare.report import render
+from darkshare.surgery import anchors as anchoring
+from darkshare.surgery import classes as relabelling
+from darkshare.surgery import kit as kits
+from darkshare.surgery.classes import Classes
 
 model_and_data_argument = click.argument(
     "files", nargs=-1, required=True, metavar="MODEL.cfg [MODEL.weights] PICTURES.data"

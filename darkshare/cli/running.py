@@ -13,21 +13,21 @@ from typing import Any, NamedTuple
 
 import click
 
+from darkshare._signals import uninterrupted
+from darkshare._tables import printable, render
 from darkshare.cli.options import F, dialect_option, format_option, load_all, size_option
-from darkshare.detections import NMS, THRESHOLD, levels
-from darkshare.engines import DEFAULT, PRECISIONS
-from darkshare.engines import NAMES as ENGINES
+from darkshare.darknet.model import Model, only_votes
+from darkshare.darknet.tasks import Task
 from darkshare.errors import DarkshareError, Unsupported
-from darkshare.guesses import only_detectors
-from darkshare.interrupts import uninterrupted
-from darkshare.media import CONTAINERS, Frame, Output, Places, Selection, Video, flow, select
-from darkshare.media import NAMES as SINKS
-from darkshare.model import Model, only_votes
-from darkshare.onnxfile import SUFFIXES as EXPORTED
-from darkshare.onnxfile import read_exported
-from darkshare.opencv import Detector, engine_for
-from darkshare.report import printable, render
-from darkshare.tasks import Task
+from darkshare.inference.boxes import NMS, THRESHOLD, levels
+from darkshare.inference.classification import only_detectors
+from darkshare.inference.detector import Detector, engine_for
+from darkshare.inference.engines import DEFAULT, PRECISIONS
+from darkshare.inference.engines import NAMES as ENGINES
+from darkshare.inference.media import CONTAINERS, Frame, Output, Places, Selection, Video, flow, select
+from darkshare.inference.media import NAMES as SINKS
+from darkshare.inference.onnx import SUFFIXES as EXPORTED
+from darkshare.inference.onnx import read_exported
 
 MOST_ERRORS = 20  # that are printed; the others are counted
 BN_EPSILON = 1e-5

@@ -7,14 +7,15 @@ from typing import Any
 
 import click
 
-from darkshare import cfg as cfgs
-from darkshare import cuts, splice
+from darkshare._tables import render
+from darkshare.analysis.savings import saved
 from darkshare.cli.options import dialect_option, format_option, load_all, models_argument, pair, size_option
+from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.model import Model, load, only_votes, save, save_weights
+from darkshare.darknet.network import resolve
 from darkshare.errors import DarkshareError
-from darkshare.model import Model, load, only_votes, save, save_weights
-from darkshare.network import resolve
-from darkshare.report import render
-from darkshare.savings import saved
+from darkshare.surgery import cut as cuts
+from darkshare.surgery import splice
 
 
 def _inputs(models: list[Model]) -> list[str]:

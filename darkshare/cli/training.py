@@ -10,28 +10,20 @@ from typing import Any
 
 import click
 
+from darkshare._tables import printable
 from darkshare.cli.findings import tell, tell_divided
 from darkshare.cli.options import Files, dialect_option, pair, size_option
-from darkshare.datasets import (
-    ClassifiedDataset,
-    Dataset,
-    read_class_folders,
-    read_classes,
-    read_data,
-    read_options,
-    split,
-)
+from darkshare.darknet.model import Model, load, sibling
+from darkshare.data import ClassifiedDataset, Dataset, read_class_folders, read_classes, read_data, read_options, split
 from darkshare.errors import DarkshareError
 from darkshare.evaluation import classifier_accuracy, evaluate_model
-from darkshare.guesses import classifies
-from darkshare.model import Model, load, sibling
-from darkshare.report import printable
+from darkshare.inference.classification import classifies
 from darkshare.training.guards import require_pictures
 from darkshare.training.journal import Entry
-from darkshare.training.loop import BEST
-from darkshare.training.loop import train as run_training
 from darkshare.training.preparation import Changes
 from darkshare.training.settings import DEVICES, Judge, Options, Outcome, Watch
+from darkshare.training.train import BEST
+from darkshare.training.train import train as run_training
 
 STOPPED = 130  # the exit code of what Ctrl-C ends
 LINES = 20  # of the course, where there is no terminal

@@ -6,11 +6,11 @@ No number goes without the rule by which it was counted.
 from __future__ import annotations
 
 from darkshare.evaluation.accuracy import Accuracy, ClassAccuracy, classify_score
+from darkshare.evaluation.average_precision import RULES, THRESHOLD, ClassScore, Evaluation, Operating, Rule, evaluate
 from darkshare.evaluation.coco import require_tool
-from darkshare.evaluation.judging import RULES, THRESHOLD, ClassScore, Evaluation, Operating, Rule, evaluate
 from darkshare.evaluation.running import LOWEST, Runner, Seen, classifier_accuracy, evaluate_model, task_of
 from darkshare.evaluation.tables import Judged, curve_rows, lines, to_json, to_rows
-from darkshare.guesses import classifies
+from darkshare.inference.classification import classifies
 
 __all__ = [
     "LOWEST",

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from darkshare.datasets import ClassifiedDataset
+from darkshare.darknet.tasks import Task
+from darkshare.data import ClassifiedDataset
 from darkshare.errors import BadValue
+from darkshare.evaluation.arrays import Doubles, Ids
 from darkshare.evaluation.classes import match_classes
-from darkshare.evaluation.labelled import Doubles, Ids
-from darkshare.tasks import Task
 
 if TYPE_CHECKING:
     import pandas as pd

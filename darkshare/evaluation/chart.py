@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from darkshare._figures import COLOURS, GREY, drawable, write_figure
 from darkshare.errors import DarkshareError
+from darkshare.evaluation.average_precision import ClassScore, Evaluation
 from darkshare.evaluation.curves import Curve
-from darkshare.evaluation.judging import ClassScore, Evaluation
 from darkshare.evaluation.tables import Judged
-from darkshare.figures import COLOURS, GREY, drawable, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

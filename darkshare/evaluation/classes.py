@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from darkshare._tables import printable
 from darkshare.errors import BadValue
-from darkshare.report import printable
 
 _SHOWN = 5  # names in a message
 

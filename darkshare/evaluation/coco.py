@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from darkshare.errors import Unsupported
-from darkshare.evaluation.labelled import Doubles, Found, Truths
+from darkshare.evaluation.arrays import Doubles, Found, Truths
 
 TOOLS = {  # the faster one first; what each calls its parts
     "faster-coco-eval": ("faster_coco_eval", "COCO", "COCOeval_faster"),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from darkshare.evaluation.labelled import Bools, Doubles
+from darkshare.evaluation.arrays import Bools, Doubles
 
 AUC = 0  # for `points`: the whole area instead of some points
 

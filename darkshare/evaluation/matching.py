@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from darkshare.evaluation.labelled import Bools, Doubles, Found, Ids, Pairs, Truths, overlapping
+from darkshare.evaluation.arrays import Bools, Doubles, Found, Ids, Pairs, Truths, overlapping
 
 MOST = 100  # detections per picture and class that COCO looks at
 _ALMOST_ONE = 1 - 1e-10  # cocoeval.py asks for no more than that

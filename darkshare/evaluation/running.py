@@ -9,18 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from darkshare.datasets import ClassifiedDataset, Dataset
-from darkshare.detections import NMS, Detections, interpret, is_letterboxed
-from darkshare.engines import DEFAULT, presence
+from darkshare._images import Picture, read_picture
+from darkshare.darknet.model import Model, only_ensemble, task_of_ensemble
+from darkshare.darknet.tasks import Task
+from darkshare.darknet.weights import Floats
+from darkshare.data import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, Unsupported
 from darkshare.evaluation.accuracy import Accuracy, classify_score
-from darkshare.evaluation.judging import Evaluation, evaluate
-from darkshare.guesses import Doubles, classifies, cropped, mean_of, probabilities, voices
-from darkshare.model import Model, only_ensemble, task_of_ensemble
-from darkshare.opencv import Detector
-from darkshare.pictures import Picture, read_picture
-from darkshare.tasks import Task
-from darkshare.weights import Floats
+from darkshare.evaluation.average_precision import Evaluation, evaluate
+from darkshare.inference.boxes import NMS, Detections, interpret, is_letterboxed
+from darkshare.inference.classification import Doubles, classifies, cropped, mean_of, probabilities, voices
+from darkshare.inference.detector import Detector
+from darkshare.inference.engines import DEFAULT, presence
 
 LOWEST = 0.005  # scores above it count (validate_detector_map)
 _WORDS = {"softmax": "probabilities", "logits": "logits"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from darkshare.evaluation.judging import ClassScore, Evaluation, Operating
+from darkshare.evaluation.average_precision import ClassScore, Evaluation, Operating
 
 ALL = "(all)"
 

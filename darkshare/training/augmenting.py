@@ -12,16 +12,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from darkshare.detections import fitted
+from darkshare._images import Picture
+from darkshare.darknet.kinds import Boxes
+from darkshare.darknet.network import Network
+from darkshare.darknet.weights import Floats
 from darkshare.errors import BadValue, Unsupported
-from darkshare.kinds import Boxes
-from darkshare.network import Network
-from darkshare.opencv import blob
-from darkshare.pictures import Picture
+from darkshare.inference.boxes import fitted
+from darkshare.inference.detector import blob
 from darkshare.training import colours, geometry, mosaics
 from darkshare.training.geometry import Size, Window
 from darkshare.training.mosaics import Shot
-from darkshare.weights import Floats
 
 _MOST = 90  # boxes of a picture that pjreddie takes where max= does not say
 

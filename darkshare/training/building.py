@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from darkshare.darknet.kinds import Cost, Softmax, keys_of
+from darkshare.darknet.model import Model
+from darkshare.darknet.network import Layer, Network
+from darkshare.darknet.weights import FLOAT, Weights
 from darkshare.errors import BadValue, DarkshareError, TrunkMismatch, Unsupported
-from darkshare.kinds import Cost, Softmax, keys_of
-from darkshare.model import Model
-from darkshare.network import Layer, Network
-from darkshare.onnxfile.lowering import needed
+from darkshare.inference.onnx.lowering import needed
 from darkshare.training.form import Form, Forward, Given
 from darkshare.training.layers import BUILD, UNSUPPORTED
-from darkshare.weights import FLOAT, Weights
 
 if TYPE_CHECKING:
     from torch import Tensor

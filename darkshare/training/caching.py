@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from darkshare._files import read_small, write_all
+from darkshare.darknet.network import Network
+from darkshare.darknet.weights import Floats
 from darkshare.errors import DarkshareError, Unsupported
-from darkshare.files import read_small, write_all
-from darkshare.network import Network
 from darkshare.training.geometry import Size
 from darkshare.training.loading import Place, Source, ahead
-from darkshare.weights import Floats
 
 if TYPE_CHECKING:
     from darkshare.training.building import Net

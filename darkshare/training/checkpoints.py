@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from darkshare import files
+from darkshare import _files as files
 from darkshare.errors import DarkshareError
 
 _FORMAT = "darkshare training 1"

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from darkshare.pictures import Picture
-from darkshare.weights import Floats
+from darkshare._images import Picture
+from darkshare.darknet.weights import Floats
 
 _WHOLE = 17  # pixels: the kernel that blurs a background
 

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from darkshare.darknet.kinds.base import P
+from darkshare.darknet.network import Network
+from darkshare.darknet.weights import Floats
 from darkshare.errors import Unsupported
-from darkshare.guesses import cropped
-from darkshare.kinds.base import P
-from darkshare.network import Network
-from darkshare.opencv import blob
+from darkshare.inference.classification import cropped
+from darkshare.inference.detector import blob
 from darkshare.training import colours
 from darkshare.training.augmenting import Example, Labelled, Read, scale_up_to
 from darkshare.training.geometry import Size
-from darkshare.weights import Floats
 
 MOST = 4  # pictures in a mixture
 _MEAN, _CUT, _MOSAIC, _EITHER = 1, 2, 3, 4  # mixup= as AlexeyAB's parser numbers the kinds of mixtures

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from darkshare.darknet.network import Layer
 from darkshare.errors import Unsupported
-from darkshare.network import Layer
 from darkshare.training.activations import activated
 from darkshare.training.form import Form, Forward, Given
 from darkshare.training.norm import normalised

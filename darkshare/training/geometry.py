@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from darkshare.datasets import Box
-from darkshare.pictures import Picture
-from darkshare.weights import Floats
+from darkshare._images import Picture
+from darkshare.darknet.weights import Floats
+from darkshare.data import Box
 
 Size = tuple[int, int]  # width, height
 _SMALLEST = 0.001  # pjreddie drops boxes that are smaller than this part of the input

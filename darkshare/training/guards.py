@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from darkshare import weights as weights_files
-from darkshare.datasets import ClassifiedDataset, Dataset
+from darkshare.darknet import weights as weights_files
+from darkshare.darknet.model import Model, upright
+from darkshare.data import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, DarkshareError, TrunkMismatch
-from darkshare.model import Model, upright
 from darkshare.training.preparation import trunk_floats
 from darkshare.training.settings import DEVICES
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from darkshare._figures import COLOURS, GREY, write_figure
+from darkshare._files import write_all
 from darkshare.errors import DarkshareError
-from darkshare.figures import COLOURS, GREY, write_figure
-from darkshare.files import write_all
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from darkshare import kinds
-from darkshare.kinds import Kind
-from darkshare.network import Layer
+from darkshare.darknet import kinds
+from darkshare.darknet.kinds import Kind
+from darkshare.darknet.network import Layer
 from darkshare.training import dense, joins, reshape, windows
 from darkshare.training.form import Form, Forward
 

@@ -17,11 +17,11 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from darkshare.datasets import Classified, Sample
+from darkshare._images import read_picture
+from darkshare.darknet.kinds import Boxes
+from darkshare.darknet.network import Network, resized, resolve
+from darkshare.data import Classified, Sample
 from darkshare.errors import BadValue, DarkshareError
-from darkshare.kinds import Boxes
-from darkshare.network import Network, resized, resolve
-from darkshare.pictures import read_picture
 from darkshare.training import augmenting, cropping
 from darkshare.training.augmenting import Augmentation, Example, Labelled
 from darkshare.training.cropping import Crops

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from darkshare.pictures import Picture
+from darkshare._images import Picture
+from darkshare.darknet.weights import Floats
 from darkshare.training.geometry import Size, Window
-from darkshare.weights import Floats
 
 _MARGIN = 0.2  # the cut point keeps this part of the input's sides away from the edges
 

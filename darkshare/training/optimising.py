@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from darkshare.darknet.kinds import Net as Options
+from darkshare.darknet.kinds.base import P
 from darkshare.errors import BadValue, Unsupported
-from darkshare.kinds import Net as Options
-from darkshare.kinds.base import P
 from darkshare.training.building import Net
 
 if TYPE_CHECKING:

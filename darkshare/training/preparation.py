@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from darkshare.cfg import Cfg, Section
-from darkshare.cuts import illegal_cut
-from darkshare.datasets import ClassifiedDataset, Dataset
+from darkshare.darknet.cfg import Cfg, Section
+from darkshare.darknet.initial import drawn
+from darkshare.darknet.model import Model, branches_of, only_ensemble
+from darkshare.darknet.network import resized, resolve
+from darkshare.darknet.tasks import Task
+from darkshare.darknet.weights import FLOAT, Floats, Header, Weights
+from darkshare.data import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, DarkshareError, Unsupported, WeightsSize
-from darkshare.guesses import classifies
-from darkshare.initialisation import drawn
-from darkshare.model import Model, branches_of, only_ensemble
-from darkshare.network import resized, resolve
-from darkshare.relabelling import matched, relabelled
-from darkshare.tasks import Task
+from darkshare.inference.classification import classifies
+from darkshare.surgery.classes import matched, relabelled
+from darkshare.surgery.cut import illegal_cut
 from darkshare.training.optimising import batch_size
-from darkshare.weights import FLOAT, Floats, Header, Weights
 
 _WARM = 10  # the part of a shortened training that burn_in may take at most is 1 / _WARM
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from darkshare._images import Picture
+from darkshare.darknet.model import Model
+from darkshare.darknet.weights import Floats
 from darkshare.errors import BadValue
-from darkshare.guesses import cropped, only_detectors
-from darkshare.model import Model
-from darkshare.opencv import blob
-from darkshare.pictures import Picture
+from darkshare.inference.classification import cropped, only_detectors
+from darkshare.inference.detector import blob
 from darkshare.training.building import Net, build, trained
 from darkshare.training.norm import MOMENTUM
-from darkshare.weights import Floats
 
 if TYPE_CHECKING:
     from torch import Tensor

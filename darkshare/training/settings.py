@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from darkshare.model import Model
+from darkshare.darknet.model import Model
 from darkshare.training.journal import Entry
 from darkshare.training.preparation import Changes
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from darkshare.darknet.kinds.base import A, P
+from darkshare.darknet.weights import Floats
 from darkshare.errors import DarkshareError
-from darkshare.kinds.base import A, P
 from darkshare.training.building import Net
 from darkshare.training.loading import generator
 from darkshare.training.losses import Report, head_losses, surrogate
 from darkshare.training.optimising import Schedule, batch_size, optimiser, set_rate
-from darkshare.weights import Floats
 
 if TYPE_CHECKING:
     from torch import Tensor

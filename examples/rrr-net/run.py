@@ -29,18 +29,18 @@ from typing import Any
 import numpy as np
 
 from darkshare import Model, branch, load, reduce
-from darkshare.datasets import ClassifiedDataset, read_classes
+from darkshare._images import read_picture
+from darkshare._tables import render
+from darkshare.darknet.initial import drawn
+from darkshare.data import ClassifiedDataset, read_classes
 from darkshare.evaluation import Runner
-from darkshare.initialisation import drawn
-from darkshare.pictures import read_picture
-from darkshare.relabelling import afresh, relabelled
-from darkshare.report import render
-from darkshare.residual.branching import layer_after
+from darkshare.surgery.classes import afresh, relabelled
+from darkshare.surgery.residual.branching import layer_after
 from darkshare.training.guards import digest
-from darkshare.training.loop import train
 from darkshare.training.preparation import Changes, trunk_floats
 from darkshare.training.recalibration import recalibrated
 from darkshare.training.settings import Options, Outcome, Watch
+from darkshare.training.train import train
 
 HERE = Path(__file__).parent
 AFTER = "block 2"  # of the reduced network; with its stem, what RRR-Net calls three blocks

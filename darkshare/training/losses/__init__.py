@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from darkshare import kinds
+from darkshare.darknet import kinds
+from darkshare.darknet.kinds import Kind
+from darkshare.darknet.network import Layer, Network
 from darkshare.errors import BadValue, DarkshareError, Unsupported
-from darkshare.kinds import Kind
-from darkshare.network import Layer, Network
 from darkshare.training.losses.classes import SoftmaxLoss
 from darkshare.training.losses.region import RegionLoss
 from darkshare.training.losses.report import Report

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from darkshare.darknet.kinds import Cost
+from darkshare.darknet.network import Layer, Network
+from darkshare.darknet.weights import Floats
 from darkshare.errors import BadValue, Unsupported
-from darkshare.kinds import Cost
-from darkshare.network import Layer, Network
 from darkshare.training.losses.report import Report
-from darkshare.weights import Floats
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from darkshare.darknet.kinds.heads import Region
+from darkshare.darknet.network import Layer, Network
 from darkshare.errors import Unsupported
-from darkshare.kinds.heads import Region
-from darkshare.network import Layer, Network
 from darkshare.training.losses.overlaps import iou
 from darkshare.training.losses.report import Report
 from darkshare.training.losses.truths import Places, Truths, cells, read_truths

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from darkshare.darknet.kinds.heads import FLOAT_MAX, Yolo
+from darkshare.darknet.network import Layer, Network
 from darkshare.errors import Unsupported
-from darkshare.kinds.heads import FLOAT_MAX, Yolo
-from darkshare.network import Layer, Network
 from darkshare.training.losses.overlaps import OVERLAPS, iou, slopes
 from darkshare.training.losses.report import Report
 from darkshare.training.losses.truths import Places, Truths, cells, read_truths

@@ -1,0 +1,83 @@
+"""What all figures share: colours, formats, and a file that is written whole.
+
+Matplotlib's objects and its default style are used: no window, no global state, no trace of the user's own settings.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from darkshare._files import write_all
+from darkshare.errors import DarkshareError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito, "Color Universal Design", 2008: blue, orange, green, purple.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
+GREY = "#767676"
+FORMATS: dict[str, dict[str, Any]] = {  # without dates: the same numbers give the same bytes
+    "png": {"dpi": 120, "metadata": {"Software": "darkshare"}},
+    "svg": {"metadata": {"Date": None, "Creator": "darkshare"}},
+    "pdf": {"metadata": {"CreationDate": None, "Creator": "darkshare"}},
+}
+
+
+def figure_format(path: Path | str) -> str:
+    """The format that a file name asks for.
+
+    Raises:
+        DarkshareError: it is none of FORMATS.
+    """
+    found = Path(path).suffix.lower().removeprefix(".")
+    if found in FORMATS:
+        return found
+    *others, last = (f".{name}" for name in FORMATS)
+    raise DarkshareError(f"no such kind of figure; end its name in {', '.join(others)} or {last}", file=str(path))
+
+
+def write_figure(path: Path | str, draw: Callable[[], Figure]) -> None:
+    """Draw a figure into a .png, .svg or .pdf file, which is replaced as a whole.
+
+    Raises:
+        DarkshareError: another suffix, or the file cannot be written; what `draw` raises.
+    """
+    form = figure_format(path)
+    write_all({Path(path): [rendered(draw, form)]})
+
+
+def rendered(draw: Callable[[], Figure], form: str, **settings: Any) -> bytes:
+    """A figure in one of FORMATS, drawn with matplotlib's default settings and these."""
+    from matplotlib import rc_context, style
+
+    file = io.BytesIO()
+    chosen: Any = {"svg.hashsalt": "darkshare", **settings}
+    with style.context("default"), rc_context(chosen):
+        draw().savefig(file, format=form, **FORMATS[form])
+    return file.getvalue()
+
+
+def drawable(text: str) -> str:
+    """A name in letters that matplotlib's own font has; others as escapes."""
+    from matplotlib.font_manager import findfont
+    from matplotlib.ft2font import FT2Font
+
+    letters = FT2Font(findfont("DejaVu Sans")).get_charmap()
+    return "".join(c if ord(c) in letters else c.encode("unicode_escape").decode() for c in text)
+
+
+def label_above(axes: Axes, x: float, text: str, row: int) -> None:
+    """A label above the axes at x; rows count upwards."""
+    axes.annotate(
+        text,
+        xy=(x, 1),
+        xycoords=axes.get_xaxis_transform(),
+        xytext=(0, 3 + 12 * row),
+        textcoords="offset points",
+        ha="center",
+        weight="bold",
+    )

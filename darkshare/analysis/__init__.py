@@ -1,0 +1,1 @@
+"""Statements about models: costs, faults, differences, savings, and figures of them."""

@@ -1,0 +1,164 @@
+"""Rules for how layers fit together and what the forks do where they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from darkshare.analysis.check.problem import Problem, Rule, Subject, error, from_error, note, warning
+from darkshare.darknet.kinds import Convolutional, Dropout, Empty, Kind, Route, Shortcut
+from darkshare.darknet.kinds.base import A, P, keys_of
+from darkshare.darknet.network import Layer, require_earlier
+from darkshare.errors import BadReference
+
+
+def references(subject: Subject) -> Iterator[Problem]:
+    """Every index that names no earlier layer (a resolver stops at a section's first one)."""
+    for part in subject.layers:
+        if not isinstance(part.kind, Kind):
+            continue
+        for name, declared in keys_of(type(part.kind)).items():
+            for written in getattr(part.kind, declared.field) if declared.is_refs else ():
+                target = part.index + written if written < 0 else written
+                try:
+                    require_earlier(part.kind, part.index, target, len(subject.layers), part.section.line_of(name))
+                except BadReference as found:
+                    yield from_error(found)
+
+
+def groups(subject: Subject) -> Iterator[Problem]:
+    """groups= must divide the channels: Darknet's integer division leaves the rest out."""
+    for layer in _layers(subject, Convolutional):
+        kind: Any = layer.kind
+        n = kind.used_groups
+        if layer.x.c % n or kind.filters % n:
+            yield error(
+                layer.section.line_of("groups"),
+                f"{layer.label}: groups={n} does not divide its {layer.x.c} input channels and {kind.filters} filters, "
+                "so Darknet leaves some of them out; choose a divisor of both",
+            )
+
+
+def route_groups(subject: Subject) -> Iterator[Problem]:
+    """A route takes group_id of each source (forward_route_layer), so groups= must divide each of them."""
+    for layer in _layers(subject, Route):
+        kind: Any = layer.kind
+        assert subject.network is not None
+        odd = [i for i in layer.sources if subject.network.layers[i].y.c % kind.groups]
+        if odd:
+            yield warning(
+                layer.section.line_of("groups"),
+                f"{layer.label}: groups={kind.groups} does not divide the {subject.network.layers[odd[0]].y.c} "
+                f"channels of layer {odd[0]}, so it cuts through a channel; choose a divisor",
+            )
+
+
+def shortcut_size(subject: Subject) -> Iterator[Problem]:
+    """AlexeyAB asserts equal width and height (parse_shortcut in parser.c); the others add what lies there."""
+    for layer, source in _added(subject):
+        if (layer.x.w, layer.x.h) == (source.y.w, source.y.h):
+            continue
+        text = f"{layer.label} adds {source.y} of layer {source.index} to {layer.x}: width and height differ"
+        if subject.dialect == A:
+            yield error(layer.section.line_of("from"), f"{text}, at which AlexeyAB aborts; add a layer of equal size")
+        else:
+            yield note(layer.section.line_of("from"), f"{text}, at which AlexeyAB aborts; {subject.dialect} accepts it")
+
+
+def shortcut_channels(subject: Subject) -> Iterator[Problem]:
+    """Unequal channels: the smaller number of them is added."""
+    for layer, source in _added(subject):
+        if layer.x.c != source.y.c and (layer.x.w, layer.x.h) == (source.y.w, source.y.h):
+            yield note(
+                layer.section.line_of("from"),
+                f"{layer.label} adds {source.y.c} channels of layer {source.index} to {layer.x.c}: Darknet adds the "
+                f"first {min(layer.x.c, source.y.c)} and leaves the rest as it is; other engines may refuse it",
+            )
+
+
+def shortcut_weights(subject: Subject) -> Iterator[Problem]:
+    """weights_type without weights_normalization (parse_shortcut in parser.c)."""
+    for part in subject.layers:
+        kind = part.kind
+        if not isinstance(kind, Shortcut) or kind.weights_type == "none" or subject.dialect == P:
+            continue
+        if kind.weights_normalization not in ("relu", "avg_relu", "softmax"):
+            fatal = subject.dialect == A
+            yield (error if fatal else note)(
+                part.section.line_of("weights_type"),
+                f"{part.label}: weights_type={kind.weights_type} needs weights_normalization=relu or softmax, without "
+                f"which AlexeyAB exits{'' if fatal else ' (hank-ai accepts it)'}; add it",
+            )
+
+
+def no_image(subject: Subject) -> Iterator[Problem]:
+    """AlexeyAB and hank-ai divide by the number of layers on images larger than 1x1 (avg_counter in parser.c)."""
+    if subject.network is None or subject.dialect == P:
+        return
+    if not any(layer.x.w > 1 and layer.x.h > 1 for layer in subject.network.layers):
+        yield error(
+            subject.parts[0].section.lineno,
+            f"no layer reads an image larger than 1x1, for which {subject.dialect} divides by zero at loading; "
+            "use --dialect pjreddie and its Darknet for such a network",
+        )
+
+
+def nothing_before(subject: Subject) -> Iterator[Problem]:
+    """[dropout] and [empty] pass on the buffer of the layer before, so they cannot be the first."""
+    first = subject.layers[0]
+    if isinstance(first.kind, Dropout | Empty):
+        yield error(first.section.lineno, f"{first.label} has no layer before it, and Darknet crashes; remove it")
+
+
+def one_deformation(subject: Subject) -> Iterator[Problem]:
+    """parse_convolutional exits at several of sway, rotate and stretch, and at one of them with size=1."""
+    for part in subject.layers:
+        kind: Any = part.kind
+        if not isinstance(kind, Convolutional) or subject.dialect == P:
+            continue
+        keys = [key for key in ("sway", "rotate", "stretch", "stretch_sway") if getattr(kind, key)]
+        if len(keys) > 1 or (keys and kind.size == 1):
+            yield error(
+                part.section.line_of(keys[0]),
+                f"{part.label}: {' and '.join(keys)} with size={kind.size}: Darknet takes one of sway, rotate and "
+                "stretch, with a size of 3 or more; remove the others",
+            )
+
+
+def read_and_written(subject: Subject) -> Iterator[Problem]:
+    """Keys with which Darknet's loader and writer disagree on what the file holds."""
+    keys = ("dontload", "dontloadscales", "dontsave", "numload")
+    for part in subject.layers:
+        for key in keys:
+            if getattr(part.kind, key, 0):
+                yield warning(
+                    part.section.line_of(key),
+                    f"{part.label}: {key}={getattr(part.kind, key)} changes what is read or what is written, not both: "
+                    "a file that Darknet saves with this cfg cannot be loaded with it; remove the key to load one",
+                )
+
+
+def _layers(subject: Subject, kind: type[Any]) -> Iterator[Layer]:
+    layers = subject.network.layers if subject.network else ()
+    return (layer for layer in layers if isinstance(layer.kind, kind))
+
+
+def _added(subject: Subject) -> Iterator[tuple[Layer, Layer]]:
+    """(shortcut, the layer that it adds)."""
+    for layer in _layers(subject, Shortcut):
+        assert subject.network is not None
+        yield from ((layer, subject.network.layers[i]) for i in layer.sources)
+
+
+RULES: tuple[Rule, ...] = (
+    references,
+    groups,
+    route_groups,
+    shortcut_size,
+    shortcut_channels,
+    shortcut_weights,
+    no_image,
+    nothing_before,
+    one_deformation,
+    read_and_written,
+)

@@ -1,0 +1,114 @@
+"""The differences of models as one page: figures and sortable tables in a single file that opens offline.
+
+Everything is inside: figures as SVG, a few lines of script for sorting, and a content security policy that forbids
+the page to load anything at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from darkshare import __version__
+from darkshare._files import write_all
+from darkshare.analysis.plots import differences_svg
+from darkshare.analysis.stats import Comparison, to_rows
+
+HERE = Path(__file__).parent
+# Columns of the tables: heading, key of the row, what a pointer over the heading is told.
+COLUMNS = (
+    ("layer", "layer", "index in the base"),
+    ("other", "other_layer", "index in the other network"),
+    ("kind", "kind", "the section's name"),
+    ("quantity", "quantity", "what is stored there"),
+    ("relative", "relative", "||b-a|| / ||a||, the headline"),
+    ("cosine", "cosine", "between both as vectors"),
+    ("median", "median", "of the relative difference per filter"),
+    ("q1", "q1", "a quarter of the filters differ by less"),
+    ("q3", "q3", "a quarter of the filters differ by more"),
+    ("p99", "p99", "one filter in a hundred differs by more"),
+    ("maximum", "maximum", "the filter that differs most"),
+    ("outliers", "outliers", "filters beyond 1.5 times the box"),
+    ("note", "note", "why there are no numbers"),
+)
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+
+
+def write_html(comparisons: Sequence[Comparison], path: Path | str, *, ks: Sequence[int] = ()) -> None:
+    """Write the page, as a whole or not at all.
+
+    Args:
+        comparisons: of one base with one or more models.
+        path: the .html file.
+        ks: cuts to mark in the figures.
+
+    Raises:
+        DarkshareError: the comparisons cannot be drawn together, or the file cannot be written.
+    """
+    write_all({Path(path): [page(comparisons, ks=ks).encode()]})
+
+
+def page(comparisons: Sequence[Comparison], *, ks: Sequence[int] = ()) -> str:
+    """The page as text."""
+    title = escape(f"What differs from {comparisons[0].base}") if comparisons else "Differences"
+    style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    verdicts = "".join(f"<li><b>{escape(one.other)}</b>: {escape(one.verdict)}</li>" for one in comparisons)
+    tables = "\n".join(_table(one) for one in comparisons)
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<h1>{title}</h1>
+<ul class="verdicts">{verdicts}</ul>
+{_figure("By layer", differences_svg(comparisons, ks=ks), "linear", is_open=True)}
+{_figure("By layer, logarithmic", differences_svg(comparisons, ks=ks, log=True), "log", is_open=False)}
+{tables}
+<p class="foot">darkshare {escape(__version__)}, space: {escape(comparisons[0].space)}. A heading sorts its column.</p>
+<script>
+{script}</script>
+</body>
+</html>
+"""
+
+
+def _figure(title: str, svg: str, prefix: str, *, is_open: bool) -> str:
+    """A figure in the page; a prefix keeps the names inside two drawings apart."""
+    named = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{prefix}-", svg[svg.index("<svg") :])
+    drawing = named.replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1)
+    opened = " open" if is_open else ""
+    return f'<details class="figure"{opened}><summary>{escape(title)}</summary><div>{drawing}</div></details>'
+
+
+def _table(comparison: Comparison) -> str:
+    rows = to_rows([comparison])
+    heads = "".join(
+        f'<th scope="col" title="{escape(hint)}"><button type="button">{escape(name)}</button></th>'
+        for name, _, hint in COLUMNS
+    )
+    body = "\n".join(f"<tr>{''.join(_cells(row))}</tr>" for row in rows)
+    return (
+        f"<h2>{escape(comparison.other)}</h2>\n<div class='scroll'><table>\n"
+        f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
+def _cells(row: dict[str, Any]) -> Iterator[str]:
+    """Cells that carry their full number for sorting and show four digits of it."""
+    for _, key, _ in COLUMNS:
+        value = row[key]
+        if value is None:
+            yield '<td class="none">-</td>'
+        elif isinstance(value, str):
+            yield f"<td>{escape(value)}</td>"
+        else:
+            yield f'<td class="number" data-value="{value!r}">{escape(f"{value:.4g}")}</td>'

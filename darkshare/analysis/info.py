@@ -1,0 +1,207 @@
+"""What a model is made of: the layer table that Darknet prints, with parameters and costs.
+
+BFLOPs are Darknet's: 1e9 operations, two per multiply-add, kept in float32, nothing for the kinds that it does
+not count. Those kinds are listed as `uncounted` where they do hold weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from darkshare.darknet.kinds import ConvLstm, Convolutional, Crnn, Deconvolutional, Kind, Local, Route, Shape
+from darkshare.darknet.kinds.pool import LocalAvgpool, Maxpool
+from darkshare.darknet.model import Model
+from darkshare.darknet.network import Layer, Network
+from darkshare.darknet.tasks import class_count
+from darkshare.darknet.weights import Header, read
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """One line of the table.
+
+    Attributes:
+        index: counted from 0, [net] not counted.
+        kind: the section's name.
+        filters: output channels of kinds with kernels.
+        window: the kernel as Darknet prints it, "3x3/2" for size and stride, "3x3/1(2)" with dilation.
+        reads: the layers that it names; every kind but route reads the layer before as well.
+        input: (w, h, c) of what it reads from the layer before.
+        output: (w, h, c), zeros where Darknet sets no shape.
+        params: floats in the weights file.
+        bflops: as Darknet counts them; 0 for the kinds that it does not count.
+        counted: False for a layer that holds weights and whose kind Darknet does not count.
+    """
+
+    index: int
+    kind: str
+    filters: int | None
+    window: str
+    reads: tuple[int, ...]
+    input: tuple[int, int, int]
+    output: tuple[int, int, int]
+    params: int
+    bflops: float
+    counted: bool
+
+
+@dataclass(frozen=True)
+class Info:
+    """The table of a model and its totals.
+
+    Attributes:
+        file: the cfg.
+        layers: the table.
+        params: floats in the weights file.
+        bflops: Darknet's running float32 sum over the layers.
+        weights_bytes: length of the weights file, header included.
+        heads: (layer, kind, classes) of each output; 0 classes where it has none.
+        weights: the weights file with its version and `seen`, None without one.
+    """
+
+    file: str
+    dialect: str
+    layers: tuple[LayerInfo, ...]
+    params: int
+    bflops: float
+    weights_bytes: int
+    heads: tuple[tuple[int, str, int], ...]
+    weights: dict[str, Any] | None
+
+    @property
+    def uncounted(self) -> tuple[int, ...]:
+        """The layers that hold weights and whose kind Darknet does not count."""
+        return tuple(layer.index for layer in self.layers if not layer.counted)
+
+
+def info(model: Model) -> Info:
+    """Measure a model, with or without weights, as the dialect that it was loaded in."""
+    network = model.network
+    header, weights = Header(), None
+    if model.weights:
+        header = read(model.weights.path, dialect=network.dialect).header  # as it is in the file
+        weights = {"file": model.weights.path, "version": list(header[:3]), "seen": header.seen}
+    return Info(
+        network.name,
+        network.dialect,
+        tuple(map(_line, network.layers)),
+        network.params,
+        total_bflops(network),
+        header.size(network.dialect) + 4 * network.params,
+        tuple((head.index, head.kind.name, class_count(head)) for head in network.heads),
+        weights,
+    )
+
+
+def total_bflops(network: Network) -> float:
+    """Darknet's total: a running sum in float32 of float32 values (`bflops` in parse_network_cfg_custom)."""
+    values = np.array([layer.flops / 1e9 for layer in network.layers], np.float32)
+    return _digits(np.cumsum(values, dtype=np.float32)[-1])
+
+
+def to_json(found: Info) -> dict[str, Any]:
+    """The info as JSON objects; shapes are [w, h, c]."""
+    return {
+        "file": found.file,
+        "dialect": found.dialect,
+        "layers": [_to_json(layer) for layer in found.layers],
+        "params": found.params,
+        "bflops": found.bflops,
+        "weights_bytes": found.weights_bytes,
+        "uncounted": list(found.uncounted),
+        "heads": [{"index": index, "kind": kind, "classes": classes} for index, kind, classes in found.heads],
+        "weights": found.weights,
+    }
+
+
+def _to_json(layer: LayerInfo) -> dict[str, Any]:
+    kept = ("index", "kind", "reads", "input", "output", "params", "bflops")
+    return {key: list(value) if isinstance(value := getattr(layer, key), tuple) else value for key in kept}
+
+
+def to_rows(found: Info) -> list[dict[str, Any]]:
+    """The info as rows for `report.render`."""
+    return [
+        {
+            "layer": layer.index,
+            "kind": layer.kind,
+            "filters": layer.filters,
+            "size/stride": layer.window,
+            "reads": " ".join(map(str, layer.reads)),
+            "input": _image(layer.input),
+            "output": _image(layer.output),
+            "params": layer.params,
+            "bflops": layer.bflops if layer.counted else None,
+        }
+        for layer in found.layers
+    ]
+
+
+def totals(found: Info) -> list[str]:
+    """The lines below the table."""
+    heads = ", ".join(f"{i} [{kind}]" + (f" {n} classes" if n else "") for i, kind, n in found.heads)
+    lines = [
+        f"{len(found.layers)} layers, {found.params:,} params, {found.bflops:.3f} BFLOPs, "
+        f"{found.weights_bytes:,} bytes of weights",
+        f"heads: {heads}",
+    ]
+    if found.uncounted:
+        lines.append(f"not counted by Darknet, shown as '-': layers {', '.join(map(str, found.uncounted))}")
+    if found.weights:
+        version = ".".join(map(str, found.weights["version"]))
+        lines.append(f"weights: {found.weights['file']}, version {version}, seen {found.weights['seen']:,} images")
+    else:
+        lines.append("weights: none given, and none beside the cfg")
+    return lines
+
+
+def _line(layer: Layer) -> LayerInfo:
+    kind = layer.kind
+    window = _WINDOWS.get(type(kind))
+    return LayerInfo(
+        layer.index,
+        kind.name,
+        getattr(kind, "filters", None),
+        window(kind) if window else "",
+        layer.sources,
+        _whc(layer.x) if kind.reads_previous else (0, 0, 0),
+        _whc(layer.y),
+        layer.size,
+        _digits(np.float32(layer.flops / 1e9)),
+        layer.flops > 0 or not layer.size,
+    )
+
+
+def _window(kind: Any, strides: tuple[int, int], size: int, dilation: int = 1) -> str:
+    across, down = strides
+    stride = f"{across}" if across == down else f"{across}x{down}"
+    return f"{size}x{size}/{stride}" + (f"({dilation})" if dilation > 1 else "")
+
+
+_WINDOWS: dict[type[Kind], Callable[[Any], str]] = {
+    Convolutional: lambda kind: _window(kind, kind.strides, kind.size, kind.spread),
+    Deconvolutional: lambda kind: _window(kind, (kind.stride, kind.stride), kind.size),
+    Local: lambda kind: _window(kind, (kind.stride, kind.stride), kind.size),
+    Maxpool: lambda kind: _window(kind, kind.strides, kind.window),
+    LocalAvgpool: lambda kind: _window(kind, kind.strides, kind.window),
+    Crnn: lambda kind: _window(kind, (kind.stride, kind.stride), kind.size, kind.dilation),
+    ConvLstm: lambda kind: _window(kind, (kind.stride, kind.stride), kind.size, kind.dilation),
+    Route: lambda kind: f"{kind.group_id + 1}/{kind.groups}" if kind.groups > 1 else "",
+}
+
+
+def _whc(shape: Shape) -> tuple[int, int, int]:
+    return shape.w, shape.h, shape.c
+
+
+def _image(whc: tuple[int, int, int]) -> str:
+    return "x".join(map(str, whc)) if any(whc) else ""
+
+
+def _digits(value: Any) -> float:
+    """A float32 with the nine digits that identify it."""
+    return float(f"{value:.9g}")

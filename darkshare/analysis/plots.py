@@ -1,0 +1,342 @@
+"""Figures: box plots of differences over the layers, and what sharing saves over k.
+
+Everything is drawn from stored statistics. `docs/explanation/figures.md` says how to read the figures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from darkshare._figures import COLOURS, GREY, drawable, label_above, rendered, write_figure
+from darkshare.analysis.boxplot import Spread
+from darkshare.analysis.stats import Comparison, Difference
+from darkshare.errors import DarkshareError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PANELS = ("biases", "weights")  # above one another, as in the paper's Figures 1-3
+TOGETHER = 4  # models that share a panel; more of them get panels of their own
+_SLOT, _PER_BOX, _EDGES = 0.105, 0.045, 1.4  # inches: a layer with one box, each further box, beside the axes
+_DECADES = 10  # the most that a log axis spans
+
+
+class Box(NamedTuple):
+    """One box plot in its place: `x` in layers, `reason` for the eye where there are no numbers."""
+
+    x: float
+    width: float
+    colour: str
+    spread: Spread | None
+    difference: Difference
+    model: str
+
+    @property
+    def identical(self) -> bool:
+        """Whether all of it is zero."""
+        return self.spread.maximum == 0 if self.spread else self.difference.relative == 0
+
+    @property
+    def title(self) -> str:
+        """What a pointer over it is told."""
+        d, spread = self.difference, self.spread
+        found = f"{self.model}: layer {d.layer} [{d.kind}] {d.quantity}"
+        numbers = f"median {spread.median:.3g}, half of them {spread.q1:.3g} to {spread.q3:.3g}" if spread else ""
+        return f"{found}: {'identical' if self.identical else numbers}"
+
+
+class Scale(NamedTuple):
+    """The y axis of one panel; on a log axis zeros are drawn in a strip of their own below it."""
+
+    bottom: float
+    top: float
+    zero: float
+    floor: float
+    log: bool
+
+    @classmethod
+    def of(cls, spreads: Sequence[Spread], *, log: bool) -> Scale:
+        """A scale that shows every box, and outliers as far as they leave the boxes room."""
+        reach = max((s.high for s in spreads), default=0.0)
+        top = min(max((s.maximum for s in spreads), default=0.0), 2 * reach) or 1.0
+        if not log:
+            return cls(-0.05 * top, 1.08 * top, 0.0, 0.0, log=False)
+        seen = [v for s in spreads for v in (s.low, s.q1, s.median) if v > 0]
+        least = max(min(seen, default=top / 10), top * 10.0**-_DECADES)
+        floor = 10.0 ** math.floor(math.log10(least))
+        strip = (top / floor) ** 0.08 if any(s.minimum == 0 for s in spreads) else 1.0
+        return cls(floor / strip, top * (top / floor) ** 0.06, floor / strip**0.5, floor, log=True)
+
+    def place(self, value: float) -> float:
+        """Where a value is drawn: zeros in their strip, what lies outside at the edge."""
+        return min(max(value, self.floor), self.top) if value > 0 else self.zero
+
+
+def plot_differences(
+    comparisons: Sequence[Comparison], path: Path | str, *, ks: Sequence[int] = (), log: bool = False
+) -> None:
+    """Draw box plots of the relative differences per layer, biases above weights, into a file.
+
+    Args:
+        comparisons: of one base with one or more models.
+        path: a .png, .svg or .pdf file; it is replaced as a whole.
+        ks: cuts to mark; a line at k stands between layers k-1 and k.
+        log: a logarithmic y axis, with a strip of its own for zeros.
+
+    Raises:
+        DarkshareError: another suffix, comparisons with several bases or none, or a k beyond the base's layers.
+    """
+    write_figure(path, lambda: _differences(comparisons, ks, log=log)[0])
+
+
+def differences_svg(comparisons: Sequence[Comparison], *, ks: Sequence[int] = (), log: bool = False) -> str:
+    """The figure of `plot_differences` as text for a page: each box carries its numbers as a title."""
+    from html import escape
+
+    boxes: list[Box] = []
+
+    def draw() -> Figure:
+        figure, drawn = _differences(comparisons, ks, log=log)
+        boxes.extend(drawn)
+        return figure
+
+    svg = rendered(draw, "svg", **{"svg.fonttype": "none"}).decode()
+    for number, box in enumerate(boxes):
+        identity = f'<g id="box{number}">'
+        svg = svg.replace(identity, f"{identity}<title>{escape(box.title)}</title>", 1)
+    return svg
+
+
+def plot_savings(rows: Sequence[Mapping[str, Any]], path: Path | str, *, marks: Sequence[int] = ()) -> None:
+    """Draw which part of a second network is shared at each k into a file.
+
+    Args:
+        rows: for each k `k`, `weights` and `flops` as fractions of the second network, and `block_end`.
+        path: a .png, .svg or .pdf file; it is replaced as a whole.
+        marks: the k to label with their numbers.
+
+    Raises:
+        DarkshareError: another suffix, no rows, or a mark that is not among them.
+    """
+    known = {int(row["k"]): row for row in rows}
+    if not known:
+        raise DarkshareError("there is no k to draw: the networks have no layer to share")
+    if unknown := [k for k in marks if k not in known]:
+        raise DarkshareError(f"k={unknown[0]} cannot be marked: it is not among the k of {min(known)} to {max(known)}")
+    write_figure(path, lambda: _savings(known, sorted(set(marks))))
+
+
+# What a figure of differences is made of.
+
+
+def _differences(comparisons: Sequence[Comparison], ks: Sequence[int], *, log: bool) -> tuple[Figure, list[Box]]:
+    from matplotlib.figure import Figure
+
+    base = _common_base(comparisons)
+    if wrong := [k for k in ks if not 0 <= k <= base.layers]:
+        raise DarkshareError(f"k={wrong[0]} cannot be marked: {base.base} has {base.layers} layers")
+    groups = [comparisons[at : at + TOGETHER] for at in range(0, len(comparisons), TOGETHER)]
+    width = max(7.0, _EDGES + base.layers * (_SLOT + _PER_BOX * (min(len(comparisons), TOGETHER) - 1)))
+    figure = Figure(figsize=(width, 0.6 + 6.2 * len(groups)), layout="constrained")
+    rows = figure.subplots(2 * len(groups), 1, sharex=True, squeeze=False)[:, 0]
+    boxes: list[Box] = []
+    for at, group in enumerate(groups):
+        pair = list(rows[2 * at : 2 * at + 2])
+        for axes, quantity in zip(pair, PANELS, strict=True):
+            _panel(axes, drawn := list(_boxes(group, quantity)), base, log=log, first=len(boxes))
+            axes.set_ylabel(f"{quantity}: relative difference")
+            boxes += drawn
+        _mark_cuts(pair, sorted(set(ks)), width / base.layers)
+        _explain(pair[-1], group, boxes, width - _EDGES)
+    where = "batch norm folded in" if base.space == "folded" else "as in the files"
+    figure.suptitle(drawable(f"Difference to {base.base}, relative to it, by layer ({where})"), parse_math=False)
+    return figure, boxes
+
+
+def _common_base(comparisons: Sequence[Comparison]) -> Comparison:
+    bases = {(c.base, c.layers, c.space): c for c in comparisons}
+    if len(bases) == 1:
+        return comparisons[0]
+    if not bases:
+        raise DarkshareError("there is nothing to draw: give a base and at least one model to compare with it")
+    names = ", ".join(f"{base} ({space})" for base, _, space in bases)
+    raise DarkshareError(f"one figure shows one base in one space, not {names}; draw one figure for each")
+
+
+def _boxes(group: Sequence[Comparison], quantity: str) -> Iterator[Box]:
+    """A layer's boxes share its place: side by side by model, and in it by sublayer."""
+    room = 0.86 / len(group)
+    for at, comparison in enumerate(group):
+        found: dict[int, list[Difference]] = {}
+        for d in comparison.differences:
+            if d.layer >= 0 and d.quantity.rpartition(".")[2] == quantity:
+                found.setdefault(d.layer, []).append(d)
+        for layer, differences in found.items():
+            step = room / len(differences)
+            for n, d in enumerate(differences):
+                x = layer - 0.43 + at * room + (n + 0.5) * step
+                yield Box(x, 0.85 * step, COLOURS[at], d.elementwise or d.filters, d, comparison.other)
+
+
+def _panel(axes: Axes, boxes: Sequence[Box], base: Comparison, *, log: bool, first: int) -> None:
+    scale = Scale.of([box.spread for box in boxes if box.spread], log=log)
+    _ground(axes, base, scale)
+    moved = [box for box in boxes if box.spread and not box.identical]
+    drawn = axes.bxp(
+        [_statistics(box.spread, scale) for box in moved if box.spread],
+        positions=[box.x for box in moved],
+        widths=[box.width for box in moved],
+        showfliers=False,
+        showcaps=False,
+        patch_artist=True,
+        manage_ticks=False,
+        boxprops={"linewidth": 0.5},
+        medianprops={"color": "black", "linewidth": 1.1, "solid_capstyle": "butt"},
+        whiskerprops={"linewidth": 0.8},
+    )
+    for patch, box in zip(drawn["boxes"], moved, strict=True):
+        patch.set(facecolor=box.colour, edgecolor=box.colour, gid=f"box{first + boxes.index(box)}")
+    for whisker, box in zip(drawn["whiskers"], (box for box in moved for _ in range(2)), strict=True):
+        whisker.set_color(box.colour)
+    _mark_single(axes, boxes, scale)
+
+
+def _statistics(spread: Spread, scale: Scale) -> dict[str, Any]:
+    keys = {"whislo": spread.low, "q1": spread.q1, "med": spread.median, "q3": spread.q3, "whishi": spread.high}
+    return {key: scale.place(value) for key, value in keys.items()} | {"fliers": []}
+
+
+def _ground(axes: Axes, base: Comparison, scale: Scale) -> None:
+    """What lies behind the boxes: stages as bands, heads as dotted lines, the strip of the zeros."""
+    from matplotlib.ticker import MultipleLocator
+
+    edges = [0, *base.stages, base.layers]
+    for begin, end in list(pairwise(edges))[1::2]:
+        axes.axvspan(begin - 0.5, end - 0.5, color="#EFEFEF", linewidth=0, zorder=0)
+    for head in base.heads:
+        axes.axvline(head, color=GREY, linewidth=1, linestyle=":", zorder=0.5)
+    if scale.log:
+        _log_axis(axes, scale)
+    axes.set_ylim(scale.bottom, scale.top)
+    axes.set_xlim(-0.7, base.layers - 0.3)
+    axes.xaxis.set_major_locator(MultipleLocator(10 if base.layers > 25 else 1))
+    axes.xaxis.set_minor_locator(MultipleLocator(1))
+    axes.tick_params(axis="x", which="minor", length=2)
+    axes.tick_params(axis="x", labelbottom=True)
+    axes.grid(axis="y", color="#D0D0D0", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _log_axis(axes: Axes, scale: Scale) -> None:
+    axes.set_yscale("log")
+    decades = range(round(math.log10(scale.floor)), math.floor(math.log10(scale.top)) + 1)
+    ticks = [10.0**decade for decade in decades]
+    labels = [f"{tick:g}" for tick in ticks]
+    if scale.zero < scale.floor:
+        axes.axhspan(scale.bottom, scale.floor, color="#D9D9D9", linewidth=0, zorder=0.6)
+        ticks, labels = [scale.zero, *ticks], ["0", "", *labels[1:]]  # the lowest decade's would touch the 0
+    axes.set_yticks(ticks, labels=labels)
+    axes.set_yticks([m * tick for tick in ticks[-len(decades) :] for m in range(2, 10)], minor=True, labels=[])
+
+
+def _mark_single(axes: Axes, boxes: Sequence[Box], scale: Scale) -> None:
+    """What is no box: equal layers, the furthest outliers, bases of zero and layers without numbers."""
+    top = axes.get_xaxis_transform()
+    for box in boxes:
+        if box.identical:
+            axes.plot(box.x, scale.zero, "s", color=box.colour, markersize=3.2, markeredgewidth=0)
+        elif box.difference.relative is None:
+            axes.plot(box.x, 0.02, "x", color=GREY, markersize=4, transform=top)
+        elif box.spread is None or box.spread.maximum > scale.top:
+            axes.plot(box.x, 0.98, "^", color=box.colour, markersize=4, markeredgewidth=0, transform=top)
+    for box in boxes:
+        spread = box.spread
+        if spread and spread.outliers:
+            size = 1.5 + math.log10(spread.outliers)
+            ends = [v for v in (spread.minimum, spread.maximum) if not spread.low <= v <= spread.high]
+            shown = [scale.place(v) for v in ends if v <= scale.top]
+            axes.plot([box.x] * len(shown), shown, "o", color=box.colour, markersize=size, fillstyle="none", mew=0.6)
+
+
+def _mark_cuts(pair: Sequence[Axes], ks: Sequence[int], inches: float) -> None:
+    """Lines through both panels; labels above them, one row higher where they would touch."""
+    rows: list[float] = []  # where the last label of each row ends, in inches
+    for k in ks:
+        for axes in pair:
+            axes.axvline(k - 0.5, color="black", linewidth=1.2, linestyle="--", zorder=3)
+        at = k * inches
+        row = next((n for n, end in enumerate(rows) if end < at), len(rows))
+        rows[row : row + 1] = [at + 0.55]
+        label_above(pair[0], k - 0.5, f"k={k}", row)
+
+
+def _explain(axes: Axes, group: Sequence[Comparison], boxes: Sequence[Box], inches: float) -> None:
+    """The legend, in as many columns as there is room for."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    def mark(marker: str, **how: Any) -> Line2D:
+        return Line2D([], [], linestyle="none", marker=marker, color=GREY, markersize=5, **how)
+
+    entries: list[tuple[Any, str]] = [
+        (Patch(color=colour), drawable(comparison.other)) for colour, comparison in zip(COLOURS, group, strict=False)
+    ]
+    optional = [
+        (mark("s"), "identical", any(box.identical for box in boxes)),
+        (mark("o", fillstyle="none"), "furthest outlier; larger if many", any(_outliers(box) for box in boxes)),
+        (mark("^"), "beyond the axis", True),
+        (mark("x"), "not comparable", any(box.difference.relative is None for box in boxes)),
+        (Line2D([], [], color=GREY, linestyle=":"), "head", bool(group[0].heads)),
+        (Patch(color="#E4E4E4"), "bands: stages", bool(group[0].stages)),
+    ]
+    entries += [(handle, text) for handle, text, wanted in optional if wanted]
+    axes.set_xlabel("layer")
+    handles, texts = zip(*entries, strict=True)
+    columns = int(inches / max(0.5 + 0.075 * len(text) for text in texts))
+    legend = axes.legend(
+        handles,
+        texts,
+        loc="upper left",
+        bbox_to_anchor=(0, -0.16),
+        ncols=min(len(entries), max(1, columns)),
+        frameon=False,
+        fontsize="small",
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def _outliers(box: Box) -> int:
+    return box.spread.outliers if box.spread else 0
+
+
+# The trade-off of k.
+
+
+def _savings(known: Mapping[int, Mapping[str, Any]], marks: Sequence[int]) -> Figure:
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    figure = Figure(figsize=(max(7.0, _EDGES + 0.085 * max(known)), 4.6), layout="constrained")
+    axes = figure.subplots()
+    ks = sorted(known)
+    ends = [k for k in ks if known[k]["block_end"]]
+    for name, label, colour, marker in (("flops", "FLOPs", COLOURS[0], "o"), ("weights", "weights", COLOURS[1], "s")):
+        axes.plot(ks, [known[k][name] for k in ks], color=colour, linewidth=1.6, label=label)
+        axes.plot(ends, [known[k][name] for k in ends], marker, color=colour, markersize=4, label=f"{label}, block end")
+    for row, k in enumerate(marks):
+        axes.axvline(k, color="black", linewidth=1, linestyle="--", zorder=0.5)
+        close = row > 0 and k - marks[row - 1] < 0.07 * max(known)
+        label_above(axes, k, f"k={k}", int(close and row % 2 == 1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set(xlabel="k, the number of shared layers", ylabel="share of a further network", ylim=(0, 1))
+    axes.set_xlim(0, max(known) + 1)
+    axes.grid(color="#D0D0D0", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.legend(loc="upper left", frameon=False)
+    return figure

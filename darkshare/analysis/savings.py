@@ -1,0 +1,216 @@
+"""What sharing a trunk saves: weights, operations, file and memory, at any cut and for any number of networks.
+
+k is how many layers are shared. Shares are those of the second network, as in Table I of the shared-backbone paper
+(Bailer & Fassold), whose rows 73, 64, 48 and 40 count the last shared layer and are k = 74, 65, 49 and 41 here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from darkshare.analysis.memory import joined, nodes, peak
+from darkshare.analysis.trunk import common_structure, require_same_structure
+from darkshare.darknet.kinds import Reorg, Route, Sam, ScaleChannels, Shortcut, Upsample
+from darkshare.darknet.kinds.pool import LocalAvgpool, Maxpool
+from darkshare.darknet.model import Model
+from darkshare.darknet.network import Layer, Network
+from darkshare.darknet.weights import Header
+from darkshare.errors import BadValue, DarkshareError
+from darkshare.surgery.cut import illegal_cut, legal_cuts
+
+JOINS = (Route, Shortcut, ScaleChannels, Sam)
+POOLS = (Maxpool, LocalAvgpool, Reorg)
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What networks save that share their first k layers.
+
+    Attributes:
+        k: how many layers are shared.
+        block_end: whether the last of them ends a block (see `block_ends`).
+        weights: the share of the second network's weights that lies below k.
+        flops: the share of its operations, as Darknet counts them.
+        networks: how many there are.
+        params: floats of the merged network.
+        bflops: its operations / 1e9.
+        file_bytes: the length of its weights file.
+        activation_bytes: the peak of what its forward pass keeps (see `liveness`).
+        saved_params: against all networks separately, like the following.
+        saved_bflops: likewise.
+        saved_file_bytes: likewise.
+        saved_activation_bytes: against the sum of their peaks, what they need while all are loaded.
+        saved_weights: saved_params as a share of all networks' weights.
+        saved_flops: saved_bflops as a share of all networks' operations.
+    """
+
+    k: int
+    block_end: bool
+    weights: float
+    flops: float
+    networks: int
+    params: int
+    bflops: float
+    file_bytes: int
+    activation_bytes: int
+    saved_params: int
+    saved_bflops: float
+    saved_file_bytes: int
+    saved_activation_bytes: int
+    saved_weights: float
+    saved_flops: float
+
+
+def at_cuts(networks: Sequence[Network], ks: Sequence[int] | None = None) -> list[Saving]:
+    """What the networks save at each k.
+
+    Args:
+        networks: the base and the further ones; the same one n times for n networks that differ little.
+        ks: the cuts; without them, every legal one.
+
+    Raises:
+        BadValue: fewer than two networks, or a cut that is not legal.
+        TrunkMismatch: the networks do not compute the same below k.
+        DarkshareError: without `ks`, there is no legal cut.
+    """
+    base, *others = networks
+    if not others:
+        raise BadValue("savings need a base and at least one further network", file=base.name)
+    if ks is None:
+        ks = _legal(base, others)
+    for k in ks:
+        for other in others:
+            if why := illegal_cut(other, k):
+                raise BadValue(why, file=other.name)
+            require_same_structure(base, other, k)
+    ends = block_ends(others[0])
+    graphs = [nodes(network) for network in networks]
+    apart = sum(_peaks(networks))
+    return [_saving(networks, k, k in ends, apart, peak(base.input.size, joined(graphs[0], graphs[1:], k))) for k in ks]
+
+
+def _legal(base: Network, others: Sequence[Network]) -> list[int]:
+    common = min(common_structure(base, other) for other in others)
+    found = [k for k in legal_cuts(base) if k <= common and not any(illegal_cut(other, k) for other in others)]
+    if not found:
+        require_same_structure(base, others[0], 1)
+        raise DarkshareError("has no legal cut, so nothing can be shared", file=base.name)
+    return found
+
+
+def _saving(networks: Sequence[Network], k: int, end: bool, apart: int, together: int) -> Saving:
+    """One row; `apart` and `together` are bytes of activations."""
+    base, *others = networks
+    params, flops = sum(n.params for n in networks), sum(n.flops for n in networks)
+    saved_params = sum(other.start(k) for other in others)
+    saved_flops = sum(_flops(other, k) for other in others)
+    header = Header().size(base.dialect)
+    return Saving(
+        k,
+        end,
+        weights=_share(others[0].start(k), others[0].params),
+        flops=_share(_flops(others[0], k), others[0].flops),
+        networks=len(networks),
+        params=params - saved_params,
+        bflops=(flops - saved_flops) / 1e9,
+        file_bytes=header + 4 * (params - saved_params),
+        activation_bytes=together,
+        saved_params=saved_params,
+        saved_bflops=saved_flops / 1e9,
+        saved_file_bytes=header * len(others) + 4 * saved_params,
+        saved_activation_bytes=apart - together,
+        saved_weights=_share(saved_params, params),
+        saved_flops=_share(saved_flops, flops),
+    )
+
+
+def _flops(network: Network, k: int) -> float:
+    return sum(layer.flops for layer in network.layers[:k])
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+def _peaks(networks: Sequence[Network]) -> list[int]:
+    return [peak(network.input.size, nodes(network)) for network in networks]
+
+
+def block_ends(network: Network) -> set[int]:
+    """The cuts behind the end of a block and inside no other one.
+
+    A block ends with the layer that joins it with an earlier one (shortcut, route, scale_channels, sam), or, where
+    nothing is joined, with the pooling that follows it. Joins over an upsample or a head belong to the neck, where
+    every layer counts on an early one, and make no block.
+    """
+    blocks = [block for layer in network.layers if (block := _block(network, layer))]
+    pools = [x.index for x in network.layers if isinstance(x.kind, POOLS) and x.onward.h < x.x.h]
+    ends = {end for _, end in blocks} | set(pools)
+    return {end + 1 for end in ends if not any(first < end < last for first, last in blocks)}
+
+
+def _block(network: Network, layer: Layer) -> tuple[int, int] | None:
+    """The layer before a block and its last one, if `layer` is the join at its end."""
+    operands = {*layer.sources, *([layer.index - 1] if layer.kind.reads_previous else [])}
+    if not isinstance(layer.kind, JOINS) or len(operands) < 2:
+        return None
+    inside = network.layers[min(operands) + 1 : layer.index]
+    if any(x.kind.is_head or isinstance(x.kind, Upsample) for x in inside):
+        return None
+    return min(operands), layer.index
+
+
+def to_rows(found: Sequence[Saving]) -> list[dict[str, object]]:
+    """Savings as rows for people; `to_json` has every number."""
+    return [
+        {
+            "k": saving.k,
+            "block": "end" if saving.block_end else "",
+            "weights": saving.weights,
+            "FLOPs": saving.flops,
+            "params saved": saving.saved_params,
+            "BFLOPs saved": saving.saved_bflops,
+            "file bytes saved": saving.saved_file_bytes,
+            "activation bytes saved": saving.saved_activation_bytes,
+            "of all weights": saving.saved_weights,
+            "of all FLOPs": saving.saved_flops,
+        }
+        for saving in found
+    ]
+
+
+def to_json(found: Sequence[Saving]) -> list[dict[str, object]]:
+    """Savings as rows with every number."""
+    return [asdict(saving) for saving in found]
+
+
+def separately(networks: Sequence[Network]) -> str:
+    """In one line: what the networks need when they are not merged."""
+    params, flops = sum(n.params for n in networks), sum(n.flops for n in networks)
+    size, peaks = sum(Header().size(n.dialect) + 4 * n.params for n in networks), _peaks(networks)
+    return (
+        f"{len(networks)} networks separately: {params:,} params, {flops / 1e9:.3f} BFLOPs, {size:,} file bytes, "
+        f"{sum(peaks):,} activation bytes if all stay loaded ({max(peaks):,} if one runs after the other)"
+    )
+
+
+def saved(models: Sequence[Model], merged: Model) -> list[dict[str, object]]:
+    """What a merge saves: one row per quantity, with the separate networks' sum, the product's, and the rest."""
+    separate = [model.network for model in models]
+    quantities = {
+        "layers": (sum(len(n.layers) for n in separate), len(merged.network.layers)),
+        "params": (sum(n.params for n in separate), merged.network.params),
+        "BFLOPs": (sum(n.flops for n in separate) / 1e9, merged.network.flops / 1e9),
+        "file bytes": (sum(20 + 4 * n.params for n in separate), 20 + 4 * merged.network.params),
+    }
+    return [
+        {
+            "": name,
+            "separately": apart,
+            "merged": together,
+            "saved": apart - together,
+            "saved %": round(100 * (1 - together / apart), 1) if apart else 0.0,
+        }
+        for name, (apart, together) in quantities.items()
+    ]

@@ -1,0 +1,166 @@
+"""How far one tensor is from another, filter by filter, in one pass over mapped files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkshare._files import CHUNK
+from darkshare.analysis.boxplot import Spread, spread_of
+from darkshare.darknet.weights import FLOAT, Floats, release
+
+Doubles = NDArray[np.float64]
+FLOOR = 1e-3  # of a layer's own size: what is smaller in the base counts as that large, else it decides everything
+BLOCK = 2**16  # floats looked at together: two tensors' blocks and their difference fit a core's cache
+_SAFE = (1e-30, 1e30)  # sums of squares that single precision can hold
+_CANCELLED = 0.1  # |b|² as a part of |a|², below which |a + d|² has too few digits left
+
+
+class Operand(NamedTuple):
+    """A tensor to compare: one value for each filter, or filters first; times a factor for each filter."""
+
+    values: Floats | Doubles
+    factors: Doubles | None = None
+
+    @property
+    def rows(self) -> int:
+        return filters(self.values.shape)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is worked with in double precision: products, and what is small enough."""
+        return self.factors is not None or self.values.ndim == 1
+
+    def matrix(self) -> Floats | Doubles:
+        """One row for each filter: a view."""
+        return self.values.reshape(self.rows, -1)
+
+    def blocks(self) -> Iterator[Floats | Doubles]:
+        """All values, a few filters at a time, giving the pages of mapped files back behind each."""
+        matrix = self.matrix()
+        for part in _parts(matrix):
+            yield _block(matrix, self.factors, part, self.is_exact)
+            release(matrix[part])
+
+    def product(self) -> Floats | Doubles:
+        """All values, with their factors."""
+        rows = self.matrix()
+        return rows if self.factors is None else rows * self.factors[:, None]
+
+
+class Distance(NamedTuple):
+    """For each filter |a|² and |b-a|²; in all |b|² and a·b."""
+
+    base: Doubles
+    moved: Doubles
+    other: float
+    product: float
+
+    @property
+    def is_finite(self) -> bool:
+        return bool(np.isfinite(self.base).all() and np.isfinite(self.moved).all())
+
+    @property
+    def relative(self) -> float:
+        """||b-a|| / ||a||; 0 where both are zero, infinite where only the base is."""
+        return ratio(math.sqrt(self.moved.sum()), math.sqrt(self.base.sum()))
+
+    @property
+    def cosine(self) -> float | None:
+        """Between a and b; None where one of them is zero."""
+        norms = math.sqrt(self.base.sum()) * math.sqrt(self.other)
+        return float(np.clip(self.product / norms, -1, 1)) if norms else None
+
+
+def filters(shape: tuple[int, ...]) -> int:
+    """How many filters a tensor has: a kernel is (filters, channels, size, size), a [local] one has places before."""
+    return math.prod(shape[: max(1, len(shape) - 3)])
+
+
+def ratio(part: float, whole: float) -> float:
+    """`part` of `whole`; of nothing, nothing is nothing and something infinitely much."""
+    return part / whole if whole else (0.0 if part == 0 else math.inf)
+
+
+@np.errstate(all="ignore")  # whoever asks looks at `is_finite`
+def distance(a: Operand, b: Operand, *, exact: bool = False) -> Distance:
+    """Sum what `Distance` names, giving the pages of large mapped tensors back on the way.
+
+    Kernels are summed in single precision within a filter and in double precision across filters, which is right to
+    about six digits.
+
+    Args:
+        a: the base.
+        b: the other, of the same shape.
+        exact: work in double precision throughout; three times as slow.
+    """
+    x, y = a.matrix(), b.matrix()
+    exact = exact or a.is_exact or b.is_exact
+    base, moved, across = np.empty((3, a.rows))
+    other, begin = 0.0, 0
+    for part in _parts(x):
+        u, v = _block(x, a.factors, part, exact), _block(y, b.factors, part, exact)
+        d = v - u
+        base[part], moved[part] = row_products(u, u), row_products(d, d)
+        across[part] = row_products(u, v if exact else d)
+        other += float(row_products(v, v).sum()) if exact else 0.0
+        if x[begin : part.stop].nbytes >= CHUNK:  # less at a time would map pages at the seams twice
+            release(x[begin : part.stop])
+            release(y[begin : part.stop])
+            begin = part.stop
+    size, product = float(base.sum()), float(across.sum())
+    if exact:
+        return Distance(base, moved, other, product)
+    other = size + 2 * product + float(moved.sum())  # |a + d|², a pass less than the sum itself
+    if other < _CANCELLED * size:
+        return distance(a, b, exact=True)
+    return Distance(base, moved, other, size + product)
+
+
+def row_products(u: Floats | Doubles, v: Floats | Doubles) -> Doubles:
+    """The product of each row with the same row; again in double precision where single was too narrow."""
+    found: Doubles = np.einsum("ij,ij->i", u, v).astype(np.float64)
+    if u.dtype == FLOAT:
+        size = np.abs(found)
+        unsafe = ~((size > _SAFE[0]) & (size < _SAFE[1]))
+        if unsafe.any():
+            found[unsafe] = np.einsum("ij,ij->i", u[unsafe], v[unsafe], dtype=np.float64)
+    return found
+
+
+def _parts(matrix: Floats | Doubles) -> Iterator[slice]:
+    rows, columns = matrix.shape
+    step = max(1, BLOCK // max(1, columns))
+    return (slice(start, start + step) for start in range(0, rows, step))
+
+
+def _block(matrix: Floats | Doubles, factors: Doubles | None, part: slice, exact: bool) -> Floats | Doubles:
+    block = matrix[part].astype(np.float64) if exact else matrix[part]
+    return block if factors is None else block * factors[part, None]
+
+
+def per_filter(found: Distance, *, one_value: bool) -> Spread | None:
+    """||b-a|| / ||a|| of each filter, where a filter of almost no size counts as FLOOR of the layer's typical one."""
+    norms = np.sqrt(found.base)
+    typical = 0.0 if one_value else float(np.median(norms))
+    typical = typical or math.sqrt(float(found.base.mean()))  # where most filters are zero, or have one value
+    if not typical:
+        return None if found.moved.any() else spread_of(np.zeros(len(norms)))
+    return spread_of(np.sqrt(found.moved) / np.maximum(norms, FLOOR * typical))
+
+
+@np.errstate(all="ignore")  # what is not finite gives no spread
+def elementwise_ratios(a: Operand, b: Operand) -> tuple[Spread | None, float | None]:
+    """|b-a| / max(|a|, FLOOR of its root mean square), and the share of values below that floor."""
+    x, y = a.product(), b.product()
+    size, ratios = np.abs(x), np.abs(y - x)
+    floor = FLOOR * math.sqrt(float(np.square(x, dtype=np.float64).mean()))
+    if not (0 < floor < math.inf and np.isfinite(ratios).all()):
+        return None, None
+    clipped = float((size < floor).mean())
+    ratios /= np.maximum(size, floor, out=size)
+    return spread_of(ratios), clipped

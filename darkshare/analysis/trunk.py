@@ -1,0 +1,353 @@
+"""Whether two models compute the same thing in their first layers, and if not, what happened to them.
+
+Structure is compared first (what is computed), then bits (with which numbers). The one place for trunk
+detection: `concat` and every command that speaks of a shared trunk use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkshare.analysis.tensor_distance import Operand, distance, filters, ratio
+from darkshare.darknet.model import Model
+from darkshare.darknet.network import Layer, Network, resized, resolve
+from darkshare.darknet.weights import Floats, release
+from darkshare.errors import DarkshareError, TrunkMismatch, Unsupported
+
+UNRELATED = 0.3  # mean cosine of kernels; pairs with a common ancestor have 0.85 and more, others about 0
+ALIKE = 0.5  # cosine of two kernels' beginnings
+BEGINNING = 256  # values
+PIECE = 2**19  # bytes that are compared at a time
+DECAYED = 0.05  # how far a kernel may be from a scaled copy, as a part of how much it shrank
+
+
+class Moved(NamedTuple):
+    """One tensor of the trunk that is not the base's.
+
+    Attributes:
+        relative: ||b - a|| / ||a||, or infinity where a is zero.
+        cosine: between a and b as vectors.
+        scale: the s for which s*a is nearest to b.
+        residual: ||b - s*a|| / ||a||.
+    """
+
+    layer: int
+    kind: str
+    tensor: str
+    relative: float
+    cosine: float
+    scale: float
+    residual: float
+
+    @property
+    def is_kernel(self) -> bool:
+        return self.tensor.endswith("weights")
+
+    @property
+    def is_statistic(self) -> bool:
+        return self.tensor.endswith(("rolling_mean", "rolling_variance"))
+
+
+def label(model: Model) -> str:
+    """What to call a model in tables: the stem of its weights file, since models can share a cfg."""
+    return Path((model.weights and model.weights.path) or model.name).stem
+
+
+def require_weights(model: Model) -> None:
+    """Refuse a model without weights.
+
+    Raises:
+        Unsupported: there are none.
+    """
+    if model.weights is None:
+        raise Unsupported(f"{model.name}: there is no weights file; give one behind the cfg")
+
+
+def with_input_of(base: Model, other: Model) -> Model:
+    """The other model with the base's input size, where that changes none of its tensors; else as it is.
+
+    Models of one trunk are often run at different sizes, and their weights are the same for all.
+    """
+    size = base.network.input
+    if (other.network.input.w, other.network.input.h) == (size.w, size.h):
+        return other
+    try:
+        cfg = resized(other.network.cfg, size.w, size.h)
+        network = resolve(cfg, dialect=other.network.dialect)
+    except DarkshareError:
+        return other
+    same = [x.tensors for x in network.layers] == [x.tensors for x in other.network.layers]
+    return replace(other, network=network) if same else other
+
+
+def structure_difference(a: Network, b: Network, k: int) -> tuple[int, str] | None:
+    """The first of the layers 0..k-1 that does not compute the same in both, and why; None if all do."""
+    for index in range(k):
+        if index >= min(len(a.layers), len(b.layers)):
+            shorter = a if len(a.layers) < len(b.layers) else b
+            return index, f"{shorter.name} has only {len(shorter.layers)} layers"
+        difference = layer_difference(a.layers[index], b.layers[index])
+        if difference:
+            return index, difference
+    return None
+
+
+def layer_difference(a: Layer, b: Layer) -> str | None:
+    """Why two layers do not compute the same, weights aside; None if they do."""
+    found = a.kind.differences(b.kind)
+    if not found and a.sources != b.sources:
+        found = [f"reads layers {list(a.sources)} against {list(b.sources)}"]
+    if not found and (a.y != b.y or (a.kind.reads_previous and a.x != b.x)):
+        found = [f"{a.x} -> {a.y} against {b.x} -> {b.y}"]
+    if not found and a.tensors != b.tensors:
+        found = ["other tensors are stored"]
+    return ", ".join(found) or None
+
+
+def common_structure(a: Network, b: Network) -> int:
+    """How many leading layers compute the same, weights aside."""
+    limit = min(len(a.layers), len(b.layers))
+    found = structure_difference(a, b, limit)
+    return limit if found is None else found[0]
+
+
+def identical_layers(a: Model, b: Model) -> int:
+    """How many leading layers are equal in structure and, where both have weights, in every bit."""
+    limit = common_structure(a.network, b.network)
+    if a.weights is None or b.weights is None:
+        return limit
+    limit = min(limit, a.loaded, b.loaded)
+    moved = (i for i in range(limit) if any(not same_bits(x, y) for _, x, y in _pairs(a, b, i)))
+    return next(moved, limit)
+
+
+def aligned(a: Model, b: Model, identical: int = 0) -> list[tuple[int, int]]:
+    """Which layers of two networks correspond: pairs of indices in order, -1 where one has no such layer.
+
+    Networks with the same kinds of layers correspond by index. Otherwise the first `identical` layers do, and of the
+    rest as many as possible by a global alignment (Needleman and Wunsch, J. Mol. Biol. 48, 1970): layers of one kind,
+    rather those of one form, rather those whose kernels begin alike, and of equally good choices the earliest.
+    """
+    left, right = a.network.layers, b.network.layers
+    if [x.kind.name for x in left] == [y.kind.name for y in right]:
+        return [(i, i) for i in range(len(left))]
+    likeness = _likeness(a, b, identical)
+    rows, columns = likeness.shape
+    best = np.zeros((rows + 1, columns + 1))
+    for i in reversed(range(rows)):
+        for j in reversed(range(columns)):
+            best[i, j] = max(best[i + 1, j], best[i, j + 1], likeness[i, j] + best[i + 1, j + 1])
+    pairs = [(i, i) for i in range(identical)]
+    i = j = 0
+    while i < rows or j < columns:
+        both = i < rows and j < columns
+        if both and likeness[i, j] and best[i, j] == likeness[i, j] + best[i + 1, j + 1]:
+            pairs.append((identical + i, identical + j))
+            i, j = i + 1, j + 1
+        elif j == columns or (both and best[i, j] == best[i + 1, j]):
+            pairs.append((identical + i, -1))
+            i += 1
+        else:
+            pairs.append((-1, identical + j))
+            j += 1
+    return pairs
+
+
+def _likeness(a: Model, b: Model, start: int) -> NDArray[np.float64]:
+    """How well each layer of `a` from `start` on fits each of `b`: 0 not at all, 1 by kind, 2 by form, 4 by weights."""
+    left, right = a.network.layers[start:], b.network.layers[start:]
+    kinds = np.array([[x.kind.name == y.kind.name for y in right] for x in left])
+    forms = [[_form(layer, model.network) for layer in model.network.layers[start:]] for model in (a, b)]
+    same_form = np.array([[x == y for y in forms[1]] for x in forms[0]])
+    alike = _beginnings(a, start) @ _beginnings(b, start).T > ALIKE
+    found: NDArray[np.float64] = np.where(same_form, np.where(alike, 4.0, 2.0), kinds)
+    return found
+
+
+def _form(layer: Layer, network: Network) -> tuple[object, ...]:
+    """What a layer stores and gives, whatever the size of the network's input."""
+    return layer.kind.name, layer.tensors, layer.y.c, round(network.input.w / max(1, layer.y.w))
+
+
+def _beginnings(model: Model, start: int) -> NDArray[np.float64]:
+    """The first values of each layer's kernel as a vector of length 1; 0 where there are none."""
+    found = np.zeros((len(model.network.layers) - start, BEGINNING))
+    for row, layer in zip(found, model.network.layers[start : model.loaded], strict=False):
+        if layer.tensors:
+            first = max(model.tensors(layer.index).values(), key=lambda x: x.size).ravel()[:BEGINNING]
+            row[: first.size] = np.nan_to_num(first)
+    norms = np.linalg.norm(found, axis=1, keepdims=True)
+    return found / np.where(norms > 0, norms, 1)
+
+
+def moved_tensors(a: Model, b: Model, k: int, *, start: int = 0) -> list[Moved]:
+    """Every tensor of layers start..k-1 whose bits differ. The structure must be the same up to k."""
+    return [
+        _moved(a.network.layers[index], name, x, y)
+        for index in range(start, k)
+        for name, x, y in _pairs(a, b, index)
+        if not same_bits(x, y)
+    ]
+
+
+def _pairs(a: Model, b: Model, index: int) -> Iterable[tuple[str, Floats, Floats]]:
+    if not a.network.layers[index].tensors:
+        return
+    left, right = a.tensors(index), b.tensors(index)
+    for name, x in left.items():
+        yield name, x, right[name]
+        release(x)
+        release(right[name])
+
+
+def same_bits(x: NDArray[Any], y: NDArray[Any]) -> bool:
+    """Bit for bit, so that NaN equals itself and 0 differs from -0; stops at the first piece that differs."""
+    step = max(1, PIECE * len(x) // max(1, x.nbytes))
+    pieces = (slice(start, start + step) for start in range(0, len(x), step))
+    return all(np.array_equal(x[piece].view(np.uint32), y[piece].view(np.uint32)) for piece in pieces)
+
+
+def _moved(layer: Layer, name: str, x: Floats, y: Floats) -> Moved:
+    found = distance(Operand(x), Operand(y), exact=True)
+    base = float(found.base.sum())
+    scale = found.product / base if base else 1.0
+    rest = distance(Operand(x, np.full(filters(x.shape), scale)), Operand(y)).moved
+    cosine = found.cosine
+    return Moved(
+        layer.index,
+        layer.kind.name,
+        name,
+        relative=found.relative,
+        cosine=float(base == found.other) if cosine is None else cosine,
+        scale=scale,
+        residual=ratio(float(rest.sum()) ** 0.5, base**0.5),
+    )
+
+
+def diagnose(moved: Sequence[Moved], last: int | None = None) -> str:
+    """What most likely happened to a trunk whose tensors moved, and the cure.
+
+    The signatures are those of Darknet's training (landscape of freezing: weight decay is applied to all
+    layers, and batch norm keeps averaging in training mode, whatever `stopbackward` says; AlexeyAB's and hank-ai's
+    freeze the layers before the one with `stopbackward=1`, not that one).
+
+    Args:
+        moved: the tensors, at least one.
+        last: the last layer of the trunk that stores something, if others before it do too.
+    """
+    if {m.layer for m in moved} == {last}:
+        return _diagnose_last(moved, last)
+    kernels = [m for m in moved if m.is_kernel]
+    rest = [m for m in moved if not m.is_kernel and not m.is_statistic]
+    drifted = any(m.is_statistic for m in moved)
+    if not kernels and not rest:
+        return (
+            "kernels, biases and scales are the base's and only rolling statistics drifted: the trunk was frozen, "
+            "but batch norm went on averaging; the base's own trunk is the likely cure, "
+            "but measure it, single scores change a lot"
+        )
+    if all(map(leaked, moved)):
+        least = min(m.scale for m in kernels)
+        return (
+            f"biases and scales are the base's and every kernel shrank by one factor (down to {least:.4f})"
+            f"{', and rolling statistics drifted' if drifted else ''}: weight decay in layers without a "
+            "gradient, as in a trunk that was meant to be frozen; the base's own trunk is the likely cure, "
+            "but measure it"
+        )
+    related = [m.cosine for m in kernels if np.isfinite(m.cosine)]
+    if related and float(np.mean(related)) < UNRELATED:
+        return (
+            "the kernels have nothing in common: another model altogether, not one retrained from this base; "
+            "merging on the base's trunk would be noise"
+        )
+    return (
+        "the trunk was trained too: retrain from layer k with the base's trunk, because a model that was "
+        "fine-tuned end to end performs very badly on another trunk"
+    )
+
+
+def _diagnose_last(moved: Sequence[Moved], last: int | None) -> str:
+    if all(map(leaked, moved)):
+        return (
+            f"only layer {last} moved, the last of the trunk, and without being trained (weight decay, rolling "
+            "statistics): it carried stopbackward=1, and Darknet freezes the layers before that one only; "
+            f"k={last} is shared exactly, and stopbackward=1 belongs on a layer without weights behind the trunk, "
+            "such as a [route] to its last layer"
+        )
+    return f"only layer {last} was trained, the last of the trunk: the models share k={last}"
+
+
+def leaked(m: Moved) -> bool:
+    """Whether a tensor moved as in a layer that Darknet was told to freeze: by weight decay or as a statistic."""
+    return m.is_statistic or (m.is_kernel and _shrank(m))
+
+
+def _shrank(m: Moved) -> bool:
+    return 0 < m.scale < 1 and m.residual <= DECAYED * (1 - m.scale)
+
+
+def last_stored(network: Network, k: int) -> int | None:
+    """The last of the layers 0..k-1 that stores something, if it is not the only one."""
+    stored = [layer.index for layer in network.layers[:k] if layer.tensors]
+    return stored[-1] if len(stored) > 1 else None
+
+
+def require_same_structure(base: Network, other: Network, k: int) -> None:
+    """Refuse networks that compute different things below k.
+
+    Raises:
+        TrunkMismatch: with the first difference and its line.
+    """
+    found = structure_difference(base, other, k)
+    if found is None:
+        return
+    index, why = found
+    line = other.layers[index].section.lineno if index < len(other.layers) else None
+    raise TrunkMismatch(
+        f"layer {index} is not the base's ({base.name}): {why}; k={k} needs layers 0..{k - 1} to be the same, "
+        f"so use k<={index}" + ("" if index else ", or another base"),
+        file=other.name,
+        line=line,
+    )
+
+
+def require_same_trunk(base: Model, other: Model, k: int) -> None:
+    """Refuse a trunk that is not the base's, bit for bit.
+
+    Raises:
+        TrunkMismatch: the layers, the tensors, the largest relative difference, the likely cause and cure.
+    """
+    moved = moved_tensors(base, other, k)
+    if moved:
+        file = other.weights.path if other.weights else other.name
+        cause = diagnose(moved, last_stored(base.network, k))
+        raise TrunkMismatch(f"{describe(moved, base, k)}; {cause}; --force merges on the base's trunk", file=file)
+
+
+def describe(moved: Sequence[Moved], base: Model, k: int) -> str:
+    """In one line: which layers and tensors of the trunk moved, and how far."""
+    total = sum(len(layer.tensors) for layer in base.network.layers[:k])
+    worst = max(moved, key=lambda m: m.relative)
+    names = sorted({m.tensor.rpartition(".")[2] for m in moved})
+    return (
+        f"layers 0..{k - 1} are not the base's: {len(moved)} of {total} tensors differ ({', '.join(names)} "
+        f"in layers {ranges(sorted({m.layer for m in moved}))}), most in layer {worst.layer} [{worst.kind}] "
+        f"'{worst.tensor}', by {worst.relative:.3g} of its norm"
+    )
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """`[0, 1, 2, 5]` as `0-2, 5`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

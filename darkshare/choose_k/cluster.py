@@ -1,0 +1,116 @@
+"""Trials on the workers of a Dask cluster. Each still runs in a process of its own there."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib import import_module
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
+
+from darkshare.choose_k.processes import LAST, Message, Process, cores
+from darkshare.choose_k.trials import Trial
+from darkshare.errors import DarkshareError
+
+_PATIENCE = 10  # seconds, to reach the scheduler
+_OFTEN = 1.0  # seconds, to ask whether to stop
+
+
+def run_on_cluster(trials: Sequence[Trial], address: str) -> Iterator[Message]:
+    """Run trials on a cluster and tell what happens. Whoever ends the iteration early makes them save and stop.
+
+    Base, pictures and the folder of the sweep must be found under the same paths on every worker.
+
+    Args:
+        trials: in this order.
+        address: of the scheduler, like tcp://10.0.0.1:8786.
+
+    Raises:
+        DarkshareError: the package is missing, or the scheduler does not answer.
+    """
+    dask = _dask()
+    client = _connected(dask, address)
+    name, said = f"darkshare-{uuid.uuid4().hex}", SimpleQueue[Word]()
+    stop = dask.Event(name, client=client)
+    client.subscribe_topic(name, lambda found: said.put(Word(*found[1])))
+    futures: dict[int, Any] = {}
+    for number, trial in enumerate(trials):
+        future = client.submit(_do, trial, number, name, key=f"{name}-{number}", pure=False, priority=-number)
+        future.add_done_callback(lambda done, number=number: said.put(_end(number, done)))
+        futures[number] = future
+    try:
+        while futures:
+            word = said.get()
+            if word.event in LAST:
+                del futures[word.number]
+            yield Message(trials[word.number], word.event, word.batch, word.text)
+    finally:
+        if futures:
+            stop.set()
+            _wait(futures, said)
+        client.close()
+
+
+class Word(NamedTuple):
+    """What a worker tells: a `Message` with the trial's number."""
+
+    number: int
+    event: str
+    batch: int
+    text: str
+
+
+def _dask() -> Any:
+    try:
+        return import_module("distributed")
+    except ImportError:
+        raise DarkshareError("a cluster needs Dask: pip install 'darkshare[cluster]'") from None
+
+
+def _connected(dask: Any, address: str) -> Any:
+    try:
+        return dask.Client(address, timeout=_PATIENCE, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        why = str(error).partition("\n")[0] or type(error).__name__
+        raise DarkshareError(f"no Dask scheduler answers there ({why}); is it running?", file=address) from None
+
+
+def _wait(futures: dict[int, Any], said: SimpleQueue[Word]) -> None:
+    while futures:
+        word = said.get()
+        if word.event in LAST:
+            futures.pop(word.number, None)
+
+
+def _end(number: int, done: Any) -> Word:
+    """The last word on a trial, also where its worker was lost."""
+    if done.status == "finished":
+        event, text = done.result()
+        return Word(number, event, 0, text)
+    why = repr(done.exception()) if done.status == "error" else done.status
+    return Word(number, "failed", 0, f"on the cluster: {why}")
+
+
+# On a worker.
+
+
+def _do(trial: Trial, number: int, name: str) -> tuple[str, str]:
+    """Run a trial in a process and pass on what it tells, until it ends or is to stop."""
+    dask = _dask()
+    worker, stop = dask.get_worker(), dask.Event(name)
+    threads = trial.options.threads or max(cores() // worker.state.nthreads, 1)
+    if stop.is_set():
+        return "stopped", ""
+    said: SimpleQueue[Message] = SimpleQueue()
+    process = Process(replace(trial, options=replace(trial.options, threads=threads)), said.put)
+    while True:
+        with contextlib.suppress(Empty):
+            message = said.get(timeout=_OFTEN)
+            if message.event in LAST:
+                process.wait()
+                return message.event, message.text
+            worker.log_event(name, (number, message.event, message.batch, message.text))
+        if not process.is_told_to_stop and stop.is_set():
+            process.stop()

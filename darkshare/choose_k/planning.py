@@ -1,0 +1,179 @@
+"""A sweep before it runs: everything that can be refused is refused here, not hours later in one of its processes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from darkshare._files import sha256
+from darkshare.analysis.savings import at_cuts
+from darkshare.choose_k.trials import (
+    NET,
+    SETTINGS,
+    TRIALS,
+    Trial,
+    folder_of,
+    read_json,
+    read_result,
+    require_same,
+    results_in,
+    with_k,
+    write_json,
+)
+from darkshare.darknet.model import Model, load
+from darkshare.darknet.network import Network
+from darkshare.data import Dataset, read_data
+from darkshare.errors import BadValue, DarkshareError, Unsupported
+from darkshare.evaluation import require_tool
+from darkshare.inference.classification import classifies
+from darkshare.inference.detector import Detector
+from darkshare.training.guards import require_pictures, require_torch
+from darkshare.training.preparation import prepared, updates
+from darkshare.training.settings import Options
+
+SWEEP = "sweep.json"
+MOST = 10_000  # trials
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is to be trained.
+
+    Attributes:
+        folder: where everything lies.
+        trials: all that were asked for, whether they are done or not.
+        settings: what they have in common and tells sweeps apart.
+        shares: for each k, also those done before, the shares of weights and operations that a further network saves.
+        batches: updates of each trial.
+        notes: what the user should know.
+    """
+
+    folder: Path
+    trials: tuple[Trial, ...]
+    settings: Mapping[str, Any]
+    shares: Mapping[int, tuple[float, float]]
+    batches: int
+    notes: tuple[str, ...]
+
+    def waiting(self) -> list[Trial]:
+        """The trials without a result.
+
+        Raises:
+            DarkshareError: a result that is broken or of other settings.
+        """
+        found = []
+        for trial in self.trials:
+            result = read_result(trial.folder)
+            if result is None:
+                found.append(trial)
+            else:
+                require_same(result.settings, self.settings, trial.folder)
+        return found
+
+
+def plan(
+    cfg: str,
+    weights: str | None,
+    data: str,
+    folder: str | Path,
+    *,
+    ks: Sequence[int],
+    seeds: Sequence[int],
+    options: Options,
+    dialect: str = "alexeyab",
+) -> Sweep:
+    """Look whether everything that a sweep needs is there, and begin its folder or find the same one begun.
+
+    Args:
+        cfg: of the base.
+        weights: of the base; None for those beside the cfg.
+        data: a .data file with train= and valid=.
+        folder: for all files of the sweep.
+        ks: how many layers stay the base's, 0 to train all.
+        seeds: each k is trained with each of them.
+        options: of the trainings; k and seed in it do not count.
+        dialect: to read the base in.
+
+    Raises:
+        DarkshareError: something that cannot be trained or evaluated, or a folder with another sweep.
+    """
+    ks, seeds = sorted(set(ks)), sorted(set(seeds))
+    if not ks or not seeds or len(ks) * len(seeds) > MOST:
+        raise BadValue(f"a sweep has 1..{MOST} trials, not {len(ks) * len(seeds)}")
+    require_torch()
+    folder = Path(folder).absolute()
+    base = load(cfg, weights, dialect=dialect, partial=True)
+    if classifies(base, base.tasks[0]):
+        raise Unsupported("classifies pictures, and a sweep compares detectors; take `darkshare train` per k", file=cfg)
+    learn, valid = read_data(data, "train"), read_data(data, "valid")
+    require_pictures(learn)
+    require_pictures(valid)
+    model, notes = _prepared(base, learn, ks, options)
+    Detector(model)
+    path = None if base.weights is None else base.weights.path
+    settings = _settings(base, data, {"train": learn, "valid": valid}, options)
+    _begun(folder, settings)
+    shares = _shares(model.network, {*ks, *(result.k for result in results_in(folder, settings))})
+    trials = tuple(
+        Trial(cfg, path, data, dialect, with_k(options, k, seed), folder_of(folder, k, seed), Path.cwd(), settings)
+        for seed in seeds  # the first seed of all k comes first, so that a figure is there early
+        for k in ks
+    )
+    found = dict.fromkeys(str(one) for part in (learn, valid) for one in part.findings)
+    return Sweep(folder, trials, settings, shares, updates(model), (*found, *notes, *_tool_note()))
+
+
+def _prepared(base: Model, data: Dataset, ks: Sequence[int], options: Options) -> tuple[Model, list[str]]:
+    """The model that is trained at the largest k, after a look at the others."""
+    for k in ks:
+        model, notes = prepared(base, data, k, options.changes, seed=0, name=NET)
+    return model, notes
+
+
+def _shares(network: Network, ks: set[int]) -> dict[int, tuple[float, float]]:
+    """What a further network saves at each k; nothing at k=0."""
+    found = at_cuts([network, network], sorted(ks - {0}))
+    return {0: (0.0, 0.0)} | {saving.k: (saving.weights, saving.flops) for saving in found}
+
+
+def _tool_note() -> list[str]:
+    try:
+        require_tool()
+    except DarkshareError as error:
+        return [f"{error.message.partition(':')[0]}; the results have Darknet's mAP only"]
+    return []
+
+
+def _settings(base: Model, data: str, parts: Mapping[str, Dataset], options: Options) -> dict[str, Any]:
+    """What must be the same in all trials of a sweep."""
+    chosen = asdict(options)
+    changes = {key: list(value) if isinstance(value, tuple) else value for key, value in chosen["changes"].items()}
+    pictures = {
+        f"{part} pictures": hashlib.sha256(
+            repr([(str(s.picture), s.boxes) for s in dataset.samples]).encode()
+        ).hexdigest()
+        for part, dataset in parts.items()
+    }
+    return {
+        "cfg": sha256(base.name),
+        "weights": sha256(base.weights.path) if base.weights else None,
+        "dialect": base.network.dialect,
+        **pictures,
+        **changes,
+        **{key: chosen[key] for key in SETTINGS},
+    }
+
+
+def _begun(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Begin the folder, or refuse one of another sweep."""
+    path = folder / SWEEP
+    before = read_json(path)
+    if before is None:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise DarkshareError("is there and no folder of a sweep; choose another one", file=str(folder))
+    elif (folder / TRIALS).exists():
+        require_same(before["settings"], settings, path)
+    write_json(path, {"settings": dict(settings)})

@@ -1,0 +1,219 @@
+"""Trials in processes of their own, some at a time: one that dies takes no other with it, and its memory is freed.
+
+The parent writes the trial as a line of JSON and gets a line for everything that happens. What else the process says
+goes to a log file in the trial's folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import IO, Any, NamedTuple
+
+from darkshare.choose_k.trials import LOG, Trial
+from darkshare.choose_k.trying import run_trial
+from darkshare.errors import DarkshareError, DarkshareWarning
+from darkshare.training.journal import Entry
+from darkshare.training.settings import Watch
+
+LIBRARIES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # each asks for its own
+LAST = ("done", "failed", "stopped")
+_OFTEN = 0.2  # seconds between two messages on how far it is
+
+
+class Message(NamedTuple):
+    """What happened in a trial.
+
+    Attributes:
+        trial: whose.
+        event: begin, step, or one of LAST, behind which nothing comes.
+        batch: updates made so far.
+        text: the loss, or why it failed.
+    """
+
+    trial: Trial
+    event: str
+    batch: int = 0
+    text: str = ""
+
+
+def run_here(trials: Sequence[Trial], jobs: int) -> Iterator[Message]:
+    """Run trials on this machine and tell what happens. Whoever ends the iteration early makes them save and stop.
+
+    Args:
+        trials: in this order.
+        jobs: how many at once.
+    """
+    waiting, running = deque(trials), list[Process]()
+    said: SimpleQueue[Message] = SimpleQueue()
+    try:
+        while waiting or running or not said.empty():
+            while waiting and len(running) < jobs:
+                trial = waiting.popleft()
+                try:
+                    running.append(Process(trial, said.put))
+                except OSError as error:
+                    said.put(Message(trial, "failed", text=f"{trial.folder}: {error.strerror or error}"))
+            message = said.get()
+            if message.event in LAST:
+                running = [one for one in running if one.trial is not message.trial]
+            yield message
+    finally:
+        stop(running)
+
+
+class Process:
+    """A trial in a process of its own.
+
+    Args:
+        trial: what it is to do.
+        tell: called from a thread of its own with every message.
+    """
+
+    def __init__(self, trial: Trial, tell: Callable[[Message], object]) -> None:
+        self.trial = trial
+        self.is_told_to_stop = False
+        trial.folder.mkdir(parents=True, exist_ok=True)
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(Path(p).absolute()) for p in sys.path)}
+        if trial.options.threads:
+            environment |= dict.fromkeys(LIBRARIES, str(trial.options.threads))
+        with open(trial.folder / LOG, "ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "darkshare.choose_k.processes"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=trial.cwd,
+                env=environment,
+                start_new_session=True,  # an interrupt is for the parent, which then tells this one
+                text=True,
+                encoding="utf-8",
+            )
+        self._thread = Thread(target=self._listen, args=(tell,), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask it to save where it stands."""
+        self.is_told_to_stop = True
+        self._process.send_signal(signal.SIGINT if os.name == "posix" else signal.SIGTERM)
+
+    def wait(self) -> None:
+        """Wait until it has ended and all is told."""
+        self._thread.join()
+
+    def _listen(self, tell: Callable[[Message], object]) -> None:
+        assert self._process.stdin
+        assert self._process.stdout
+        last = None
+        with contextlib.suppress(BrokenPipeError), self._process.stdin:
+            self._process.stdin.write(json.dumps(self.trial.to_json()) + "\n")
+        with self._process.stdout:
+            for line in self._process.stdout:
+                message = Message(self.trial, **json.loads(line))
+                if message.event in LAST:
+                    last = message
+                else:
+                    tell(message)
+        code = self._process.wait()
+        tell(last or self._death(code))
+
+    def _death(self, code: int) -> Message:
+        if self.is_told_to_stop:
+            return Message(self.trial, "stopped")
+        if code == -signal.SIGKILL if os.name == "posix" else False:
+            return Message(self.trial, "failed", text="its process was killed; is there too little memory?")
+        path = self.trial.folder / LOG
+        said = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        why = f": {said[-1]}" if said else ""
+        return Message(self.trial, "failed", text=f"its process ended with exit code {code}{why}; see {path}")
+
+
+def stop(running: Sequence[Process]) -> None:
+    """Make processes save and end, and wait for it."""
+    for one in running:
+        one.stop()
+    for one in running:
+        one.wait()
+
+
+def shared_out(trials: Sequence[Trial], jobs: int) -> list[Trial]:
+    """The trials with as many threads each as leave no core to two of them; a number that was given stays."""
+    own = max(cores() // jobs, 1)
+    return [replace(one, options=replace(one.options, threads=one.options.threads or own)) for one in trials]
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# The other side.
+
+
+class Teller(Watch):
+    """Writes a line for the parent; where there is no parent any more, the training saves and stops."""
+
+    def __init__(self, answers: IO[str]) -> None:
+        self._answers = answers
+        self._last = 0.0
+
+    def say(self, text: str) -> None:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+    def begin(self, done: int, batches: int) -> None:
+        self._tell("begin", done, "")
+
+    def step(self, entry: Entry) -> None:
+        if time.monotonic() - self._last >= _OFTEN:
+            self._tell("step", entry.batch, f"loss {entry.mean:.3f}")
+
+    def cached(self, done: int, rows: int) -> None:
+        if time.monotonic() - self._last >= _OFTEN:
+            self._tell("step", 0, f"features {done}/{rows}")
+
+    def _tell(self, event: str, batch: int, text: str) -> None:
+        self._last = time.monotonic()
+        try:
+            answer(self._answers, event=event, batch=batch, text=text)
+        except BrokenPipeError:
+            raise KeyboardInterrupt from None
+
+
+def answer(answers: IO[str], **what: Any) -> None:
+    """Write one line to the parent."""
+    print(json.dumps(what), file=answers, flush=True)
+
+
+def main() -> None:
+    """Do the trial on stdin. What libraries print goes to stderr, which is the log."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    warnings.simplefilter("always", DarkshareWarning)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it, and so would this
+    try:
+        trial = Trial.of_json(json.loads(sys.stdin.readline()))
+        found = run_trial(trial, Teller(answers))
+        last = {"event": "done", "text": f"mAP {100 * found.map:.2f} %"} if found else {"event": "stopped"}
+    except DarkshareError as error:
+        last = {"event": "failed", "text": str(error)}
+    except KeyboardInterrupt:
+        last = {"event": "stopped"}
+    with contextlib.suppress(BrokenPipeError):
+        answer(answers, **last)
+
+
+if __name__ == "__main__":
+    main()

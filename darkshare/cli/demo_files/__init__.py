@@ -1,0 +1,84 @@
+"""A small self-contained run of the main job: two tiny detectors, one merged, the same answers in one pass.
+
+One detector was trained for shapes, the other from its layer 13 on for text; `examples/demo-models` says how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from darkshare import _files as files
+from darkshare._images import Picture, encoded, read_picture
+from darkshare.analysis.savings import saved
+from darkshare.darknet.model import Model, load, save
+from darkshare.darknet.weights import Floats
+from darkshare.inference.boxes import Detections
+from darkshare.inference.detector import Detector
+from darkshare.inference.draw import annotate
+from darkshare.surgery.splice import concat
+
+HERE = Path(__file__).parent
+NETWORKS = ("shapes", "text")
+PHOTO = "photo.png"
+K = 13
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A head of the merged network against the same head of the network that it came from."""
+
+    task: str
+    head: int
+    separate: int
+    values: int
+    largest_difference: float
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """What `demonstrate` made, found and measured."""
+
+    picture: Path
+    found: tuple[Detections, ...]
+    comparisons: tuple[Comparison, ...]
+    rows: list[dict[str, object]]
+
+
+def demonstrate(folder: Path) -> Demonstration:
+    """Write two networks, merge them, run all three on a drawn picture and compare every head.
+
+    Args:
+        folder: where the networks, the merged one and the pictures go.
+    """
+    separate = _write_networks(folder)
+    merged = concat(separate, K)
+    save(merged, folder / "both")
+    merged = load(folder / "both.cfg")
+    photo = read_picture(HERE / PHOTO)
+    detector = Detector(merged)
+    comparisons = tuple(_compare(merged, detector.raw(photo), separate, photo))
+    found = tuple(detector.detect(photo))
+    picture = folder / "both.png"
+    files.write_all({folder / PHOTO: [(HERE / PHOTO).read_bytes()], picture: [encoded(annotate(photo, found), ".png")]})
+    return Demonstration(picture, found, comparisons, saved(separate, merged))
+
+
+def _write_networks(folder: Path) -> list[Model]:
+    models = []
+    for name in NETWORKS:
+        parts = [f"{name}{suffix}" for suffix in (".cfg", ".names", ".weights")]
+        files.write_all({folder / part: [(HERE / part).read_bytes()] for part in parts})
+        models.append(load(folder / f"{name}.cfg"))
+    return models
+
+
+def _compare(merged: Model, found: dict[int, Floats], separate: list[Model], photo: Picture) -> Iterator[Comparison]:
+    for task, model in zip(merged.tasks, separate, strict=True):
+        alone = Detector(model).raw(photo)
+        for head, own in zip(task.heads, model.tasks[0].heads, strict=True):
+            difference = float(np.abs(found[head] - alone[own]).max())
+            yield Comparison(task.name, head, own, alone[own].size, difference)

@@ -1,0 +1,1 @@
+"""Darknet models: cfg text, layer kinds, networks, weights and tasks, as the three forks read them."""

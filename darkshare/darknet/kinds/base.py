@@ -1,0 +1,372 @@
+"""What a layer kind is: a frozen dataclass whose fields are cfg keys with Darknet's defaults.
+
+From that one block come reading, defaults and types, reference rewriting, the weights layout, the cost,
+`check`'s "unused key" and the question whether two layers compute the same thing.
+
+Conventions: a shape is (c, h, w); all divisions are C's, which truncate toward zero; FLOPs are what
+Darknet prints (two per multiply-add, and nothing for the kinds that it does not count).
+"""
+
+from __future__ import annotations
+
+import re
+import types
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import Field, FrozenInstanceError, dataclass, field, fields
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
+
+from darkshare.darknet.cfg import Section
+from darkshare.errors import BadValue, ShapeMismatch
+
+A, P, H = "alexeyab", "pjreddie", "hank-ai"
+DIALECTS = (A, P, H)
+INT_MAX = 2**31 - 1  # Darknet counts outputs and weights in C ints
+MOST = 100_000  # classes or anchors of a head; the largest public one has 21 842 classes
+
+Refs = Annotated[tuple[int, ...], "layer references"]  # negative: relative to this layer; else absolute
+T = TypeVar("T")
+
+
+class Shape(NamedTuple):
+    """The output of a layer. `flat` is set instead where Darknet knows a length but no image."""
+
+    c: int
+    h: int
+    w: int
+    flat: int = 0
+
+    @property
+    def size(self) -> int:
+        return self.flat or self.c * self.h * self.w
+
+    @property
+    def is_image(self) -> bool:
+        return min(self.c, self.h, self.w) > 0
+
+    def __str__(self) -> str:
+        return f"{self.w}x{self.h}x{self.c}" if self.is_image else f"{self.flat} values"
+
+
+class Tensor(NamedTuple):
+    """A block of the weights file. 2-D tensors are matrices of fully connected (sub)layers.
+
+    With `flipped` the file holds the filters last: [c/g][k][k][n] instead of [n][c/g][k][k].
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    flipped: bool = False
+
+    @property
+    def size(self) -> int:
+        product = 1
+        for length in self.shape:
+            product *= length
+        return product
+
+
+def key(
+    default: T,
+    *,
+    forks: tuple[str, ...] = DIALECTS,
+    training: bool = False,
+    derived: bool = False,
+    low: int | None = None,
+    high: int | None = None,
+    none: int | None = None,
+    hash_ends: tuple[str, ...] = (),
+    first_only: tuple[str, ...] = (),
+) -> T:
+    """Declare a cfg key.
+
+    Args:
+        default: Darknet's value where the key is absent.
+        forks: the dialects that read it; the others report it as unused.
+        training: it changes training only, so layers that differ in it still compute the same.
+        derived: it is compared through a property in the kind's `derived`, because several spellings mean the same.
+            Layer indices are derived as well: what a layer reads is compared by the network.
+        low: the smallest value from which a layer can be built.
+        high: the largest value that is taken for meant.
+        none: for references, the number that means "none".
+        hash_ends: for lists, the dialects that stop counting items at a `#`.
+        first_only: for lists, the dialects that read the first item only.
+    """
+    metadata = {
+        "forks": forks,
+        "training": training,
+        "low": low,
+        "high": high,
+        "none": none,
+        "hash_ends": hash_ends,
+        "first_only": first_only,
+    }
+    declared: Any = field(default=default, compare=not (training or derived), metadata=metadata)
+    return declared  # type: ignore[no-any-return]
+
+
+def trained(default: T, *, forks: tuple[str, ...] = DIALECTS) -> T:
+    """Declare a key that only training reads."""
+    return key(default, forks=forks, training=True)
+
+
+@dataclass(init=False, repr=False, eq=False)
+class Described:
+    """A section whose keys are declared: [net] or a layer kind. A frozen dataclass.
+
+    The methods that make it one stand here once. `dataclass` would compile them again for each of forty classes,
+    which took a fifth of the time of a short command. Defaults stay where it puts them, at the class.
+    """
+
+    names: ClassVar[tuple[str, ...]] = ()
+    forks: ClassVar[tuple[str, ...]] = DIALECTS
+
+    dialect: str = field(default=A, compare=False)
+
+    def __init__(self, **values: Any) -> None:
+        unknown = values.keys() - self.__dataclass_fields__.keys()
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no {', '.join(sorted(unknown))}")
+        vars(self).update(values)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise FrozenInstanceError(f"cannot assign to {name}")
+
+    def __delattr__(self, name: str) -> None:
+        raise FrozenInstanceError(f"cannot delete {name}")
+
+
+@dataclass(init=False, repr=False, eq=False)
+class Kind(Described):
+    """The default kind: it keeps the shape, stores nothing and costs nothing.
+
+    Two instances are equal when their layers compute the same function at inference, references aside.
+    """
+
+    reads_previous: ClassVar[bool] = True
+    needs_image: ClassVar[bool] = False
+    is_head: ClassVar[bool] = False
+    derived: ClassVar[tuple[str, ...]] = ()  # properties that stand for keys with several spellings
+
+    clip: float = trained(0.0, forks=(A, H))
+    onlyforward: int = trained(0)
+    dont_update: int = trained(0, forks=(A, H))
+    burnin_update: int = trained(0, forks=(A, H))
+    stopbackward: int = trained(0)
+    train_only_bn: int = trained(0, forks=(A, H))
+    dontload: int = trained(0)
+    dontloadscales: int = trained(0)
+    dontsave: int = trained(0, forks=(P,))
+    numload: int = trained(0, forks=(P,))
+    truth: int = trained(0, forks=(P,))
+    smooth: float = trained(0.0, forks=(P,))
+    learning_rate: float = trained(1.0)
+
+    def shape(self, x: Shape, sources: Sequence[Shape]) -> Shape:
+        """The output shape, from the previous layer's shape and the referenced layers' shapes."""
+        return x
+
+    def onward(self, y: Shape) -> Shape:
+        """What the next layer reads, where that is not the shape that references see."""
+        return y
+
+    def tensors(self, x: Shape, y: Shape) -> tuple[Tensor, ...]:
+        """The stored blocks in file order."""
+        return ()
+
+    def flops(self, x: Shape, y: Shape) -> float:
+        """Operations as Darknet counts them."""
+        return 0
+
+    @property
+    def name(self) -> str:
+        return self.names[0]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Kind) and not self.differences(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+    def differences(self, other: Kind) -> list[str]:
+        """Why two layers do not compute the same thing, as 'key a against b'."""
+        if type(self) is not type(other):
+            return [f"[{self.name}] against [{other.name}]"]
+        compared = (f.name for f in fields(self) if f.compare)
+        pairs = ((n, getattr(self, n), getattr(other, n)) for n in (*compared, *self.derived))
+        return [f"{n.rstrip('_')} {a} against {b}" for n, a, b in pairs if a != b]
+
+
+class Key(NamedTuple):
+    """A declared key, ready to read: what `Kind.read` and `check` know of it."""
+
+    field: str
+    parse: Callable[[str, str, Field[Any]], Any]
+    declared: Field[Any]
+    is_refs: bool
+
+    @property
+    def forks(self) -> tuple[str, ...]:
+        forks: tuple[str, ...] = self.declared.metadata["forks"]
+        return forks
+
+    @property
+    def training(self) -> bool:
+        """Whether only training reads it."""
+        return bool(self.declared.metadata["training"])
+
+
+K = TypeVar("K", bound="Described")
+
+
+_keys: dict[type[Described], dict[str, Key]] = {}
+
+
+def keys_of(kind: type[Described]) -> dict[str, Key]:
+    """The cfg keys of a kind by their spelling in the file (`from_` is the key `from`)."""
+    if kind not in _keys:
+        hints = typing.get_type_hints(kind, include_extras=True)
+        _keys[kind] = {
+            f.name.rstrip("_"): Key(f.name, _parser(hints[f.name]), f, hints[f.name] == Refs)
+            for f in fields(kind)
+            if f.metadata
+        }
+    return _keys[kind]
+
+
+def read_kind(kind: type[K], section: Section, dialect: str) -> K:
+    """Build a kind from a section as the dialect reads it; keys that it does not know are left out.
+
+    Raises:
+        BadValue: a number that no layer can be built from, with its line.
+    """
+    known = keys_of(kind)
+    values: dict[str, Any] = {}
+    for number, line in enumerate(section.lines, section.lineno):
+        found = known.get(line.key)
+        if found is None or found.field in values or dialect not in found.forks:
+            continue
+        try:
+            values[found.field] = found.parse(as_read(line.value, dialect), dialect, found.declared)
+        except BadValue as error:
+            raise BadValue(f"{line.key}={line.value[:40]}: {error.message}", line=number) from None
+    return kind(dialect=dialect, **values)
+
+
+def as_read(value: str, dialect: str) -> str:
+    """A value as the dialect sees it: only hank-ai knows comments behind a value."""
+    return value.partition("#")[0] if dialect == H else value
+
+
+# Blanks are gone by now, but for two that Darknet keeps and C's atoi and atof skip.
+_INT = re.compile(r"[\f\v]*([+-]?)0*([0-9]{0,11})")
+_FLOAT = re.compile(r"[\f\v]*([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?)")
+_ODD_FLOAT = re.compile(r"[\f\v]*[+-]?(0x[0-9a-f.]|inf|nan)", re.IGNORECASE)
+
+
+def atoi(text: str) -> int:
+    """C's atoi: the leading digits, or 0.
+
+    Raises:
+        BadValue: the number does not fit a C int, where atoi is undefined.
+
+    >>> atoi("232#192"), atoi("4.7"), atoi("abc")
+    (232, 4, 0)
+    """
+    found = _INT.match(text)
+    assert found is not None  # every part may be empty
+    number = int(found[1] + (found[2] or "0"))
+    if not -INT_MAX - 1 <= number <= INT_MAX:
+        raise BadValue("does not fit Darknet's 32-bit int")
+    return number
+
+
+def atof(text: str) -> float:
+    """C's atof: the leading number, or 0.
+
+    Raises:
+        BadValue: hexadecimal, infinite or no number at all, which C reads but no network needs.
+
+    >>> atof(".3"), atof("1e-3x"), atof("abc")
+    (0.3, 0.001, 0.0)
+    """
+    if _ODD_FLOAT.match(text):
+        raise BadValue("is no plain decimal number")
+    found = _FLOAT.match(text)
+    return float(found[1]) if found else 0.0
+
+
+def list_items(text: str, dialect: str, hash_ends: tuple[str, ...] = ()) -> list[str]:
+    """The items of a list as the dialect counts them.
+
+    AlexeyAB and pjreddie count the commas of the whole value, a trailing comment included, so that
+    `-1,` and `-1 # a, b` both have a second item, which atoi reads as 0.
+
+    >>> list_items("-1,", A), list_items("1,2#a,b", A, (A,))
+    (['-1', ''], ['1', '2'])
+    """
+    if dialect == H:
+        return re.findall(r"-?[\d.]+", text)
+    return (text.partition("#")[0] if dialect in hash_ends else text).split(",")
+
+
+def _int(text: str, dialect: str, declared: Field[Any]) -> int:
+    number = atoi(text)
+    low = declared.metadata["low"]
+    if low is not None and number < low:
+        raise BadValue(f"must be at least {low}")
+    high = declared.metadata["high"]
+    if high is not None and number > high:
+        raise BadValue(f"must be at most {high}")
+    return number
+
+
+def _ints(text: str, dialect: str, declared: Field[Any]) -> tuple[int, ...]:
+    return tuple(atoi(item) for item in list_items(text, dialect, declared.metadata["hash_ends"]))
+
+
+def _floats(text: str, dialect: str, declared: Field[Any]) -> tuple[float, ...]:
+    return tuple(atof(item) for item in list_items(text, dialect, declared.metadata["hash_ends"]))
+
+
+def _refs(text: str, dialect: str, declared: Field[Any]) -> tuple[int, ...]:
+    if declared.metadata["none"] is not None and atoi(text) == declared.metadata["none"]:
+        return ()
+    if dialect in declared.metadata["first_only"]:
+        return (atoi(text),)
+    return _ints(text, dialect, declared)
+
+
+def _parser(hint: Any) -> Callable[[str, str, Field[Any]], Any]:
+    if hint == Refs:
+        return _refs
+    if isinstance(hint, types.UnionType):  # "int | None": the default depends on another key
+        hint = next(part for part in typing.get_args(hint) if part is not type(None))
+    parsers: dict[Any, Callable[[str, str, Field[Any]], Any]] = {
+        int: _int,
+        float: lambda text, dialect, declared: atof(text),
+        str: lambda text, dialect, declared: text,
+        tuple[int, ...]: _ints,
+        tuple[float, ...]: _floats,
+    }
+    return parsers[hint]
+
+
+def cdiv(a: int, b: int) -> int:
+    """C's integer division, which truncates toward zero."""
+    return int(a / b) if a < 0 else a // b
+
+
+def slide(length: int, padding: int, size: int, stride: int) -> int:
+    """How many places a window of `size` takes on `length` with this total padding.
+
+    Raises:
+        ShapeMismatch: the window is larger than the padded image.
+    """
+    room = length + padding - size
+    if room < 0:
+        raise ShapeMismatch(f"a window of {size} does not fit an image of {length} with padding {padding}")
+    return room // stride + 1

@@ -1,0 +1,280 @@
+"""A model: a network, its weights, and the tasks that it does. Load and save."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from darkshare import _files as files
+from darkshare.darknet import cfg as cfgs
+from darkshare.darknet import weights
+from darkshare.darknet.cfg import Section
+from darkshare.darknet.network import Layer, Network, View, resolve
+from darkshare.darknet.tasks import Task, by_voice, class_count, tasks_from_json, tasks_to_json
+from darkshare.darknet.weights import Floats, Header, Weights
+from darkshare.darknet.wrong_size import cut_at, wrong_size
+from darkshare.errors import BadValue, DarkshareError, Unsupported
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network with or without weights. `weights` may end early where the caller asked for a partial file."""
+
+    network: Network
+    weights: Weights | None
+    tasks: tuple[Task, ...]
+
+    @property
+    def name(self) -> str:
+        return self.network.name
+
+    @property
+    def loaded(self) -> int:
+        """How many leading layers have all their weights."""
+        if self.weights is None:
+            return 0
+        size = self.weights.size
+        return next((x.index for x in self.network.layers if x.stop > size), len(self.network.layers))
+
+    def tensors(self, index: int) -> dict[str, Floats]:
+        """The weights of a layer by name, as views in the tensors' own shape (never copies).
+
+        A convolution that shares another's weights (share_index) gives the owner's.
+
+        Raises:
+            Unsupported: there are no weights, or a partial file ends before this layer.
+        """
+        layer = self._owner(self.network.layers[index])
+        if self.weights is None:
+            raise Unsupported(f"{self.name}: there is no weights file; give one behind the cfg")
+        if layer.stop > self.weights.size:
+            raise Unsupported(f"{self.weights.path}: a partial file, it ends before {layer.label}")
+        found: dict[str, Floats] = {}
+        begin = layer.start
+        for tensor in layer.tensors:
+            flat = self.weights.view(begin, begin + tensor.size)
+            if tensor.flipped:
+                n, *rest = tensor.shape
+                found[tensor.name] = flat.reshape(*rest, n).transpose(3, 0, 1, 2)
+            else:
+                found[tensor.name] = flat.reshape(tensor.shape)
+            begin += tensor.size
+        return found
+
+    def _owner(self, layer: Layer) -> Layer:
+        owners = [ref.target for ref in layer.refs if ref.key == "share_index"]
+        return self._owner(self.network.layers[owners[0]]) if owners else layer
+
+    def classes(self, head: int) -> int:
+        """The number of classes of a head, 0 if it has none."""
+        return class_count(self.network.layers[head])
+
+
+def only_votes(model: Model) -> Model:
+    """The model without the branches of those ensembles whose vote its file gives."""
+    voted = {task.name for task in model.tasks if task.name == task.ensemble}
+    return replace(model, tasks=tuple(t for t in model.tasks if t.name in voted or t.ensemble not in voted))
+
+
+def branches_of(model: Model, ensemble: str) -> list[Task]:
+    """The tasks that vote in an ensemble."""
+    return [task for task in model.tasks if task.ensemble == ensemble and task.name != ensemble]
+
+
+def task_of_ensemble(model: Model, ensemble: str) -> Task:
+    """The task that gives an ensemble's vote; where the file has none, one with all branches' heads.
+
+    Raises:
+        BadValue: the model has no such ensemble.
+    """
+    own = [task for task in model.tasks if task.name == ensemble]
+    branches = branches_of(model, ensemble)
+    if not branches:
+        raise BadValue(f"has no ensemble {ensemble}", file=model.name)
+    return own[0] if own else replace(branches[0], name=ensemble, heads=_heads(branches))
+
+
+def only_ensemble(model: Model) -> str:
+    """The ensemble that all tasks of a model belong to; "" if there is no such one."""
+    found = {task.ensemble for task in model.tasks}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _heads(tasks: Sequence[Task]) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(head for task in tasks for head in task.heads))
+
+
+def load(
+    cfg: str | os.PathLike[str],
+    weights_file: str | os.PathLike[str] | None = None,
+    *,
+    dialect: str = "alexeyab",
+    view: View = "load",
+    size: tuple[int, int] | None = None,
+    partial: bool = False,
+    sibling: bool = True,
+) -> Model:
+    """Read a cfg, its weights and its class names.
+
+    Args:
+        cfg: the cfg file.
+        weights_file: its weights; without one, the file of the same stem beside the cfg, if there is one.
+        dialect: the fork whose reading decides.
+        view: the weights layout of the loader or of the writer (they differ with dontload= and the like).
+        size: (width, height) instead of the cfg's.
+        partial: accept a file that ends between two layers.
+        sibling: look for the file of the same stem.
+
+    Raises:
+        DarkshareError: a file that cannot be read, or does not fit the others.
+    """
+    path = Path(cfg)
+    text = cfgs.read(path)
+    network = resolve(text, dialect=dialect, view=view, size=size)
+    if weights_file is None and sibling and path.with_suffix(".weights").is_file():
+        weights_file = path.with_suffix(".weights")
+    found = None if weights_file is None else weights.read(weights_file, dialect=dialect)
+    if found is not None:
+        require_length(network, found, partial=partial)
+        found = upright(network, found)
+    return Model(network, found, _tasks(path, text.sections[0], network, found))
+
+
+def require_length(network: Network, found: Weights, *, partial: bool) -> None:
+    """Refuse weights that do not fit the network.
+
+    Raises:
+        WeightsSize: the layer, the tensor, the floats needed and found, and what the file probably is.
+    """
+    if found.size == network.params or (partial and cut_at(network, found.size)):
+        return
+    raise wrong_size(network, found.size, found.header, found.path)
+
+
+def upright(network: Network, found: Weights) -> Weights:
+    """Weights of a transposed file (version above 1000) in today's order; others as they are."""
+    if not found.header.transposed:
+        return found
+    data = found.view(0, found.size).copy()
+    for layer in network.layers:
+        begin = layer.start
+        for tensor in layer.tensors if layer.stop <= found.size else ():
+            if len(tensor.shape) == 2:
+                flat = data[begin : begin + tensor.size]
+                flat[:] = flat.reshape(tensor.shape[::-1]).T.ravel()
+            begin += tensor.size
+    return replace(found, header=Header(seen=found.header.seen), runs=(data,))
+
+
+def save(model: Model, stem: str | os.PathLike[str], *, protect: Sequence[str] = ()) -> list[Path]:
+    """Write `<stem>.cfg`, `.weights`, `.names`, `.data` and `.tasks.json`; all of them or none.
+
+    Args:
+        model: what to write; without weights no weights file is written.
+        stem: the path of the files without their suffix.
+        protect: files that must not be replaced, usually the inputs.
+
+    Returns:
+        The files written.
+
+    Raises:
+        BadValue: the path has no name at its end.
+        DarkshareError: a file cannot be written, or would replace a protected one.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    base = Path(stem)
+    if base.suffix in (".cfg", ".weights"):
+        base = base.with_suffix("")
+    if not base.name:
+        raise BadValue(f"{str(stem)!r} is no name for files; end the path with one")
+    names = [name for task, *_ in by_voice(model.tasks) for name in task.names]
+    data = f"classes={len(names)}\nnames={base.name}.names\nbackup=backup\n"
+    contents: dict[Path, Any] = {sibling(base, ".cfg"): [cfgs.to_bytes(model.network.cfg)]}
+    if model.weights is not None:
+        contents[sibling(base, ".weights")] = _body(model.weights, model.network.dialect)
+    contents[sibling(base, ".names")] = ["".join(f"{name}\n" for name in names).encode()]
+    contents[sibling(base, ".data")] = [data.encode()]
+    sources = {path for task in model.tasks for path in task.files.values()}
+    with ThreadPoolExecutor(max_workers=2) as pool:  # fingerprints are taken while the weights are written
+        hashes = {path: pool.submit(files.sha256, path) for path in sources}
+        tasks = sibling(base, ".tasks.json")
+        if len(model.tasks) > 1 or tasks.exists():  # one task needs no description, but an old one would be wrong
+            contents[tasks] = _described(model.tasks, hashes)
+        require_unprotected(contents, protect)
+        files.write_all(contents)
+    return list(contents)
+
+
+def sibling(path: Path, suffix: str) -> Path:
+    """`path` with another suffix behind its stem; `a.b` is a whole stem."""
+    return path.parent / (path.name + suffix)
+
+
+def save_weights(path: str | os.PathLike[str], found: Weights, dialect: str, *, protect: Sequence[str] = ()) -> None:
+    """Write a weights file with the header that it has."""
+    contents = {Path(path): _body(found, dialect)}
+    require_unprotected(contents, protect)
+    files.write_all(contents)
+
+
+def _body(found: Weights, dialect: str) -> Iterator[Any]:
+    yield found.header.to_bytes(dialect)
+    yield from weights.chunks(found.runs)
+
+
+def require_unprotected(contents: Mapping[Path, Any], protect: Sequence[str]) -> None:
+    """Refuse to replace an input.
+
+    Raises:
+        DarkshareError: which file it is.
+    """
+    existing = [Path(p).resolve() for p in protect if p]
+    for path in contents:
+        if path.resolve() in existing:
+            raise DarkshareError("is one of the inputs and would be replaced; choose another -o", file=str(path))
+
+
+def _tasks(path: Path, net: Section, network: Network, found: Weights | None) -> tuple[Task, ...]:
+    header, weights_path = (found.header, found.path) if found else (Header(), "")
+    stem = path.with_suffix("")
+    described = sibling(stem, ".tasks.json")
+    if described.is_file():
+        return tasks_from_json(files.read_small(described), network, str(described))
+    heads = network.heads
+    counts = {class_count(head) for head in heads if class_count(head)}
+    names = _names(sibling(stem, ".names"), counts)
+    runs = ((0, len(network.layers)),)
+    origin = {"cfg": str(path)} | ({"weights": weights_path} if weights_path else {})
+    return (Task(path.stem, names, tuple(h.index for h in heads), runs, net=net.options, header=header, files=origin),)
+
+
+def _names(path: Path, counts: set[int]) -> tuple[str, ...]:
+    """Class names of a network that is no merged one."""
+    wanted = max(counts, default=0)
+    if not path.is_file():
+        return tuple(f"class_{i}" for i in range(wanted))
+    lines = files.read_small(path).decode("utf-8-sig", "replace").split("\n")
+    names = tuple(line.strip() for line in lines if line.strip())
+    if counts and len(names) not in counts:
+        raise DarkshareError(
+            f"holds {len(names)} names, but the heads have {' and '.join(map(str, sorted(counts)))} classes; "
+            "correct it, or remove it to use class_0, class_1, … (a merged model needs its .tasks.json)",
+            file=str(path),
+        )
+    return names
+
+
+def _described(tasks: Sequence[Task], hashes: Mapping[str, Future[str]]) -> Iterator[bytes]:
+    """The .tasks.json, made when its turn to be written comes: the fingerprints are ready by then."""
+    known = [
+        replace(task, sha256={**task.sha256, **{kind: hashes[path].result() for kind, path in task.files.items()}})
+        for task in tasks
+    ]
+    yield tasks_to_json(known).encode()

@@ -1,0 +1,296 @@
+"""Sections and kinds become layers: indices made absolute, shapes, costs, places in the weights file.
+
+`resolve` is the only way to a `Network`, so whatever holds one holds a network that fits together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+from darkshare.darknet.cfg import Cfg, Section, require_readable
+from darkshare.darknet.kinds import (
+    DIALECTS,
+    Batchnorm,
+    Convolutional,
+    Kind,
+    Net,
+    Shape,
+    Tensor,
+    find_kind,
+    keys_of,
+    read_kind,
+)
+from darkshare.darknet.kinds.base import INT_MAX
+from darkshare.errors import BadReference, BadValue, DarkshareError, ShapeMismatch, UnknownKind
+
+# Darknet's loader and writer do not agree where a cfg says dontload, dontloadscales, numload or dontsave.
+View = Literal["load", "save"]
+Report = Callable[[DarkshareError], None]
+MOST_PROBLEMS = 100
+UNKNOWN = Shape(-1, -1, -1)  # only while `problems` walks on behind an error
+_STATISTICS = ("scales", "rolling_mean", "rolling_variance")
+
+
+class Ref(NamedTuple):
+    """A reference to a layer: the key, the number as written, and the absolute index it means."""
+
+    key: str
+    written: int
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer in its place.
+
+    Attributes:
+        index: counted from 0, [net] not counted.
+        refs: every layer that it names, in the order of the kind's keys.
+        x: the shape it reads from the previous layer.
+        y: the shape that references to it see.
+        onward: the shape that the next layer reads; differs from `y` only with antialiasing.
+        tensors: its blocks in the weights file, in file order.
+        start: where these begin, in floats behind the header.
+        flops: as Darknet counts them.
+    """
+
+    index: int
+    section: Section
+    kind: Kind
+    refs: tuple[Ref, ...]
+    x: Shape
+    y: Shape
+    onward: Shape
+    tensors: tuple[Tensor, ...]
+    start: int
+    flops: float
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        return tuple(ref.target for ref in self.refs)
+
+    @property
+    def size(self) -> int:
+        """Stored floats."""
+        return sum(tensor.size for tensor in self.tensors)
+
+    @property
+    def stop(self) -> int:
+        """Where its floats end."""
+        return self.start + self.size
+
+    @property
+    def label(self) -> str:
+        return f"layer {self.index} [{self.kind.name}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A resolved cfg."""
+
+    cfg: Cfg
+    net: Net
+    layers: tuple[Layer, ...]
+    dialect: str
+
+    @property
+    def name(self) -> str:
+        return self.cfg.name
+
+    @property
+    def input(self) -> Shape:
+        return self.net.input
+
+    @property
+    def params(self) -> int:
+        """Floats in the weights file."""
+        return self.layers[-1].stop
+
+    @property
+    def flops(self) -> float:
+        return sum(layer.flops for layer in self.layers)
+
+    @property
+    def heads(self) -> tuple[Layer, ...]:
+        """The outputs: every head kind, or the last layer where there is none."""
+        return tuple(layer for layer in self.layers if layer.kind.is_head) or self.layers[-1:]
+
+    def start(self, k: int) -> int:
+        """Where layer k's floats begin; k may be the number of layers."""
+        return self.layers[k].start if k < len(self.layers) else self.params
+
+
+def resolve(
+    cfg: Cfg, *, dialect: str = "alexeyab", view: View = "load", size: tuple[int, int] | None = None
+) -> Network:
+    """Build the network that Darknet builds from a cfg.
+
+    Args:
+        cfg: the parsed text.
+        dialect: whose reading decides where the forks differ: alexeyab, pjreddie or hank-ai.
+        view: the weights layout that the loader reads, or the one that the writer writes.
+        size: (width, height) instead of the cfg's.
+
+    Raises:
+        DarkshareError: the first thing that is wrong, with file, line and cure.
+    """
+
+    def stop(error: DarkshareError) -> None:
+        raise error
+
+    return _walk(cfg if size is None else resized(cfg, *size), dialect, view, stop)
+
+
+def problems(cfg: Cfg, *, dialect: str = "alexeyab") -> tuple[Network | None, list[DarkshareError]]:
+    """Everything that keeps a cfg from resolving; the network only where there is nothing."""
+    found: list[DarkshareError] = []
+
+    def report(error: DarkshareError) -> None:
+        found.append(error)
+        if len(found) == MOST_PROBLEMS:  # this is no cfg, and nobody reads on
+            raise error
+
+    try:
+        network = _walk(cfg, dialect, "load", report)
+    except DarkshareError as error:  # the last one, or a text that is not readable at all
+        return None, found or [error]
+    return (None if found else network), found
+
+
+def resized(cfg: Cfg, width: int, height: int) -> Cfg:
+    """The cfg with another input size in [net]."""
+    net, *layers = cfg.sections
+    return replace(cfg, sections=(net.set(width=width, height=height), *layers))
+
+
+def _walk(cfg: Cfg, dialect: str, view: View, report: Report) -> Network:
+    if dialect not in DIALECTS:
+        raise BadValue(f"unknown dialect {dialect}; use one of {', '.join(DIALECTS)}")
+    require_readable(cfg)
+    net = Net()
+
+    def located(error: DarkshareError, section: Section) -> None:
+        report(error.locate(cfg.name, section.lineno))
+
+    try:
+        net = read_kind(Net, cfg.sections[0], dialect)
+        _require_input(net)
+    except DarkshareError as error:
+        located(error, cfg.sections[0])
+    layers: list[Layer] = []
+    x = net.input if net.input.size > 0 else UNKNOWN
+    start = 0
+    for section in cfg.sections[1:]:
+        try:
+            layer = _layer(section, layers, x, start, dialect, view, len(cfg.sections) - 1)
+        except DarkshareError as error:
+            located(error, section)
+            layer = Layer(len(layers), section, Kind(), (), x, UNKNOWN, UNKNOWN, (), start, 0)
+        layers.append(layer)
+        x, start = layer.onward, layer.stop
+    return Network(cfg, net, tuple(layers), dialect)
+
+
+def _require_input(net: Net) -> None:
+    if net.input.size <= 0:
+        raise BadValue(
+            f"width={net.width}, height={net.height}, channels={net.channels}: the network has no input; "
+            "set all three (or inputs=) to more than 0"
+        )
+    if net.input.size > INT_MAX:
+        raise BadValue(f"an input of {net.input} is more than Darknet's 32-bit int can count")
+
+
+def _layer(section: Section, layers: list[Layer], x: Shape, start: int, dialect: str, view: View, total: int) -> Layer:
+    index = len(layers)
+    if section.kind in Net.names:
+        raise UnknownKind("a second [net] section: only the first section may be [net]")
+    kind = read_kind(find_kind(section.kind, dialect), section, dialect)
+    refs = _references(kind, section, index, total)
+    sources = [layers[ref.target].y for ref in refs]
+    if UNKNOWN in sources or (kind.reads_previous and x == UNKNOWN):
+        return Layer(index, section, kind, refs, x, UNKNOWN, UNKNOWN, (), start, 0)
+    if kind.needs_image and not x.is_image:
+        raise ShapeMismatch(f"layer {index} [{kind.name}] needs an image, but the layer before gives {x}")
+    try:
+        y = kind.shape(x, sources)
+        onward = kind.onward(y)
+    except DarkshareError as error:
+        error.message = f"layer {index}: {error.message}"
+        raise
+    tensors = _stored(kind, x, y, view)
+    _require_countable(index, kind, y, tensors)
+    _require_owner(kind, refs, layers, x, y)
+    return Layer(index, section, kind, refs, x, y, onward, tensors, start, kind.flops(x, y))
+
+
+def _references(kind: Kind, section: Section, index: int, total: int) -> tuple[Ref, ...]:
+    found: list[Ref] = []
+    for name, declared in keys_of(type(kind)).items():
+        if not declared.is_refs:
+            continue
+        for written in getattr(kind, declared.field):
+            target = index + written if written < 0 else written
+            require_earlier(kind, index, target, total, section.line_of(name))
+            found.append(Ref(name, written, target))
+    return tuple(found)
+
+
+def require_earlier(kind: Kind, index: int, target: int, total: int, line: int) -> None:
+    """Refuse a reference of layer `index`, written in `line`, that names no earlier one.
+
+    Raises:
+        BadReference: with what it names instead.
+    """
+    if 0 <= target < index:
+        return
+    if target == index:
+        why = "itself"
+    elif target < 0:
+        why = f"layer {target}, before the first layer"
+    elif target >= total:
+        why = f"layer {target}, but the network ends at {total - 1}"
+    else:
+        why = f"layer {target}, which comes after it"
+    raise BadReference(f"layer {index} [{kind.name}] refers to {why}; a layer can read earlier layers only", line=line)
+
+
+def _stored(kind: Kind, x: Shape, y: Shape, view: View) -> tuple[Tensor, ...]:
+    if view == "save":
+        return () if kind.dontsave else kind.tensors(x, y)
+    if kind.dontload:
+        return ()
+    if kind.numload and isinstance(kind, Convolutional):
+        kind = replace(kind, filters=kind.numload)
+    tensors = kind.tensors(x, y)
+    if not kind.dontloadscales or isinstance(kind, Batchnorm):
+        return tensors
+    return tuple(tensor for tensor in tensors if tensor.name not in _STATISTICS)
+
+
+def _require_countable(index: int, kind: Kind, y: Shape, tensors: Sequence[Tensor]) -> None:
+    """Darknet counts outputs and weights in 32-bit ints; beyond them it overflows."""
+    largest = max([y.size, *(tensor.size for tensor in tensors)])
+    if largest > INT_MAX:
+        raise BadValue(f"layer {index} [{kind.name}] has {largest} values, more than Darknet's 32-bit int can count")
+
+
+def _require_owner(kind: Kind, refs: Sequence[Ref], layers: Sequence[Layer], x: Shape, y: Shape) -> None:
+    """Refuse a `share_index` to weights of another shape, where Darknet aborts."""
+    for ref in refs:
+        if ref.key == "share_index":
+            owner = layers[ref.target]
+            if _own_shapes(owner.kind, owner.x, owner.y) != _own_shapes(kind, x, y):
+                raise ShapeMismatch(
+                    "share_index= names a layer whose weights have another shape; "
+                    "give both the same filters=, size= and groups= on as many channels"
+                )
+
+
+def _own_shapes(kind: Kind, x: Shape, y: Shape) -> list[tuple[int, ...]]:
+    """The shapes of a convolution's blocks, were they its own."""
+    if not isinstance(kind, Convolutional):
+        return []
+    return [tensor.shape for tensor in replace(kind, share_index=()).tensors(x, y)]

@@ -1,0 +1,146 @@
+"""Tasks: what each of the networks in a model detects, where it lies, and the `.tasks.json` that says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from darkshare.darknet.kinds import Boxes, Detection
+from darkshare.darknet.kinds.base import MOST
+from darkshare.darknet.network import Layer, Network
+from darkshare.darknet.weights import Header
+from darkshare.errors import BadValue, DarkshareError
+
+FORMAT = "darkshare tasks 1"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one original network detects, and where it lies in a merged one.
+
+    Attributes:
+        name: what to call it.
+        names: its class names, by its own class ids.
+        heads: the layers that are its outputs.
+        runs: (start, stop) of the layers that make up its network, in order.
+        padded: whether its heads have the classes of all tasks.
+        offset: the first of its own class ids in such heads.
+        net: the options of its own [net], so that `split` gives them back.
+        header: the header of its own weights file.
+        files: the files it was read from, by kind (cfg, weights).
+        sha256: their fingerprints, known once it was saved.
+        ensemble: what it votes for together with the other tasks of the same ensemble, which have the same classes;
+            the task of that very name gives the votes' mean.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    heads: tuple[int, ...]
+    runs: tuple[tuple[int, int], ...]
+    padded: bool = False
+    offset: int = 0
+    net: dict[str, str] = field(default_factory=dict)
+    header: Header = field(default_factory=Header)
+    files: dict[str, str] = field(default_factory=dict)
+    sha256: dict[str, str] = field(default_factory=dict)
+    ensemble: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name or Path(self.name).name != self.name:
+            raise BadValue(f"task name {self.name!r} cannot be a file name")
+
+    @property
+    def k(self) -> int:
+        """How many leading layers it shares with the base; 0 for the base itself."""
+        return self.runs[0][1] if len(self.runs) > 1 else 0
+
+
+def by_voice(tasks: Sequence[Task]) -> list[list[Task]]:
+    """The tasks by what has a name and classes of its own: a task alone, or all of an ensemble."""
+    found: dict[str | int, list[Task]] = {}
+    for at, task in enumerate(tasks):
+        found.setdefault(task.ensemble or at, []).append(task)
+    return list(found.values())
+
+
+def class_count(layer: Layer) -> int:
+    """The number of classes of a head; a classifier has one per value."""
+    kind = layer.kind
+    if isinstance(kind, Boxes | Detection):
+        return kind.classes
+    is_classifier = kind.name in ("softmax", "cost", "connected", "avgpool") and layer.y.size <= MOST
+    return layer.y.size if is_classifier else 0
+
+
+def tasks_to_json(tasks: Sequence[Task]) -> str:
+    """The text of a .tasks.json."""
+    rows = [
+        {
+            "name": task.name,
+            "k": task.k,
+            "classes": list(task.names),
+            "padded": task.padded,
+            "offset": task.offset,
+            "heads": list(task.heads),
+            "runs": [list(run) for run in task.runs],
+            "net": task.net,
+            "header": list(task.header),
+            "sha256": task.sha256,
+            **({"ensemble": task.ensemble} if task.ensemble else {}),
+        }
+        for task in tasks
+    ]
+    return json.dumps({"format": FORMAT, "tasks": rows}, indent=1, ensure_ascii=False) + "\n"
+
+
+def tasks_from_json(text: str | bytes, network: Network, file: str) -> tuple[Task, ...]:
+    """The tasks that such a text describes; the file is for errors.
+
+    Raises:
+        DarkshareError: it is no such text, or belongs to another network.
+    """
+    try:
+        described = json.loads(text)
+        if described["format"] != FORMAT:
+            raise ValueError(f"format {described['format']!r} is not {FORMAT!r}")
+        tasks = tuple(
+            Task(
+                name=str(row["name"]),
+                names=tuple(map(str, row["classes"])),
+                heads=tuple(map(int, row["heads"])),
+                runs=tuple((int(a), int(b)) for a, b in row["runs"]),
+                padded=bool(row["padded"]),
+                offset=int(row["offset"]),
+                net=dict(row["net"]),
+                header=Header(*map(int, row["header"])),
+                sha256=dict(row["sha256"]),
+                ensemble=str(row.get("ensemble") or ""),
+            )
+            for row in described["tasks"]
+        )
+        if not tasks or not all(task.heads for task in tasks):
+            raise ValueError("it describes no task, or one without heads")
+        if len({task.name for task in tasks}) < len(tasks):
+            raise ValueError("it names two tasks alike")
+        voters = [task for task in tasks if task.ensemble]
+        if len({(task.ensemble, task.names) for task in voters}) > len({task.ensemble for task in voters}):
+            raise ValueError("the branches of an ensemble have different classes")
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise DarkshareError(f"is no task description: {error}; remove it to do without", file=file) from None
+    last = len(network.layers)
+    for task in tasks:
+        if any(not 0 <= i < last for i in task.heads) or any(not 0 <= a < b <= last for a, b in task.runs):
+            raise DarkshareError(
+                f"task {task.name} names layers that the cfg does not have: it belongs to another cfg",
+                file=file,
+            )
+        fewest = min((n for i in task.heads if (n := class_count(network.layers[i]))), default=len(task.names))
+        if not 0 <= task.offset <= fewest - len(task.names):
+            raise DarkshareError(
+                f"task {task.name} has {len(task.names)} classes from {task.offset} on, but its heads have {fewest}: "
+                "it belongs to another cfg",
+                file=file,
+            )
+    return tasks

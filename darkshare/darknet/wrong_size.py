@@ -1,0 +1,107 @@
+"""What a weights file of the wrong length is wrong by, and what it probably is instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from darkshare.darknet.kinds import DIALECTS, Boxes, Convolutional
+from darkshare.darknet.network import Network, resolve
+from darkshare.darknet.weights import Header
+from darkshare.errors import DarkshareError, WeightsSize
+
+MOST_CLASSES = 10_000  # more than any detector; YOLO9000 has 9418
+
+
+def wrong_size(network: Network, floats: int, header: Header, file: str) -> WeightsSize:
+    """The error for a file that does not hold exactly the network's floats.
+
+    Args:
+        network: what the cfg asks for.
+        floats: what the file holds behind its header.
+        header: the file's header.
+        file: its name.
+    """
+    parts = [_too_short(network, floats) if floats < network.params else _too_long(network, floats)]
+    parts += [f"; {guess}" for guess in _guesses(network, floats, header)][:2]
+    return WeightsSize("".join(parts), file=file)
+
+
+def cut_at(network: Network, floats: int) -> tuple[int, int] | None:
+    """The first and last k for which the file holds just the layers 0..k-1, or None.
+
+    Several k fit where layers without weights follow each other.
+    """
+    fits = [k for k in range(1, len(network.layers)) if network.start(k) == floats]
+    return (fits[0], fits[-1]) if fits and floats else None
+
+
+def _too_short(network: Network, floats: int) -> str:
+    layer = next(layer for layer in network.layers if layer.stop > floats)
+    left = floats - layer.start
+    for tensor in layer.tensors:
+        if tensor.size > left:
+            return (
+                f"ends inside {layer.label} '{tensor.name}': {tensor.size} floats needed, {left} left "
+                f"({network.params} needed in all, {floats} found)"
+            )
+        left -= tensor.size
+    raise AssertionError(layer)  # the layer that the file ends in has a tensor that does not fit
+
+
+def _too_long(network: Network, floats: int) -> str:
+    blocks = [f"{layer.label} '{tensor.name}'" for layer in network.layers for tensor in layer.tensors]
+    last = blocks[-1] if blocks else "the header, because the cfg stores none"
+    over = f"{floats - network.params} floats left over behind {last}"
+    return f"has {over} ({network.params} needed in all, {floats} found)"
+
+
+def _guesses(network: Network, floats: int, header: Header) -> Iterator[str]:
+    found = cut_at(network, floats)
+    if found:
+        first, last = found
+        ks = f"{first}" if first == last else f"{first}..{last}"
+        yield (
+            f"it is a partial file, the first k={ks} layers (as *.conv.{last}), "
+            "which only starts a training; give the complete one"
+        )
+    for classes in _other_classes(network, floats):
+        yield f"it fits {classes} class{'es' if classes > 1 else ''} in every head: is it another model's file?"
+    for dialect in DIALECTS:
+        if dialect != network.dialect and _params(network, dialect, "load") == floats:
+            yield f"it fits the dialect {dialect}: try --dialect {dialect}"
+    if _params(network, network.dialect, "save") == floats:
+        yield (
+            "it fits what Darknet writes for this cfg, but dontload=, dontloadscales= or numload= make the "
+            "loader read less: remove these keys to read it"
+        )
+    shift = (header.size(network.dialect) - 16) // 4
+    if shift and floats + shift == network.params:
+        yield f"it fits a 16-byte header, but version {header.major}.{header.minor} means 20 bytes"
+    if not shift and floats - 1 == network.params:
+        yield f"it fits a 20-byte header, but version {header.major}.{header.minor} means 16 bytes"
+
+
+def _other_classes(network: Network, floats: int) -> Iterator[int]:
+    """Class counts, the same in every head, with which the network would have this many floats."""
+    heads = [layer for layer in network.layers if isinstance(layer.kind, Boxes)]
+    per_class = fixed = 0
+    for head in heads:
+        feeder = network.layers[head.index - 1]
+        if not isinstance(feeder.kind, Convolutional) or feeder.size == 0:
+            return
+        assert isinstance(head.kind, Boxes)
+        per_channel = feeder.size // feeder.kind.filters
+        per_class += head.kind.boxes * per_channel
+        fixed += head.kind.classes * head.kind.boxes * per_channel
+    if not per_class:
+        return
+    classes, rest = divmod(floats - network.params + fixed, per_class)
+    if not rest and 1 <= classes <= MOST_CLASSES:
+        yield classes
+
+
+def _params(network: Network, dialect: str, view: str) -> int | None:
+    try:
+        return resolve(network.cfg, dialect=dialect, view="save" if view == "save" else "load").params
+    except DarkshareError:
+        return None

@@ -1,0 +1,50 @@
+"""Labelled pictures: Darknet's own files, and what other formats become."""
+
+from __future__ import annotations
+
+from darkshare.data.classes import in_order
+from darkshare.data.classified import is_divided, read_class_folders, read_class_list, read_classes
+from darkshare.data.coco import read_coco
+from darkshare.data.cocotext import read_coco_text
+from darkshare.data.darknet import read_data, read_list
+from darkshare.data.datafiles import read_names, read_options
+from darkshare.data.importing import Imported, Wanted, import_data, read_parts
+from darkshare.data.labels import label_path
+from darkshare.data.reviewing import Parts, Review, class_rows, part_rows, review
+from darkshare.data.splitting import split
+from darkshare.data.types import Box, Classified, ClassifiedDataset, Dataset, Finding, Sample
+from darkshare.data.voc import read_voc
+from darkshare.data.writing import write_data
+
+__all__ = [
+    "Box",
+    "Classified",
+    "ClassifiedDataset",
+    "Dataset",
+    "Finding",
+    "Imported",
+    "Parts",
+    "Review",
+    "Sample",
+    "Wanted",
+    "class_rows",
+    "import_data",
+    "in_order",
+    "is_divided",
+    "label_path",
+    "part_rows",
+    "read_class_folders",
+    "read_class_list",
+    "read_classes",
+    "read_coco",
+    "read_coco_text",
+    "read_data",
+    "read_list",
+    "read_names",
+    "read_options",
+    "read_parts",
+    "read_voc",
+    "review",
+    "split",
+    "write_data",
+]

@@ -1,0 +1,81 @@
+"""COCO's json of boxes: `images`, `annotations`, `categories`."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from darkshare.data.coco_json import MALFORMED, Marked, bbox_of, collected, images_of, read_json
+from darkshare.data.darknet import Watch
+from darkshare.data.types import Dataset, Finding
+from darkshare.errors import DarkshareError
+
+
+def read_coco(path: str | os.PathLike[str], *, images: Path | None = None, watch: Watch = iter) -> Dataset:
+    """Read a COCO json of boxes, such as instances_val2017.json.
+
+    The classes are its categories in the order of their ids; gaps between these are closed. Boxes that reach outside
+    are clipped. Boxes around a crowd are marked difficult, since COCO's evaluation passes over them.
+
+    Args:
+        path: of the json.
+        images: the folder of the pictures; without it, the usual places near the json are tried.
+        watch: goes through the pictures, for a progress bar.
+
+    Raises:
+        DarkshareError: it is no such json, or its pictures are not found.
+    """
+    path = Path(path)
+    document = read_json(path)
+    ids, names, findings = _categories(_rows(document, "categories", path), path)
+    known, more = images_of(_rows(document, "images", path), path)
+    findings += more
+    marked: dict[Any, list[Marked]] = defaultdict(list)
+    for index, row in enumerate(_rows(document, "annotations", path)):
+        label = f"annotation {row.get('id', f'number {index}') if isinstance(row, dict) else f'number {index}'}"
+        try:
+            image, category = row["image_id"], row["category_id"]
+            if image in known and category in ids:
+                marked[image].append(Marked(label, bbox_of(row), ids[category], bool(row.get("iscrowd"))))
+                continue
+            what = f"category {category}" if image in known else f"image {image}"
+            findings.append(Finding(path, None, f"{label}: there is no {what}; left out"))
+        except MALFORMED:
+            findings.append(Finding(path, None, f"{label}: no image_id, category_id and bbox of 4 numbers; left out"))
+    found = collected(path, known, marked, images, watch)
+    return Dataset(path.stem, names, found.samples, (*findings, *found.findings))
+
+
+def _categories(rows: Sequence[Any], path: Path) -> tuple[dict[int, int], tuple[str, ...], list[Finding]]:
+    """Class ids by category id, the names in their order, and what is wrong with them."""
+    found: dict[int, str] = {}
+    findings: list[Finding] = []
+    for row in rows:
+        try:
+            key, name = row["id"], " ".join(str(row["name"]).split())
+            if not isinstance(key, int) or not name:
+                raise TypeError
+        except MALFORMED:
+            findings.append(Finding(path, None, f"category {str(row)[:60]}: no id and name; left out"))
+            continue
+        if key in found:
+            findings.append(Finding(path, None, f"category {key} is there twice; the first one counts"))
+            continue
+        if name in found.values():
+            findings.append(Finding(path, None, f"category {key} is called {name} like another; called '{name} {key}'"))
+            name = f"{name} {key}"
+        found[key] = name
+    if not found:
+        raise DarkshareError("has no categories", file=str(path))
+    order = sorted(found)
+    return {key: index for index, key in enumerate(order)}, tuple(found[key] for key in order), findings
+
+
+def _rows(document: Mapping[str, Any], key: str, path: Path) -> list[Any]:
+    rows = document.get(key)
+    if not isinstance(rows, list):
+        raise DarkshareError(f"has no list of {key}: this is no COCO json of boxes", file=str(path))
+    return rows

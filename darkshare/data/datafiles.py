@@ -1,0 +1,176 @@
+"""Darknet's .data files: which lists, which names."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from darkshare._files import LARGEST_TEXT
+from darkshare.data.texts import lines_of, marked, read_text
+from darkshare.data.types import Finding
+from darkshare.errors import DarkshareError
+
+_KEYS = "backup classes difficult eval labels leaves map names results savelast saveweights test top train tree valid"
+KEYS = tuple(sorted(_KEYS.split()))
+
+
+class Option(NamedTuple):
+    """What a .data file says behind a `=`, and where."""
+
+    value: str
+    line: int
+
+
+class DataFile(NamedTuple):
+    """A .data file as read."""
+
+    path: Path
+    options: dict[str, Option]
+    findings: tuple[Finding, ...]
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it is for a classifier: detectors have no `labels=`."""
+        return "labels" in self.options
+
+    @property
+    def parts(self) -> list[str]:
+        """The lists that it names, of train, valid and test."""
+        return [part for part in ("train", "valid", "test") if part in self.options]
+
+
+def read_options(path: str | os.PathLike[str]) -> DataFile:
+    """Read a .data file (Darknet's `read_data_cfg` in src/option_list.c).
+
+    Raises:
+        DarkshareError: it cannot be read, or holds no options.
+    """
+    path = Path(path)
+    text = read_text(path, LARGEST_TEXT)
+    options: dict[str, Option] = {}
+    findings = [Finding(path, 1, "starts with a byte order mark: Darknet misses the first key")] if marked(text) else []
+    for number, line in enumerate(lines_of(text), 1):
+        if not line or line[0] in "#;":
+            continue
+        before, equals, value = line.partition("=")
+        key, value = "".join(before.split()), value.strip()
+        if not equals or not key:
+            findings.append(Finding(path, number, f"'{line[:60]}' is no key=value; left out"))
+        elif key in options:
+            again = f"{key}= stands in line {options[key].line} already, and the first one counts"
+            findings.append(Finding(path, number, again))
+        else:
+            options[key] = Option(value, number)
+            findings += _odd_option(path, key, value, number)
+    if not options:
+        raise DarkshareError("has no key=value lines: this is not a .data file", file=str(path))
+    return DataFile(path, options, tuple(findings))
+
+
+def _odd_option(path: Path, key: str, value: str, number: int) -> Iterator[Finding]:
+    if key not in KEYS:
+        import difflib
+
+        if near := difflib.get_close_matches(key, KEYS, n=1):
+            yield Finding(path, number, f"{key}= is not known to Darknet; is {near[0]}= meant?")
+    elif len(value.split()) > 1:
+        yield Finding(path, number, f"{key}= holds a blank, and Darknet deletes it; rename the file")
+
+
+def read_names(path: str | os.PathLike[str]) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
+    """Class names, one a line, and what is wrong with them.
+
+    Raises:
+        DarkshareError: the file cannot be read.
+    """
+    path = Path(path)
+    text = read_text(path, LARGEST_TEXT)
+    names: dict[str, int] = {}
+    findings = [Finding(path, 1, "starts with a byte order mark, which Darknet prints")] if marked(text) else []
+    for number, line in enumerate(lines_of(text), 1):
+        name = line
+        if not line or line in names:
+            name = f"class {number - 1}"
+            what = f"the name of line {names[line]} again" if line else "an empty line, which is a class to Darknet"
+            findings.append(Finding(path, number, f"{what}; called '{name}'"))
+        names[name] = number
+    return tuple(names), tuple(findings)
+
+
+def class_names(
+    data: DataFile, names: Sequence[str] | None = None, *, classify: bool = False
+) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
+    """The class names of a .data file: given ones, else those of the file that it names, else numbers.
+
+    Args:
+        data: the file.
+        names: instead of those that it names.
+        classify: read it as Darknet's classifier does, which knows `labels=` only (src/classifier.c); a detector knows
+            `names=` only.
+
+    Raises:
+        DarkshareError: it tells neither names nor their number, or is for the other kind of network.
+    """
+    key = "labels" if classify else "names"
+    count = data.options.get("classes")
+    if names is None and key not in data.options:
+        _require_purpose(data, classify)
+        if count is None or not count.value.isdecimal() or not 0 < int(count.value[:9]) <= LARGEST_TEXT:
+            raise DarkshareError(f"has neither {key}= nor classes=; name the file of class names", file=str(data.path))
+        missing = Finding(data.path, None, f"has no {key}=; the classes are called by their numbers")
+        return tuple(map(str, range(int(count.value)))), (missing,)
+    known, findings = (tuple(names), ()) if names is not None else read_names(named_file(data, key))
+    if not known:
+        raise DarkshareError("holds no class names", file=str(named_file(data, key)))
+    if count and count.value != str(len(known)):
+        wrong = f"classes={count.value}, but there are {len(known)} names"
+        findings = (*findings, Finding(data.path, count.line, wrong))
+    return known, findings
+
+
+def _require_purpose(data: DataFile, classify: bool) -> None:
+    """Refuse data for detectors where classes are wanted, and the other way round."""
+    if classify:
+        what = (
+            "has no labels=, so this is data for detectors; for a classifier, name the file of its labels with labels="
+        )
+        raise DarkshareError(what, file=str(data.path))
+    if data.classifies:
+        what = (
+            "classifies pictures (labels=) and has no boxes; for a detector, name the file of its classes with names="
+        )
+        raise DarkshareError(what, file=str(data.path), line=data.options["labels"].line)
+
+
+def named_file(data: DataFile, key: str) -> Path:
+    """The file that a key of a .data file names.
+
+    Raises:
+        DarkshareError: the key is missing, or there is no such file.
+    """
+    option = data.options.get(key)
+    if option is None or not option.value:
+        near = f"; it has {' and '.join(data.parts)}" if data.parts else ""
+        raise DarkshareError(f"has no {key}={near}", file=str(data.path))
+    found = first_file(option.value, (Path(), data.path.parent))
+    if found is None:
+        where = f"here or in {data.path.parent}"
+        raise DarkshareError(f"{key}={option.value}: no such file, {where}", file=str(data.path), line=option.line)
+    return found[0]
+
+
+def first_file(name: str, folders: Iterable[Path]) -> tuple[Path, os.stat_result] | None:
+    """The first regular file of a name in some folders; a name from Windows may have backslashes."""
+    for written in dict.fromkeys([name, name.replace("\\", "/")]):
+        for folder in folders:
+            path = os.path.join(folder, written)  # noqa: PTH118 - many thousand times, and Path is slow
+            try:
+                status = os.stat(path)  # noqa: PTH116
+            except (OSError, ValueError):
+                continue
+            if stat.S_ISREG(status.st_mode):
+                return Path(path), status
+    return None

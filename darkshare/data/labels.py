@@ -1,0 +1,172 @@
+"""Darknet's label files: one `class x y w h` per line, beside the picture."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import isfinite
+from pathlib import Path
+from typing import NamedTuple
+
+from darkshare.data.texts import lines_of, marked, read_text
+from darkshare.data.types import Box, Finding
+from darkshare.errors import DarkshareError
+
+LARGEST_LABELS = 2**20  # bytes; Darknet takes 200 boxes of a picture by default, this is room for 20 000
+MOST_FINDINGS = 100  # about one picture; a file with more is no label file
+ROUNDING = 1e-3  # of the picture: a box that reaches so far outside was rounded, not misplaced
+_PLAIN = re.compile(r"[\w.+-]+", re.ASCII)  # what numbers are made of; Python's own reading allows more
+_ALEXEYAB = (  # `replace_image_to_label` in its src/utils.c
+    ("/images/train2017/", "/labels/train2017/"),
+    ("/images/val2017/", "/labels/val2017/"),
+    ("/JPEGImages/", "/labels/"),
+    ("/images/train2014/", "/labels/train2014/"),
+    ("/images/val2014/", "/labels/val2014/"),
+)
+_PJREDDIE = (("images", "labels"), ("JPEGImages", "labels"), ("raw", "labels"))  # `fill_truth_detection`, src/data.c
+_LAST = re.compile(r"^(.*/|)(?:images|JPEGImages)/")
+
+
+class Labels(NamedTuple):
+    """The boxes of a label file and what is wrong with it."""
+
+    boxes: tuple[Box, ...]
+    findings: tuple[Finding, ...]
+
+
+def _beside(picture: str) -> str:
+    """The same path with `.txt`: hank-ai's rule (`replace_image_to_label` in its src-lib/utils.cpp)."""
+    stem, dot, suffix = picture.rpartition(".")
+    return f"{stem if dot and '/' not in suffix else picture}.txt"
+
+
+def _replaced(picture: str, rules: tuple[tuple[str, str], ...]) -> str:
+    for old, new in rules:
+        picture = picture.replace(old, new, 1)
+    return _beside(picture)
+
+
+LABEL_RULES: Mapping[str, Callable[[str], str]] = {
+    "alexeyab": lambda picture: _replaced(picture, _ALEXEYAB),
+    "pjreddie": lambda picture: _replaced(picture, _PJREDDIE),
+    "hank-ai": _beside,
+}
+
+
+def label_path(picture: Path) -> Path:
+    """Where the labels of a picture are: where AlexeyAB's Darknet looks, else pjreddie's, else hank-ai's.
+
+    Darknet replaces folders in the path as the list has it, which may be relative; so the last folder of such a name
+    counts too. The first file that exists is taken; if there is none, the place where AlexeyAB's would look.
+    """
+    path = picture.as_posix()
+    places = dict.fromkeys([*(rule(path) for rule in LABEL_RULES.values()), _beside(_LAST.sub(r"\1labels/", path))])
+    return Path(next(filter(os.path.isfile, places), next(iter(places))))
+
+
+def read_labels(path: Path, classes: int) -> Labels:
+    """Read a label file; what is no box is among the findings.
+
+    Args:
+        path: of the label file.
+        classes: how many there are.
+    """
+    try:
+        return parse_labels(read_text(path, LARGEST_LABELS), classes, path)
+    except DarkshareError as error:
+        return Labels((), (Finding(path, None, error.message),))
+
+
+def parse_labels(text: str, classes: int, path: Path) -> Labels:
+    """The boxes of a label file's text.
+
+    Darknet (`read_boxes` in src/data.c) reads numbers without regard for lines and stops at the first that is none,
+    so a bad line loses or shifts all that come behind it. Here it loses itself, and is among the findings.
+
+    Args:
+        text: with newlines as line ends.
+        classes: how many there are.
+        path: for the findings.
+    """
+    found = ((number, box) for number, line in enumerate(lines_of(text), 1) if line for box in _judged(line, classes))
+    labels = gathered(found, path)
+    if not marked(text):
+        return labels
+    mark = Finding(path, 1, "starts with a byte order mark, so Darknet reads no box")
+    return Labels(labels.boxes, (mark, *labels.findings))
+
+
+def gathered(found: Iterable[tuple[int | None, Box | str]], path: Path) -> Labels:
+    """The boxes of one picture, each once.
+
+    Args:
+        found: boxes and what is wrong with them, each with its line if it has one.
+        path: for the findings.
+    """
+    boxes: dict[Box, int | None] = {}
+    findings: list[Finding] = []
+    for number, box in found:
+        if len(findings) == MOST_FINDINGS:
+            findings.append(Finding(path, number, "so much is wrong that the rest was not looked at; left out"))
+            break
+        if isinstance(box, str):
+            findings.append(Finding(path, number, box))
+        elif box in boxes:
+            first = "" if boxes[box] is None else f" in line {boxes[box]}"
+            findings.append(Finding(path, number, f"the same box as before{first}; left out"))
+        else:
+            boxes[box] = number
+    return Labels(tuple(boxes), tuple(findings))
+
+
+def _judged(line: str, classes: int) -> Iterator[Box | str]:
+    """The box of a line, and what is wrong with it."""
+    fields = line.split()
+    if len(fields) != 5:
+        yield f"{len(fields)} values where class x y w h belong; left out, and Darknet would misread all behind it"
+        return
+    try:
+        if not all(map(_PLAIN.fullmatch, fields)) or "_" in line:
+            raise ValueError
+        class_id, (x, y, w, h) = int(fields[0]), map(float, fields[1:])
+    except ValueError:
+        yield f"'{line[:60]}' is not one integer and four numbers; left out, and Darknet would stop reading here"
+        return
+    if not 0 <= class_id < classes:
+        yield f"class {str(class_id)[:20]} is not among 0 to {classes - 1}; left out"
+        return
+    yield from within(Box(class_id, x, y, w, h))
+
+
+def within(box: Box, rounding: tuple[float, float] = (ROUNDING, ROUNDING)) -> Iterator[Box | str]:
+    """A box as far as it lies in the picture, and what is wrong with it.
+
+    Args:
+        box: in fractions of the picture.
+        rounding: how far it may reach outside on the left and right, and above and below, without being wrong.
+    """
+    class_id, x, y, w, h, difficult = box
+    if not (isfinite(x) and isfinite(y) and isfinite(w) and isfinite(h)):
+        yield "the box is infinite or not a number; left out"
+        return
+    if w <= 0 or h <= 0:
+        yield f"the box has no area ({w:.6g} x {h:.6g}); left out"
+        return
+    left, right, top, bottom = x - w / 2, x + w / 2, y - h / 2, y + h / 2
+    if left >= 0 and top >= 0 and right <= 1 and bottom <= 1:
+        yield box
+        return
+    sides = f"from {left:.4g}, {top:.4g} to {right:.4g}, {bottom:.4g}"
+    if right <= 0 or bottom <= 0 or left >= 1 or top >= 1:
+        pixels = "; are these pixels? Labels are fractions of the picture" if max(box[1:5]) > 2 else ""
+        yield f"the box lies outside the picture ({sides}); left out{pixels}"
+        return
+    if x == y == 0:
+        yield "the box has its centre at 0, 0, which Darknet takes for no box; left out"
+        return
+    across, down = rounding
+    if min(left, 1 - right) < -across or min(top, 1 - bottom) < -down:
+        yield f"the box reaches outside the picture ({sides}); clipped, as Darknet does when it trains"
+    left, right, top, bottom = max(left, 0.0), min(right, 1.0), max(top, 0.0), min(bottom, 1.0)
+    yield Box(class_id, (left + right) / 2, (top + bottom) / 2, right - left, bottom - top, difficult)

@@ -1,0 +1,148 @@
+"""All that can be said of a .data file: what is wrong with it, and what is in it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from darkshare._files import sha256
+from darkshare._images import read_picture
+from darkshare.data.classified import read_class_list
+from darkshare.data.darknet import Watch, read_data
+from darkshare.data.datafiles import class_names, read_options
+from darkshare.data.types import ClassifiedDataset, Dataset, Finding
+from darkshare.errors import DarkshareError
+
+Row = dict[str, Any]
+Parts = Mapping[str, Dataset | ClassifiedDataset]
+_SIZES: Mapping[str, Callable[[list[float]], float]] = {"smallest %": min, "median %": median, "largest %": max}
+
+
+@dataclass(frozen=True)
+class Review:
+    """What is in a .data file, and what is wrong with it.
+
+    Attributes:
+        path: of the .data file.
+        parts: train, valid, test, so far as it names them and they can be read.
+        findings: everything that is wrong, each once.
+    """
+
+    path: Path
+    parts: Parts
+    findings: tuple[Finding, ...]
+
+
+def review(path: str | os.PathLike[str], *, decode: bool = False, watch: Watch = iter) -> Review:
+    """Read all parts of a .data file, and compare the pictures with each other.
+
+    Args:
+        path: of the .data file, for a detector or a classifier.
+        decode: also decode every picture.
+        watch: goes through the pictures, for a progress bar.
+
+    Raises:
+        DarkshareError: the .data file itself cannot be read.
+    """
+    data = read_options(path)
+    read = read_class_list if data.classifies else read_data
+    found = {part: _tried(read, data.path, part, watch) for part in data.parts}
+    parts = {part: one for part, one in found.items() if not isinstance(one, Finding)}
+    findings = [one for one in found.values() if isinstance(one, Finding)]
+    findings += (finding for part in parts.values() for finding in part.findings)
+    if not data.parts:
+        findings += [*data.findings, *class_names(data, classify=data.classifies)[1]]
+    findings += [*_shared(data.path, parts), *_twins(parts, watch), *(_undecoded(parts, watch) if decode else ())]
+    return Review(data.path, parts, tuple(dict.fromkeys(findings)))
+
+
+def part_rows(parts: Parts) -> list[Row]:
+    """For each part its pictures, those without boxes, and its boxes."""
+    rows: list[Row] = []
+    for part, dataset in parts.items():
+        row: Row = {"part": part, "pictures": len(dataset.samples)}
+        if isinstance(dataset, Dataset):
+            boxes = [box for sample in dataset.samples for box in sample.boxes]
+            row["without boxes"] = sum(not sample.boxes for sample in dataset.samples)
+            row["boxes"] = sum(not box.difficult for box in boxes)
+            row["difficult"] = sum(box.difficult for box in boxes)
+        rows.append(row)
+    return rows
+
+
+def class_rows(parts: Parts) -> list[Row]:
+    """For each part and class its pictures and boxes, and how large these are.
+
+    The size of a box is the square root of its area, as a percentage of the picture's: 100 fills the picture.
+    """
+    rows: list[Row] = []
+    for part, dataset in parts.items():
+        if isinstance(dataset, ClassifiedDataset):
+            counts = Counter(sample.class_id for sample in dataset.samples)
+            rows += ({"part": part, "class": name, "pictures": counts[i]} for i, name in enumerate(dataset.names))
+            continue
+        sizes: dict[int, list[float]] = defaultdict(list)
+        pictures: Counter[int] = Counter()
+        for sample in dataset.samples:
+            pictures.update({box.class_id for box in sample.boxes})
+            for box in sample.boxes:
+                sizes[box.class_id].append(100 * (box.w * box.h) ** 0.5)
+        for index, name in enumerate(dataset.names):
+            row = {"part": part, "class": name, "pictures": pictures[index], "boxes": len(sizes[index])}
+            rows.append(row | {key: way(sizes[index]) if sizes[index] else None for key, way in _SIZES.items()})
+    return rows
+
+
+def _tried(read: Callable[..., Any], path: Path, part: str, watch: Watch) -> Dataset | ClassifiedDataset | Finding:
+    """A part, or why it cannot be read."""
+    try:
+        found: Dataset | ClassifiedDataset = read(path, part, watch=watch)
+    except DarkshareError as error:
+        return Finding(Path(error.file or path), error.line, error.message)
+    return found
+
+
+def _shared(path: Path, parts: Parts) -> Iterator[Finding]:
+    """What stands in two parts."""
+    pictures = {part: dict.fromkeys(sample.picture for sample in one.samples) for part, one in parts.items()}
+    for one, other in combinations(pictures, 2):
+        if both := [picture for picture in pictures[other] if picture in pictures[one]]:
+            few = ", ".join(picture.name for picture in both[:3]) + (", …" if len(both) > 3 else "")
+            what = f"{len(both)} of {len(pictures[other])} {other} pictures are {one} pictures too ({few})"
+            yield Finding(path, None, f"{what}; measured on them, results are too good")
+
+
+def _twins(parts: Parts, watch: Watch) -> Iterator[Finding]:
+    """Pictures of the same content under different names; only files of the same length are read for that."""
+    lengths: dict[int, dict[Path, str]] = defaultdict(dict)
+    for part, dataset in parts.items():
+        for sample in dataset.samples:
+            lengths[sample.picture.stat().st_size].setdefault(sample.picture, part)
+    same = [(picture, part) for group in lengths.values() if len(group) > 1 for picture, part in group.items()]
+    first: dict[str, tuple[Path, str]] = {}
+    for picture, part in watch(same):
+        twin, before = first.setdefault(sha256(picture), (picture, part))
+        if twin != picture:
+            apart = f", which is for {before} while this is for {part}" if before != part else ""
+            yield Finding(picture, None, f"is the same picture as {twin}{apart}")
+
+
+def _undecoded(parts: Parts, watch: Watch) -> Iterator[Finding]:
+    pictures = dict.fromkeys(sample.picture for dataset in parts.values() for sample in dataset.samples)
+    for picture in watch(list(pictures)):
+        if found := _unreadable(picture):
+            yield found
+
+
+def _unreadable(picture: Path) -> Finding | None:
+    try:
+        read_picture(picture)
+    except DarkshareError as error:
+        return Finding(picture, None, error.message)
+    return None

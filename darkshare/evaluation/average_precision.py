@@ -1,0 +1,289 @@
+"""Average precision per class and its mean, by one rule that is named beside every number."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from darkshare.data import Dataset
+from darkshare.errors import BadValue, DarkshareWarning
+from darkshare.evaluation.arrays import Found, ranked, truths_of
+from darkshare.evaluation.classes import match_classes
+from darkshare.evaluation.coco import Summary, summarise
+from darkshare.evaluation.curves import AUC, Curve, average_precision, curve
+from darkshare.evaluation.matching import Hits, coco_hits, darknet_hits
+from darkshare.inference.boxes import Detections
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RULES = ("darknet", "coco")
+COCO_IOUS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
+THRESHOLD = 0.25  # of the block of precision, recall and F1 (-thresh in detector.c)
+_CLOSE = 1e-6
+
+
+class Rule(NamedTuple):
+    """How average precision is counted.
+
+    Attributes:
+        name: one of RULES.
+        points: recalls at which precision is read; 0 for the area under the curve.
+        iou: the overlap that makes a hit: more than that by Darknet's rule, that or more by COCO's.
+    """
+
+    name: str = "darknet"
+    points: int = AUC
+    iou: float = 0.5
+
+    def __str__(self) -> str:
+        points = f"{self.points} points" if self.points else "area under the curve"
+        if self.name == "coco":
+            return f"COCO's rule: {points}, IoU >= {self.iou:.2f}, classes with truths"
+        return f"Darknet's rule: {points}, IoU > {self.iou:.2f}, all classes"
+
+
+class Operating(NamedTuple):
+    """What one gets who keeps the scores above a threshold.
+
+    Attributes:
+        precision: TP / (TP + FP); 0 where nothing was found.
+        recall: TP / truths.
+        f1: their harmonic mean.
+        tp: hits.
+        fp: other detections.
+        fn: truths that were not hit.
+        average_iou: of the hits, but divided by TP + FP as Darknet does.
+    """
+
+    precision: float
+    recall: float
+    f1: float
+    tp: int
+    fp: int
+    fn: int
+    average_iou: float
+
+    @classmethod
+    def of(cls, tp: int, fp: int, truths: int, overlap: float) -> Operating:
+        precision, recall = tp / max(tp + fp, 1), tp / max(truths, 1)
+        f1 = 2 * precision * recall / max(precision + recall, 1e-300)
+        return cls(precision, recall, f1, tp, fp, truths - tp, overlap / max(tp + fp, 1))
+
+
+class ClassScore(NamedTuple):
+    """One class.
+
+    Attributes:
+        class_id: the task's.
+        name: of the class.
+        ap: average precision, from 0 to 1; None where COCO's rule has none, because there are no truths.
+        truths: how many there are.
+        detections: how many count.
+        at: at the threshold.
+        curve: precision over recall.
+    """
+
+    class_id: int
+    name: str
+    ap: float | None
+    truths: int
+    detections: int
+    at: Operating
+    curve: Curve
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """How well a task does on a data set, by one rule.
+
+    Attributes:
+        task: its name.
+        data: the data set's name.
+        pictures: how many there are.
+        rule: by which the numbers were counted.
+        conditions: how the detections were made: thresholds, resizing, engine.
+        classes: those that the data set has labels for, in the task's order.
+        threshold: of `at`.
+        at: over all classes, what one gets above the threshold.
+        notes: about classes that do not match.
+        coco: all numbers of COCO's own tool, where the rule is COCO's.
+    """
+
+    task: str
+    data: str
+    pictures: int
+    rule: Rule
+    conditions: str
+    classes: tuple[ClassScore, ...]
+    threshold: float
+    at: Operating
+    notes: tuple[str, ...] = ()
+    coco: Summary | None = None
+
+    @property
+    def mean(self) -> float:
+        """Mean average precision (mAP), from 0 to 1; 0 where no class has one."""
+        known = [one.ap for one in self.classes if one.ap is not None]
+        return float(np.mean(known)) if known else 0.0
+
+    @property
+    def truths(self) -> int:
+        """How many boxes are to be found."""
+        return sum(one.truths for one in self.classes)
+
+    def __str__(self) -> str:
+        by = f"{self.rule}; {self.coco.tool}" if self.coco else str(self.rule)
+        how = f"; {self.conditions}" if self.conditions else ""
+        return (
+            f"{self.task} on {self.data}, {self.pictures} pictures: mAP@{self.rule.iou:.2f} {self.mean:.6f} ({by}{how})"
+        )
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """A table with a row per class and the rule in each; the curves are left out."""
+        import pandas as pd
+
+        head = {"task": self.task, "data": self.data, "rule": str(self.rule), "conditions": self.conditions}
+        rows = [
+            {**head, "class_id": one.class_id, "name": one.name, "ap": one.ap, "truths": one.truths}
+            | {"detections": one.detections, "threshold": self.threshold, **one.at._asdict()}
+            | ({} if self.coco is None else self.coco.of_class(one.class_id))
+            for one in self.classes
+        ]
+        return pd.DataFrame(rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the curves, as plain values."""
+        classes = [
+            {key: value for key, value in one._asdict().items() if key not in ("at", "curve")}
+            | one.at._asdict()
+            | ({} if self.coco is None else self.coco.of_class(one.class_id))
+            for one in self.classes
+        ]
+        return {
+            "task": self.task,
+            "data": self.data,
+            "pictures": self.pictures,
+            "map": self.mean,
+            "rule": {"text": str(self.rule), **self.rule._asdict()},
+            "conditions": self.conditions,
+            "threshold": self.threshold,
+            "at_threshold": self.at._asdict(),
+            "classes": classes,
+            "coco": None if self.coco is None else {"tool": self.coco.tool, **self.coco.numbers},
+            "notes": list(self.notes),
+        }
+
+
+def evaluate(
+    detections: Sequence[Detections],
+    dataset: Dataset,
+    sizes: Sequence[tuple[int, int]],
+    *,
+    rule: str = RULES[0],
+    points: int | None = None,
+    iou: float = 0.5,
+    threshold: float = THRESHOLD,
+    renamed: Mapping[str, str] | None = None,
+    by_order: bool = False,
+) -> Evaluation:
+    """Compare the detections of one task with a data set.
+
+    Classes are matched by name. A class of the data set that the task does not have is an error; classes of the task
+    without labels are left out of the mean, and `notes` say so.
+
+    Args:
+        detections: of each picture of the data set, with all scores that may count (Darknet takes those above .005).
+        dataset: pictures and boxes.
+        sizes: width and height of each picture, in pixels.
+        rule: "darknet" (AlexeyAB's `detector map`) or "coco" (COCO's own tool, from the extra `coco`).
+        points: recalls at which precision is read, 11 or 101; 0 for the area under the curve. Without it 0 by
+            Darknet's rule; COCO's has 101.
+        iou: the overlap that makes a hit.
+        threshold: for precision, recall, F1 and the average IoU, keep scores above it.
+        renamed: the task's class for classes of the data set that have another name; "" leaves one out.
+        by_order: match classes by their numbers instead.
+
+    Raises:
+        BadValue: classes that do not match, a rule that is not there, or lists of different lengths.
+        Unsupported: COCO's rule without its tool.
+    """
+    chosen = _chosen(rule, points, iou)
+    task, names = _task_of(detections, dataset, sizes)
+    matched = match_classes(task, names, dataset.name, dataset.names, renamed or {}, by_order=by_order)
+    truths = truths_of(dataset.samples, matched.classes)
+    found = ranked(detections, sizes)
+    found = found.take(np.isin(found.class_ids, matched.counted))
+    if rule == "coco":  # as Darknet writes them for COCO's tool (print_cocos)
+        found = found._replace(corners=found.corners.clip(0, 1))
+    hits = (darknet_hits if rule == "darknet" else coco_hits)(found, truths, iou)
+    counts = np.bincount(truths.class_ids[~truths.difficult], minlength=len(names))
+    scores = tuple(_class_score(i, names[i], chosen, found, hits, int(counts[i]), threshold) for i in matched.counted)
+    summary = summarise(found, truths, sizes, matched.counted) if rule == "coco" else None
+    tp, fp = sum(one.at.tp for one in scores), sum(one.at.fp for one in scores)
+    at = Operating.of(tp, fp, sum(one.truths for one in scores), _overlap_above(found, hits, threshold))
+    made = Evaluation(task, dataset.name, len(sizes), chosen, "", scores, threshold, at, matched.notes, summary)
+    _require_agreement(made)
+    return made
+
+
+def _chosen(rule: str, points: int | None, iou: float) -> Rule:
+    if rule not in RULES:
+        raise BadValue(f"there is no rule {rule}; use {' or '.join(RULES)}")
+    if rule == "coco" and (points not in (None, 101) or iou not in COCO_IOUS):
+        raise BadValue("COCO's rule has 101 points, and an IoU of 0.50, 0.55, … 0.95")
+    if points is not None and (points < 0 or points == 1):
+        raise BadValue(f"points must be 0 for the area under the curve, or at least 2, not {points}")
+    if not 0 < iou < 1:
+        raise BadValue(f"the IoU must lie between 0 and 1, not {iou}")
+    return Rule(rule, (101 if rule == "coco" else AUC) if points is None else points, iou)
+
+
+def _task_of(
+    detections: Sequence[Detections], dataset: Dataset, sizes: Sequence[tuple[int, int]]
+) -> tuple[str, tuple[str, ...]]:
+    """Name and classes of the one task that was run."""
+    if not dataset.samples:
+        raise BadValue(f"{dataset.name} has no pictures to evaluate on")
+    if not len(detections) == len(dataset.samples) == len(sizes):
+        counts = f"{len(detections)} detections, {len(sizes)} sizes"
+        raise BadValue(f"{dataset.name} has {len(dataset.samples)} pictures, but there are {counts}")
+    tasks = {(one.task, one.names) for one in detections}
+    if len(tasks) > 1:
+        raise BadValue(f"detections of several tasks: {', '.join(sorted(name for name, _ in tasks))}; give one's alone")
+    return tasks.pop()
+
+
+def _class_score(
+    class_id: int, name: str, rule: Rule, found: Found, hits: Hits, truths: int, threshold: float
+) -> ClassScore:
+    rows = (found.class_ids == class_id) & hits.counts
+    drawn = curve(found.scores[rows], hits.hit[rows], truths)
+    above = rows & (found.scores > threshold)
+    tp = int(hits.hit[above].sum())
+    at = Operating.of(tp, int(above.sum()) - tp, truths, hits.overlap[above].sum())
+    ap = average_precision(drawn, rule.points)
+    none = rule.name == "coco" and not truths
+    return ClassScore(class_id, name, None if none else ap, truths, int(rows.sum()), at, drawn)
+
+
+def _overlap_above(found: Found, hits: Hits, threshold: float) -> float:
+    return float(hits.overlap[hits.counts & (found.scores > threshold)].sum())
+
+
+def _require_agreement(made: Evaluation) -> None:
+    """Count COCO's number once more ourselves, and say it where the tool has another."""
+    if made.coco is None:
+        return
+    for one in made.classes:
+        other = made.coco.average_precision(one.class_id, COCO_IOUS.index(made.rule.iou))
+        if abs((one.ap or 0) - (other or 0)) > _CLOSE:
+            text = (
+                f"{made.coco.tool} gives class {one.name} an AP of {other}, but counted again it is {one.ap}; "
+                "are there boxes that overlap equally?"
+            )
+            warnings.warn(text, DarkshareWarning, stacklevel=3)

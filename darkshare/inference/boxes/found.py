@@ -1,0 +1,58 @@
+"""What was found in a picture: plain arrays, and the tables that other libraries take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from darkshare.darknet.weights import Floats
+from darkshare.inference.boxes.nms import Ids
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """The boxes of one task in one picture, best first.
+
+    Attributes:
+        boxes: float32 (n, 4), x1, y1, x2, y2 in pixels of the original picture; they may reach beyond it.
+        scores: float32 (n,), objectness times class probability.
+        class_ids: (n,), the task's own.
+        names: the task's class names.
+        task: its name.
+    """
+
+    boxes: Floats
+    scores: Floats
+    class_ids: Ids
+    names: tuple[str, ...]
+    task: str
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __iter__(self) -> Iterator[tuple[str, float, tuple[float, ...]]]:
+        """(class name, score, (x1, y1, x2, y2)) of each box."""
+        for box, score, class_id in zip(self.boxes, self.scores, self.class_ids, strict=True):
+            yield self.names[class_id], float(score), tuple(map(float, box))
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """A table with a row per box: task, class_id, name, score, x1, y1, x2, y2."""
+        import pandas as pd
+
+        columns = {"task": self.task, "class_id": self.class_ids, "name": self._class_names(), "score": self.scores}
+        corners = dict(zip(("x1", "y1", "x2", "y2"), self.boxes.T, strict=True))
+        return pd.DataFrame({**columns, **corners}, index=range(len(self)))
+
+    def to_supervision(self) -> dict[str, Any]:
+        """The arguments of `supervision.Detections`: `supervision.Detections(**found.to_supervision())`."""
+        labels = {"class_name": self._class_names(), "task": np.full(len(self), self.task)}
+        return {"xyxy": self.boxes, "confidence": self.scores, "class_id": self.class_ids.astype(int), "data": labels}
+
+    def _class_names(self) -> Any:
+        return np.array(self.names or [""], dtype=str)[self.class_ids]

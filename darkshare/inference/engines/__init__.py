@@ -1,0 +1,109 @@
+"""The programs that run networks, behind one small interface: `open_engine` loads a file, `Engine.run` computes.
+
+Every engine gets the same ONNX file and gives the same outputs in the same order. What each of them needs to do so
+stands in its own module.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from darkshare.errors import BadValue, Unsupported
+from darkshare.inference.engines import onnxruntime, opencv, openvino
+from darkshare.inference.engines.base import PRECISIONS, Engine, Settings
+
+__all__ = ["DEFAULT", "NAMES", "PRECISIONS", "Engine", "Presence", "Settings", "available", "open_engine", "presence"]
+
+DEFAULT = "opencv"
+_OWN = ".xml"  # OpenVINO's form of a network
+
+
+class Maker(NamedTuple):
+    """How an engine is opened.
+
+    Attributes:
+        version: imports the engine; ImportError, or `Unsupported` where this engine is not in the library.
+        precisions: those that it has on this processor.
+        load: from a file, with the names of the wanted outputs.
+        extra: the extra of darkshare that installs it; "" for what always comes along.
+    """
+
+    version: Callable[[], str]
+    precisions: Callable[[], tuple[str, ...]]
+    load: Callable[[str, Sequence[str], Settings], Engine]
+    extra: str = ""
+
+
+NAMES: dict[str, Maker] = {
+    "opencv": Maker(opencv.version, opencv.precisions, opencv.load),
+    "opencv-classic": Maker(opencv.classic_version, opencv.precisions, opencv.load_classic),
+    "onnxruntime": Maker(onnxruntime.version, onnxruntime.precisions, onnxruntime.load, "onnxruntime"),
+    "openvino": Maker(openvino.version, openvino.precisions, openvino.load, "openvino"),
+}
+
+
+class Presence(NamedTuple):
+    """Whether an engine can be used: its version and precisions, or the reason why not."""
+
+    version: str
+    precisions: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def available() -> dict[str, Presence]:
+    """What is installed on this machine; it imports every engine that is."""
+    return {name: presence(name) for name in NAMES}
+
+
+def presence(name: str) -> Presence:
+    """Whether one of `NAMES` can be used here."""
+    maker = NAMES[name]
+    try:
+        return Presence(maker.version(), maker.precisions())
+    except Unsupported as error:
+        return Presence("", reason=error.message)
+    except ImportError as error:
+        reason = " ".join(str(error).split())
+        cure = f"; pip install 'darkshare[{maker.extra}]'" if maker.extra else ""
+        return Presence("", reason=reason + cure)
+
+
+def open_engine(
+    name: str,
+    path: str | os.PathLike[str],
+    outputs: Sequence[str],
+    *,
+    threads: int | None = None,
+    precision: str = "fp32",
+    profile: bool = False,
+) -> Engine:
+    """Load an ONNX file of ours into an engine. The file may be removed afterwards.
+
+    Args:
+        name: one of `NAMES`.
+        path: the file; OpenVINO also takes its own form, an .xml with its .bin.
+        outputs: the names of all of its outputs, in the order in which `run` is to give them.
+        threads: how many to compute with; without it, what the engine thinks best. OpenCV's number holds for
+            everything that OpenCV does in this process.
+        precision: what to multiply in: fp32, or bf16 and fp16 where engine and processor can.
+        profile: let the engine keep a record of what it runs, for `Engine.convolutions`.
+
+    Raises:
+        DarkshareError: an engine that is not there, that cannot do what is asked, or that refuses the file.
+    """
+    if name not in NAMES:
+        raise BadValue(f"there is no engine {name}; use {', '.join(NAMES)}")
+    if threads is not None and threads < 1:
+        raise BadValue(f"threads must be at least 1, not {threads}")
+    if precision not in PRECISIONS:
+        raise BadValue(f"there is no precision {precision}; use {', '.join(PRECISIONS)}")
+    found = presence(name)
+    if found.reason:
+        raise Unsupported(f"engine {name} cannot be used: {found.reason}")
+    if precision not in found.precisions:
+        raise Unsupported(f"engine {name} cannot compute in {precision} here; it has {', '.join(found.precisions)}")
+    if os.fspath(path).endswith(_OWN) and name != "openvino":
+        raise Unsupported(f"engine {name} reads ONNX files only; this one is OpenVINO's: use openvino")
+    return NAMES[name].load(os.fspath(path), outputs, Settings(threads, precision, profile))

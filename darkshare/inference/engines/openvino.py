@@ -1,0 +1,63 @@
+"""OpenVINO on the processor. It computes in bf16 where the processor can, unless told otherwise, as here always."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from darkshare.darknet.weights import Floats
+from darkshare.inference.engines.base import Engine, Settings, errors_of, one_by_one
+
+DEVICE = "CPU"
+_TYPES = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+
+
+class OpenVino:
+    """A compiled model and its one request."""
+
+    def __init__(self, compiled: Any, outputs: Sequence[str]) -> None:
+        self._request = compiled.create_infer_request()
+        self._outputs = list(outputs)
+        self._takes_batches = compiled.input(0).partial_shape[0].is_dynamic
+
+    def run(self, blob: Floats) -> list[Floats]:
+        with errors_of("OpenVINO"):
+            return self._run(blob) if self._takes_batches else one_by_one(self._run, blob)
+
+    def _run(self, blob: Floats) -> list[Floats]:
+        found = self._request.infer({0: blob}, share_inputs=True, share_outputs=False)
+        return [np.asarray(found[name]) for name in self._outputs]
+
+    def convolutions(self) -> int:
+        record = self._request.get_profiling_info()
+        return sum(node.node_type == "Convolution" and node.status == node.Status.EXECUTED for node in record)
+
+
+def version() -> str:
+    """The version of OpenVINO, without its build."""
+    import openvino
+
+    return str(openvino.__version__).partition("-")[0]
+
+
+def precisions() -> tuple[str, ...]:
+    """What this processor can compute in."""
+    import openvino
+
+    able = openvino.Core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
+    return tuple(precision for precision in _TYPES if precision.upper() in able)
+
+
+def load(path: str, outputs: Sequence[str], settings: Settings) -> Engine:
+    """Compile for the processor, one run at a time as fast as possible."""
+    import openvino
+
+    how: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _TYPES[settings.precision]}
+    if settings.threads is not None:
+        how["INFERENCE_NUM_THREADS"] = settings.threads
+    if settings.profile:
+        how["PERF_COUNT"] = True
+    with errors_of("OpenVINO"):
+        return OpenVino(openvino.Core().compile_model(path, DEVICE, how), outputs)

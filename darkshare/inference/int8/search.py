@@ -1,0 +1,148 @@
+"""From a model and pictures to an int8 file whose heads agree with fp32 as well as asked for."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from darkshare.darknet.model import Model
+from darkshare.errors import BadValue, DarkshareWarning, Unsupported
+from darkshare.inference.bench.timing import written
+from darkshare.inference.engines import open_engine, presence
+from darkshare.inference.engines.worker import File
+from darkshare.inference.int8.agreement import Agreement, Trial
+from darkshare.inference.int8.base import Quantiser
+from darkshare.inference.int8.calibration import SEED, Blobs, Chosen
+from darkshare.inference.int8.layers import last_layer, layer_errors, worst_layers
+from darkshare.inference.int8.nncf import Nncf
+from darkshare.inference.int8.onnxruntime import Static
+
+LIMIT = 0.9
+ATTEMPTS = 4
+WORTH = 0.02  # of agreement; less is not worth slower layers
+PROBES = 4  # pictures on which the layers' errors are measured
+QUANTISERS: dict[str, Callable[[Path, Blobs], Quantiser]] = {"onnxruntime": Static, "openvino": Nncf}
+LIBRARIES = {"onnxruntime": "onnxruntime", "openvino": "nncf"}  # also the names of the extras
+SUFFIXES = {"onnxruntime": Static.suffix, "openvino": Nncf.suffix}
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An int8 file.
+
+    Attributes:
+        exact: the same network in fp32.
+        file: the int8 file.
+        kept: the layers that stayed in fp32.
+        heads: how far they are from fp32.
+    """
+
+    exact: File
+    file: File
+    kept: tuple[int, ...]
+    heads: tuple[Agreement, ...]
+
+    @property
+    def worst(self) -> float:
+        """The level of the head that agrees least."""
+        return min(head.level for head in self.heads)
+
+
+def missing(engine: str) -> str:
+    """Why there can be no int8 file for an engine here; "" where there can."""
+    if reason := presence(engine).reason:
+        return reason
+    library = LIBRARIES[engine]
+    return "" if find_spec(library) else f"{library} is not installed; pip install 'darkshare[{library}]'"
+
+
+@contextmanager
+def attempted(
+    model: Model, chosen: Chosen, engine: str, *, limit: float = LIMIT, seed: int = SEED, bn_epsilon: float = 1e-5
+) -> Iterator[Attempt]:
+    """The best int8 file that was found, which is gone behind the `with` block; see `quantise`.
+
+    Args:
+        model: with weights.
+        chosen: the pictures.
+        engine: one of `QUANTISERS`.
+        limit: see `Agreement.level`.
+        seed: that drew the pictures, to be noted in the file.
+        bn_epsilon: see `onnxfile.export`.
+
+    Raises:
+        DarkshareError: what cannot be quantised.
+    """
+    require_quantiser(engine, limit)
+    with tempfile.TemporaryDirectory(prefix="darkshare-") as folder:
+        exact = written(model, Path(folder) / "fp32.onnx", bn_epsilon=bn_epsilon)
+        quantiser = QUANTISERS[engine](Path(exact.path), Blobs(model.network, chosen.calibration))
+        facts = {
+            "engine": engine,
+            "version": presence(engine).version,
+            "pictures": len(chosen.calibration),
+            "seed": seed,
+        }
+        yield _search(model, exact, quantiser, chosen, limit, facts)
+
+
+def require_quantiser(engine: str, limit: float = LIMIT) -> None:
+    """Refuse before anything is computed.
+
+    Raises:
+        DarkshareError: an engine that has none or is not here, or a limit that is no share.
+    """
+    if engine not in QUANTISERS:
+        raise Unsupported(f"engine {engine} has no quantiser; use {' or '.join(QUANTISERS)}")
+    if reason := missing(engine):
+        raise Unsupported(f"engine {engine} cannot quantise here: {reason}")
+    if not 0 <= limit <= 1:
+        raise BadValue(f"an agreement lies between 0 and 1, not at {limit}")
+
+
+def _search(
+    model: Model, exact: File, quantiser: Quantiser, chosen: Chosen, limit: float, facts: Mapping[str, Any]
+) -> Attempt:
+    """Quantise again and again, with more layers in fp32, until all heads are good enough; the best attempt."""
+    trial = Trial(model, chosen.trial, open_engine(facts["engine"], exact.path, exact.outputs).run)
+    attempts: list[Attempt] = []
+    kept: tuple[int, ...] = ()
+    for number in range(ATTEMPTS):
+        path = Path(exact.path).with_name(f"int8-{number}{quantiser.suffix}")
+        quantiser.write(path, kept, {"precision": '"int8"', "quantised": json.dumps({**facts, "kept": kept})})
+        heads = trial.judge(open_engine(facts["engine"], path, exact.outputs).run)
+        attempt = Attempt(exact, exact._replace(path=str(path)), kept, heads)
+        attempts.append(attempt)
+        if attempt.worst >= limit:
+            return attempt
+        if number < ATTEMPTS - 1:
+            kept = _more(model, quantiser, attempt, Blobs(model.network, chosen.trial[:PROBES]), limit)
+    most = max(attempt.worst for attempt in attempts)
+    best = next(attempt for attempt in attempts if attempt.worst >= most - WORTH)
+    bad = [f"{head.output} {head.level:.2f}" for head in best.heads if head.level < limit]
+    warnings.warn(
+        f"heads that agree with fp32 in less than {limit}: {', '.join(bad)}; calibrate with more pictures, or use fp32",
+        DarkshareWarning,
+        stacklevel=5,
+    )
+    return best
+
+
+def _more(model: Model, quantiser: Quantiser, attempt: Attempt, blobs: Blobs, limit: float) -> tuple[int, ...]:
+    """Which layers to keep next time."""
+    kept = set(attempt.kept)
+    bad = [head.layer for head in attempt.heads if head.level < limit]
+    first = {last_layer(model.network, head) for head in bad} - kept
+    if first:
+        return tuple(sorted(kept | first))
+    errors = layer_errors(quantiser, Path(attempt.exact.path), Path(attempt.file.path), model.network, blobs)
+    for head in bad:
+        kept.update(worst_layers(model.network, head, errors, kept))
+    return tuple(sorted(kept))

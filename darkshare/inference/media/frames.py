@@ -1,0 +1,73 @@
+"""What goes through the pipeline: a picture with what became of it, or the error instead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from darkshare._images import Picture
+from darkshare.errors import DarkshareError
+from darkshare.inference.boxes import Detections
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Clip(NamedTuple):
+    """The video, camera or stream that a frame is from.
+
+    Attributes:
+        rate: frames per second; 0 where nobody knows.
+        live: whether it goes on without us, so that what comes late is worth nothing.
+        step: which frames are taken: 1 each, 2 every second one.
+    """
+
+    rate: float
+    live: bool
+    step: int
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A picture, or a frame of a video.
+
+    Attributes:
+        source: the file, camera or address it is from.
+        image: uint8 BGR; None where there is an error.
+        error: why there is no picture, or nothing could be found in it.
+        number: its place in its source, from 1.
+        seconds: its time in its video.
+        clip: the video, if it is from one.
+        found: one `Detections` per task.
+        drawn: the picture with its boxes, where that was asked for.
+    """
+
+    source: str
+    image: Picture | None = None
+    error: DarkshareError | None = None
+    number: int = 1
+    seconds: float | None = None
+    clip: Clip | None = None
+    found: tuple[Detections, ...] = ()
+    drawn: Picture | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return (0, 0) if self.image is None else (self.image.shape[1], self.image.shape[0])
+
+    @property
+    def boxes(self) -> int:
+        """How many boxes all tasks have."""
+        return sum(map(len, self.found))
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """The tables of all tasks below one another, with source, frame and seconds before them."""
+        import pandas as pd
+
+        tables = [detections.to_dataframe() for detections in self.found]
+        whole = pd.concat([table for table in tables if len(table)] or tables[:1] or [pd.DataFrame()])
+        whole.insert(0, "source", self.source)
+        whole.insert(1, "frame", self.number)
+        whole.insert(2, "seconds", self.seconds)
+        return whole.reset_index(drop=True)

@@ -1,0 +1,245 @@
+"""The files that detections go to: pictures, videos, JSON, CSV, label files, COCO.
+
+What belongs to a video is written frame by frame, so that it is of use when the run is killed. What becomes one JSON
+document waits on disk and is written whole at the end. Neither grows in memory.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from darkshare import _files as files
+from darkshare._images import Picture, encoded, writable
+from darkshare.darknet.model import Model
+from darkshare.inference.boxes import coco_annotations, darknet_objects, first_ids, label_lines
+from darkshare.inference.media.frames import Frame
+from darkshare.inference.media.videos import USUAL_RATE, VideoFile
+
+RESULT, TABLE, COCO, CLASSES = "result.json", "detections.csv", "coco.json", "classes.names"
+COLUMNS = ("source", "frame", "seconds", "task", "class_id", "name", "score", "x1", "y1", "x2", "y2")
+
+
+class Job(NamedTuple):
+    """What sinks know of the run: where to, whose classes, and what videos are written as."""
+
+    folder: Path
+    model: Model
+    container: str
+
+
+class Sink:
+    """Something that takes frames one after another.
+
+    `write` gets each frame with the name, without suffix, of the files that belong to it.
+    """
+
+    draws = False  # whether it needs frames that are drawn
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def write(self, frame: Frame, stem: str) -> None:
+        """Take one frame."""
+        raise NotImplementedError
+
+    def close(self) -> list[Path]:
+        """Finish; the files to tell the user of."""
+        return []
+
+
+class Pictures(Sink):
+    """Each picture, or frame, with its boxes."""
+
+    draws = True
+
+    def write(self, frame: Frame, stem: str) -> None:
+        own = Path(frame.source).suffix
+        suffix = ".jpg" if frame.clip else own if writable(own) else ".png"
+        path = self.job.folder / f"{_name(frame, stem)}{suffix}"
+        files.write_all({path: [encoded(_shown(frame), suffix)]}, durable=False)
+
+
+class AnnotatedVideo(Sink):
+    """A video with its boxes, in a format that stays playable when the run is killed."""
+
+    draws = True
+    _file: VideoFile | None = None
+
+    def write(self, frame: Frame, stem: str) -> None:
+        step = frame.clip.step if frame.clip else 1
+        if self._file is None:
+            rate = (frame.clip and frame.clip.rate) or USUAL_RATE
+            self._file = VideoFile(self.job.folder / f"{stem}{self.job.container}", frame.size, rate / step)
+        self._file.add(_shown(frame), (frame.number - 1) // step + 1)
+
+    def close(self) -> list[Path]:
+        if self._file is None:
+            return []
+        self._file.close()
+        return [self._file.path]
+
+
+class JsonLines(Sink):
+    """A line per frame of a video, written as soon as it is there, in the form of Darknet's frames."""
+
+    _file: IO[bytes] | None = None
+
+    def write(self, frame: Frame, stem: str) -> None:
+        if self._file is None:
+            self._path = self.job.folder / f"{stem}.jsonl"
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self._path, "wb", buffering=0)  # noqa: SIM115 - closed in close
+        line = _encoded(json.dumps(_darknet(frame, frame.number), ensure_ascii=False) + "\n")
+        while line:
+            line = line[self._file.write(line) :]
+
+    def close(self) -> list[Path]:
+        if self._file is None:
+            return []
+        self._file.close()
+        return [self._path]
+
+
+class Results(Sink):
+    """Darknet's result.json of all pictures."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self._frames = _Spool()
+
+    def write(self, frame: Frame, stem: str) -> None:
+        self._frames.add(_darknet(frame, self._frames.count + 1))
+
+    def close(self) -> list[Path]:
+        path = self.job.folder / RESULT
+        with self._frames as frames:
+            files.write_all({path: chain(frames, [b"\n"])})
+        return [path]
+
+
+class Table(Sink):
+    """A CSV row per box, written as soon as it is there."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self._path = job.folder / TABLE
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open(self._path, "w", encoding="utf-8", errors="backslashreplace", newline="")  # noqa: SIM115 - likewise
+        self._rows = csv.writer(self._file, lineterminator="\n")
+        self._rows.writerow(COLUMNS)
+
+    def write(self, frame: Frame, stem: str) -> None:
+        for found in frame.found:
+            for (name, score, box), class_id in zip(found, found.class_ids, strict=True):
+                place = (round(value, 2) for value in box)
+                start = (frame.source, frame.number, frame.seconds, found.task, int(class_id), name)
+                self._rows.writerow([*start, round(score, 6), *place])
+        self._file.flush()
+
+    def close(self) -> list[Path]:
+        self._file.close()
+        return [self._path]
+
+
+class Labels(Sink):
+    """A YOLO label file per picture or frame, empty where nothing is, with the classes of all tasks counted through."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self._first = first_ids(job.model)
+        names = "".join(f"{name}\n" for task in job.model.tasks for name in task.names)
+        files.write_all({job.folder / CLASSES: [_encoded(names)]})
+
+    def write(self, frame: Frame, stem: str) -> None:
+        pairs = zip(frame.found, self._first, strict=True)
+        lines = [f"{line}\n" for found, first in pairs for line in label_lines(found, frame.size, first)]
+        path = self.job.folder / f"{_name(frame, stem)}.txt"
+        files.write_all({path: ["".join(lines).encode()]}, durable=False)
+
+    def close(self) -> list[Path]:
+        return [self.job.folder / CLASSES]
+
+
+class Coco(Sink):
+    """One COCO document: images, annotations with scores, and the classes of all tasks as categories."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self._images, self._annotations, self._first = _Spool(), _Spool(), first_ids(job.model)
+
+    def write(self, frame: Frame, stem: str) -> None:
+        number = self._images.count + 1
+        name = f"{_name(frame, stem)}.jpg" if frame.clip else Path(frame.source).name
+        width, height = frame.size
+        self._images.add({"id": number, "file_name": name, "width": width, "height": height})
+        for found, first in zip(frame.found, self._first, strict=True):
+            for one in coco_annotations(found, frame.size, number, first):
+                self._annotations.add({"id": self._annotations.count + 1, **one})
+
+    def close(self) -> list[Path]:
+        tasks = [(task.name, name) for task in self.job.model.tasks for name in task.names]
+        categories = [{"id": i, "name": name, "supercategory": task} for i, (task, name) in enumerate(tasks, 1)]
+        end = b',\n"categories": ' + _encoded(json.dumps(categories, indent=1, ensure_ascii=False)) + b"\n}\n"
+        path = self.job.folder / COCO
+        with self._images as images, self._annotations as annotations:
+            files.write_all({path: chain([b'{\n"images": '], images, [b',\n"annotations": '], annotations, [end])})
+        return [path]
+
+
+class _Spool:
+    """The entries of a JSON list, on disk until the list is complete."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
+        self.count = 0
+
+    def add(self, entry: dict[str, Any]) -> None:
+        text = textwrap.indent(json.dumps(entry, indent=1, ensure_ascii=False), " ")
+        self._file.write(_encoded((",\n" if self.count else "\n") + text))
+        self.count += 1
+
+    def __enter__(self) -> Iterator[bytes]:
+        """The list as text, in pieces; it is gone behind them."""
+        return self._pieces()
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def _pieces(self) -> Iterator[bytes]:
+        yield b"["
+        self._file.seek(0)
+        while piece := self._file.read(files.CHUNK):
+            yield piece
+        yield b"\n]" if self.count else b"]"
+
+
+def _shown(frame: Frame) -> Picture:
+    assert frame.drawn is not None, "the pipeline draws what `Output.draws` asks for"
+    return frame.drawn
+
+
+def _darknet(frame: Frame, number: int) -> dict[str, Any]:
+    """One entry as Darknet numbers and names them; frames of a video have their time as well."""
+    time = {"seconds": frame.seconds} if frame.clip else {}
+    objects = [row for found in frame.found for row in darknet_objects(found, frame.size)]
+    return {"frame_id": number, "filename": frame.source, **time, "objects": objects}
+
+
+def _name(frame: Frame, stem: str) -> str:
+    return f"{stem}-{frame.number:06d}" if frame.clip else stem
+
+
+def _encoded(text: str) -> bytes:
+    """UTF-8; a file name that is none becomes an escape, which JSON reads back."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+PER_RUN: dict[str, type[Sink]] = {"picture": Pictures, "json": Results, "csv": Table, "yolo": Labels, "coco": Coco}
+PER_VIDEO: dict[str, type[Sink]] = {"video": AnnotatedVideo, "json": JsonLines}

@@ -1,0 +1,213 @@
+"""What a name on the command line means: a picture, folder, pattern, list, video, camera, stream or standard input."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any, NamedTuple, Protocol
+
+from darkshare._images import PICTURES, decoded, read_picture
+from darkshare.errors import DarkshareError
+from darkshare.inference.media.frames import Frame
+from darkshare.inference.media.videos import SUFFIXES as VIDEOS
+from darkshare.inference.media.videos import Video
+
+STDIN = "-"
+_PORTABLE_MAPS = (b"P4\n", b"P5\n", b"P6\n", b"P7\n")  # pictures that may have no NUL byte; names never have one
+Admit = Callable[[str], None]
+
+
+class Item(Protocol):
+    """Something that gives frames when it is asked to."""
+
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+
+    def length(self, step: int = 1, limit: int | None = None) -> int | None:
+        """How many frames will come; None where nobody knows."""
+
+    def frames(self, step: int = 1, limit: int | None = None) -> Iterator[Frame]:
+        """Decode them; DarkshareError where that cannot go on."""
+
+
+class PictureFile(NamedTuple):
+    """A picture on disk."""
+
+    name: str
+
+    def length(self, step: int = 1, limit: int | None = None) -> int:
+        return 1
+
+    def frames(self, step: int = 1, limit: int | None = None) -> Iterator[Frame]:
+        yield Frame(self.name, read_picture(self.name))
+
+
+class EncodedPicture(NamedTuple):
+    """A picture that came through standard input."""
+
+    name: str
+    data: bytes
+
+    def length(self, step: int = 1, limit: int | None = None) -> int:
+        return 1
+
+    def frames(self, step: int = 1, limit: int | None = None) -> Iterator[Frame]:
+        yield Frame(self.name, decoded(self.data, self.name))
+
+
+class Broken(NamedTuple):
+    """A name that means nothing; its error comes where its frames would."""
+
+    name: str
+    error: DarkshareError
+
+    def length(self, step: int = 1, limit: int | None = None) -> int:
+        return 1
+
+    def frames(self, step: int = 1, limit: int | None = None) -> Iterator[Frame]:
+        raise self.error
+
+
+class Selection(NamedTuple):
+    """What is known at the start, and what comes through standard input later on."""
+
+    known: tuple[Item, ...]
+    later: Iterable[Item] = ()
+
+    def length(self, step: int = 1, limit: int | None = None) -> int | None:
+        """How many frames will come; None where nobody knows."""
+        lengths = [item.length(step, limit) for item in self.known]
+        return None if self.later or None in lengths else sum(filter(None, lengths))
+
+    def frames(self, step: int = 1, limit: int | None = None, admit: Admit = lambda name: None) -> Iterator[Frame]:
+        """All frames in order; what cannot be read comes as a frame with an error.
+
+        Args:
+            step: of videos, take every step-th frame.
+            limit: of each video, take no more frames than that.
+            admit: called with the name of each file before it is read; it may refuse with a DarkshareError.
+        """
+        for item in chain(self.known, self.later):
+            yield from _safely(item, step, limit, admit)
+
+
+def _safely(item: Item, step: int, limit: int | None, admit: Admit) -> Iterator[Frame]:
+    try:
+        admit(item.name)
+        yield from item.frames(step, limit)
+    except DarkshareError as error:
+        yield Frame(item.name, error=error)
+
+
+def select(names: Iterable[str], stdin: IO[bytes] | None = None) -> Selection:
+    """Find out what names mean; what is named twice counts once.
+
+    Args:
+        names: files, folders, patterns, .txt lists, videos, numbers of cameras, addresses, or "-" for standard
+            input, which may hold one encoded picture or a list of names.
+        stdin: instead of the program's own.
+    """
+    known: dict[str, Item] = {}
+    later: Iterable[Item] = ()
+    for name in dict.fromkeys(names):
+        if name == STDIN:
+            picture, later = _piped(stdin or sys.stdin.buffer)
+            known.update({one.name: one for one in picture})
+            continue
+        try:
+            items: Iterable[Item] = [item_of(leaf) for leaf in _expanded(name)]
+        except DarkshareError as error:
+            items = [Broken(name, error)]
+        for item in items:
+            known.setdefault(item.name, item)
+    return Selection(tuple(known.values()), later)
+
+
+def item_of(name: str) -> Item:
+    """A single camera, stream, video or picture."""
+    if "\0" in name:
+        return Broken(name, DarkshareError("is no name of a file", file=name))
+    if name.isdecimal():
+        return Video(f"camera-{name}", int(name))
+    if "://" in name or name.startswith("/dev/") or Path(name).suffix.lower() in VIDEOS:
+        return Video(name, name)
+    return PictureFile(name)
+
+
+def _expanded(name: str) -> Iterable[str]:
+    """The names that a name stands for."""
+    return next(expand(name) for means, expand in _EXPANSIONS if means(name))
+
+
+def _in_folder(name: str) -> list[str]:
+    found = sorted(str(path) for path in Path(name).iterdir() if _is_medium(path))
+    if not found:
+        raise DarkshareError("is a folder without a picture or video", file=name)
+    return found
+
+
+def _matching(name: str) -> list[str]:
+    found = sorted(path for path in glob.iglob(name, recursive=True) if _is_medium(Path(path)))  # noqa: PTH207 - Path has no absolute patterns
+    if not found:
+        raise DarkshareError("matches no picture or video", file=name)
+    return found
+
+
+def _listed(name: str) -> list[str]:
+    """The lines of a list, as in Darknet's train.txt; names are taken from here or else from the list's folder."""
+    try:
+        lines = Path(name).read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
+    except OSError as error:
+        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=name) from None
+    found = [line.strip() for line in lines if line.strip()]
+    if not found:
+        raise DarkshareError("is a list without a name", file=name)
+    beside = Path(name).parent
+    return [line if _exists(line) or not _exists(beside / line) else str(beside / line) for line in found]
+
+
+_EXPANSIONS: tuple[tuple[Callable[[str], Any], Callable[[str], Iterable[str]]], ...] = (
+    (os.path.isdir, _in_folder),
+    (lambda name: "://" not in name and glob.has_magic(name) and not _exists(name), _matching),
+    (lambda name: name.lower().endswith(".txt"), _listed),
+    (lambda name: True, lambda name: [name]),
+)
+
+
+def _exists(name: str | Path) -> bool:
+    return os.path.exists(name)  # noqa: PTH110 - Path.exists raises for names that are too long
+
+
+def _is_medium(path: Path) -> bool:
+    return path.suffix.lower() in PICTURES | VIDEOS and path.is_file()
+
+
+def _piped(stdin: Any) -> tuple[list[Item], Iterable[Item]]:
+    """(the picture that standard input holds, the items of the list that it is)."""
+    head: bytes = stdin.read1(8192)
+    if b"\0" in head or head[:3] in _PORTABLE_MAPS:
+        return [EncodedPicture("stdin", head + stdin.read())], ()
+    if not head:
+        return [
+            Broken("stdin", DarkshareError("standard input is empty; pipe a picture or a list of names into it"))
+        ], ()
+    return [], _from_lines(head, stdin)
+
+
+def _from_lines(head: bytes, stdin: IO[bytes]) -> Iterator[Item]:
+    """One item per line, as soon as the line is there."""
+    for line in _lines(head, stdin):
+        if name := os.fsdecode(line).strip():
+            yield item_of(name)
+
+
+def _lines(head: bytes, rest: IO[bytes]) -> Iterator[bytes]:
+    *whole, begun = head.split(b"\n")
+    yield from whole
+    yield begun + rest.readline()
+    yield from rest

@@ -1,0 +1,29 @@
+"""A model as an ONNX file: plain operators, batch norm folded, heads raw or decoded.
+
+One file runs alike on OpenCV 4 and 5, ONNX Runtime and OpenVINO. What a head's numbers mean is written
+into the file's metadata; `darkshare.inference.boxes` reads them.
+"""
+
+from darkshare.inference.onnx.graph import INPUT, PRECISIONS, Form, Graph, Output, output_name
+from darkshare.inference.onnx.layers import LOWER, UNSUPPORTED
+from darkshare.inference.onnx.lowering import heads_of, lower
+from darkshare.inference.onnx.reading import SUFFIXES, Exported, read_exported
+from darkshare.inference.onnx.writing import buffers, export
+
+__all__ = [
+    "INPUT",
+    "LOWER",
+    "PRECISIONS",
+    "SUFFIXES",
+    "UNSUPPORTED",
+    "Exported",
+    "Form",
+    "Graph",
+    "Output",
+    "buffers",
+    "export",
+    "heads_of",
+    "lower",
+    "output_name",
+    "read_exported",
+]

@@ -1,0 +1,178 @@
+"""Heads decoded in the graph: the numbers of `darkshare.inference.boxes`, for every place at once.
+
+A decoded output has the shape (batch, boxes, 5 + classes). A row is x, y, w, h of a box as fractions of the input
+(x, y its center), its objectness, and objectness times probability for each class of the task. The boxes are in the
+order of OpenCV 4's Darknet importer: by row, column, anchor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from darkshare.darknet import kinds
+from darkshare.darknet.kinds import Kind
+from darkshare.darknet.kinds.base import P
+from darkshare.darknet.network import Layer
+from darkshare.darknet.tasks import Task
+from darkshare.errors import Unsupported
+from darkshare.inference.onnx.graph import Graph
+
+F = np.float32
+
+
+class Parts(NamedTuple):
+    """Names of tensors (batch, anchors, values, places)."""
+
+    xy: str  # center, as fractions of the input
+    wh: str
+    objectness: str
+    scores: str
+
+
+class Head(NamedTuple):
+    """A head under decoding: shorthand for the operators that it takes."""
+
+    graph: Graph
+    layer: Layer
+    kind: Any
+    x: str  # (batch, anchors, values, places), fp32
+
+    def op(self, name: str, *inputs: str, **attributes: Any) -> str:
+        return self.graph.node(self.layer, name, *inputs, **attributes)
+
+    def slice(self, start: int, stop: int, x: str | None = None) -> str:
+        limits = (self.graph.integers(self.layer, n) for n in (start, stop, 2))
+        return self.op("Slice", x or self.x, *limits)
+
+    def reshaped(self, x: str, *shape: int) -> str:
+        return self.op("Reshape", x, self.graph.integers(self.layer, -1, *shape))
+
+    def line(self, x: str, slope: Any, offset: Any = 0.0) -> str:
+        """Slope times x plus offset; both may be arrays that broadcast."""
+        y = self.op("Mul", x, self.graph.constant(self.layer, slope, F))
+        return self.op("Add", y, self.graph.constant(self.layer, offset, F)) if np.any(offset) else y
+
+    def sigmoid(self, start: int, stop: int) -> str:
+        return self.op("Sigmoid", self.slice(start, stop))
+
+    def times(self, objectness: str, values: str) -> str:
+        """Each class value times its box's objectness."""
+        return self.op("Mul", values, objectness)
+
+    def placed(self, xy: str, scale: float = 1.0) -> str:
+        """Places in a cell as fractions of the input; scale_x_y stretches them about its middle."""
+        h, w = self.layer.x.h, self.layer.x.w
+        cells = np.stack([np.arange(h * w) % w, np.arange(h * w) // w])[None, None]
+        grid = np.array([w, h]).reshape(1, 1, 2, 1)
+        return self.line(xy, scale / grid, (cells - 0.5 * (scale - 1)) / grid)
+
+    def sized(self, factors: str, unit: tuple[int, int]) -> str:
+        """Factors of the anchors as fractions of the input; `unit` is what the anchors are counted in."""
+        anchors = np.array(self.kind.anchor_sizes()) / unit
+        return self.line(factors, anchors.reshape(1, -1, 2, 1))
+
+
+def decoded(graph: Graph, layer: Layer, task: Task, x: str) -> tuple[str, tuple[int, ...]]:
+    """Append the decoding of a head's raw values for a task; returns the result and its shape without the batch.
+
+    Raises:
+        Unsupported: a head whose options are not decoded.
+    """
+    kind: Any = layer.kind
+    own = (task.offset, task.offset + len(task.names))
+    if isinstance(kind, kinds.Boxes):
+        shape, places = (kind.boxes, kind.values, layer.x.h * layer.x.w), layer.x.h * layer.x.w * kind.boxes
+    else:
+        shape, places = (1, layer.x.size, 1), kind.side**2 * kind.num
+    head = Head(graph, layer, kind, graph.node(layer, "Reshape", x, graph.integers(layer, -1, *shape)))
+    rows = head.op("Concat", *DECODE[type(kind)](head, own), axis=2)
+    ordered = head.op("Transpose", rows, perm=[0, 3, 1, 2])
+    result = (places, 5 + own[1] - own[0])
+    return head.op("Reshape", ordered, graph.integers(layer, -1, *result)), result
+
+
+def _yolo(head: Head, own: tuple[int, int]) -> Parts:
+    """get_yolo_box; with new_coords the convolution before is logistic already."""
+    kind, (start, stop) = head.kind, own
+    values: Callable[[int, int], str] = head.slice if kind.new_coords else head.sigmoid
+    if kind.new_coords:
+        twice = head.line(head.slice(2, 4), 2.0)
+        factors = head.op("Mul", twice, twice)
+    else:
+        factors = head.op("Exp", head.slice(2, 4))
+    xy, wh, objectness = values(0, 2), head.sized(factors, _input(head)), values(4, 5)
+    scores = head.times(objectness, values(5 + start, 5 + stop))
+    return Parts(head.placed(xy, kind.scale_x_y), wh, objectness, scores)
+
+
+def _gaussian(head: Head, own: tuple[int, int]) -> Parts:
+    """get_gaussian_yolo_box: behind each coordinate stands an uncertainty, whose mean lowers the scores."""
+    kind, (start, stop) = head.kind, own
+    xy = head.op("Concat", head.sigmoid(0, 1), head.sigmoid(2, 3), axis=2)
+    raw_sizes = head.op("Concat", head.slice(4, 5), head.slice(6, 7), axis=2)
+    wh, center = head.sized(head.op("Exp", raw_sizes), _input(head)), head.placed(xy, kind.scale_x_y)
+    shift = {"left_top": 0.5, "right_bottom": -0.5}.get(kind.yolo_point)
+    if shift:
+        center = head.op("Add", center, head.line(wh, shift))
+    doubts = [head.sigmoid(i, i + 1) for i in (1, 3, 5, 7)]
+    doubt = head.op("Add", head.op("Add", *doubts[:2]), head.op("Add", *doubts[2:]))
+    objectness = head.sigmoid(8, 9)
+    trusted = head.op("Mul", objectness, head.line(doubt, -0.25, 1.0))
+    scores = head.times(trusted, head.sigmoid(9 + start, 9 + stop))
+    return Parts(center, wh, objectness, scores)
+
+
+def _region(head: Head, own: tuple[int, int]) -> Parts:
+    """get_region_box: anchors are in cells; without softmax, pjreddie takes logistic class values."""
+    kind, (start, stop) = head.kind, own
+    if kind.tree or kind.background or kind.coords != 4 or kind.classfix == -1:
+        raise Unsupported("[region] with tree=, background=, classfix=-1 or coords= other than 4 is not decoded")
+    wh = head.sized(head.op("Exp", head.slice(2, 4)), (head.layer.x.w, head.layer.x.h))
+    objectness, values = head.sigmoid(4, 5), head.slice(5, kind.values)
+    if kind.softmax:
+        values = head.op("Softmax", values, axis=2)
+    elif kind.dialect == P:
+        values = head.op("Sigmoid", values)
+    if stop - start < kind.classes:
+        values = head.slice(start, stop, values)
+    return Parts(head.placed(head.sigmoid(0, 2)), wh, objectness, head.times(objectness, values))
+
+
+def _input(head: Head) -> tuple[int, int]:
+    net = head.graph.model.network.input
+    return net.w, net.h
+
+
+def _detection(head: Head, own: tuple[int, int]) -> Parts:
+    """get_detection_detections: class values of all cells, then all objectness, then all boxes."""
+    kind, (start, stop) = head.kind, own
+    if kind.coords != 4:
+        raise Unsupported("[detection] with coords= other than 4 is not decoded")
+    cells, n, side = kind.side**2, kind.num, kind.side
+    a, b = cells * kind.classes, cells * (kind.classes + n)
+    objectness = head.reshaped(head.slice(a, b), 1, 1, cells * n)
+    boxes = head.op("Transpose", head.reshaped(head.slice(b, b + 4 * cells * n), 1, cells * n, 4), perm=[0, 1, 3, 2])
+    center, wh = head.slice(0, 2, boxes), head.slice(2, 4, boxes)
+    cell = np.repeat(np.stack([np.arange(cells) % side, np.arange(cells) // side]), n, axis=1)
+    classes = head.op("Transpose", head.reshaped(head.slice(0, a), 1, cells, kind.classes), perm=[0, 1, 3, 2])
+    each = head.reshaped(classes, kind.classes, cells, 1)  # both boxes of a cell have its classes
+    spread = head.op("Concat", *[each] * n, axis=3)
+    scores = head.slice(start, stop, head.reshaped(spread, 1, kind.classes, cells * n))
+    return Parts(
+        head.line(center, 1 / side, (cell / side)[None, None]),
+        head.op("Mul", wh, wh) if kind.sqrt else wh,
+        objectness,
+        head.times(objectness, scores),
+    )
+
+
+Decode = Callable[[Head, tuple[int, int]], Parts]
+DECODE: dict[type[Kind], Decode] = {
+    kinds.Yolo: _yolo,
+    kinds.GaussianYolo: _gaussian,
+    kinds.Region: _region,
+    kinds.Detection: _detection,
+}

@@ -1,0 +1,205 @@
+"""The file itself: messages from the onnx library, with the weights streamed in between.
+
+The library would want all tensors in memory at once, several times over. In protobuf's wire format a
+repeated field may come in any order and a message is its fields one after another, so the graph is
+written without its tensors and each tensor behind it, as soon as it is made. The only thing to know
+beforehand is the graph's total length.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from darkshare import _files as files
+from darkshare.darknet import cfg
+from darkshare.darknet.kinds import Boxes
+from darkshare.darknet.model import Model, require_unprotected
+from darkshare.darknet.tasks import Task, class_count, tasks_to_json
+from darkshare.errors import Unsupported
+from darkshare.inference.boxes import is_letterboxed
+from darkshare.inference.onnx.graph import INPUT, Form, Graph, Output, Stored
+from darkshare.inference.onnx.lowering import lower
+
+OPSET, IR_VERSION = 13, 8  # what OpenCV 4.7 reads, and everything since
+LARGEST = 2**31 - 1  # bytes of a protobuf message
+_LENGTH_DELIMITED = 2
+_HEAD_KEYS = (
+    *("scale_x_y", "new_coords", "nms_kind", "beta_nms", "yolo_point", "softmax", "classfix"),
+    *("side", "num", "coords", "sqrt"),
+)
+DECODED = "x, y, w, h as fractions of the input, objectness, objectness times probability of each class"
+
+
+def export(
+    model: Model,
+    path: str | os.PathLike[str],
+    *,
+    decode: bool = False,
+    batch: int | None = 1,
+    dynamic_size: bool = False,
+    precision: str = "fp32",
+    bn_epsilon: float = 1e-5,
+    protect: Sequence[str] = (),
+) -> tuple[Output, ...]:
+    """Write a model as an ONNX file with one output per task and head.
+
+    The input is `image`, batch x channels x height x width, fp32, RGB in 0..1. Raw heads are `L82_yolo`, batch x
+    channels x height x width; decoded ones `{task}_L82_yolo`, batch x boxes x (5 + classes): x, y, width and height
+    as fractions of the input, objectness, and objectness times probability of each class. Classifiers give batch x
+    classes x 1 x 1. Peak memory is a few megabytes, whatever the size of the weights.
+
+    Args:
+        model: with weights.
+        path: the file.
+        decode: boxes instead of raw heads; the numbers that `detections` makes of these.
+        batch: pictures per pass; None leaves it open.
+        dynamic_size: leave width and height open; any that the strides divide will do.
+        precision: fp32, or fp16 for weights and sums.
+        bn_epsilon: Darknet's 1e-5 inside the root; OpenCV 4's own importer uses 1e-6.
+        protect: files that must not be replaced, usually the inputs.
+
+    Returns:
+        The outputs, in the file's order.
+
+    Raises:
+        DarkshareError: a layer that has no ONNX form, missing weights, or a file that cannot be written.
+    """
+    graph = lower(model, Form(decode, batch, dynamic_size, precision, bn_epsilon))
+    contents = {Path(path): _file(graph)}
+    require_unprotected(contents, protect)
+    files.write_all(contents)
+    return tuple(graph.outputs)
+
+
+def buffers(model: Model, bn_epsilon: float = 1e-5, **how: Any) -> Iterator[Any]:
+    """The bytes of the ONNX file in order, a few megabytes at a time.
+
+    Args:
+        model: with weights.
+        bn_epsilon: see `export`.
+        how: the other fields of `Form`.
+
+    Raises:
+        Unsupported: a layer that has no ONNX form, missing weights, or more than 2 GiB.
+    """
+    yield from _file(lower(model, Form(bn_epsilon=bn_epsilon, **how)))
+
+
+def _file(graph: Graph) -> Iterator[Any]:
+    import onnx
+
+    body = _graph_message(graph).SerializeToString()
+    tensors = [(_tensor_start(stored), stored) for stored in graph.stored]
+    length = len(body) + sum(len(start) + stored.nbytes for start, stored in tensors)
+    if length > LARGEST:
+        raise Unsupported(f"{length} bytes are more than the 2 GiB that an ONNX file can hold", file=graph.model.name)
+    yield _model_message(graph).SerializeToString()
+    yield _field(onnx.ModelProto.GRAPH_FIELD_NUMBER, length) + body
+    for start, stored in tensors:
+        yield start
+        yield from stored.pieces()
+
+
+def _field(number: int, length: int) -> bytes:
+    """The tag of a length-delimited field and its length, as protobuf's variable-length integers."""
+    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(length)
+
+
+def _varint(value: int) -> bytes:
+    """Seven bits a byte, lowest first; the top bit says that more follow.
+
+    >>> _varint(300).hex()
+    'ac02'
+    """
+    found = bytearray()
+    while value > 0x7F:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    found.append(value)
+    return bytes(found)
+
+
+def _tensor_start(stored: Stored) -> bytes:
+    """Everything of a tensor up to its values: they are its last field."""
+    import onnx
+
+    dtype = onnx.helper.np_dtype_to_tensor_dtype(stored.dtype.newbyteorder("="))
+    message: bytes = onnx.TensorProto(name=stored.name, dims=stored.shape, data_type=dtype).SerializeToString()
+    message += _field(onnx.TensorProto.RAW_DATA_FIELD_NUMBER, stored.nbytes)
+    return _field(onnx.GraphProto.INITIALIZER_FIELD_NUMBER, len(message) + stored.nbytes) + message
+
+
+def _graph_message(graph: Graph) -> Any:
+    from onnx import helper
+
+    form, network = graph.form, graph.model.network
+    nodes = [helper.make_node(n.op, list(n.inputs), [n.output], name=n.output, **n.attributes) for n in graph.nodes]
+    distinct = {output.name: output for output in graph.outputs}.values()
+    outputs = [_value(form, output.name, output.shape, output.sized, f"{output.name}_") for output in distinct]
+    image = _value(form, INPUT, network.input[:3], form.dynamic_size)
+    return helper.make_graph(nodes, Path(network.name).stem or "network", [image], outputs)
+
+
+def _value(form: Form, name: str, shape: tuple[int, ...], sized: bool, prefix: str = "") -> Any:
+    """An input or output; where its size is open, height and width are names instead of numbers."""
+    import onnx
+
+    dims = [shape[0], f"{prefix}height", f"{prefix}width"] if sized else list(shape)
+    batch = "batch" if form.batch is None else form.batch
+    return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [batch, *dims])
+
+
+def _model_message(graph: Graph) -> Any:
+    import onnx
+    from onnx import helper
+
+    from darkshare import __version__
+
+    message = onnx.ModelProto(ir_version=IR_VERSION, producer_name="darkshare", producer_version=__version__)
+    message.opset_import.append(helper.make_opsetid("", OPSET))
+    network = graph.model.network
+    facts = {
+        "input": {"channels": "RGB", "range": [0, 1], "letter_box": is_letterboxed(network)},
+        "bn_epsilon": graph.form.bn_epsilon,
+        "precision": graph.form.precision,
+        "tasks": [_described_task(graph.model, task) for task in graph.model.tasks],
+        "heads": [_described(output) for output in graph.outputs],
+        "model": described_model(graph.model),
+    }
+    helper.set_model_props(message, {key: json.dumps(value) for key, value in facts.items()})
+    return message
+
+
+def described_model(model: Model) -> dict[str, str]:
+    """What `reading.read_exported` makes a model of again."""
+    network = model.network
+    return {"cfg": cfg.dumps(network.cfg), "dialect": network.dialect, "tasks": tasks_to_json(model.tasks)}
+
+
+def _described_task(model: Model, task: Task) -> dict[str, Any]:
+    """A task; k is how many leading layers it shares with the base, 0 for the base itself."""
+    return {"name": task.name, "k": task.k, "names": list(task.names), "heads": list(task.heads)}
+
+
+def _described(output: Output) -> dict[str, Any]:
+    """What the numbers of a head mean, for readers that have no cfg."""
+    layer, task = output.layer, output.task
+    kind = layer.kind
+    decoded = len(output.shape) == 2
+    described: dict[str, Any] = {
+        "output": output.name,
+        "layer": layer.index,
+        "kind": kind.name,
+        "task": task.name,
+        "values": DECODED if decoded else "raw",
+        "classes": len(task.names) if decoded else class_count(layer),
+        "offset": 0 if decoded else task.offset,
+        "names": list(task.names),
+    }
+    if isinstance(kind, Boxes):
+        described["anchors"] = kind.anchor_sizes()
+    return described | {key: getattr(kind, key) for key in _HEAD_KEYS if hasattr(kind, key)}

@@ -1,0 +1,100 @@
+"""The one splicing primitive: runs of layers with their runs of floats, put one behind the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from darkshare.darknet.cfg import Cfg, Line, Section
+from darkshare.darknet.model import Model
+from darkshare.darknet.network import Layer, Network, Ref, resolve
+from darkshare.darknet.portable import list_text, plain_cfg
+from darkshare.darknet.weights import Floats, Header, Weights
+from darkshare.errors import BadReference
+
+
+@dataclass(frozen=True)
+class Part:
+    """A run of a model's layers, start..stop; `known` says where layers outside it lie in the product."""
+
+    model: Model
+    start: int
+    stop: int
+    known: Mapping[int, int] = field(default_factory=dict)
+
+
+class Fresh(NamedTuple):
+    """A new layer with the floats that it stores; its references are those of the product."""
+
+    section: Section
+    floats: Floats
+
+
+def assemble(
+    net: Section, parts: Sequence[Part | Fresh | Section], dialect: str, head: tuple[Line, ...] = ()
+) -> tuple[Network, Weights | None]:
+    """Join runs of layers, and single new layers, into one network.
+
+    References are rewritten to where their layers now lie; a relative one whose distance survives stays as
+    written, so the product differs from its sources only where it must.
+
+    Args:
+        net: the [net] section.
+        parts: what to join, in order.
+        dialect: the product's.
+        head: comments before [net].
+
+    Returns:
+        The resolved product, and its weights if all parts have them.
+
+    Raises:
+        BadReference: a reference into layers that were left out.
+    """
+    sections: list[Section] = []
+    runs: list[Floats] = []
+    models = [part.model for part in parts if isinstance(part, Part)]
+    for part in parts:
+        if isinstance(part, Section):
+            sections.append(part)
+            continue
+        if isinstance(part, Fresh):
+            sections.append(part.section)
+            runs.append(part.floats)
+            continue
+        first, network = len(sections), part.model.network
+        place = {**part.known, **{old: first + old - part.start for old in range(part.start, part.stop)}}
+        sections += [_rewired(layer, place) for layer in network.layers[part.start : part.stop]]
+        if part.model.weights is not None:
+            runs += part.model.weights.slice(network.start(part.start), network.start(part.stop))
+    cfg = plain_cfg(Cfg(head, (net, *map(_ended, sections)), models[0].name), dialect)
+    complete = all(model.weights is not None for model in models)
+    return resolve(cfg, dialect=dialect), Weights(Header(), tuple(runs)) if complete else None
+
+
+def _rewired(layer: Layer, place: Mapping[int, int]) -> Section:
+    changed: dict[str, str] = {}
+    for key in dict.fromkeys(ref.key for ref in layer.refs):
+        refs = [ref for ref in layer.refs if ref.key == key]
+        written = tuple(_written(ref, layer, place) for ref in refs)
+        if written != tuple(ref.written for ref in refs):
+            changed[key] = list_text(written)
+    return layer.section.set(**changed)
+
+
+def _written(ref: Ref, layer: Layer, place: Mapping[int, int]) -> int:
+    target, here = place.get(ref.target), place[layer.index]
+    if target is None:
+        raise BadReference(f"{layer.label} reads layer {ref.target}, which is not part of the product")
+    relative = target - here
+    # [contrastive] yolo_layer=0 means none, so layer 0 has no absolute number there.
+    stays = ref.written < 0 and relative == ref.written
+    return relative if stays or (ref.key == "yolo_layer" and target == 0) else target
+
+
+def _ended(section: Section) -> Section:
+    """A section whose last line ends, so that another can follow."""
+    *lines, last = section.lines
+    if last.text.endswith("\n"):
+        return section
+    return replace(section, lines=(*lines, last._replace(text=last.text + "\n"), Line("\n")))

@@ -1,0 +1,71 @@
+"""Where a network can be cut, and the files that a cut gives."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from darkshare.analysis.trunk import require_same_structure
+from darkshare.darknet.initial import drawn
+from darkshare.darknet.model import Model
+from darkshare.darknet.network import Network
+from darkshare.darknet.weights import FLOAT, Floats, Header, Weights
+from darkshare.errors import BadValue, DarkshareError, WeightsSize
+
+
+def illegal_cut(network: Network, k: int) -> str | None:
+    """Why the network cannot be cut before layer k, or None if it can."""
+    count = len(network.layers)
+    if not 1 <= k < count:
+        return f"k={k} must be 1..{count - 1}: at least one layer is shared and at least one is not"
+    last = network.layers[k - 1]
+    if not last.y.is_image:
+        return f"k={k} is no legal cut: {last.label} leaves no image that a route could read"
+    if last.onward != last.y:
+        return f"k={k} is no legal cut: a route to {last.label} would read it before its antialiasing blur"
+    return None
+
+
+def legal_cuts(network: Network) -> list[int]:
+    """Every k at which the network can be cut."""
+    return [k for k in range(1, len(network.layers)) if illegal_cut(network, k) is None]
+
+
+def cut(model: Model, k: int, *, full: bool = False, target: Network | None = None, seed: int = 0) -> Weights:
+    """The weights of the first k layers, as `darknet partial` writes them.
+
+    Args:
+        model: where they come from.
+        k: how many layers.
+        full: append seeded weights for the other layers, so that forks that refuse short files take it.
+        target: with `full`, the network to be trained, if it is not the model's own (other classes, say).
+        seed: of the appended weights.
+
+    Raises:
+        BadValue: k is not 1..n.
+        TrunkMismatch: the target's first k layers are others.
+    """
+    count = len(model.network.layers)
+    if not 1 <= k <= count:
+        raise BadValue(f"k={k} must be 1..{count}", file=model.name)
+    if model.weights is None:
+        raise DarkshareError("has no weights to cut", file=model.name)
+    if model.loaded < k:
+        raise WeightsSize(f"ends before layer {k - 1}, so it cannot give {k} layers", file=model.weights.path)
+    trunk = model.weights.slice(0, model.network.start(k))
+    if not full:
+        return Weights(Header(), trunk)
+    target = target or model.network
+    require_same_structure(model.network, target, k)
+    return Weights(Header(), (*trunk, initial_floats(target, k, seed)))
+
+
+def initial_floats(network: Network, k: int, seed: int) -> Floats:
+    """Weights for layers k.. to start a training from, drawn as Darknet does."""
+    draw, start = drawn(seed), network.start(k)
+    data = np.empty(network.params - start, FLOAT)
+    for layer in network.layers[k:]:
+        begin = layer.start - start
+        for tensor in layer.tensors:
+            data[begin : begin + tensor.size] = draw(tensor.name, tensor.shape).ravel()
+            begin += tensor.size
+    return data

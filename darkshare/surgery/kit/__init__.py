@@ -1,0 +1,202 @@
+"""Everything to train the layers behind k in stock Darknet: cfg, weights to start from, lists, commands."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from darkshare._files import write_all
+from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.kinds.base import DIALECTS
+from darkshare.darknet.model import Model, require_unprotected
+from darkshare.darknet.network import Network, problems, resolve
+from darkshare.darknet.weights import Header, Weights, chunks
+from darkshare.data import Dataset
+from darkshare.data.labels import LABEL_RULES
+from darkshare.errors import DarkshareError, DarkshareWarning, Unsupported
+from darkshare.surgery.anchors import reanchor
+from darkshare.surgery.classes import matched, relabelled
+from darkshare.surgery.cut import cut
+from darkshare.surgery.heads import head_kind
+from darkshare.surgery.kit.guide import Facts, guide_page
+from darkshare.surgery.kit.schedule import scheduled
+from darkshare.surgery.kit.stops import Frozen, frozen_below, stopped_only
+
+
+class Kit(NamedTuple):
+    """What it takes to train a network from layer k on.
+
+    Attributes:
+        base: the model that it starts from.
+        k: how many of its layers are frozen.
+        frozen: the network to be trained.
+        cpu: the same for AlexeyAB on a CPU, where that crashes with the other one.
+        start: the weights of the first k layers, as `darknet partial` writes them.
+        full: the same with new weights behind them, for forks that refuse short files.
+        train: the pictures to train with.
+        valid: the pictures to measure with, or None.
+        batches: how many are trained.
+    """
+
+    base: Model
+    k: int
+    frozen: Frozen
+    cpu: Network | None
+    start: Weights
+    full: Weights | None
+    train: Dataset
+    valid: Dataset | None
+    batches: int
+
+
+def make_kit(
+    base: Model,
+    k: int,
+    train: Dataset,
+    valid: Dataset | None = None,
+    *,
+    anchors: bool = False,
+    batches: int | None = None,
+    full: bool = False,
+    seed: int = 0,
+) -> Kit:
+    """Prepare a network for training from layer k on in stock Darknet.
+
+    Args:
+        base: a detector of one task; layers 0..k-1 are to stay as they are.
+        k: how many layers to freeze.
+        train: the pictures to train with; its classes become the network's.
+        valid: the pictures to measure with.
+        anchors: find the anchors that fit the boxes of `train`.
+        batches: how many to train; by AlexeyAB's advice without it.
+        full: make weights of full length too.
+        seed: of k-means, and of the new weights.
+
+    Raises:
+        BadValue: the network cannot be cut at k.
+        Unsupported: a merged model, or a head that cannot be changed or that would be frozen.
+        DarkshareError: the base has no weights, or its file ends before k.
+    """
+    if len(base.tasks) > 1:
+        raise Unsupported(f"{base.name}: a merged model is not trained as a whole; take a task out of it with split")
+    start = cut(base, k)
+    (task,) = base.tasks
+    for head in task.heads:
+        head_kind(base, head)
+    changed = relabelled(replace(base, weights=None), matched(task.names, train.names))
+    if anchors:
+        changed = reanchor(changed, train, rule="count", seed=seed).model
+    network = changed.network
+    cfg, count = scheduled(
+        network.cfg, network.dialect, classes=len(train.names), pictures=len(train.samples), batches=batches
+    )
+    frozen = frozen_below(replace(changed, network=resolve(cfg, dialect=network.dialect)), k)
+    norms = any(getattr(layer.kind, "norm", False) for layer in frozen.network.layers[:k])
+    whole = cut(base, k, full=True, target=frozen.network, seed=seed) if full else None
+    return Kit(base, k, frozen, stopped_only(frozen) if norms else None, start, whole, train, valid, count)
+
+
+def write_kit(kit: Kit, folder: str | os.PathLike[str], *, protect: Sequence[str] = ()) -> list[Path]:
+    """Write a kit into a folder; all of its files or none.
+
+    Args:
+        kit: what to write.
+        folder: where; it is made if there is none.
+        protect: files that must not be replaced, usually the inputs.
+
+    Returns:
+        The files written.
+
+    Raises:
+        DarkshareError: a file cannot be written, or would replace a protected one.
+    """
+    home, stem, k = Path(folder), kit.train.name, kit.k
+    network = kit.frozen.network
+    texts = {f"{stem}.cfg": cfgs.to_bytes(network.cfg), "train.txt": _listed(kit.train)}
+    if kit.cpu:
+        texts[f"{stem}-cpu.cfg"] = cfgs.to_bytes(kit.cpu.cfg)
+    if kit.valid:
+        texts["valid.txt"] = _listed(kit.valid)
+    texts[f"{stem}.names"] = "".join(f"{name}\n" for name in kit.train.names).encode()
+    texts[f"{stem}.data"] = _data(kit).encode()
+    texts["README.md"] = guide_page(_facts(kit)).encode("utf-8", "surrogateescape")
+    files: dict[Path, Iterable[Any]] = {home / name: [text] for name, text in texts.items()}
+    for name, found in ((f"{stem}.conv.{k}", kit.start), (f"{stem}-full.weights", kit.full)):
+        if found:
+            files[home / name] = chain([Header().to_bytes(network.dialect)], chunks(found.runs))
+    require_unprotected(files, protect)
+    write_all(files)
+    try:
+        (home / "backup").mkdir(exist_ok=True)  # Darknet saves there, and does not make it
+    except OSError as error:
+        raise DarkshareError(f"cannot be made: {error.strerror}", file=str(home / "backup")) from None
+    for fork, missing in unlabelled(kit).items():
+        warnings.warn(
+            f"{fork}'s Darknet does not find the labels of {missing} of {len(kit.train.samples)} pictures; the kit's "
+            "README.md says where it looks",
+            DarkshareWarning,
+            stacklevel=2,
+        )
+    return list(files)
+
+
+def unlabelled(kit: Kit) -> dict[str, int]:
+    """How many pictures each fork finds no labels for, of the forks for which there are any."""
+    places = {
+        fork: [rule(_absolute(sample.picture)) for sample in kit.train.samples] for fork, rule in LABEL_RULES.items()
+    }
+    counts = {fork: sum(not Path(path).is_file() for path in paths) for fork, paths in places.items()}
+    return {fork: count for fork, count in counts.items() if count}
+
+
+def _facts(kit: Kit) -> Facts:
+    """What the guide tells."""
+    cfg = kit.frozen.network.cfg
+    refused = {fork: errors[0].message for fork in DIALECTS if (errors := problems(cfg, dialect=fork)[1])}
+    first = _absolute(kit.train.samples[0].picture)
+    return Facts(
+        stem=kit.train.name,
+        k=kit.k,
+        carrier=kit.frozen.carrier,
+        size=_other_size(kit.base),
+        base=[_absolute(path) for path in (kit.base.name, kit.base.weights.path if kit.base.weights else "") if path],
+        inserted=kit.frozen.inserted,
+        batches=kit.batches,
+        has_cpu=kit.cpu is not None,
+        has_full=kit.full is not None,
+        has_valid=kit.valid is not None,
+        refused=refused,
+        unlabelled={fork: (count, LABEL_RULES[fork](first)) for fork, count in unlabelled(kit).items()},
+    )
+
+
+def _other_size(base: Model) -> str:
+    """The input size of the kit, where it is not that of the base's own cfg."""
+    own = tuple(base.tasks[0].net.get(key, "") for key in ("width", "height"))
+    size = tuple(map(str, (base.network.input.w, base.network.input.h)))
+    return "" if own == size else "x".join(size)
+
+
+def _data(kit: Kit) -> str:
+    valid = "valid" if kit.valid else "train"
+    return (
+        f"classes={len(kit.train.names)}\ntrain=train.txt\nvalid={valid}.txt\nnames={kit.train.name}.names\n"
+        "backup=backup\n"
+    )
+
+
+def _listed(dataset: Dataset) -> bytes:
+    """Absolute paths, so that the kit works wherever it is put."""
+    return "".join(f"{_absolute(sample.picture)}\n" for sample in dataset.samples).encode("utf-8", "surrogateescape")
+
+
+def _absolute(path: Path | str) -> str:
+    return str(Path(path).absolute())
+
+
+__all__ = ["Frozen", "Kit", "make_kit", "unlabelled", "write_kit"]

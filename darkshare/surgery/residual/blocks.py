@@ -1,0 +1,160 @@
+"""Residual blocks of any network, their stages, and which of them can be left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from darkshare.darknet.kinds import Shortcut
+from darkshare.darknet.network import Layer, Network
+from darkshare.errors import BadValue
+
+_FORMS = "'first', 'all', or numbers like 'blocks 1,4-6'"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A [shortcut] with all layers that it skips.
+
+    Attributes:
+        number: counted from 1.
+        stage: likewise; a run of blocks whose outputs have one shape.
+        before: the layer that the block reads.
+        last: its [shortcut]; the block is layers before+1..last.
+        needed: why it cannot be left out; empty if it can.
+    """
+
+    number: int
+    stage: int
+    before: int
+    last: int
+    needed: str = ""
+
+    @property
+    def label(self) -> str:
+        return f"block {self.number} (layers {self.before + 1}..{self.last})"
+
+
+def residual_blocks(network: Network) -> tuple[Block, ...]:
+    """Every [shortcut] that adds one earlier layer to what a closed run of layers makes of it.
+
+    The run reads that layer and itself alone, and holds no other [shortcut] and no head. A projection, the layers
+    that bring the other summand to its shape, may be part of it. So the innermost shortcuts count, and joins of a
+    neck do not.
+    """
+    found: list[Block] = []
+    for layer in network.layers:
+        before = _before(network, layer)
+        if before is None:
+            continue
+        same = bool(found) and network.layers[found[-1].last].y == layer.y
+        stage = (found[-1].stage + (not same)) if found else 1
+        found.append(Block(len(found) + 1, stage, before, layer.index, _needed(network, before, layer.index)))
+    return tuple(found)
+
+
+def stages_of(blocks: Sequence[Block]) -> list[list[Block]]:
+    """The blocks by stage."""
+    return [[block for block in blocks if block.stage == n] for n in sorted({block.stage for block in blocks})]
+
+
+def reads(layer: Layer) -> set[int]:
+    """The layers that a layer reads, or whose weights it shares."""
+    return {*layer.sources, *([layer.index - 1] if layer.kind.reads_previous else [])}
+
+
+def _before(network: Network, shortcut: Layer) -> int | None:
+    """The layer that the block of this [shortcut] reads; None where it is no block."""
+    if not isinstance(shortcut.kind, Shortcut) or len(shortcut.refs) != 1:
+        return None
+    before, index = shortcut.sources[0], shortcut.index - 1
+    while index > before:
+        before = min(before, *reads(network.layers[index]), index)
+        index -= 1
+    inner = network.layers[before + 1 : shortcut.index]
+    if before < 0 or not inner or any(isinstance(x.kind, Shortcut) or x.kind.is_head for x in inner):
+        return None
+    return before
+
+
+def _needed(network: Network, before: int, last: int) -> str:
+    start, end = network.layers[before], network.layers[last]
+    if start.y != end.y:
+        return f"it makes {end.y} of {start.y}"
+    if start.onward != start.y:
+        return f"{start.label} before it is blurred for the next layer only"
+    outside = [x.label for x in network.layers[last + 1 :] if any(before < i < last for i in reads(x))]
+    return f"{outside[0]} reads a layer inside it" if outside else ""
+
+
+def to_rows(network: Network) -> list[dict[str, Any]]:
+    """The blocks as rows for `report.render`."""
+    return [
+        {
+            "block": block.number,
+            "stage": block.stage,
+            "layers": f"{block.before + 1}..{block.last}",
+            "input": str(network.layers[block.before].y),
+            "output": str(network.layers[block.last].y),
+            "params": sum(layer.size for layer in network.layers[block.before + 1 : block.last + 1]),
+            "bflops": sum(layer.flops for layer in network.layers[block.before + 1 : block.last + 1]) / 1e9,
+            "can go": f"no: {block.needed}" if block.needed else "yes",
+        }
+        for block in residual_blocks(network)
+    ]
+
+
+def kept_blocks(blocks: Sequence[Block], keep: str) -> tuple[Block, ...]:
+    """The blocks that a `--keep` names.
+
+    Args:
+        blocks: all that there are.
+        keep: `first`, the first of each stage; `all`; counts like `1,1,1,1`, the first blocks of each stage; or
+            numbers like `blocks 1,4,12-14`.
+
+    Raises:
+        BadValue: it names blocks that are not there, or leaves out one that is needed.
+    """
+    if not blocks:
+        raise BadValue("has no residual blocks: no [shortcut] adds a layer to what a run of layers makes of it")
+    numbers = _numbers(blocks, keep.strip().lower())
+    for block in blocks:
+        if block.needed and block.number not in numbers:
+            raise BadValue(f"{block.label}, stage {block.stage}, cannot be left out: {block.needed}; keep it too")
+    return tuple(block for block in blocks if block.number in numbers)
+
+
+def _numbers(blocks: Sequence[Block], keep: str) -> set[int]:
+    stages = stages_of(blocks)
+    if keep == "all":
+        return {block.number for block in blocks}
+    if keep == "first":
+        return {stage[0].number for stage in stages}
+    if keep.startswith("block"):
+        return _listed(keep.removeprefix("blocks").removeprefix("block").strip(), len(blocks))
+    counts = [_whole(part, f"--keep {keep}") for part in keep.split(",")]
+    sizes = [len(stage) for stage in stages]
+    if len(counts) != len(sizes) or any(not 0 <= n <= size for n, size in zip(counts, sizes, strict=True)):
+        raise BadValue(
+            f"--keep {keep}: its {len(sizes)} stages have {','.join(map(str, sizes))} blocks; give as many counts, "
+            f"each up to that, or {_FORMS}"
+        )
+    return {block.number for n, stage in zip(counts, stages, strict=True) for block in stage[:n]}
+
+
+def _listed(text: str, most: int) -> set[int]:
+    found: set[int] = set()
+    for part in text.split(","):
+        low, _, high = part.partition("-")
+        ends = _whole(low, f"--keep blocks {text}"), _whole(high or low, f"--keep blocks {text}")
+        if not 1 <= ends[0] <= ends[1] <= most:
+            raise BadValue(f"--keep blocks {text}: the blocks are 1..{most}, and a range goes up")
+        found.update(range(ends[0], ends[1] + 1))
+    return found
+
+
+def _whole(text: str, where: str) -> int:
+    if not text.strip().isdecimal():
+        raise BadValue(f"{where}: {text.strip()!r} is no whole number; give {_FORMS}")
+    return int(text)

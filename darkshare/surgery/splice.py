@@ -1,0 +1,303 @@
+"""Join networks that share their first layers into one, and take them apart again.
+
+From the shared-backbone paper (Bailer & Fassold): base + [route] to layer k-1 + the second network's layers from k on.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import count
+from typing import Literal
+
+from darkshare import __version__
+from darkshare.analysis.trunk import (
+    common_structure,
+    describe,
+    diagnose,
+    identical_layers,
+    moved_tensors,
+    require_same_structure,
+    require_same_trunk,
+)
+from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.cfg import Line, Section
+from darkshare.darknet.kinds import Boxes, Detection
+from darkshare.darknet.model import Model, branches_of, only_votes
+from darkshare.darknet.tasks import Task, by_voice, class_count
+from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, ShapeMismatch, TrunkMismatch
+from darkshare.surgery.assemble import Part, assemble
+from darkshare.surgery.cut import illegal_cut
+from darkshare.surgery.heads import pad_to_union, unpad
+
+Layout = Literal["native", "padded"]
+# Keys that change the training of layers far from their own.
+TRAPS = ("stopbackward", "train_only_bn", "onlyforward", "dont_update", "burnin_update")
+
+
+def concat(
+    models: Sequence[Model],
+    k: int | Sequence[int] | None = None,
+    *,
+    layout: Layout = "native",
+    force: bool = False,
+    names: Sequence[str] = (),
+) -> Model:
+    """Splice networks onto the first one, which stays as it is.
+
+    Args:
+        models: the base and at least one further network, all with weights or all without.
+        k: how many leading layers each further network shares with the base; one number for all or one for
+            each. Without it, the longest trunk that is bit-identical and a legal cut.
+        layout: "native" keeps each head's own classes; "padded" gives every head the classes of all tasks, so
+            that stock Darknet runs it.
+        force: merge on the base's trunk although the weights of the other's differ.
+        names: what to call the tasks, instead of the file names; an ensemble has one for its vote and branches.
+
+    Raises:
+        TrunkMismatch: the trunks differ in structure or, without `force`, in bits.
+        ShapeMismatch: the input sizes differ.
+        BadValue: a cut that is not legal, or names for more or fewer tasks.
+    """
+    base, *others = _named(models, names)
+    _require_joinable(base, others)
+    ks = _cuts(base, others, k)
+    net = base.network.cfg.sections[0]
+    parts: list[Part | Section] = [Part(base, 0, len(base.network.layers))]
+    tasks = list(base.tasks)
+    length = len(base.network.layers)
+    for other, cut_at in zip(others, ks, strict=True):
+        _require_trunk(base, other, cut_at, force=force)
+        _warn_of_differences(base, other, cut_at)
+        stop = len(other.network.layers)
+        parts += [_bridge(other, cut_at, length), Part(other, cut_at, stop, {j: j for j in range(cut_at)})]
+        tasks += [_moved_task(task, cut_at, length + 1 - cut_at) for task in other.tasks]
+        length += 1 + stop - cut_at
+    network, weights = assemble(net, parts, base.network.dialect, _title([base, *others]))
+    merged = Model(network, weights, tuple(tasks))
+    if layout == "padded":
+        return pad_to_union(merged)
+    _warn_of_unequal_classes(merged)
+    return merged
+
+
+def _require_joinable(base: Model, others: Sequence[Model]) -> None:
+    if not others:
+        raise BadValue("concat needs a base and at least one further network")
+    for other in others:
+        if (other.weights is None) != (base.weights is None):
+            without = other if other.weights is None else base
+            raise DarkshareError("has no weights, but another network has: give all or none", file=without.name)
+        if other.network.input != base.network.input:
+            raise ShapeMismatch(
+                f"its input is {other.network.input}, the base's is {base.network.input}; "
+                "choose one for both with --size",
+                file=other.name,
+                line=other.network.cfg.sections[0].lineno,
+            )
+        if other.network.dialect != base.network.dialect:
+            raise BadValue(f"is read as {other.network.dialect}, the base as {base.network.dialect}", file=other.name)
+
+
+def _cuts(base: Model, others: Sequence[Model], k: int | Sequence[int] | None) -> list[int]:
+    if k is None:
+        return [longest_trunk(base, other) for other in others]
+    ks = [k] * len(others) if isinstance(k, int) else list(k)
+    if len(ks) == 1:
+        ks *= len(others)
+    if len(ks) != len(others):
+        raise BadValue(f"{len(ks)} values of k for {len(others)} further networks: give one, or one for each")
+    return ks
+
+
+def longest_trunk(base: Model, other: Model) -> int:
+    """The largest legal k below the first head with all layers before it bit-identical in both models.
+
+    Raises:
+        TrunkMismatch: not even the first layer is the same.
+    """
+    same = identical_layers(base, other)
+    first_head = min(head.index for head in (*base.network.heads, *other.network.heads))
+    legal = [k for k in range(1, min(same, first_head) + 1) if illegal_cut(other.network, k) is None]
+    if legal:
+        return legal[-1]
+    common = min(common_structure(base.network, other.network), first_head)
+    require_same_structure(base.network, other.network, max(common, 1))
+    require_same_trunk(base, other, common)
+    raise TrunkMismatch(f"has no legal cut below its first {same} layers", file=other.name)
+
+
+def _require_trunk(base: Model, other: Model, k: int, *, force: bool) -> None:
+    why = illegal_cut(other.network, k)
+    if why:
+        raise BadValue(why, file=other.name)
+    require_same_structure(base.network, other.network, k)
+    if base.weights is None or other.weights is None:
+        return
+    if not force:
+        require_same_trunk(base, other, k)
+        return
+    moved = moved_tensors(base, other, k)
+    if moved:
+        _warn(f"{other.name}: merged on the base's trunk although {describe(moved, base, k)}; {diagnose(moved)}")
+
+
+def _bridge(other: Model, k: int, index: int) -> Section:
+    """The inserted route back to the last shared layer."""
+    route = cfgs.section("route", layers=k - 1)
+    names = ", ".join(task.name for task in only_votes(other).tasks)
+    last = index + len(other.network.layers) - k
+    mark = cfgs.comment(f"task {names}: layers {index + 1}..{last}, on the shared layers 0..{k - 1}")
+    return replace(route, lines=(route.lines[0], mark, *route.lines[1:]))
+
+
+def _title(models: Sequence[Model]) -> tuple[Line, ...]:
+    names = [task.name for model in models for task in only_votes(model).tasks]
+    text = f"Merged by darkshare {__version__}: " + ", ".join(names)
+    return cfgs.comment(text.encode("ascii", "backslashreplace").decode()), Line("\n")
+
+
+def _moved_task(task: Task, k: int, distance: int) -> Task:
+    """A task of a further network, as it lies in the product."""
+    runs: list[tuple[int, int]] = []
+    for start, stop in task.runs:
+        if start < k:
+            runs.append((start, min(stop, k)))
+        if stop > k:
+            runs.append((max(start, k) + distance, stop + distance))
+    heads = tuple(head if head < k else head + distance for head in task.heads)
+    return replace(task, heads=heads, runs=tuple(runs))
+
+
+def _named(models: Sequence[Model], names: Sequence[str]) -> list[Model]:
+    """The models with the names asked for, and no name twice."""
+    voices = [by_voice(model.tasks) for model in models]
+    wanted = list(names) or [one[0].ensemble or one[0].name for its in voices for one in its]
+    if len(wanted) != sum(map(len, voices)):
+        raise BadValue(
+            f"{len(wanted)} names for {sum(map(len, voices))} tasks: give one for each, and one for a whole ensemble"
+        )
+    left, taken = iter(wanted), set[str]()
+    found = []
+    for model, its in zip(models, voices, strict=True):
+        tasks = [task for one in its for task in _with_new_name(one, next(left), taken)]
+        found.append(replace(model, tasks=tuple(tasks)))
+    return found
+
+
+def _with_new_name(tasks: Sequence[Task], name: str, taken: set[str]) -> list[Task]:
+    """A voice with this name, or with a number behind it where that is taken; what it takes is added."""
+    numbered = (name if number == 1 else f"{name}-{number}" for number in count(1))
+    found = next(its for one in numbered if taken.isdisjoint(_names_of(its := _called(tasks, one))))
+    taken |= _names_of(found)
+    return found
+
+
+def _names_of(tasks: Sequence[Task]) -> set[str]:
+    """What tasks are called; an ensemble has its name also where no task of it gives the vote."""
+    return {name for task in tasks for name in (task.name, task.ensemble) if name}
+
+
+def _called(tasks: Sequence[Task], name: str) -> list[Task]:
+    """A voice with this name: of an ensemble the vote has it, and each branch with its number."""
+    if not tasks[0].ensemble:
+        return [replace(tasks[0], name=name)]
+    numbers = count(1)
+    return [
+        replace(task, name=name if task.name == task.ensemble else f"{name}-{next(numbers)}", ensemble=name)
+        for task in tasks
+    ]
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, DarkshareWarning, stacklevel=3)
+
+
+def _warn_of_differences(base: Model, other: Model, k: int) -> None:
+    """Say what the product cannot keep of a further network."""
+    if base.network.net.letter_box != other.network.net.letter_box:
+        _warn(f"{other.name}: letter_box={other.network.net.letter_box} gives way to the base's [net]")
+    for layer in other.network.layers[k:]:
+        traps = [key for key in TRAPS if getattr(layer.kind, key)]
+        if traps:
+            _warn(
+                f"{other.name}: {traps[0]}= in {layer.label} would change the training of the merged network; "
+                "it does nothing at inference"
+            )
+
+
+def _warn_of_unequal_classes(merged: Model) -> None:
+    boxes = [head for head in merged.network.heads if isinstance(head.kind, Boxes | Detection)]
+    counts = sorted({class_count(head) for head in boxes})
+    if len(counts) > 1:
+        _warn(
+            f"the heads have {' and '.join(map(str, counts))} classes: OpenCV and darkshare run this, "
+            "but stock Darknet overflows or mislabels boxes; use --layout padded for it"
+        )
+
+
+def split(model: Model, names: Sequence[str] = ()) -> list[Model]:
+    """Take a merged model apart: each task's own network, with its own [net], classes and weights header.
+
+    The vote of an ensemble comes with its branches, as tasks of one model.
+
+    Args:
+        model: the merged model.
+        names: the tasks wanted; all without it.
+
+    Raises:
+        BadValue: it is not merged, or has no task of that name.
+        DarkshareError: an ensemble whose branches lie outside of it.
+    """
+    if len(model.tasks) == 1:
+        raise BadValue(
+            "is not a merged model, or its .tasks.json is missing, which says what belongs to which task",
+            file=model.name,
+        )
+    known = {task.name: task for task in model.tasks}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise BadValue(f"has no task {unknown[0]}; its tasks are {', '.join(known)}", file=model.name)
+    return [_alone(model, known[name]) for name in names or known]
+
+
+def _alone(model: Model, task: Task) -> Model:
+    known: dict[int, int] = {}
+    parts: list[Part | Section] = []
+    position = 0
+    for start, stop in task.runs:
+        known[start - 1] = position - 1  # the inserted route stands for the layer that it copies
+        parts.append(Part(model, start, stop, dict(known)))
+        known |= {old: position + old - start for old in range(start, stop)}
+        position += stop - start
+    merged_net = model.network.cfg.sections[0]
+    net = cfgs.section("net", **task.net) if task.k else merged_net.set(**task.net)
+    network, weights = assemble(net, parts, model.network.dialect)
+    is_vote = task.name == task.ensemble
+    own = [task, *branches_of(model, task.name)] if is_vote else [replace(task, ensemble="")]
+    tasks = tuple(_placed(model, one, known) for one in own)
+    return unpad(Model(network, weights and replace(weights, header=task.header), tasks))
+
+
+def _placed(model: Model, task: Task, known: Mapping[int, int]) -> Task:
+    """A task of a model where its layers lie in one that was taken out of it."""
+    layers = [i for start, stop in task.runs for i in range(start, stop)]
+    if foreign := [i for i in (*layers, *task.heads) if i not in known]:
+        label = model.network.layers[foreign[0]].label
+        raise DarkshareError(
+            f"task {task.name} needs {label}, which is not among the layers of what is taken out: "
+            "its .tasks.json belongs to another cfg",
+            file=model.name,
+        )
+    heads = tuple(known[i] for i in task.heads)
+    return replace(task, heads=heads, runs=_runs(known[i] for i in layers), files={}, sha256={})
+
+
+def _runs(layers: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """Layers as runs of neighbours, (start, stop)."""
+    found: list[tuple[int, int]] = []
+    for i in layers:
+        start = found.pop()[0] if found and found[-1][1] == i else i
+        found.append((start, i + 1))
+    return tuple(found)

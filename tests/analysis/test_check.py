@@ -1,0 +1,477 @@
+"""`check`: every rule is provoked, a good model provokes none, and real Darknet agrees on what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ZOO, network_of, seeded_floats, tiny_text, write_model, zoo_cfgs, zoo_path
+
+from darkshare.analysis import check as checking
+from darkshare.analysis.check import Problem, check
+from darkshare.analysis.check import weights as weight_rules
+from darkshare.darknet.kinds import DIALECTS
+from darkshare.darknet.weights import Header
+
+A, P, H = DIALECTS
+LAST = "[yolo]\nmask=1,2"
+
+
+def problems_of(tmp_path: Path, text: str, dialect: str = A) -> list[Problem]:
+    path = tmp_path / "x.cfg"
+    path.write_bytes(text.encode())
+    return check(path, dialect=dialect)
+
+
+def edited(old: str, new: str) -> str:
+    text = tiny_text()
+    assert old in text, old
+    return text.replace(old, new, 1)
+
+
+# rule: (old, new, dialect, severity, line that is blamed, what the message says)
+PROVOKED: dict[str, list[tuple[str, str, str, str, str, str]]] = {
+    "line_ends": [
+        ("height=32\n", "height=32\r\n", P, "error", "height=32", "convert the file to LF"),
+        ("height=32\n", "height=32\r\n", A, "note", "height=32", "pjreddie's Darknet does not know [net]"),
+    ],
+    "lost_lines": [
+        ("height=32", "height=32\nbatch=", A, "warning", "batch=", "Darknet takes the default"),
+        ("height=32", "height=32\nhello", A, "warning", "hello", "is no key=value"),
+        ("height=32", "height=32\n=8", A, "warning", "=8", "has no key"),
+    ],
+    "unknown_keys": [
+        ("filters=8", "filters=8\nfilter=4", A, "warning", "filter=4", "did you mean filters=?"),
+        ("filters=8", "filters=8\nuc_normalizer=1", A, "warning", "uc_n", "it belongs to [Gaussian_yolo]"),
+        ("filters=8", "filters=8\nqqqq=4", A, "warning", "qqqq", "put # before it"),
+        ("width=32", "width=32\nseen=0", H, "error", "seen=0", "is an error in hank-ai"),
+    ],
+    "unused_keys": [
+        ("filters=8", "filters=8\nstride_x=1", P, "warning", "stride_x", "only alexeyab and hank-ai read 'stride_x'"),
+        ("width=32", "width=32\nmax_crop=40", H, "error", "max_crop", "hank-ai refuses it as unused"),
+        ("width=32", "width=32\nnotruth=1", A, "warning", "notruth", "only pjreddie reads 'notruth'"),
+    ],
+    "duplicate_keys": [
+        ("filters=8", "filters=8\nfilters=9", A, "warning", "filters=9", "8 of line 8 wins"),
+        ("filters=8", "filters=8\nfilters=8 ", A, "note", "filters=8 ", "8 of line 8 wins"),
+        ("filters=8", "filters=8\nfilters=9", H, "error", "filters=9", "which hank-ai refuses"),
+    ],
+    "policy_keys": [
+        ("width=32", "width=32\ngamma=2", A, "note", "gamma=2", "policy=exp or sigmoid only, but policy=constant"),
+        ("width=32", "width=32\npolicy=exp\nsteps=5", H, "error", "steps=5", "policy=steps or sgdr only"),
+    ],
+    "words": [
+        ("activation=leaky", "activation=leaky # x", A, "error", "activation", "no comments behind a value"),
+        ("activation=leaky", "activation=Leaky", A, "error", "activation=Leaky", "silently becomes relu; use one of"),
+        ("activation=leaky", "activation=mish", P, "error", "activation=mish", "is not known to pjreddie"),
+        ("activation=leaky", "activation=Leaky", H, "error", "activation=Leaky", "is an error"),
+        ("width=32", "width=32\npolicy=linear", A, "warning", "policy=linear", "becomes constant"),
+        ("width=32", "width=32\npolicy=sgdr", P, "warning", "policy=sgdr", "becomes constant"),
+        (LAST, LAST + "\niou_loss=eiou", A, "warning", "iou_loss=eiou", "becomes iou"),
+        (LAST, LAST + "\nnms_kind=soft", H, "error", "nms_kind=soft", "is an error"),
+    ],
+    "ghost_items": [
+        ("layers=-3", "layers=4,", A, "error", "layers=4,", "reads layer 0; remove the comma"),
+        ("layers=-3", "layers=4 # a, b", A, "error", "layers=4 # a", "counts the commas of the comment too"),
+        ("mask=0,1", "mask=0,1 # a, b", P, "error", "mask=0,1", "reads 0"),
+        ("width=32", "width=32\npolicy=steps\nsteps=9,\nscales=1,1", A, "warning", "steps=9,", "reads 0"),
+    ],
+    "numbers": [
+        ("stride=2", "stride=2.5", A, "warning", "stride=2.5", "is not an integer; Darknet reads 2"),
+        ("pad=1", "pad=yes", A, "warning", "pad=yes", "Darknet reads 0"),
+        ("width=32", "width=32\nangle=7deg", A, "warning", "angle=7deg", "is not a number; Darknet reads 7"),
+    ],
+    "plain_numbers": [
+        ("width=32", "width=32\ndecay=5e-4", H, "error", "decay", "which hank-ai refuses"),
+        ("filters=8", "filters=+8", H, "error", "filters=+8", "is no plain number"),
+        ("filters=8", "filters=8 ; eight", H, "error", "filters=8 ;", "is no plain number"),
+    ],
+    "hank_lines": [
+        ("filters=8", "fil ters=8", H, "error", "fil ters", "skips 'fil ters=8' without a word"),
+        ("filters=8", "filters=8\n;batch=4", H, "error", ";batch", "start it with #"),
+        ("[shortcut]", "[ shortcut ]", H, "error", "[ shortcut ]", "because of the blank"),
+    ],
+    "references": [
+        ("layers=-1,2", "layers=99,-77", A, "error", "layers=99,-77", "refers to layer 99"),
+        ("layers=-1,2", "layers=99,-77", A, "error", "layers=99,-77", "refers to layer -67, before the first layer"),
+    ],
+    "groups": [
+        ("filters=16", "filters=16\ngroups=3", A, "error", "groups=3", "does not divide its 8 input channels"),
+        ("filters=16", "filters=18\ngroups=4", A, "error", "groups=4", "18 filters"),
+    ],
+    "route_groups": [
+        ("layers=-3", "layers=-3\ngroups=3", A, "warning", "groups=3", "does not divide the 16 channels of layer 4"),
+    ],
+    "shortcut_size": [
+        ("stride=1", "stride=2", A, "error", "from=-2", "adds 16x16x8 of layer 0 to 8x8x8"),
+        ("stride=1", "stride=2", P, "note", "from=-2", "pjreddie accepts it"),
+    ],
+    "shortcut_channels": [
+        ("filters=8", "filters=6", A, "note", "from=-2", "adds 6 channels of layer 0 to 8"),
+    ],
+    "shortcut_weights": [
+        ("from=-2", "from=-2\nweights_type=per_channel", A, "error", "weights_type", "AlexeyAB exits"),
+        ("from=-2", "from=-2\nweights_type=per_channel", H, "note", "weights_type", "hank-ai accepts it"),
+    ],
+    "no_image": [
+        (tiny_text(), "[net]\ninputs=5\n[connected]\noutput=2\n", A, "error", "[net]", "divides by zero at loading"),
+    ],
+    "nothing_before": [
+        ("[convolutional]", "[dropout]\n[convolutional]", A, "error", "[dropout]", "has no layer before it"),
+    ],
+    "one_deformation": [
+        ("size=3", "size=3\nsway=1\nrotate=1", A, "error", "sway=1", "remove the others"),
+        ("size=1", "size=1\nsway=1", H, "error", "sway=1", "with size=1"),
+    ],
+    "read_and_written": [
+        ("filters=8", "filters=8\ndontloadscales=1", A, "warning", "dontloadscales", "cannot be loaded with it"),
+        ("filters=8", "filters=8\nnumload=4", P, "warning", "numload=4", "cannot be loaded with it"),
+    ],
+    "filters": [
+        (
+            f"filters=14\nactivation=linear\n\n{LAST}",
+            f"groups=99\nfilters=15\nactivation=linear\n\n{LAST}",  # an error that leaves the size unknown
+            A, "error", LAST, "set filters=14 in the layer before",
+        ),
+    ],
+    "masks": [
+        (LAST, "[yolo]\nmask=1,3", A, "error", "mask=1,3", "mask 3 is no anchor, num=3 allows 0..2"),
+        (LAST, "[yolo]\nmask=-1,2", A, "error", "mask=-1,2", "mask -1 is no anchor"),
+    ],
+    "anchors": [
+        ("4,5, 8,9, 16,20", "4,5, 8,9", A, "warning", "anchors=4,5, 8,9\n", "Darknet takes 0.5 for the missing"),
+        ("4,5, 8,9, 16,20", "4,5, 8,9, 16,20,", A, "warning", "anchors=4,5, 8,9, 16,20,", "the rest is ignored"),
+        ("4,5, 8,9, 16,20", "4,5, 8,9, 16,20,", P, "error", "anchors=4,5, 8,9, 16,20,", "past its array"),
+        ("4,5, 8,9, 16,20", "4,5, 8,9, 16,20, 1", H, "error", "anchors=4,5, 8,9, 16,20,", "past its array"),
+    ],
+    "class_counts": [],  # below
+    "shared_settings": [
+        (LAST, LAST + "\nmax=90", A, "warning", "[yolo]", "layer 6 [yolo] has max=200, the last head 90"),
+        (LAST, LAST + "\nnms_kind=greedynms", A, "warning", "[yolo]", "nms_kind=default, the last head greedynms"),
+        (LAST, LAST + "\nbeta_nms=0.5", H, "warning", "[yolo]", "beta_nms=0.6, the last head 0.5"),
+    ],
+    "mixed_gaussian": [
+        (
+            f"filters=14\nactivation=linear\n\n{LAST}",
+            "filters=22\nactivation=linear\n\n[Gaussian_yolo]\nmask=1,2",
+            A, "warning", "[Gaussian_yolo]", "put the [Gaussian_yolo] heads first",
+        ),
+    ],
+    "activations": [
+        ("activation=linear\n\n" + LAST, "activation=leaky\t\n\n" + LAST, A, "warning", "activation=leaky\t", "linear"),
+        (
+            "activation=linear\n\n" + LAST,
+            "activation=linear\t\n\n" + LAST + "\nnew_coords=1",
+            A, "warning", "activation=linear\t", "set activation=logistic",
+        ),
+    ],
+    "input_size": [
+        ("width=32", "width=40", A, "warning", "width=40", "alexeyab warns of it; use 32 and 32"),
+        ("height=32", "height=56", H, "error", "height=56", "hank-ai refuses it; use 32 and 64"),
+    ],
+    "half_frozen": [
+        ("filters=16", "filters=16\nstopbackward=1", A, "warning", "stopbackward", "put stopbackward=1 on a [route]"),
+    ],
+    "other_stops": [
+        ("layers=-3", "layers=-3\nstopbackward=1", P, "warning", "stopbackward", "does not freeze in pjreddie's"),
+        ("layers=-3", "layers=-3\nstopbackward=800", A, "warning", "stopbackward", "up to iteration 800 only"),
+        ("layers=-3", "layers=-3\nstopbackward=800", H, "warning", "stopbackward", "for the whole run"),
+    ],
+    "frozen_norm": [
+        ("layers=-3", "layers=-3\nstopbackward=1", A, "note", "stopbackward", "crashes when it trains on a CPU"),
+    ],
+    "shortcut_into_frozen": [
+        ("[shortcut]", "[route]\nlayers=1\nstopbackward=1\n[shortcut]", A, "warning", "from", "in layer 2 freezes"),
+    ],
+    "frozen_by_rate": [
+        ("filters=8", "filters=8\nlearning_rate=0", A, "warning", "learning_rate", "means and variances drift"),
+    ],
+    "only_batch_norm": [
+        ("filters=16", "filters=16\ntrain_only_bn=1", A, "note", "train_only_bn", "and all 4 before it"),
+    ],
+    "gpu_only": [
+        ("filters=16", "filters=16\ndont_update=9", A, "note", "dont_update", "a CPU ignores it"),
+    ],
+    "batches": [
+        ("width=32", "width=32\nsubdivisions=0", A, "error", "subdivisions=0", "divides by it"),
+        ("width=32", "width=32\nbatch=9\nsubdivisions=2", A, "warning", "batch=9", "trains on 4 images at a time"),
+        ("width=32", "width=32\nbatch=1", A, "note", "batch=1", "AlexeyAB refuses to train with it"),
+    ],
+    "schedule": [
+        ("width=32", "width=32\npolicy=steps\nsteps=9", A, "error", "policy=steps", "needs scales="),
+        ("width=32", "width=32\npolicy=steps\nsteps=9,12\nscales=.1", A, "error", "scales=.1", "behind the list"),
+        ("width=32", "width=32\npolicy=steps\nsteps=9,12\nscales=.1", H, "warning", "scales=.1", "multiplies by 0"),
+        ("width=32", "width=32\npolicy=steps\nsteps=9\nscales=.1,.1", A, "warning", "scales=.1,.1", "is ignored"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "dialect", "severity", "blamed", "says"),
+    [pytest.param(*row, id=f"{rule}-{i}") for rule, rows in PROVOKED.items() for i, row in enumerate(rows)],
+)
+def test_a_rule_is_provoked(tmp_path, old, new, dialect, severity, blamed, says):
+    text = edited(old, new)
+    line = text[: text.index(blamed)].count("\n") + 1
+    found = problems_of(tmp_path, text, dialect)
+    match = [p for p in found if p.severity == severity and says in p.message and p.line == line]
+    assert match, (line, found)
+    assert match[0].file == str(tmp_path / "x.cfg")
+
+
+def test_every_rule_is_in_the_table():
+    assert {rule.__name__ for rule in checking.RULES} == set(PROVOKED)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_good_model_has_no_problems(tiny, dialect):
+    assert check(tiny, dialect=dialect) == []
+
+
+def test_everything_is_said_at_once(tmp_path):
+    text = edited("layers=-1,2", "layers=-1,77").replace("filters=14", "filters=15").replace("stride=2", "stride=0")
+    text = text.replace("activation=leaky", "activation=leeky", 1).replace("[upsample]", "[upsampel]")
+    found = problems_of(tmp_path, text)
+    assert [p.line for p in found] == sorted(p.line for p in found)
+    messages = "\n".join(str(p) for p in found if p.severity == "error")
+    for said in ("refers to layer 77", "stride=0: must be", "leeky", "unknown section [upsampel]"):
+        assert said in messages
+    assert messages.count("but gets 15") == 2  # both heads, though the layers before are broken
+    assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "dialect", "danger"),
+    [
+        (80, 1, A, "loses detections"),
+        (1, 80, A, "heap overflow"),
+        (1, 80, H, "heap overflow"),
+        (80, 1, P, "heap overflow"),
+        (1, 80, P, "loses detections"),
+    ],
+)
+def test_unequal_classes_as_each_fork_takes_them(tmp_path, first, last, dialect, danger):
+    """What AddressSanitizer found in builds of the three forks with one head of 80 classes and one of 1."""
+    one, two = tiny_text(first).split("[route]", 1)
+    two = two.replace(f"classes={first}", f"classes={last}").replace(f"={2 * (first + 5)}\n", f"={2 * (last + 5)}\n")
+    text = f"{one}[route]{two}"
+    (found,) = [p for p in problems_of(tmp_path, text, dialect) if p.severity == "error"]
+    assert danger in found.message
+    assert f"{first} in layer 6, {last} in layer 12" in found.message
+    assert "--layout padded" in found.message
+    described = {"format": "darkshare tasks 1", "tasks": []}
+    (tmp_path / "x.tasks.json").write_text(json.dumps(described))
+    (merged,) = [p for p in problems_of(tmp_path, text, dialect) if "unequal" in p.message]
+    assert merged.severity == "warning"
+
+
+def test_a_text_that_is_no_cfg_is_one_problem(tmp_path):
+    path = tmp_path / "x.cfg"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
+    assert [(p.severity, p.line) for p in check(path)] == [("error", 3)]
+
+
+def test_many_problems_are_cut_short_and_said_to_be(tmp_path):
+    unknown = edited("filters=8", "filters=8\n" + "".join(f"key{i}=1\n" for i in range(150)))
+    found = problems_of(tmp_path, unknown)
+    assert sum("has no key" in p.message for p in found) == 100
+    assert any("more than 100 problems of one kind (unknown keys)" in p.message for p in found)
+    found = problems_of(tmp_path, "[net]\nwidth=8\nheight=8\nchannels=3\n" + "[a]\n" * 150)
+    assert sum("unknown section [a]" in p.message for p in found) == 100
+    assert any("more than 100 errors" in p.message for p in found)
+
+
+# --- weights ---------------------------------------------------------------------------------------------------------
+
+
+def model_with(tmp_path: Path, change, *, header: Header | None = None, text: str = "") -> list[Problem]:
+    text = text or tiny_text()
+    network = network_of(text)
+    data = seeded_floats(network, 1)
+    change(data, network)
+    return check(write_model(tmp_path / "m", text, data, header=header))
+
+
+def place(network, layer: int, tensor: str) -> slice:
+    found = network.layers[layer]
+    start = found.start
+    for block in found.tensors:
+        if block.name == tensor:
+            return slice(start, start + block.size)
+        start += block.size
+    raise AssertionError(tensor)
+
+
+def put(layer: int, tensor: str, values):
+    def change(data: np.ndarray, network) -> None:
+        part = data[place(network, layer, tensor)]
+        part[: len(values)] = values
+
+    return change
+
+
+DEFECTS = [
+    (put(1, "weights", [np.nan, np.inf, -np.inf]), "error", "3 values are NaN or infinite: layer 1 [convolutional] 'w"),
+    (put(4, "rolling_variance", [-1e-5, -1]), "error", "2 variances are negative: layer 4 [convolutional]"),
+    (put(4, "rolling_variance", [-7e-44]), "warning", "1 variances are just below 0: layer 4"),
+    (put(0, "rolling_variance", [0, 9e-5, 1e-4]), "note", "2 variances are below 0.0001: layer 0"),
+    (put(0, "biases", [1e-40, -1e-39, 0]), "note", "2 values are denormal: layer 0 [convolutional] 'biases' (2)"),
+    (put(1, "scales", [0, 0]), "note", "2 channels are dead: layer 1 [convolutional] 'scales' (2)"),
+    (put(0, "weights", [0] * 54), "note", "2 channels are dead: layer 0 [convolutional] 'weights' (2)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "severity", "says"), DEFECTS)
+def test_values_that_no_network_should_hold(tmp_path, change, severity, says):
+    found = model_with(tmp_path, change)
+    assert [p.severity for p in found if says in p.message] == [severity], found
+    assert all(p.file == str(tmp_path / "m.weights") for p in found)
+
+
+def test_every_defect_is_provoked():
+    for defect in weight_rules.DEFECTS:
+        assert any(defect.what in says for _, _, says in DEFECTS), defect.what
+
+
+def test_many_places_are_summed_up(tmp_path):
+    def change(data: np.ndarray, network) -> None:
+        data[:] = np.nan
+
+    (found,) = model_with(tmp_path, change)
+    total = network_of(tiny_text()).params
+    assert found.message.startswith(f"{total} values are NaN or infinite: layer 0 [convolutional] 'biases' (8), ")
+    assert "and 21 more blocks" in found.message  # 4 layers with 5 blocks and 2 with 2, three of them named
+
+
+def test_a_body_of_zeros(tmp_path):
+    def change(data: np.ndarray, network) -> None:
+        data[:] = 0
+
+    (found,) = model_with(tmp_path, change)
+    assert (found.severity, found.message[:18]) == ("error", "every value is 0: ")
+
+
+@pytest.mark.parametrize(
+    ("header", "severity", "says"),
+    [
+        (Header(0, 3, 9), "warning", "version 0.3.9 was written by no known Darknet"),
+        (Header(1001, 0, 0), "note", "matrices lie transposed"),
+        (Header(seen=6400), "note", "is 100 batches of 64, and max_batches is 100"),
+        (Header(seen=6399), None, ""),
+        (Header(0, 1, 0), None, ""),
+        (Header(0, 2, 0), None, ""),
+    ],
+)
+def test_headers(tmp_path, header, severity, says):
+    text = edited("width=32", "width=32\nbatch=64\nmax_batches=100")
+    found = model_with(tmp_path, lambda data, network: None, header=header, text=text)
+    assert [(p.severity, says in p.message) for p in found] == ([(severity, True)] if severity else [])
+
+
+def test_a_partial_file_is_recognised_and_its_values_are_looked_at(tiny):
+    path = tiny.with_suffix(".weights")
+    network = network_of(tiny_text())
+    data = np.frombuffer(path.read_bytes()[20:], "<f4").copy()[: network.start(4)]
+    data[5] = np.nan
+    path.write_bytes(Header().to_bytes(A) + data.tobytes())
+    length, values = check(tiny)
+    assert "it is a partial file, the first k=2..4 layers" in length.message
+    assert "1 values are NaN or infinite: layer 0 [convolutional] 'biases' (1)" in values.message
+
+
+def test_weights_are_read_even_if_the_cfg_does_not_resolve(tiny):
+    tiny.write_text(tiny.read_text().replace("[upsample]", "[upsampel]"))
+    tiny.with_suffix(".weights").write_bytes(b"short")
+    assert "ends inside the header" in check(tiny)[-1].message
+
+
+def test_names_that_do_not_fit(tiny):
+    tiny.with_suffix(".names").write_text("a\nb\nc\n")
+    (found,) = check(tiny)
+    assert (found.severity, found.file) == ("error", str(tiny.with_suffix(".names")))
+
+
+def test_memory_stays_flat(tmp_path):
+    """A large matrix is looked at in blocks: no more than a few of them are held at once."""
+    import tracemalloc
+
+    text = "[net]\nwidth=64\nheight=64\nchannels=3\n[convolutional]\n[connected]\noutput=8000\n"
+    network = network_of(text)
+    assert network.params > 32_000_000
+    cfg = write_model(tmp_path / "m", text, np.ones(network.params, "<f4"))
+    tracemalloc.start()
+    check(cfg)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10 * 4 * weight_rules.BLOCK
+
+
+# --- public models ---------------------------------------------------------------------------------------------------
+
+# Genuine defects of public cfgs that Darknet loads all the same.
+DEFECTIVE = {"cspx-p7-mish.cfg": "its last head names anchor 16 of 16, which lies behind the array"}
+
+
+def golden(fork: str) -> dict:
+    return json.loads(zoo_path("golden", f"{fork}.json").read_text())
+
+
+@pytest.mark.parametrize("fork", [A, P])
+def test_public_cfgs_have_errors_only_where_darknet_fails(fork):
+    expected = {name for name, row in golden(fork).items() if "stock_error" in row or "error" in row}
+    folder = ZOO / "zoo" / fork
+    found = {
+        path.relative_to(folder).as_posix()
+        for path in zoo_cfgs(fork)
+        if any(p.severity == "error" for p in check(path, dialect=fork))
+    }
+    assert found == expected | (set(DEFECTIVE) if fork == A else set())
+
+
+def test_hank_ai_refuses_what_check_says_it_refuses():
+    """Its own copies have the same names as AlexeyAB's files; two of them differ in folder or silently overflow."""
+    refused = {name: "error" in row for name, row in golden(H).items()}
+    folder = ZOO / "zoo" / A
+    found = {}
+    for path in zoo_cfgs(A):
+        name = path.relative_to(folder).as_posix()
+        twin = name if name in refused else f"unsupported/{name}"
+        if twin in refused and path.name not in DEFECTIVE:  # it loads, and writes anchors past its array
+            found[twin] = any(p.severity == "error" for p in check(path, dialect=H))
+    assert len(found) > 50
+    assert found == {name: refused[name] for name in found}
+
+
+def test_real_models_have_no_errors():
+    models = sorted(zoo_path("models").glob("*/*.cfg"))
+    assert models
+    errors = [str(p) for path in models for p in check(path) if p.severity == "error"]
+    assert errors == []
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("nano-coco", "6 variances are below 0.0001"),
+        ("yoloface-500k", "3 variances are below 0.0001"),
+        ("mbv2tiny-voc", "147 variances are just below 0"),
+        ("mbv2tiny-voc", "417 values are denormal"),
+    ],
+)
+def test_known_hazards_of_real_weights(name, says):
+    assert any(says in p.message for p in check(zoo_path("models", name, f"{name}.cfg")))
+
+
+def test_a_shortcut_that_carries_stopbackward_is_fine(tmp_path):
+    """Its own backward pass is not run: AlexeyAB's CPU build trains such a network without batch norm."""
+    text = edited("from=-2", "from=-2\nstopbackward=1").replace("batch_normalize=1\n", "")
+    assert problems_of(tmp_path, text) == []
+
+
+def test_no_rate_below_a_real_freeze_is_fine_but_in_pjreddie_s(tmp_path):
+    text = edited("filters=8", "filters=8\nlearning_rate=0").replace("[maxpool]\n", "[maxpool]\nstopbackward=1\n")
+    assert [found.severity for found in problems_of(tmp_path, text)] == ["note"]  # no training on a CPU
+    drifting = [found.message for found in problems_of(tmp_path, text, P) if "learning_rate=0" in found.message]
+    assert len(drifting) == 1

@@ -1,0 +1,115 @@
+"""The page: one file that needs nothing else, looked at by a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from conftest import tiny_text
+from models import model, retrained
+
+from darkshare.analysis.html import COLUMNS, page, write_html
+from darkshare.analysis.stats import stats
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
+# Clicks the heading "relative" once and then again, and leaves the column's order in the document.
+PROBE = """<script>
+const button = [...document.querySelectorAll("th button")].find(b => b.textContent === "relative");
+const column = button.parentElement.cellIndex;
+const read = () => [...button.closest("table").tBodies[0].rows].map(r => r.cells[column].dataset.value ?? "none");
+button.click(); const up = read(); const sort = button.parentElement.getAttribute("aria-sort");
+button.click(); const down = read();
+const found = {up, down, sort, figures: document.querySelectorAll(".figure svg").length,
+  wide: document.querySelector(".figure svg").getBoundingClientRect().width};
+document.body.insertAdjacentHTML("beforeend", `<pre id="found">${JSON.stringify(found)}</pre>`);
+</script></body>"""
+
+
+@pytest.fixture
+def found():
+    base = model(tiny_text(2), "base")
+    one, two = stats(base, retrained(base, tiny_text(1), "text", 4), retrained(base, tiny_text(2), "more", 2))
+    return [one, replace(two, other="more <i>")]
+
+
+class Outside(HTMLParser):
+    """Everything that a page would load."""
+
+    def __init__(self):
+        super().__init__()
+        self.loads = []
+
+    def handle_starttag(self, tag, attrs):
+        found = {"src", "srcset", "data", "action", "poster"}
+        self.loads += [value for key, value in attrs if key in found]
+        self.loads += [v for key, v in attrs if key in ("href", "xlink:href") and not v.startswith("#")]
+
+
+def test_everything_is_in_the_file(found, tmp_path):
+    write_html(found, tmp_path / "a.html", ks=[4])
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    parser = Outside()
+    parser.feed(text)
+    assert parser.loads == []
+    assert "default-src 'none'" in text
+    assert not re.search(r"@import|url\((?!#)", text)
+    assert len(re.findall("<svg ", text)) == 2
+    assert text.count("<table>") == 2
+    headings = re.findall(r'<button type="button">(.*?)</button>', text)
+    assert headings[: len(COLUMNS)] == [name for name, _, _ in COLUMNS]
+
+
+def test_names_are_text_and_not_markup(found):
+    assert "<i>" not in page(found)
+    assert "more &lt;i&gt;" in page(found)
+
+
+def test_no_name_is_used_twice(found):
+    names = re.findall(r' id="([^"]+)"', page(found))
+    assert len(names) == len(set(names)) > 20
+
+
+def test_every_difference_has_its_row(found):
+    text = page(found)
+    assert text.count("<tr>") == sum(len(one.differences) for one in found) + len(found)
+    assert all(one.verdict.split(";")[0] in text for one in found)
+
+
+def browse(path: Path, folder: Path) -> tuple[str, str, list[str]]:
+    """The document after its scripts ran, what the console said, and every address asked for."""
+    log = folder / "net.json"
+    quiet = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    quiet += ["--no-first-run", "--disable-quic", "--disable-default-apps", "--disable-extensions"]
+    command = [BROWSER, "--headless", "--no-sandbox", *quiet, f"--user-data-dir={folder / 'profile'}"]
+    command += ["--enable-logging=stderr", "--log-level=0", f"--log-net-log={log}", "--dump-dom", path.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    addresses = re.findall(r'"url":"([^"]+)"', log.read_text())
+    console = "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
+    return done.stdout, console, addresses
+
+
+@pytest.mark.skipif(BROWSER is None, reason=f"no browser found ({', '.join(BROWSERS)})")
+def test_a_real_browser_sorts_and_loads_nothing(found, tmp_path):
+    path = tmp_path / "page.html"
+    path.write_text(page(found, ks=[4]).replace("</body>", PROBE), encoding="utf-8")
+    dom, console, addresses = browse(path, tmp_path)
+    seen = json.loads(re.findall(r'<pre id="found">(.*?)</pre>', dom)[-1])  # the first is the script that made it
+    numbers = [float(value) for value in seen["up"] if value != "none"]
+    assert numbers == sorted(numbers)
+    assert numbers != [d.relative for d in found[0].differences if d.relative is not None]
+    assert [float(value) for value in seen["down"] if value != "none"] == sorted(numbers, reverse=True)
+    missing = seen["up"].count("none")
+    assert missing > 0
+    assert seen["up"][-missing:] == seen["down"][-missing:] == ["none"] * missing
+    assert (seen["sort"], seen["figures"]) == ("ascending", 2)
+    assert seen["wide"] > 500
+    assert console == ""
+    assert not [address for address in addresses if path.name in address and not address.startswith("file:")]
+    assert not [a for a in addresses if a.startswith("http") and "google" not in a and "gvt1" not in a]

@@ -1,0 +1,120 @@
+"""Figures: what is drawn, where it goes, and what cannot be drawn."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from architectures import yolov3_text
+from conftest import network_of, tiny_text
+from models import floats, model, retrained
+
+from darkshare._figures import COLOURS, figure_format
+from darkshare.analysis.plots import differences_svg, plot_differences, plot_savings
+from darkshare.analysis.savings import at_cuts, to_json
+from darkshare.analysis.stats import stats
+from darkshare.darknet.weights import Header, Weights
+from darkshare.errors import DarkshareError
+
+SUFFIXES = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+
+
+def noisy(base, size, seed=3):
+    data = floats(base) + np.random.default_rng(seed).standard_normal(floats(base).size).astype("f4") * size
+    return replace(base, weights=Weights(Header(), (data,), f"noisy{seed}.weights"))
+
+
+@pytest.fixture
+def found():
+    base = model(tiny_text(2))
+    return stats(base, retrained(base, tiny_text(2), "text", 4), noisy(base, 0.01))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_suffix_decides_the_format(found, tmp_path, suffix):
+    path = tmp_path / f"figure.{suffix}"
+    plot_differences(found, path, ks=[4])
+    assert path.read_bytes().startswith(SUFFIXES[suffix])
+
+
+def test_other_suffixes_are_refused(found, tmp_path):
+    with pytest.raises(DarkshareError, match=r"end its name in .png, .svg or .pdf"):
+        plot_differences(found, tmp_path / "figure.bmp")
+    assert figure_format("a.PNG") == "png"
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_same_numbers_give_the_same_bytes(found, tmp_path):
+    for name in ("a", "b"):
+        plot_differences(found, tmp_path / f"{name}.svg", ks=[4])
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_each_box_carries_its_numbers(found):
+    svg = differences_svg(found, ks=[4])
+    ET.fromstring(svg)  # it is well-formed
+    titles = re.findall(r"<title>([^<]*)</title>", svg)
+    moved = [d for one in found for d in one.differences if d.quantity in ("biases", "weights") and d.relative]
+    assert len([t for t in titles if "median" in t]) == len(moved)
+    assert any("layer 4 [convolutional] weights: median" in title for title in titles)
+    assert "k=4" in svg
+    assert COLOURS[0].lower() in svg.lower()
+    assert COLOURS[1].lower() in svg.lower()
+
+
+def test_zeros_have_a_strip_on_a_log_axis(found):
+    svg = differences_svg(found, log=True)
+    assert ">0<" in svg.replace("\n", "")
+    assert "identical" in svg
+
+
+def test_a_figure_of_yolov3_is_wide_enough_for_its_layers(tmp_path):
+    """107 layers at 0.105 inch and 120 dots per inch are more than 1300 pixels."""
+    network = network_of(yolov3_text(1))
+    small = Weights(Header(), (np.zeros(network.params, "f4"),), "")
+    base = replace(model(yolov3_text(1), "yolov3", np.zeros(network.params, "f4")), weights=small)
+    plot_differences(stats(base, base), tmp_path / "wide.png", ks=[74], log=True)
+    picture = cv2.imread(str(tmp_path / "wide.png"))
+    assert picture.shape[1] > 1300
+    assert picture.std() > 5
+
+
+def test_what_cannot_be_drawn_is_said(found, tmp_path):
+    with pytest.raises(DarkshareError, match="k=14 cannot be marked"):
+        plot_differences(found, tmp_path / "a.png", ks=[14])
+    with pytest.raises(DarkshareError, match="nothing to draw"):
+        plot_differences([], tmp_path / "a.png")
+    with pytest.raises(DarkshareError, match="one figure shows one base"):
+        plot_differences([found[0], replace(found[0], base="another")], tmp_path / "a.png")
+
+
+def test_nan_and_zero_bases_do_not_warn(tmp_path):
+    base = model(tiny_text(2))
+    data = floats(base).copy()
+    data[:8] = 0
+    zero = replace(base, weights=Weights(Header(), (data,), ""))
+    plot_differences(stats(zero, base), tmp_path / "zero.png", log=True)
+    assert (tmp_path / "zero.png").exists()
+
+
+def test_more_models_than_colours_get_panels_of_their_own(tmp_path):
+    base = model(tiny_text(2))
+    plot_differences(stats(base, *(noisy(base, 0.01, seed) for seed in range(6))), tmp_path / "six.png")
+    plot_differences(stats(base, noisy(base, 0.01)), tmp_path / "one.png")
+    six, one = (cv2.imread(str(tmp_path / name)).shape for name in ("six.png", "one.png"))
+    assert six[0] > 1.8 * one[0]
+
+
+def test_the_trade_off_of_k(tmp_path):
+    rows = to_json(at_cuts([network_of(yolov3_text(80))] * 2))
+    plot_savings(rows, tmp_path / "savings.svg", marks=[74, 41])
+    svg = (tmp_path / "savings.svg").read_text()
+    ET.fromstring(svg)
+    with pytest.raises(DarkshareError, match="k=500 cannot be marked"):
+        plot_savings(rows, tmp_path / "savings.svg", marks=[500])
+    with pytest.raises(DarkshareError, match="there is no k to draw"):
+        plot_savings([], tmp_path / "savings.svg")

@@ -1,0 +1,486 @@
+"""Sweeps over k, and guesses at k without training."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import time
+from contextlib import closing
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import network_of, seeded_floats, tiny_text, write_model
+from labelled import draw, write_data
+
+from darkshare.analysis.stats import stats
+from darkshare.choose_k import guessing, processes
+from darkshare.choose_k.guessing import (
+    Guess,
+    advice,
+    agreement,
+    candidates,
+    kendall,
+    ranked,
+    with_differences,
+    with_features,
+)
+from darkshare.choose_k.planning import plan
+from darkshare.choose_k.processes import Process, run_here, shared_out
+from darkshare.choose_k.regions import Regions, regions_of
+from darkshare.choose_k.results import choices, measured_maps, write_results
+from darkshare.choose_k.separability import jackknifed, label_similarity, logme, standard_error
+from darkshare.choose_k.swapping import swap_curve, swapped
+from darkshare.choose_k.trials import Result, Trial, read_result, results_in
+from darkshare.choose_k.trying import run_trial
+from darkshare.darknet.model import load
+from darkshare.data import read_data
+from darkshare.errors import BadValue, DarkshareError
+from darkshare.evaluation import evaluate_model
+from darkshare.training.preparation import Changes
+from darkshare.training.settings import Options, Watch
+
+TEXT = tiny_text().replace("channels=3", "channels=3\nlearning_rate=0.002\nmax_batches=500")
+CLASSIFIER = f"{TEXT.partition('[yolo]')[0]}[avgpool]\n\n[softmax]\n"
+SHARES = {0: (0.0, 0.0), 2: (0.2, 0.3), 4: (0.4, 0.5)}
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "base", TEXT, seeded_floats(network_of(TEXT), 1), names=("cat", "dog"))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_data(tmp_path, draw(tmp_path, 24), valid=4)
+
+
+def needs_torch() -> None:
+    pytest.importorskip("torch", reason="training needs PyTorch")
+
+
+def options(batches: int = 3, **how) -> Options:
+    chosen = {"device": "cpu", "threads": 1, "workers": 0, "validate_every": 0, **how}
+    return Options(k=0, changes=Changes(batches=batches, batch=4), **chosen)
+
+
+def planned(base: Path, data: Path, folder: Path, *, ks=(3,), seeds=(1,), **how):
+    return plan(str(base), None, str(data), folder, ks=ks, seeds=seeds, options=options(**how))
+
+
+def result(k: int, seed: int, score: float, **how) -> Result:
+    found = Result(
+        k, seed, score, "a rule", score - 0.1, score / 2, "a tool", "so", {"red": score}, None, None, 3, 12, 10.0 * k,
+        1.0, "cpu", 1, {"darkshare": "0"}, {"weights": "x"},
+    )  # fmt: skip
+    return replace(found, **how)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+# --- summaries ------------------------------------------------------------------------------------------------------
+
+
+def test_the_summary_of_each_k_by_hand():
+    found = choices(
+        [result(0, 1, 0.50), result(0, 2, 0.60), result(2, 1, 0.46), result(2, 2, 0.58), result(4, 2, 0.54)], SHARES
+    )
+    zero, two, four = found
+    assert [one.k for one in found] == [0, 2, 4]
+    assert (zero.map, zero.lowest, zero.highest, zero.lost) == pytest.approx((0.55, 0.5, 0.6, 0.0))
+    assert zero.deviation == pytest.approx(0.1 / 2**0.5)
+    assert two.lost == pytest.approx((0.04 + 0.02) / 2)  # paired by seed
+    assert two.lost_deviation == pytest.approx(0.02 / 2**0.5)
+    assert (four.seeds, four.deviation, four.lost_deviation) == (1, None, None)
+    assert four.lost == pytest.approx(0.06)
+    assert (two.weights, two.flops, two.coco_ap50, two.coco_ap) == pytest.approx((0.2, 0.3, 0.42, 0.26))
+    assert [one.pareto for one in found] == [True, False, True]  # 0.55, 0.52 and 0.54
+
+
+def test_without_k_0_and_with_cocos_numbers_missing_here_and_there():
+    one, two = choices([result(2, 1, 0.4), result(4, 1, 0.4, coco_ap=None)], SHARES)
+    assert (one.lost, one.pareto, two.pareto) == (None, False, True)  # as good, and saves more
+    assert (one.coco_ap, two.coco_ap) == (0.2, None)
+
+
+def test_the_files_of_a_sweep(tmp_path):
+    results = [result(0, 1, 0.5), result(2, 1, 0.4)]
+    failed = [{"k": 2, "seed": 2, "error": "why"}]
+    write_results(tmp_path, results, choices(results, SHARES), SHARES, {"weights": "x"}, failed)
+    rows = rows_of(tmp_path / "results.csv")
+    assert [(row["k"], row["seed"], row["map"], row["flops_saved"]) for row in rows] == [
+        ("0", "1", "0.5", "0.0"),
+        ("2", "1", "0.4", "0.3"),
+    ]
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert found["failed"] == failed
+    assert found["trials"][1]["aps"] == {"red": 0.4}
+    assert found["choices"][1]["lost"] == pytest.approx(0.1)
+    assert (tmp_path / "results.png").read_bytes().startswith(b"\x89PNG")
+
+
+# --- plans ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_trial_survives_its_way_to_another_process(tmp_path):
+    how = Options(k=3, seed=2, changes=Changes(epochs=2.5, size=(32, 64)), ema=0.9)
+    trial = Trial("a.cfg", None, "a.data", "pjreddie", how, tmp_path, tmp_path, {"ema": 0.9})
+    assert Trial.of_json(json.loads(json.dumps(trial.to_json()))) == trial
+
+
+def test_a_plan_has_every_k_with_every_seed_and_grows(base, data, tmp_path):
+    needs_torch()
+    found = planned(base, data, tmp_path / "out", ks=(4, 0, 4), seeds=(2, 1))
+    assert [trial.name for trial in found.trials] == ["k=0 seed=1", "k=4 seed=1", "k=0 seed=2", "k=4 seed=2"]
+    assert found.batches == 3
+    more = planned(base, data, tmp_path / "out", ks=(3,), seeds=(1, 2, 3))
+    assert [trial.options.k for trial in more.waiting()] == [3, 3, 3]
+    found.trials[0].folder.mkdir(parents=True)
+    assert found.shares[4] == pytest.approx(more.shares[3], rel=0.02)  # layer 3 is a pooling
+    with pytest.raises(
+        DarkshareError, match=r"out/sweep\.json: is of a sweep with other settings \(batches 3, now 4\)"
+    ):
+        planned(base, data, tmp_path / "out", batches=4)
+
+
+def test_the_cache_is_for_trunks(base, data, tmp_path):
+    needs_torch()
+    found = planned(base, data, tmp_path / "out", ks=(0, 3), copies=2)
+    assert [(trial.options.k, trial.options.copies) for trial in found.trials] == [(0, 0), (3, 2)]
+
+
+def test_what_a_plan_refuses(base, data, tmp_path):
+    needs_torch()
+    with pytest.raises(BadValue, match=r"k=13 must be 0\.\.12"):
+        planned(base, data, tmp_path / "out", ks=(0, 13))
+    with pytest.raises(DarkshareError, match="k=7 keeps layer 6"):
+        planned(base, data, tmp_path / "out", ks=(7,))
+    with pytest.raises(BadValue, match=r"1\.\.10000 trials, not 0"):
+        planned(base, data, tmp_path / "out", ks=())
+    with pytest.raises(DarkshareError, match="is there and no folder of a sweep"):
+        planned(base, data, tmp_path)
+    classifier = write_model(tmp_path / "c", CLASSIFIER, seeded_floats(network_of(CLASSIFIER), 1))
+    with pytest.raises(DarkshareError, match=r"c\.cfg: classifies pictures, and a sweep compares detectors"):
+        planned(classifier, data, tmp_path / "out", ks=(0,))
+    text = data.read_text()
+    data.write_text(text.replace("valid=", "test="))
+    with pytest.raises(DarkshareError, match="has no valid="):
+        planned(base, data, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+# --- trials ---------------------------------------------------------------------------------------------------------
+
+
+class Stopping(Watch):
+    """Raises Ctrl-C behind an update."""
+
+    def step(self, entry) -> None:
+        if entry.batch == 2:
+            raise KeyboardInterrupt
+
+
+def test_a_trial_is_trained_evaluated_and_goes_on_where_it_was_stopped(base, data, tmp_path):
+    needs_torch()
+    trial, whole = planned(base, data, tmp_path / "out", seeds=(1,)).trials[0], tmp_path / "whole"
+    found = run_trial(replace(trial, folder=whole), Watch())
+    assert found == read_result(whole)
+    assert (found.k, found.seed, found.batches, found.pictures, found.device) == (3, 1, 3, 12, "cpu")
+    assert found.map == evaluate_model(load(whole / "net.cfg"), read_data(data, "valid")).mean
+    assert found.settings == trial.settings
+    assert found.wall_seconds > found.train_seconds > 0
+    assert run_trial(trial, Stopping()) is None
+    assert read_result(trial.folder) is None
+    again = run_trial(trial, Watch())
+    assert (trial.folder / "net.weights").read_bytes() == (whole / "net.weights").read_bytes()
+    assert (again.map, again.aps, again.wall_seconds) == (found.map, found.aps, None)
+
+
+def test_a_trial_that_was_killed_before_it_was_evaluated_is_not_trained_again(base, data, tmp_path):
+    needs_torch()
+    trial = planned(base, data, tmp_path / "out").trials[0]
+    found = run_trial(trial, Watch())
+    (trial.folder / "result.json").unlink()
+    again = run_trial(trial, Stopping())
+    assert (again.map, again.train_seconds, again.wall_seconds) == (found.map, found.train_seconds, None)
+
+
+def test_validations_on_the_way_are_kept_beside_the_last(base, data, tmp_path):
+    needs_torch()
+    found = run_trial(planned(base, data, tmp_path / "out", validate_every=1).trials[0], Watch())
+    rows = rows_of(tmp_path / "out/trials/k3-seed1/net.csv")
+    maps = [float(row["map"]) for row in rows]
+    assert (found.best_map, found.best_batch) == (max(maps), maps.index(max(maps)) + 1)
+    assert found.map == maps[-1]
+
+
+def test_results_of_other_settings_are_refused(base, data, tmp_path):
+    needs_torch()
+    found = planned(base, data, tmp_path / "out")
+    run_trial(found.trials[0], Watch())
+    assert [one.k for one in results_in(found.folder, found.settings)] == [3]
+    assert found.waiting() == []
+    path = found.trials[0].folder / "result.json"
+    path.write_text(path.read_text().replace('"augment": true', '"augment": false'))
+    with pytest.raises(DarkshareError, match=r"other settings \(augment False, now True\)"):
+        found.waiting()
+    path.write_text("{}")
+    with pytest.raises(DarkshareError, match=r"result\.json: is no file of a sweep"):
+        found.waiting()
+
+
+def test_two_processes_do_not_share_a_trial(base, data, tmp_path):
+    fcntl = pytest.importorskip("fcntl", reason="locks of POSIX")
+    needs_torch()
+    trial = planned(base, data, tmp_path / "out").trials[0]
+    trial.folder.mkdir(parents=True)
+    with open(trial.folder / ".lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(DarkshareError, match="another process is at this trial"):
+            run_trial(trial, Watch())
+
+
+# --- processes ------------------------------------------------------------------------------------------------------
+
+
+def test_the_cores_are_shared_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "cores", lambda: 8)
+    trial = Trial("a.cfg", None, "a.data", "alexeyab", Options(k=0), tmp_path, tmp_path)
+    given = replace(trial, options=Options(k=0, threads=5))
+    assert [one.options.threads for one in shared_out([trial, given], 3)] == [2, 5]
+    assert shared_out([trial], 9)[0].options.threads == 1
+
+
+def test_whoever_ends_it_early_finds_all_saved(base, data, tmp_path):
+    """In a process of its own: after some updates the iteration is closed; another process goes on to the end."""
+    needs_torch()
+    found = planned(base, data, tmp_path / "out", batches=100_000)
+    with closing(run_here(found.waiting(), 1)) as messages:
+        for message in messages:
+            if message.event == "step":
+                break
+    folder = found.trials[0].folder
+    assert (folder / "net.checkpoint").exists()
+    assert "--resume goes on" in (folder / "log.txt").read_text()
+    assert read_result(folder) is None
+
+
+def test_a_process_that_dies_is_a_failure(base, data, tmp_path):
+    needs_torch()
+    trial = planned(base, data, tmp_path / "out", batches=100_000).trials[0]
+    told = []
+    process = Process(trial, told.append)
+    while not any(message.event == "step" for message in told):
+        time.sleep(0.01)
+    os.kill(process._process.pid, signal.SIGKILL)
+    process.wait()
+    assert (told[-1].event, told[-1].text) == ("failed", "its process was killed; is there too little memory?")
+
+
+def test_a_process_that_cannot_begin_is_a_failure(base, data, tmp_path):
+    needs_torch()
+    trial = planned(base, data, tmp_path / "out").trials[0]
+    trial.folder.parent.mkdir(parents=True)
+    trial.folder.write_text("a file")
+    (message,) = run_here([trial], 1)
+    assert message.event == "failed"
+    assert "k3-seed1: " in message.text
+
+
+def test_a_dask_cluster(base, data, tmp_path):
+    """A scheduler and a worker that talk over TCP: a trial to its end, and one that is stopped."""
+    distributed = pytest.importorskip("distributed", reason="a cluster needs Dask")
+    needs_torch()
+    from darkshare.choose_k.cluster import run_on_cluster
+
+    done = planned(base, data, tmp_path / "done").trials[0]
+    long = planned(base, data, tmp_path / "long", batches=100_000).trials[0]
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp://"
+    ) as cluster:
+        address = cluster.scheduler_address
+        assert address.startswith("tcp://")
+        told = list(run_on_cluster([done], address))
+        assert told[-1].event == "done"
+        assert told[-1].text == f"mAP {100 * read_result(done.folder).map:.2f} %"
+        with closing(run_on_cluster([long], address)) as messages:
+            for message in messages:
+                if message.event == "step":
+                    break
+        assert (long.folder / "net.checkpoint").exists()
+        assert read_result(long.folder) is None
+
+
+# --- guesses --------------------------------------------------------------------------------------------------------
+
+
+def evidence_on_a_grid(features: np.ndarray, y: np.ndarray) -> float:
+    """The best log evidence over a grid of precisions, of the Gaussian that the targets have under the model.
+
+    In the space without the mean, of one dimension less.
+    """
+    space = np.linalg.svd(np.ones((1, len(y))))[2][1:]
+    features, y, n, best = space @ features, space @ y, len(y) - 1, -np.inf
+    for alpha in np.logspace(-4, 6, 100):
+        for beta in np.logspace(-2, 6, 80):
+            covariance = np.eye(n) / beta + features @ features.T / alpha
+            _, logdet = np.linalg.slogdet(covariance)
+            best = max(best, -0.5 * (logdet + y @ np.linalg.solve(covariance, y) + n * np.log(2 * np.pi)))
+    return best / n
+
+
+@pytest.mark.parametrize("channels", [3, 12])
+def test_logme_is_the_evidence_of_a_linear_model(channels):
+    rng = np.random.default_rng(0)
+    classes = np.arange(9) % 2
+    features = rng.normal(size=(9, channels)) + 2 * classes[:, None]
+    expected = evidence_on_a_grid(features, classes)
+    assert logme(features, classes) == pytest.approx(expected, abs=5e-3)
+
+
+def test_logme_prefers_features_that_tell_classes_apart():
+    rng = np.random.default_rng(1)
+    classes = rng.integers(0, 3, 90)
+    noise = rng.normal(size=(90, 8))
+    good = noise.copy()
+    good[:, 0] += 4 * (classes == 1)
+    good[:, 1] += 4 * (classes == 2)
+    assert logme(good, classes) > logme(noise, classes) + 0.2
+    assert logme(1000 * good + 7, classes) == pytest.approx(logme(good, classes), abs=1e-3)
+    assert np.isfinite(logme(np.ones((90, 4)), classes))
+
+
+def test_similarity_to_the_labels_by_hand():
+    features = np.array([[1.0, 0.0, 0.0], [1.0, 0.1, 0.0], [0.0, 0.0, 1.0]])
+    assert label_similarity(features, np.array([0, 0, 1])) == pytest.approx(np.corrcoef([3, 2, 1], [1, 0, 0])[0, 1])
+    assert label_similarity(features, np.array([0, 0, 0])) == 0
+
+
+def test_the_jackknife_by_hand():
+    features, pictures = [np.arange(10.0)[:, None]], np.arange(10)
+    folds = jackknifed(lambda own, _: float(own.mean()), features, np.zeros(10, np.int64), pictures)
+    assert folds[:, 0].tolist() == [(45 - i - (i + 5)) / 8 for i in range(5)]
+    assert standard_error(folds[:, 0]) == pytest.approx((4 / 5 * np.square([0.5, 0.25, 0, 0.25, 0.5]).sum()) ** 0.5)
+
+
+def test_candidates_are_legal_cuts_before_the_first_head():
+    network = network_of(TEXT)
+    assert [one.k for one in candidates(network)] == [1, 2, 3, 4, 5, 6]  # it has two ends of blocks
+    assert [one.k for one in candidates(network) if one.block_end] == [3, 4]
+    assert [one.k for one in candidates(network, (5, 2))] == [2, 5]
+    with pytest.raises(BadValue, match=r"k=9 is no legal cut before the first head; those are 1\.\.6"):
+        candidates(network, (2, 9))
+
+
+def test_ranks_and_advice_by_hand():
+    guesses = [
+        Guess(2, True, 0.2, 0.1, logme=0.5, behind=0.0, error=0.0, swap=0.30),
+        Guess(4, True, 0.4, 0.2, logme=0.4, behind=0.1, error=0.2, swap=0.30),
+        Guess(6, True, 0.6, 0.3, logme=0.1, behind=0.4, error=0.2, swap=0.31),
+    ]
+    assert [(one.k, one.rank) for one in ranked(guesses)] == [(6, 1), (4, 2), (2, 3)]  # of equal ones the larger
+    without = [replace(one, swap=None) for one in guesses]
+    assert [one.k for one in ranked(without)] == [2, 4, 6]
+    assert [one.rank for one in ranked([replace(one, logme=None) for one in without])] == [None] * 3
+    assert list(advice(guesses, 0.32, 1.5, 0.3).values()) == [6, 4, 4]
+    assert list(advice(guesses, 0.5, 1.5, None).values()) == [None, 4]
+
+
+def test_agreement_by_hand():
+    guesses = [Guess(k, True, 0, 0, moved=k, logme=score) for k, score in ((2, 0.1), (4, 0.3), (6, 0.2))]
+    measured = {0: 0.6, 2: 0.5, 4: 0.3, 6: 0.4}
+    found = {one.basis: one for one in agreement(guesses, measured)}
+    assert set(found) == {"logme", "moved", "smallest k"}
+    assert (found["logme"].ks, found["logme"].tau) == (3, pytest.approx(-1))
+    assert found["logme"].regret == pytest.approx(0.2)
+    assert found["moved"].tau == found["smallest k"].tau == pytest.approx(1 / 3)
+    assert kendall([1, 2, 2], [1, 2, 3]) == pytest.approx(2 / 6**0.5)
+    assert kendall([1, 1], [1, 2]) is None
+    with pytest.raises(BadValue, match="no k in common"):
+        agreement(guesses, {1: 0.5})
+
+
+def test_regions_are_means_over_the_cells_that_boxes_touch(base, tmp_path):
+    """Against the whole maps of a network with one layer more to see: the first layer of the base."""
+    torch = pytest.importorskip("torch", reason="features need PyTorch")
+    from darkshare._images import read_picture
+    from darkshare.inference.detector import blob
+    from darkshare.training.building import build
+
+    dataset, model = draw(tmp_path / "more", 12), load(base)
+    found = regions_of(model, dataset, [0], boxes=12)
+    assert sorted(found.classes.tolist()) == [0] * 6 + [1] * 6 + [2] * (len(found.classes) - 12)
+    assert len(found.classes) >= 20
+    net = build(model, 0)
+    rows = {tuple(np.round(row, 5)) for row in found.features[0]}
+    for sample in dataset.samples:
+        values = net.outputs(torch.from_numpy(blob(read_picture(sample.picture), model.network)), [0])[0][0].numpy()
+        box = sample.boxes[0]
+        left, right = int(16 * (box.x - box.w / 2)), int(np.ceil(16 * (box.x + box.w / 2)))
+        top, bottom = int(16 * (box.y - box.h / 2)), int(np.ceil(16 * (box.y + box.h / 2)))
+        expected = values[:, top:bottom, left:right].reshape(8, -1).mean(axis=1, dtype=np.float64)
+        assert tuple(np.round(expected, 5)) in rows
+    with pytest.raises(BadValue, match="it takes at least 10"):
+        regions_of(model, draw(tmp_path / "few", 3), [0], boxes=9)
+
+
+def test_guesses_get_what_their_own_layer_says():
+    rng = np.random.default_rng(0)
+    classes, pictures = np.arange(40) % 2, np.arange(40)
+    blind, seeing = rng.normal(size=(40, 4)), rng.normal(size=(40, 4)) + np.outer(classes, [3, 0, 0, 0])
+    first, second = with_features(
+        [Guess(1, True, 0, 0), Guess(2, True, 0, 0)], Regions((blind, seeing), classes, pictures)
+    )
+    assert (second.behind, second.error) == (0, 0)
+    assert first.behind == pytest.approx(second.logme - first.logme)
+    assert first.behind > first.error > 0
+    assert second.similarity > first.similarity
+
+
+def test_how_far_kernels_moved_is_a_median_over_layers(base, tmp_path):
+    own = load(base)
+    tuned = load(write_model(tmp_path / "tuned", TEXT, seeded_floats(network_of(TEXT), 2)))
+    (compared,) = stats(own, tuned)
+    ratios = []
+    for layer in (0, 1, 4):
+        a, b = (model.tensors(layer)["weights"].astype(np.float64) for model in (own, tuned))
+        ratios.append(np.linalg.norm(b - a) / np.linalg.norm(a))
+    first, second = with_differences([Guess(1, True, 0, 0), Guess(5, True, 0, 0)], compared)
+    assert first.moved == pytest.approx(ratios[0], rel=1e-5)
+    assert second.moved == pytest.approx(np.median(ratios), rel=1e-5)
+
+
+def test_swapped_models_have_the_bases_first_layers(base, data, tmp_path):
+    own = load(base)
+    path = write_model(tmp_path / "tuned", TEXT, seeded_floats(network_of(TEXT), 2), names=("red", "blue"))
+    tuned = load(path)
+    mixed = swapped(own, tuned, 4)
+    for index, other in [*((i, own) for i in range(4)), *((i, tuned) for i in range(4, 13))]:
+        for name, values in mixed.tensors(index).items():
+            np.testing.assert_array_equal(values, other.tensors(index)[name])
+    curve = swap_curve(own, tuned, read_data(data, "valid"), [4])
+    assert curve[0].mean == evaluate_model(tuned, read_data(data, "valid")).mean
+    assert curve[4].mean == evaluate_model(mixed, read_data(data, "valid")).mean
+
+
+def test_a_sweep_of_another_base_says_nothing(base, data, tmp_path):
+    needs_torch()
+    found = planned(base, data, tmp_path / "out")
+    with pytest.raises(DarkshareError, match="holds no results"):
+        measured_maps(found.folder, load(base))
+    made = run_trial(found.trials[0], Watch())
+    assert measured_maps(found.folder, load(base)) == {3: made.map}
+    other = load(write_model(tmp_path / "other", TEXT, seeded_floats(network_of(TEXT), 5)))
+    with pytest.raises(DarkshareError, match="from other weights"):
+        measured_maps(found.folder, other)
+
+
+def test_rows_hold_what_is_known():
+    (row,) = guessing.guess_rows([Guess(4, True, 0.5, 0.25)])
+    assert row == {"k": 4, "block": "end", "FLOPs saved %": 50.0, "weights saved %": 25.0}
+    assert guessing.to_json([Guess(4, True, 0.5, 0.25)]) == [asdict(Guess(4, True, 0.5, 0.25))]

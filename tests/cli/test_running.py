@@ -1,0 +1,304 @@
+"""The command `detect`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import ROOT, network_of, seeded_floats, tiny_text, write_model, zoo_path
+
+from darkshare._images import encoded
+from darkshare.cli import main
+from darkshare.darknet.model import load, save
+from darkshare.inference.media.videos import VideoFile
+from darkshare.surgery.residual import branch
+
+IS_5 = hasattr(cv2.dnn, "ENGINE_NEW")
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A network that sees something everywhere: its heads' values are around 1."""
+    text = tiny_text()
+    network = network_of(text)
+    data = seeded_floats(network, 1)
+    for head in (5, 11):
+        data[network.start(head) : network.start(head + 1)] *= 0.05
+        data[network.start(head) : network.start(head) + 14] = 1
+    return write_model(tmp_path / "tiny", text, data, names=("cat", "dog"))
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "in" / "photo.png"
+    path.parent.mkdir()
+    path.write_bytes(encoded(np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8), ".png"))
+    return path
+
+
+def run(*args, code=0):
+    result = CliRunner().invoke(main, ["detect", *map(str, args)])
+    assert result.exit_code == code, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result
+
+
+def test_writes_picture_table_and_json(model, photo, tmp_path):
+    out = tmp_path / "out"
+    result = run(model, photo, "-o", out, "--thresh", 0.2, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert rows
+    assert {row["name"] for row in rows} <= {"cat", "dog"}
+    assert {(row["picture"], row["task"]) for row in rows} == {(str(photo), "tiny")}
+    assert all(0.2 < float(row["score"]) <= 1 for row in rows)
+    assert f"1 of 1 pictures, {len(rows)} boxes; wrote " in result.stderr
+    assert sorted(path.name for path in out.iterdir()) == ["photo.png", "result.json"]
+    drawn = cv2.imread(str(out / "photo.png"))
+    assert drawn.shape == (120, 160, 3)
+    assert (drawn != cv2.imread(str(photo))).any()
+
+
+def test_of_an_ensemble_the_vote_is_told_and_its_branches_on_request(model, photo, tmp_path):
+    ensemble, how = tmp_path / "votes", ("-o", tmp_path / "out", "--thresh", 0.2, "--format", "json")
+    save(branch(load(model), 3, 2, widths=(4, 16)), ensemble)  # of full width, so each finds what the network does
+    alone, vote = (json.loads(run(path, photo, *how).stdout) for path in (model, f"{ensemble}.cfg"))
+    assert alone
+    assert vote == alone
+    found = json.loads(run(f"{ensemble}.cfg", photo, *how, "--branches").stdout)
+    assert [row["task"] for row in found] == [name for name in ("tiny", "tiny-1", "tiny-2") for _ in alone]
+    assert all(row["score"] == pytest.approx(found[i % len(alone)]["score"], abs=1e-4) for i, row in enumerate(found))
+    run(f"{ensemble}.cfg", photo, *how, "--thresh", "tiny-1=0.3", code=1)
+
+
+def test_json_is_darknets_plus_the_task(model, photo, tmp_path):
+    out = tmp_path / "out"
+    result = run(model, model.with_suffix(".weights"), photo, "-o", out, "--thresh", 0.2, "--format", "json")
+    rows = json.loads(result.stdout)
+    (frame,) = json.loads((out / "result.json").read_text())
+    assert list(frame) == ["frame_id", "filename", "objects"]
+    assert (frame["frame_id"], frame["filename"]) == (1, str(photo))
+    assert len(frame["objects"]) == len(rows)
+    for item, row in zip(frame["objects"], rows, strict=True):
+        assert list(item) == ["class_id", "name", "relative_coordinates", "confidence", "task"]
+        assert item["name"] == ("cat", "dog")[item["class_id"]] == row["name"]
+        assert item["confidence"] == pytest.approx(row["score"], abs=1e-4)
+        place = item["relative_coordinates"]
+        assert list(place) == ["center_x", "center_y", "width", "height"]
+        assert row["x1"] == pytest.approx((place["center_x"] - place["width"] / 2) * 160, abs=0.51)
+        assert row["y2"] == pytest.approx((place["center_y"] + place["height"] / 2) * 120, abs=0.51)
+
+
+def test_one_bad_picture_does_not_stop_the_others(model, photo, tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no picture")
+    out = tmp_path / "out"
+    result = run(model, tmp_path / "nope.jpg", bad, photo, "-o", out, code=1)
+    assert f"Error: {tmp_path / 'nope.jpg'}: cannot be read: No such file or directory" in result.stderr
+    assert f"Error: {bad}: is no picture that OpenCV can read" in result.stderr
+    assert "1 of 3 pictures" in result.stderr
+    assert [frame["filename"] for frame in json.loads((out / "result.json").read_text())] == [str(photo)]
+    assert sorted(path.name for path in out.iterdir()) == ["photo.png", "result.json"]
+
+
+def test_pictures_of_one_name_are_numbered(model, photo, tmp_path):
+    other = tmp_path / "other" / "photo.png"
+    other.parent.mkdir()
+    other.write_bytes(photo.read_bytes())
+    out = tmp_path / "out"
+    run(model, photo, other, photo, "-o", out)
+    assert sorted(path.name for path in out.iterdir()) == ["photo-2.png", "photo.png", "result.json"]
+
+
+def test_inputs_are_never_replaced(model, photo):
+    before = photo.read_bytes()
+    result = run(model, photo, "-o", photo.parent, code=1)
+    assert "photo.png: is an input and would be replaced; choose another -o" in result.stderr
+    assert photo.read_bytes() == before
+    assert [path.name for path in photo.parent.iterdir()] == ["photo.png"]
+
+
+def test_a_format_that_cannot_be_written_becomes_png(model, photo, tmp_path):
+    odd = photo.rename(photo.with_suffix(".picture"))
+    run(model, odd, "-o", tmp_path / "out")
+    assert (tmp_path / "out" / "photo.png").exists()
+
+
+def test_options_reach_the_detector(model, photo, tmp_path):
+    out = tmp_path / "out"
+
+    def count(*options):
+        return len(json.loads(run(model, photo, "-o", out, "--format", "json", *options).stdout))
+
+    everything = count("--thresh", 0.05, "--nms", 0)
+    assert everything > count("--thresh", 0.05) > count("--thresh", 0.54) > 0
+    assert count("--thresh", 1) == 0
+    assert count("--thresh", 0.05, "--nms", 0, "--size", "64x32") == 2 * everything
+    assert (
+        count("--thresh", 0.05, "--nms", 0, "--engine", "opencv-classic" if IS_5 else "opencv", "--bn-epsilon", 0.001)
+        > 0
+    )
+
+
+def test_thresholds_by_task_the_last_wins(model, photo, tmp_path):
+    def count(*options):
+        words = [model, photo, "-o", tmp_path / "out", "--format", "json", "--nms", "tiny=0", *options]
+        return len(json.loads(run(*words).stdout))
+
+    low, high = count("--thresh", 0.05), count("--thresh", 0.54)
+    assert low > high > 0
+    assert count("--thresh", "tiny=0.54") == high
+    assert count("--thresh", "tiny=0.54", "--thresh", "0.05") == high
+    assert count("--thresh", "tiny=0.05", "--thresh", "tiny=0.54") == high
+    assert count("--thresh", "0.54", "--thresh", "0.05") == low
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """A video of ten frames."""
+    file = VideoFile(tmp_path / "clip.avi", (160, 120), 10)
+    for number in range(10):
+        file.add(np.random.default_rng(number // 3).integers(0, 256, (120, 160, 3), np.uint8), number + 1)
+    file.close()
+    return tmp_path / "clip.avi"
+
+
+def test_a_video_becomes_a_video_and_lines_of_json(model, clip, tmp_path):
+    out = tmp_path / "out"
+    result = run(model, clip, "-o", out, "--every", 2, "--limit", 4, "--thresh", 0.54, "--format", "json")
+    lines = [json.loads(line) for line in (out / "clip.jsonl").read_text().splitlines()]
+    assert [line["frame_id"] for line in lines] == [1, 3, 5, 7]
+    rows = json.loads(result.stdout)
+    assert [list(row) for row in rows] == [["source", "task", "name", "frames", "boxes", "best"]] * len(rows)
+    for row in rows:
+        objects = [[o for o in line["objects"] if o["name"] == row["name"]] for line in lines]
+        assert row["frames"] == sum(map(bool, objects))
+        assert row["boxes"] == sum(map(len, objects))
+        assert row["best"] == pytest.approx(max(o["confidence"] for found in objects for o in found), abs=1e-4)
+    boxes = sum(len(line["objects"]) for line in lines)
+    assert boxes > 0
+    assert f"4 of 4 frames, {boxes} boxes, " in result.stderr
+    assert result.stderr.endswith(f" frames/s; wrote {out / 'clip.avi'}, {out / 'clip.jsonl'}\n")
+    played = cv2.VideoCapture(str(out / "clip.avi"))
+    assert (played.get(cv2.CAP_PROP_FRAME_COUNT), played.get(cv2.CAP_PROP_FPS)) == (4, 5)
+
+
+def test_batches_find_the_same(model, clip, photo, tmp_path):
+    def everything(batch):
+        out = tmp_path / f"out{batch}"
+        run(model, clip, photo, "-o", out, "--batch", batch, "--save", "json,csv", "--thresh", 0.54)
+        return [(out / name).read_bytes() for name in ("clip.jsonl", "result.json", "detections.csv")]
+
+    assert everything(1) == everything(4)
+
+
+def test_save_may_be_given_in_any_way(model, photo, clip, tmp_path):
+    out = tmp_path / "out"
+    run(model, photo, clip, "-o", out, "--save", "csv, yolo", "--save", "coco", "--limit", 2, "--thresh", 0.54)
+    names = ["classes.names", "clip-000001.txt", "clip-000002.txt", "coco.json", "detections.csv", "photo.txt"]
+    assert sorted(path.name for path in out.iterdir()) == names
+
+
+def test_standard_input_holds_a_picture_or_names(model, photo, tmp_path):
+    for number, given in enumerate([photo.read_bytes(), f"{photo}\nnope.png\n".encode()]):
+        out, code = tmp_path / f"out{number}", number
+        result = CliRunner().invoke(main, ["detect", str(model), "-", "-o", str(out)], input=given)
+        assert result.exit_code == code, result.output
+        assert (
+            sorted(path.name for path in out.iterdir())
+            == [["result.json", "stdin.png"], ["photo.png", "result.json"]][number]
+        )
+
+
+def test_many_errors_are_counted(model, photo, tmp_path):
+    missing = [f"nope-{number}.png" for number in range(25)]
+    result = run(model, *missing, photo, "-o", tmp_path / "out", code=1)
+    assert result.stderr.count("cannot be read: No such file") == 20
+    assert result.stderr.count("there are more such errors") == 1
+    assert "1 of 26 pictures" in result.stderr
+
+
+def test_a_broken_video_does_not_stop_the_others(model, clip, photo, tmp_path):
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"no video" * 100)
+    result = run(model, bad, clip, photo, "-o", tmp_path / "out", "--thresh", 1, code=1)
+    assert f"Error: {bad}: is no video that OpenCV can read" in result.stderr
+    assert "11 of 12 frames" in result.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        *("clip.avi", "clip.jsonl", "photo.png", "result.json")
+    ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no terminals to open")
+def test_a_terminal_sees_progress_and_a_pipe_does_not(model, clip, tmp_path):
+    read, write = os.openpty()
+    words = ["detect", str(model), str(clip), "nope.png", "-o", str(tmp_path / "out"), "--thresh", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
+    run_ = [sys.executable, "-m", "darkshare", *words]
+    done = subprocess.run(run_, stdout=subprocess.PIPE, stderr=write, env=environment, check=False)
+    os.close(write)
+    shown = os.read(read, 100_000).decode()
+    os.close(read)
+    assert done.returncode == 1
+    assert done.stdout == b"\n"
+    assert "11/11" in shown
+    assert "frames/s" in shown
+    assert "Error: nope.png: cannot be read: No such file" in shown
+    assert "#" not in run(*words[1:-1], "1", code=1).stderr
+
+
+def test_nothing_found_is_no_error(model, photo, tmp_path):
+    result = run(model, photo, "-o", tmp_path / "out", "--thresh", 1, "--format", "json")
+    assert json.loads(result.stdout) == []
+    assert "1 of 1 pictures, 0 boxes" in result.stderr
+    (frame,) = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert frame["objects"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["{model}"], 2, "give at least one picture, video or other source behind the model"),
+        (["{photo}"], 2, "give a model: a .cfg, or a file that export wrote"),
+        (["{model}", "{model}", "{photo}"], 2, "detect runs one model, but 2 were given; merge them with concat"),
+        (["{model}", "{photo}", "--thresh", "2"], 2, "2.0 is not in the range"),
+        (["{model}", "{photo}", "--bn-epsilon", "0"], 1, "the batch norm epsilon must be above 0"),
+        (["{model}", "{photo}", "--engine", "fast"], 2, "'fast' is not one of 'opencv', 'opencv-classic'"),
+        (["{model}", "{photo}", "--thresh", "dogs=0.3"], 1, "there is no task dogs; the tasks are tiny"),
+        (["{model}", "{photo}", "--nms", "tiny="], 2, "'' is not a valid float"),
+        (["{model}", "{photo}", "--save", "json,xml"], 2, "'xml' is not one of"),
+        (["{model}", "{photo}", "--save", "video"], 2, "--save video needs a video, camera or stream"),
+        (["{model}", "{photo}", "--every", "0"], 2, "0 is not in the range"),
+        (["{model}", "{photo}", "--precision", "bf16"], 1, "engine opencv cannot compute in bf16"),
+        (["{model}", "{photo}", "--size", "0"], 1, "the network has no input"),
+    ],
+)
+def test_wrong_use_is_said(model, photo, arguments, code, message):
+    result = run(*(a.format(model=model, photo=photo) for a in arguments), code=code)
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_missing_weights_file_is_said(model, photo, tmp_path):
+    model.with_suffix(".weights").unlink()
+    result = run(model, photo, "-o", tmp_path / "out", code=1)
+    assert "tiny.cfg: has no weights file; give one behind the cfg" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_ends_with_examples():
+    assert "darkshare detect both.cfg both.weights street.jpg -o out" in run("--help").output
+
+
+def test_a_real_photo(tmp_path):
+    cfg = zoo_path("models", "f11-plate", "f11-plate.cfg")
+    result = run(cfg, zoo_path("media", "car-with-plate.jpg"), "-o", tmp_path, "--format", "json")
+    (row,) = json.loads(result.stdout)
+    assert (row["task"], row["name"]) == ("f11-plate", "license plate")

@@ -1,0 +1,163 @@
+"""`train` as a user types it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from conftest import network_of, seeded_floats, tiny_text, write_model
+from labelled import draw, write_data
+
+from darkshare.analysis.frozen import frozen
+from darkshare.cli import main
+from darkshare.cli.training import Bar
+from darkshare.darknet.model import load
+from darkshare.training.journal import Entry
+
+ROOT = Path(__file__).parents[2]
+TEXT = tiny_text().replace("channels=3", "channels=3\nlearning_rate=0.002\nburn_in=1000\nmax_batches=5000")
+QUICK = ("--batch", 4, "--threads", 1, "--device", "cpu")
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "base", TEXT, seeded_floats(network_of(TEXT), 1), names=("cat", "dog"))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_data(tmp_path, draw(tmp_path, 8), valid=2)
+
+
+def needs_torch() -> None:
+    pytest.importorskip("torch", reason="training needs PyTorch")
+
+
+def test_a_training_as_in_the_manual(base, data, tmp_path):
+    needs_torch()
+    weights = base.with_suffix(".weights")
+    result = run("train", base, weights, data, "--k", 4, "-o", tmp_path / "out", "--epochs", 3, *QUICK)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith(f"{tmp_path}/out.cfg: after batch 5 of 5, mAP ")
+    assert lines[1].startswith(f"{tmp_path}/out-best.cfg: the best, after batch ")
+    assert lines[2] == "mAP: Darknet's rule: area under the curve, IoU > 0.50, all classes"
+    assert "those of red, blue start with drawn ones" in result.stderr
+    assert "schedule for 5 batches of 4 pictures: max_batches=5 burn_in=0" in result.stderr
+    assert "5/5 loss " in result.stderr
+    trained = load(tmp_path / "out.cfg")
+    assert frozen(load(base), trained, 4).identical == 4
+    assert (tmp_path / "out.names").read_text() == "red\nblue\n"
+    assert run("concat", base, tmp_path / "out.cfg", "--k", 4, "-o", tmp_path / "both").exit_code == 0
+    assert run("detect", tmp_path / "both.cfg", tmp_path / "images" / "0.png", "-o", tmp_path / "seen").exit_code == 0
+
+
+def test_a_base_may_be_the_first_layers_under_darknets_own_name(base, data, tmp_path):
+    needs_torch()
+    part = tmp_path / "base.conv.4"
+    assert run("cut", base, "--k", 4, "-o", part).exit_code == 0
+    result = run("train", base, part, data, "--k", 4, "-o", tmp_path / "out", "--batches", 1, *QUICK)
+    assert result.exit_code == 0, result.output
+    assert frozen(load(base), load(tmp_path / "out.cfg"), 4).identical == 4
+
+
+def test_a_killed_training_resumes_to_the_same_bytes(base, data, tmp_path):
+    """SIGKILL between two checkpoints, of which there is one at each validation."""
+    needs_torch()
+    words = ("train", base, data, "--k", 4, "--batches", 12, "--validate-every", 4, *QUICK)
+    assert run(*words, "-o", tmp_path / "whole").exit_code == 0
+    command = [sys.executable, "-m", "darkshare", *map(str, words), "-o", str(tmp_path / "out")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    journal, checkpoint = tmp_path / "out.csv", tmp_path / "out.checkpoint"
+    while process.poll() is None and not (checkpoint.exists() and journal.read_bytes().count(b"\n") > 6):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "out.weights").exists()
+    result = run(*words, "-o", tmp_path / "out", "--resume")
+    assert result.exit_code == 0, result.output
+    assert "goes on after batch " in result.stderr
+    for name in ("out.weights", "out-best.weights", "out.cfg"):
+        assert (tmp_path / name).read_bytes() == (tmp_path / name.replace("out", "whole")).read_bytes()
+    assert journal.read_text().count("\n") == 13
+
+
+def test_ctrl_c_saves_and_exits_with_130(base, data, tmp_path, monkeypatch):
+    needs_torch()
+
+    def strike(self: Bar, entry: Entry) -> None:
+        if entry.batch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Bar, "step", strike)
+    words = ("train", base, data, "--k", 4, "--batches", 4, "--validate-every", 0, *QUICK, "-o", tmp_path / "out")
+    result = run(*words)
+    assert result.exit_code == 130
+    assert "stopped after batch 2 of 4; --resume goes on" in result.stderr
+    monkeypatch.undo()
+    assert "is of a training that was stopped; --resume goes on" in run(*words).stderr
+    assert run(*words, "--resume").exit_code == 0
+
+
+def test_findings_in_the_data_are_told(base, data, tmp_path):
+    needs_torch()
+    (tmp_path / "labels" / "0.txt").write_text("7 0.5 0.5 0.1 0.1\n")
+    (tmp_path / "labels" / "1.txt").unlink()
+    result = run("train", base, data, "--k", 4, "--batches", 1, "--validate-every", 0, *QUICK, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    notes = [line for line in result.stderr.splitlines() if line.startswith("Note: ")]
+    assert any("labels/0.txt:1: " in note for note in notes)
+    assert any("1" in note and "label" in note for note in notes[1:])
+
+
+def test_data_without_pictures(base, data, tmp_path):
+    needs_torch()
+    for path in (tmp_path / "labels").iterdir():
+        path.unlink()
+    result = run("train", base, data, "--k", 4, "-o", tmp_path / "out", *QUICK, "--validate-every", 0)
+    assert result.exit_code == 1
+    assert "train.txt: none of its pictures can be used; " in result.stderr
+
+
+def test_without_pytorch_it_says_what_to_install(base, data, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    result = run("train", base, data, "--k", 4, "-o", tmp_path / "out", *QUICK)
+    assert result.exit_code == 1
+    assert result.stderr.endswith("Error: training needs PyTorch: pip install 'darkshare[train]'\n")
+
+
+@pytest.mark.parametrize("words", [(), ("a.data", "b.data"), ("base.cfg", "other.cfg", "a.data")])
+def test_one_base_and_one_data_file(words):
+    result = run("train", *words, "--k", 4)
+    assert result.exit_code == 2
+    assert "BASE.cfg" in result.stderr
+
+
+def test_data_that_is_not_there(base):
+    result = run("train", base, "nosuch", "--k", 4)
+    assert (result.exit_code, result.stderr) == (1, "Error: nosuch: cannot be read: No such file or directory\n")
+
+
+def test_the_bar_on_a_terminal(monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    entry = Entry(3, 12, 0.001, 32, 32, 2.5, 2.25, None, None, 0.5, 0.75)
+    with Bar() as bar:
+        bar.cached(4, 8)
+        bar.cached(8, 8)
+        bar.begin(2, 4)
+        bar.step(entry)
+        assert bar._shown.current_item == "3/4 loss 2.250, mAP 75.0 %, 8.0 pictures/s"
+        bar.say("told")
+        assert bar._shown is not None
+    assert bar._shown is None

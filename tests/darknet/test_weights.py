@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import floats, headers
+
+from darkshare._files import CHUNK
+from darkshare.darknet import model as models
+from darkshare.darknet import weights
+from darkshare.darknet.kinds import DIALECTS
+from darkshare.darknet.weights import Header, Weights
+from darkshare.errors import BadValue, DarkshareError, WeightsSize
+
+# A convolution of one 1x1 filter on one channel, as AlexeyAB writes it.
+GOLDEN = bytes.fromhex(
+    "00000000 02000000 05000000"  # int32 major, minor, revision: 0.2.5
+    "4000000000000000"  # uint64 seen: 64 images
+    "0000803f"  # its bias: 1.0
+    "000000c0"  # its weight: -2.0
+)
+# The same from before version 0.2: `seen` has 32 bits.
+OLD = bytes.fromhex("00000000 01000000 00000000 40000000 0000803f 000000c0")
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(data: bytes):
+        path = tmp_path / "a.weights"
+        path.write_bytes(data)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(("data", "header"), [(GOLDEN, Header(0, 2, 5, 64)), (OLD, Header(0, 1, 0, 64))])
+def test_a_file_is_a_header_and_floats(file, data, header):
+    for dialect in DIALECTS:
+        found = weights.read(file(data), dialect=dialect)
+        assert found.header == header
+        assert found.view(0, 2).tolist() == [1.0, -2.0]
+        assert (found.size, found.path) == (2, str(file(data)))
+        assert header.to_bytes(dialect) + found.view(0, 2).tobytes() == data
+
+
+@pytest.mark.parametrize(
+    ("major", "minor", "sizes", "transposed"),
+    [  # sizes for alexeyab, pjreddie, hank-ai
+        (0, 1, (16, 16, 16), False),
+        (0, 2, (20, 20, 20), False),
+        (1, 0, (20, 20, 20), False),
+        (0, 0, (16, 16, 16), False),
+        (-1, 5, (16, 16, 16), False),
+        (999, 0, (20, 20, 20), False),
+        (1000, 0, (20, 16, 20), False),  # strictly more than 1000 is transposed, from 1000 on pjreddie reads 32 bits
+        (0, 1000, (20, 16, 20), False),
+        (1001, 0, (20, 16, 20), True),
+        (0, 1001, (20, 16, 20), True),
+    ],
+)
+def test_each_fork_s_rule_for_the_length_of_seen(major, minor, sizes, transposed):
+    header = Header(major, minor)
+    assert tuple(header.size(dialect) for dialect in DIALECTS) == sizes
+    assert tuple(len(header.to_bytes(dialect)) for dialect in DIALECTS) == sizes
+    assert header.transposed == transposed
+
+
+def test_seen_may_need_64_bits():
+    header = Header(seen=2**40 + 1)
+    assert weights.parse_header(header.to_bytes("alexeyab"), "alexeyab") == (header, 20)
+    with pytest.raises(BadValue, match=r"a header of \(0, 1, 0, 4294967296\) does not fit its bytes"):
+        Header(0, 1, 0, 2**32).to_bytes("alexeyab")
+
+
+@given(headers(), floats(), st.sampled_from(DIALECTS))
+def test_what_is_read_is_written_back_bit_for_bit(tmp_path_factory, header, data, dialect):
+    folder = tmp_path_factory.getbasetemp()
+    whole = header.to_bytes(dialect) + data.tobytes()
+    (folder / "in.weights").write_bytes(whole)
+    found = weights.read(folder / "in.weights", dialect=dialect)
+    models.save_weights(folder / "out.weights", found, dialect)
+    assert (folder / "out.weights").read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "ends inside the header: 16 or 20 bytes needed, 0 found; this is no Darknet weights file"),
+        (GOLDEN[:15], "ends inside the header: 16 or 20 bytes needed, 15 found"),
+        (GOLDEN[:19], "ends inside the header: 20 bytes needed, 19 found"),
+        (GOLDEN[:-1], "7 bytes behind the 20-byte header are no whole number of floats"),
+        (OLD[:-2], "6 bytes behind the 16-byte header are no whole number of floats"),
+    ],
+)
+def test_a_file_of_no_possible_length_is_refused(file, data, message):
+    with pytest.raises(WeightsSize) as caught:
+        weights.read(file(data))
+    assert str(caught.value).startswith(f"{file(data)}: {message}")
+
+
+def test_a_header_alone_is_a_file_of_no_floats(file):
+    assert weights.read(file(GOLDEN[:20])).size == 0
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(DarkshareError, match=r"none\.weights: cannot be read: No such file"):
+        weights.read(tmp_path / "none.weights")
+    with pytest.raises(DarkshareError, match="cannot be read: Is a directory"):
+        weights.read(tmp_path)
+
+
+# --- runs
+
+
+def runs_of(*lengths: int) -> Weights:
+    data = np.arange(sum(lengths), dtype="<f4")
+    return Weights(Header(), tuple(np.split(data, np.cumsum(lengths)[:-1])))
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=5), st.data())
+def test_runs_are_one_vector(lengths, data):
+    joined = runs_of(*lengths)
+    stop = data.draw(st.integers(0, joined.size))
+    start = data.draw(st.integers(0, stop))
+    assert joined.size == sum(lengths)
+    assert joined.view(start, stop).tolist() == list(range(start, stop))
+    assert [value for run in joined.slice(start, stop) for value in run.tolist()] == list(range(start, stop))
+
+
+def test_a_slice_within_a_run_is_a_view_and_one_across_runs_a_copy():
+    joined = runs_of(3, 3)
+    assert np.shares_memory(joined.view(1, 3), joined.runs[0])
+    assert all(np.shares_memory(piece, run) for piece, run in zip(joined.slice(1, 5), joined.runs, strict=True))
+    assert not any(np.shares_memory(joined.view(2, 4), run) for run in joined.runs)
+    assert joined.view(2, 2).size == 0
+
+
+def test_a_mapped_file_is_read_only(file):
+    with pytest.raises(ValueError, match="read-only"):
+        weights.read(file(GOLDEN)).view(0, 1)[0] = 0
+
+
+def test_pages_given_back_are_read_again(file):
+    data = np.arange(CHUNK // 2, dtype="<f4")  # two chunks
+    found = weights.read(file(GOLDEN[:20] + data.tobytes()))
+    pieces = [piece.copy() for piece in weights.chunks(found.runs)]
+    assert [piece.size for piece in pieces] == [CHUNK // 4, CHUNK // 4]
+    assert np.array_equal(np.concatenate(pieces), data)
+    assert np.array_equal(found.view(0, found.size), data)
+
+
+def test_an_array_in_memory_has_no_pages_to_give_back():
+    data = np.arange(5, dtype="<f4")
+    weights.release(data)
+    assert next(weights.chunks((data,))).tolist() == [0, 1, 2, 3, 4]
