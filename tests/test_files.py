@@ -105,10 +105,15 @@ def slowly(buffers, calls):
 
 
 def test_a_file_is_on_disk_before_it_gets_its_name(tmp_path, monkeypatch):
-    happened = []
+    happened: list[int] = []
+    rename = Path.replace
+
+    def replace(self, to):
+        happened.append(self.stat().st_ino)
+        return rename(self, to)
+
     monkeypatch.setattr(os, "fsync", lambda handle: happened.append(os.fstat(handle).st_ino))
-    replace = Path.replace
-    monkeypatch.setattr(Path, "replace", lambda self, to: happened.append(self.stat().st_ino) or replace(self, to))
+    monkeypatch.setattr(Path, "replace", replace)
     files.write_all({tmp_path / "a": [b"1"], tmp_path / "b": [b"2"]})
     both = {(tmp_path / name).stat().st_ino for name in "ab"}
     assert set(happened[:2]) == both == set(happened[2:])

@@ -83,7 +83,7 @@ def built(files, tmp_path_factory) -> Built:
         raw = archive.read(f"darkshare-{darkshare.__version__}.dist-info/METADATA")
         inside = set(archive.namelist())
     metadata = message_from_bytes(raw)
-    return Built(names, inside, metadata, metadata.get_payload(decode=True).decode())
+    return Built(names, inside, metadata, raw.partition(b"\n\n")[2].decode())
 
 
 def backend(source: Path, hook: str, out: Path) -> None:
