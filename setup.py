@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -21,10 +22,9 @@ def long_description() -> str:
     """README.md as a package index shows it: outside the repository, where a relative link leads nowhere."""
     settings = ConfigParser(interpolation=None)
     settings.read(ROOT / "setup.cfg", encoding="utf-8")
-    version = re.search(r'^__version__ = "([^"]+)"$', (ROOT / "darkshare" / "__init__.py").read_text("utf-8"), re.M)
-    assert version, "darkshare/__init__.py states no __version__"
+    version = runpy.run_path(str(ROOT / "darkshare" / "_version.py"))["__version__"]
     readme = (ROOT / "README.md").read_text("utf-8")
-    return absolute(readme, settings["metadata"]["url"], f"v{version[1]}")
+    return absolute(readme, settings["metadata"]["url"], f"v{version}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,32 @@ SYNC = 64 * 2**20  # bytes; a disk that begins to write while there is more to c
 SYNCERS = 4  # threads that wait for the disk
 HASHED = 2**18  # bytes; read and hashed before they leave the processor's cache
 LARGEST_TEXT = 2**20  # bytes; the names of 20 000 classes take a third of it
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what the system says of a file that is read into a `DarkshareError` that names it.
+
+    Raises:
+        DarkshareError: in place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what the system says of a file that is written into a `DarkshareError` that names it.
+
+    Raises:
+        DarkshareError: in place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DarkshareError(f"cannot be written: {error.strerror or error}", file=str(path)) from None
 
 
 def write_all(contents: Mapping[Path, Iterable[Any]], *, durable: bool = True) -> None:
@@ -52,7 +79,7 @@ def write_all(contents: Mapping[Path, Iterable[Any]], *, durable: bool = True) -
             for path, done in syncs:  # noqa: B007 - the handler below names it
                 done.result()
         for temporary in waiting.values():
-            Path(temporary).chmod(0o666 & ~_umask())
+            Path(temporary).chmod(0o666 & ~umask())
         for path, temporary in list(waiting.items()):
             Path(temporary).replace(path)
             del waiting[path]
@@ -67,7 +94,7 @@ def require_regular(path: str | os.PathLike[str]) -> int:
     """The size of a regular file in bytes; a pipe or a device would block or never end.
 
     Raises:
-        OSError: there is none, or it is no regular file.
+        OSError: there is none, or it is not a regular file.
     """
     found = Path(path).stat()
     if stat.S_ISDIR(found.st_mode):
@@ -83,13 +110,11 @@ def read_small(path: Path) -> bytes:
     Raises:
         DarkshareError: it cannot be read, or is too large for that.
     """
-    try:
+    with reading(path):
         size = require_regular(path)
         if size > LARGEST_TEXT:
             raise DarkshareError(f"has {size} bytes, more than any such file; is it another one?", file=str(path))
         return path.read_bytes()
-    except OSError as error:
-        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
@@ -132,7 +157,8 @@ def _write_fully(file: Any, buffer: Any) -> None:
         view = view[file.write(view) :]
 
 
-def _umask() -> int:
+def umask() -> int:
+    """The bits that new files of this process do not get."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""Rows become text, markdown, CSV or JSON. Our own twenty lines, because table libraries cost start-up time."""
+"""Results and their tables: text, markdown, CSV, JSON, HTML. Our own, since libraries cost start-up time."""
 
 from __future__ import annotations
 
@@ -6,12 +6,70 @@ import csv
 import io
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 PROGRAMS = ("csv", "json")  # the forms that are for them, not for people
 FORMATS = ("text", "markdown", *PROGRAMS)
 Row = Mapping[str, Any]
+MOST_HTML = 60  # rows that a notebook shows
+
+
+class Result(ABC):
+    """A table with notes, as every function that answers a question returns it.
+
+    A subclass gives `rows` and `summary`, and overrides the others where it has more to say.
+    """
+
+    @abstractmethod
+    def rows(self) -> list[dict[str, Any]]:
+        """One mapping per line, all with the same keys; numbers at full precision."""
+
+    @abstractmethod
+    def summary(self) -> str:
+        """The result in a few words, for `repr`."""
+
+    def table(self) -> list[dict[str, Any]]:
+        """The rows as people look at them: fewer columns where `rows` has too many."""
+        return self.rows()
+
+    def notes(self) -> list[str]:
+        """The lines below the table."""
+        return []
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain values, ready for JSON."""
+        return {"rows": self.rows(), "notes": self.notes()}
+
+    def to_dataframe(self) -> DataFrame:
+        """The rows as a pandas table."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows())
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {printable(self.summary())}>"
+
+    def _repr_html_(self) -> str:
+        return to_html(self.table(), self.notes())
+
+
+def to_html(rows: Sequence[Row], notes: Sequence[str] = ()) -> str:
+    """The first `MOST_HTML` rows as an HTML table, with the notes below it, as a notebook shows them."""
+    from html import escape
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>"
+
+    columns = list(rows[0]) if rows else []
+    shown = [line([_cell(row[column]) for column in columns], "td") for row in rows[:MOST_HTML]]
+    more = [f"{len(rows) - MOST_HTML} more rows"] if len(rows) > MOST_HTML else []
+    table = f"<table>{line(columns, 'th')}{''.join(shown)}</table>" if rows else ""
+    return table + "".join(f"<p>{escape(printable(note))}</p>" for note in (*more, *notes) if note)
 
 
 def render(rows: Sequence[Row], form: str) -> str:
@@ -24,7 +82,7 @@ def render(rows: Sequence[Row], form: str) -> str:
     if form in PROGRAMS:
         rows = [{name or "quantity": value for name, value in row.items()} for row in rows]
     if form == "json":
-        return json.dumps(_finite(list(rows)), indent=1)
+        return to_json(list(rows))
     if not rows:
         return ""
     columns = list(rows[0])
@@ -39,6 +97,11 @@ def render(rows: Sequence[Row], form: str) -> str:
         cells = [[cell.replace("|", "\\|") for cell in row] for row in cells]
     right = [all(_is_number(row[column]) for row in rows) for column in columns]
     return _aligned(cells, right, markdown=form == "markdown")
+
+
+def to_json(value: Any) -> str:
+    """Plain values as JSON; infinity and NaN, which it does not have, as null."""
+    return json.dumps(_finite(value), indent=1)
 
 
 def printable(text: str) -> str:

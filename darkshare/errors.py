@@ -5,6 +5,12 @@ A traceback is a bug in darkshare; a `DarkshareError` is a fact about the user's
 
 from __future__ import annotations
 
+import sys
+import warnings
+from pathlib import Path
+
+_PACKAGE = str(Path(__file__).parent)
+
 
 class DarkshareError(ValueError):
     """The root of all errors that darkshare raises on purpose.
@@ -70,3 +76,11 @@ class Unsupported(DarkshareError):
 
 class DarkshareWarning(UserWarning):
     """Something that works, but that the user should know of; the command line prints it to stderr."""
+
+
+def warn(message: str) -> None:
+    """Issue a `DarkshareWarning` that points to the line outside of darkshare which called it."""
+    depth, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(message, DarkshareWarning, stacklevel=depth - 1)

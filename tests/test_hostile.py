@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from conftest import growth, network_of, seeded_floats, tiny_text, write_model
+from darkshare.model import load
 from hostile import CASES, DATA, LITERAL, SMALL, Case, Given
 
-from darkshare.cli import PLACES, main
+from darkshare.cli import COMMANDS as ALL_COMMANDS
+from darkshare.cli import main
 from darkshare.errors import DarkshareError
-from darkshare.model import load
 
 # How each command takes a model; a new command joins with one line.
 COMMANDS = {
@@ -102,7 +103,7 @@ def given_for(case: Case, folder: Path) -> Given:
 
 def met() -> list[object]:
     """Which command meets which input."""
-    pairs = [(case, command) for case in CASES for command in COMMANDS if command in PLACES]
+    pairs = [(case, command) for case in CASES for command in COMMANDS if command in ALL_COMMANDS]
     return [
         pytest.param(case, command, id=f"{case.name[:60]}-{command}")
         for case, command in pairs
@@ -133,7 +134,7 @@ def test_a_bad_input_gives_one_line_and_exit_code_1(case, command, tmp_path, mon
 
 
 def test_every_command_that_takes_a_model_is_tried():
-    commands = {name: main.get_command(None, name) for name in PLACES}
+    commands = {name: main.get_command(None, name) for name in ALL_COMMANDS}
     takes_models = {
         name
         for name, command in commands.items()

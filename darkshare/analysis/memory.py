@@ -45,7 +45,7 @@ def nodes(network: Network) -> list[Node]:
             layer.y.size,
             layer.onward.size if layer.onward != layer.y else 0,
             layer.kind.reads_previous,
-            tuple(ref.target for ref in layer.refs if ref.key != "share_index"),  # that one shares weights
+            layer.operands,
             isinstance(layer.kind, IN_PLACE),
             layer.index in heads,
         )

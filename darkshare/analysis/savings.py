@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass
 
 from darkshare.analysis.memory import joined, nodes, peak
 from darkshare.analysis.trunk import common_structure, require_same_structure
+from darkshare.darknet.cut_points import illegal_cut, legal_cuts
 from darkshare.darknet.kinds import Reorg, Route, Sam, ScaleChannels, Shortcut, Upsample
 from darkshare.darknet.kinds.pool import LocalAvgpool, Maxpool
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network
 from darkshare.darknet.weights import Header
 from darkshare.errors import BadValue, DarkshareError
-from darkshare.surgery.cut import illegal_cut, legal_cuts
 
 JOINS = (Route, Shortcut, ScaleChannels, Sam)
 POOLS = (Maxpool, LocalAvgpool, Reorg)
@@ -152,7 +152,7 @@ def block_ends(network: Network) -> set[int]:
 
 def _block(network: Network, layer: Layer) -> tuple[int, int] | None:
     """The layer before a block and its last one, if `layer` is the join at its end."""
-    operands = {*layer.sources, *([layer.index - 1] if layer.kind.reads_previous else [])}
+    operands = set(layer.inputs)
     if not isinstance(layer.kind, JOINS) or len(operands) < 2:
         return None
     inside = network.layers[min(operands) + 1 : layer.index]

@@ -19,10 +19,9 @@ from darkshare.analysis.savings import at_cuts
 from darkshare.analysis.stats import Comparison
 from darkshare.choose_k.regions import Regions
 from darkshare.choose_k.separability import jackknifed, label_similarity, logme, standard_error
+from darkshare.darknet.cut_points import legal_cuts
 from darkshare.darknet.network import Network
 from darkshare.errors import BadValue
-from darkshare.inference.onnx.lowering import needed
-from darkshare.surgery.cut import legal_cuts
 
 _FEWEST = 3  # ends of blocks that are enough to choose from
 
@@ -67,7 +66,7 @@ def candidates(network: Network, ks: Sequence[int] = ()) -> list[Guess]:
         BadValue: there is none, or one of `ks` is none.
     """
     first = min((head.index for head in network.heads), default=len(network.layers))
-    used = set(needed(network, [head.index for head in network.heads]))
+    used = set(network.needed([head.index for head in network.heads]))
     legal = [k for k in legal_cuts(network) if k <= first and k - 1 in used]
     wrong = sorted(set(ks) - set(legal))
     if wrong or not legal:

@@ -28,7 +28,6 @@ from darkshare.darknet.network import Network
 from darkshare.data import Dataset, read_data
 from darkshare.errors import BadValue, DarkshareError, Unsupported
 from darkshare.evaluation import require_tool
-from darkshare.inference.classification import classifies
 from darkshare.inference.detector import Detector
 from darkshare.training.guards import require_pictures, require_torch
 from darkshare.training.preparation import prepared, updates
@@ -106,7 +105,7 @@ def plan(
     require_torch()
     folder = Path(folder).absolute()
     base = load(cfg, weights, dialect=dialect, partial=True)
-    if classifies(base, base.tasks[0]):
+    if base.classifies(base.tasks[0]):
         raise Unsupported("classifies pictures, and a sweep compares detectors; take `darkshare train` per k", file=cfg)
     learn, valid = read_data(data, "train"), read_data(data, "valid")
     require_pictures(learn)

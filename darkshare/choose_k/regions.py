@@ -9,11 +9,11 @@ import numpy as np
 
 from darkshare._images import Picture, read_picture
 from darkshare.choose_k.separability import Doubles, Ids
+from darkshare.darknet.letterbox import fitted
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Network
 from darkshare.data import Box, Dataset, Sample
 from darkshare.errors import BadValue
-from darkshare.inference.boxes import fitted
 from darkshare.inference.detector import blob
 from darkshare.training.building import build
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-from darkshare import __version__
+from darkshare._version import __version__
 from darkshare.choose_k.trials import NET, RESULT, Result, Trial, write_json
 from darkshare.darknet.model import Model, load, sibling
 from darkshare.data import Dataset, read_data

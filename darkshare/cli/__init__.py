@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from darkshare import __version__
 from darkshare._tables import printable
+from darkshare._version import __version__
 from darkshare.errors import DarkshareError, DarkshareWarning
 
 
@@ -19,34 +19,35 @@ def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     click.echo(f"Note: {message}", err=True)
 
 
-# Where each command lives. Its module is imported when it runs: `info` starts without what `detect` needs.
-PLACES = {
-    "info": "inspection",
-    "check": "inspection",
-    "stats": "analysis",
-    "frozen": "analysis",
-    "concat": "splicing",
-    "split": "splicing",
-    "cut": "splicing",
-    "detect": "running",
-    "classify": "classifying",
-    "engines": "engines",
-    "bench": "engines",
-    "savings": "budget",
-    "mix": "blending",
-    "snap": "blending",
-    "export": "exporting",
-    "import-data": "data",
-    "classes": "retraining",
-    "anchors": "retraining",
-    "kit": "retraining",
-    "train": "training",
-    "evaluate": "evaluating",
-    "sweep": "choosing",
-    "suggest-k": "guessing",
-    "reduce": "residual",
-    "branch": "residual",
-    "demo": "demo",
+# Where each command lives, and its line in the list of commands. A module is imported when a command of it runs:
+# `info` starts without what `detect` needs, and the list without any of them.
+COMMANDS = {
+    "info": ("inspection", "Print the layers as Darknet does, with parameters and costs."),
+    "check": ("inspection", "Find everything that is wrong with a model or a data set."),
+    "stats": ("analysis", "Measure how far models differ, layer by layer."),
+    "frozen": ("analysis", "Tell whether the first k layers of models are identical."),
+    "concat": ("splicing", "Splice networks that share their first k layers into one."),
+    "split": ("splicing", "Take a merged network apart again."),
+    "cut": ("splicing", "Write the weights of the first k layers."),
+    "detect": ("running", "Find the objects of every task in pictures and videos."),
+    "classify": ("classifying", "Name what pictures show, by every classifier of a model."),
+    "engines": ("engines", "List the engines here, and time a network on each."),
+    "bench": ("engines", "Time separate networks against the merged one."),
+    "savings": ("budget", "Count what networks save that share their first k layers."),
+    "mix": ("blending", "Mix the weights of two models, by layer or by ratio."),
+    "snap": ("blending", "Put the base's trunk back under a retrained model."),
+    "export": ("exporting", "Write a model as an ONNX file, in fp32, fp16 or int8."),
+    "import-data": ("data", "Make Darknet's files from Pascal VOC, COCO and others."),
+    "classes": ("retraining", "Change the classes of a detector without training."),
+    "anchors": ("retraining", "Find the anchors that fit a data set."),
+    "kit": ("retraining", "Write what stock Darknet needs to train from layer k on."),
+    "train": ("training", "Train a network from layer k on."),
+    "evaluate": ("evaluating", "Measure mean average precision, or top-1 and top-5."),
+    "sweep": ("choosing", "Train for several k, and show what each costs and saves."),
+    "suggest-k": ("guessing", "Guess how many layers to share, without training."),
+    "reduce": ("residual", "Keep few residual blocks of a network."),
+    "branch": ("residual", "Divide the tail of a network among thin branches."),
+    "demo": ("demo", "Merge two tiny detectors and draw what both find."),
 }
 
 
@@ -54,14 +55,19 @@ class Commands(click.Group):
     """The one place where a `DarkshareError` becomes a message and exit code 1."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*PLACES, *super().list_commands(ctx)]
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in PLACES:
-            return super().get_command(ctx, cmd_name)
-        module = import_module(f"darkshare.cli.{PLACES[cmd_name]}")
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"darkshare.cli.{COMMANDS[cmd_name][0]}")
         found: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         for stream in (sys.stdout, sys.stderr):

@@ -18,6 +18,7 @@ from darkshare.choose_k.processes import LAST, Message, run_here, shared_out
 from darkshare.choose_k.results import Choice, choice_rows, choices, write_results
 from darkshare.choose_k.trials import Result, Trial, results_in
 from darkshare.cli.options import dialect_option
+from darkshare.cli.parameters import NUMBERS
 from darkshare.cli.training import CHANGES, STOPPED, sorted_files, train
 from darkshare.training.preparation import Changes
 from darkshare.training.settings import Options
@@ -26,24 +27,10 @@ _OWN = ("k", "seed", "threads", "workers", "validate_every", "resume")  # option
 _SHOWN = 10  # notes
 
 
-class NumbersType(click.ParamType):  # type: ignore[type-arg]
-    """`0,41,74`: whole numbers from 0 on."""
-
-    name = "N,N,..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        words = [word.strip() for word in str(value).split(",")]
-        if not all(word.isdecimal() and len(word) < 10 for word in words):
-            self.fail(f"{value!r} is no list of numbers; write 0,41,74", param, ctx)
-        return tuple(map(int, words))
-
-
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="BASE.cfg [BASE.weights] DATA.data")
-@click.option("--k", "ks", type=NumbersType(), required=True, help="Layers that stay the base's; 0 trains all.")
-@click.option("--seeds", type=NumbersType(), default="1,2,3", show_default=True, help="Each k is trained with each.")
+@click.option("--k", "ks", type=NUMBERS, required=True, help="Layers that stay the base's; 0 trains all.")
+@click.option("--seeds", type=NUMBERS, default="1,2,3", show_default=True, help="Each k is trained with each.")
 @click.option("-o", "--output", default="sweep", show_default=True, help="Folder for all files.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Trainings at once.")
 @click.option("--threads", type=click.IntRange(1), help="Of each training.  [default: the cores divided by --jobs]")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ import click
 from darkshare._tables import render
 from darkshare.cli.options import dialect_option, format_option, load_all, models_argument, size_option
 from darkshare.darknet.model import Model
-from darkshare.errors import DarkshareError, DarkshareWarning
+from darkshare.errors import DarkshareError, warn
 from darkshare.inference import bench as benching
 from darkshare.inference.bench import merging, racing
 from darkshare.inference.engines import DEFAULT, NAMES, PRECISIONS, available
@@ -73,7 +72,7 @@ def _quantised(stack: ExitStack, model: Model, pictures: str) -> dict[str, Attem
     reasons = {engine: missing(engine) for engine in QUANTISERS}
     for engine, reason in reasons.items():
         if reason:
-            warnings.warn(f"int8 for {engine} is left out: {reason}", DarkshareWarning, stacklevel=2)
+            warn(f"int8 for {engine} is left out: {reason}")
     return {
         engine: stack.enter_context(attempted(model, chosen, engine))
         for engine, reason in reasons.items()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from darkshare._tables import printable, render
 from darkshare.cli.evaluations import Job, jobs_of, loaded
 from darkshare.cli.findings import tell, tell_divided
 from darkshare.cli.options import asked, dialect_option, flags, format_option, load_all, size_option
+from darkshare.cli.parameters import NAMED_FILE, RENAMING
 from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.data import ClassifiedDataset, Dataset, read_classes, read_data
@@ -34,23 +34,9 @@ OF_BOXES = ("rule", "points", "iou", "thresh", "lowest", "nms", "beside", "plot"
 OF_CLASSES = ("top", "share", "seed")  # that only one kind of network has a use for
 
 
-class NamedType(click.ParamType):  # type: ignore[type-arg]
-    """`NAME=VALUE`, or a value alone."""
-
-    def __init__(self, name: str, *, always: bool = False) -> None:
-        self.name, self.always = name, always
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        before, equals, after = str(value).partition("=")
-        if self.always and not (before and equals):
-            self.fail(f"write {self.name}, not {value!r}", param, ctx)
-        is_file = not equals or os.sep in before or Path(str(value)).exists()
-        return ("", str(value)) if is_file and not self.always else (before, after)
-
-
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="MODEL.cfg [MODEL.weights] [FILE.data]")
-@click.option("--data", type=NamedType("[TASK=]FILE.data"), multiple=True, help="A task's own data set.")
+@click.option("--data", type=NAMED_FILE, multiple=True, help="A task's own data set.")
 @click.option(
     "--part", default="valid", show_default=True, type=click.Choice(("valid", "train", "test")), help="Of the data set."
 )
@@ -63,9 +49,9 @@ class NamedType(click.ParamType):  # type: ignore[type-arg]
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Guesses that count, of classifiers.")
 @click.option("--split", "share", type=click.FloatRange(0, 1, max_open=True), default=0, help="Of a folder, see train.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of --split.")
-@click.option("--map", "renamed", type=NamedType("DATA_CLASS=CLASS", always=True), multiple=True, help="See above.")
+@click.option("--map", "renamed", type=RENAMING, multiple=True, help="See above.")
 @click.option("--by-order", is_flag=True, help="Match classes by their numbers, whatever their names.")
-@click.option("--beside", type=NamedType("[TASK=]OTHER.cfg"), multiple=True, help="Compare with this model.")
+@click.option("--beside", type=NAMED_FILE, multiple=True, help="Compare with this model.")
 @click.option("--plot", metavar="FILE", help="Draw precision over recall into a .png, .svg or .pdf.")
 @click.option("--csv", "table", metavar="FILE", help="Write the points of these curves.")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures per run of the network.")
@@ -149,7 +135,7 @@ class Run:
     @property
     def is_classifier(self) -> bool:
         """Whether classes of pictures are asked for instead of boxes."""
-        found = {evaluation.classifies(self.model, job.task) for job in self.jobs}
+        found = {self.model.classifies(job.task) for job in self.jobs}
         if len(found) > 1:
             raise click.UsageError("some of the tasks find boxes, others classify pictures: evaluate them in two calls")
         return found == {True}

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from darkshare._tables import render
 from darkshare.cli.options import dialect_option, format_option, load_all, models_argument, size_option
+from darkshare.cli.parameters import BATCH
 from darkshare.darknet.model import Model, sibling
 from darkshare.errors import DarkshareError
 from darkshare.inference import int8 as quantisation
@@ -23,25 +24,11 @@ _NOT_INT8 = ("decode", "batch", "dynamic_size")
 _INT8_ONLY = ("pictures", "engine", "data", "limit", "count", "seed", "rounds", "threads")
 
 
-class BatchType(click.ParamType):  # type: ignore[type-arg]
-    """A number of pictures, or `dynamic`, which is None."""
-
-    name = "N|dynamic"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
-        if isinstance(value, int) or value == "dynamic":
-            return None if value == "dynamic" else int(value)
-        try:
-            return int(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a number nor 'dynamic'", param, ctx)
-
-
 @click.command()
 @models_argument
 @click.option("-o", "--output", type=click.Path(), help="The file to write; beside the cfg without it.")
 @click.option("--decode", is_flag=True, help="Boxes and scores as outputs instead of raw heads.")
-@click.option("--batch", type=BatchType(), default=1, show_default=True, help="Pictures per pass; dynamic: any.")
+@click.option("--batch", type=BATCH, default=1, show_default=True, help="Pictures per pass; dynamic: any.")
 @click.option("--dynamic-size", is_flag=True, help="Leave width and height of the input open.")
 @click.option(
     "--precision",

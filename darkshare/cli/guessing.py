@@ -30,8 +30,8 @@ from darkshare.choose_k.guessing import (
 from darkshare.choose_k.regions import Regions, regions_of
 from darkshare.choose_k.results import measured_maps
 from darkshare.choose_k.swapping import swap_curve
-from darkshare.cli.choosing import NumbersType
 from darkshare.cli.options import dialect_option, format_option, load_all, size_option
+from darkshare.cli.parameters import NUMBERS
 from darkshare.darknet.model import Model
 from darkshare.data import read_data
 from darkshare.training.guards import require_pictures, require_torch
@@ -39,7 +39,7 @@ from darkshare.training.guards import require_pictures, require_torch
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="BASE.cfg [BASE.weights] [TRAINED.cfg] [DATA.data]")
-@click.option("--k", "ks", type=NumbersType(), default=(), help="Cuts to look at.  [default: the ends of blocks]")
+@click.option("--k", "ks", type=NUMBERS, default=(), help="Cuts to look at.  [default: the ends of blocks]")
 @click.option("--loss", type=click.FloatRange(0), default=1.0, show_default=True, help="mAP points that may be lost.")
 @click.option("--budget", type=click.FloatRange(0, 100), help="FLOPs that must be saved, in % of a further network.")
 @click.option("--boxes", type=click.IntRange(20), default=300, show_default=True, help="Labelled objects to look at.")

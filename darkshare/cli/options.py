@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from darkshare._tables import FORMATS
+from darkshare.cli.parameters import SIZE
 from darkshare.darknet.kinds.base import DIALECTS
 from darkshare.darknet.model import Model, load
 
@@ -50,6 +51,25 @@ def load_all(paths: Sequence[str], **how: Any) -> list[Model]:
     return [load(cfg, weights, **how) for cfg, weights in pair(paths)]
 
 
+def one_model(paths: Sequence[str], **how: Any) -> Model:
+    """Load the one model that a command takes."""
+    cfg, weights = one_pair(paths)
+    return load(cfg, weights, **how)
+
+
+def one_pair(paths: Sequence[str]) -> Files:
+    """The files of the one model that a command takes."""
+    found = pair(paths)
+    if len(found) != 1:
+        raise click.UsageError(f"give one model; {len(found)} were given")
+    return found[0]
+
+
+def inputs(*models: Model) -> list[str]:
+    """The files that models were read from, which nothing may replace."""
+    return [path for model in models for path in (model.name, model.weights.path if model.weights else "") if path]
+
+
 def models_argument(function: F) -> F:
     """`FILES...`: one or more models."""
     return click.argument("files", nargs=-1, required=True, metavar="MODEL.cfg [MODEL.weights] ...")(function)
@@ -88,21 +108,22 @@ def format_option(function: F) -> F:
 
 
 def size_option(function: F) -> F:
-    return click.option(
-        "--size", type=SizeType(), help="Input size WIDTHxHEIGHT, or one number, instead of the cfg's."
-    )(function)
+    return click.option("--size", type=SIZE, help="Input size WIDTHxHEIGHT, or one number, instead of the cfg's.")(
+        function
+    )
 
 
-class SizeType(click.ParamType):  # type: ignore[type-arg]
-    """`416` or `416x320`."""
+def output_option(default: str | None = None, text: str = "Path of the new files, without suffix.") -> Callable[[F], F]:
+    return click.option("-o", "--output", default=default, show_default=default is not None, help=text)
 
-    name = "WxH"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        width, by, height = str(value).lower().partition("x")
-        try:
-            return int(width), int(height if by else width)
-        except ValueError:
-            self.fail(f"{value!r} is no size; write 416 or 416x320", param, ctx)
+def plot_option(text: str) -> Callable[[F], F]:
+    return click.option("--plot", metavar="FILE", help=f"{text} Into a .png, .svg or .pdf.")
+
+
+def seed_option(text: str) -> Callable[[F], F]:
+    return click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help=text)
+
+
+def threads_option(text: str = "To compute with.  [default: the engine's choice]") -> Callable[[F], F]:
+    return click.option("--threads", type=click.IntRange(1), help=text)

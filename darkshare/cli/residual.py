@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ import click
 from darkshare._images import Picture
 from darkshare._tables import PROGRAMS, render
 from darkshare.cli.options import dialect_option, flags, format_option, models_argument, size_option
+from darkshare.cli.parameters import NUMBERS, SHARE
 from darkshare.cli.retraining import one_model, write
 from darkshare.darknet.model import Model, branches_of, only_ensemble
 from darkshare.errors import BadValue
@@ -23,37 +23,6 @@ recalibrate_option = click.option(
     metavar="IMAGES",
     help="Measure batch norm's statistics again on these pictures: a folder, pattern or .txt list. Needs PyTorch.",
 )
-
-
-class Percent(click.ParamType):  # type: ignore[type-arg]
-    """`1%`, or the same as a number: `0.01`."""
-
-    name = "percent"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        text = str(value).strip()
-        try:
-            number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-        except ValueError:
-            number = -1
-        most = math.inf if text.endswith("%") else 1  # 3 alone may be meant as 3 %
-        if not 0 <= number <= most or number == math.inf:
-            self.fail(f"{value!r} is no share; write 1% or 0.01", param, ctx)
-        return number
-
-
-class Numbers(click.ParamType):  # type: ignore[type-arg]
-    """`54,202`."""
-
-    name = "N,…"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(int(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} are no whole numbers; write 54,202", param, ctx)
 
 
 @click.command()
@@ -117,9 +86,9 @@ def reduce(
     show_default=True,
     help="What stays as it was behind the shared layers; authors is RRR-Net's own rule.",
 )
-@click.option("--tolerance", type=Percent(), default="1%", show_default=True, help="By how much it may miss.")
+@click.option("--tolerance", type=SHARE, default="1%", show_default=True, help="By how much it may miss.")
 @click.option("--step", type=click.IntRange(1), default=1, show_default=True, help="Widths are multiples of it.")
-@click.option("--widths", type=Numbers(), default=(), help="The widths instead, as this command prints them.")
+@click.option("--widths", type=NUMBERS, default=(), help="The widths instead, as this command prints them.")
 @click.option(
     "--combine",
     type=click.Choice(branching.COMBINES),

@@ -16,6 +16,7 @@ import click
 from darkshare._signals import uninterrupted
 from darkshare._tables import printable, render
 from darkshare.cli.options import F, dialect_option, format_option, load_all, size_option
+from darkshare.cli.parameters import LEVEL, choices
 from darkshare.darknet.model import Model, only_votes
 from darkshare.darknet.tasks import Task
 from darkshare.errors import DarkshareError, Unsupported
@@ -32,25 +33,6 @@ from darkshare.inference.onnx import read_exported
 MOST_ERRORS = 20  # that are printed; the others are counted
 BN_EPSILON = 1e-5
 STOPPED = 130  # the exit code of what Ctrl-C ends
-
-
-class LevelType(click.ParamType):  # type: ignore[type-arg]
-    """`0.25` for all tasks, or `masks=0.4` for one."""
-
-    name = "[TASK=]LEVEL"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
-        task, _, number = str(value).rpartition("=")
-        return task, float(click.FloatRange(0, 1)(number, param, ctx))
-
-
-class SinksType(click.ParamType):  # type: ignore[type-arg]
-    """One or more names of sinks, separated by commas."""
-
-    name = "|".join(SINKS)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        return tuple(click.Choice(SINKS).convert(name.strip(), param, ctx) for name in str(value).split(","))
 
 
 def running_options(function: F) -> F:
@@ -85,13 +67,17 @@ def running_options(function: F) -> F:
 @click.argument("paths", nargs=-1, required=True, metavar="MODEL.cfg [MODEL.weights]|MODEL.onnx|MODEL.xml SOURCE...")
 @click.option("-o", "--output", default="detections", show_default=True, help="Folder for what is written.")
 @click.option(
-    "--save", type=SinksType(), multiple=True, metavar="NAME,...", help="What to write, see above; may be given again."
+    "--save",
+    type=choices(SINKS),
+    multiple=True,
+    metavar="NAME,...",
+    help="What to write, see above; may be given again.",
 )
 @click.option(
     "--container", type=click.Choice(list(CONTAINERS)), default=".avi", show_default=True, help="Of the videos written."
 )
-@click.option("--thresh", type=LevelType(), multiple=True, help=f"Keep scores above it.  [default: {THRESHOLD}]")
-@click.option("--nms", type=LevelType(), multiple=True, help=f"Largest overlap of two boxes; 0: any.  [default: {NMS}]")
+@click.option("--thresh", type=LEVEL, multiple=True, help=f"Keep scores above it.  [default: {THRESHOLD}]")
+@click.option("--nms", type=LEVEL, multiple=True, help=f"Largest overlap of two boxes; 0: any.  [default: {NMS}]")
 @click.option("--branches", is_flag=True, help="Of an ensemble, what each branch finds as well.")
 @running_options
 @size_option

@@ -17,7 +17,6 @@ from darkshare.darknet.model import Model, load, sibling
 from darkshare.data import ClassifiedDataset, Dataset, read_class_folders, read_classes, read_data, read_options, split
 from darkshare.errors import DarkshareError
 from darkshare.evaluation import classifier_accuracy, evaluate_model
-from darkshare.inference.classification import classifies
 from darkshare.training.guards import require_pictures
 from darkshare.training.journal import Entry
 from darkshare.training.preparation import Changes
@@ -122,7 +121,7 @@ def _parts(
     data: str, base: Model, *, validates: bool, share: float, seed: int
 ) -> tuple[Dataset | ClassifiedDataset, Judge | None]:
     """Pictures to learn from, and what judges on others; what is wrong with them is told."""
-    learn, valid = (_classes if classifies(base, base.tasks[0]) else _boxes)(data, share, seed)
+    learn, valid = (_classes if base.classifies(base.tasks[0]) else _boxes)(data, share, seed)
     tell_divided(data)
     found = list(dict.fromkeys([*learn.findings, *(valid.findings if valid and validates else ())]))
     tell(found, data)

@@ -12,6 +12,7 @@ from darkshare import _files as files
 from darkshare.darknet import cfg as cfgs
 from darkshare.darknet import weights
 from darkshare.darknet.cfg import Section
+from darkshare.darknet.kinds import Boxes, Detection
 from darkshare.darknet.network import Layer, Network, View, resolve
 from darkshare.darknet.tasks import Task, by_voice, class_count, tasks_from_json, tasks_to_json
 from darkshare.darknet.weights import Floats, Header, Weights
@@ -70,6 +71,15 @@ class Model:
     def _owner(self, layer: Layer) -> Layer:
         owners = [ref.target for ref in layer.refs if ref.key == "share_index"]
         return self._owner(self.network.layers[owners[0]]) if owners else layer
+
+    @property
+    def heads(self) -> tuple[int, ...]:
+        """The layers that are outputs of any task, in order."""
+        return tuple(sorted({head for task in self.tasks for head in task.heads}))
+
+    def classifies(self, task: Task) -> bool:
+        """Whether a task gives one class per picture instead of boxes."""
+        return not any(isinstance(self.network.layers[head].kind, Boxes | Detection) for head in task.heads)
 
     def classes(self, head: int) -> int:
         """The number of classes of a head, 0 if it has none."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -34,11 +34,15 @@ _STATISTICS = ("scales", "rolling_mean", "rolling_variance")
 
 
 class Ref(NamedTuple):
-    """A reference to a layer: the key, the number as written, and the absolute index it means."""
+    """A reference to a layer: the key, the number as written, the absolute index it means.
+
+    `reads` is False where the layer does not read the other one's output, as with share_index.
+    """
 
     key: str
     written: int
     target: int
+    reads: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,18 @@ class Layer:
 
     @property
     def sources(self) -> tuple[int, ...]:
+        """All layers that it names, also those whose output it does not read."""
         return tuple(ref.target for ref in self.refs)
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        """The layers that it names and whose outputs it reads."""
+        return tuple(ref.target for ref in self.refs if ref.reads)
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """All layers whose outputs it reads: the one before it, if its kind does, and its operands; -1 is the input."""
+        return ((self.index - 1,) if self.kind.reads_previous else ()) + self.operands
 
     @property
     def size(self) -> int:
@@ -116,6 +131,17 @@ class Network:
     def heads(self) -> tuple[Layer, ...]:
         """The outputs: every head kind, or the last layer where there is none."""
         return tuple(layer for layer in self.layers if layer.kind.is_head) or self.layers[-1:]
+
+    def needed(self, heads: Iterable[int]) -> list[int]:
+        """The layers from which the outputs of some layers are computed, these included, in order."""
+        found: set[int] = set()
+        waiting = list(heads)
+        while waiting:
+            index = waiting.pop()
+            if index >= 0 and index not in found:
+                found.add(index)
+                waiting += self.layers[index].inputs
+        return sorted(found)
 
     def start(self, k: int) -> int:
         """Where layer k's floats begin; k may be the number of layers."""
@@ -234,7 +260,7 @@ def _references(kind: Kind, section: Section, index: int, total: int) -> tuple[R
         for written in getattr(kind, declared.field):
             target = index + written if written < 0 else written
             require_earlier(kind, index, target, total, section.line_of(name))
-            found.append(Ref(name, written, target))
+            found.append(Ref(name, written, target, declared.reads))
     return tuple(found)
 
 

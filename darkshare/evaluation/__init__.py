@@ -10,7 +10,6 @@ from darkshare.evaluation.average_precision import RULES, THRESHOLD, ClassScore,
 from darkshare.evaluation.coco import require_tool
 from darkshare.evaluation.running import LOWEST, Runner, Seen, classifier_accuracy, evaluate_model, task_of
 from darkshare.evaluation.tables import Judged, curve_rows, lines, to_json, to_rows
-from darkshare.inference.classification import classifies
 
 __all__ = [
     "LOWEST",
@@ -26,7 +25,6 @@ __all__ = [
     "Runner",
     "Seen",
     "classifier_accuracy",
-    "classifies",
     "classify_score",
     "curve_rows",
     "evaluate",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from darkshare.data import Dataset
-from darkshare.errors import BadValue, DarkshareWarning
+from darkshare.errors import BadValue, warn
 from darkshare.evaluation.arrays import Found, ranked, truths_of
 from darkshare.evaluation.classes import match_classes
 from darkshare.evaluation.coco import Summary, summarise
@@ -286,4 +285,4 @@ def _require_agreement(made: Evaluation) -> None:
                 f"{made.coco.tool} gives class {one.name} an AP of {other}, but counted again it is {one.ap}; "
                 "are there boxes that overlap equally?"
             )
-            warnings.warn(text, DarkshareWarning, stacklevel=3)
+            warn(text)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from darkshare._images import Picture, read_picture
+from darkshare.darknet.letterbox import is_letterboxed
 from darkshare.darknet.model import Model, only_ensemble, task_of_ensemble
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Floats
@@ -17,8 +18,8 @@ from darkshare.data import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, Unsupported
 from darkshare.evaluation.accuracy import Accuracy, classify_score
 from darkshare.evaluation.average_precision import Evaluation, evaluate
-from darkshare.inference.boxes import NMS, Detections, interpret, is_letterboxed
-from darkshare.inference.classification import Doubles, classifies, cropped, mean_of, probabilities, voices
+from darkshare.inference.boxes import NMS, Detections, interpret
+from darkshare.inference.classification import Doubles, cropped, mean_of, probabilities, voices
 from darkshare.inference.detector import Detector
 from darkshare.inference.engines import DEFAULT, presence
 
@@ -122,7 +123,7 @@ class Runner:
     ) -> list[Accuracy]:
         """`classify`; of an ensemble its vote, then each branch, then both ways to average them, in one pass."""
         own = task_of(self.model, task)
-        if not classifies(self.model, own):
+        if not self.model.classifies(own):
             raise Unsupported(f"{own.name} is a detector: it needs a data set with boxes", file=self.model.name)
         raws = [raw for _, raw in self._raw(dataset, watch, lambda image: cropped(image, self.model.network))]
         _, h, w, *_ = self.model.network.input
@@ -232,7 +233,7 @@ def task_of(model: Model, name: str | None) -> Task:
         BadValue: there is none, or there are several and none was named.
     """
     known = {task.name: task for task in model.tasks}
-    ensembles = dict.fromkeys(task.ensemble for task in model.tasks if task.ensemble and classifies(model, task))
+    ensembles = dict.fromkeys(task.ensemble for task in model.tasks if task.ensemble and model.classifies(task))
     known |= {one: task_of_ensemble(model, one) for one in ensembles if one not in known}
     if name is None and len(model.tasks) == 1:
         return model.tasks[0]

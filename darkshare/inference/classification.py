@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkshare._images import Picture
-from darkshare.darknet.kinds import Boxes, Connected, Detection, Route, Softmax
+from darkshare.darknet.kinds import Connected, Route, Softmax
 from darkshare.darknet.kinds.base import P
 from darkshare.darknet.model import Model, branches_of, task_of_ensemble
 from darkshare.darknet.network import Network
@@ -67,19 +67,14 @@ class Guesses:
         return frame
 
 
-def classifies(model: Model, task: Task) -> bool:
-    """Whether a task gives one class per picture instead of boxes."""
-    return not any(isinstance(model.network.layers[head].kind, Boxes | Detection) for head in task.heads)
-
-
 def only_classifiers(model: Model) -> Model | None:
     """The model with those of its tasks that classify; None if there are none."""
-    return _with(model, [task for task in model.tasks if classifies(model, task)])
+    return _with(model, [task for task in model.tasks if model.classifies(task)])
 
 
 def only_detectors(model: Model) -> Model | None:
     """The model with those of its tasks that find boxes; None if there are none."""
-    return _with(model, [task for task in model.tasks if not classifies(model, task)])
+    return _with(model, [task for task in model.tasks if not model.classifies(task)])
 
 
 def _with(model: Model, tasks: Sequence[Task]) -> Model | None:
@@ -167,7 +162,7 @@ def voices(
     """
     if mean not in MEANS:
         raise BadValue(f"there is no mean of {mean}; use one of {', '.join(MEANS)}")
-    for name in dict.fromkeys(task.ensemble or task.name for task in model.tasks if classifies(model, task)):
+    for name in dict.fromkeys(task.ensemble or task.name for task in model.tasks if model.classifies(task)):
         members = branches_of(model, name)
         own = next((task for task in model.tasks if task.name == name), None) or task_of_ensemble(model, name)
         if mean == "file" or not members:

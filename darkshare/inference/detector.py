@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 
 from darkshare._images import Picture
+from darkshare.darknet.letterbox import fitted
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Network
 from darkshare.darknet.weights import Floats
 from darkshare.errors import BadValue, DarkshareError, Unsupported
 from darkshare.inference import engines
-from darkshare.inference.boxes import NMS, THRESHOLD, Detections, Levels, fitted, interpret, levels
+from darkshare.inference.boxes import NMS, THRESHOLD, Detections, Levels, interpret, levels
 from darkshare.inference.classification import MEANS, Guesses, cropped, only_classifiers, voices
 from darkshare.inference.engines import Engine
-from darkshare.inference.onnx import Exported, buffers, heads_of, output_name, read_exported
+from darkshare.inference.onnx import Exported, buffers, output_name, read_exported
 
 
 class Detector:
@@ -58,7 +59,7 @@ class Detector:
         self.model = model
         self.threshold = levels(model.tasks, threshold, THRESHOLD)
         self.nms = levels(model.tasks, nms, NMS)
-        self._heads = heads_of(model)
+        self._heads = model.heads
         how = {"threads": threads, "precision": precision}
         self._engine = _opened(model, file, engine, how) if file else _loaded(model, bn_epsilon, engine, how)
         self._lock = Lock()
@@ -224,7 +225,7 @@ def _loaded(model: Model, bn_epsilon: float, engine: str, how: Mapping[str, Any]
 
 
 def _opened(model: Model, path: str | os.PathLike[str], engine: str, how: Mapping[str, Any]) -> Engine:
-    outputs = [output_name(model.network.layers[index]) for index in heads_of(model)]
+    outputs = [output_name(model.network.layers[index]) for index in model.heads]
     try:
         return engines.open_engine(engine, path, outputs, **how)
     except DarkshareError as error:

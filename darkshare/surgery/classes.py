@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +13,7 @@ from darkshare.darknet.kinds import Region, Softmax
 from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task, class_count
 from darkshare.data import read_names
-from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, Unsupported
+from darkshare.errors import BadValue, DarkshareError, Unsupported, warn
 from darkshare.surgery.heads import pad_to_union, unpad, with_classes
 
 
@@ -120,7 +119,7 @@ def relabelled(model: Model, classes: Classes, *, task: str | None = None, initi
     kept = sorted(row for row in classes.rows if row is not None)
     fewer = kept and kept != list(range(len(own.names)))
     if fewer and initial is silent and _is_softmax(model, own):  # others are to be trained
-        _warn(f"{model.name}: a softmax shares its scores out among the classes: without some, the others' scores grow")
+        warn(f"{model.name}: a softmax shares its scores out among the classes: without some, the others' scores grow")
     padded = own.padded
     model = unpad(model)
     for head in own.heads:
@@ -193,7 +192,3 @@ def _distinct(classes: Classes) -> Classes:
     if bad := [name for name in classes.names if not name.strip() or name != name.strip() or "\n" in name]:
         raise BadValue(f"class name {bad[0]!r} cannot stand in a .names file: one name in each line, no blanks around")
     return classes
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, DarkshareWarning, stacklevel=4)

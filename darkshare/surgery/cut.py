@@ -1,4 +1,4 @@
-"""Where a network can be cut, and the files that a cut gives."""
+"""Darknet's partial weights: the first k layers, alone or with new weights behind them."""
 
 from __future__ import annotations
 
@@ -10,24 +10,6 @@ from darkshare.darknet.model import Model
 from darkshare.darknet.network import Network
 from darkshare.darknet.weights import FLOAT, Floats, Header, Weights
 from darkshare.errors import BadValue, DarkshareError, WeightsSize
-
-
-def illegal_cut(network: Network, k: int) -> str | None:
-    """Why the network cannot be cut before layer k, or None if it can."""
-    count = len(network.layers)
-    if not 1 <= k < count:
-        return f"k={k} must be 1..{count - 1}: at least one layer is shared and at least one is not"
-    last = network.layers[k - 1]
-    if not last.y.is_image:
-        return f"k={k} is no legal cut: {last.label} leaves no image that a route could read"
-    if last.onward != last.y:
-        return f"k={k} is no legal cut: a route to {last.label} would read it before its antialiasing blur"
-    return None
-
-
-def legal_cuts(network: Network) -> list[int]:
-    """Every k at which the network can be cut."""
-    return [k for k in range(1, len(network.layers)) if illegal_cut(network, k) is None]
 
 
 def cut(model: Model, k: int, *, full: bool = False, target: Network | None = None, seed: int = 0) -> Weights:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
@@ -16,7 +15,7 @@ from darkshare.darknet.network import Layer, resolve
 from darkshare.darknet.portable import list_text
 from darkshare.darknet.tasks import Task, by_voice
 from darkshare.darknet.weights import FLOAT, Floats, Weights
-from darkshare.errors import DarkshareWarning, Unsupported
+from darkshare.errors import Unsupported, warn
 
 
 def pad_to_union(model: Model) -> Model:
@@ -134,7 +133,7 @@ def _counters(model: Model, head: int, rows: Sequence[int | None]) -> dict[str, 
     kept = [old[row] for row in rows if row is not None and row < len(old)]
     if not old or len(kept) == len(rows):
         return {"counters_per_class": list_text(tuple(kept))} if old else {}
-    _warn(f"{model.name}: {layer.label}: counters_per_class= is left out, as it has no number for the new classes")
+    warn(f"{model.name}: {layer.label}: counters_per_class= is left out, as it has no number for the new classes")
     return {"counters_per_class": None}
 
 
@@ -152,7 +151,7 @@ def _with_outputs(model: Model, head: int, rows: Sequence[int | None], initial: 
         index -= 1
     passed = range(index, head + 1)
     for layer in model.network.layers[head + 1 :]:
-        read = {*layer.sources, *([layer.index - 1] if layer.kind.reads_previous else [])}
+        read = {*layer.sources, *layer.inputs}
         if not read.isdisjoint(passed) and not isinstance(layer.kind, Cost):
             raise _unchangeable(model, head, f"{layer.label} reads its classes too")
     return _with_channels(model, index + 1, rows, initial)
@@ -206,7 +205,3 @@ def _chosen(old: Floats, channels: Sequence[int | None], name: str, initial: Ini
         if channel is not None:
             new[at] = old[channel]
     return new
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, DarkshareWarning, stacklevel=4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise, zip_longest
@@ -14,7 +13,7 @@ from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, resized, resolve
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Floats, Header, Weights
-from darkshare.errors import BadValue, DarkshareWarning, TrunkMismatch, WeightsSize
+from darkshare.errors import BadValue, TrunkMismatch, WeightsSize, warn
 from darkshare.surgery.interpolate import between
 from darkshare.surgery.mix_recipe import Recipe, shares, told
 
@@ -174,9 +173,7 @@ def _alphas(recipe: Recipe, layers: Sequence[Layer]) -> set[float]:
 
 def _warn_of_names(base: Model, other: Model) -> None:
     if [task.names for task in base.tasks] != [task.names for task in other.tasks]:
-        warnings.warn(
-            f"{other.name}: its class names are not the base's, which the mix keeps", DarkshareWarning, stacklevel=3
-        )
+        warn(f"{other.name}: its class names are not the base's, which the mix keeps")
 
 
 def _unmixable(base: Model, other: Model, differing: Sequence[Layer]) -> TrunkMismatch:

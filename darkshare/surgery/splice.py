@@ -5,13 +5,12 @@ From the shared-backbone paper (Bailer & Fassold): base + [route] to layer k-1 +
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Literal
 
-from darkshare import __version__
+from darkshare._version import __version__
 from darkshare.analysis.trunk import (
     common_structure,
     describe,
@@ -23,12 +22,12 @@ from darkshare.analysis.trunk import (
 )
 from darkshare.darknet import cfg as cfgs
 from darkshare.darknet.cfg import Line, Section
+from darkshare.darknet.cut_points import illegal_cut
 from darkshare.darknet.kinds import Boxes, Detection
 from darkshare.darknet.model import Model, branches_of, only_votes
 from darkshare.darknet.tasks import Task, by_voice, class_count
-from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, ShapeMismatch, TrunkMismatch
+from darkshare.errors import BadValue, DarkshareError, ShapeMismatch, TrunkMismatch, warn
 from darkshare.surgery.assemble import Part, assemble
-from darkshare.surgery.cut import illegal_cut
 from darkshare.surgery.heads import pad_to_union, unpad
 
 Layout = Literal["native", "padded"]
@@ -140,7 +139,7 @@ def _require_trunk(base: Model, other: Model, k: int, *, force: bool) -> None:
         return
     moved = moved_tensors(base, other, k)
     if moved:
-        _warn(f"{other.name}: merged on the base's trunk although {describe(moved, base, k)}; {diagnose(moved)}")
+        warn(f"{other.name}: merged on the base's trunk although {describe(moved, base, k)}; {diagnose(moved)}")
 
 
 def _bridge(other: Model, k: int, index: int) -> Section:
@@ -210,18 +209,14 @@ def _called(tasks: Sequence[Task], name: str) -> list[Task]:
     ]
 
 
-def _warn(message: str) -> None:
-    warnings.warn(message, DarkshareWarning, stacklevel=3)
-
-
 def _warn_of_differences(base: Model, other: Model, k: int) -> None:
     """Say what the product cannot keep of a further network."""
     if base.network.net.letter_box != other.network.net.letter_box:
-        _warn(f"{other.name}: letter_box={other.network.net.letter_box} gives way to the base's [net]")
+        warn(f"{other.name}: letter_box={other.network.net.letter_box} gives way to the base's [net]")
     for layer in other.network.layers[k:]:
         traps = [key for key in TRAPS if getattr(layer.kind, key)]
         if traps:
-            _warn(
+            warn(
                 f"{other.name}: {traps[0]}= in {layer.label} would change the training of the merged network; "
                 "it does nothing at inference"
             )
@@ -231,7 +226,7 @@ def _warn_of_unequal_classes(merged: Model) -> None:
     boxes = [head for head in merged.network.heads if isinstance(head.kind, Boxes | Detection)]
     counts = sorted({class_count(head) for head in boxes})
     if len(counts) > 1:
-        _warn(
+        warn(
             f"the heads have {' and '.join(map(str, counts))} classes: OpenCV and darkshare run this, "
             "but stock Darknet overflows or mislabels boxes; use --layout padded for it"
         )

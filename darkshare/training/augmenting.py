@@ -14,10 +14,10 @@ import numpy as np
 
 from darkshare._images import Picture
 from darkshare.darknet.kinds import Boxes
+from darkshare.darknet.letterbox import fitted
 from darkshare.darknet.network import Network
 from darkshare.darknet.weights import Floats
 from darkshare.errors import BadValue, Unsupported
-from darkshare.inference.boxes import fitted
 from darkshare.inference.detector import blob
 from darkshare.training import colours, geometry, mosaics
 from darkshare.training.geometry import Size, Window

@@ -18,7 +18,6 @@ from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network
 from darkshare.darknet.weights import FLOAT, Weights
 from darkshare.errors import BadValue, DarkshareError, TrunkMismatch, Unsupported
-from darkshare.inference.onnx.lowering import needed
 from darkshare.training.form import Form, Forward, Given
 from darkshare.training.layers import BUILD, UNSUPPORTED
 
@@ -60,10 +59,10 @@ class Net:
         network = model.network
         self.model, self.k, self.form, self.training = model, k, form, False
         self.heads = trained_heads(model, k)
-        layers = [network.layers[index] for index in needed(network, self.heads)]
+        layers = [network.layers[index] for index in network.needed(self.heads)]
         self.reads = reads(model, k)
         self._branch = [layer for layer in layers if layer.index >= k]
-        self._trunk = [network.layers[index] for index in needed(network, self.reads)]
+        self._trunk = [network.layers[index] for index in network.needed(self.reads)]
         self._forwards = {layer.index: _forward(network, layer, form, k) for layer in [*self._trunk, *self._branch]}
         self._owners = {layer.index: _owner(network, layer) for layer in [*self._trunk, *self._branch]}
         self._given = {index: _blocks(model, index, k) for index in sorted(set(self._owners.values()))}
@@ -166,16 +165,16 @@ class Net:
         self, layers: list[Layer], values: dict[int, Tensor], kept: Iterable[int], training: bool
     ) -> dict[int, Tensor]:
         """The values of some layers, each forgotten as soon as nothing behind it reads it."""
-        last = {index: layer.index for layer in layers for index in _inputs(layer)}
+        last = {index: layer.index for layer in layers for index in layer.inputs}
         last |= dict.fromkeys(kept, len(self._forwards) + len(self.network.layers))
         x = next(iter(values.values()))
         for layer in layers:
-            sources = [values[index] for index in _read(layer)]
+            sources = [values[index] for index in layer.operands]
             before = values[layer.index - 1] if layer.kind.reads_previous else x
             given = self._given[self._owners[layer.index]]
             with located(self.network, layer):
                 values[layer.index] = self._forwards[layer.index](given, before, sources, training)
-            for index in _inputs(layer):
+            for index in layer.inputs:
                 if last[index] == layer.index:
                     values.pop(index, None)
         return values
@@ -229,8 +228,8 @@ def reads(model: Model, k: int) -> tuple[int, ...]:
     yolov3 with k=74 reads four: 73, 71 through the shortcut 74, and 61 and 36 through its routes.
     """
     network = model.network
-    layers = [network.layers[index] for index in needed(network, trained_heads(model, k)) if index >= k]
-    return tuple(sorted({index for layer in layers for index in _inputs(layer) if 0 <= index < k}))
+    layers = [network.layers[index] for index in network.needed(trained_heads(model, k)) if index >= k]
+    return tuple(sorted({index for layer in layers for index in layer.inputs if 0 <= index < k}))
 
 
 def trained(net: Net, base: Model, *, seen: int | None = None) -> Model:
@@ -273,14 +272,6 @@ def located(network: Network, layer: Layer) -> Iterator[None]:
         raise error.locate(network.name, layer.section.lineno) from None
 
 
-def _read(layer: Layer) -> list[int]:
-    return [ref.target for ref in layer.refs if ref.key in _DATA]
-
-
-def _inputs(layer: Layer) -> list[int]:
-    return _read(layer) + ([layer.index - 1] if layer.kind.reads_previous else [])
-
-
 def _owner(network: Network, layer: Layer) -> int:
     """Whose weights a layer uses: its own, or those that share_index= names."""
     shared = [ref.target for ref in layer.refs if ref.key == "share_index"]
@@ -295,7 +286,7 @@ def _forward(network: Network, layer: Layer, form: Form, k: int) -> Forward:
         shared = any(ref.key == "share_index" for ref in layer.refs)
         if layer.tensors != (() if shared else layer.kind.tensors(layer.x, layer.y)):
             raise Unsupported("dontload=, dontloadscales= or numload= leave its weights out of the file; remove them")
-        for index in _read(layer):
+        for index in layer.operands:
             source = network.layers[index]
             if source.onward != source.y:
                 raise Unsupported(f"it reads {source.label}, of which only the layer behind it gets the blurred image")

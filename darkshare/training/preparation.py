@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from darkshare.darknet.cfg import Cfg, Section
+from darkshare.darknet.cut_points import illegal_cut
 from darkshare.darknet.initial import drawn
 from darkshare.darknet.model import Model, branches_of, only_ensemble
 from darkshare.darknet.network import resized, resolve
@@ -16,9 +17,7 @@ from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import FLOAT, Floats, Header, Weights
 from darkshare.data import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, DarkshareError, Unsupported, WeightsSize
-from darkshare.inference.classification import classifies
 from darkshare.surgery.classes import matched, relabelled
-from darkshare.surgery.cut import illegal_cut
 from darkshare.training.optimising import batch_size
 
 _WARM = 10  # the part of a shortened training that burn_in may take at most is 1 / _WARM
@@ -121,12 +120,12 @@ def _is_ensemble(model: Model) -> bool:
     Of detectors, one with a vote in its file: without it there is nothing to measure.
     """
     name = only_ensemble(model)
-    return bool(name) and (classifies(model, model.tasks[0]) or name in {task.name for task in model.tasks})
+    return bool(name) and (model.classifies(model.tasks[0]) or name in {task.name for task in model.tasks})
 
 
 def _require_fit(base: Model, data: Dataset | ClassifiedDataset) -> None:
     """Refuse boxes for a classifier and classes for a detector."""
-    wants, has = classifies(base, base.tasks[0]), isinstance(data, ClassifiedDataset)
+    wants, has = base.classifies(base.tasks[0]), isinstance(data, ClassifiedDataset)
     if wants and not has:
         raise Unsupported(f"classifies pictures, but {data.name} has boxes; give classes of pictures", file=base.name)
     if has and not wants:

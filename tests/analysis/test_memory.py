@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from models import quiet_concat, without_weights
 
 from darkshare.analysis.memory import Node, joined, nodes, peak
+from darkshare.darknet.cut_points import illegal_cut, legal_cuts
 from darkshare.darknet.network import Network
-from darkshare.surgery.cut import illegal_cut, legal_cuts
 
 
 def bytes_of(network: Network) -> int:

@@ -15,10 +15,10 @@ from models import model, quiet_concat, retrained, without_weights
 
 from darkshare.analysis.savings import at_cuts, block_ends, saved, separately, to_json, to_rows
 from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.cut_points import legal_cuts
 from darkshare.darknet.model import save
 from darkshare.darknet.network import resolve
 from darkshare.errors import BadValue, DarkshareError, TrunkMismatch
-from darkshare.surgery.cut import legal_cuts
 
 
 def test_savings_add_up():

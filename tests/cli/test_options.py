@@ -5,7 +5,8 @@ import pytest
 from click.testing import CliRunner
 
 from darkshare.cli import options
-from darkshare.cli.options import Files, SizeType, load_all, pair
+from darkshare.cli.options import Files, load_all, pair
+from darkshare.cli.parameters import SIZE
 from darkshare.errors import DarkshareError
 
 
@@ -49,13 +50,13 @@ def test_models_are_loaded_in_order(tiny):
     ("text", "size"), [("416", (416, 416)), ("416x320", (416, 320)), ("416X320", (416, 320)), ((8, 9), (8, 9))]
 )
 def test_a_size_is_one_number_or_two(text, size):
-    assert SizeType().convert(text, None, None) == size
+    assert SIZE.convert(text, None, None) == size
 
 
 @pytest.mark.parametrize("text", ["", "x", "416x", "x320", "big", "416x320x3", "4.5"])
 def test_no_size_is_a_usage_error(text):
     with pytest.raises(click.UsageError, match="is no size; write 416 or 416x320"):
-        SizeType().convert(text, None, None)
+        SIZE.convert(text, None, None)
 
 
 @click.command()

@@ -117,7 +117,7 @@ def test_a_reference_that_leads_nowhere_names_file_line_and_layer(section, messa
 
 def test_embedding_layer_is_a_reference():
     text = f"{NET}\n[conv]\nfilters=25\n\n[yolo]\nembedding_layer=0\n"
-    assert network_of(text).layers[1].refs == (Ref("embedding_layer", 0, 0),)
+    assert network_of(text).layers[1].refs == (Ref("embedding_layer", 0, 0, reads=False),)
     with pytest.raises(BadReference, match="refers to itself"):
         network_of(text.replace("=0\n", "=1\n"))
     assert network_of(text.replace("=0\n", "=1\n"), dialect="pjreddie").layers[1].refs == ()
@@ -251,7 +251,7 @@ def test_a_convolution_may_share_another_s_weights():
     text = NET + "[conv]\nfilters=3\n[conv]\nfilters=3\nshare_index=-1\n[conv]\nfilters=3\n"
     network = network_of(text)
     assert [layer.size for layer in network.layers] == [12, 0, 12]
-    assert network.layers[1].refs == (Ref("share_index", -1, 0),)
+    assert network.layers[1].refs == (Ref("share_index", -1, 0, reads=False),)
     assert network_of(text, dialect="pjreddie").params == 36
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from conftest import network_of, zoo_path
 
+from darkshare.darknet.letterbox import fitted
 from darkshare.darknet.model import Model, load
 from darkshare.darknet.tasks import Task
 from darkshare.errors import BadValue, DarkshareError, Unsupported
@@ -20,7 +21,6 @@ from darkshare.inference.boxes import (
     darknet_objects,
     decode,
     first_ids,
-    fitted,
     interpret,
     label_lines,
     suppress,

@@ -14,7 +14,6 @@ from darkshare.darknet.model import only_ensemble, task_of_ensemble
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.inference.classification import (
     Guesses,
-    classifies,
     cropped,
     gives_probabilities,
     mean_of,
@@ -111,7 +110,7 @@ def test_tasks_are_told_apart():
     classifier, detector = ensemble("logits"), model(tiny_text())
     assert [only_classifiers(one) is None for one in (classifier, detector)] == [False, True]
     assert [only_detectors(one) is None for one in (classifier, detector)] == [True, False]
-    assert classifies(classifier, classifier.tasks[1])
+    assert classifier.classifies(classifier.tasks[1])
     assert only_ensemble(classifier) == "net"
     assert only_ensemble(detector) == ""
     assert only_ensemble(replace(classifier, tasks=(*classifier.tasks, detector.tasks[0]))) == ""

@@ -20,7 +20,7 @@ from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, Unsuppo
 from darkshare.inference import engines
 from darkshare.inference.engines import DEFAULT, NAMES, PRECISIONS, available, open_engine
 from darkshare.inference.engines.worker import File, Worker, take_turns
-from darkshare.inference.onnx import export, heads_of, output_name
+from darkshare.inference.onnx import export, output_name
 
 HERE = available()
 INSTALLED = [name for name, one in HERE.items() if one.version]
@@ -41,7 +41,7 @@ def files(tmp_path_factory) -> dict[str, File]:
 
 def written(one, path: Path) -> File:
     export(one, path)
-    outputs = [output_name(one.network.layers[index]) for index in heads_of(one)]
+    outputs = [output_name(one.network.layers[index]) for index in one.heads]
     return File(str(path), outputs, [1, *one.network.input[:3]])
 
 

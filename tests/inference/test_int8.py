@@ -37,7 +37,7 @@ from darkshare.inference.int8 import (
 )
 from darkshare.inference.int8 import onnxruntime as by_onnxruntime
 from darkshare.inference.int8.calibration import Blobs
-from darkshare.inference.onnx import export, heads_of, read_exported
+from darkshare.inference.onnx import export, read_exported
 
 pytest.importorskip("onnxruntime", reason="int8 files are made by ONNX Runtime")
 each_quantiser = pytest.mark.parametrize("engine", [engine for engine in QUANTISERS if not missing(engine)])
@@ -291,7 +291,7 @@ def test_quantise_writes_a_file_that_runs_alone(photos, tmp_path, engine):
     assert facts_of(path)["precision"] == '"int8"'
     picture = read_picture(result_picture(photos))
     own, exact = Detector.of_file(path).raw(picture), Detector(both, engine=engine).raw(picture)
-    for head in heads_of(both):
+    for head in both.heads:
         apart = np.abs(own[head] - exact[head]).mean() / np.abs(exact[head]).mean()
         assert 0 < apart < 0.3
 

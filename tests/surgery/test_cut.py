@@ -9,10 +9,11 @@ import pytest
 from conftest import network_of, tiny_text
 from models import floats, model, retrained
 
+from darkshare.darknet.cut_points import illegal_cut, legal_cuts
 from darkshare.darknet.model import Model
 from darkshare.darknet.weights import Header
 from darkshare.errors import BadValue, DarkshareError, TrunkMismatch, WeightsSize
-from darkshare.surgery.cut import cut, illegal_cut, initial_floats, legal_cuts
+from darkshare.surgery.cut import cut, initial_floats
 
 
 @pytest.fixture

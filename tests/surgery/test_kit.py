@@ -14,6 +14,7 @@ from models import floats, model, quiet_concat, retrained, without_weights
 from darkshare.analysis.check import check
 from darkshare.analysis.frozen import frozen
 from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.cut_points import legal_cuts
 from darkshare.darknet.kinds import Net, Shortcut
 from darkshare.darknet.model import Model, load
 from darkshare.darknet.network import Network, resolve
@@ -21,7 +22,7 @@ from darkshare.darknet.weights import Header, Weights
 from darkshare.data import Box, Dataset, Sample, read_data
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, Unsupported
 from darkshare.inference.detector import Detector
-from darkshare.surgery.cut import cut, legal_cuts
+from darkshare.surgery.cut import cut
 from darkshare.surgery.kit import make_kit, write_kit
 from darkshare.surgery.kit.schedule import scheduled
 from darkshare.surgery.kit.stops import STOP, frozen_below

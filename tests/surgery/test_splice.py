@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from models import assert_same_function, floats, model, quiet_concat, retrained, without_weights
 
 from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.cut_points import illegal_cut
 from darkshare.darknet.model import Model, branches_of, load, only_votes, save
 from darkshare.darknet.network import Network
 from darkshare.darknet.weights import Header, Weights
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, ShapeMismatch, TrunkMismatch
-from darkshare.surgery.cut import illegal_cut
 from darkshare.surgery.residual import branch
 from darkshare.surgery.splice import concat, longest_trunk, split
 

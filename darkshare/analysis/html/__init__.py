@@ -12,8 +12,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from darkshare import __version__
 from darkshare._files import write_all
+from darkshare._version import __version__
 from darkshare.analysis.plots import differences_svg
 from darkshare.analysis.stats import Comparison, to_rows
 

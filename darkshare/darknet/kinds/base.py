@@ -75,6 +75,7 @@ def key(
     low: int | None = None,
     high: int | None = None,
     none: int | None = None,
+    reads: bool = True,
     hash_ends: tuple[str, ...] = (),
     first_only: tuple[str, ...] = (),
 ) -> T:
@@ -89,6 +90,7 @@ def key(
         low: the smallest value from which a layer can be built.
         high: the largest value that is taken for meant.
         none: for references, the number that means "none".
+        reads: for references, whether the layer reads the outputs of the layers that it names.
         hash_ends: for lists, the dialects that stop counting items at a `#`.
         first_only: for lists, the dialects that read the first item only.
     """
@@ -98,6 +100,7 @@ def key(
         "low": low,
         "high": high,
         "none": none,
+        "reads": reads,
         "hash_ends": hash_ends,
         "first_only": first_only,
     }
@@ -217,6 +220,11 @@ class Key(NamedTuple):
     def training(self) -> bool:
         """Whether only training reads it."""
         return bool(self.declared.metadata["training"])
+
+    @property
+    def reads(self) -> bool:
+        """Whether the layer reads the outputs of the layers that it names."""
+        return bool(self.declared.metadata["reads"])
 
 
 K = TypeVar("K", bound="Described")

@@ -83,7 +83,7 @@ class Convolutional(Padded):
     xnor: int = key(0)
     bin_output: int = key(0, forks=AH)
     flipped: int = key(0)
-    share_index: Refs = key((), forks=AH, derived=True, none=-1000000000, first_only=DIALECTS)
+    share_index: Refs = key((), forks=AH, derived=True, none=-1000000000, reads=False, first_only=DIALECTS)
     assisted_excitation: float = trained(0.0, forks=AH)
     sway: int = trained(0, forks=AH)
     rotate: int = trained(0, forks=AH)

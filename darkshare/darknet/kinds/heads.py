@@ -84,7 +84,7 @@ class Yolo(Boxes):
     new_coords: int = key(0, forks=AH)
     nms_kind: str = key("default", forks=AH)
     beta_nms: float = key(0.6, forks=AH)
-    embedding_layer: Refs = key((), forks=AH, derived=True, none=999999, first_only=DIALECTS)
+    embedding_layer: Refs = key((), forks=AH, derived=True, none=999999, reads=False, first_only=DIALECTS)
     ignore_thresh: float = trained(0.5)
     truth_thresh: float = trained(1.0)
     iou_thresh: float = trained(1.0, forks=AH)
@@ -249,7 +249,7 @@ class Contrastive(Loss):
     names: ClassVar[tuple[str, ...]] = ("contrastive",)
     forks: ClassVar[tuple[str, ...]] = AH
 
-    yolo_layer: Refs = key((), derived=True, none=0, first_only=DIALECTS)
+    yolo_layer: Refs = key((), derived=True, none=0, reads=False, first_only=DIALECTS)
     classes: int = key(1000, low=1, high=MOST)
     temperature: float = trained(1.0)
     cls_normalizer: float = trained(1.0)

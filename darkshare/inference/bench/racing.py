@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -15,7 +14,7 @@ import numpy as np
 
 from darkshare.darknet.model import Model
 from darkshare.darknet.weights import Floats
-from darkshare.errors import DarkshareError, DarkshareWarning
+from darkshare.errors import DarkshareError, warn
 from darkshare.inference.bench.timing import ROUNDS, Measured, Ratio, measured, ratio, require_rounds, written
 from darkshare.inference.engines import DEFAULT, available
 from darkshare.inference.engines.worker import File, Worker, take_turns
@@ -91,7 +90,7 @@ def _started(engine: str, file: File, name: str, **how: Any) -> Worker | None:
     except DarkshareError as error:
         if engine == DEFAULT:
             raise error.locate(name, None) from None
-        warnings.warn(f"{engine} in {how['precision']} is left out: {error}", DarkshareWarning, stacklevel=3)
+        warn(f"{engine} in {how['precision']} is left out: {error}")
         return None
 
 

@@ -13,7 +13,7 @@ from darkshare.analysis.boxplot import Spread, spread_of
 from darkshare.darknet.model import Model
 from darkshare.errors import BadValue
 from darkshare.inference.engines.worker import File, Loading, Worker
-from darkshare.inference.onnx import export, heads_of, output_name
+from darkshare.inference.onnx import export, output_name
 
 ROUNDS = 20
 CONFIDENCE = 0.95
@@ -103,5 +103,5 @@ def written(model: Model, path: Path, *, bn_epsilon: float = 1e-5) -> File:
     """A model as a file that every engine reads."""
     export(model, path, bn_epsilon=bn_epsilon)
     network = model.network
-    outputs = [output_name(network.layers[index]) for index in heads_of(model)]
+    outputs = [output_name(network.layers[index]) for index in model.heads]
     return File(str(path.absolute()), outputs, [1, *network.input[:3]])

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from darkshare.darknet.kinds.base import P
+from darkshare.darknet.letterbox import fitted
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Network
 from darkshare.darknet.tasks import Task
@@ -80,21 +80,6 @@ def _of_task(
     return Detections(_corners(best.boxes, picture), best.scores, best.class_ids, task.names, task.name)
 
 
-def is_letterboxed(network: Network) -> bool:
-    """Whether pictures keep their proportions: pjreddie always, the others where [net] says letter_box=1."""
-    return network.dialect == P or bool(network.net.letter_box)
-
-
-def fitted(network: Network, picture: tuple[int, int]) -> tuple[int, int]:
-    """Width and height that the picture has inside the network's input (letterbox_image in image.c)."""
-    (_, net_h, net_w, *_), (w, h) = network.input, picture
-    if not is_letterboxed(network):
-        return net_w, net_h
-    if net_w / w < net_h / h:
-        return net_w, max(h * net_w // w, 1)
-    return max(w * net_h // h, 1), net_h
-
-
 def _unfitted(boxes: Floats, network: Network, picture: tuple[int, int]) -> Floats:
     """Fractions of the network's input as fractions of the picture (correct_yolo_boxes)."""
     net = np.array([network.input.w, network.input.h], np.float32)
@@ -121,9 +106,7 @@ __all__ = [
     "decode",
     "diou_exponent",
     "first_ids",
-    "fitted",
     "interpret",
-    "is_letterboxed",
     "label_lines",
     "levels",
     "suppress",

@@ -8,14 +8,13 @@ the peak is twice as high), never for ENGINE_ORT in builds without it, and never
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from darkshare.darknet.weights import Floats
-from darkshare.errors import DarkshareWarning, Unsupported
+from darkshare.errors import Unsupported, warn
 from darkshare.inference.engines.base import Engine, Settings, errors_of
 
 FORCED = "OPENCV_FORCE_DNN_ENGINE"
@@ -98,4 +97,4 @@ def _warn_if_not_obeyed(net: Any, engine: str) -> None:
     if found == engine:
         return
     forced = f", because {FORCED}={os.environ[FORCED]} is set; unset it" if FORCED in os.environ else ""
-    warnings.warn(f"OpenCV took its {found} engine instead of the {engine} one{forced}", DarkshareWarning, stacklevel=2)
+    warn(f"OpenCV took its {found} engine instead of the {engine} one{forced}")

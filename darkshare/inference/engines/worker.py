@@ -22,7 +22,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from darkshare.darknet.weights import Floats
-from darkshare.errors import DarkshareError, DarkshareWarning
+from darkshare.errors import DarkshareError, DarkshareWarning, warn
 from darkshare.inference.engines import Engine, open_engine
 
 STATUS = Path("/proc/self/status")
@@ -79,7 +79,7 @@ class Worker:
             raise
         self.loading = Loading(*answer["seconds"])
         for message in answer["warnings"]:
-            warnings.warn(message, DarkshareWarning, stacklevel=2)
+            warn(message)
 
     def __enter__(self) -> Worker:
         return self

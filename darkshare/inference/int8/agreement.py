@@ -15,7 +15,7 @@ from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Floats
 from darkshare.inference.boxes import DECODE, THRESHOLD, Detections, interpret
 from darkshare.inference.detector import blob
-from darkshare.inference.onnx import heads_of, output_name
+from darkshare.inference.onnx import output_name
 
 OVERLAP = 0.5  # of two boxes that are the same
 LOWER = THRESHOLD - 0.05  # a box that only one of the two has over the threshold may be that low in the other
@@ -73,7 +73,7 @@ class Trial:
     def __init__(self, model: Model, names: Sequence[str], run: Run) -> None:
         self._model = model
         self._names = names
-        self._heads = heads_of(model)
+        self._heads = model.heads
         self._sizes: list[tuple[int, int]] = []
         self._wanted = self._outputs(run)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from darkshare._images import read_picture
 from darkshare.darknet.network import Network
 from darkshare.darknet.weights import Floats
 from darkshare.data import read_data
-from darkshare.errors import BadValue, DarkshareError, DarkshareWarning
+from darkshare.errors import BadValue, DarkshareError, warn
 from darkshare.inference.detector import blob
 from darkshare.inference.media.sources import Broken, PictureFile, select
 
@@ -77,7 +76,7 @@ def _readable(names: Sequence[str], most: int) -> Iterator[str]:
         try:
             read_picture(name)
         except DarkshareError as error:
-            warnings.warn(f"left out: {error}", DarkshareWarning, stacklevel=3)
+            warn(f"left out: {error}")
             continue
         found += 1
         yield name

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from darkshare.darknet.network import Layer, Network
+from darkshare.darknet.network import Network
 from darkshare.darknet.weights import Floats
 from darkshare.inference.int8.base import Quantiser, of_layer
-from darkshare.inference.onnx.lowering import needed
 
 SHARE = 0.1  # of a head's layers that go back to fp32 at a time
 
 
 def last_layer(network: Network, head: int) -> int:
     """The layer with weights whose numbers a head gives out."""
-    return next(i for i in reversed(needed(network, [head])) if network.layers[i].tensors)
+    return next(i for i in reversed(network.needed([head])) if network.layers[i].tensors)
 
 
 def worst_layers(network: Network, head: int, errors: Mapping[int, float], kept: Collection[int]) -> list[int]:
     """The layers below a head that add most to the error, most first; those already kept are left out."""
-    below = needed(network, [head])
+    below = network.needed([head])
     added = {i: error for i, error in _added(network, below, errors).items() if i not in kept}
     count = max(1, round(SHARE * len(added)))
     return sorted(added, key=lambda i: -added[i])[:count]
@@ -34,17 +33,11 @@ def _added(network: Network, below: Iterable[int], errors: Mapping[int, float]) 
     found = {}
     for index in below:
         layer = network.layers[index]
-        before = max((reached[i] for i in _inputs(layer)), default=0.0)
+        before = max((reached[i] for i in layer.inputs), default=0.0)
         reached[index] = errors.get(index, before)
         if index in errors:
             found[index] = errors[index] - before
     return found
-
-
-def _inputs(layer: Layer) -> Iterator[int]:
-    if layer.kind.reads_previous:
-        yield layer.index - 1
-    yield from (ref.target for ref in layer.refs if ref.key in ("layers", "from"))
 
 
 def layer_errors(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from darkshare.darknet.model import Model
-from darkshare.errors import BadValue, DarkshareWarning, Unsupported
+from darkshare.errors import BadValue, Unsupported, warn
 from darkshare.inference.bench.timing import written
 from darkshare.inference.engines import open_engine, presence
 from darkshare.inference.engines.worker import File
@@ -127,10 +126,8 @@ def _search(
     most = max(attempt.worst for attempt in attempts)
     best = next(attempt for attempt in attempts if attempt.worst >= most - WORTH)
     bad = [f"{head.output} {head.level:.2f}" for head in best.heads if head.level < limit]
-    warnings.warn(
-        f"heads that agree with fp32 in less than {limit}: {', '.join(bad)}; calibrate with more pictures, or use fp32",
-        DarkshareWarning,
-        stacklevel=5,
+    warn(
+        f"heads that agree with fp32 in less than {limit}: {', '.join(bad)}; calibrate with more pictures, or use fp32"
     )
     return best
 

@@ -6,7 +6,7 @@ into the file's metadata; `darkshare.inference.boxes` reads them.
 
 from darkshare.inference.onnx.graph import INPUT, PRECISIONS, Form, Graph, Output, output_name
 from darkshare.inference.onnx.layers import LOWER, UNSUPPORTED
-from darkshare.inference.onnx.lowering import heads_of, lower
+from darkshare.inference.onnx.lowering import lower
 from darkshare.inference.onnx.reading import SUFFIXES, Exported, read_exported
 from darkshare.inference.onnx.writing import buffers, export
 
@@ -22,7 +22,6 @@ __all__ = [
     "Output",
     "buffers",
     "export",
-    "heads_of",
     "lower",
     "output_name",
     "read_exported",

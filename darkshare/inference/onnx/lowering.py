@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from darkshare.darknet.model import Model
@@ -13,7 +13,6 @@ from darkshare.inference.onnx.decoding import DECODE, decoded
 from darkshare.inference.onnx.graph import INPUT, Form, Graph, Output, output_name
 from darkshare.inference.onnx.layers import LOWER, UNSUPPORTED, Lowering
 
-_DATA = ("layers", "from")  # the keys whose layers' values are read; share_index= and the like name layers otherwise
 _FLOAT, _HALF = 1, 10  # TensorProto.FLOAT and FLOAT16
 
 
@@ -31,36 +30,17 @@ def lower(model: Model, form: Form | None = None) -> Graph:
         raise Unsupported("has no weights file; give one behind the cfg", file=model.name)
     graph = Graph(model, form)
     values = {-1: graph.named("half", "Cast", INPUT, to=_HALF) if form.precision == "fp16" else INPUT}
-    for index in needed(network, heads_of(model)):
+    for index in network.needed(model.heads):
         layer = network.layers[index]
         with _located(network, layer):
             lowering = _lowering(network, layer)
-            sources = [(values[i], network.layers[i].y) for i in _read(layer)]
+            sources = [(values[i], network.layers[i].y) for i in layer.operands]
             values[index] = lowering(graph, layer, values.get(index - 1, ""), sources)
     for task, index in _heads(model):
         layer = network.layers[index]
         with _located(network, layer):
             graph.outputs.append(_output(graph, task, layer, values[index]))
     return graph
-
-
-def heads_of(model: Model) -> list[int]:
-    """The layers that are outputs of any task, in order."""
-    return sorted({head for task in model.tasks for head in task.heads})
-
-
-def needed(network: Network, heads: Sequence[int]) -> list[int]:
-    """The layers that the heads are computed from, in order."""
-    found: set[int] = set()
-    waiting = list(heads)
-    while waiting:
-        index = waiting.pop()
-        if index < 0 or index in found:
-            continue
-        found.add(index)
-        layer = network.layers[index]
-        waiting += _read(layer) + ([index - 1] if layer.kind.reads_previous else [])
-    return sorted(found)
 
 
 def _heads(model: Model) -> list[tuple[Task, int]]:
@@ -96,10 +76,6 @@ def _located(network: Network, layer: Layer) -> Iterator[None]:
         raise error.locate(network.name, layer.section.lineno) from None
 
 
-def _read(layer: Layer) -> list[int]:
-    return [ref.target for ref in layer.refs if ref.key in _DATA]
-
-
 def _lowering(network: Network, layer: Layer) -> Lowering:
     kind = type(layer.kind)
     if kind in UNSUPPORTED:
@@ -107,7 +83,7 @@ def _lowering(network: Network, layer: Layer) -> Lowering:
     wanted = () if any(ref.key == "share_index" for ref in layer.refs) else layer.kind.tensors(layer.x, layer.y)
     if wanted != layer.tensors:
         raise Unsupported("dontload=, dontloadscales= or numload= leave its weights out of the file; remove these keys")
-    for index in _read(layer):
+    for index in layer.operands:
         source = network.layers[index]
         if source.onward != source.y:
             raise Unsupported(f"it reads {source.label}, of which only the layer behind it gets the antialiased image")

@@ -17,10 +17,10 @@ from typing import Any
 from darkshare import _files as files
 from darkshare.darknet import cfg
 from darkshare.darknet.kinds import Boxes
+from darkshare.darknet.letterbox import is_letterboxed
 from darkshare.darknet.model import Model, require_unprotected
 from darkshare.darknet.tasks import Task, class_count, tasks_to_json
 from darkshare.errors import Unsupported
-from darkshare.inference.boxes import is_letterboxed
 from darkshare.inference.onnx.graph import INPUT, Form, Graph, Output, Stored
 from darkshare.inference.onnx.lowering import lower
 
@@ -157,7 +157,7 @@ def _model_message(graph: Graph) -> Any:
     import onnx
     from onnx import helper
 
-    from darkshare import __version__
+    from darkshare._version import __version__
 
     message = onnx.ModelProto(ir_version=IR_VERSION, producer_name="darkshare", producer_version=__version__)
     message.opset_import.append(helper.make_opsetid("", OPSET))

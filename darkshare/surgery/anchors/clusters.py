@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkshare._images import read_picture
+from darkshare.darknet.letterbox import fitted, is_letterboxed
 from darkshare.darknet.network import Network
 from darkshare.data import Dataset
 from darkshare.errors import DarkshareError
-from darkshare.inference.boxes import fitted, is_letterboxed
 
 Sizes = NDArray[np.float64]  # n x 2: width and height
 RESTARTS = 10

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -18,7 +17,7 @@ from darkshare.darknet.network import Network, problems, resolve
 from darkshare.darknet.weights import Header, Weights, chunks
 from darkshare.data import Dataset
 from darkshare.data.labels import LABEL_RULES
-from darkshare.errors import DarkshareError, DarkshareWarning, Unsupported
+from darkshare.errors import DarkshareError, Unsupported, warn
 from darkshare.surgery.anchors import reanchor
 from darkshare.surgery.classes import matched, relabelled
 from darkshare.surgery.cut import cut
@@ -136,11 +135,9 @@ def write_kit(kit: Kit, folder: str | os.PathLike[str], *, protect: Sequence[str
     except OSError as error:
         raise DarkshareError(f"cannot be made: {error.strerror}", file=str(home / "backup")) from None
     for fork, missing in unlabelled(kit).items():
-        warnings.warn(
+        warn(
             f"{fork}'s Darknet does not find the labels of {missing} of {len(kit.train.samples)} pictures; the kit's "
-            "README.md says where it looks",
-            DarkshareWarning,
-            stacklevel=2,
+            "README.md says where it looks"
         )
     return list(files)
 

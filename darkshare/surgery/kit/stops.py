@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from darkshare.darknet.cfg import Cfg, Section, section
+from darkshare.darknet.cut_points import illegal_cut
 from darkshare.darknet.kinds import Boxes, Maxpool, Route, Shortcut, Upsample
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Network, resolve
 from darkshare.darknet.portable import plain_cfg
 from darkshare.errors import BadValue, Unsupported
 from darkshare.surgery.assemble import Part, assemble
-from darkshare.surgery.cut import illegal_cut
 
 CARRIERS = (Route, Shortcut, Maxpool, Upsample)
 FREEZE = 1  # the value with which AlexeyAB and hank-ai leave all layers before out of training

@@ -61,7 +61,7 @@ def stages_of(blocks: Sequence[Block]) -> list[list[Block]]:
 
 def reads(layer: Layer) -> set[int]:
     """The layers that a layer reads, or whose weights it shares."""
-    return {*layer.sources, *([layer.index - 1] if layer.kind.reads_previous else [])}
+    return {*layer.sources, *layer.inputs}
 
 
 def _before(network: Network, shortcut: Layer) -> int | None:

@@ -15,6 +15,7 @@ from typing import Any
 from darkshare.analysis.trunk import require_same_structure, require_same_trunk
 from darkshare.darknet import cfg as cfgs
 from darkshare.darknet.cfg import Section
+from darkshare.darknet.cut_points import illegal_cut
 from darkshare.darknet.kinds import Avgpool, Convolutional, Cost, Softmax
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network
@@ -22,7 +23,6 @@ from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Header
 from darkshare.errors import BadValue
 from darkshare.surgery.assemble import Fresh, Part, assemble
-from darkshare.surgery.cut import illegal_cut
 from darkshare.surgery.residual.averaging import averaged
 from darkshare.surgery.residual.blocks import residual_blocks
 from darkshare.surgery.residual.grouping import grouped

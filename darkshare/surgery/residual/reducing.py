@@ -6,7 +6,6 @@ that both have (`shortcut_cpu` in blas.c). AlexeyAB's and hank-ai's refuse such 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +18,7 @@ from darkshare.darknet.kinds import Shortcut
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network
 from darkshare.darknet.weights import FLOAT
-from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, Unsupported
+from darkshare.errors import BadValue, DarkshareError, Unsupported, warn
 from darkshare.surgery.assemble import Fresh, Part, assemble
 from darkshare.surgery.residual.blocks import kept_blocks, residual_blocks
 
@@ -69,11 +68,9 @@ def _replaced(network: Network, going: Collection[int], *, explicit: bool | None
     found = [layer for layer in unfitting(network) if layer.index not in going]
     if explicit is False:
         if found:
-            warnings.warn(
+            warn(
                 f"{network.name}: {found[0].label} adds a layer of another shape: only pjreddie's Darknet and "
-                "darkshare run this; leave --no-explicit out",
-                DarkshareWarning,
-                stacklevel=3,
+                "darkshare run this; leave --no-explicit out"
             )
         return {}
     try:

@@ -1,0 +1,96 @@
+"""The types of option values that click does not have."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+class Written(click.ParamType):  # type: ignore[type-arg]
+    """A value that a function reads from what was typed; its ValueError is the message."""
+
+    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+        self.name, self._read = name, read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value; one that is not a text has been converted before."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._read(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, by, height = text.lower().partition("x")
+    try:
+        return int(width), int(height if by else width)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a size; write 416 or 416x320") from None
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() and len(word) < 10 for word in words):
+        raise ValueError(f"{text!r} is not a list of whole numbers; write 0,41,74")
+    return tuple(map(int, words))
+
+
+def _share(text: str) -> float:
+    """A share written as 1% or 0.01; 3 alone may be meant as 3 %, so it is refused."""
+    most = math.inf if text.strip().endswith("%") else 1
+    try:
+        number = float(text.strip().removesuffix("%")) / (100 if most > 1 else 1)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= most or number == math.inf:
+        raise ValueError(f"{text!r} is not a share; write 1% or 0.01")
+    return number
+
+
+def _batch(text: str) -> int | None:
+    if text == "dynamic":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is neither a number nor 'dynamic'") from None
+
+
+def _named_level(text: str) -> tuple[str, float]:
+    task, _, number = text.rpartition("=")
+    return task, click.FloatRange(0, 1)(number)
+
+
+def _named_file(text: str) -> tuple[str, str]:
+    """NAME=FILE, or a file alone, whose name may hold an = itself."""
+    name, equals, file = text.partition("=")
+    return ("", text) if not equals or os.sep in name or Path(text).exists() else (name, file)
+
+
+def _renaming(text: str) -> tuple[str, str]:
+    old, equals, new = text.partition("=")
+    if not (old and equals):
+        raise ValueError(f"{text!r} does not say OLD=NEW")
+    return old, new
+
+
+def choices(known: tuple[str, ...]) -> Written:
+    """One or more of these words, separated by commas."""
+    one = click.Choice(known)
+    return Written("|".join(known), lambda text: tuple(one(word.strip()) for word in text.split(",")))
+
+
+SIZE = Written("WxH", _size)
+NUMBERS = Written("N,N,...", _numbers)
+SHARE = Written("percent", _share)
+BATCH = Written("N|dynamic", _batch)
+LEVEL = Written("[TASK=]LEVEL", _named_level)
+NAMED_FILE = Written("[TASK=]FILE", _named_file)
+RENAMING = Written("OLD=NEW", _renaming)

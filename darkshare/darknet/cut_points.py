@@ -1,0 +1,23 @@
+"""The layers before which a network can be cut."""
+
+from __future__ import annotations
+
+from darkshare.darknet.network import Network
+
+
+def illegal_cut(network: Network, k: int) -> str | None:
+    """Why the network cannot be cut before layer k, or None if it can."""
+    count = len(network.layers)
+    if not 1 <= k < count:
+        return f"k={k} must be 1..{count - 1}: at least one layer is shared and at least one is not"
+    last = network.layers[k - 1]
+    if not last.y.is_image:
+        return f"k={k} is no legal cut: {last.label} leaves no image that a route could read"
+    if last.onward != last.y:
+        return f"k={k} is no legal cut: a route to {last.label} would read it before its antialiasing blur"
+    return None
+
+
+def legal_cuts(network: Network) -> list[int]:
+    """Every k at which the network can be cut."""
+    return [k for k in range(1, len(network.layers)) if illegal_cut(network, k) is None]
