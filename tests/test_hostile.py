@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from conftest import growth, network_of, seeded_floats, tiny_text, write_model
-from darkshare.model import load
 from hostile import CASES, DATA, LITERAL, SMALL, Case, Given
 
 from darkshare.cli import COMMANDS as ALL_COMMANDS
 from darkshare.cli import main
+from darkshare.darknet.model import load
 from darkshare.errors import DarkshareError
 
 # How each command takes a model; a new command joins with one line.
