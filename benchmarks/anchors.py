@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,8 @@ def public() -> Iterator[Dataset]:
 def row(dataset: Dataset, count: int) -> dict[str, object]:
     sizes = box_sizes(dataset, NETWORK)
     medians = quality(sizes, best_anchors(sizes, count)).average_iou
-    kept, clusters.CENTRE = clusters.CENTRE, np.mean
+    module: Any = clusters
+    kept, module.CENTRE = clusters.CENTRE, np.mean
     means = quality(sizes, best_anchors(sizes, count)).average_iou
     clusters.CENTRE = kept
     return {"data": dataset.name, "boxes": len(sizes), "anchors": count, "medians": medians, "means": means}

@@ -41,7 +41,8 @@ def opencv4(job: dict[str, Any], network: dict[str, Any], blob: np.ndarray) -> R
 
     if job["threads"]:
         cv2.setNumThreads(job["threads"])
-    net = cv2.dnn.readNetFromDarknet(network["cfg"], network["weights"])
+    dnn: Any = cv2.dnn  # OpenCV 4's: what is typed is OpenCV 5's, which has no importer
+    net = dnn.readNetFromDarknet(network["cfg"], network["weights"])
 
     def run() -> Any:
         net.setInput(blob)

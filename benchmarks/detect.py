@@ -142,7 +142,7 @@ def _crowd(shape: Sequence[int], objects: int, own: int = 0) -> Floats:
     planes[:, :4, places] = 0
     planes[:, 4, places] = 3
     planes[:, 5 + rng.integers(0, 80, objects), places] = 3
-    return planes.reshape(shape)
+    return planes.reshape(shape).astype(np.float32, copy=False)
 
 
 def arguments() -> argparse.Namespace:

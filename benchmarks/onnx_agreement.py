@@ -159,8 +159,9 @@ def importer(target: Path, facts: dict[str, Any], x: np.ndarray) -> dict[str, np
     import cv2
 
     found = {}
+    dnn: Any = cv2.dnn  # OpenCV 4's: what is typed is OpenCV 5's, which has no importer
     for head in facts["heads"]:
-        net = cv2.dnn.readNetFromDarknet(str(target / f"{head}.cfg"), str(target / "net.weights"))
+        net = dnn.readNetFromDarknet(str(target / f"{head}.cfg"), str(target / "net.weights"))
         net.setInput(x)
         found[head] = net.forward()
     return found

@@ -94,7 +94,7 @@ def main() -> None:
         }
         for act in acts.values():
             seconds(act, pair)
-        times = {what: [] for what in acts}
+        times: dict[str, list[float]] = {what: [] for what in acts}
         for _ in range(rounds):
             for what, act in acts.items():
                 times[what].append(seconds(act, pair))

@@ -364,6 +364,10 @@ ODD_PATHS = [
 ]
 
 
+def odd_weights(build: Callable[[Path, str], Path]) -> Callable[[Path, Path], Path]:
+    return lambda folder, _: build(folder, "odd.weights")
+
+
 def odd_cfg(build: Callable[[Path, str], Path]) -> Callable[[Path], Given]:
     def make(folder: Path) -> Given:
         path = build(folder, "odd.cfg")
@@ -444,10 +448,7 @@ def _cases() -> Sequence[Case]:
     takers = ("cut", "stats", "frozen", "kit", "train", "sweep", "suggest-k")
     cases.append(Case("weights: end between layers", partial, says, takers))
     cases += [Case(f"cfg: {name}", odd_cfg(build), says) for name, build, says in ODD_PATHS]
-    cases += [
-        Case(f"weights: {name}", weights_path(lambda folder, _, build=build: build(folder, "odd.weights")), says)
-        for name, build, says in ODD_PATHS
-    ]
+    cases += [Case(f"weights: {name}", weights_path(odd_weights(build)), says) for name, build, says in ODD_PATHS]
     cases += [Case(name, beside(suffix, text), says) for name, suffix, text, says in BESIDE]
     return cases
 

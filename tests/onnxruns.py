@@ -174,7 +174,7 @@ def convolved(x, weights, bias, *, stride_x=1, stride_y=1, pad=0, dilation=1, gr
 
 def chain(x: np.ndarray, given: list[dict[str, np.ndarray]]) -> list[np.ndarray]:
     """The flat outputs of 1x1 convolutions one behind the other."""
-    found = []
+    found: list[np.ndarray] = []
     for one in given:
         after = convolved(found[-1].reshape(-1, *x.shape[1:]) if found else x, one["weights"], one["biases"])
         found.append(after.astype(F).ravel())

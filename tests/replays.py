@@ -44,7 +44,8 @@ class Replay:
         """One mini-batch forward and back; yields (layer, delta, report) of each head."""
         part = slice(number * self.mini, (number + 1) * self.mini)
         self.seen += self.mini
-        raws, total = self.net(self.x[part]), 0
+        raws: dict[int, Any] = self.net(self.x[part])
+        total: Any = 0
         for index, raw in raws.items():
             delta, report = self.losses[index].delta(raw, self.truths(part), seen=self.seen)
             total = total + surrogate(delta, raw) / self.batch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def moderate_floats(network: Network, seed: int = 1) -> np.ndarray:
             part = data[begin : begin + tensor.size]
             begin += tensor.size
             if tensor.name == "weights":
-                part[:] = rng.standard_normal(tensor.size) * np.sqrt(1.5 / max(1, np.prod(tensor.shape[1:])))
+                part[:] = rng.standard_normal(tensor.size) * np.sqrt(1.5 / max(1, math.prod(tensor.shape[1:])))
             elif tensor.name in ("scales", "rolling_variance"):
                 part[:] = rng.uniform(0.7, 1.3, tensor.size)
             else:

@@ -105,10 +105,15 @@ def slowly(buffers, calls):
 
 
 def test_a_file_is_on_disk_before_it_gets_its_name(tmp_path, monkeypatch):
-    happened = []
+    happened: list[int] = []
+    rename = Path.replace
+
+    def replace(self, to):
+        happened.append(self.stat().st_ino)
+        return rename(self, to)
+
     monkeypatch.setattr(os, "fsync", lambda handle: happened.append(os.fstat(handle).st_ino))
-    replace = Path.replace
-    monkeypatch.setattr(Path, "replace", lambda self, to: happened.append(self.stat().st_ino) or replace(self, to))
+    monkeypatch.setattr(Path, "replace", replace)
     files.write_all({tmp_path / "a": [b"1"], tmp_path / "b": [b"2"]})
     both = {(tmp_path / name).stat().st_ino for name in "ab"}
     assert set(happened[:2]) == both == set(happened[2:])
@@ -158,3 +163,13 @@ def test_the_fingerprint_is_sha256_s_over_several_chunks(tmp_path):
     (tmp_path / "empty").write_bytes(b"")
     # The digest of nothing, from FIPS 180-4's published examples.
     assert files.sha256(tmp_path / "empty") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_a_small_text_is_read_and_all_else_is_one_error(tmp_path, monkeypatch):
+    (tmp_path / "a.names").write_bytes(b"car\n")
+    assert files.read_small(tmp_path / "a.names") == b"car\n"
+    with pytest.raises(DarkshareError, match=r"none\.names: cannot be read: No such file or directory"):
+        files.read_small(tmp_path / "none.names")
+    monkeypatch.setattr(files, "LARGEST_TEXT", 3)
+    with pytest.raises(DarkshareError, match=r"a\.names: has 4 bytes, more than any such file"):
+        files.read_small(tmp_path / "a.names")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -97,7 +98,8 @@ def test_a_cut_at_a_head_whose_classes_differ_is_refused():
 
 def importer_heads(cfg: Path, one: Model, image: np.ndarray) -> list[np.ndarray]:
     """The outputs of the convolutions before the heads, by OpenCV's own reading of our files."""
-    net = cv2.dnn.readNetFromDarknet(str(cfg), str(cfg.with_suffix(".weights")))
+    dnn: Any = cv2.dnn  # OpenCV 4's: what is typed is OpenCV 5's, which has no importer
+    net = dnn.readNetFromDarknet(str(cfg), str(cfg.with_suffix(".weights")))
     net.setInput(blob(image, one.network))
     return [x[0] for x in net.forward([f"conv_{head - 1}" for task in one.tasks for head in task.heads])]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+from typing import Any
 
 import pytest
 
 from darkshare._tables import FORMATS, printable, render
 
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"layer": 0, "kind": "convolutional", "reads": (), "bflops": 0.123456, "counted": True},
     {"layer": 10, "kind": "route|x", "reads": (3, 4), "bflops": None, "counted": False},
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -120,7 +121,7 @@ def test_activations_are_saved_against_the_sum_of_the_peaks():
 
 # By hand: the residual blocks of darknet53, the pools of yolov3-tiny that halve the image, the partial stages of
 # yolov4-tiny and the pools behind them, the bottlenecks of resnet152.
-BLOCKS = {
+BLOCKS: dict[str, tuple[Callable[[], str], list[int]]] = {
     "yolov3": (yolov3_text, [5, 9, 12, *range(16, 38, 3), *range(41, 63, 3), 66, 69, 72, 75]),
     "yolov3-tiny": (yolov3_tiny_text, [2, 4, 6, 8, 10]),
     "yolov4-tiny": (yolov4_tiny_text, [9, 10, 17, 18, 25, 26]),

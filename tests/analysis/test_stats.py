@@ -261,7 +261,8 @@ def test_stages_and_heads_are_the_base_s():
 
 
 def test_progress_counts_every_float():
-    a, seen = tiny(1), []
+    a = tiny(1)
+    seen: list[int] = []
     stats(a, tiny(2), tiny(3), progress=seen.append)
     assert sum(seen) == 2 * a.network.params
 

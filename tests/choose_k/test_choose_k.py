@@ -10,6 +10,7 @@ import time
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ from darkshare.choose_k.guessing import (
     with_features,
 )
 from darkshare.choose_k.planning import plan
-from darkshare.choose_k.processes import Process, run_here, shared_out
+from darkshare.choose_k.processes import Message, Process, run_here, shared_out
 from darkshare.choose_k.regions import Regions, regions_of
 from darkshare.choose_k.results import choices, measured_maps, write_results
 from darkshare.choose_k.separability import jackknifed, label_similarity, logme, standard_error
@@ -260,7 +261,8 @@ def test_whoever_ends_it_early_finds_all_saved(base, data, tmp_path):
     """In a process of its own: after some updates the iteration is closed; another process goes on to the end."""
     needs_torch()
     found = planned(base, data, tmp_path / "out", batches=100_000)
-    with closing(run_here(found.waiting(), 1)) as messages:
+    running: Any = run_here(found.waiting(), 1)
+    with closing(running) as messages:
         for message in messages:
             if message.event == "step":
                 break
@@ -273,7 +275,7 @@ def test_whoever_ends_it_early_finds_all_saved(base, data, tmp_path):
 def test_a_process_that_dies_is_a_failure(base, data, tmp_path):
     needs_torch()
     trial = planned(base, data, tmp_path / "out", batches=100_000).trials[0]
-    told = []
+    told: list[Message] = []
     process = Process(trial, told.append)
     while not any(message.event == "step" for message in told):
         time.sleep(0.01)
@@ -308,7 +310,8 @@ def test_a_dask_cluster(base, data, tmp_path):
         told = list(run_on_cluster([done], address))
         assert told[-1].event == "done"
         assert told[-1].text == f"mAP {100 * read_result(done.folder).map:.2f} %"
-        with closing(run_on_cluster([long], address)) as messages:
+        running: Any = run_on_cluster([long], address)
+        with closing(running) as messages:
             for message in messages:
                 if message.event == "step":
                     break

@@ -8,6 +8,7 @@ import json
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from click.testing import CliRunner, Result
 from conftest import network_of, seeded_floats, tiny_text, write_model
 
 from darkshare.cli import analysis, main
+from darkshare.cli.options import load_all
 
 
 def run(*args: object) -> Result:
@@ -34,7 +36,8 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
 def drawn(monkeypatch) -> list[tuple]:
     """What the figures would be made of."""
     calls: list[tuple] = []
-    plots, html = types.ModuleType("darkshare.analysis.plots"), types.ModuleType("darkshare.analysis.html")
+    plots: Any = types.ModuleType("darkshare.analysis.plots")
+    html: Any = types.ModuleType("darkshare.analysis.html")
     plots.plot_differences = lambda found, path, *, ks=(), log=False: calls.append((path, ks, log, found[0].other))
     html.write_html = lambda found, path, *, ks=(): calls.append((path, ks, found[0].other))
     monkeypatch.setitem(sys.modules, "darkshare.analysis.plots", plots)
@@ -143,14 +146,14 @@ class Terminal(io.StringIO):
 
 
 def test_a_progress_bar_shows_only_where_somebody_looks_and_it_takes_long(pair, monkeypatch):
-    models = analysis.load_all([str(path) for path in pair])
-    monkeypatch.setattr(analysis.sys, "stderr", Terminal())
+    models = load_all([str(path) for path in pair])
+    monkeypatch.setattr(sys, "stderr", Terminal())
     with analysis._progress(models, long=True) as bar:
         assert bar is None
     monkeypatch.setattr(analysis, "_LONG", models[0].network.params)
     with analysis._progress(models, long=False) as bar:
         assert bar.length == models[0].network.params
-    monkeypatch.setattr(analysis.sys, "stderr", io.StringIO())
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
     with analysis._progress(models, long=True) as bar:
         assert bar is None
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from conftest import network_of, seeded_floats, tiny_text, write_model
 from labelled import draw, write_data
 
-from darkshare.choose_k.processes import Message, Teller
+from darkshare.choose_k.processes import Message, Teller, run_here
 from darkshare.choose_k.trials import read_result
 from darkshare.choose_k.trying import run_trial
 from darkshare.cli import choosing, main
@@ -85,7 +85,7 @@ def test_a_failing_trial_stops_no_other(base, data, tmp_path):
     folder = tmp_path / "out" / "trials" / "k3-seed1"
     words = ("sweep", base, data, "--k", 3, "--seeds", "1,2", *QUICK, "--jobs", 2, "-o", tmp_path / "out")
     with pytest.MonkeyPatch.context() as patch:
-        real = choosing.run_here
+        real = run_here
 
         def locked(trials, jobs):
             folder.mkdir(parents=True)
@@ -104,7 +104,7 @@ def test_a_failing_trial_stops_no_other(base, data, tmp_path):
 
 
 def test_ctrl_c_leaves_what_is_done(base, data, tmp_path, here, monkeypatch):
-    real = choosing.run_here
+    real = run_here
 
     def struck(trials, jobs):
         messages = real(trials, jobs)

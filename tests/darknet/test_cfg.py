@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -211,3 +213,9 @@ def test_of_a_key_given_twice_the_first_counts():
     net = parse("[net]\nwidth=8\n# width=1\nheight = 4\nwidth=9\n[route]\nlayers=0\n").sections[0]
     assert net.options == {"width": "8", "height": "4"}
     assert {key: net.get(key) for key in net.options} == net.options
+
+
+def test_a_pipe_is_refused_before_it_blocks(tmp_path):
+    os.mkfifo(tmp_path / "pipe.cfg")
+    with pytest.raises(DarkshareError, match=r"pipe\.cfg: cannot be read: not a regular file"):
+        cfgs.read(tmp_path / "pipe.cfg")

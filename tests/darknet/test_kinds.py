@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import sys
-from dataclasses import fields, replace
+from dataclasses import FrozenInstanceError, fields, replace
 from typing import NamedTuple
 
 import pytest
@@ -670,3 +670,14 @@ def test_a_shape_prints_as_darknet_prints_it():
     assert str(S(3, 4, 5)) == "5x4x3"
     assert str(flat(7)) == "7 values"
     assert (S(3, 4, 5).size, flat(7).size, S(3, 4, 5).is_image, flat(7).is_image) == (60, 7, True, False)
+
+
+def test_a_kind_is_frozen_and_shows_what_its_section_said():
+    kind = BY_NAME["dropout"](probability=0.25)
+    assert repr(kind) == "Dropout(probability=0.25)"
+    with pytest.raises(FrozenInstanceError, match="cannot assign to probability"):
+        kind.probability = 0.5
+    with pytest.raises(FrozenInstanceError, match="cannot delete probability"):
+        del kind.probability
+    with pytest.raises(TypeError, match="Net has no channel, widht"):
+        Net(widht=3, channel=3)

@@ -56,7 +56,7 @@ def test_a_transposed_file_is_put_upright(tmp_path, version):
     # 2 outputs of 3 inputs, inputs first in the file: input 0 -> (10, 20), input 1 -> (11, 21), input 2 -> (12, 22)
     text = "[net]\ninputs=3\n[connected]\noutput=2\n[connected]\noutput=1\n"
     data = np.array([1, 2, 10, 20, 11, 21, 12, 22, 3, 30, 31], "<f4")
-    cfg = write_model(tmp_path / "a", text, data, header=Header(*version, 0, 64))
+    cfg = write_model(tmp_path / "a", text, data, header=Header(version[0], version[1], 0, 64))
     model = load(cfg)
     assert model.tensors(0)["weights"].tolist() == [[10, 11, 12], [20, 21, 22]]
     assert model.tensors(0)["biases"].tolist() == [1, 2]

@@ -275,3 +275,10 @@ def test_shared_weights_must_be_a_convolution_s():
 def test_a_cfg_of_another_encoding_keeps_its_name_in_errors():
     with pytest.raises(DarkshareError, match=r"^test\.cfg:5: unknown section \[c\udce9\]"):
         network_of(NET + b"[c\xe9]\n".decode("utf-8", "surrogateescape"))
+
+
+def test_after_a_hundred_problems_nobody_reads_on():
+    cfg = cfgs.parse(NET + "[convolutional]\nfilters=0\n" * 101, "test.cfg")
+    network, found = problems(cfg)
+    assert network is None
+    assert len(found) == 100

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from conftest import zoo_path
 
 from darkshare.cli import main
@@ -229,8 +230,13 @@ def test_difficult_boxes_come_from_the_paired_list(data):
 
 
 def test_progress_sees_every_line(data):
-    lengths = []
-    read_data(data, watch=lambda things: lengths.append(len(things)) or things)
+    lengths: list[int] = []
+
+    def watch(things):
+        lengths.append(len(things))
+        return things
+
+    read_data(data, watch=watch)
     assert lengths == [4]
 
 
@@ -293,14 +299,14 @@ def test_a_share_of_a_folder_has_no_test_part(classes):
 
 def test_classes_in_another_order(data, classes):
     boxes = read_data(data)
-    moved = in_order(boxes, ("dog", "cat"))
+    moved: Any = in_order(boxes, ("dog", "cat"))
     assert (in_order(boxes, boxes.names), moved.names) == (boxes, ("dog", "cat"))
     assert [s.picture for s in moved.samples] == [s.picture for s in boxes.samples]
     assert [[box.class_id for box in s.boxes] for s in moved.samples] == [
         [1 - box.class_id for box in s.boxes] for s in boxes.samples
     ]
     assert [box[1:] for s in moved.samples for box in s.boxes] == [box[1:] for s in boxes.samples for box in s.boxes]
-    found = in_order(read_class_list(classes), ("dog", "cat"))
+    found: Any = in_order(read_class_list(classes), ("dog", "cat"))
     assert [s.class_id for s in found.samples] == [1, 0] * 3
 
 
@@ -351,7 +357,7 @@ def test_real_folders_of_classes():
 # --- check
 
 
-def run(*words: object) -> object:
+def run(*words: object) -> Result:
     return CliRunner().invoke(main, list(map(str, words)))
 
 
@@ -457,7 +463,8 @@ def test_a_real_data_set_is_read_whole(tmp_path):
     )
     found = review(tmp_path / "masks.data")
     assert {part: len(one.samples) for part, one in found.parts.items()} == {"train": 638, "valid": 38}
-    for sample in found.parts["valid"].samples:
+    valid: Any = found.parts["valid"]
+    for sample in valid.samples:
         numbers = np.loadtxt(sample.picture.with_suffix(".txt"), ndmin=2)
         np.testing.assert_array_equal(np.array([box[:5] for box in sample.boxes]), numbers)
     assert len(found.findings) == 5

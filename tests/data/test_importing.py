@@ -558,7 +558,7 @@ def test_what_is_written_is_read_again(voc, tmp_path):
 
 
 def test_all_forks_find_the_labels_of_what_is_written(tmp_path):
-    samples = []
+    samples: list[Sample] = []
     for place in ("raw/strawberry.png", "images/a b.png", "JPEGImages/a.b.png", "x/a.jpg", "x/a.png"):
         samples.append(Sample(write_picture(tmp_path / "in" / place, len(samples)), (Box(0, 0.5, 0.5, 0.1, 0.1),)))
     path = write_data({"train": Dataset("d", ("x",), tuple(samples))}, tmp_path / "out")

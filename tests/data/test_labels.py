@@ -163,7 +163,8 @@ def test_each_line_becomes_a_box_or_a_finding(lines):
 def scanned(text: str) -> list[tuple[float, ...]]:
     """The boxes that Darknet's loop with fscanf reads, by C's own scanf."""
     libc = ctypes.CDLL(None)
-    data, found = text.encode(), []
+    data = text.encode()
+    found: list[tuple[float, ...]] = []
     while True:
         number, used = ctypes.c_int(), ctypes.c_int()
         x, y, w, h = (ctypes.c_float() for _ in range(4))

@@ -36,7 +36,10 @@ SIZE = (100, 50)
 
 def dataset(rows, pictures: int, names: tuple[str, ...]) -> Dataset:
     """Rows of picture, class, x, y, w, h, difficult."""
-    boxes = [tuple(Box(int(c), *place, bool(hard)) for at, c, *place, hard in rows if at == i) for i in range(pictures)]
+    boxes = [
+        tuple(Box(int(c), x, y, w, h, bool(hard)) for at, c, x, y, w, h, hard in rows if at == i)
+        for i in range(pictures)
+    ]
     return Dataset("set", names, tuple(Sample(Path(f"{i}.png"), own) for i, own in enumerate(boxes)))
 
 

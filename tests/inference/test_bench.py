@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from darkshare.inference.bench import bench, choice, merging, race, racing, sepa
 from darkshare.inference.bench.chart import _figure, plot_bench
 from darkshare.inference.bench.timing import Measured, Ratio, median_interval, ratio
 from darkshare.inference.engines import available
-from darkshare.inference.engines.worker import Loading
+from darkshare.inference.engines.worker import Loading, Worker
 from darkshare.surgery.residual import branch
 
 K = 5
@@ -197,7 +198,7 @@ def test_a_race_runs_every_engine_in_every_precision(pair):
 
 
 def test_an_engine_that_cannot_run_it_is_left_out(pair, monkeypatch):
-    real = racing.Worker
+    real = Worker
 
     def worker(engine, files, **how):
         if engine != "opencv":
@@ -260,7 +261,7 @@ def test_the_choice(others, said):
 
 
 def test_the_chart_shows_the_medians(found):
-    (axes,) = _figure(found).axes
+    axes: Any = _figure(found).axes[0]
     for place, bout in enumerate(found.bouts):
         bars = [bar for bar in axes.patches if abs(bar.get_x() + bar.get_width() / 2 - place) < 0.5]
         *stack, merged = bars

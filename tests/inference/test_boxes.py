@@ -285,7 +285,8 @@ def test_letterbox_is_undone_as_darknet_does(picture, net, dialect):
     raw[:4, 1, 2] = [0.5, -0.3, 0.2, 0.1]
     raw[[4, 5], 1, 2] = 20
     (found,) = interpret(model, {1: raw}, picture)
-    w, h, netw, neth = *picture, 96, 64
+    w, h = picture
+    netw, neth = 96, 64
     new_w, new_h = netw, neth
     if net or dialect == "pjreddie":
         if netw / w < neth / h:

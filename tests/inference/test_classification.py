@@ -40,7 +40,7 @@ def raws_of(found, logits):
     """What heads give whose branches have these logits: (branches, pictures, classes)."""
     shares = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
     branches = [task for task in found.tasks if task.name != found.tasks[0].ensemble]
-    rows = [{} for _ in range(logits.shape[1])]
+    rows: list[dict] = [{} for _ in range(logits.shape[1])]
     for task, values in zip(branches, shares, strict=True):
         for row, value in zip(rows, values, strict=True):
             row[task.heads[0]] = value.astype(np.float32).reshape(-1, 1, 1)

@@ -230,7 +230,7 @@ def test_branches_and_json_of_a_list(files):
 
 
 def test_frames_of_a_video_are_numbered(files):
-    video = cv2.VideoWriter("clip.avi", cv2.VideoWriter_fourcc(*"MJPG"), 10, (32, 32))
+    video = cv2.VideoWriter("clip.avi", cv2.VideoWriter.fourcc(*"MJPG"), 10, (32, 32))
     for number in range(4):
         video.write(picture(number, 32, 32))
     video.release()

@@ -6,6 +6,7 @@ import tempfile
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -149,7 +150,8 @@ def test_no_file_is_left(tiny, tmp_path, monkeypatch):
 
 def test_an_error_of_opencv_is_said_in_one_line(tiny):
     detector = Detector(load(tiny))
-    detector._engine._outputs = ["nothing"]
+    engine: Any = detector._engine
+    engine._outputs = ["nothing"]
     with pytest.raises(DarkshareError, match=r"tiny\.cfg: OpenCV .* cannot do it: "):
         detector.raw(np.zeros((32, 32, 3), np.uint8))
 

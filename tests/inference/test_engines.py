@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -320,7 +321,7 @@ def test_an_engine_forced_by_the_environment_is_said(files, force, engine, warne
 def test_each_name_gives_its_engine(files):
     """The classic importer puts a prefix before the names of layers."""
     for engine, prefix in (("opencv", "L0"), ("opencv-classic", "onnx_node!L0")):
-        loaded = open_engine(engine, files["base"].path, files["base"].outputs)
+        loaded: Any = open_engine(engine, files["base"].path, files["base"].outputs)
         assert any(name.startswith(prefix) for name in loaded._net.getLayerNames())
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import platform
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -206,12 +208,13 @@ def test_heads_that_come_out_badly_get_layers_back_in_fp32(photos, engine, monke
     both = two_tasks()
     judge = agreement.Trial.judge
 
+    tries = 0
+
     def strict(self, run):
         nonlocal tries
         tries += 1
         return tuple(replace(head, both=1.0 if tries == 3 else 0.5) for head in judge(self, run))
 
-    tries = 0
     monkeypatch.setattr(agreement.Trial, "judge", strict)
     with attempted(both, choose(str(photos)), engine, limit=0.9) as best:
         assert tries == 3
@@ -277,7 +280,8 @@ def test_quantise_writes_a_file_that_runs_alone(photos, tmp_path, engine):
     assert [row["task"] for row in to_rows(result)] == ["base", "base", "text", "text"]
     assert "layers kept in fp32: none" in lines(result)
     assert "calibrated with 9 pictures, compared on 3 other ones" in lines(result)
-    assert len(to_json(result)["speed"]["exact"]["seconds"]) == 6
+    told: dict[str, Any] = to_json(result)
+    assert len(told["speed"]["exact"]["seconds"]) == 6
     assert all(head.difference < 0.3 for head in result.heads)
     known = read_exported(path)
     assert (known.engine, known.model.weights) == (engine, None)
@@ -387,7 +391,7 @@ def test_processors_whose_products_do_not_fit_get_weights_of_seven_bits(tmp_path
         ("x86_64", "avx_vnni", False),
         ("aarch64", "asimd", False),
     ):
-        monkeypatch.setattr(by_onnxruntime.platform, "machine", lambda machine=machine: machine)
+        monkeypatch.setattr(platform, "machine", lambda machine=machine: machine)
         (tmp_path / "cpuinfo").write_text(f"flags : {flags}\n")
         assert by_onnxruntime.saturates() == wanted
 

@@ -14,6 +14,7 @@ import time
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -126,7 +127,8 @@ def test_a_list_is_read_as_darknet_writes_it(tmp_path, monkeypatch):
     ],
 )
 def test_cameras_addresses_and_videos(name, target):
-    assert item_of(name).target == target
+    item: Any = item_of(name)
+    assert item.target == target
 
 
 def test_everything_else_is_a_picture():

@@ -108,8 +108,8 @@ def test_raw_and_folded_differ_where_scales_do():
 
 def kernels(a: list[float], b: list[float], recipe: Recipe) -> np.ndarray:
     layer = network_of("[net]\nwidth=1\nheight=1\nchannels=2\n[conv]\nfilters=1\n").layers[0]
-    flat = (np.array([0, *x], "<f4") for x in (a, b))
-    return between(layer, *flat, recipe.ratios(layer), folded=False, epsilon=1e-5)[1:]
+    first, second = (np.array([0, *x], "<f4") for x in (a, b))
+    return between(layer, first, second, recipe.ratios(layer), folded=False, epsilon=1e-5)[1:]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from darkshare.analysis.check import check
 from darkshare.analysis.frozen import frozen
 from darkshare.darknet import cfg as cfgs
 from darkshare.darknet.cut_points import legal_cuts
-from darkshare.darknet.kinds import Shortcut
+from darkshare.darknet.kinds import Net, Shortcut
 from darkshare.darknet.model import Model, load
 from darkshare.darknet.network import Network, resolve
 from darkshare.darknet.weights import Header, Weights
@@ -134,7 +134,7 @@ def test_the_cpu_cfg_differs_in_one_line(tmp_path):
     assert make_kit(model(text), 4, pictures(tmp_path / "p")).cpu is None
 
 
-def net_of(text: str, **how: object) -> tuple[object, int]:
+def net_of(text: str, **how: object) -> tuple[Net, int]:
     cfg, count = scheduled(cfgs.parse(f"[net]\nwidth=8\nheight=8\nchannels=3\n{text}"), "alexeyab", **how)
     layers = cfgs.parse("[net]\n[convolutional]\n").sections[1:]
     return resolve(replace(cfg, sections=(*cfg.sections, *layers))).net, count

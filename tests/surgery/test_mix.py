@@ -332,10 +332,11 @@ def test_a_k_out_of_range(base, other, k):
 
 
 def test_weights_are_needed(base):
-    for pair in ((base, without_weights(tiny_text(2), "x")), (without_weights(tiny_text(2), "x"), base)):
+    bare = without_weights(tiny_text(2), "x")
+    for first, second in ((base, bare), (bare, base)):
         for k in (None, 4):
             with pytest.raises(DarkshareError, match="weights"):
-                snap(*pair, k)
+                snap(first, second, k)
 
 
 # --- real models -----------------------------------------------------------------------------------------------------

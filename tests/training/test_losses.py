@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import astuple, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,7 +68,8 @@ def test_deltas_and_steps_are_darknets(path):
 )
 def test_fixtures_tell_each_rule_from_its_absence(name, change):
     replay = Replay(FIXTURES[NAMES.index(name)])
-    for loss in replay.losses.values():
+    losses: dict[int, Any] = dict(replay.losses)
+    for loss in losses.values():
         loss.rules = replace(loss.rules, **change)
     off = [
         np.abs(delta.ravel() - replay.given[f"delta_{index}_{number}"]).max()

@@ -20,8 +20,10 @@ from darkshare.evaluation import evaluate_model  # noqa: E402
 from darkshare.surgery.residual import branch  # noqa: E402
 from darkshare.surgery.splice import concat, split  # noqa: E402
 from darkshare.training import train as loop  # noqa: E402
+from darkshare.training.building import trained  # noqa: E402
 from darkshare.training.preparation import Changes  # noqa: E402
 from darkshare.training.settings import Options  # noqa: E402
+from darkshare.training.stepping import Trainer  # noqa: E402
 from darkshare.training.train import train  # noqa: E402
 
 NET = "channels=3\nbatch=4\nsubdivisions=2\nlearning_rate=0.002\nmomentum=0.9\ndecay=0.0005\nmax_batches=6"
@@ -190,7 +192,7 @@ def test_resume_without_a_checkpoint_begins(base, data, tmp_path):
 
 def test_a_trunk_that_changed_is_not_written(base, data, tmp_path, monkeypatch):
     """The trained model is tampered with: one bit of the trunk."""
-    real = loop.trained
+    real = trained
 
     def tampered(*args, **how):
         model = real(*args, **how)
@@ -360,7 +362,7 @@ def test_a_cache_that_does_not_pay_is_left_off(base, data, tmp_path):
 
 
 def test_a_loss_that_is_no_number_ends_it_and_the_good_checkpoint_stays(base, data, tmp_path, monkeypatch):
-    real = loop.Trainer.update
+    real = Trainer.update
 
     def update(self, number, parts):
         if number == 4:
@@ -368,7 +370,7 @@ def test_a_loss_that_is_no_number_ends_it_and_the_good_checkpoint_stays(base, da
                 self.net.state_dict()["5.weights"].fill_(float("nan"))
         return real(self, number, parts)
 
-    monkeypatch.setattr(loop.Trainer, "update", update)
+    monkeypatch.setattr(Trainer, "update", update)
     with pytest.raises(
         DarkshareError, match=r"the loss of batch 4 is nan: .* smaller learning rate than 0\.002 \(--lr\)"
     ):

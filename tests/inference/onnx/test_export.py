@@ -113,7 +113,7 @@ def test_reorg_back_and_reorg3d(tmp_path, kind):
 
         def reference(x, base=base, reverse=reverse):
             before = convolved(x, given["weights"], given["biases"]).astype(F)
-            return reorganised(before, *base, 2, forward=bool(reverse))
+            return reorganised(before, base[0], base[1], base[2], 2, forward=bool(reverse))
 
         assert_computes(full, reference, tmp_path)
 
