@@ -7,12 +7,17 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from time import thread_time
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests themselves run side by side
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, settings
 
 from darkshare import cfg as cfgs
+from darkshare.cli import main
 from darkshare.network import Network, resolve
 from darkshare.weights import Header
 
@@ -111,6 +116,9 @@ def tiny_text(classes: int = 2) -> str:
     return TINY.format(classes=classes, filters=2 * (classes + 5))
 
 
+TRAINABLE = tiny_text().replace("channels=3", "channels=3\nlearning_rate=0.002\nburn_in=1000\nmax_batches=5000")
+
+
 def network_of(text: str, **how) -> Network:
     return resolve(cfgs.parse(text, "test.cfg"), **how)
 
@@ -143,6 +151,20 @@ def write_model(
     return cfg
 
 
+def run(*words: object, code: int | None = None, **how: Any) -> Result:
+    """Give the command line these words, in this process.
+
+    Args:
+        words: the command, its arguments and options.
+        code: the exit status that it must have; any where it is None.
+        how: passed on to click, such as `input`.
+    """
+    result = CliRunner().invoke(main, [str(word) for word in words], **how)
+    assert code in (None, result.exit_code), result.output
+    assert isinstance(result.exception, SystemExit | None), result.exception
+    return result
+
+
 def zoo_path(*parts: str) -> Path:
     """A public file, or a skip that says where it should be."""
     path = ZOO.joinpath(*parts)
@@ -154,6 +176,10 @@ def zoo_path(*parts: str) -> Path:
 def zoo_cfgs(fork: str) -> list[Path]:
     """All public cfgs of a fork; empty where the collection is missing."""
     return sorted((ZOO / "zoo" / fork).rglob("*.cfg"))
+
+
+def needs_torch() -> None:
+    pytest.importorskip("torch", reason="training needs PyTorch")
 
 
 def growth(prepared: Callable[[int], Callable[[], object]], size: int) -> float:
@@ -182,3 +208,17 @@ def tiny(tmp_path: Path) -> Path:
     """A small detector on disk: tiny.cfg and tiny.weights, 2 classes."""
     text = tiny_text()
     return write_model(tmp_path / "tiny", text, seeded_floats(network_of(text), 1))
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """A small detector that says how it is trained: base.cfg, base.weights and base.names, 2 classes."""
+    return write_model(tmp_path / "base", TRAINABLE, seeded_floats(network_of(TRAINABLE), 1), names=("cat", "dog"))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data set of 20 pictures to train on and 4 to validate on."""
+    from labelled import draw, write_data
+
+    return write_data(tmp_path, draw(tmp_path, 24), valid=4)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import network_of, seeded_floats, tiny_text, write_model
-from labelled import draw, write_data
+from conftest import TRAINABLE, needs_torch, network_of, seeded_floats, write_model
+from labelled import draw
 
 from darkshare.choosing import guessing, processes
 from darkshare.choosing.guessing import (
@@ -43,23 +43,8 @@ from darkshare.model import load
 from darkshare.training.preparation import Changes
 from darkshare.training.settings import Options, Watch
 
-TEXT = tiny_text().replace("channels=3", "channels=3\nlearning_rate=0.002\nmax_batches=500")
-CLASSIFIER = f"{TEXT.partition('[yolo]')[0]}[avgpool]\n\n[softmax]\n"
+CLASSIFIER = f"{TRAINABLE.partition('[yolo]')[0]}[avgpool]\n\n[softmax]\n"
 SHARES = {0: (0.0, 0.0), 2: (0.2, 0.3), 4: (0.4, 0.5)}
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    return write_model(tmp_path / "base", TEXT, seeded_floats(network_of(TEXT), 1), names=("cat", "dog"))
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return write_data(tmp_path, draw(tmp_path, 24), valid=4)
-
-
-def needs_torch() -> None:
-    pytest.importorskip("torch", reason="training needs PyTorch")
 
 
 def options(batches: int = 3, **how) -> Options:
@@ -369,7 +354,7 @@ def test_the_jackknife_by_hand():
 
 
 def test_candidates_are_legal_cuts_before_the_first_head():
-    network = network_of(TEXT)
+    network = network_of(TRAINABLE)
     assert [one.k for one in candidates(network)] == [1, 2, 3, 4, 5, 6]  # it has two ends of blocks
     assert [one.k for one in candidates(network) if one.block_end] == [3, 4]
     assert [one.k for one in candidates(network, (5, 2))] == [2, 5]
@@ -444,7 +429,7 @@ def test_guesses_get_what_their_own_layer_says():
 
 def test_how_far_kernels_moved_is_a_median_over_layers(base, tmp_path):
     own = load(base)
-    tuned = load(write_model(tmp_path / "tuned", TEXT, seeded_floats(network_of(TEXT), 2)))
+    tuned = load(write_model(tmp_path / "tuned", TRAINABLE, seeded_floats(network_of(TRAINABLE), 2)))
     (compared,) = stats(own, tuned)
     ratios = []
     for layer in (0, 1, 4):
@@ -457,7 +442,7 @@ def test_how_far_kernels_moved_is_a_median_over_layers(base, tmp_path):
 
 def test_swapped_models_have_the_bases_first_layers(base, data, tmp_path):
     own = load(base)
-    path = write_model(tmp_path / "tuned", TEXT, seeded_floats(network_of(TEXT), 2), names=("red", "blue"))
+    path = write_model(tmp_path / "tuned", TRAINABLE, seeded_floats(network_of(TRAINABLE), 2), names=("red", "blue"))
     tuned = load(path)
     mixed = swapped(own, tuned, 4)
     for index, other in [*((i, own) for i in range(4)), *((i, tuned) for i in range(4, 13))]:
@@ -475,7 +460,7 @@ def test_a_sweep_of_another_base_says_nothing(base, data, tmp_path):
         measured_maps(found.folder, load(base))
     made = run_trial(found.trials[0], Watch())
     assert measured_maps(found.folder, load(base)) == {3: made.map}
-    other = load(write_model(tmp_path / "other", TEXT, seeded_floats(network_of(TEXT), 5)))
+    other = load(write_model(tmp_path / "other", TRAINABLE, seeded_floats(network_of(TRAINABLE), 5)))
     with pytest.raises(DarkshareError, match="from other weights"):
         measured_maps(found.folder, other)
 

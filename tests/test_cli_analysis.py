@@ -11,14 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-from conftest import network_of, seeded_floats, tiny_text, write_model
+from conftest import network_of, run, seeded_floats, tiny_text, write_model
 
-from darkshare.cli import analysis, main
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args])
+from darkshare.cli import analysis
 
 
 @pytest.fixture

@@ -8,16 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-from conftest import zoo_path
+from conftest import run, zoo_path
 from residuals import small_resnet
 
-from darkshare.cli import main
 from darkshare.model import load, save
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args])
 
 
 @pytest.fixture

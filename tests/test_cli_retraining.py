@@ -7,17 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-from conftest import network_of, seeded_floats, tiny_text, write_model, zoo_path
+from conftest import network_of, run, seeded_floats, tiny_text, write_model, zoo_path
 from models import quiet_concat
 
 from darkshare.checking import check
-from darkshare.cli import main
 from darkshare.model import load, save
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args])
 
 
 @pytest.fixture

@@ -8,17 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import residuals
-from click.testing import CliRunner, Result
-from conftest import network_of, seeded_floats, tiny_text, write_model, zoo_path
+from conftest import network_of, run, seeded_floats, tiny_text, write_model, zoo_path
 
-from darkshare.cli import main
 from darkshare.model import load, only_votes, save
 from darkshare.residual import branch
 from darkshare.weights import Header
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args])
 
 
 @pytest.fixture

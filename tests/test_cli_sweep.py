@@ -4,36 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
-from conftest import network_of, seeded_floats, tiny_text, write_model
-from labelled import draw, write_data
+from conftest import run
 
 from darkshare.choosing.processes import Message, Teller
 from darkshare.choosing.trials import read_result
 from darkshare.choosing.trying import run_trial
-from darkshare.cli import choosing, main
+from darkshare.cli import choosing
 from darkshare.cli.choosing import Progress
 from darkshare.training.settings import Watch
 
-TEXT = tiny_text().replace("channels=3", "channels=3\nlearning_rate=0.002\nmax_batches=500")
 QUICK = ("--batches", 2, "--batch", 4, "--threads", 1, "--workers", 0, "--device", "cpu")
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args])
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    return write_model(tmp_path / "base", TEXT, seeded_floats(network_of(TEXT), 1), names=("cat", "dog"))
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return write_data(tmp_path, draw(tmp_path, 24), valid=4)
 
 
 @pytest.fixture

@@ -10,37 +10,21 @@ import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
-from conftest import network_of, seeded_floats, tiny_text, write_model
+from conftest import needs_torch, run
 from labelled import draw, write_data
 
-from darkshare.cli import main
 from darkshare.cli.training import Bar
 from darkshare.freezing import frozen
 from darkshare.model import load
 from darkshare.training.journal import Entry
 
 ROOT = Path(__file__).parent.parent
-TEXT = tiny_text().replace("channels=3", "channels=3\nlearning_rate=0.002\nburn_in=1000\nmax_batches=5000")
 QUICK = ("--batch", 4, "--threads", 1, "--device", "cpu")
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args])
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    return write_model(tmp_path / "base", TEXT, seeded_floats(network_of(TEXT), 1), names=("cat", "dog"))
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     return write_data(tmp_path, draw(tmp_path, 8), valid=2)
-
-
-def needs_torch() -> None:
-    pytest.importorskip("torch", reason="training needs PyTorch")
 
 
 def test_a_training_as_in_the_manual(base, data, tmp_path):

@@ -9,10 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner
-from conftest import zoo_path
+from conftest import run, zoo_path
 
-from darkshare.cli import main
 from darkshare.datasets import (
     Box,
     class_rows,
@@ -349,10 +347,6 @@ def test_real_folders_of_classes():
 
 
 # --- check
-
-
-def run(*words: object) -> object:
-    return CliRunner().invoke(main, list(map(str, words)))
 
 
 def test_check_finds_nothing_wrong_with_a_good_one(data):

@@ -7,17 +7,17 @@ import json
 import os
 import random
 import shutil
+from functools import partial
 from pathlib import Path
 
+import conftest
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from conftest import zoo_path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darkshare.cli import main
 from darkshare.datasets import (
     Box,
     Dataset,
@@ -655,9 +655,7 @@ def test_a_folder_that_cannot_be_written_is_one_error(voc, tmp_path):
 
 # --- the command
 
-
-def run(*words: object):
-    return CliRunner().invoke(main, ["import-data", *map(str, words)])
+run = partial(conftest.run, "import-data")
 
 
 def test_the_command_imports_and_says_what(voc, tmp_path, monkeypatch):

@@ -687,11 +687,19 @@ def _lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
+INTERRUPTIBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it runs in the background ignore Ctrl-C
+from darkshare.cli import main
+main()
+"""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signal")
 def test_ctrl_c_finishes_what_was_begun(model, long_video, tmp_path):
     out = tmp_path / "out"
     words = ["detect", str(model), str(long_video), "-o", str(out), "--save", "video,coco", *SPARSE]
-    run = [sys.executable, "-m", "darkshare", *words]
+    run = [sys.executable, "-c", INTERRUPTIBLE, *words]
     with subprocess.Popen(run, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
         while not (out / "long.avi").exists() or (out / "long.avi").stat().st_size < 300_000:
             assert started.poll() is None

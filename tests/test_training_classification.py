@@ -6,10 +6,10 @@ import json
 from dataclasses import replace
 from functools import partial
 
+import conftest
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from conftest import network_of, tiny_text
 from labelled import Said, draw, draw_classes, write_data
 from test_classifying import TAIL, TRUNK, classifier, picture
@@ -17,7 +17,6 @@ from test_classifying import TAIL, TRUNK, classifier, picture
 torch = pytest.importorskip("torch", reason="training needs PyTorch")
 
 from darkshare import branch, load, save, split  # noqa: E402
-from darkshare.cli import main  # noqa: E402
 from darkshare.datasets import read_class_folders, read_classes  # noqa: E402
 from darkshare.errors import BadValue, Unsupported  # noqa: E402
 from darkshare.evaluation import classifier_accuracy  # noqa: E402
@@ -405,11 +404,7 @@ def test_an_ensemble_for_other_classes_is_refused_before_anything_is_done(data, 
 
 # --- the command ----------------------------------------------------------------------------------------------------
 
-
-def run(*args: object, code: int = 0):
-    result = CliRunner().invoke(main, [str(arg) for arg in args])
-    assert result.exit_code == code, result.output
-    return result
+run = partial(conftest.run, code=0)
 
 
 QUICK = ("--batch", 6, "--threads", 1, "--device", "cpu", "--workers", 0, "--batches", 2)
