@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from time import thread_time
 from typing import Any
@@ -214,6 +215,15 @@ def tiny(tmp_path: Path) -> Path:
 def base(tmp_path: Path) -> Path:
     """A small detector that says how it is trained: base.cfg, base.weights and base.names, 2 classes."""
     return write_model(tmp_path / "base", TRAINABLE, seeded_floats(network_of(TRAINABLE), 1), names=("cat", "dog"))
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings in this process leave an empty file for their figure, which takes longer than the training itself."""
+    if find_spec("torch"):  # else there are no trainings
+        from darkshare.training import loop
+
+        monkeypatch.setattr(loop, "plot_training", lambda entries, path, **how: path.touch())
 
 
 @pytest.fixture

@@ -45,6 +45,7 @@ from darkshare.training.settings import Options, Watch
 
 CLASSIFIER = f"{TRAINABLE.partition('[yolo]')[0]}[avgpool]\n\n[softmax]\n"
 SHARES = {0: (0.0, 0.0), 2: (0.2, 0.3), 4: (0.4, 0.5)}
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def options(batches: int = 3, **how) -> Options:

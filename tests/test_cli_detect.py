@@ -205,7 +205,7 @@ def test_save_may_be_given_in_any_way(model, photo, clip, tmp_path):
 def test_standard_input_holds_a_picture_or_names(model, photo, tmp_path):
     for number, given in enumerate([photo.read_bytes(), f"{photo}\nnope.png\n".encode()]):
         out, code = tmp_path / f"out{number}", number
-        result = run(model, "-", "-o", out, input=given, code=code)
+        run(model, "-", "-o", out, input=given, code=code)
         assert (
             sorted(path.name for path in out.iterdir())
             == [["result.json", "stdin.png"], ["photo.png", "result.json"]][number]

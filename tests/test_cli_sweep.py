@@ -16,6 +16,7 @@ from darkshare.cli.choosing import Progress
 from darkshare.training.settings import Watch
 
 QUICK = ("--batches", 2, "--batch", 4, "--threads", 1, "--workers", 0, "--device", "cpu")
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ def test_a_training_as_in_the_manual(base, data, tmp_path):
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0].startswith(f"{tmp_path}/out.cfg: after batch 5 of 5, mAP ")
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
     assert lines[1].startswith(f"{tmp_path}/out-best.cfg: the best, after batch ")
     assert lines[2] == "mAP: Darknet's rule: area under the curve, IoU > 0.50, all classes"
     assert "those of red, blue start with drawn ones" in result.stderr

@@ -38,6 +38,7 @@ NAMES = ("blue", "green", "red")
 NET = "batch=6\nsubdivisions=2\nlearning_rate=0.05\nmomentum=0.9\ndecay=0.0005\nmax_batches=4\n"
 SIZE = (16, 16)
 K = 1
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def trainable(more: str = "", dialect: str = "alexeyab") -> Model:
