@@ -166,8 +166,18 @@ def run(*words: object, code: int | None = None, **how: Any) -> Result:
     return result
 
 
+_marks: set[str] = set()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Remember the marks of the test that now begins."""
+    _marks.clear()
+    _marks.update(mark.name for mark in item.iter_markers())
+
+
 def zoo_path(*parts: str) -> Path:
-    """A public file, or a skip that says where it should be."""
+    """A public file, or a skip that says where it should be; for tests that are marked `zoo`."""
+    assert "zoo" in _marks, "a test that needs public files is marked: @pytest.mark.zoo"
     path = ZOO.joinpath(*parts)
     if not path.exists():
         pytest.skip(f"{path} is missing; set DARKSHARE_ZOO to the folder that holds it")

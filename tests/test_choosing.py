@@ -171,6 +171,7 @@ class Stopping(Watch):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_trial_is_trained_evaluated_and_goes_on_where_it_was_stopped(base, data, tmp_path):
     needs_torch()
     trial, whole = planned(base, data, tmp_path / "out", seeds=(1,)).trials[0], tmp_path / "whole"
@@ -242,6 +243,7 @@ def test_the_cores_are_shared_out(tmp_path, monkeypatch):
     assert shared_out([trial], 9)[0].options.threads == 1
 
 
+@pytest.mark.slow
 def test_whoever_ends_it_early_finds_all_saved(base, data, tmp_path):
     """In a process of its own: after some updates the iteration is closed; another process goes on to the end."""
     needs_torch()
@@ -256,6 +258,7 @@ def test_whoever_ends_it_early_finds_all_saved(base, data, tmp_path):
     assert read_result(folder) is None
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_a_failure(base, data, tmp_path):
     needs_torch()
     trial = planned(base, data, tmp_path / "out", batches=100_000).trials[0]
@@ -278,6 +281,7 @@ def test_a_process_that_cannot_begin_is_a_failure(base, data, tmp_path):
     assert "k3-seed1: " in message.text
 
 
+@pytest.mark.slow
 def test_a_dask_cluster(base, data, tmp_path):
     """A scheduler and a worker that talk over TCP: a trial to its end, and one that is stopped."""
     distributed = pytest.importorskip("distributed", reason="a cluster needs Dask")

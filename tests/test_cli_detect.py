@@ -292,6 +292,7 @@ def test_help_ends_with_examples():
     assert "darkshare detect both.cfg both.weights street.jpg -o out" in run("--help").output
 
 
+@pytest.mark.zoo
 def test_a_real_photo(tmp_path):
     cfg = zoo_path("models", "f11-plate", "f11-plate.cfg")
     result = run(cfg, zoo_path("media", "car-with-plate.jpg"), "-o", tmp_path, "--format", "json")

@@ -55,6 +55,7 @@ def test_engines_times_a_model_and_says_which_to_use(folder):
     assert "use --engine " in result.stderr
 
 
+@pytest.mark.slow
 def test_engines_times_int8_where_pictures_are_given(folder):
     pytest.importorskip("onnxruntime", reason="int8 files are made by ONNX Runtime")
     for i in range(4):

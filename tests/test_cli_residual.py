@@ -192,6 +192,7 @@ def test_pictures_that_are_none(net, tmp_path):
     assert not (tmp_path / "small.cfg").exists()
 
 
+@pytest.mark.zoo
 def test_the_shipped_resnet152(tmp_path):
     path = zoo_path("zoo", "pjreddie", "resnet152.cfg")
     result = run("reduce", path, "--dialect", "pjreddie", "--keep", "1,1,1,1", "-o", tmp_path / "small")

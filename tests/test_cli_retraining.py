@@ -188,6 +188,7 @@ def test_a_kit_that_cannot_be_is_one_line(base, data, tmp_path, options, code, w
     assert not (tmp_path / "kit").exists()
 
 
+@pytest.mark.zoo
 def test_the_three_on_a_real_model(tmp_path):
     model = zoo_path("models", "f10-coco", "f10-coco.cfg")
     folder = zoo_path("datasets", "face-mask-yolo")

@@ -61,6 +61,7 @@ def test_a_sweep_goes_on_and_grows(base, data, tmp_path, here):
     assert "is of a sweep with other settings (rate None, now 0.5)" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_failing_trial_stops_no_other(base, data, tmp_path):
     """With real processes; a lock keeps one of them from its trial."""
     fcntl = pytest.importorskip("fcntl", reason="locks of POSIX")
@@ -179,6 +180,7 @@ def test_a_base_alone_is_not_ranked(base):
     assert "nothing here tells what mAP a k costs" in result.stdout
 
 
+@pytest.mark.slow
 def test_with_data_a_trained_network_and_a_sweep(base, data, tmp_path, here):
     run("sweep", base, data, "--k", "2,4", "--seeds", 1, *QUICK, "-o", tmp_path / "out")
     tuned = tmp_path / "out/trials/k2-seed1/net.cfg"

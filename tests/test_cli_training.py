@@ -27,6 +27,7 @@ def data(tmp_path: Path) -> Path:
     return write_data(tmp_path, draw(tmp_path, 8), valid=2)
 
 
+@pytest.mark.slow
 def test_a_training_as_in_the_manual(base, data, tmp_path):
     needs_torch()
     weights = base.with_suffix(".weights")
@@ -56,6 +57,7 @@ def test_a_base_may_be_the_first_layers_under_darknets_own_name(base, data, tmp_
     assert frozen(load(base), load(tmp_path / "out.cfg"), 4).identical == 4
 
 
+@pytest.mark.slow
 def test_a_killed_training_resumes_to_the_same_bytes(base, data, tmp_path):
     """SIGKILL between two checkpoints, of which there is one at each validation."""
     needs_torch()

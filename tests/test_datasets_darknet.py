@@ -335,6 +335,7 @@ def test_a_folder_without_classes_is_one_error(tmp_path, where):
         read_class_folders(tmp_path / where)
 
 
+@pytest.mark.zoo
 def test_real_folders_of_classes():
     folder = zoo_path("datasets", "sign-digits-classification", "Dataset")
     (found,) = read_class_folders(folder).values()
@@ -443,6 +444,7 @@ def test_a_data_file_of_a_merged_model_has_nothing_to_check(tmp_path):
     assert read_options(tmp_path / "m.data").parts == []
 
 
+@pytest.mark.zoo
 def test_a_real_data_set_is_read_whole(tmp_path):
     """Each number of a label file of the real set arrives; five of its pictures are there twice."""
     folder = zoo_path("datasets", "face-mask-yolo")

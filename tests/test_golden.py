@@ -21,6 +21,7 @@ from darkshare.kinds import DIALECTS, Kind, keys_of
 from darkshare.network import resolve
 
 BFLOPS = 1e-6  # relative: Darknet keeps them in float32
+pytestmark = pytest.mark.zoo
 MISSING = pytest.param(None, None, marks=pytest.mark.skip(f"no golden files in {ZOO}; set DARKSHARE_ZOO"))
 
 

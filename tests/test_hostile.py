@@ -202,6 +202,7 @@ def good_run(request, tmp_path_factory) -> tuple[str, float, int]:
     return request.param, min(seconds for _, seconds, *_ in runs), max(memory for *_, memory, _ in runs)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no resource module")
 @pytest.mark.parametrize("case", heaviest(), ids=lambda case: case.name[:60])
 def test_a_bad_input_takes_little_more_than_a_small_good_model(case, good_run, tmp_path):

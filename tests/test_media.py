@@ -641,6 +641,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
+@pytest.mark.slow
 def test_a_long_video_takes_bounded_memory(model, long_video, tmp_path):
     """From 100 frames to 2000 it grows by less than a twelfth of what the frames hold."""
     peaks = []
@@ -657,6 +658,7 @@ def test_a_long_video_takes_bounded_memory(model, long_video, tmp_path):
     assert Video("v", str(tmp_path / "out" / "long.avi")).length() == LONG
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signal")
 @pytest.mark.parametrize("container", [".avi", ".mkv"])
 def test_what_a_killed_run_has_written_is_of_use(model, long_video, tmp_path, container):
@@ -695,6 +697,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signal")
 def test_ctrl_c_finishes_what_was_begun(model, long_video, tmp_path):
     out = tmp_path / "out"

@@ -207,6 +207,7 @@ def test_the_last_layer_of_a_head_and_the_worst_below_it():
     assert layers.worst_layers(network, first, errors, (2,)) == [4]
 
 
+@pytest.mark.slow
 @each_quantiser
 def test_heads_that_come_out_badly_get_layers_back_in_fp32(photos, engine, monkeypatch):
     """Judged as if int8 were hopeless until the third attempt."""
@@ -402,6 +403,8 @@ def test_processors_whose_products_do_not_fit_get_weights_of_seven_bits(tmp_path
 # On real pictures
 
 
+@pytest.mark.slow
+@pytest.mark.zoo
 @each_quantiser
 def test_a_real_detector_keeps_its_accuracy(tmp_path, engine):
     """Within a point of fp32 on the whole test set of a public mask detector."""

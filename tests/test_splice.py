@@ -395,6 +395,8 @@ def cuts_of(network: Network) -> list[int]:
     return sorted({1, 2, count - 1, *range(1, count, max(1, count // 9))})
 
 
+@pytest.mark.slow
+@pytest.mark.zoo
 @pytest.mark.parametrize("part", range(6))
 @pytest.mark.parametrize("fork", ["alexeyab", "pjreddie"])
 def test_every_public_cfg_with_itself_at_a_dozen_cuts(fork, part):
@@ -419,6 +421,7 @@ def test_every_public_cfg_with_itself_at_a_dozen_cuts(fork, part):
     assert spliced > 0
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize("fork", ["alexeyab", "pjreddie"])
 def test_few_cuts_of_public_cfgs_are_refused(fork):
     zoo_path("zoo", fork)

@@ -259,6 +259,7 @@ def test_rows_that_are_no_classes_of_these_pictures(rows):
 # --- trainings ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_it_learns_colours_and_the_trunk_stays(data, tmp_path):
     base = trainable()
     said = Said()

@@ -111,6 +111,7 @@ def test_the_branches_of_a_detector_train_side_by_side(tmp_path, data):
     )
 
 
+@pytest.mark.slow
 def test_input_sizes_that_change(tmp_path, data):
     text = TEXT + "random=1\n"
     own = load(write_model(tmp_path / "base", text, seeded_floats(network_of(text), 1)))
@@ -253,6 +254,7 @@ def test_the_best_is_kept_beside_the_last(base, data, tmp_path):
     assert [row.rsplit(",", 1)[1] for row in rows] == ["", "0.2", "", "0.6", "", "0.4"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_validation_loses_nothing(base, data, tmp_path):
     judge = partial(evaluate_model, dataset=replace(data, samples=data.samples[:2]))
     train(base, data, tmp_path / "whole", options(validate_every=2), judge=judge)
@@ -285,6 +287,7 @@ def test_ctrl_c_in_the_last_validation_leaves_it_to_be_done(base, data, tmp_path
     assert not (tmp_path / "out.checkpoint").exists()
 
 
+@pytest.mark.slow
 def test_it_learns_to_find_squares(tmp_path, base):
     """From drawn weights to boxes that are right: the whole way through OpenCV."""
     learn, valid = draw(tmp_path / "learn", 24), draw(tmp_path / "valid", 8, seed=1)
