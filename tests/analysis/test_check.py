@@ -418,6 +418,7 @@ def golden(fork: str) -> dict:
     return json.loads(zoo_path("golden", f"{fork}.json").read_text())
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize("fork", [A, P])
 def test_public_cfgs_have_errors_only_where_darknet_fails(fork):
     expected = {name for name, row in golden(fork).items() if "stock_error" in row or "error" in row}
@@ -430,6 +431,7 @@ def test_public_cfgs_have_errors_only_where_darknet_fails(fork):
     assert found == expected | (set(DEFECTIVE) if fork == A else set())
 
 
+@pytest.mark.zoo
 def test_hank_ai_refuses_what_check_says_it_refuses():
     """Its own copies have the same names as AlexeyAB's files; two of them differ in folder or silently overflow."""
     refused = {name: "error" in row for name, row in golden(H).items()}
@@ -444,6 +446,7 @@ def test_hank_ai_refuses_what_check_says_it_refuses():
     assert found == {name: refused[name] for name in found}
 
 
+@pytest.mark.zoo
 def test_real_models_have_no_errors():
     models = sorted(zoo_path("models").glob("*/*.cfg"))
     assert models
@@ -451,6 +454,7 @@ def test_real_models_have_no_errors():
     assert errors == []
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize(
     ("name", "says"),
     [

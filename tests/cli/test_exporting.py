@@ -8,14 +8,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from click.testing import CliRunner, Result
-from conftest import network_of, seeded_floats, tiny_text, write_model
-
-from darkshare.cli import main
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args])
+from conftest import network_of, run, seeded_floats, tiny_text, write_model
 
 
 def dims(value) -> list:

@@ -10,10 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-from conftest import zoo_path
+from conftest import run, zoo_path
 
-from darkshare.cli import main
 from darkshare.data import (
     Box,
     class_rows,
@@ -343,6 +341,7 @@ def test_a_folder_without_classes_is_one_error(tmp_path, where):
         read_class_folders(tmp_path / where)
 
 
+@pytest.mark.zoo
 def test_real_folders_of_classes():
     folder = zoo_path("datasets", "sign-digits-classification", "Dataset")
     (found,) = read_class_folders(folder).values()
@@ -355,10 +354,6 @@ def test_real_folders_of_classes():
 
 
 # --- check
-
-
-def run(*words: object) -> Result:
-    return CliRunner().invoke(main, list(map(str, words)))
 
 
 def test_check_finds_nothing_wrong_with_a_good_one(data):
@@ -455,6 +450,7 @@ def test_a_data_file_of_a_merged_model_has_nothing_to_check(tmp_path):
     assert read_options(tmp_path / "m.data").parts == []
 
 
+@pytest.mark.zoo
 def test_a_real_data_set_is_read_whole(tmp_path):
     """Each number of a label file of the real set arrives; five of its pictures are there twice."""
     folder = zoo_path("datasets", "face-mask-yolo")

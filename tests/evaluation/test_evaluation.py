@@ -442,6 +442,7 @@ def test_pictures_are_watched_one_by_one(tmp_path):
     assert seen == [f"{i}.png" for i in range(5)]
 
 
+@pytest.mark.zoo
 def test_a_real_model_reaches_what_darknet_says_it_does():
     """AlexeyAB's `detector map` says 0.513494, 0.497213 and 0.512240; it decodes and shrinks pictures otherwise."""
     place = zoo_path("datasets", "face-mask-yolo")

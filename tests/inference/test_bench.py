@@ -128,6 +128,7 @@ def test_branches_without_a_vote_meet_one_by_one():
 # bench
 
 
+@pytest.mark.slow
 def test_every_engine_is_measured(found):
     assert [bout.engine for bout in found.bouts] == INSTALLED
     for bout in found.bouts:
