@@ -11,7 +11,6 @@ from pathlib import Path
 from time import thread_time
 from typing import Any
 
-sys.modules["conftest"] = sys.modules[__name__]  # tests import from it, and must get this very module
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests themselves run side by side
 
 import numpy as np
@@ -23,6 +22,8 @@ from darkshare.cli import main
 from darkshare.darknet import cfg as cfgs
 from darkshare.darknet.network import Network, resolve
 from darkshare.darknet.weights import Header
+
+sys.modules["conftest"] = sys.modules[__name__]  # tests import from it, and must get this very module
 
 # A slow or busy machine is not a fault.
 settings.register_profile("darkshare", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -233,7 +234,7 @@ def base(tmp_path: Path) -> Path:
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trainings in this process leave an empty file for their figure, which takes longer than the training itself."""
     if find_spec("torch"):  # else there are no trainings
-        from darkshare.training import loop
+        from darkshare.training import train as loop
 
         monkeypatch.setattr(loop, "plot_training", lambda entries, path, **how: path.touch())
 
