@@ -184,6 +184,8 @@ def test_the_oldest_grammar_refuses_what_came_later():
 
 def test_every_text_file_ends_with_one_newline_and_no_line_with_blanks(files):
     """What .editorconfig asks for, of every file but those whose odd bytes are what is tested."""
+    if (ROOT / "PKG-INFO").exists():
+        pytest.skip("the files of a source distribution are not all as they were written: setup.cfg is not")
     for name in files:
         if Path(name).suffix not in BINARY and not name.startswith("tests/fixtures/"):
             data = (ROOT / name).read_bytes()
