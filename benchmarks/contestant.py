@@ -86,7 +86,7 @@ KINDS = {kind.__name__: kind for kind in (darkshare, onnxruntime, opencv4, darkn
 
 def serve() -> None:
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what engines print is no answer
+    os.dup2(2, 1)  # what engines print is not an answer
 
     def answer(found: object) -> None:
         print(json.dumps(found), file=answers, flush=True)

@@ -285,7 +285,7 @@ def shown(found: tuple[float, float] | None) -> str:
 
 
 def remark(target: Path, facts: dict[str, Any], importer: str) -> str:
-    """Why the importer is no judge."""
+    """Why the importer is not a judge."""
     found, reason = differences(target, importer), target / f"{importer}.txt"
     if found is None and reason.exists():
         said = re.search(r"error: \(-\d+:([^)]+)\) (.+?)( in function|$)", reason.read_text())

@@ -23,7 +23,7 @@ def peak() -> float:
 
 
 def main() -> None:
-    import onnx  # noqa: F401  its import is no part of the conversion
+    import onnx  # noqa: F401  its import is not part of the conversion
 
     before = peak()
     with tempfile.TemporaryDirectory() as folder:

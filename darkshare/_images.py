@@ -19,7 +19,7 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
     """A picture file as uint8 BGR, turned as its camera noted.
 
     Raises:
-        DarkshareError: the file cannot be read, or is no picture.
+        DarkshareError: the file cannot be read, or is not a picture.
     """
     try:
         return decoded(Path(path).read_bytes(), str(path))
@@ -31,7 +31,7 @@ def decoded(data: bytes, name: str) -> Picture:
     """An encoded picture as uint8 BGR; the name is for the error.
 
     Raises:
-        DarkshareError: it is no picture.
+        DarkshareError: it is not a picture.
     """
     import cv2
 
@@ -40,7 +40,7 @@ def decoded(data: bytes, name: str) -> Picture:
     except cv2.error:
         image = None
     if image is None:
-        raise DarkshareError("is no picture that OpenCV can read", file=name)
+        raise DarkshareError("is not a picture that OpenCV can read", file=name)
     return np.asarray(image, np.uint8)
 
 

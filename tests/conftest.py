@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from time import thread_time
+from typing import Any
+
+sys.modules["conftest"] = sys.modules[__name__]  # tests import from it, and must get this very module
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests themselves run side by side
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, settings
 
+from darkshare.cli import main
 from darkshare.darknet import cfg as cfgs
 from darkshare.darknet.network import Network, resolve
 from darkshare.darknet.weights import Header
@@ -111,6 +119,9 @@ def tiny_text(classes: int = 2) -> str:
     return TINY.format(classes=classes, filters=2 * (classes + 5))
 
 
+TRAINABLE = tiny_text().replace("channels=3", "channels=3\nlearning_rate=0.002\nburn_in=1000\nmax_batches=5000")
+
+
 def network_of(text: str, **how) -> Network:
     return resolve(cfgs.parse(text, "test.cfg"), **how)
 
@@ -143,8 +154,32 @@ def write_model(
     return cfg
 
 
+def run(*words: object, code: int | None = None, **how: Any) -> Result:
+    """Give the command line these words, in this process.
+
+    Args:
+        words: the command, its arguments and options.
+        code: the exit status that it must have; any where it is None.
+        how: passed on to click, such as `input`.
+    """
+    result = CliRunner().invoke(main, [str(word) for word in words], **how)
+    assert code in (None, result.exit_code), result.output
+    assert isinstance(result.exception, SystemExit | None), result.exception
+    return result
+
+
+_marks: set[str] = set()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Remember the marks of the test that now begins."""
+    _marks.clear()
+    _marks.update(mark.name for mark in item.iter_markers())
+
+
 def zoo_path(*parts: str) -> Path:
-    """A public file, or a skip that says where it should be."""
+    """A public file, or a skip that says where it should be; for tests that are marked `zoo`."""
+    assert "zoo" in _marks, "a test that needs public files is marked: @pytest.mark.zoo"
     path = ZOO.joinpath(*parts)
     if not path.exists():
         pytest.skip(f"{path} is missing; set DARKSHARE_ZOO to the folder that holds it")
@@ -154,6 +189,10 @@ def zoo_path(*parts: str) -> Path:
 def zoo_cfgs(fork: str) -> list[Path]:
     """All public cfgs of a fork; empty where the collection is missing."""
     return sorted((ZOO / "zoo" / fork).rglob("*.cfg"))
+
+
+def needs_torch() -> None:
+    pytest.importorskip("torch", reason="training needs PyTorch")
 
 
 def growth(prepared: Callable[[int], Callable[[], object]], size: int) -> float:
@@ -182,3 +221,26 @@ def tiny(tmp_path: Path) -> Path:
     """A small detector on disk: tiny.cfg and tiny.weights, 2 classes."""
     text = tiny_text()
     return write_model(tmp_path / "tiny", text, seeded_floats(network_of(text), 1))
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """A small detector that says how it is trained: base.cfg, base.weights and base.names, 2 classes."""
+    return write_model(tmp_path / "base", TRAINABLE, seeded_floats(network_of(TRAINABLE), 1), names=("cat", "dog"))
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings in this process leave an empty file for their figure, which takes longer than the training itself."""
+    if find_spec("torch"):  # else there are no trainings
+        from darkshare.training import loop
+
+        monkeypatch.setattr(loop, "plot_training", lambda entries, path, **how: path.touch())
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data set of 20 pictures to train on and 4 to validate on."""
+    from labelled import draw, write_data
+
+    return write_data(tmp_path, draw(tmp_path, 24), valid=4)

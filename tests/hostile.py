@@ -192,7 +192,7 @@ ADDED = [
     ("[reorg]\nstride=64\n", "reorg too large", "", "its stride is too large"),
     ("[detection]\nside=7\n", "detection of another size", "", "[detection] reads"),
     ("[region]\nnum=5\n", "region of another depth", "", "set filters=125"),
-    ("[scale_channels]\nfrom=0\n", "scale that is no scale", "", "cannot scale"),
+    ("[scale_channels]\nfrom=0\n", "scale that is not a scale", "", "cannot scale"),
     ("[sam]\nfrom=4\n", "attention of another shape", "", "they must be equal"),
     (
         "[convolutional]\nfilters=8\nshare_index=0\n",
@@ -217,8 +217,8 @@ def added(text: str, before: str) -> Callable[[Path], Given]:
 
 SMALL = "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters=4\n"
 LARGE = [
-    ("one line of 10 MB", lambda: SMALL + "x" * 10**7, None, "bytes, which is no Darknet cfg"),
-    ("20 MB of layers", lambda: SMALL + "[dropout]\n" * 2 * 10**6, None, "bytes, which is no Darknet cfg"),
+    ("one line of 10 MB", lambda: SMALL + "x" * 10**7, None, "bytes, which is not a Darknet cfg"),
+    ("20 MB of layers", lambda: SMALL + "[dropout]\n" * 2 * 10**6, None, "bytes, which is not a Darknet cfg"),
     ("a list of 200 000 layers", lambda: SMALL + "[route]\nlayers=" + "0," * 2 * 10**5 + "9\n", 8, "a line of 400009"),
     ("a section name of 100 000", lambda: SMALL + "[" + "a" * 10**5 + "]\n", 7, "a line of 100003"),
     ("100 000 unknown sections", lambda: SMALL + "[a]\n" * 10**5, 7, "unknown section [a]"),
@@ -291,8 +291,8 @@ WEIGHTS = [
     ("ends inside means", cut_inside(1, "rolling_mean"), "ends inside layer 1 [convolutional] 'rolling_mean'"),
     ("ends inside variances", cut_inside(4, "rolling_variance"), "layer 4 [convolutional] 'rolling_variance'"),
     ("ends inside weights", cut_inside(11, "weights"), "ends inside layer 11 [convolutional] 'weights'"),
-    ("ends inside a float", lambda data: data[:-1], "no whole number of floats"),
-    ("two bytes too many", lambda data: data + b"ab", "no whole number of floats"),
+    ("ends inside a float", lambda data: data[:-1], "not a whole number of floats"),
+    ("two bytes too many", lambda data: data + b"ab", "not a whole number of floats"),
     ("a float too many", lambda data: data + bytes(4), "1 floats left over behind layer 11"),
     ("padded to 64 kB", lambda data: data.ljust(65536 + HEADER, b"\0"), "floats left over"),
     ("other class count", five_classes, "it fits 5 classes in every head"),
@@ -304,7 +304,7 @@ WEIGHTS = [
     ("a header of 16 bytes, version of 20", lambda data: data[:16] + data[20:], "it fits a 16-byte header"),
     ("a web page", lambda data: b"<!DOCTYPE html>\n<title>404: Not Found</title>\n\n\n", "ends inside"),
     ("a cfg", lambda data: tiny_text().encode().ljust(800), "ends inside"),
-    ("random bytes", lambda data: bytes(i * 37 % 256 for i in range(4001)), "no whole number of floats"),
+    ("random bytes", lambda data: bytes(i * 37 % 256 for i in range(4001)), "not a whole number of floats"),
 ]
 
 
@@ -410,14 +410,19 @@ BESIDE = [
     ("too many names", ".names", "a\nb\nc\n", "holds 3 names, but the heads have 2 classes"),
     ("empty names", ".names", "", "holds 0 names"),
     ("names of 2 MB", ".names", "a\n" * 2**20, "more than any such file"),
-    ("tasks that are no JSON", ".tasks.json", "{", "is no task description"),
-    ("tasks of another format", ".tasks.json", '{"format": "x", "tasks": []}', "is no task description"),
-    ("tasks as a list", ".tasks.json", "[1, 2]", "is no task description"),
-    ("tasks nested 100 000 deep", ".tasks.json", "[" * 10**5, "is no task description"),
-    ("tasks without a task", ".tasks.json", '{"format": "darkshare tasks 1", "tasks": []}', "is no task description"),
-    ("tasks of infinity", ".tasks.json", tasks(runs=[[0, 1e999]]), "is no task description"),
-    ("tasks with a short header", ".tasks.json", tasks(header=["x"]), "is no task description"),
-    ("tasks with heads in words", ".tasks.json", tasks(heads=["six"]), "is no task description"),
+    ("tasks that are not JSON", ".tasks.json", "{", "is not a task description"),
+    ("tasks of another format", ".tasks.json", '{"format": "x", "tasks": []}', "is not a task description"),
+    ("tasks as a list", ".tasks.json", "[1, 2]", "is not a task description"),
+    ("tasks nested 100 000 deep", ".tasks.json", "[" * 10**5, "is not a task description"),
+    (
+        "tasks without a task",
+        ".tasks.json",
+        '{"format": "darkshare tasks 1", "tasks": []}',
+        "is not a task description",
+    ),
+    ("tasks of infinity", ".tasks.json", tasks(runs=[[0, 1e999]]), "is not a task description"),
+    ("tasks with a short header", ".tasks.json", tasks(header=["x"]), "is not a task description"),
+    ("tasks with heads in words", ".tasks.json", tasks(heads=["six"]), "is not a task description"),
     ("tasks of another cfg", ".tasks.json", tasks(heads=[6, 120]), "names layers that the cfg does not have"),
     ("tasks with a backward run", ".tasks.json", tasks(runs=[[5, 2]]), "names layers that the cfg does not have"),
     ("tasks with other classes", ".tasks.json", tasks(classes=list("abcdef")), "its heads have 2"),

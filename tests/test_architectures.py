@@ -30,6 +30,7 @@ def test_a_generated_network_has_the_published_size(text, size):
     assert 20 + 4 * network_of(text()).params == size
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize(("path", "text"), SHIPPED)
 def test_a_generated_network_equals_the_shipped_one(path, text):
     dialect = path.partition("/")[0]

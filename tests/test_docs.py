@@ -96,7 +96,7 @@ def test_every_command_s_help_ends_with_an_example(command):
     text = found.help or ""
     assert found.get_short_help_str(), command
     *_, last = text.strip().split("\n\n")
-    assert last.lstrip().startswith("\b"), f"{command}: the last paragraph of its help is no example block"
+    assert last.lstrip().startswith("\b"), f"{command}: the last paragraph of its help is not an example block"
     assert f"darkshare {command}" in last
 
 

@@ -47,6 +47,7 @@ def labelled(folder: Path, count: int) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
 def test_a_day(tmp_path, environment):
     pytest.importorskip("torch", reason="PyTorch is not installed; pip install '.[train]'")
@@ -77,6 +78,7 @@ def test_pictures_are_drawn_with_their_labels(tmp_path):
         assert sum(len(sample.boxes) for sample in train.samples) > 8
 
 
+@pytest.mark.slow
 def test_the_experiment_with_branches_runs_and_goes_on(tmp_path, environment):
     """Two pictures of each letter and some updates: that it learns anything is not asked here."""
     pytest.importorskip("torch", reason="training needs PyTorch")

@@ -12,8 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-from conftest import growth, network_of, seeded_floats, tiny_text, write_model
+from conftest import growth, network_of, run, seeded_floats, tiny_text, write_model
 from hostile import CASES, DATA, LITERAL, SMALL, Case, Given
 
 from darkshare.cli import COMMANDS as ALL_COMMANDS
@@ -68,7 +67,7 @@ ONE_OF_EACH = (
     "weights: missing",
     "weights: device",
     "too few names",
-    "tasks that are no JSON",
+    "tasks that are not JSON",
     "tasks of another cfg",
 )
 TIME, MEMORY = 5, 2  # at most, as multiples of what a small good model takes
@@ -119,9 +118,7 @@ def test_a_bad_input_gives_one_line_and_exit_code_1(case, command, tmp_path, mon
     given = given_for(case, tmp_path)
     words = arguments(command, given, tmp_path)
     before = contents(tmp_path)
-    result = CliRunner().invoke(main, words)
-    assert isinstance(result.exception, SystemExit), result.exception
-    assert result.exit_code == 1, result.output
+    result = run(*words, code=1)
     assert contents(tmp_path) == before
     place = str(given.blamed) if given.line is None else f"{given.blamed}:{given.line}:"
     lines = result.output.splitlines() if command == "check" else [result.stderr.rstrip("\n")]
@@ -167,7 +164,7 @@ def test_one_of_each_covers_every_class_of_error(tmp_path):
 
 def test_the_good_model_behind_the_cases_is_good(tiny):
     for command in ("info", "check"):
-        assert CliRunner().invoke(main, [command, str(tiny)]).exit_code == 0
+        run(command, tiny, code=0)
 
 
 MEASURED = """
@@ -206,6 +203,7 @@ def good_run(request, tmp_path_factory) -> tuple[str, float, int]:
     return request.param, min(seconds for _, seconds, *_ in runs), max(memory for *_, memory, _ in runs)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no resource module")
 @pytest.mark.parametrize("case", heaviest(), ids=lambda case: case.name[:60])
 def test_a_bad_input_takes_little_more_than_a_small_good_model(case, good_run, tmp_path):

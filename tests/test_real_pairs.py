@@ -25,6 +25,7 @@ FIRST_HEAD = 115  # of the Yolo-Fastest networks, whose layers 0..108 are their 
 CUTS = (
     range(1, FIRST_HEAD) if os.environ.get("DARKSHARE_ALL_CUTS") else [1, 2, 9, 24, 25, 26, 60, 73, 94, 107, 109, 114]
 )
+pytestmark = pytest.mark.zoo
 importer = pytest.mark.skipif(
     not hasattr(cv2.dnn, "readNetFromDarknet"), reason="OpenCV 5 has no Darknet importer; run this with OpenCV 4"
 )

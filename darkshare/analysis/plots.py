@@ -245,7 +245,7 @@ def _log_axis(axes: Axes, scale: Scale) -> None:
 
 
 def _mark_single(axes: Axes, boxes: Sequence[Box], scale: Scale) -> None:
-    """What is no box: equal layers, the furthest outliers, bases of zero and layers without numbers."""
+    """What is not a box: equal layers, the furthest outliers, bases of zero and layers without numbers."""
     top = axes.get_xaxis_transform()
     for box in boxes:
         if box.identical:

@@ -249,7 +249,7 @@ def _verdict(network: Network, identical: int, differences: Sequence[Difference]
             )
     cosines = [d.cosine for d in kernels if d.cosine is not None]
     if cosines and (mean := sum(cosines) / len(cosines)) < UNRELATED:
-        parts.append(f"the kernels have nothing in common (mean cosine {mean:.2f}), so it is no retrained base")
+        parts.append(f"the kernels have nothing in common (mean cosine {mean:.2f}), so it is not a retrained base")
     skipped = sorted({d.layer if d.layer >= 0 else d.other_layer for d in differences if d.skipped})
     if skipped:
         parts.append(f"not compared: {len(skipped)} layers")

@@ -139,7 +139,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except OSError as error:
         raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
     except (ValueError, KeyError, AttributeError, TypeError):
-        raise DarkshareError("is no file of a sweep; remove it, or choose another folder", file=str(path)) from None
+        raise DarkshareError("is not a file of a sweep; remove it, or choose another folder", file=str(path)) from None
     return dict(found)
 
 

@@ -157,7 +157,7 @@ def branch(
 
 
 def _require_again(model: Model) -> None:
-    """Refuse what is no ensemble, and options that would do nothing to one.
+    """Refuse what is not an ensemble, and options that would do nothing to one.
 
     Raises:
         UsageError: which.

@@ -64,7 +64,7 @@ CHANGES = ("epochs", "batches", "batch", "subdivisions", "rate", "size")
     default=0,
     help="Compute the trunk once for K copies of each picture.",
 )
-@click.option("--cache-anyway", is_flag=True, help="Also where it is no 1.5 times as fast.")
+@click.option("--cache-anyway", is_flag=True, help="Also where it is not 1.5 times as fast.")
 @click.option("--checkpoint-every", type=click.FloatRange(0), default=60, show_default=True, help="Seconds.")
 @click.option("--resume", is_flag=True, help="Go on with a training that was stopped or killed.")
 @size_option

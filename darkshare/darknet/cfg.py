@@ -159,7 +159,7 @@ def read(path: str | os.PathLike[str]) -> Cfg:
         if not Path(path).is_file() and not Path(path).is_dir():  # a pipe would block, a device never end
             raise DarkshareError("cannot be read: not a regular file", file=name)
         if size > LARGEST_CFG:
-            raise CfgSyntaxError(f"has {size} bytes, which is no Darknet cfg; give the .cfg file", file=name)
+            raise CfgSyntaxError(f"has {size} bytes, which is not a Darknet cfg; give the .cfg file", file=name)
         return parse(Path(path).read_bytes().decode("utf-8", "surrogateescape"), name)
     except OSError as error:
         raise DarkshareError(f"cannot be read: {error.strerror or error}", file=name) from None

@@ -12,9 +12,9 @@ def illegal_cut(network: Network, k: int) -> str | None:
         return f"k={k} must be 1..{count - 1}: at least one layer is shared and at least one is not"
     last = network.layers[k - 1]
     if not last.y.is_image:
-        return f"k={k} is no legal cut: {last.label} leaves no image that a route could read"
+        return f"k={k} is not a legal cut: {last.label} leaves no image that a route could read"
     if last.onward != last.y:
-        return f"k={k} is no legal cut: a route to {last.label} would read it before its antialiasing blur"
+        return f"k={k} is not a legal cut: a route to {last.label} would read it before its antialiasing blur"
     return None
 
 

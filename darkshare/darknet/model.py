@@ -203,7 +203,7 @@ def save(model: Model, stem: str | os.PathLike[str], *, protect: Sequence[str] =
     if base.suffix in (".cfg", ".weights"):
         base = base.with_suffix("")
     if not base.name:
-        raise BadValue(f"{str(stem)!r} is no name for files; end the path with one")
+        raise BadValue(f"{str(stem)!r} cannot be the name of files; end the path with one")
     names = [name for task, *_ in by_voice(model.tasks) for name in task.names]
     data = f"classes={len(names)}\nnames={base.name}.names\nbackup=backup\n"
     contents: dict[Path, Any] = {sibling(base, ".cfg"): [cfgs.to_bytes(model.network.cfg)]}
@@ -266,7 +266,7 @@ def _tasks(path: Path, net: Section, network: Network, found: Weights | None) ->
 
 
 def _names(path: Path, counts: set[int]) -> tuple[str, ...]:
-    """Class names of a network that is no merged one."""
+    """Class names of a network that is not a merged one."""
     wanted = max(counts, default=0)
     if not path.is_file():
         return tuple(f"class_{i}" for i in range(wanted))

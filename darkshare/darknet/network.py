@@ -175,7 +175,7 @@ def problems(cfg: Cfg, *, dialect: str = "alexeyab") -> tuple[Network | None, li
 
     def report(error: DarkshareError) -> None:
         found.append(error)
-        if len(found) == MOST_PROBLEMS:  # this is no cfg, and nobody reads on
+        if len(found) == MOST_PROBLEMS:  # this is not a cfg, and nobody reads on
             raise error
 
     try:

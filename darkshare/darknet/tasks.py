@@ -99,7 +99,7 @@ def tasks_from_json(text: str | bytes, network: Network, file: str) -> tuple[Tas
     """The tasks that such a text describes; the file is for errors.
 
     Raises:
-        DarkshareError: it is no such text, or belongs to another network.
+        DarkshareError: it is not such a text, or belongs to another network.
     """
     try:
         described = json.loads(text)
@@ -128,7 +128,7 @@ def tasks_from_json(text: str | bytes, network: Network, file: str) -> tuple[Tas
         if len({(task.ensemble, task.names) for task in voters}) > len({task.ensemble for task in voters}):
             raise ValueError("the branches of an ensemble have different classes")
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise DarkshareError(f"is no task description: {error}; remove it to do without", file=file) from None
+        raise DarkshareError(f"is not a task description: {error}; remove it to do without", file=file) from None
     last = len(network.layers)
     for task in tasks:
         if any(not 0 <= i < last for i in task.heads) or any(not 0 <= a < b <= last for a, b in task.runs):

@@ -112,8 +112,8 @@ def read(path: str | os.PathLike[str], *, dialect: str = "alexeyab") -> Weights:
     body = size - length
     if body % FLOAT.itemsize:
         raise WeightsSize(
-            f"{body} bytes behind the {length}-byte header are no whole number of floats; "
-            "the file was cut off or is no Darknet weights file",
+            f"{body} bytes behind the {length}-byte header are not a whole number of floats; "
+            "the file was cut off or is not a Darknet weights file",
             file=name,
         )
     data = np.frombuffer(mapped, FLOAT, offset=length) if body else np.empty(0, FLOAT)
@@ -140,7 +140,7 @@ def _header(head: bytes, dialect: str, name: str) -> tuple[Header, int]:
     try:
         return parse_header(head, dialect)
     except BadValue as error:
-        raise WeightsSize(f"{error.message}; this is no Darknet weights file", file=name) from None
+        raise WeightsSize(f"{error.message}; this is not a Darknet weights file", file=name) from None
 
 
 def chunks(runs: tuple[Floats, ...]) -> Iterator[Floats]:

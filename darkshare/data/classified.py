@@ -127,7 +127,7 @@ def _read_folders(root: Path, name: str, names: tuple[str, ...]) -> ClassifiedDa
             if path.suffix.lower() in PICTURES and path.is_file() and path.stat().st_size:
                 samples.append(Classified(path, index))
             else:
-                findings.append(Finding(path, None, "is no picture; left out"))
+                findings.append(Finding(path, None, "is not a picture; left out"))
         if len(samples) == before:
             findings.append(Finding(folder, None, f"has no pictures of the class {label}"))
     return ClassifiedDataset(name, names, tuple(samples), tuple(findings))

@@ -26,7 +26,7 @@ def read_coco(path: str | os.PathLike[str], *, images: Path | None = None, watch
         watch: goes through the pictures, for a progress bar.
 
     Raises:
-        DarkshareError: it is no such json, or its pictures are not found.
+        DarkshareError: it is not such a file, or its pictures are not found.
     """
     path = Path(path)
     document = read_json(path)
@@ -77,5 +77,5 @@ def _categories(rows: Sequence[Any], path: Path) -> tuple[dict[int, int], tuple[
 def _rows(document: Mapping[str, Any], key: str, path: Path) -> list[Any]:
     rows = document.get(key)
     if not isinstance(rows, list):
-        raise DarkshareError(f"has no list of {key}: this is no COCO json of boxes", file=str(path))
+        raise DarkshareError(f"has no list of {key}: this is not COCO JSON with boxes", file=str(path))
     return rows

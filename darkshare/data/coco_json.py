@@ -47,7 +47,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """The object in a json file.
 
     Raises:
-        DarkshareError: it cannot be read, or is no json object.
+        DarkshareError: it cannot be read, or is not a JSON object.
     """
     try:
         require_regular(path)
@@ -139,7 +139,7 @@ def collected(
 def _missing(picture: Path) -> str:
     if not picture.is_file():
         return "no such picture"
-    return "" if picture.suffix.lower() in PICTURES else "is no picture by its name"
+    return "" if picture.suffix.lower() in PICTURES else "is not a picture by its name"
 
 
 def _boxes(image: Image, marked: Iterable[Marked]) -> Iterator[Box | str]:

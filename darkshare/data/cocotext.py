@@ -43,7 +43,7 @@ def read_coco_text(
         The parts that its images belong to: train, valid, test; "all" where it names none or one.
 
     Raises:
-        DarkshareError: it is no such json, its pictures are not found, or it has no such language or kind.
+        DarkshareError: it is not such a file, its pictures are not found, or it has no such language or kind.
     """
     path = Path(path)
     document = read_json(path)
@@ -78,7 +78,7 @@ def _marked(key: str, row: Any, wanted: Mapping[str, Collection[str]]) -> tuple[
 def _table(document: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:
     rows = document.get(key)
     if not isinstance(rows, dict):
-        raise DarkshareError(f"has no {key} by id: this is no COCO-Text json", file=str(path))
+        raise DarkshareError(f"has no {key} by id: this is not COCO-Text JSON", file=str(path))
     return rows
 
 

@@ -99,7 +99,7 @@ def listed_pictures(path: Path, bases: Sequence[Path], watch: Watch = iter) -> I
             continue
         picture, status = found
         if not status.st_size or picture.suffix.lower() not in PICTURES:
-            why = "is no picture by its name" if status.st_size else "an empty file is no picture"
+            why = "is not a picture by its name" if status.st_size else "an empty file is not a picture"
             yield Finding(path, number, f"{line}: {why}; left out")
             continue
         first = seen.setdefault((status.st_dev, status.st_ino), number)
@@ -109,7 +109,7 @@ def listed_pictures(path: Path, bases: Sequence[Path], watch: Watch = iter) -> I
 
 
 def _require_pictures(path: Path, lines: Sequence[str], folders: Sequence[Path]) -> None:
-    """Refuse a list none of whose first pictures is there: it is no list, or this is not the folder to start in.
+    """Refuse a list none of whose first pictures is there: it is not a list, or this is not the folder to start in.
 
     Raises:
         DarkshareError: with the folders that were tried.

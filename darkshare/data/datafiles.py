@@ -58,7 +58,7 @@ def read_options(path: str | os.PathLike[str]) -> DataFile:
         before, equals, value = line.partition("=")
         key, value = "".join(before.split()), value.strip()
         if not equals or not key:
-            findings.append(Finding(path, number, f"'{line[:60]}' is no key=value; left out"))
+            findings.append(Finding(path, number, f"'{line[:60]}' is not key=value; left out"))
         elif key in options:
             again = f"{key}= stands in line {options[key].line} already, and the first one counts"
             findings.append(Finding(path, number, again))

@@ -14,7 +14,7 @@ from darkshare.data.types import Box, Finding
 from darkshare.errors import DarkshareError
 
 LARGEST_LABELS = 2**20  # bytes; Darknet takes 200 boxes of a picture by default, this is room for 20 000
-MOST_FINDINGS = 100  # about one picture; a file with more is no label file
+MOST_FINDINGS = 100  # about one picture; a file with more is not a label file
 ROUNDING = 1e-3  # of the picture: a box that reaches so far outside was rounded, not misplaced
 _PLAIN = re.compile(r"[\w.+-]+", re.ASCII)  # what numbers are made of; Python's own reading allows more
 _ALEXEYAB = (  # `replace_image_to_label` in its src/utils.c
@@ -66,7 +66,7 @@ def label_path(picture: Path) -> Path:
 
 
 def read_labels(path: Path, classes: int) -> Labels:
-    """Read a label file; what is no box is among the findings.
+    """Read a label file; what is not a box is among the findings.
 
     Args:
         path: of the label file.

@@ -15,7 +15,7 @@ def read_text(path: Path, largest: int = LARGEST) -> str:
     r"""A text file with `\n` as its only line end; bytes that are not UTF-8 survive as file names do.
 
     Raises:
-        DarkshareError: it cannot be read, is too large, or is no text.
+        DarkshareError: it cannot be read, is too large, or is not text.
     """
     try:
         size = require_regular(path)
@@ -25,7 +25,7 @@ def read_text(path: Path, largest: int = LARGEST) -> str:
     except OSError as error:
         raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
     if b"\0" in data:
-        raise DarkshareError("holds NUL bytes: this is no text file in UTF-8", file=str(path))
+        raise DarkshareError("holds NUL bytes: this is not a text file in UTF-8", file=str(path))
     text = data.decode("utf-8", "surrogateescape")
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 

@@ -139,7 +139,7 @@ def read_voc(
 
 def _xml_files(root: Path) -> list[Path]:
     if not root.is_dir():
-        raise DarkshareError("is no folder of Pascal VOC XML files", file=str(root))
+        raise DarkshareError("is not a folder of Pascal VOC XML files", file=str(root))
     found = sorted(root.rglob("*.xml"))
     if not found:
         raise DarkshareError("holds no XML files", file=str(root))
@@ -156,7 +156,7 @@ def _annotation(path: Path) -> Annotation | Finding:
     except DarkshareError as error:
         return Finding(path, error.line, f"{error.message}; left out")
     if root.tag != "annotation":
-        return Finding(path, root.line, f"<{root.tag[:40]}> is no Pascal VOC <annotation>; left out")
+        return Finding(path, root.line, f"<{root.tag[:40]}> is not a Pascal VOC <annotation>; left out")
     return Annotation(path, root)
 
 

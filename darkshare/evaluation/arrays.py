@@ -61,14 +61,14 @@ def ranked(detections: Sequence[Detections], sizes: Sequence[tuple[int, int]]) -
         sizes: width and height of each picture.
 
     Raises:
-        BadValue: scores or boxes that are no numbers.
+        BadValue: scores or boxes that are not numbers.
     """
     counts = [len(one) for one in detections]
     extents = np.repeat(np.array(sizes, np.float64).reshape(-1, 2), counts, axis=0)
     corners = np.concatenate([np.empty((0, 4)), *(one.boxes for one in detections)]) / np.tile(extents, 2)
     scores = np.concatenate([np.empty(0), *(one.scores for one in detections)]).astype(np.float64)
     if not (np.isfinite(scores).all() and np.isfinite(corners).all()):
-        raise BadValue("detections hold scores or boxes that are no numbers")
+        raise BadValue("detections hold scores or boxes that are not numbers")
     ids = np.concatenate([np.empty(0, np.int64), *(one.class_ids for one in detections)]).astype(np.int64)
     pictures = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
     order = np.argsort(-scores, kind="stable")

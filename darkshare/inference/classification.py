@@ -109,10 +109,10 @@ def probabilities(model: Model, task: Task, raws: Sequence[Mapping[int, Floats]]
     Args:
         model: whose heads they are.
         task: the classifier.
-        raws: what the heads give for each picture; softmax is taken of what are no probabilities yet.
+        raws: what the heads give for each picture; softmax is taken of what are not probabilities yet.
 
     Raises:
-        DarkshareError: heads without one number per class, or values that are no numbers.
+        DarkshareError: heads without one number per class, or values that are not numbers.
     """
     parts = []
     for head in task.heads:
@@ -121,7 +121,7 @@ def probabilities(model: Model, task: Task, raws: Sequence[Mapping[int, Floats]]
         if values.shape[1] != len(task.names):
             raise BadValue(f"{layer.label} gives {values.shape[1]} numbers for {len(task.names)} classes")
         if not np.isfinite(values).all():
-            raise DarkshareError(f"{layer.label} gives values that are no numbers: are the weights broken?")
+            raise DarkshareError(f"{layer.label} gives values that are not numbers: are the weights broken?")
         parts.append(values if gives_probabilities(model.network, head) else _softmax(values))
     return mean_of(parts, "softmax")
 

@@ -180,7 +180,7 @@ def blob(image: Picture, network: Network) -> Floats:
     """A picture as the network's input: RGB in 0..1, stretched, or fitted into gray where Darknet does so.
 
     Raises:
-        BadValue: it is no uint8 picture.
+        BadValue: it is not a uint8 picture.
     """
     import cv2
 

@@ -89,7 +89,7 @@ def wanted_names(path: str | Path) -> tuple[str, ...]:
     """The class names in a file, one in each line.
 
     Raises:
-        DarkshareError: it cannot be read, is empty, or its lines are no names.
+        DarkshareError: it cannot be read, is empty, or its lines are not names.
     """
     names, findings = read_names(path)
     if findings or not names:

@@ -78,7 +78,7 @@ def with_classes(model: Model, head: int, rows: Sequence[int | None], *, initial
         initial: the weights of the latter; without it no box or picture ever has them.
 
     Raises:
-        Unsupported: it is no such head, or the layer before cannot be changed alone.
+        Unsupported: it is not such a head, or the layer before cannot be changed alone.
     """
     if isinstance(model.network.layers[head].kind, Softmax):
         return _with_outputs(model, head, rows, initial)
@@ -99,7 +99,7 @@ def with_boxes(model: Model, head: int, blocks: Sequence[int], **keys: object) -
         keys: `mask`, `anchors` and `num` as they are to be in the cfg.
 
     Raises:
-        Unsupported: it is no such head, or the layer before cannot be changed alone.
+        Unsupported: it is not such a head, or the layer before cannot be changed alone.
     """
     size = head_kind(model, head).values
     return _with_channels(model, head, [block * size + i for block in blocks for i in range(size)], silent, **keys)
@@ -113,7 +113,7 @@ def head_kind(model: Model, head: int) -> Boxes:
     """
     kind = model.network.layers[head].kind
     if not isinstance(kind, Boxes) or (isinstance(kind, Region) and kind.tree):
-        raise _unchangeable(model, head, "it is no box head with plain classes")
+        raise _unchangeable(model, head, "it is not a box head with plain classes")
     return kind
 
 
@@ -177,7 +177,7 @@ def _feeder(model: Model, head: int) -> Layer:
         return before
     others = [x.label for x in model.network.layers if before.index in x.sources]
     if not isinstance(before.kind, Convolutional) or before.kind.share_index or before.kind.used_groups > 1:
-        raise _unchangeable(model, head, f"{before.label} before it is no convolution with channels of its own")
+        raise _unchangeable(model, head, f"{before.label} before it is not a convolution with channels of its own")
     if before.kind.flipped or others:
         why = "stored flipped" if before.kind.flipped else "read by " + others[0]
         raise _unchangeable(model, head, f"{before.label} before it is {why}")

@@ -170,7 +170,7 @@ def read(path: str | os.PathLike[str]) -> Recipe:
     """Read a recipe file: JSON, or YAML if its name ends in .yaml or .yml.
 
     Raises:
-        DarkshareError: it cannot be read, or is no recipe; with the number of the rule.
+        DarkshareError: it cannot be read, or is not a recipe; with the number of the rule.
         Unsupported: it is YAML, and PyYAML is not installed.
     """
     name = os.fspath(path)
@@ -181,7 +181,7 @@ def read(path: str | os.PathLike[str]) -> Recipe:
     except DarkshareError as error:
         raise error.locate(name, None) from None
     except (ValueError, RecursionError) as error:
-        raise BadValue(f"is no recipe: {error}", file=name) from None
+        raise BadValue(f"is not a recipe: {error}", file=name) from None
 
 
 def _yaml(text: bytes) -> Any:
@@ -192,7 +192,7 @@ def _yaml(text: bytes) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise BadValue(f"is no YAML: {' '.join(str(error).split())}") from None
+        raise BadValue(f"is not YAML: {' '.join(str(error).split())}") from None
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -198,7 +198,9 @@ def build(model: Model, k: int, *, bn_epsilon: float = 1e-5, norm: str = "batch"
     if model.weights is None or model.loaded < len(network.layers):
         raise Unsupported("has no weights for all of its layers; give a whole weights file", file=model.name)
     if not network.input.is_image:
-        raise Unsupported("its input is no image: only networks with width, height and channels train", file=model.name)
+        raise Unsupported(
+            "its input is not an image: only networks with width, height and channels train", file=model.name
+        )
     if not 0 <= k < len(network.layers):
         raise BadValue(f"k={k}: the network has the layers 0..{len(network.layers) - 1}", file=model.name)
     if not trained_heads(model, k):

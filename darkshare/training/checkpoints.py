@@ -48,7 +48,7 @@ def read_state(path: Path, about: Mapping[str, object]) -> dict[str, Any]:
         about: what must be the same as when it was written, under `about` there.
 
     Raises:
-        DarkshareError: it is no checkpoint, or one of another training.
+        DarkshareError: it is not a checkpoint, or one of another training.
     """
     import torch
 
@@ -62,7 +62,7 @@ def read_state(path: Path, about: Mapping[str, object]) -> dict[str, Any]:
     except Exception as error:  # torch has no closed family of errors for a broken file
         why = str(error).partition("\n")[0][:100]
         raise DarkshareError(
-            f"is no checkpoint of a training ({why}); remove it to start again", file=str(path)
+            f"is not a checkpoint of a training ({why}); remove it to start again", file=str(path)
         ) from None
     for key, value in about.items():
         if before.get(key) != value:

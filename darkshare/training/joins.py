@@ -84,7 +84,7 @@ def _thinned(source: Tensor, x: Tensor) -> Tensor:
         return source
     stride = from_w // width
     if not 0 < stride == from_h // height:
-        raise Unsupported("it adds an image to one that is no number of times smaller")
+        raise Unsupported("it adds an image to one that is not a number of times smaller")
     return source[:, :, ::stride, ::stride][:, :, :height, :width]
 
 

@@ -72,7 +72,7 @@ class Trainer:
             parts: its subdivisions.
 
         Raises:
-            DarkshareError: the loss is no number any more.
+            DarkshareError: the loss is not a number any more.
         """
         import torch
 
@@ -131,14 +131,14 @@ class Trainer:
         """All that the next update depends on, but for pictures and random numbers.
 
         Raises:
-            DarkshareError: a weight is no number any more.
+            DarkshareError: a weight is not a number any more.
         """
         import torch
 
         blocks = {name: block.detach().clone() for name, block in self.net.state_dict().items()}
         broken = next((name for name, block in blocks.items() if not bool(torch.isfinite(block).all())), None)
         if broken:
-            why = f"{broken} holds values that are no numbers: the training fell apart"
+            why = f"{broken} holds values that are not numbers: the training fell apart"
             raise DarkshareError(f"{why}; take a smaller learning rate (--lr)", file=self.net.network.name)
         return {"net": blocks, "optimiser": self.optimiser.state_dict(), "mean": self.mean}
 

@@ -56,7 +56,7 @@ def train(
         protect: files that must not be replaced, usually the inputs.
 
     Raises:
-        DarkshareError: something that cannot be trained, or a loss that is no number any more; the last good
+        DarkshareError: something that cannot be trained, or a loss that is not a number any more; the last good
             checkpoint stays then.
     """
     require_torch()
@@ -306,7 +306,7 @@ class Training:
         found = caching.estimate(network, net.reads, options.k, rows, epochs, count, self.most)
         self.watch.say(f"feature cache: {options.copies} x {count} pictures, layers {_numbers(net.reads)}: {found}")
         if not found.pays and not options.cache_anyway:
-            self.watch.say(f"it is left off, as it is no {caching.PAYS:g} times as fast; --cache-anyway keeps it")
+            self.watch.say(f"it is left off, as it is not {caching.PAYS:g} times as fast; --cache-anyway keeps it")
         elif loading.spread_of(network) and options.augment:
             self.watch.say("with the cache the input keeps its size, although the cfg says random=")
         return found

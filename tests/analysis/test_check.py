@@ -39,7 +39,7 @@ PROVOKED: dict[str, list[tuple[str, str, str, str, str, str]]] = {
     ],
     "lost_lines": [
         ("height=32", "height=32\nbatch=", A, "warning", "batch=", "Darknet takes the default"),
-        ("height=32", "height=32\nhello", A, "warning", "hello", "is no key=value"),
+        ("height=32", "height=32\nhello", A, "warning", "hello", "is not key=value"),
         ("height=32", "height=32\n=8", A, "warning", "=8", "has no key"),
     ],
     "unknown_keys": [
@@ -85,8 +85,8 @@ PROVOKED: dict[str, list[tuple[str, str, str, str, str, str]]] = {
     ],
     "plain_numbers": [
         ("width=32", "width=32\ndecay=5e-4", H, "error", "decay", "which hank-ai refuses"),
-        ("filters=8", "filters=+8", H, "error", "filters=+8", "is no plain number"),
-        ("filters=8", "filters=8 ; eight", H, "error", "filters=8 ;", "is no plain number"),
+        ("filters=8", "filters=+8", H, "error", "filters=+8", "is not a plain number"),
+        ("filters=8", "filters=8 ; eight", H, "error", "filters=8 ;", "is not a plain number"),
     ],
     "hank_lines": [
         ("filters=8", "fil ters=8", H, "error", "fil ters", "skips 'fil ters=8' without a word"),
@@ -137,8 +137,8 @@ PROVOKED: dict[str, list[tuple[str, str, str, str, str, str]]] = {
         ),
     ],
     "masks": [
-        (LAST, "[yolo]\nmask=1,3", A, "error", "mask=1,3", "mask 3 is no anchor, num=3 allows 0..2"),
-        (LAST, "[yolo]\nmask=-1,2", A, "error", "mask=-1,2", "mask -1 is no anchor"),
+        (LAST, "[yolo]\nmask=1,3", A, "error", "mask=1,3", "mask 3 is not an anchor, num=3 allows 0..2"),
+        (LAST, "[yolo]\nmask=-1,2", A, "error", "mask=-1,2", "mask -1 is not an anchor"),
     ],
     "anchors": [
         ("4,5, 8,9, 16,20", "4,5, 8,9", A, "warning", "anchors=4,5, 8,9\n", "Darknet takes 0.5 for the missing"),
@@ -418,6 +418,7 @@ def golden(fork: str) -> dict:
     return json.loads(zoo_path("golden", f"{fork}.json").read_text())
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize("fork", [A, P])
 def test_public_cfgs_have_errors_only_where_darknet_fails(fork):
     expected = {name for name, row in golden(fork).items() if "stock_error" in row or "error" in row}
@@ -430,6 +431,7 @@ def test_public_cfgs_have_errors_only_where_darknet_fails(fork):
     assert found == expected | (set(DEFECTIVE) if fork == A else set())
 
 
+@pytest.mark.zoo
 def test_hank_ai_refuses_what_check_says_it_refuses():
     """Its own copies have the same names as AlexeyAB's files; two of them differ in folder or silently overflow."""
     refused = {name: "error" in row for name, row in golden(H).items()}
@@ -444,6 +446,7 @@ def test_hank_ai_refuses_what_check_says_it_refuses():
     assert found == {name: refused[name] for name in found}
 
 
+@pytest.mark.zoo
 def test_real_models_have_no_errors():
     models = sorted(zoo_path("models").glob("*/*.cfg"))
     assert models
@@ -451,6 +454,7 @@ def test_real_models_have_no_errors():
     assert errors == []
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize(
     ("name", "says"),
     [

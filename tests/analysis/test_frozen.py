@@ -127,6 +127,7 @@ def test_rows_and_json(base):
     assert (described["frozen"], described["k"], len(described["moved"])) == (False, 5, 9)
 
 
+@pytest.mark.zoo
 def test_real_models():
     def real(name: str) -> Model:
         return load(zoo_path("models", name, f"{name}.cfg"))

@@ -95,6 +95,7 @@ def browse(path: Path, folder: Path) -> tuple[str, str, list[str]]:
     return done.stdout, console, addresses
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason=f"no browser found ({', '.join(BROWSERS)})")
 def test_a_real_browser_sorts_and_loads_nothing(found, tmp_path):
     path = tmp_path / "page.html"

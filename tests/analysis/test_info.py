@@ -127,6 +127,7 @@ def golden_rows() -> list:
     return rows or [pytest.param("", "", {}, marks=pytest.mark.skip(f"no golden files in {ZOO}; set DARKSHARE_ZOO"))]
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize(("fork", "name", "row"), golden_rows())
 def test_totals_are_darknet_s(fork, name, row):
     found = measure.info(load(ZOO / "zoo" / fork / name, dialect=fork))
@@ -137,6 +138,7 @@ def test_totals_are_darknet_s(fork, name, row):
         assert found.bflops == pytest.approx(row["total_bflops"], rel=1e-6)
 
 
+@pytest.mark.zoo
 def test_the_total_is_a_running_float32_sum():
     path = ZOO / "zoo" / "alexeyab" / "yolov4-csp-x-mish.cfg"
     if not path.exists():

@@ -58,6 +58,7 @@ PUBLISHED = {
 }
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize(("name", "k"), PUBLISHED)
 def test_published_shares(name, k):
     network = resolve(cfgs.read(zoo_path("zoo", "alexeyab", f"{name}.cfg")), size=(416, 416))

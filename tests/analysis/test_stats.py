@@ -311,6 +311,7 @@ PAIRS = ["f10-coco-f10-mask-frozen-exact-made", "f10-coco-f10-mask-a", "f10-coco
 PAIRS += ["f10-voc-f10-voc-prev", "f10-coco-f10-voc", "f11-coco-f11-plate", "f11-coco-f11-body", "xl10-coco-xl10-voc"]
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize("name", PAIRS)
 def test_real_pairs_are_as_their_manifest_says(name):
     """There the identical layers are counted by those that store something, and relative is sum|b-a| / sum|a|."""
@@ -330,6 +331,7 @@ def test_real_pairs_are_as_their_manifest_says(name):
     assert ("nothing in common" in found.verdict) == (not related)
 
 
+@pytest.mark.zoo
 def test_the_frozen_pair_s_verdict():
     a, b = (load(zoo_path("models", m, f"{m}.cfg")) for m in ("f10-coco", "f10-mask-frozen-exact-made"))
     assert one(a, b).verdict == (

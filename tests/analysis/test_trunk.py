@@ -274,6 +274,7 @@ def test_kept_later_blocks_are_found_by_their_weights():
     assert aligned(deep, shallow) == [(0, 0), *[(i, -1) for i in range(1, 7)], (7, 1), (8, 2), (9, 3)]
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize(
     ("pair", "same", "cause"),
     [

@@ -89,6 +89,7 @@ def test_a_model_without_weights_is_refused():
         describe_weights(without_weights(tiny_text(), "x"))
 
 
+@pytest.mark.zoo
 def test_real_variances_below_zero_show():
     """Mbv2tiny-voc holds denormal rolling variances a little below 0."""
     found = describe_weights(load(zoo_path("models", "mbv2tiny-voc", "mbv2tiny-voc.cfg")))

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import network_of, seeded_floats, tiny_text, write_model
-from labelled import draw, write_data
+from conftest import TRAINABLE, needs_torch, network_of, seeded_floats, write_model
+from labelled import draw
 
 from darkshare.analysis.stats import stats
 from darkshare.choose_k import guessing, processes
@@ -44,23 +44,9 @@ from darkshare.evaluation import evaluate_model
 from darkshare.training.preparation import Changes
 from darkshare.training.settings import Options, Watch
 
-TEXT = tiny_text().replace("channels=3", "channels=3\nlearning_rate=0.002\nmax_batches=500")
-CLASSIFIER = f"{TEXT.partition('[yolo]')[0]}[avgpool]\n\n[softmax]\n"
+CLASSIFIER = f"{TRAINABLE.partition('[yolo]')[0]}[avgpool]\n\n[softmax]\n"
 SHARES = {0: (0.0, 0.0), 2: (0.2, 0.3), 4: (0.4, 0.5)}
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    return write_model(tmp_path / "base", TEXT, seeded_floats(network_of(TEXT), 1), names=("cat", "dog"))
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return write_data(tmp_path, draw(tmp_path, 24), valid=4)
-
-
-def needs_torch() -> None:
-    pytest.importorskip("torch", reason="training needs PyTorch")
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def options(batches: int = 3, **how) -> Options:
@@ -186,6 +172,7 @@ class Stopping(Watch):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_trial_is_trained_evaluated_and_goes_on_where_it_was_stopped(base, data, tmp_path):
     needs_torch()
     trial, whole = planned(base, data, tmp_path / "out", seeds=(1,)).trials[0], tmp_path / "whole"
@@ -231,7 +218,7 @@ def test_results_of_other_settings_are_refused(base, data, tmp_path):
     with pytest.raises(DarkshareError, match=r"other settings \(augment False, now True\)"):
         found.waiting()
     path.write_text("{}")
-    with pytest.raises(DarkshareError, match=r"result\.json: is no file of a sweep"):
+    with pytest.raises(DarkshareError, match=r"result\.json: is not a file of a sweep"):
         found.waiting()
 
 
@@ -257,6 +244,7 @@ def test_the_cores_are_shared_out(tmp_path, monkeypatch):
     assert shared_out([trial], 9)[0].options.threads == 1
 
 
+@pytest.mark.slow
 def test_whoever_ends_it_early_finds_all_saved(base, data, tmp_path):
     """In a process of its own: after some updates the iteration is closed; another process goes on to the end."""
     needs_torch()
@@ -272,6 +260,7 @@ def test_whoever_ends_it_early_finds_all_saved(base, data, tmp_path):
     assert read_result(folder) is None
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_a_failure(base, data, tmp_path):
     needs_torch()
     trial = planned(base, data, tmp_path / "out", batches=100_000).trials[0]
@@ -294,6 +283,7 @@ def test_a_process_that_cannot_begin_is_a_failure(base, data, tmp_path):
     assert "k3-seed1: " in message.text
 
 
+@pytest.mark.slow
 def test_a_dask_cluster(base, data, tmp_path):
     """A scheduler and a worker that talk over TCP: a trial to its end, and one that is stopped."""
     distributed = pytest.importorskip("distributed", reason="a cluster needs Dask")
@@ -372,11 +362,11 @@ def test_the_jackknife_by_hand():
 
 
 def test_candidates_are_legal_cuts_before_the_first_head():
-    network = network_of(TEXT)
+    network = network_of(TRAINABLE)
     assert [one.k for one in candidates(network)] == [1, 2, 3, 4, 5, 6]  # it has two ends of blocks
     assert [one.k for one in candidates(network) if one.block_end] == [3, 4]
     assert [one.k for one in candidates(network, (5, 2))] == [2, 5]
-    with pytest.raises(BadValue, match=r"k=9 is no legal cut before the first head; those are 1\.\.6"):
+    with pytest.raises(BadValue, match=r"k=9 is not a legal cut before the first head; those are 1\.\.6"):
         candidates(network, (2, 9))
 
 
@@ -447,7 +437,7 @@ def test_guesses_get_what_their_own_layer_says():
 
 def test_how_far_kernels_moved_is_a_median_over_layers(base, tmp_path):
     own = load(base)
-    tuned = load(write_model(tmp_path / "tuned", TEXT, seeded_floats(network_of(TEXT), 2)))
+    tuned = load(write_model(tmp_path / "tuned", TRAINABLE, seeded_floats(network_of(TRAINABLE), 2)))
     (compared,) = stats(own, tuned)
     ratios = []
     for layer in (0, 1, 4):
@@ -460,7 +450,7 @@ def test_how_far_kernels_moved_is_a_median_over_layers(base, tmp_path):
 
 def test_swapped_models_have_the_bases_first_layers(base, data, tmp_path):
     own = load(base)
-    path = write_model(tmp_path / "tuned", TEXT, seeded_floats(network_of(TEXT), 2), names=("red", "blue"))
+    path = write_model(tmp_path / "tuned", TRAINABLE, seeded_floats(network_of(TRAINABLE), 2), names=("red", "blue"))
     tuned = load(path)
     mixed = swapped(own, tuned, 4)
     for index, other in [*((i, own) for i in range(4)), *((i, tuned) for i in range(4, 13))]:
@@ -478,7 +468,7 @@ def test_a_sweep_of_another_base_says_nothing(base, data, tmp_path):
         measured_maps(found.folder, load(base))
     made = run_trial(found.trials[0], Watch())
     assert measured_maps(found.folder, load(base)) == {3: made.map}
-    other = load(write_model(tmp_path / "other", TEXT, seeded_floats(network_of(TEXT), 5)))
+    other = load(write_model(tmp_path / "other", TRAINABLE, seeded_floats(network_of(TRAINABLE), 5)))
     with pytest.raises(DarkshareError, match="from other weights"):
         measured_maps(found.folder, other)
 

@@ -12,15 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-from conftest import network_of, seeded_floats, tiny_text, write_model
+from conftest import network_of, run, seeded_floats, tiny_text, write_model
 
-from darkshare.cli import analysis, main
+from darkshare.cli import analysis
 from darkshare.cli.options import load_all
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args])
 
 
 @pytest.fixture

@@ -7,16 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-from conftest import network_of, seeded_floats, tiny_text, write_model
+from conftest import network_of, run, seeded_floats, tiny_text, write_model
 
-from darkshare.cli import main
 from darkshare.darknet.model import load
 from darkshare.darknet.weights import Header
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args])
 
 
 def values(cfg: Path) -> np.ndarray:

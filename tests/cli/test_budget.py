@@ -5,18 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+from functools import partial
 from pathlib import Path
 
+import conftest
 import pytest
 from architectures import yolov3_text, yolov4_tiny_text
-from click.testing import CliRunner, Result
 from conftest import tiny_text
 
-from darkshare.cli import main
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(main, ["savings", *map(str, args)])
+run = partial(conftest.run, "savings")
 
 
 @pytest.fixture

@@ -4,36 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
-from conftest import network_of, seeded_floats, tiny_text, write_model
-from labelled import draw, write_data
+from conftest import run
 
 from darkshare.choose_k.processes import Message, Teller, run_here
 from darkshare.choose_k.trials import read_result
 from darkshare.choose_k.trying import run_trial
-from darkshare.cli import choosing, main
+from darkshare.cli import choosing
 from darkshare.cli.choosing import Progress
 from darkshare.training.settings import Watch
 
-TEXT = tiny_text().replace("channels=3", "channels=3\nlearning_rate=0.002\nmax_batches=500")
 QUICK = ("--batches", 2, "--batch", 4, "--threads", 1, "--workers", 0, "--device", "cpu")
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args])
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    return write_model(tmp_path / "base", TEXT, seeded_floats(network_of(TEXT), 1), names=("cat", "dog"))
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return write_data(tmp_path, draw(tmp_path, 24), valid=4)
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture
@@ -78,6 +61,7 @@ def test_a_sweep_goes_on_and_grows(base, data, tmp_path, here):
     assert "is of a sweep with other settings (rate None, now 0.5)" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_failing_trial_stops_no_other(base, data, tmp_path):
     """With real processes; a lock keeps one of them from its trial."""
     fcntl = pytest.importorskip("fcntl", reason="locks of POSIX")
@@ -196,6 +180,7 @@ def test_a_base_alone_is_not_ranked(base):
     assert "nothing here tells what mAP a k costs" in result.stdout
 
 
+@pytest.mark.slow
 def test_with_data_a_trained_network_and_a_sweep(base, data, tmp_path, here):
     run("sweep", base, data, "--k", "2,4", "--seeds", 1, *QUICK, "-o", tmp_path / "out")
     tuned = tmp_path / "out/trials/k2-seed1/net.cfg"

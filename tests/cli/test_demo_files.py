@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import cv2
 import pytest
-from click.testing import CliRunner
+from conftest import run
 
 from darkshare.analysis.frozen import frozen
-from darkshare.cli import main
 from darkshare.cli.demo_files import HERE, NETWORKS, K, demonstrate
 from darkshare.darknet.model import load
 
@@ -58,7 +57,7 @@ def test_the_networks_share_their_trunk_and_are_small():
 
 
 def test_the_command_tells_what_it_sees(tmp_path):
-    result = CliRunner().invoke(main, ["demo", "-o", str(tmp_path / "demo")])
+    result = run("demo", "-o", tmp_path / "demo")
     assert result.exit_code == 0, result.output
     assert "share their first 13" in result.stdout
     assert all(name in result.stdout for name, _ in SHOWN)

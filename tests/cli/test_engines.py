@@ -7,15 +7,15 @@ import io
 import json
 import sys
 import warnings
+from functools import partial
 
+import conftest
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from conftest import tiny_text
 from models import model, retrained
 
-from darkshare.cli import main
 from darkshare.darknet.model import save
 from darkshare.surgery.splice import concat
 
@@ -34,11 +34,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(*args, code=0):
-    result = CliRunner().invoke(main, list(map(str, args)))
-    assert result.exit_code == code, result.output
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result
+run = partial(conftest.run, code=0)
 
 
 def test_engines_lists_what_is_here(monkeypatch):
@@ -59,6 +55,7 @@ def test_engines_times_a_model_and_says_which_to_use(folder):
     assert "use --engine " in result.stderr
 
 
+@pytest.mark.slow
 def test_engines_times_int8_where_pictures_are_given(folder):
     pytest.importorskip("onnxruntime", reason="int8 files are made by ONNX Runtime")
     for i in range(4):

@@ -6,17 +6,17 @@ import csv
 import json
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
+import conftest
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from conftest import network_of, seeded_floats, tiny_text, write_model
 from test_evaluation import CLASSIFIER, drawn, painted, require_a_tool
 
 from darkshare import load
-from darkshare.cli import main
 from darkshare.data import Dataset, Sample
 from darkshare.evaluation import Runner, coco
 from darkshare.inference.boxes import label_lines
@@ -26,14 +26,11 @@ OPERATING = ["precision", "recall", "f1", "tp", "fp", "average_iou"]
 LOWEST = 0.5  # networks with random weights find a lot
 
 
+evaluated = partial(conftest.run, "evaluate", code=0)
+
+
 def run(*words, code: int = 0):
     return evaluated(*words, "--lowest", LOWEST, code=code)
-
-
-def evaluated(*words, code: int = 0):
-    result = CliRunner().invoke(main, ["evaluate", *map(str, words)])
-    assert result.exit_code == code, result.output
-    return result
 
 
 def write_set(folder: Path, name: str, names, seed: int, labeller=None, task: str | None = None) -> Path:
@@ -70,7 +67,7 @@ def made(tmp_path_factory) -> Path:
     shared = seeded_floats(network_of(tiny_text()), 1)
     text = written(folder, "text", 3, 2, shared)
     words = ["concat", base, text, "--k", 5, "-o", folder / "both"]
-    assert CliRunner().invoke(main, [*map(str, words)]).exit_code == 0
+    conftest.run(*words, code=0)
     for seed, path in ((1, base), (2, text)):
         own = load(path)
         write_set(folder, path.stem, own.tasks[0].names, seed, own)
@@ -201,7 +198,7 @@ def test_what_is_wrong_with_the_data_set_is_told(home):
         (["base.cfg", "base.data", "--rule", "coco", "--points", "11"], 2, "COCO's has 101"),
         (["base.cfg", "base.data", "--plot", "curves.gif"], 1, "no such kind of figure"),
         (["base.cfg", "base.data", "--csv", "base.data"], 1, "is one of the inputs"),
-        (["base.cfg", "base.data", "--map", "cat"], 2, "write DATA_CLASS=CLASS, not 'cat'"),
+        (["base.cfg", "base.data", "--map", "cat"], 2, "'cat' does not say OLD=NEW"),
         (["both.cfg", "--data", "base=base.data", "--beside", "text.cfg"], 1, "none of base: say which it is"),
         (["both.cfg", "--data", "base=base.data", "--beside", "logo=text.cfg"], 1, "no data set for a task logo"),
         (

@@ -8,14 +8,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from click.testing import CliRunner, Result
-from conftest import network_of, seeded_floats, tiny_text, write_model
-
-from darkshare.cli import main
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args])
+from conftest import network_of, run, seeded_floats, tiny_text, write_model
 
 
 def dims(value) -> list:
@@ -210,4 +203,4 @@ def test_an_exported_file_is_a_model_for_detect(tiny, photos):
     path.write_bytes(b"\xff\xff")
     result = run("detect", path, photos / "0.png")
     assert result.exit_code == 1
-    assert result.stderr == f"Error: {path}: is no ONNX file\n"
+    assert result.stderr == f"Error: {path}: is not an ONNX file\n"

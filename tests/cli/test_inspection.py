@@ -7,18 +7,11 @@ import io
 import json
 
 import pytest
-from click.testing import CliRunner
-from conftest import seeded_floats, tiny_text, write_model
+from conftest import run, seeded_floats, tiny_text, write_model
 
 from darkshare.analysis import info as measure
 from darkshare.analysis.check import check
-from darkshare.cli import main
 from darkshare.darknet.model import load
-
-
-def run(*words):
-    return CliRunner().invoke(main, [str(word) for word in words])
-
 
 # --- info ------------------------------------------------------------------------------------------------------------
 

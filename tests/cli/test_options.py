@@ -55,7 +55,7 @@ def test_a_size_is_one_number_or_two(text, size):
 
 @pytest.mark.parametrize("text", ["", "x", "416x", "x320", "big", "416x320x3", "4.5"])
 def test_no_size_is_a_usage_error(text):
-    with pytest.raises(click.UsageError, match="is no size; write 416 or 416x320"):
+    with pytest.raises(click.UsageError, match="is not a size; write 416 or 416x320"):
         SIZE.convert(text, None, None)
 
 

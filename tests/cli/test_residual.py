@@ -8,16 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-from conftest import zoo_path
+from conftest import run, zoo_path
 from residuals import small_resnet
 
-from darkshare.cli import main
 from darkshare.darknet.model import load, save
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args])
 
 
 @pytest.fixture
@@ -157,10 +151,10 @@ def test_a_tolerance_that_is_not_met_names_one_that_is(small):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--tolerance", "much"], "is no share; write 1% or 0.01"),
-        (["--tolerance", "2"], "is no share"),
-        (["--tolerance", "-1%"], "is no share"),
-        (["--widths", "a,b"], "are no whole numbers; write 54,202"),
+        (["--tolerance", "much"], "is not a share; write 1% or 0.01"),
+        (["--tolerance", "2"], "is not a share"),
+        (["--tolerance", "-1%"], "is not a share"),
+        (["--widths", "a,b"], "is not a list of whole numbers; write 0,41,74"),
         (["--match", "flops"], "'flops' is not one of"),
     ],
 )
@@ -198,6 +192,7 @@ def test_pictures_that_are_none(net, tmp_path):
     assert not (tmp_path / "small.cfg").exists()
 
 
+@pytest.mark.zoo
 def test_the_shipped_resnet152(tmp_path):
     path = zoo_path("zoo", "pjreddie", "resnet152.cfg")
     result = run("reduce", path, "--dialect", "pjreddie", "--keep", "1,1,1,1", "-o", tmp_path / "small")

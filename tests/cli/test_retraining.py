@@ -7,17 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-from conftest import network_of, seeded_floats, tiny_text, write_model, zoo_path
+from conftest import network_of, run, seeded_floats, tiny_text, write_model, zoo_path
 from models import quiet_concat
 
 from darkshare.analysis.check import check
-from darkshare.cli import main
 from darkshare.darknet.model import load, save
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args])
 
 
 @pytest.fixture
@@ -194,6 +188,7 @@ def test_a_kit_that_cannot_be_is_one_line(base, data, tmp_path, options, code, w
     assert not (tmp_path / "kit").exists()
 
 
+@pytest.mark.zoo
 def test_the_three_on_a_real_model(tmp_path):
     model = zoo_path("models", "f10-coco", "f10-coco.cfg")
     folder = zoo_path("datasets", "face-mask-yolo")

@@ -8,15 +8,15 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 
+import conftest
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from conftest import ROOT, network_of, seeded_floats, tiny_text, write_model, zoo_path
 
 from darkshare._images import encoded
-from darkshare.cli import main
 from darkshare.darknet.model import load, save
 from darkshare.inference.media.videos import VideoFile
 from darkshare.surgery.residual import branch
@@ -44,11 +44,7 @@ def photo(tmp_path):
     return path
 
 
-def run(*args, code=0):
-    result = CliRunner().invoke(main, ["detect", *map(str, args)])
-    assert result.exit_code == code, result.output
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result
+run = partial(conftest.run, "detect", code=0)
 
 
 def test_writes_picture_table_and_json(model, photo, tmp_path):
@@ -102,7 +98,7 @@ def test_one_bad_picture_does_not_stop_the_others(model, photo, tmp_path):
     out = tmp_path / "out"
     result = run(model, tmp_path / "nope.jpg", bad, photo, "-o", out, code=1)
     assert f"Error: {tmp_path / 'nope.jpg'}: cannot be read: No such file or directory" in result.stderr
-    assert f"Error: {bad}: is no picture that OpenCV can read" in result.stderr
+    assert f"Error: {bad}: is not a picture that OpenCV can read" in result.stderr
     assert "1 of 3 pictures" in result.stderr
     assert [frame["filename"] for frame in json.loads((out / "result.json").read_text())] == [str(photo)]
     assert sorted(path.name for path in out.iterdir()) == ["photo.png", "result.json"]
@@ -209,8 +205,7 @@ def test_save_may_be_given_in_any_way(model, photo, clip, tmp_path):
 def test_standard_input_holds_a_picture_or_names(model, photo, tmp_path):
     for number, given in enumerate([photo.read_bytes(), f"{photo}\nnope.png\n".encode()]):
         out, code = tmp_path / f"out{number}", number
-        result = CliRunner().invoke(main, ["detect", str(model), "-", "-o", str(out)], input=given)
-        assert result.exit_code == code, result.output
+        run(model, "-", "-o", out, input=given, code=code)
         assert (
             sorted(path.name for path in out.iterdir())
             == [["result.json", "stdin.png"], ["photo.png", "result.json"]][number]
@@ -229,7 +224,7 @@ def test_a_broken_video_does_not_stop_the_others(model, clip, photo, tmp_path):
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"no video" * 100)
     result = run(model, bad, clip, photo, "-o", tmp_path / "out", "--thresh", 1, code=1)
-    assert f"Error: {bad}: is no video that OpenCV can read" in result.stderr
+    assert f"Error: {bad}: is not a video that OpenCV can read" in result.stderr
     assert "11 of 12 frames" in result.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         *("clip.avi", "clip.jsonl", "photo.png", "result.json")
@@ -297,6 +292,7 @@ def test_help_ends_with_examples():
     assert "darkshare detect both.cfg both.weights street.jpg -o out" in run("--help").output
 
 
+@pytest.mark.zoo
 def test_a_real_photo(tmp_path):
     cfg = zoo_path("models", "f11-plate", "f11-plate.cfg")
     result = run(cfg, zoo_path("media", "car-with-plate.jpg"), "-o", tmp_path, "--format", "json")

@@ -8,17 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import residuals
-from click.testing import CliRunner, Result
-from conftest import network_of, seeded_floats, tiny_text, write_model, zoo_path
+from conftest import network_of, run, seeded_floats, tiny_text, write_model, zoo_path
 
-from darkshare.cli import main
 from darkshare.darknet.model import load, only_votes, save
 from darkshare.darknet.weights import Header
 from darkshare.surgery.residual import branch
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args])
 
 
 @pytest.fixture
@@ -178,6 +172,7 @@ def test_one_model_only(pair):
     )
 
 
+@pytest.mark.zoo
 def test_real_partial_files_are_prefixes(tmp_path):
     """The file that a real `darknet partial ... 109` wrote is what `cut` writes."""
     cfg = zoo_path("models", "f10-coco", "f10-coco.cfg")
@@ -186,6 +181,7 @@ def test_real_partial_files_are_prefixes(tmp_path):
     assert (tmp_path / "conv.109").read_bytes() == real.read_bytes()
 
 
+@pytest.mark.zoo
 def test_the_real_frozen_pair_round_trips(tmp_path):
     base = zoo_path("models", "f10-coco", "f10-coco.cfg")
     masks = zoo_path("models", "f10-mask-frozen-exact-made", "f10-mask-frozen-exact-made.cfg")

@@ -10,28 +10,16 @@ import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
-from conftest import network_of, seeded_floats, tiny_text, write_model
+from conftest import needs_torch, run
 from labelled import draw, write_data
 
 from darkshare.analysis.frozen import frozen
-from darkshare.cli import main
 from darkshare.cli.training import Bar
 from darkshare.darknet.model import load
 from darkshare.training.journal import Entry
 
-ROOT = Path(__file__).parents[2]
-TEXT = tiny_text().replace("channels=3", "channels=3\nlearning_rate=0.002\nburn_in=1000\nmax_batches=5000")
+ROOT = Path(__file__).parent.parent
 QUICK = ("--batch", 4, "--threads", 1, "--device", "cpu")
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args])
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    return write_model(tmp_path / "base", TEXT, seeded_floats(network_of(TEXT), 1), names=("cat", "dog"))
 
 
 @pytest.fixture
@@ -39,10 +27,7 @@ def data(tmp_path: Path) -> Path:
     return write_data(tmp_path, draw(tmp_path, 8), valid=2)
 
 
-def needs_torch() -> None:
-    pytest.importorskip("torch", reason="training needs PyTorch")
-
-
+@pytest.mark.slow
 def test_a_training_as_in_the_manual(base, data, tmp_path):
     needs_torch()
     weights = base.with_suffix(".weights")
@@ -50,6 +35,7 @@ def test_a_training_as_in_the_manual(base, data, tmp_path):
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0].startswith(f"{tmp_path}/out.cfg: after batch 5 of 5, mAP ")
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
     assert lines[1].startswith(f"{tmp_path}/out-best.cfg: the best, after batch ")
     assert lines[2] == "mAP: Darknet's rule: area under the curve, IoU > 0.50, all classes"
     assert "those of red, blue start with drawn ones" in result.stderr
@@ -71,6 +57,7 @@ def test_a_base_may_be_the_first_layers_under_darknets_own_name(base, data, tmp_
     assert frozen(load(base), load(tmp_path / "out.cfg"), 4).identical == 4
 
 
+@pytest.mark.slow
 def test_a_killed_training_resumes_to_the_same_bytes(base, data, tmp_path):
     """SIGKILL between two checkpoints, of which there is one at each validation."""
     needs_torch()

@@ -50,7 +50,7 @@ def only(text: str) -> Section:
         ("# filters=9", "", ""),
         ("  ; filters=9", "", ""),
         ("filters=8 # c", "filters", "8#c"),  # no comment to AlexeyAB and pjreddie
-        ("\x0cfilters=8", "\x0cfilters", "8"),  # a form feed is no blank
+        ("\x0cfilters=8", "\x0cfilters", "8"),  # a form feed is not a blank
         ("\u00a0filters=8", "\u00a0filters", "8"),  # neither is a non-breaking space
     ],
 )
@@ -205,7 +205,7 @@ def test_a_huge_file_is_no_cfg(tmp_path):
     path = tmp_path / "big.cfg"
     with path.open("wb") as file:
         file.truncate(cfgs.LARGEST_CFG + 1)
-    with pytest.raises(CfgSyntaxError, match=r"big\.cfg: has 524289 bytes, which is no Darknet cfg"):
+    with pytest.raises(CfgSyntaxError, match=r"big\.cfg: has 524289 bytes, which is not a Darknet cfg"):
         cfgs.read(path)
 
 

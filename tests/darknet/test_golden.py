@@ -21,6 +21,7 @@ from darkshare.darknet.network import resolve
 from darkshare.errors import UnknownKind
 
 BFLOPS = 1e-6  # relative: Darknet keeps them in float32
+pytestmark = pytest.mark.zoo
 MISSING = pytest.param(None, None, marks=pytest.mark.skip(f"no golden files in {ZOO}; set DARKSHARE_ZOO"))
 
 

@@ -386,7 +386,7 @@ def test_anchor_sizes_follow_the_mask_and_missing_ones_are_half():
 
 
 def test_a_mask_that_is_no_anchor_is_refused():
-    with pytest.raises(BadValue, match=r"mask 3 is no anchor: num=3 allows 0\.\.2"):
+    with pytest.raises(BadValue, match=r"mask 3 is not an anchor: num=3 allows 0\.\.2"):
         kind_of("[yolo] mask=2,3 num=3").anchor_sizes()
 
 
@@ -501,7 +501,7 @@ def test_only_hank_ai_knows_a_comment_behind_a_header():
         ("[conv] stride=0", "stride=0: must be at least 1"),
         ("[conv] padding=-1", "padding=-1: must be at least 0"),
         ("[maxpool] stride_x=0", "stride_x=0: must be at least 1"),
-        ("[upsample] scale=nan", "scale=nan: is no plain decimal number"),
+        ("[upsample] scale=nan", "scale=nan: is not a plain decimal number"),
         ("[yolo] classes=0", "classes=0: must be at least 1"),
         ("[yolo] num=100001", "num=100001: must be at most 100000"),
     ],
@@ -545,7 +545,7 @@ def test_atof_is_c_s(text):
 
 @pytest.mark.parametrize("text", ["0x10", "-0X1", "inf", "-Infinity", "nan", "NaN(1)"])
 def test_numbers_that_only_c_reads_are_refused(text):
-    with pytest.raises(BadValue, match="no plain decimal number"):
+    with pytest.raises(BadValue, match="not a plain decimal number"):
         atof(text)
 
 

@@ -61,7 +61,7 @@ def test_a_transposed_file_is_put_upright(tmp_path, version):
     assert model.tensors(0)["weights"].tolist() == [[10, 11, 12], [20, 21, 22]]
     assert model.tensors(0)["biases"].tolist() == [1, 2]
     assert model.tensors(1)["weights"].tolist() == [[30, 31]]
-    assert model.weights.header == Header(0, 2, 5, 64)  # what is written now is no old file any more
+    assert model.weights.header == Header(0, 2, 5, 64)  # what is written now is not an old file any more
     # A convolution is not turned.
     conv = write_model(tmp_path / "b", NET + "[conv]\nfilters=2\n", np.arange(8), header=Header(*version))
     assert load(conv).tensors(0)["weights"].ravel().tolist() == [2, 3, 4, 5, 6, 7]
@@ -301,7 +301,7 @@ def test_a_full_disk_leaves_the_old_model(tmp_path, tiny, monkeypatch):
 def test_files_need_a_name(tiny, stem, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = set(tmp_path.iterdir())
-    with pytest.raises(BadValue, match="is no name for files"):
+    with pytest.raises(BadValue, match="cannot be the name of files"):
         save(load(tiny), stem)
     assert set(tmp_path.iterdir()) == before
 
@@ -325,26 +325,26 @@ def test_tasks_that_do_not_go_together_are_named(tiny, first, second, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "is no task description"),
-        ("[]", "is no task description"),
-        ("[" * 100_000, "is no task description"),
-        ("{}", "is no task description: 'format'; remove it to do without"),
+        ("", "is not a task description"),
+        ("[]", "is not a task description"),
+        ("[" * 100_000, "is not a task description"),
+        ("{}", "is not a task description: 'format'; remove it to do without"),
         ('{"format": "other", "tasks": []}', "format 'other' is not 'darkshare tasks 1'"),
-        ('{"format": "darkshare tasks 1"}', "is no task description: 'tasks'"),
+        ('{"format": "darkshare tasks 1"}', "is not a task description: 'tasks'"),
         ('{"format": "darkshare tasks 1", "tasks": []}', "it describes no task"),
-        ('{"format": "darkshare tasks 1", "tasks": [{"name": "a"}]}', "is no task description: 'classes'"),
+        ('{"format": "darkshare tasks 1", "tasks": [{"name": "a"}]}', "is not a task description: 'classes'"),
         ("heads=[13]", "task a names layers that the cfg does not have: it belongs to another cfg"),
         ("heads=[-1]", "names layers that the cfg does not have"),
-        ('heads=["six"]', "is no task description: invalid literal"),
-        ("heads=[Infinity]", "is no task description: cannot convert"),
+        ('heads=["six"]', "is not a task description: invalid literal"),
+        ("heads=[Infinity]", "is not a task description: cannot convert"),
         ("offset=2", "task a has 1 classes from 2 on, but its heads have 2: it belongs to another cfg"),
         ("offset=-1", "it belongs to another cfg"),
         ('classes=["x", "y", "z"]', "task a has 3 classes from 0 on, but its heads have 2"),
         ("runs=[[0, 14]]", "names layers that the cfg does not have"),
         ("runs=[[4, 4]]", "names layers that the cfg does not have"),
-        ("runs=[[4]]", "is no task description: not enough values"),
-        ("heads=[]", "is no task description: it describes no task, or one without heads"),
-        ("header=[0, 2, 5, 0, 0]", "is no task description"),
+        ("runs=[[4]]", "is not a task description: not enough values"),
+        ("heads=[]", "is not a task description: it describes no task, or one without heads"),
+        ("header=[0, 2, 5, 0, 0]", "is not a task description"),
         ('name="../a"', "task name '../a' cannot be a file name"),
     ],
 )

@@ -59,6 +59,7 @@ def test_numbers_have_no_exponent():
     assert list_text((1e-05, 0.5, 3, 1e20)) == "0.00001,0.5,3,100000000000000000000"
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize("path", zoo_cfgs("alexeyab"), ids=lambda path: path.stem)
 def test_public_cfgs_keep_their_meaning(path):
     cfg = cfgs.read(path)

@@ -86,11 +86,11 @@ def test_what_is_read_is_written_back_bit_for_bit(tmp_path_factory, header, data
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "ends inside the header: 16 or 20 bytes needed, 0 found; this is no Darknet weights file"),
+        (b"", "ends inside the header: 16 or 20 bytes needed, 0 found; this is not a Darknet weights file"),
         (GOLDEN[:15], "ends inside the header: 16 or 20 bytes needed, 15 found"),
         (GOLDEN[:19], "ends inside the header: 20 bytes needed, 19 found"),
-        (GOLDEN[:-1], "7 bytes behind the 20-byte header are no whole number of floats"),
-        (OLD[:-2], "6 bytes behind the 16-byte header are no whole number of floats"),
+        (GOLDEN[:-1], "7 bytes behind the 20-byte header are not a whole number of floats"),
+        (OLD[:-2], "6 bytes behind the 16-byte header are not a whole number of floats"),
     ],
 )
 def test_a_file_of_no_possible_length_is_refused(file, data, message):

@@ -10,10 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-from conftest import zoo_path
+from conftest import run, zoo_path
 
-from darkshare.cli import main
 from darkshare.data import (
     Box,
     class_rows,
@@ -123,8 +121,8 @@ def test_everything_wrong_with_a_list_is_said_with_its_line(data):
         ("train.txt:4", "no such label file"),
         ("3.txt:2", "class 5 is not among"),
         ("train.txt:6", "the same picture as in line 1"),
-        ("train.txt:7", "an empty file is no picture"),
-        ("train.txt:8", "is no picture by its name"),
+        ("train.txt:7", "an empty file is not a picture"),
+        ("train.txt:8", "is not a picture by its name"),
         ("train.txt:9", "no such picture"),
     ]
     assert [
@@ -323,7 +321,7 @@ def test_folders_are_classes(classes):
     assert said(found) == [
         "stray.png: lies outside the folders of the classes; left out",
         "bird: has no pictures of the class bird",
-        "notes.txt: is no picture; left out",
+        "notes.txt: is not a picture; left out",
     ]
 
 
@@ -343,6 +341,7 @@ def test_a_folder_without_classes_is_one_error(tmp_path, where):
         read_class_folders(tmp_path / where)
 
 
+@pytest.mark.zoo
 def test_real_folders_of_classes():
     folder = zoo_path("datasets", "sign-digits-classification", "Dataset")
     (found,) = read_class_folders(folder).values()
@@ -355,10 +354,6 @@ def test_real_folders_of_classes():
 
 
 # --- check
-
-
-def run(*words: object) -> Result:
-    return CliRunner().invoke(main, list(map(str, words)))
 
 
 def test_check_finds_nothing_wrong_with_a_good_one(data):
@@ -405,7 +400,7 @@ def test_check_decodes_pictures_if_asked_to(data):
     assert run("check", data).exit_code == 0
     result = run("check", data, "--decode")
     assert result.exit_code == 1
-    assert f"{broken}: error: is no picture that OpenCV can read" in result.stdout
+    assert f"{broken}: error: is not a picture that OpenCV can read" in result.stdout
 
 
 def test_check_of_a_broken_one_as_text_and_json(data):
@@ -455,6 +450,7 @@ def test_a_data_file_of_a_merged_model_has_nothing_to_check(tmp_path):
     assert read_options(tmp_path / "m.data").parts == []
 
 
+@pytest.mark.zoo
 def test_a_real_data_set_is_read_whole(tmp_path):
     """Each number of a label file of the real set arrives; five of its pictures are there twice."""
     folder = zoo_path("datasets", "face-mask-yolo")

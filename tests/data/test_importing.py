@@ -7,17 +7,17 @@ import json
 import os
 import random
 import shutil
+from functools import partial
 from pathlib import Path
 
+import conftest
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from conftest import zoo_path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darkshare.cli import main
 from darkshare.data import (
     Box,
     Dataset,
@@ -137,7 +137,7 @@ def test_everything_wrong_with_voc_files_is_said(tmp_path):
     expected = {
         "b.xml:2": "is not XML",
         "c.xml:1": "document type",
-        "d.xml:1": "no Pascal VOC",
+        "d.xml:1": "is not a Pascal VOC",
         "e.xml:1": "is not XML",
         "deep.xml:21": "more than 20 elements in each other",
         "a.xml:2": "x: the box has no area",
@@ -191,6 +191,7 @@ def test_any_bytes_are_xml_or_an_error(data):
         assert parse_xml(data).tag
 
 
+@pytest.mark.zoo
 def test_real_voc_data_of_two_publishers(tmp_path):
     """Counted with grep in the files: 372 white cells, 4155 red ones, 361 platelets; two boxes have no area."""
     cells = read_voc(zoo_path("datasets", "bccd", "BCCD"))
@@ -655,9 +656,7 @@ def test_a_folder_that_cannot_be_written_is_one_error(voc, tmp_path):
 
 # --- the command
 
-
-def run(*words: object):
-    return CliRunner().invoke(main, ["import-data", *map(str, words)])
+run = partial(conftest.run, "import-data")
 
 
 def test_the_command_imports_and_says_what(voc, tmp_path, monkeypatch):
@@ -702,6 +701,7 @@ def test_two_sources_and_chosen_classes(coco, tmp_path):
     assert len(read_data(data).samples) == 1
 
 
+@pytest.mark.zoo
 def test_a_list_with_names_becomes_a_data_set(tmp_path):
     folder = zoo_path("datasets", "face-mask-yolo")
     words = (folder / "train.txt", "--valid", folder / "test.txt", "--names", folder / "obj.names")
@@ -715,6 +715,7 @@ def test_a_list_with_names_becomes_a_data_set(tmp_path):
             np.testing.assert_allclose(np.array([box[:5] for box in sample.boxes]), theirs, rtol=1e-6)
 
 
+@pytest.mark.zoo
 def test_yolo_files_of_coco_pictures_are_read(tmp_path):
     """Pictures and labels in parallel trees, as AlexeyAB's Darknet expects COCO's."""
     folder = zoo_path("datasets", "coco128-val")

@@ -128,6 +128,7 @@ def test_branches_without_a_vote_meet_one_by_one():
 # bench
 
 
+@pytest.mark.slow
 def test_every_engine_is_measured(found):
     assert [bout.engine for bout in found.bouts] == INSTALLED
     for bout in found.bouts:
@@ -243,7 +244,7 @@ OPENCV = entry("opencv", 1, 1, 1)
             "or --engine openvino --precision bf16: 4.00 times as fast as opencv, "
             "if the heads may be off by 10.0% of their largest numbers (as here on noise)",
         ),
-        (  # a lower precision that is not surely faster is no choice
+        (  # a lower precision that is not surely faster is not a choice
             [entry("openvino", 0.4, 0.5, 0.6), entry("openvino", 0.3, 0.45, 0.5, "bf16")],
             "use --engine openvino: 2.00 times as fast as opencv",
         ),

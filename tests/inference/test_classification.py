@@ -123,7 +123,7 @@ def test_what_cannot_vote_is_said():
     with pytest.raises(BadValue, match="has no ensemble other"):
         task_of_ensemble(found, "other")
     rows, _ = raws_of(found, np.full((3, 1, CLASSES), np.nan))
-    with pytest.raises(DarkshareError, match="no numbers: are the weights broken"):
+    with pytest.raises(DarkshareError, match="not numbers: are the weights broken"):
         probabilities(found, found.tasks[0], rows)
     with pytest.raises(BadValue, match="gives 5 numbers for 2 classes"):
         probabilities(found, replace(found.tasks[0], names=("a", "b")), rows)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import conftest
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from conftest import network_of, seeded_floats, tiny_text
 from residuals import moderate_floats
 
 from darkshare import Classifier, branch, concat, load, save, split
-from darkshare.cli import main
 from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Header, Weights
@@ -93,10 +93,7 @@ def files(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def run(*args: str, code: int = 0) -> Result:
-    result = CliRunner().invoke(main, ["classify", *args])
-    assert result.exit_code == code, result.output
-    return result
+run = partial(conftest.run, "classify", code=0)
 
 
 def by_hand(one: Model, image: np.ndarray) -> np.ndarray:
@@ -184,11 +181,11 @@ def test_of_a_mixed_model_each_command_runs_its_own_and_names_the_others(mixed):
     result = run("mixed.cfg", "photos/0.png")
     assert "Note: things: finds boxes, which darkshare detect does" in result.stderr
     assert {line.split()[1] for line in result.stdout.splitlines()[1:]} == {"colour"}
-    detected = CliRunner().invoke(main, ["detect", "mixed.cfg", "photos/0.png", "--format", "json"])
+    detected = conftest.run("detect", "mixed.cfg", "photos/0.png", "--format", "json")
     assert detected.exit_code == 0, detected.output
     assert "Note: colour: classifies whole pictures, which darkshare classify does" in detected.stderr
     assert {row["task"] for row in json.loads(detected.stdout)} <= {"things"}
-    wrong = CliRunner().invoke(main, ["evaluate", "mixed.cfg", "--data", "colour=a", "--data", "things=b"])
+    wrong = conftest.run("evaluate", "mixed.cfg", "--data", "colour=a", "--data", "things=b")
     assert "some of the tasks find boxes, others classify pictures" in wrong.stderr
 
 
@@ -196,7 +193,7 @@ def test_a_command_that_is_the_wrong_one_names_the_right_one(mixed):
     for task, command, right in (("colour", "detect", "classify"), ("things", "classify", "detect")):
         (alone,) = split(load("mixed.cfg"), [task])
         save(alone, "alone")
-        result = CliRunner().invoke(main, [command, "alone.cfg", "photos/0.png"])
+        result = conftest.run(command, "alone.cfg", "photos/0.png")
         assert result.exit_code == 1
         assert f"darkshare {right} runs it" in result.stderr
     with pytest.raises(Unsupported, match="classifies nothing"):
@@ -217,7 +214,7 @@ def test_what_is_broken_is_named_and_skipped(files):
     result = run("votes.cfg", "photos", "nowhere.png", "--top", "1", "--format", "csv", "--batch", "2", code=1)
     rows = list(csv.DictReader(result.stdout.splitlines()))
     assert [row["picture"] for row in rows] == ["photos/0.png", "photos/1.png"]
-    assert "broken.jpg: is no picture" in result.stderr
+    assert "broken.jpg: is not a picture" in result.stderr
     assert "nowhere.png: cannot be read" in result.stderr
     assert "2 of 4 pictures" in result.stderr
 
@@ -251,7 +248,7 @@ def test_evaluate_tells_each_branch_and_both_means(files):
     for number, name in enumerate(NAMES_OF):
         (files / "set" / name).mkdir(parents=True)
         cv2.imwrite(f"set/{name}/x.png", picture(number))
-    result = CliRunner().invoke(main, ["evaluate", "votes.cfg", "set", "--top", "2", "--format", "csv"])
+    result = conftest.run("evaluate", "votes.cfg", "set", "--top", "2", "--format", "csv")
     assert result.exit_code == 0, result.output
     rows = {row["task"]: row for row in csv.DictReader(result.stdout.splitlines()) if row["class"] == "(all)"}
     found = Classifier(load("votes.cfg"), branches=True)

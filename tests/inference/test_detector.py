@@ -194,7 +194,7 @@ def test_pictures_round_trip_and_names_in_any_script(tmp_path):
 def test_files_that_are_no_pictures(tmp_path, content):
     path = tmp_path / "x.png"
     path.write_bytes(content)
-    with pytest.raises(DarkshareError, match=r"x\.png: is no picture that OpenCV can read"):
+    with pytest.raises(DarkshareError, match=r"x\.png: is not a picture that OpenCV can read"):
         read_picture(path)
 
 
@@ -214,6 +214,7 @@ def _best(model: Path, photo: str, **how) -> list[tuple[str, float, tuple[float,
     return list(found[0])
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_car_is_found(engine):
     rows = _best(zoo_path("models", "f10-coco", "f10-coco.cfg"), "car-with-plate.jpg", engine=engine)
@@ -223,6 +224,7 @@ def test_the_car_is_found(engine):
     np.testing.assert_allclose(front[2], [230, 515, 945, 1110], atol=40)  # as seen in the picture
 
 
+@pytest.mark.zoo
 def test_the_plate_is_found():
     ((name, score, box),) = _best(zoo_path("models", "f11-plate", "f11-plate.cfg"), "car-with-plate.jpg")
     assert name == "license plate"
@@ -230,6 +232,7 @@ def test_the_plate_is_found():
     np.testing.assert_allclose(box, [508, 935, 672, 1000], atol=20)
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_masks_are_found(engine):
     rows = _best(zoo_path("models", "f10-mask-a", "f10-mask-a.cfg"), "people-masks-bag.jpg", engine=engine)
@@ -241,6 +244,7 @@ def test_the_masks_are_found(engine):
     assert 470 < y1 < y2 < 580
 
 
+@pytest.mark.zoo
 def test_an_input_that_is_not_square():
     model = load(zoo_path("models", "yoloface-500k", "yoloface-500k.cfg"))
     assert model.network.input.w != model.network.input.h
@@ -276,6 +280,7 @@ def test_merged_equals_separate_bit_for_bit(engine, k):
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.zoo
 @pytest.mark.filterwarnings("ignore:the heads have:darkshare.errors.DarkshareWarning")
 def test_a_real_pair_merged_finds_what_both_find():
     """Its first 109 layers are the same, so one pass gives both tasks' boxes."""

@@ -142,12 +142,12 @@ def test_everything_else_is_a_picture():
         (lambda p: p, "is a folder without a picture or video"),
         (lambda p: p / "*.jpg", "matches no picture or video"),
         (lambda p: p / "none.txt", "cannot be read: No such file"),
-        (lambda p: empty(p / "x.png"), "is no picture that OpenCV can read"),
-        (lambda p: empty(p / "x.avi"), "is no video that OpenCV can read"),
+        (lambda p: empty(p / "x.png"), "is not a picture that OpenCV can read"),
+        (lambda p: empty(p / "x.avi"), "is not a video that OpenCV can read"),
         (lambda p: p / "none.mp4", "cannot be read: No such file"),
-        (lambda p: "97", "camera-97: is no camera or stream"),
-        (lambda p: "rtsp://127.0.0.1:9/x", "is no camera or stream"),
-        (lambda p: "x\0y.png", "is no name of a file"),
+        (lambda p: "97", "camera-97: is not a camera or stream"),
+        (lambda p: "rtsp://127.0.0.1:9/x", "is not a camera or stream"),
+        (lambda p: "x\0y.png", "is not the name of a file"),
         (lambda p: "x" * 5000 + ".png", "File name too long"),
     ],
 )
@@ -646,6 +646,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
+@pytest.mark.slow
 def test_a_long_video_takes_bounded_memory(model, long_video, tmp_path):
     """From 100 frames to 2000 it grows by less than a twelfth of what the frames hold."""
     peaks = []
@@ -662,6 +663,7 @@ def test_a_long_video_takes_bounded_memory(model, long_video, tmp_path):
     assert Video("v", str(tmp_path / "out" / "long.avi")).length() == LONG
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signal")
 @pytest.mark.parametrize("container", [".avi", ".mkv"])
 def test_what_a_killed_run_has_written_is_of_use(model, long_video, tmp_path, container):
@@ -692,11 +694,20 @@ def _lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
+INTERRUPTIBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it runs in the background ignore Ctrl-C
+from darkshare.cli import main
+main()
+"""
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signal")
 def test_ctrl_c_finishes_what_was_begun(model, long_video, tmp_path):
     out = tmp_path / "out"
     words = ["detect", str(model), str(long_video), "-o", str(out), "--save", "video,coco", *SPARSE]
-    run = [sys.executable, "-m", "darkshare", *words]
+    run = [sys.executable, "-c", INTERRUPTIBLE, *words]
     with subprocess.Popen(run, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
         while not (out / "long.avi").exists() or (out / "long.avi").stat().st_size < 300_000:
             assert started.poll() is None

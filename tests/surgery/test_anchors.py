@@ -212,7 +212,7 @@ def test_what_has_no_anchors_is_refused():
         base, network=network_of("[net]\nwidth=4\nheight=4\nchannels=1\n[connected]\noutput=3\n[softmax]\n")
     )
     own = replace(base.tasks[0], heads=(1,))
-    with pytest.raises(Unsupported, match="no box head"):
+    with pytest.raises(Unsupported, match="not a box head"):
         reanchor(replace(classifier, tasks=(own,)), dataset())
 
 

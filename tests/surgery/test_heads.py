@@ -80,12 +80,12 @@ def test_without_weights_only_the_cfg_changes():
     ("old", "new", "why"),
     [
         ("classes=2\nnum=3\n\n[route]\nlayers=-3", "classes=2\nnum=3\n\n[route]\nlayers=5", "read by layer 7"),
-        ("filters=14\nactivation=linear", "filters=14\ngroups=2\nactivation=linear", "no convolution with channels"),
+        ("filters=14\nactivation=linear", "filters=14\ngroups=2\nactivation=linear", "not a convolution with channels"),
         ("filters=14\nactivation=linear", "filters=14\nflipped=1\nactivation=linear", "stored flipped"),
         (
             "pad=1\nfilters=14\nactivation=linear\n\n[yolo]\nmask=0,1",
             "pad=1\nfilters=14\nactivation=linear\n\n[dropout]\n\n[yolo]\nmask=0,1",
-            "no convolution",
+            "not a convolution",
         ),
     ],
 )
@@ -122,13 +122,13 @@ def test_what_keeps_a_classifier_as_it_is():
     for text, why in (
         (f"{net}{matrix}[softmax]\ngroups=2\n", "its classes stand in groups or a tree"),
         (f"{net}{matrix}[softmax]\n[route]\nlayers=0\n[connected]\noutput=2\n", r"layer 2 \[route\] reads its"),
-        (f"{net}[softmax]\n", "no convolution with channels of its own"),
+        (f"{net}[softmax]\n", "not a convolution with channels of its own"),
     ):
         m = model(text, ("a", "b", "c", "d"))
         with pytest.raises(Unsupported, match=why):
             with_classes(m, m.network.heads[0].index, [0])
     m = model(f"{net}{matrix}[softmax]\n", ("a", "b", "c", "d"))
-    with pytest.raises(Unsupported, match="no box head"):
+    with pytest.raises(Unsupported, match="not a box head"):
         pad_to_union(m)
 
 

@@ -177,7 +177,7 @@ def test_what_cannot_be_trained_is_refused(tmp_path):
     text = "[net]\nwidth=4\nheight=4\nchannels=1\n" + "[convolutional]\nfilters=3\n" * 2 + "[avgpool]\n[softmax]\n"
     classifier = replace(base, network=network_of(text), tasks=(replace(base.tasks[0], heads=(3,)),))
     weights = Weights(Header(), (seeded_floats(classifier.network, 1),))
-    with pytest.raises(Unsupported, match="no box head"):
+    with pytest.raises(Unsupported, match="not a box head"):
         make_kit(replace(classifier, weights=weights), 1, data)
 
 

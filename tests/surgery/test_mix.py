@@ -346,12 +346,14 @@ def real(name: str) -> Model:
     return load(zoo_path("models", name, f"{name}.cfg"))
 
 
+@pytest.mark.zoo
 def test_a_real_frozen_pair_stays_as_it_is():
     base, masks = real("f10-coco"), real("f10-mask-frozen-exact-made")
     assert meant_trunk(base, masks) == 109
     assert bits(snap(base, masks)) == bits(masks)
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize("pair", [("f10-coco", "f10-mask-a"), ("f10-coco", "f10-road-scratch")], ids="-".join)
 def test_the_paper_s_initial_experiment_on_real_pairs(pair):
     base, other = (real(name) for name in pair)
@@ -362,6 +364,7 @@ def test_the_paper_s_initial_experiment_on_real_pairs(pair):
     assert bits(snap(base, other, 109)) == bits(mixed)
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize("space", ["raw", "folded"])
 def test_halfway_between_two_states_of_one_training(space):
     """A model half way between two that lie close together detects what both detect."""

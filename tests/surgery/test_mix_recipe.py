@@ -103,7 +103,7 @@ def test_yaml_without_pyyaml_says_what_to_do(tmp_path, monkeypatch):
 
 
 WRONG = {
-    "": "is no recipe: Expecting value",
+    "": "is not a recipe: Expecting value",
     "[]": "a recipe must be an object with alpha, method, space, rules",
     "null": "must be an object",
     '{"alhpa": 1}': "unknown key alhpa; a recipe has alpha, method, space, rules",
@@ -131,8 +131,8 @@ WRONG = {
     '{"rules": [{"alpha": 0, "layers": 1.5}]}': "rule 1: layers '1.5': write",
     '{"rules": [{"alpha": 0, "layers": []}]}': "rule 1: layers '[]': write",
     '{"rules": [{"alpha": 0, "layers": "99999999999999"}]}': "rule 1: layers '99999999999999': write",
-    '{"alpha": ' + "[" * 100000: "is no recipe: ",
-    '{"alpha": ' + "9" * 10000 + "}": "is no recipe: ",
+    '{"alpha": ' + "[" * 100000: "is not a recipe: ",
+    '{"alpha": ' + "9" * 10000 + "}": "is not a recipe: ",
 }
 
 
@@ -157,7 +157,7 @@ def test_wrong_yaml(tmp_path, text):
 def test_bytes_that_are_no_text(tmp_path):
     path = tmp_path / "recipe.json"
     path.write_bytes(b"\xff\xfe\x00{")
-    with pytest.raises(DarkshareError, match=r"recipe\.json: is no recipe"):
+    with pytest.raises(DarkshareError, match=r"recipe\.json: is not a recipe"):
         read(path)
     with pytest.raises(DarkshareError, match="cannot be read"):
         read(tmp_path / "missing.json")

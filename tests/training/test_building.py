@@ -157,6 +157,7 @@ def test_a_detector_is_cut_anywhere(k, tmp_path):
     assert_computes_the_same(model_of(tiny_text()), tmp_path, ks=(k,))
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize(
     ("fork", "name", "size"),
     [
@@ -177,6 +178,7 @@ def test_public_networks(fork, name, size, tmp_path):
     assert_computes_the_same(model, tmp_path, ks=(0, len(network.layers) // 2), batch=1)
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize("name", ["yoloface-50k", "f10-coco", "nano-coco", "lite-voc-t3-nobn"])
 def test_real_models(name, tmp_path):
     model = load(zoo_path("models", name, f"{name}.cfg"), size=(128, 128))

@@ -138,6 +138,7 @@ def test_the_estimate_by_hand():
     assert "MiB on disk" in str(found)
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize(
     ("k", "reads", "frozen", "full", "megabytes"),
     [

@@ -6,10 +6,10 @@ import json
 from dataclasses import replace
 from functools import partial
 
+import conftest
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from conftest import network_of, tiny_text
 from labelled import Said, draw, draw_classes, write_data
 from test_classify import TAIL, TRUNK, classifier, picture
@@ -18,7 +18,6 @@ torch = pytest.importorskip("torch", reason="training needs PyTorch")
 
 from darkshare import branch, load, save, split  # noqa: E402
 from darkshare.analysis.frozen import frozen  # noqa: E402
-from darkshare.cli import main  # noqa: E402
 from darkshare.darknet.model import Model  # noqa: E402
 from darkshare.darknet.tasks import Task  # noqa: E402
 from darkshare.data import read_class_folders, read_classes  # noqa: E402
@@ -39,6 +38,7 @@ NAMES = ("blue", "green", "red")
 NET = "batch=6\nsubdivisions=2\nlearning_rate=0.05\nmomentum=0.9\ndecay=0.0005\nmax_batches=4\n"
 SIZE = (16, 16)
 K = 1
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def trainable(more: str = "", dialect: str = "alexeyab") -> Model:
@@ -259,6 +259,7 @@ def test_rows_that_are_no_classes_of_these_pictures(rows):
 # --- trainings ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_it_learns_colours_and_the_trunk_stays(data, tmp_path):
     base = trainable()
     said = Said()
@@ -405,11 +406,7 @@ def test_an_ensemble_for_other_classes_is_refused_before_anything_is_done(data, 
 
 # --- the command ----------------------------------------------------------------------------------------------------
 
-
-def run(*args: object, code: int = 0):
-    result = CliRunner().invoke(main, [str(arg) for arg in args])
-    assert result.exit_code == code, result.output
-    return result
+run = partial(conftest.run, code=0)
 
 
 QUICK = ("--batch", 6, "--threads", 1, "--device", "cpu", "--workers", 0, "--batches", 2)

@@ -87,7 +87,7 @@ def test_what_is_no_checkpoint_is_said(tmp_path, content):
     pytest.importorskip("torch", reason="training needs PyTorch")
     path = tmp_path / "t.checkpoint"
     path.write_bytes(content)
-    with pytest.raises(DarkshareError, match=r"t\.checkpoint: is no checkpoint of a training .* remove it"):
+    with pytest.raises(DarkshareError, match=r"t\.checkpoint: is not a checkpoint of a training .* remove it"):
         checkpoints.read_state(path, {})
 
 
@@ -95,5 +95,5 @@ def test_another_program_s_file_is_no_checkpoint(tmp_path):
     torch = pytest.importorskip("torch", reason="training needs PyTorch")
     path = tmp_path / "t.checkpoint"
     torch.save({"weights": torch.zeros(2)}, path)
-    with pytest.raises(DarkshareError, match="is no checkpoint"):
+    with pytest.raises(DarkshareError, match="is not a checkpoint"):
         checkpoints.read_state(path, {})

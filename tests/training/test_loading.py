@@ -118,7 +118,7 @@ def test_no_more_is_made_than_is_soon_wanted():
 
 def test_an_error_in_a_thread_arrives():
     def fail() -> None:
-        raise DarkshareError("is no picture")
+        raise DarkshareError("is not a picture")
 
-    with pytest.raises(DarkshareError, match="is no picture"):
+    with pytest.raises(DarkshareError, match="is not a picture"):
         list(loading.ahead(lambda number: [fail], range(3), 2))

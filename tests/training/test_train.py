@@ -29,6 +29,7 @@ from darkshare.training.train import train  # noqa: E402
 NET = "channels=3\nbatch=4\nsubdivisions=2\nlearning_rate=0.002\nmomentum=0.9\ndecay=0.0005\nmax_batches=6"
 TEXT = tiny_text().replace("channels=3", NET)
 K = 4
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture
@@ -112,6 +113,7 @@ def test_the_branches_of_a_detector_train_side_by_side(tmp_path, data):
     )
 
 
+@pytest.mark.slow
 def test_input_sizes_that_change(tmp_path, data):
     text = TEXT + "random=1\n"
     own = load(write_model(tmp_path / "base", text, seeded_floats(network_of(text), 1)))
@@ -169,7 +171,7 @@ def test_a_checkpoint_is_neither_overwritten_nor_mixed_up(base, data, tmp_path):
 
 
 def test_a_journal_that_is_gone_stops_nothing(base, data, tmp_path):
-    judge = partial(evaluate_model, dataset=data)
+    judge = partial(evaluate_model, dataset=replace(data, samples=data.samples[:2]))
 
     def struck(model):
         raise KeyboardInterrupt
@@ -254,8 +256,9 @@ def test_the_best_is_kept_beside_the_last(base, data, tmp_path):
     assert [row.rsplit(",", 1)[1] for row in rows] == ["", "0.2", "", "0.6", "", "0.4"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_validation_loses_nothing(base, data, tmp_path):
-    judge = partial(evaluate_model, dataset=data)
+    judge = partial(evaluate_model, dataset=replace(data, samples=data.samples[:2]))
     train(base, data, tmp_path / "whole", options(validate_every=2), judge=judge)
 
     def struck(model):
@@ -279,13 +282,14 @@ def test_ctrl_c_in_the_last_validation_leaves_it_to_be_done(base, data, tmp_path
     assert (found.done, found.stopped, found.map) == (6, True, None)
     assert "validation stopped after batch 6 of 6; --resume goes on" in said.texts
     assert (tmp_path / "out.checkpoint").exists()
-    judge = partial(evaluate_model, dataset=data)
+    judge = partial(evaluate_model, dataset=replace(data, samples=data.samples[:2]))
     again = train(base, data, tmp_path / "out", options(validate_every=6, resume=True), judge=judge, watch=said)
     assert (again.done, again.stopped, again.best_batch) == (6, False, 6)
     assert len(said.losses) == 5  # the sixth update was done, and is told when it is validated; none is done again
     assert not (tmp_path / "out.checkpoint").exists()
 
 
+@pytest.mark.slow
 def test_it_learns_to_find_squares(tmp_path, base):
     """From drawn weights to boxes that are right: the whole way through OpenCV."""
     learn, valid = draw(tmp_path / "learn", 24), draw(tmp_path / "valid", 8, seed=1)
@@ -352,7 +356,7 @@ def test_with_k_copies_the_first_k_epochs_are_those_without_a_cache(base, data, 
 def test_a_cache_that_does_not_pay_is_left_off(base, data, tmp_path):
     said = Said()
     train(base, data, tmp_path / "out", options(copies=1), watch=said)
-    assert any("it is left off, as it is no 1.5 times as fast" in text for text in said.texts)
+    assert any("it is left off, as it is not 1.5 times as fast" in text for text in said.texts)
     assert any(text.startswith("feature cache: 1 x 6 pictures, layers 2, 3: 0.") for text in said.texts)
     with pytest.raises(BadValue, match="with k=0 there is no trunk"):
         train(base, data, tmp_path / "out", options(copies=1, k=0))
@@ -404,7 +408,7 @@ def test_weights_that_are_no_numbers_are_never_kept(base, data, tmp_path):
     training = loop.Training(base, data, tmp_path / "out", options(), None, Said(), ())
     with torch.no_grad():
         training.trainer.net.state_dict()["5.weights"].fill_(float("inf"))
-    with pytest.raises(DarkshareError, match=r"5\.weights holds values that are no numbers"):
+    with pytest.raises(DarkshareError, match=r"5\.weights holds values that are not numbers"):
         training.trainer.state()
 
 
@@ -424,7 +428,7 @@ def test_no_pictures(base, data, tmp_path):
 
 def test_a_picture_that_breaks_meanwhile_is_named(base, data, tmp_path):
     data.samples[2].picture.write_bytes(b"broken")
-    with pytest.raises(DarkshareError, match=r"2\.png: is no picture"):
+    with pytest.raises(DarkshareError, match=r"2\.png: is not a picture"):
         train(base, data, tmp_path / "out", options(workers=2))
 
 

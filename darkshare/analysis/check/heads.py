@@ -31,8 +31,8 @@ def masks(subject: Subject) -> Iterator[Problem]:
         if wrong:
             yield error(
                 part.section.line_of("mask"),
-                f"{part.label}: mask {wrong[0]} is no anchor, num={head.num} allows 0..{head.num - 1}; Darknet reads "
-                "outside its array: correct mask= or num=",
+                f"{part.label}: mask {wrong[0]} is not an anchor, num={head.num} allows 0..{head.num - 1}; Darknet "
+                "reads outside its array: correct mask= or num=",
             )
 
 

@@ -43,7 +43,7 @@ def lost_lines(subject: Subject) -> Iterator[Problem]:
             elif "=" in text:
                 yield warning(number, f"'{text}' has no value: Darknet takes the default; give one or remove the line")
             else:
-                yield warning(number, f"'{text}' is no key=value, so nothing reads it; put # before a comment")
+                yield warning(number, f"'{text}' is not key=value, so nothing reads it; put # before a comment")
 
 
 def unknown_keys(subject: Subject) -> Iterator[Problem]:

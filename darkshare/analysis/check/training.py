@@ -43,7 +43,7 @@ def other_stops(subject: Subject) -> Iterator[Problem]:
             yield warning(
                 line,
                 f"{part.label}: hank-ai freezes the layers before for the whole run with any stopbackward but 0, "
-                f"so {value} is no iteration; use 1 to say so",
+                f"so {value} is not an iteration; use 1 to say so",
             )
 
 
@@ -116,7 +116,7 @@ def batches(subject: Subject) -> Iterator[Problem]:
     elif net.batch % net.subdivisions:
         yield warning(
             section.line_of("batch"),
-            f"batch={net.batch} is no multiple of subdivisions={net.subdivisions}, so Darknet trains on "
+            f"batch={net.batch} is not a multiple of subdivisions={net.subdivisions}, so Darknet trains on "
             f"{max(net.batch // net.subdivisions, 1)} images at a time; choose a multiple",
         )
     if section.get("batch") == "1" and subject.dialect == A:

@@ -63,7 +63,7 @@ def _word_cure(value: str, known: str) -> str:
 
 
 def ghost_items(subject: Subject) -> Iterator[Problem]:
-    """List items that are no numbers: a comma too many, or commas in a comment behind the list."""
+    """List items that are not numbers: a comma too many, or commas in a comment behind the list."""
     for part, number, line, known in _read_options(subject):
         if not isinstance(known.declared.default, tuple) or subject.dialect in known.declared.metadata["first_only"]:
             continue
@@ -74,7 +74,7 @@ def ghost_items(subject: Subject) -> Iterator[Problem]:
             means = "layer 0" if known.is_refs else "0"
             yield severity(
                 number,
-                f"{part.label}: item {ghosts[0] + 1} of {line.key}={line.value[:40]} is no number, so Darknet "
+                f"{part.label}: item {ghosts[0] + 1} of {line.key}={line.value[:40]} is not a number, so Darknet "
                 f"reads {means}; {_ghost_cure(line.value)}",
             )
 
@@ -122,7 +122,7 @@ def plain_numbers(subject: Subject) -> Iterator[Problem]:
         if not re.fullmatch(r"[-.\d]+", written[1]):
             yield error(
                 number,
-                f"{part.label}: {line.key}={written[1][:40]} is no plain number, which hank-ai refuses; "
+                f"{part.label}: {line.key}={written[1][:40]} is not a plain number, which hank-ai refuses; "
                 "write it with digits, a dot and a minus sign only",
             )
 
@@ -136,7 +136,7 @@ def hank_lines(subject: Subject) -> Iterator[Problem]:
         if line.key and _hank_option(line) is None:
             yield error(number, f"hank-ai skips '{text}' without a word, for its key has a blank; remove the blank")
         elif bare.startswith(";") and _hank_option(line):
-            yield error(number, f"'{text}' is no comment for hank-ai but an unknown key; start it with #")
+            yield error(number, f"'{text}' is not a comment for hank-ai but an unknown key; start it with #")
         elif re.match(r"\[.*[ \t].*\]", bare):
             yield error(number, f"hank-ai does not know '{text}' because of the blank; remove it")
 

@@ -302,7 +302,7 @@ def atof(text: str) -> float:
     (0.3, 0.001, 0.0)
     """
     if _ODD_FLOAT.match(text):
-        raise BadValue("is no plain decimal number")
+        raise BadValue("is not a plain decimal number")
     found = _FLOAT.match(text)
     return float(found[1]) if found else 0.0
 

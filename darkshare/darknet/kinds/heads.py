@@ -49,12 +49,12 @@ class Boxes(Kind):
         """(width, height) of each used anchor, as written; missing ones are 0.5 in Darknet.
 
         Raises:
-            BadValue: a mask that is no anchor, for which Darknet reads behind its array.
+            BadValue: a mask that is not an anchor, for which Darknet reads behind its array.
         """
         wrong = [i for i in self.anchor_ids() if not 0 <= i < self.num]
         if wrong:
             raise BadValue(
-                f"mask {wrong[0]} is no anchor: num={self.num} allows 0..{self.num - 1}; correct num= or mask="
+                f"mask {wrong[0]} is not an anchor: num={self.num} allows 0..{self.num - 1}; correct num= or mask="
             )
         flat = [*self.anchors, *[0.5] * (2 * self.num - len(self.anchors))]
         return [(flat[2 * i], flat[2 * i + 1]) for i in self.anchor_ids()]

@@ -12,7 +12,7 @@ AH, AP = (A, H), (A, P)
 
 @dataclass(init=False, repr=False, eq=False)
 class Net(Described):
-    """Keys of [net] with Darknet's defaults. It is no layer and has no index."""
+    """Keys of [net] with Darknet's defaults. It is not a layer and has no index."""
 
     names: ClassVar[tuple[str, ...]] = ("net", "network")
 

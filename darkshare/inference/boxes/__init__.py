@@ -46,7 +46,7 @@ def interpret(
         One `Detections` per task, in the model's order.
 
     Raises:
-        DarkshareError: a head gives values that are no numbers, or is no box head.
+        DarkshareError: a head gives values that are not numbers, or is not a box head.
         BadValue: a threshold that does not lie between 0 and 1, or one for a task that is not there.
     """
     thresholds, overlaps = levels(model.tasks, threshold, THRESHOLD), levels(model.tasks, nms, NMS)

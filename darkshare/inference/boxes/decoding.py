@@ -35,8 +35,8 @@ def decode(model: Model, task: Task, index: int, values: Floats, threshold: floa
         threshold: keep scores above it; a box counts once for each class that passes.
 
     Raises:
-        Unsupported: the layer is no box head, or one with options that are not decoded.
-        DarkshareError: its values are no numbers.
+        Unsupported: the layer is not a box head, or one with options that are not decoded.
+        DarkshareError: its values are not numbers.
     """
     layer = model.network.layers[index]
     kind = layer.kind
@@ -61,13 +61,13 @@ class _Block(NamedTuple):
         """Pick the rows by objectness.
 
         Raises:
-            DarkshareError: the head's values are no numbers.
+            DarkshareError: the head's values are not numbers.
         """
         _, h, w = values.shape
         planes = values.reshape(kind.boxes, kind.values, h * w)
         objectness = planes[:, kind.entries - 1]
         if not (np.abs(objectness) < _ABSURD).all():
-            raise DarkshareError(f"{layer.label} gives values that are no numbers: are the weights broken?")
+            raise DarkshareError(f"{layer.label} gives values that are not numbers: are the weights broken?")
         anchor, place = np.nonzero(objectness >= _limit(kind, threshold))
         places = np.stack([place % w, place // w], axis=1).astype(np.float32)
         sizes = np.array(kind.anchor_sizes(), np.float32)[anchor]
@@ -79,7 +79,7 @@ def _limit(kind: Any, threshold: float) -> float:
     if type(kind) is Yolo and kind.new_coords:
         return threshold
     if type(kind) is Region and not kind.softmax and kind.dialect != P:
-        return -np.inf  # classes are no probabilities, so a score may be more than its objectness
+        return -np.inf  # classes are not probabilities, so a score may be more than its objectness
     return _logit(threshold)
 
 

@@ -64,7 +64,7 @@ def _names(source: str) -> list[str]:
         if isinstance(item, Broken):
             raise item.error
         if not isinstance(item, PictureFile):
-            raise BadValue("is no picture; calibrate with pictures", file=item.name)
+            raise BadValue("is not a picture; calibrate with pictures", file=item.name)
     return [item.name for item in items]
 
 

@@ -55,7 +55,7 @@ class Attempt:
 
 
 def missing(engine: str) -> str:
-    """Why there can be no int8 file for an engine here; "" where there can."""
+    """Why there cannot be an int8 file for an engine here; "" where there can."""
     if reason := presence(engine).reason:
         return reason
     library = LIBRARIES[engine]
@@ -96,7 +96,7 @@ def require_quantiser(engine: str, limit: float = LIMIT) -> None:
     """Refuse before anything is computed.
 
     Raises:
-        DarkshareError: an engine that has none or is not here, or a limit that is no share.
+        DarkshareError: an engine that has none or is not here, or a limit that is not a share.
     """
     if engine not in QUANTISERS:
         raise Unsupported(f"engine {engine} has no quantiser; use {' or '.join(QUANTISERS)}")

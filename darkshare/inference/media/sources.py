@@ -131,7 +131,7 @@ def select(names: Iterable[str], stdin: IO[bytes] | None = None) -> Selection:
 def item_of(name: str) -> Item:
     """A single camera, stream, video or picture."""
     if "\0" in name:
-        return Broken(name, DarkshareError("is no name of a file", file=name))
+        return Broken(name, DarkshareError("is not the name of a file", file=name))
     if name.isdecimal():
         return Video(f"camera-{name}", int(name))
     if "://" in name or name.startswith("/dev/") or Path(name).suffix.lower() in VIDEOS:

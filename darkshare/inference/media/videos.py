@@ -92,7 +92,7 @@ class Video(NamedTuple):
         except cv2.error:
             capture = cv2.VideoCapture()
         if not capture.isOpened():
-            what = "is no video" if self.is_file else "is no camera or stream"
+            what = "is not a video" if self.is_file else "is not a camera or stream"
             raise DarkshareError(f"{what} that OpenCV can read", file=self.name)
         return capture
 

@@ -86,7 +86,7 @@ def _thinned(graph: Graph, layer: Layer, name: str, shape: Shape) -> str:
         return name
     stride = from_w // w
     if not 0 < stride == from_h // h:
-        raise Unsupported(f"it adds an image of {shape} to one of {layer.x}, which is no number of times smaller")
+        raise Unsupported(f"it adds an image of {shape} to one of {layer.x}, which is not a number of times smaller")
     if stride > 1:
         name = graph.node(layer, "MaxPool", name, kernel_shape=[1, 1], strides=[stride] * 2)
     if ((from_h - 1) // stride + 1, (from_w - 1) // stride + 1) == (h, w):

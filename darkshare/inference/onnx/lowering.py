@@ -25,7 +25,9 @@ def lower(model: Model, form: Form | None = None) -> Graph:
     form = form or Form()
     network = model.network
     if not network.input.is_image:
-        raise Unsupported("its input is no image: only networks with width, height and channels run", file=model.name)
+        raise Unsupported(
+            "its input is not an image: only networks with width, height and channels run", file=model.name
+        )
     if model.weights is None:
         raise Unsupported("has no weights file; give one behind the cfg", file=model.name)
     graph = Graph(model, form)

@@ -65,7 +65,7 @@ def _metadata(path: Path) -> dict[str, str]:
     except OSError as error:
         raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
     except DecodeError:
-        raise DarkshareError("is no ONNX file", file=str(path)) from None
+        raise DarkshareError("is not an ONNX file", file=str(path)) from None
     return {entry.key: entry.value for entry in message.metadata_props if _is_ours(entry.key)}
 
 
@@ -75,7 +75,7 @@ def _rt_info(path: Path) -> dict[str, str]:
     except OSError as error:
         raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
     except ElementTree.ParseError as error:
-        raise DarkshareError(f"is no OpenVINO file: {error}", file=str(path)) from None
+        raise DarkshareError(f"is not an OpenVINO file: {error}", file=str(path)) from None
     if not path.with_suffix(".bin").is_file():
         raise DarkshareError(f"its weights {path.with_suffix('.bin').name} are not beside it", file=str(path))
     section: Any = root.find(f"rt_info/{SECTION}")

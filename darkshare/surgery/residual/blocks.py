@@ -65,7 +65,7 @@ def reads(layer: Layer) -> set[int]:
 
 
 def _before(network: Network, shortcut: Layer) -> int | None:
-    """The layer that the block of this [shortcut] reads; None where it is no block."""
+    """The layer that the block of this [shortcut] reads; None where it is not a block."""
     if not isinstance(shortcut.kind, Shortcut) or len(shortcut.refs) != 1:
         return None
     before, index = shortcut.sources[0], shortcut.index - 1
@@ -156,5 +156,5 @@ def _listed(text: str, most: int) -> set[int]:
 
 def _whole(text: str, where: str) -> int:
     if not text.strip().isdecimal():
-        raise BadValue(f"{where}: {text.strip()!r} is no whole number; give {_FORMS}")
+        raise BadValue(f"{where}: {text.strip()!r} is not a whole number; give {_FORMS}")
     return int(text)

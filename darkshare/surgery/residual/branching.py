@@ -180,7 +180,7 @@ def ensemble_of(
         name: of the ensemble; that of the first one without it.
 
     Raises:
-        TrunkMismatch: they are no branches of one trunk.
+        TrunkMismatch: they are not branches of one trunk.
         BadValue: there are none, they have other classes, only some have weights, or no such layer.
     """
     if not branches:

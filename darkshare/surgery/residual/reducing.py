@@ -128,7 +128,7 @@ def projection(network: Network, layer: Layer) -> Projection:
     stride = source.w // layer.x.w
     if (source.w, source.h) != (stride * layer.x.w, stride * layer.x.h):
         raise Unsupported(
-            f"{layer.label} adds {source} to {layer.x}, which is no whole number of times smaller; choose an input "
+            f"{layer.label} adds {source} to {layer.x}, which is not a whole number of times smaller; choose an input "
             "size that can be halved as often as the network does",
             line=layer.section.lineno,
         )

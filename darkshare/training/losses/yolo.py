@@ -1,6 +1,6 @@
 """The deltas of [yolo], as pjreddie's and AlexeyAB's forward_yolo_layer compute them.
 
-Darknet's gradient is no derivative of the loss that it prints: it is `delta`, which goes backward as it is. So this
+Darknet's gradient is not a derivative of the loss that it prints: it is `delta`, which goes backward as it is. So this
 module computes the deltas themselves, for all cells at once.
 """
 

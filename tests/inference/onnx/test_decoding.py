@@ -153,7 +153,7 @@ def test_a_raw_head_of_two_tasks_is_one_output(tmp_path):
 def test_region_heads_that_are_not_decoded(keys):
     text = net(7, 2, 2) + copy_of_input(7) + f"[region]\nanchors=1,1\nclasses=2\nnum=1\n{keys}\n"
     model = model_of(text, identity(7), dialect="pjreddie")
-    assert lower(model).outputs  # raw is no matter
+    assert lower(model).outputs  # raw does not matter
     with pytest.raises(Unsupported, match=r"^test.cfg:9: layer 1 \[region\]: .* is not decoded$"):
         lower(model, Form(decode=True))
 

@@ -400,7 +400,7 @@ def test_refusals_name_the_layer_and_its_line(section, message):
 
 def test_a_mask_that_is_no_anchor_is_refused():
     text = net(3, 8, 8) + "[convolutional]\nfilters=7\nactivation=linear\n[yolo]\nmask=4\nclasses=2\nnum=2\n"
-    with pytest.raises(BadValue, match=r"^test.cfg:8: layer 1 \[yolo\]: mask 4 is no anchor"):
+    with pytest.raises(BadValue, match=r"^test.cfg:8: layer 1 \[yolo\]: mask 4 is not an anchor"):
         lower(model_of(text))
 
 
@@ -432,6 +432,7 @@ def slim(cfg: cfgs.Cfg, by: int = 8) -> cfgs.Cfg:
     return replace(cfg, sections=tuple(sections))
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize(
     "name", ["yolov2", "yolov3", "yolov3-tiny", "yolov4", "yolov4-tiny", "yolov4-csp", "yolov7-tiny"]
 )
@@ -450,6 +451,7 @@ def test_architectures_agree_between_engines(tmp_path, name):
 REAL = ("f10-coco", "f10-mask-a", "f11-plate", "lite-voc-t3", "lite-voc-t3-nobn", "mbv2tiny-voc", "nano-coco")
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize("name", [*REAL, "xl10-coco", "yoloface-500k", "yoloface-50k"])
 def test_heads_equal_those_of_opencvs_darknet_importer(name):
     if not hasattr(cv2.dnn, "readNetFromDarknet"):
@@ -466,6 +468,7 @@ def test_heads_equal_those_of_opencvs_darknet_importer(name):
         assert np.abs(one - other[0]).max() <= max(1e-4, 4e-6 * np.abs(other).max())
 
 
+@pytest.mark.zoo
 def test_the_epsilon_matters_for_real_weights():
     """nano-coco has variances of 0: the two epsilons give heads that differ by 0.2."""
     model = load(zoo_path("models", "nano-coco", "nano-coco.cfg"))

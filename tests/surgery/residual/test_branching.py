@@ -565,6 +565,7 @@ def test_nothing_is_emitted_that_engines_compute_in_their_own_way(text, how):
         assert resolve(branched.network.cfg, dialect=dialect).params == branched.network.params
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize(
     ("path", "tolerance"),
     [

@@ -117,6 +117,7 @@ def test_keeping_everything_changes_no_byte(keep, tmp_path):
         assert (tmp_path / f"again{suffix}").read_bytes() == (tmp_path / f"net{suffix}").read_bytes()
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize("name", ["yolov3.cfg", "yolov4.cfg", "yolov4-csp.cfg", "efficientnet_b0.cfg"])
 def test_keeping_everything_of_a_shipped_network_changes_no_byte(name):
     path = zoo_path("zoo", "alexeyab", name)
@@ -220,11 +221,11 @@ def test_factors_of_an_unequal_shortcut_are_refused():
     [
         ("1,1,1", r"--keep 1,1,1: its 4 stages have 1,2,2,3 blocks"),
         ("1,1,1,9", "its 4 stages have 1,2,2,3 blocks"),
-        ("few", "'few' is no whole number"),
-        ("-1,1,1,1", "'-1' is no whole number"),
+        ("few", "'few' is not a whole number"),
+        ("-1,1,1,1", "'-1' is not a whole number"),
         ("blocks 9", "the blocks are 1..8"),
         ("blocks 3-2", "the blocks are 1..8"),
-        ("blocks", "'' is no whole number"),
+        ("blocks", "'' is not a whole number"),
     ],
 )
 def test_what_cannot_be_kept(keep, says):
@@ -251,6 +252,7 @@ def test_a_merged_model_is_refused():
         reduce(concat([detector, detector], k=4), "first")
 
 
+@pytest.mark.zoo
 def test_the_yolov4_backbone_keeps_its_partial_stages(tmp_path):
     """Each stage is a branch of two that are joined again; whatever blocks go, the joins fit."""
     path = zoo_path("zoo", "alexeyab", "yolov4-csp.cfg")
@@ -261,6 +263,7 @@ def test_the_yolov4_backbone_keeps_its_partial_stages(tmp_path):
     assert [head.y for head in reduced.network.heads] == [head.y for head in whole.network.heads]
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize("fork", ["alexeyab", "pjreddie"])
 def test_every_shipped_network_with_blocks_can_be_reduced(fork):
     tried = 0
