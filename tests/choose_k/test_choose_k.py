@@ -293,7 +293,7 @@ def test_a_dask_cluster(base, data, tmp_path):
     done = planned(base, data, tmp_path / "done").trials[0]
     long = planned(base, data, tmp_path / "long", batches=100_000).trials[0]
     with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp://"
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0", protocol="tcp://"
     ) as cluster:
         address = cluster.scheduler_address
         assert address.startswith("tcp://")
