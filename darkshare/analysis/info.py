@@ -17,7 +17,7 @@ from darkshare.darknet.kinds.pool import LocalAvgpool, Maxpool
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network
 from darkshare.darknet.tasks import class_count
-from darkshare.darknet.weights import Header, read
+from darkshare.darknet.weights import Header, read_weights
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def info(model: Model) -> Info:
     network = model.network
     header, weights = Header(), None
     if model.weights:
-        header = read(model.weights.path, dialect=network.dialect).header  # as it is in the file
+        header = read_weights(model.weights.path, dialect=network.dialect).header  # as it is in the file
         weights = {"file": model.weights.path, "version": list(header[:3]), "seen": header.seen}
     return Info(
         network.name,

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from darkshare._files import umask
 from darkshare._signals import uninterrupted
 from darkshare.data.darknet import Watch
 from darkshare.data.types import Box, Dataset, Sample
@@ -58,7 +59,7 @@ def write_data(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        new.chmod(0o777 & ~_umask())
+        new.chmod(0o777 & ~umask())
         if not copy:
             _require_lasting(parts, target)
         _write(parts, new, name, copy=copy, watch=watch)
@@ -198,9 +199,3 @@ def _exchange(new: Path, target: Path) -> None:
             old.rename(target)
         raise
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

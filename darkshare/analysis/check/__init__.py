@@ -15,11 +15,10 @@ from typing import get_args
 
 from darkshare.analysis.check import heads, keys, layers, training, values, weights
 from darkshare.analysis.check.problem import Problem, Rule, Severity, from_error, note, read_subject
-from darkshare.darknet import cfg as cfgs
-from darkshare.darknet import weights as weights_files
-from darkshare.darknet.cfg import Cfg
+from darkshare.darknet.cfg import Cfg, read_cfg, require_readable
 from darkshare.darknet.model import Model, load, require_length, sibling, upright
 from darkshare.darknet.network import MOST_PROBLEMS, Network, problems
+from darkshare.darknet.weights import Weights, read_weights
 from darkshare.darknet.wrong_size import cut_at
 from darkshare.errors import DarkshareError
 
@@ -41,8 +40,8 @@ def check(
     """
     path = Path(cfg)
     try:
-        parsed = cfgs.read(path)
-        cfgs.require_readable(parsed)
+        parsed = read_cfg(path)
+        require_readable(parsed)
     except DarkshareError as found:  # nothing behind it can be said
         return [from_error(found)]
     network, errors = problems(parsed, dialect=dialect)
@@ -91,7 +90,7 @@ def _beside(
     if weights_file is None:
         return
     try:
-        stored = weights_files.read(weights_file, dialect=dialect)
+        stored = read_weights(weights_file, dialect=dialect)
     except DarkshareError as found:
         yield from_error(found)
         return
@@ -107,7 +106,7 @@ def _beside(
     yield from (replace(found, file=stored.path) for found in in_file)
 
 
-def _model(network: Network, stored: weights_files.Weights) -> Model:
+def _model(network: Network, stored: Weights) -> Model:
     return Model(network, upright(network, stored), ())
 
 

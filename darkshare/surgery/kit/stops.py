@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from darkshare.darknet.cfg import Cfg, Section, section
+from darkshare.darknet.cfg import Cfg, Section, new_section
 from darkshare.darknet.cut_points import illegal_cut
 from darkshare.darknet.kinds import Boxes, Maxpool, Route, Shortcut, Upsample
 from darkshare.darknet.model import Model
@@ -66,7 +66,7 @@ def frozen_below(model: Model, k: int) -> Frozen:
             return Frozen(_marked(network.cfg, network.dialect, k, carrier), carrier, 0)
     targets = [*sorted(_added(network, k, below=k) - {k - 1}), k - 1]
     known = {index: index for index in range(k)} | {target: k + at for at, target in enumerate(targets)}
-    routes: list[Part | Section] = [section("route", layers=target) for target in targets]
+    routes: list[Part | Section] = [new_section("route", layers=target) for target in targets]
     bare = replace(model, weights=None)
     parts = [Part(bare, 0, k), *routes, Part(bare, k, len(network.layers), known)]
     joined, _ = assemble(network.cfg.sections[0], parts, network.dialect, network.cfg.head)

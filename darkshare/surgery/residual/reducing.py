@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from darkshare.darknet import cfg as cfgs
-from darkshare.darknet.cfg import Section
+from darkshare.darknet.cfg import Section, new_section
 from darkshare.darknet.kinds import Shortcut
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network
@@ -103,9 +102,9 @@ class Projection:
 
         A 1x1 convolution that skips by itself would be shorter, but pjreddie's ignores its stride.
         """
-        route = cfgs.section("route", layers=source)
-        skip = cfgs.section("maxpool", size=1, stride=self.stride)
-        pick = cfgs.section("convolutional", filters=self.filters, size=1, stride=1, activation="linear")
+        route = new_section("route", layers=source)
+        skip = new_section("maxpool", size=1, stride=self.stride)
+        pick = new_section("convolutional", filters=self.filters, size=1, stride=1, activation="linear")
         kernel = np.eye(self.filters, channels).ravel()
         conv = Fresh(pick, np.concatenate([np.zeros(self.filters), kernel]).astype(FLOAT))
         return [route, conv] if self.stride == 1 else [route, skip, conv]
