@@ -7,8 +7,9 @@ from dataclasses import replace
 from itertools import pairwise, zip_longest
 from typing import Any
 
+from darkshare._tables import ranges
 from darkshare.analysis.frozen import frozen
-from darkshare.analysis.trunk import layer_difference, ranges, require_same_structure, require_weights
+from darkshare.analysis.trunk import layer_difference, require_same_structure, require_weights
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, resized, resolve
 from darkshare.darknet.tasks import Task
