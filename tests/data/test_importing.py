@@ -395,7 +395,7 @@ def test_text_that_is_not_asked_for_is_difficult(texts, asked, expected):
 
 def test_asking_for_what_there_is_none_of_is_an_error(texts):
     with pytest.raises(DarkshareError, match="has no text of language 'klingon'; it has english, na, not english"):
-        read_coco_text(texts, languages=["klingon"])
+        read_coco_text(texts, language=["klingon"])
 
 
 def test_wrong_texts_are_said(texts):
