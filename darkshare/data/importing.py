@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from darkshare._files import reading
 from darkshare._tables import printable
@@ -26,6 +27,18 @@ from darkshare.errors import BadValue, DarkshareError
 FORMATS = ("voc", "coco", "coco-text", "darknet")
 SHARE = 0.2  # for validation, where the source does not say which pictures are for that
 _START = 2**16  # bytes of a json that tell which kind it is
+
+
+class Choice(NamedTuple):
+    """The part of a data set that is wanted, and how it is divided; see `import_data`."""
+
+    keep: tuple[str, ...]
+    rename: Mapping[str, str]
+    single: str | None
+    difficult: str
+    negatives: bool
+    share: float | None
+    seed: int
 
 
 class Imported(DataResult):
@@ -139,21 +152,19 @@ def import_data(
         read_parts, format=format, images=images, names=names, legibility=legibility, language=language,
         text_class=text_class, watch=watch,
     )  # fmt: skip
-    parts = read(source)
-    if valid is not None:
-        parts = {"train": _pooled(parts), "valid": _pooled(read(valid))}
-    parts = united(parts)
-    findings = tuple(dict.fromkeys(finding for part in parts.values() for finding in part.findings))
-    renamed = dict(rename_classes)
-    parts = with_difficult(with_classes(parts, keep_classes, renamed, single_class), difficult)
-    parts = _divided(without_negatives(parts) if no_negatives else parts, split, seed, watch)
-    if not any(part.samples for part in parts.values()):
+    choice = Choice(tuple(keep_classes), dict(rename_classes), single_class, difficult, not no_negatives, split, seed)
+    parts = read(source) if valid is None else {"train": _pooled(read(source)), "valid": _pooled(read(valid))}
+    chosen = _chosen(united(parts), choice, watch)
+    if not any(part.samples for part in chosen.values()):
         raise DarkshareError("no picture is left", file=str(source))
-    record = {
-        "source": str(source), "valid": valid and str(valid), "keep": list(keep_classes), "rename": renamed,
-        "single": single_class, "difficult": difficult, "negatives": not no_negatives, "share": split, "seed": seed,
-    }  # fmt: skip
-    return Imported(write_data(parts, output, copy=copy, record=record, watch=watch), parts, findings)
+    record = {"source": str(source), "valid": valid and str(valid), **choice._asdict()}
+    findings = tuple(dict.fromkeys(finding for part in parts.values() for finding in part.findings))
+    return Imported(write_data(chosen, output, copy=copy, record=record, watch=watch), chosen, findings)
+
+
+def _chosen(parts: Mapping[str, Dataset], choice: Choice, watch: Watch) -> dict[str, Dataset]:
+    parts = with_difficult(with_classes(parts, choice.keep, choice.rename, choice.single), choice.difficult)
+    return _divided(parts if choice.negatives else without_negatives(parts), choice.share, choice.seed, watch)
 
 
 def _read_darknet(source: Path, names: Path | None, watch: Watch) -> dict[str, Dataset]:

@@ -471,7 +471,7 @@ def test_known_hazards_of_real_weights(name, says):
 def test_a_shortcut_that_carries_stopbackward_is_fine(tmp_path):
     """Its own backward pass is not run: AlexeyAB's CPU build trains such a network without batch norm."""
     text = edited("from=-2", "from=-2\nstopbackward=1").replace("batch_normalize=1\n", "")
-    assert problems_of(tmp_path, text) == []
+    assert len(problems_of(tmp_path, text)) == 0
 
 
 def test_no_rate_below_a_real_freeze_is_fine_but_in_pjreddie_s(tmp_path):

@@ -38,15 +38,12 @@ def options_of(name: str) -> dict[str, object]:
     """The options of a command by the name that its function has for them, with their defaults."""
     command = main.get_command(click.Context(main), name)
     assert command is not None
-    context = click.Context(command)
+    context = command.make_context(name, [], resilient_parsing=True)
     found = {}
     for param in command.params:
         if isinstance(param, click.Option):
             long = max(param.opts, key=len).removeprefix("--").replace("-", "_")
-            default = param.get_default(context)
-            if param.multiple and not default:
-                default = ()
-            found[long] = param.type_cast_value(context, default)
+            found[long] = context.params[param.name]
     return found
 
 
