@@ -7,8 +7,9 @@ import io
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 PROGRAMS = ("csv", "json")  # the forms that are for them, not for people
 FORMATS = ("text", "markdown", *PROGRAMS)
 Row = Mapping[str, Any]
+T = TypeVar("T")
 MOST_HTML = 60  # rows that a notebook shows
 
 
@@ -69,6 +71,32 @@ class Result(ABC):
 
     def _repr_html_(self) -> str:
         return to_html(self.table(), self.notes(), self.heading())
+
+
+@dataclass(frozen=True, repr=False)
+class Results(Result, Sequence[T]):
+    """A result that is a sequence of values, one for each model or question.
+
+    Attributes:
+        items: the values.
+    """
+
+    items: tuple[T, ...]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.items)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[T, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> T | tuple[T, ...]:
+        return self.items[index]
 
 
 def to_html(rows: Sequence[Row], notes: Sequence[str] = (), heading: str = "") -> str:

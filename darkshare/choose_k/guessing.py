@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from darkshare._tables import ranges
+from darkshare.analysis.differences import Comparison
 from darkshare.analysis.savings import at_cuts
-from darkshare.analysis.stats import Comparison
 from darkshare.choose_k.regions import Regions
 from darkshare.choose_k.separability import jackknifed, label_similarity, logme, standard_error
 from darkshare.darknet.cut_points import legal_cuts
