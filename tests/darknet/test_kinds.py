@@ -15,7 +15,7 @@ from strategies import numbers
 
 from darkshare.darknet.cfg import parse
 from darkshare.darknet.kinds import ALL_KINDS, BY_NAME, DIALECTS, Kind, Net, Shape, find_kind, keys_of, read_kind
-from darkshare.darknet.kinds.base import A, H, P, as_read, atof, atoi, cdiv, list_items, slide
+from darkshare.darknet.kinds.base import A, H, P, as_read, atof, atoi, list_items, slide
 from darkshare.errors import BadReference, BadValue, ShapeMismatch, UnknownKind
 
 AH, AP, ALL = A + " " + H, A + " " + P, " ".join(DIALECTS)
@@ -566,11 +566,6 @@ def test_lists_are_counted_as_each_fork_counts_them():
     assert list_items("1, 2,", H) == ["1", "2"]
     assert as_read("leaky#c", H) == "leaky"
     assert as_read("leaky#c", A) == "leaky#c"
-
-
-@given(st.integers(-99, 99), st.integers(1, 9))
-def test_division_is_c_s(a, b):
-    assert cdiv(a, b) == math.trunc(a / b)
 
 
 @given(st.integers(1, 30), st.integers(0, 9), st.integers(1, 12), st.integers(1, 5))
