@@ -19,7 +19,7 @@ def asked(body: str) -> str:
 
 def test_a_layer_gets_the_function_of_its_kind():
     assert asked("[conv]\n") == "conv"
-    assert asked("[conv]\n[conv]\nshare_index=0\n") == "conv"  # it stores nothing, and rightly so
+    assert asked("[conv]\nfilters=3\n[conv]\nfilters=3\nshare_index=0\n") == "conv"  # it stores nothing, and rightly so
     assert asked("[conv]\n[route]\nlayers=0\n") == "route"
 
 
