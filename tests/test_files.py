@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from darkshare._files import CHUNK, _write_fully, read_small, require_regular, sha256, write_all
+from darkshare._files import CHUNK, _write_fully, read_small, require_regular, sha256, write_all, writing
 from darkshare.errors import DarkshareError
 
 
@@ -173,3 +173,13 @@ def test_a_small_text_is_read_and_all_else_is_one_error(tmp_path, monkeypatch):
     monkeypatch.setattr("darkshare._files.LARGEST_TEXT", 3)
     with pytest.raises(DarkshareError, match=r"a\.names: has 4 bytes, more than any such file"):
         read_small(tmp_path / "a.names")
+
+
+def test_what_the_system_says_of_a_file_names_the_file(tmp_path):
+    with (
+        pytest.raises(DarkshareError, match=r"none: cannot be written: No such file or directory"),
+        writing(tmp_path / "none"),
+    ):
+        (tmp_path / "deep" / "none").write_bytes(b"")
+    with writing(tmp_path / "a"):
+        (tmp_path / "a").write_bytes(b"")

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from darkshare._files import read_small, sha256, write_all
 from darkshare.darknet.cfg import Section, read_cfg, to_bytes
-from darkshare.darknet.kinds import Boxes, Detection
-from darkshare.darknet.network import Layer, Network, View, resolve
-from darkshare.darknet.tasks import Task, by_voice, class_count, tasks_from_json, tasks_to_json
+from darkshare.darknet.network import Network, View, resolve
+from darkshare.darknet.tasks import Task, by_voice, tasks_from_json, tasks_to_json
 from darkshare.darknet.weights import Floats, Header, Weights, chunks, read_weights
 from darkshare.darknet.wrong_size import cut_at, wrong_size
 from darkshare.errors import BadValue, DarkshareError, Unsupported
@@ -49,7 +48,7 @@ class Model:
         Raises:
             Unsupported: there are no weights, or a partial file ends before this layer.
         """
-        layer = self._owner(self.network.layers[index])
+        layer = self.network.owner(index)
         if self.weights is None:
             raise Unsupported(f"{self.name}: there is no weights file; give one behind the cfg")
         if layer.stop > self.weights.size:
@@ -66,10 +65,6 @@ class Model:
             begin += tensor.size
         return found
 
-    def _owner(self, layer: Layer) -> Layer:
-        owners = [ref.target for ref in layer.refs if ref.key == "share_index"]
-        return self._owner(self.network.layers[owners[0]]) if owners else layer
-
     @property
     def heads(self) -> tuple[int, ...]:
         """The layers that are outputs of any task, in order."""
@@ -77,11 +72,11 @@ class Model:
 
     def classifies(self, task: Task) -> bool:
         """Whether a task gives one class per picture instead of boxes."""
-        return not any(isinstance(self.network.layers[head].kind, Boxes | Detection) for head in task.heads)
+        return not any(self.network.layers[head].kind.gives_boxes for head in task.heads)
 
     def classes(self, head: int) -> int:
         """The number of classes of a head, 0 if it has none."""
-        return class_count(self.network.layers[head])
+        return self.network.layers[head].classes
 
 
 def only_votes(model: Model) -> Model:
@@ -256,7 +251,7 @@ def _tasks(path: Path, net: Section, network: Network, found: Weights | None) ->
     if described.is_file():
         return tasks_from_json(read_small(described), network, str(described))
     heads = network.heads
-    counts = {class_count(head) for head in heads if class_count(head)}
+    counts = {head.classes for head in heads if head.classes}
     names = _names(sibling(stem, ".names"), counts)
     runs = ((0, len(network.layers)),)
     origin = {"cfg": str(path)} | ({"weights": weights_path} if weights_path else {})

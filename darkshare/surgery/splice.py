@@ -23,9 +23,8 @@ from darkshare.analysis.trunk import (
 )
 from darkshare.darknet.cfg import Line, Section, comment_line, new_section
 from darkshare.darknet.cut_points import illegal_cut
-from darkshare.darknet.kinds import Boxes, Detection
 from darkshare.darknet.model import Model, branches_of, only_votes
-from darkshare.darknet.tasks import Task, by_voice, class_count
+from darkshare.darknet.tasks import Task, by_voice
 from darkshare.errors import BadValue, DarkshareError, ShapeMismatch, TrunkMismatch, warn
 from darkshare.surgery.assemble import Part, assemble
 from darkshare.surgery.heads import pad_to_union, unpad
@@ -223,8 +222,8 @@ def _warn_of_differences(base: Model, other: Model, k: int) -> None:
 
 
 def _warn_of_unequal_classes(merged: Model) -> None:
-    boxes = [head for head in merged.network.heads if isinstance(head.kind, Boxes | Detection)]
-    counts = sorted({class_count(head) for head in boxes})
+    boxes = [head for head in merged.network.heads if head.kind.gives_boxes]
+    counts = sorted({head.classes for head in boxes})
     if len(counts) > 1:
         warn(
             f"the heads have {' and '.join(map(str, counts))} classes: OpenCV and darkshare run this, "

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -53,13 +52,10 @@ def reduce(model: Model, keep: str, *, explicit: bool | None = None) -> Model:
     return _rebuilt(model, {b.last: b.before for b in blocks if b not in kept}, going, replaced)
 
 
-def unfitting(network: Network) -> list[Layer]:
+def unfitting(network: Network) -> list[Layer[Shortcut]]:
     """The shortcuts that add a layer of another shape."""
-    return [
-        layer
-        for layer in network.layers
-        if isinstance(layer.kind, Shortcut) and any(network.layers[i].y != layer.x for i in layer.sources)
-    ]
+    shortcuts = network.of_kind(Shortcut)
+    return [layer for layer in shortcuts if any(network.layers[i].y != layer.x for i in layer.sources)]
 
 
 def _replaced(network: Network, going: Collection[int], *, explicit: bool | None) -> dict[int, Projection]:
@@ -110,13 +106,13 @@ class Projection:
         return [route, conv] if self.stride == 1 else [route, skip, conv]
 
 
-def projection(network: Network, layer: Layer) -> Projection:
+def projection(network: Network, layer: Layer[Shortcut]) -> Projection:
     """What makes the one source of a shortcut fit.
 
     Raises:
         Unsupported: it has several sources or factors, or a source of which pjreddie's Darknet takes no regular grid.
     """
-    kind: Any = layer.kind
+    kind = layer.kind
     if len(layer.sources) > 1 or kind.weights_type != "none" or (kind.alpha, kind.beta) != (1, 1):
         raise Unsupported(
             f"{layer.label} adds layers of another shape with several sources, weights, alpha or beta; "
