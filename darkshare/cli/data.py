@@ -96,7 +96,7 @@ def import_data(
     Examples:
       darkshare import-data BCCD -o cells
       darkshare import-data logos/voc_format -o logos --single-class logo
-      darkshare import-data train.json --valid val.json --keep-classes person -o out
+      darkshare import-data train.json --valid val.json --keep-classes person
       darkshare import-data cocotext.v2.json --images train2014 -o text
       darkshare import-data train.txt --valid test.txt --names obj.names -o masks
     """
