@@ -55,9 +55,12 @@ class Evaluations(Result):
 
     def notes(self) -> list[str]:
         """Each mean with its rule, what lies above the threshold, and how classes were matched."""
-        made = [(f"{model}: " if one.other == model else "", found) for one in self.tasks for model, found in one.all()]
-        lines = [line for mark, found in made for line in found.lines(mark)]
-        return [*lines, *dict.fromkeys(f"Note: {remark}" for _, found in made for remark in found.remarks)]
+        lines, remarks = [], []
+        for one in self.tasks:
+            lines += [line for found in one.own for line in found.lines()]
+            lines += [line for found in one.beside for line in found.lines(f"{one.other}: ")]
+            remarks += [f"Note: {remark}" for _, found in one.all() for remark in found.remarks]
+        return [*lines, *dict.fromkeys(remarks)]
 
     def as_dict(self) -> dict[str, Any]:
         """Everything but the curves: the rows, and for each task its evaluations and those of the model beside it."""

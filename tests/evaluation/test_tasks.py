@@ -66,6 +66,8 @@ def test_each_task_has_its_data_and_models_beside_it(both):
     described = json.loads(json.dumps(found.as_dict()))
     assert described["rows"] == rows
     assert described["tasks"][1]["beside"][0]["map"] == found.tasks[1].beside[0].mean
+    heads = [line.split(" on own")[0] for line in found.notes() if " on own" in line]
+    assert heads == ["base", "text", f"{text.name}: text"]  # although both models have the same name
 
 
 def test_a_model_is_loaded_once_however_many_tasks_it_stands_beside(both, monkeypatch):
