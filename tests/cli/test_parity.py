@@ -66,7 +66,9 @@ def differences(command: click.Command, function: inspect.Signature, excepted: C
             found.append(f"{option} is {default!r} for the command, {parameters[option].default!r} for the function")
     known = {*options, *OF_FILES, *OF_PROGRESS, *excepted}
     for name, parameter in parameters.items():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        if parameter.kind is parameter.VAR_POSITIONAL:  # models or files, as many as there are
+            continue
+        if parameter.kind is parameter.VAR_KEYWORD:
             found.append(f"{parameter} hides parameters")
         elif name not in known and (parameter.kind is parameter.KEYWORD_ONLY or parameter.default is not empty):
             found.append(f"{name} is not an option")
