@@ -12,7 +12,7 @@ import click
 
 from darkshare._tables import printable
 from darkshare._version import __version__
-from darkshare.errors import DarkshareError, DarkshareWarning
+from darkshare.errors import BadCall, DarkshareError, DarkshareWarning
 
 
 def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -78,6 +78,8 @@ class Commands(click.Group):
                 warnings.simplefilter("always", DarkshareWarning)
                 warnings.showwarning = _print_warning
                 return super().invoke(ctx)
+        except BadCall as error:
+            raise click.UsageError(printable(str(error))) from None
         except DarkshareError as error:
             raise click.ClickException(printable(str(error))) from None
 

@@ -12,7 +12,6 @@ from darkshare.cli.options import load_all
 from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.errors import BadValue
-from darkshare.evaluation import task_of
 
 
 class Job(NamedTuple):
@@ -56,7 +55,7 @@ def jobs_of(model: Model, data: Sequence[tuple[str, str]], beside: Sequence[tupl
 def _task(model: Model, name: str, path: str) -> Task:
     """The task that a data set is for."""
     try:
-        return task_of(model, name or None)
+        return model.task(name or None)
     except BadValue as error:
         if not name:
             error.message += f", with --data TASK={path}"

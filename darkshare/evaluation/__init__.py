@@ -8,7 +8,7 @@ from __future__ import annotations
 from darkshare.evaluation.accuracy import Accuracy, ClassAccuracy, classify_score
 from darkshare.evaluation.average_precision import RULES, THRESHOLD, ClassScore, Evaluation, Operating, Rule, evaluate
 from darkshare.evaluation.coco import require_tool
-from darkshare.evaluation.running import LOWEST, Runner, Seen, classifier_accuracy, evaluate_model, task_of
+from darkshare.evaluation.running import LOWEST, Runner, Seen, classifier_accuracy, evaluate_model
 from darkshare.evaluation.tables import Judged, curve_rows, lines, to_json, to_rows
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "evaluate_model",
     "lines",
     "require_tool",
-    "task_of",
     "to_json",
     "to_rows",
 ]

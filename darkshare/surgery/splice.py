@@ -6,11 +6,12 @@ From the shared-backbone paper (Bailer & Fassold): base + [route] to layer k-1 +
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
-from typing import Literal
+from typing import Any, Literal
 
 from darkshare._version import __version__
+from darkshare.analysis.savings import saved
 from darkshare.analysis.trunk import (
     common_structure,
     describe,
@@ -29,10 +30,33 @@ from darkshare.darknet.tasks import Task, by_voice, class_count
 from darkshare.errors import BadValue, DarkshareError, ShapeMismatch, TrunkMismatch, warn
 from darkshare.surgery.assemble import Part, assemble
 from darkshare.surgery.heads import pad_to_union, unpad
+from darkshare.surgery.quantities import Quantities
 
 Layout = Literal["native", "padded"]
 # Keys that change the training of layers far from their own.
 TRAPS = ("stopbackward", "train_only_bn", "onlyforward", "dont_update", "burnin_update")
+
+
+@dataclass(frozen=True, repr=False)
+class Merger(Quantities):
+    """Numbers of separate networks beside those of the merged one, with the k of each task.
+
+    Attributes:
+        models: the separate networks, the base first.
+        merged: the product.
+    """
+
+    models: tuple[Model, ...]
+    merged: Model
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [{name or "quantity": value for name, value in row.items()} for row in saved(self.models, self.merged)]
+
+    def notes(self) -> list[str]:
+        return [", ".join(f"{task.name} k={task.k}" for task in only_votes(self.merged).tasks if task.k)]
+
+    def summary(self) -> str:
+        return f"{len(self.models)} networks in one, {', '.join(self.notes())}"
 
 
 def concat(
@@ -41,7 +65,7 @@ def concat(
     *,
     layout: Layout = "native",
     force: bool = False,
-    names: Sequence[str] = (),
+    name: Sequence[str] = (),
 ) -> Model:
     """Splice networks onto the first one, which stays as it is.
 
@@ -52,14 +76,17 @@ def concat(
         layout: "native" keeps each head's own classes; "padded" gives every head the classes of all tasks, so
             that stock Darknet runs it.
         force: merge on the base's trunk although the weights of the other's differ.
-        names: what to call the tasks, instead of the file names; an ensemble has one for its vote and branches.
+        name: the names of the tasks, in place of the file names; an ensemble has one for its vote and branches.
+
+    Returns:
+        The merged model. Its report, a `Merger`, says what it saves.
 
     Raises:
         TrunkMismatch: the trunks differ in structure or, without `force`, in bits.
         ShapeMismatch: the input sizes differ.
         BadValue: a cut that is not legal, or names for more or fewer tasks.
     """
-    base, *others = _named(models, names)
+    base, *others = _named(models, name)
     _require_joinable(base, others)
     ks = _cuts(base, others, k)
     net = base.network.cfg.sections[0]
@@ -76,9 +103,10 @@ def concat(
     network, weights = assemble(net, parts, base.network.dialect, _title([base, *others]))
     merged = Model(network, weights, tuple(tasks))
     if layout == "padded":
-        return pad_to_union(merged)
-    _warn_of_unequal_classes(merged)
-    return merged
+        merged = pad_to_union(merged)
+    else:
+        _warn_of_unequal_classes(merged)
+    return replace(merged, report=Merger(tuple(models), merged))
 
 
 def _require_joinable(base: Model, others: Sequence[Model]) -> None:
@@ -100,7 +128,7 @@ def _require_joinable(base: Model, others: Sequence[Model]) -> None:
 
 
 def _cuts(base: Model, others: Sequence[Model], k: int | Sequence[int] | None) -> list[int]:
-    if k is None:
+    if k is None or k == ():
         return [longest_trunk(base, other) for other in others]
     ks = [k] * len(others) if isinstance(k, int) else list(k)
     if len(ks) == 1:
@@ -232,14 +260,14 @@ def _warn_of_unequal_classes(merged: Model) -> None:
         )
 
 
-def split(model: Model, names: Sequence[str] = ()) -> list[Model]:
+def split(model: Model, task: str | Sequence[str] = ()) -> list[Model]:
     """Take a merged model apart: each task's own network, with its own [net], classes and weights header.
 
     The vote of an ensemble comes with its branches, as tasks of one model.
 
     Args:
         model: the merged model.
-        names: the tasks wanted; all without it.
+        task: the name of the task wanted, or several; all without it.
 
     Raises:
         BadValue: it is not merged, or has no task of that name.
@@ -250,11 +278,12 @@ def split(model: Model, names: Sequence[str] = ()) -> list[Model]:
             "is not a merged model, or its .tasks.json is missing, which says what belongs to which task",
             file=model.name,
         )
-    known = {task.name: task for task in model.tasks}
-    unknown = [name for name in names if name not in known]
+    known = {one.name: one for one in model.tasks}
+    wanted = (task,) if isinstance(task, str) else task
+    unknown = [name for name in wanted if name not in known]
     if unknown:
         raise BadValue(f"has no task {unknown[0]}; its tasks are {', '.join(known)}", file=model.name)
-    return [_alone(model, known[name]) for name in names or known]
+    return [_alone(model, known[name]) for name in wanted or known]
 
 
 def _alone(model: Model, task: Task) -> Model:

@@ -17,11 +17,16 @@ OF_PRINTING = {"format", "output"}
 OF_FILES = {"files", "paths", "source"}
 WITHOUT_FUNCTION = {"demo"}
 # What differs otherwise, by command: parameter -> why.
-EXCEPTIONS: dict[str, dict[str, str]] = {}
+EXCEPTIONS: dict[str, dict[str, str]] = {
+    "cut": {"for": "a keyword of Python: target", "target": "--for"},
+    "classes": {"from": "a keyword of Python: names", "names": "--from"},
+    "anchors": {"plot": "model.report.plot(path)"},
+    "reduce": {"list": "residual_blocks(model)", "recalibrate_bn": "recalibrated(model, images), since it needs torch"},
+    "branch": {"recalibrate_bn": "recalibrated(model, images, k=model.report.k), since it needs torch"},
+}
 PENDING = {  # commands whose function does not do all of it yet
-    "info", "check", "stats", "frozen", "concat", "split", "cut", "detect", "classify", "engines", "bench", "savings",
-    "mix", "snap", "export", "import-data", "classes", "anchors", "kit", "train", "evaluate", "sweep", "suggest-k",
-    "reduce", "branch",
+    "info", "check", "stats", "frozen", "detect", "classify", "engines", "bench", "savings",
+    "export", "import-data", "train", "evaluate", "sweep", "suggest-k",
 }  # fmt: skip
 
 
@@ -33,15 +38,13 @@ def options_of(name: str) -> dict[str, object]:
     """The options of a command by the name that its function has for them, with their defaults."""
     command = main.get_command(click.Context(main), name)
     assert command is not None
-    context = click.Context(command)
+    values = command.make_context(name, [], resilient_parsing=True).params
     found = {}
     for param in command.params:
         if isinstance(param, click.Option):
+            assert param.name is not None
             long = max(param.opts, key=len).removeprefix("--").replace("-", "_")
-            default = param.get_default(context)
-            if param.multiple and not default:
-                default = ()
-            found[long] = param.type_cast_value(context, default)
+            found[long] = inspect.Parameter.empty if param.required else values[param.name]
     return found
 
 

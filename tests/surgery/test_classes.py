@@ -15,8 +15,7 @@ from darkshare.darknet.initial import drawn
 from darkshare.darknet.model import Model, save
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, Unsupported
 from darkshare.inference.detector import Detector
-from darkshare.surgery import classes as relabelling
-from darkshare.surgery.classes import Classes, afresh, edited, matched, relabelled, wanted_names
+from darkshare.surgery.classes import Classes, afresh, classes, edited, matched, relabelled, wanted_names
 from darkshare.surgery.residual import branch
 from darkshare.surgery.splice import split
 
@@ -206,10 +205,10 @@ def test_an_ensemble_s_classes_are_renamed_in_all_its_tasks_only(combine):
 
 def test_the_task_has_to_be_said_and_known():
     both = merged()
-    with pytest.raises(BadValue, match=r"several tasks \(base, text\)"):
-        relabelling.task_of(both, None)
-    with pytest.raises(BadValue, match="no task bus; it does base, text"):
-        relabelling.task_of(both, "bus")
+    with pytest.raises(BadValue, match=r"has the tasks base, text; say which one"):
+        classes(both)
+    with pytest.raises(BadValue, match="no task bus; it has base, text"):
+        classes(both, task="bus")
 
 
 def test_heads_that_cannot_be_changed_are_named():

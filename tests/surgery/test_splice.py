@@ -226,11 +226,11 @@ def test_a_lost_letter_box_is_said_out_loud(pair):
 def test_tasks_have_names_and_no_name_twice(pair):
     base, _ = pair
     assert [t.name for t in quiet_concat([base, base], 4).tasks] == ["base", "base-2"]
-    assert [t.name for t in quiet_concat(pair, 4, names=["cars", "words"]).tasks] == ["cars", "words"]
+    assert [t.name for t in quiet_concat(pair, 4, name=["cars", "words"]).tasks] == ["cars", "words"]
     with pytest.raises(BadValue, match="1 names for 2 tasks"):
-        concat(pair, 4, names=["cars"])
+        concat(pair, 4, name=["cars"])
     with pytest.raises(BadValue, match="cannot be a file name"):
-        concat(pair, 4, names=["../cars", "words"])
+        concat(pair, 4, name=["../cars", "words"])
 
 
 def test_saved_files_load_again_and_split_to_the_same_bytes(pair, tmp_path):
@@ -375,13 +375,13 @@ def test_ensembles_of_one_name_stay_two():
 
 
 def test_an_ensemble_takes_one_name():
-    merged = quiet_concat([neighbour(3), ensemble()], 3, names=["cars", "words"])
+    merged = quiet_concat([neighbour(3), ensemble()], 3, name=["cars", "words"])
     assert called(merged) == [("cars", ""), ("words", "words"), *((f"words-{i}", "words") for i in (1, 2, 3))]
     text = cfgs.dumps(merged.network.cfg)
     assert text.splitlines()[0].endswith(": cars, words")
     assert "# task words: layers" in text
     with pytest.raises(BadValue, match="5 names for 2 tasks: give one for each, and one for a whole ensemble"):
-        concat([neighbour(3), ensemble()], 3, names="abcde")
+        concat([neighbour(3), ensemble()], 3, name="abcde")
 
 
 def test_a_name_with_a_number_is_not_given_twice(pair):

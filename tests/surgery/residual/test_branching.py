@@ -26,7 +26,7 @@ from darkshare.darknet.network import resolve
 from darkshare.darknet.weights import Header, Weights
 from darkshare.errors import BadValue, TrunkMismatch, Unsupported
 from darkshare.surgery.residual import branch, ensemble_of, reduce
-from darkshare.surgery.residual.branching import layer_after, plan_branches, pooled_first
+from darkshare.surgery.residual.planning import layer_after, plan_branches, pooled_first
 from darkshare.surgery.residual.thinning import Branch
 from darkshare.surgery.splice import split
 
@@ -507,10 +507,10 @@ def test_a_block_is_named_by_its_number():
 @pytest.mark.parametrize(
     ("how", "says"),
     [
-        ({"m": 0}, "give at least 1"),
-        ({"m": 2, "widths": (11,)}, "--widths takes 2 numbers, from 1 up to 32,64"),
-        ({"m": 2, "widths": (0, 65)}, "--widths takes 2 numbers, from 1 up to 32,64"),
-        ({"m": 2, "layout": "grouped", "combine": "softmax"}, "the grouped layout has one head"),
+        ({"branches": 0}, "give at least 1"),
+        ({"branches": 2, "widths": (11,)}, "--widths takes 2 numbers, from 1 up to 32,64"),
+        ({"branches": 2, "widths": (0, 65)}, "--widths takes 2 numbers, from 1 up to 32,64"),
+        ({"branches": 2, "layout": "grouped", "combine": "softmax"}, "the grouped layout has one head"),
     ],
 )
 def test_what_cannot_be_asked_for(how, says):
