@@ -234,5 +234,5 @@ def test_the_report_is_a_table_with_a_line_for_each_head():
     assert found.notes() == [str(head) for head in found.heads]
     assert found.notes()[1].startswith("layer 12, stride 2: 1 anchor, 2 before: ")
     assert [head["mask"] for head in found.as_dict()["heads"]] == [head.mask for head in found.heads]
-    assert repr(found).startswith("<AnchorFit: 4 anchors for masks, average IoU 0.9")
+    assert repr(found).startswith("<AnchorFit: 4 anchors for boxes, average IoU 0.9")
     assert "<td>before</td>" in found._repr_html_()

@@ -1,4 +1,4 @@
-"""Leave residual blocks out, and say shortcuts between different shapes in layers that every fork runs.
+"""Leave residual blocks out, and replace shortcuts between different shapes by layers that every fork runs.
 
 Where shapes differ, pjreddie's Darknet adds what fits: every second value of every second row, and the channels
 that both have (`shortcut_cpu` in blas.c). AlexeyAB's and hank-ai's refuse such a cfg, OpenCV fails on it.
@@ -27,8 +27,8 @@ from darkshare.surgery.residual.totals import Reduction
 def reduce(model: Model, keep: str = "first", *, explicit: bool | None = None) -> Model:
     """Keep some residual blocks of a network; its other layers stay as they are, and so do all weights.
 
-    A block that goes passes on what it read. With everything kept and every shortcut fitting, the result is the
-    model itself.
+    A block that goes passes on what it read. With everything kept and every shortcut fitting, network and weights are
+    the model's own.
 
     Args:
         model: with or without weights; one network, not a merged one.
