@@ -1,4 +1,4 @@
-"""The end of every command that makes a model: write it, and print what its report says."""
+"""Finish every command that makes a model: write it, and print its report."""
 
 from __future__ import annotations
 

@@ -281,5 +281,5 @@ def _distinct(chosen: Classes) -> Classes:
     if twice := [name for name, count in Counter(chosen.names).items() if count > 1]:
         raise BadValue(f"class {twice[0]!r} would be there twice; give the names once, and other names to new classes")
     if bad := [name for name in chosen.names if not name.strip() or name != name.strip() or "\n" in name]:
-        raise BadValue(f"class name {bad[0]!r} cannot stand in a .names file: one name in each line, no blanks around")
+        raise BadValue(f"class name {bad[0]!r} cannot be in a .names file: one name in each line, no blanks around")
     return chosen

@@ -217,7 +217,7 @@ def _anew(tasks: Sequence[Task]) -> tuple[Task, ...]:
 
 
 def _at_size_of(base: Model, other: Model) -> Model:
-    """The base as a network for the other's input: what its weights mean does not depend on width and height."""
+    """The base as a network for the other's input: the layout of its weights does not depend on width and height."""
     a, b = base.network, other.network
     if a.input == b.input or not b.input.is_image:
         return base
@@ -285,7 +285,7 @@ def _floats(base: Model, other: Model, layer: Layer, recipe: Recipe, epsilon: fl
 
 
 def _place(model: Model, index: int) -> tuple[Weights, int, int]:
-    """Where a layer's own floats lie: the weights, start and stop."""
+    """The weights that hold a layer's own floats, with start and stop."""
     layer = model.network.layers[index]
     _require_layer(model, index)
     assert model.weights

@@ -57,7 +57,7 @@ class Rule:
             require_choice("method", self.method, METHODS)
 
     def names(self, layer: Layer, tensor: str) -> bool:
-        """Whether it speaks of this tensor; "" stands for a layer without any."""
+        """Tell whether it applies to this tensor; "" is a layer without any."""
         index = layer.index
         inside = any(first <= index and (last is None or index <= last) for first, last in self.layers)
         named = any(fnmatchcase(name, self.tensor) for name in (tensor, tensor.rpartition(".")[2]))
@@ -69,7 +69,7 @@ class Recipe:
     """Rules, of which the last one that names a tensor decides.
 
     Attributes:
-        alpha: for tensors that no rule names; None if it is still to be said.
+        alpha: for tensors that no rule names; None if it is given later.
         method: linear, or slerp for kernels.
         space: raw, the values of the files; or folded, with batch norm put into kernels and biases.
         rules: later ones win.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from darkshare._version import __version__
 from darkshare.analysis.savings import saved
@@ -27,14 +27,14 @@ from darkshare.darknet.cut_points import illegal_cut
 from darkshare.darknet.kinds import Boxes, Detection
 from darkshare.darknet.model import Model, branches_of, only_votes
 from darkshare.darknet.tasks import Task, by_voice, class_count
-from darkshare.errors import BadValue, DarkshareError, ShapeMismatch, TrunkMismatch, warn
+from darkshare.errors import BadValue, DarkshareError, ShapeMismatch, TrunkMismatch, require_choice, warn
 from darkshare.surgery.assemble import Part, assemble
 from darkshare.surgery.heads import pad_to_union, unpad
 from darkshare.surgery.quantities import Quantities
 
 Layout = Literal["native", "padded"]
 # Keys that change the training of layers far from their own.
-TRAPS = ("stopbackward", "train_only_bn", "onlyforward", "dont_update", "burnin_update")
+TRAINING_KEYS = ("stopbackward", "train_only_bn", "onlyforward", "dont_update", "burnin_update")
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,7 +71,7 @@ def concat(
 
     Args:
         models: the base and at least one further network, all with weights or all without.
-        k: how many leading layers each further network shares with the base; one number for all or one for
+        k: the number of leading layers that each further network shares with the base; one number for all or one for
             each. Without it, the longest trunk that is bit-identical and a legal cut.
         layout: "native" keeps each head's own classes; "padded" gives every head the classes of all tasks, so
             that stock Darknet runs it.
@@ -86,6 +86,7 @@ def concat(
         ShapeMismatch: the input sizes differ.
         BadValue: a cut that is not legal, or names for more or fewer tasks.
     """
+    require_choice("layout", layout, get_args(Layout))
     base, *others = _named(models, name)
     _require_joinable(base, others)
     ks = _cuts(base, others, k)
@@ -128,7 +129,7 @@ def _require_joinable(base: Model, others: Sequence[Model]) -> None:
 
 
 def _cuts(base: Model, others: Sequence[Model], k: int | Sequence[int] | None) -> list[int]:
-    if k is None or k == ():
+    if k is None or (not isinstance(k, int) and not k):
         return [longest_trunk(base, other) for other in others]
     ks = [k] * len(others) if isinstance(k, int) else list(k)
     if len(ks) == 1:
@@ -139,7 +140,7 @@ def _cuts(base: Model, others: Sequence[Model], k: int | Sequence[int] | None) -
 
 
 def longest_trunk(base: Model, other: Model) -> int:
-    """The largest legal k below the first head with all layers before it bit-identical in both models.
+    """Find the largest legal k below the first head with all layers before it bit-identical in both models.
 
     Raises:
         TrunkMismatch: not even the first layer is the same.
@@ -199,22 +200,22 @@ def _moved_task(task: Task, k: int, distance: int) -> Task:
 
 def _named(models: Sequence[Model], names: Sequence[str]) -> list[Model]:
     """The models with the names asked for, and no name twice."""
-    voices = [by_voice(model.tasks) for model in models]
-    wanted = list(names) or [one[0].ensemble or one[0].name for its in voices for one in its]
-    if len(wanted) != sum(map(len, voices)):
+    groups = [by_voice(model.tasks) for model in models]
+    wanted = list(names) or [one[0].ensemble or one[0].name for its in groups for one in its]
+    if len(wanted) != sum(map(len, groups)):
         raise BadValue(
-            f"{len(wanted)} names for {sum(map(len, voices))} tasks: give one for each, and one for a whole ensemble"
+            f"{len(wanted)} names for {sum(map(len, groups))} tasks: give one for each, and one for a whole ensemble"
         )
     left, taken = iter(wanted), set[str]()
     found = []
-    for model, its in zip(models, voices, strict=True):
+    for model, its in zip(models, groups, strict=True):
         tasks = [task for one in its for task in _with_new_name(one, next(left), taken)]
         found.append(replace(model, tasks=tuple(tasks)))
     return found
 
 
 def _with_new_name(tasks: Sequence[Task], name: str, taken: set[str]) -> list[Task]:
-    """A voice with this name, or with a number behind it where that is taken; what it takes is added."""
+    """A task or an ensemble with this name, or with a number behind it where that is taken; adds to `taken`."""
     numbered = (name if number == 1 else f"{name}-{number}" for number in count(1))
     found = next(its for one in numbered if taken.isdisjoint(_names_of(its := _called(tasks, one))))
     taken |= _names_of(found)
@@ -222,12 +223,12 @@ def _with_new_name(tasks: Sequence[Task], name: str, taken: set[str]) -> list[Ta
 
 
 def _names_of(tasks: Sequence[Task]) -> set[str]:
-    """What tasks are called; an ensemble has its name also where no task of it gives the vote."""
+    """The names of tasks; an ensemble has its name also where no task of it gives the vote."""
     return {name for task in tasks for name in (task.name, task.ensemble) if name}
 
 
 def _called(tasks: Sequence[Task], name: str) -> list[Task]:
-    """A voice with this name: of an ensemble the vote has it, and each branch with its number."""
+    """A task or an ensemble with this name: of an ensemble the vote has it, and each branch with its number."""
     if not tasks[0].ensemble:
         return [replace(tasks[0], name=name)]
     numbers = count(1)
@@ -238,14 +239,14 @@ def _called(tasks: Sequence[Task], name: str) -> list[Task]:
 
 
 def _warn_of_differences(base: Model, other: Model, k: int) -> None:
-    """Say what the product cannot keep of a further network."""
+    """Warn of what the product cannot keep of a further network."""
     if base.network.net.letter_box != other.network.net.letter_box:
         warn(f"{other.name}: letter_box={other.network.net.letter_box} gives way to the base's [net]")
     for layer in other.network.layers[k:]:
-        traps = [key for key in TRAPS if getattr(layer.kind, key)]
-        if traps:
+        found = [key for key in TRAINING_KEYS if getattr(layer.kind, key)]
+        if found:
             warn(
-                f"{other.name}: {traps[0]}= in {layer.label} would change the training of the merged network; "
+                f"{other.name}: {found[0]}= in {layer.label} would change the training of the merged network; "
                 "it does nothing at inference"
             )
 

@@ -21,7 +21,7 @@ from darkshare.darknet.network import Network
 from darkshare.darknet.weights import Header, Weights
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, ShapeMismatch, TrunkMismatch
 from darkshare.surgery.residual import branch
-from darkshare.surgery.splice import concat, longest_trunk, split
+from darkshare.surgery.splice import Merger, concat, longest_trunk, split
 
 TEXT_ANCHORS = (12, 5, 24, 8, 40, 10, 60, 14, 90, 20, 130, 28, 180, 36, 260, 50, 380, 70)
 
@@ -428,3 +428,26 @@ def test_few_cuts_of_public_cfgs_are_refused(fork):
     networks = [load(path, dialect=fork).network for path in zoo_cfgs(fork)]
     refused = [bool(illegal_cut(network, k)) for network in networks for k in cuts_of(network)]
     assert len(refused) > 31 * sum(refused) > 0
+
+
+def test_the_report_says_what_is_saved_and_where_each_branch_begins(pair):
+    merged = quiet_concat(pair, 4)
+    report = merged.report
+    assert isinstance(report, Merger)
+    assert report.rows()[0] == {"quantity": "layers", "separately": 26, "merged": 23, "saved": 3, "saved %": 11.5}
+    assert list(report.table()[0]) == ["", "separately", "merged", "saved", "saved %"]
+    assert report.notes() == ["text k=4"]
+    assert repr(report) == "<Merger: 2 networks in one, text k=4>"
+    assert "<td>file bytes</td>" in report._repr_html_()
+    assert merged == replace(merged, report=None)  # how a model was made is no part of it
+
+
+def test_one_name_of_a_task_may_be_a_text(pair):
+    (text,) = split(quiet_concat(pair, 4), "text")
+    assert text.tasks[0].name == "text"
+
+
+def test_an_unknown_layout_and_no_k_in_a_list(pair):
+    with pytest.raises(BadValue, match="layout wide must be native or padded"):
+        concat(pair, 4, layout="wide")
+    assert quiet_concat(pair, []).tasks[1].k == 4

@@ -27,11 +27,11 @@ from darkshare.surgery.labelled import read_labelled
 
 @dataclass(frozen=True, repr=False)
 class AnchorFit(Result):
-    """How well anchors fit a data set before and after, and what each head has.
+    """Quality of the anchors for a data set before and after, and the anchors of each head.
 
     Attributes:
         data: the name of the data set.
-        heads: what each head has now.
+        heads: the anchors of each head now.
         sizes: of the boxes, in pixels of the input.
         before: the anchors that the heads had, in pixels.
         quality_before: how well these fit.

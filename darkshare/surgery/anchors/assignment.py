@@ -59,7 +59,7 @@ def head_sizes(model: Model, task: Task) -> Sizes:
 
 
 def anchor_count(model: Model, task: Task) -> int:
-    """How many anchors the heads of a task use together."""
+    """Count the anchors that the heads of a task use together."""
     return sum(head_kind(model, index).boxes for index in task.heads)
 
 
@@ -102,7 +102,7 @@ def shared_out(model: Model, task: Task, anchors: Sizes, rule: str = "stride") -
 
 
 def _ends_by_size(sides: Sequence[float] | Sizes, limits: Sequence[float]) -> list[int]:
-    """Behind which anchor each head's end, finest head first; every head keeps at least one."""
+    """The end of each head's anchors, finest head first; every head keeps at least one."""
     ends: list[int] = []
     for at, limit in enumerate(limits):
         end = int(np.sum(np.asarray(sides) < limit))

@@ -1,4 +1,4 @@
-"""Plan how a tail is divided among m thin branches: where, and how wide each of them is."""
+"""Plan the division of a tail among m thin branches: the cut, and the width of each."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from darkshare.surgery.residual.widths import MATCHES, Fit, Knob, Knobs, Totals,
 
 @dataclass(frozen=True)
 class Plan:
-    """How a tail is to be divided.
+    """The division of a tail among branches.
 
     Attributes:
         model: the network, its class convolution behind the average pool.
         streams: the groups of channels of its tail.
-        knobs: what is thinned by one factor each.
+        knobs: the groups that are thinned by one factor each.
         fit: the widths found, and what they cost.
-        whole: what the tail cost before.
+        whole: the cost of the tail before.
         m: how many branches.
         widths: the channels of every group in a branch.
     """
@@ -113,7 +113,7 @@ def plan_branches(
 
 
 def pooled_first(model: Model, after: int = -1) -> Model:
-    """The same function with less work behind layer `after`.
+    """Return the same function with less work behind layer `after`.
 
     An average pool goes in front of a linear 1x1 convolution, and a [cost] at the end goes: a [softmax] has its own
     loss.
@@ -135,7 +135,7 @@ def pooled_first(model: Model, after: int = -1) -> Model:
 
 
 def _is_plain(layer: Layer) -> bool:
-    """Whether it is a linear function of each pixel."""
+    """Tell whether it is a linear function of each pixel."""
     kind = layer.kind
     if not isinstance(kind, Convolutional) or kind.norm or kind.antialiasing or kind.activation != "linear":
         return False

@@ -1,4 +1,4 @@
-"""Compare what networks have and cost before and after they were reduced or divided."""
+"""Compare size and cost of networks before and after they were reduced or divided."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Division(Quantities):
         before: the network.
         after: the ensemble.
         k: how many layers the branches share.
-        plan: how the tail was divided; None where an ensemble was only laid out anew.
+        plan: the division of the tail; None where an ensemble was only laid out anew.
     """
 
     before: Network
@@ -74,7 +74,7 @@ class Division(Quantities):
         return [*whole, *((f"tail {name}", a, b) for name, a, b in _totals(self.before, self.after, self.k)[1:])]
 
     def _division(self) -> list[Pair]:
-        """How the tail is divided, which people read in the notes."""
+        """The division of the tail, which people read in the notes."""
         if self.plan is None:
             return []
         knobs = zip(self.plan.knobs, self.plan.fit.knobs, strict=True)

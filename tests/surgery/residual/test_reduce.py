@@ -24,7 +24,7 @@ from darkshare.darknet import cfg as cfgs
 from darkshare.darknet.model import load, save
 from darkshare.darknet.weights import Header, Weights
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, Unsupported
-from darkshare.surgery.residual import reduce, residual_blocks
+from darkshare.surgery.residual import Reduction, reduce, residual_blocks
 from darkshare.surgery.residual.blocks import stages_of
 from darkshare.surgery.residual.reducing import unfitting
 from darkshare.surgery.splice import concat
@@ -307,7 +307,10 @@ def test_opencv_s_own_importer_runs_what_it_could_not(tmp_path):
 
 
 def test_every_engine_agrees_on_a_reduced_network(tmp_path):
-    found = reduce(small_resnet(), "first")
+    found = reduce(small_resnet())
+    assert isinstance(found.report, Reduction)
+    assert repr(found.report).startswith("<Reduction: 32 of 37 layers, ")
+    assert [row["quantity"] for row in found.report.rows()] == ["layers", "params", "BFLOPs"]
     wanted = output(found, tmp_path)
     for engine, _, (values,) in all_runs(found, tmp_path):
         np.testing.assert_allclose(values.ravel(), wanted, atol=1e-5, err_msg=engine)
