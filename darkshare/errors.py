@@ -55,8 +55,8 @@ class BadValue(DarkshareError):
     """A key whose value no network can be built from."""
 
 
-class BadCall(DarkshareError):
-    """Arguments of a function, or options of its command, that do not go together."""
+class BadArguments(DarkshareError):
+    """Arguments that contradict each other, or that would do nothing; the command line takes them for wrong usage."""
 
 
 class BadReference(DarkshareError):

@@ -55,7 +55,7 @@ def classes(files: tuple[str, ...], output: str | None, dialect: str, form: str,
 
     \b
     Examples:
-      darkshare classes coco.cfg --keep person,car --rename car=vehicle --add logo -o small
+      darkshare classes coco.cfg --keep person,car --rename car=vehicle -o small
       darkshare classes coco.cfg --fresh masks.names -o start
     """
     model = one_model(files, dialect=dialect)
@@ -122,7 +122,7 @@ def kit(files: tuple[str, ...], size: Any, dialect: str, **how: Any) -> None:
     \b
     Examples:
       darkshare kit yolov3.cfg yolov3.weights masks.data --k 74 -o kit
-      darkshare kit yolov3.cfg masks.data --k 74 --anchors --full --batches 4000 -o kit
+      darkshare kit yolov3.cfg masks.data --k 74 --anchors --full -o kit
     """
     given, data = _apart(files)
     base = one_model(given, dialect=dialect, size=size, partial=True)

@@ -50,7 +50,7 @@ def concat(files: tuple[str, ...], output: str, dialect: str, size: Any, form: s
     \b
     Examples:
       darkshare concat base.cfg text.cfg --k 74 -o both
-      darkshare concat coco.cfg coco.weights masks.cfg masks.weights --layout padded -o both
+      darkshare concat coco.cfg masks.cfg --layout padded -o both
     """
     models = load_all(files, dialect=dialect, size=size)
     finish(splice.concat(models, **how), *models, output=output, form=form)
@@ -92,7 +92,7 @@ def cut(files: tuple[str, ...], output: str | None, dialect: str, k: int, **how:
     \b
     Examples:
       darkshare cut yolov3.cfg yolov3.weights --k 74
-      darkshare cut yolov3.cfg yolov3.weights --k 74 --full --for text.cfg -o text-start.weights
+      darkshare cut yolov3.cfg --k 74 --full --for text.cfg -o start.weights
     """
     model = one_model(files, dialect=dialect, partial=True)
     found = cuts.cut(model, k, **how)

@@ -12,9 +12,9 @@ from darkshare._tables import Result
 from darkshare.darknet.initial import Initial, drawn, silent
 from darkshare.darknet.kinds import Region, Softmax
 from darkshare.darknet.model import Model
-from darkshare.darknet.tasks import Task, class_count
+from darkshare.darknet.tasks import Task
 from darkshare.data import read_names
-from darkshare.errors import BadCall, BadValue, DarkshareError, Unsupported, require_choice, warn
+from darkshare.errors import BadArguments, BadValue, DarkshareError, Unsupported, require_choice, warn
 from darkshare.surgery.heads import pad_to_union, unpad, with_classes
 
 INITS = ("silent", "random")
@@ -89,14 +89,14 @@ def classes(
         The changed model, or the model itself where nothing changes. Its report is a `ClassChange`.
 
     Raises:
-        BadCall: `names` or `fresh` with each other or with edits.
+        BadArguments: `names` or `fresh` with each other or with edits.
         BadValue: no such task or class, or a name that is there twice.
         Unsupported: a head whose classes cannot be changed.
         DarkshareError: a file that does not hold names.
     """
     own = model.task(task)
     if (names is not None) + (fresh is not None) + bool(keep or drop or rename or add) > 1:
-        raise BadCall("--from and --fresh each say all classes; leave the other options out")
+        raise BadArguments("--from and --fresh each say all classes; leave the other options out")
     if names is not None:
         chosen = matched(own.names, _read(names))
     elif fresh is not None:
@@ -254,7 +254,7 @@ def _require_own_heads(model: Model, own: Task) -> None:
         others = [task.name for task in model.tasks if task is not own and head in task.heads]
         if others:
             raise Unsupported(f"{model.name}: {layer.label} cannot be changed: it belongs to {others[0]} as well")
-        found, wanted = class_count(layer), len(own.names)
+        found, wanted = layer.classes, len(own.names)
         if not own.padded and found not in (0, wanted):
             raise Unsupported(
                 f"{model.name}: {layer.label} cannot be changed: it has {found} classes, but there are {wanted} names"

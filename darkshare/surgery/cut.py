@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from darkshare.analysis.trunk import require_same_structure
-from darkshare.darknet.cfg import read
+from darkshare.darknet.cfg import read_cfg
 from darkshare.darknet.initial import drawn
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Network, resolve
@@ -51,7 +51,7 @@ def cut(
     if target is None:
         target = model.network
     elif not isinstance(target, Network):
-        target = resolve(read(target), dialect=model.network.dialect)
+        target = resolve(read_cfg(target), dialect=model.network.dialect)
     require_same_structure(model.network, target, k)
     return Weights(Header(), (*trunk, initial_floats(target, k, seed)))
 

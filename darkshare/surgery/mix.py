@@ -9,8 +9,8 @@ from functools import cached_property
 from itertools import pairwise, zip_longest
 from typing import Any
 
-from darkshare._tables import Result
-from darkshare.analysis.frozen import frozen
+from darkshare._tables import Result, ranges
+from darkshare.analysis.frozen import compare_trunks
 from darkshare.analysis.trunk import (
     Moved,
     describe,
@@ -18,7 +18,6 @@ from darkshare.analysis.trunk import (
     last_stored,
     layer_difference,
     moved_tensors,
-    ranges,
     require_same_structure,
     require_weights,
 )
@@ -201,7 +200,7 @@ def meant_trunk(base: Model, other: Model) -> int:
     Raises:
         TrunkMismatch: not even the first one.
     """
-    trunk = frozen(_at_size_of(base, other), other)
+    trunk = compare_trunks(_at_size_of(base, other), other)
     if trunk.k:
         return trunk.k
     require_same_structure(base.network, other.network, 1)

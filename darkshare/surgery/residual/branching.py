@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from darkshare.analysis.trunk import require_same_structure, require_same_trunk
-from darkshare.darknet import cfg as cfgs
-from darkshare.darknet.cfg import Section
+from darkshare.darknet.cfg import Section, comment_line, new_section
 from darkshare.darknet.model import Model, branches_of, only_ensemble
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Header
-from darkshare.errors import BadCall, BadValue, require_choice
+from darkshare.errors import BadArguments, BadValue, require_choice
 from darkshare.surgery.assemble import Fresh, Part, assemble
 from darkshare.surgery.residual.averaging import averaged
 from darkshare.surgery.residual.grouping import grouped
@@ -67,7 +66,7 @@ def branch(
         The ensemble, to be trained. Its report, a `Division`, has what both models have and cost.
 
     Raises:
-        BadCall: arguments that do not go together.
+        BadArguments: arguments that do not go together.
         BadValue: no such layer, or no widths that cost the same.
         Unsupported: a layer whose channels cannot be divided.
     """
@@ -85,9 +84,9 @@ def branch(
 def _require_ensemble(model: Model, after: int | str | None, branches: int | None, idle: Sequence[str]) -> None:
     """Refuse what is not an ensemble, and options that would do nothing to one."""
     if after is not None or branches is not None or not any(task.ensemble for task in model.tasks):
-        raise BadCall("give --after and -m; or an ensemble of branches, with its .tasks.json, and neither")
+        raise BadArguments("give --after and -m; or an ensemble of branches, with its .tasks.json, and neither")
     if idle:
-        raise BadCall(f"{', '.join(f'--{name}' for name in idle)}: an ensemble is only laid out or averaged anew")
+        raise BadArguments(f"{', '.join(f'--{name}' for name in idle)}: an ensemble is only laid out or averaged anew")
     if not only_ensemble(model):
         raise BadValue("does other tasks beside one ensemble's; take the ensemble out with split", file=model.name)
 
@@ -184,8 +183,8 @@ def _one_behind_the_other(branches: Sequence[Model], after: int, combine: str) -
 
 
 def _bridge(number: int, after: int) -> Section:
-    route = cfgs.section("route", layers=after)
-    mark = cfgs.comment(f"branch {number}, on the shared layers 0..{after}")
+    route = new_section("route", layers=after)
+    mark = comment_line(f"branch {number}, on the shared layers 0..{after}")
     return replace(route, lines=(route.lines[0], mark, *route.lines[1:]))
 
 
