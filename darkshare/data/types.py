@@ -1,4 +1,4 @@
-"""What a data set is: pictures, each with its boxes or its class, and what is wrong with them."""
+"""Data sets: pictures, each with its boxes or its class, and findings about them."""
 
 from __future__ import annotations
 

@@ -300,7 +300,7 @@ def test_everything_wrong_with_a_coco_json_is_said(coco):
         ("", "is not json"),
         ('{"images": [\n,]}', ":2: is not json"),
         ("[" * 100_000, "is not json"),
-        ("[1]", "holds no json object"),
+        ("[1]", "is not a json object"),
         ("{}", "has no list of categories"),
         ('{"categories": [], "images": [], "annotations": []}', "has no categories"),
         ('{"categories": [{"id": 1, "name": "a"}], "images": [], "annotations": []}', "has no images"),
