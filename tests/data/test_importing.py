@@ -557,6 +557,16 @@ def test_what_is_written_is_read_again(voc, tmp_path):
     assert (record["seed"], record["share"], record["source"]) == (2, 0.5, str(voc))
 
 
+def test_what_was_imported_is_shown_as_the_command_shows_it(voc, tmp_path):
+    done = import_data(voc, tmp_path / "out", format="voc", split=0.5, rename_classes={"acme": "zeta"})
+    assert repr(done) == f"<Imported: {tmp_path}/out/out.data, 3 train pictures, 3 valid pictures, 0 findings>"
+    assert str(done).splitlines()[-1] == f"Wrote {tmp_path}/out/out.data; start Darknet in {tmp_path}/out"
+    assert set(done.as_dict()) == {"data", "parts", "classes", "findings"}
+    assert "zeta" in done.to_dataframe()["class"].tolist()
+    with pytest.raises(DarkshareError, match="unknown format xml; use one of voc, coco, coco-text, darknet"):
+        import_data(voc, tmp_path / "out", format="xml")
+
+
 def test_all_forks_find_the_labels_of_what_is_written(tmp_path):
     samples: list[Sample] = []
     for place in ("raw/strawberry.png", "images/a b.png", "JPEGImages/a.b.png", "x/a.jpg", "x/a.png"):
