@@ -6,19 +6,16 @@ not count. Those kinds are listed as `uncounted` where they do hold weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from darkshare._tables import Result
-from darkshare.darknet.kinds import ConvLstm, Convolutional, Crnn, Deconvolutional, Kind, Local, Route, Shape
-from darkshare.darknet.kinds.pool import LocalAvgpool, Maxpool
+from darkshare.darknet.kinds import Shape
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network
-from darkshare.darknet.tasks import class_count
-from darkshare.darknet.weights import Header, read
+from darkshare.darknet.weights import Header, read_weights
 
 
 @dataclass(frozen=True)
@@ -139,7 +136,7 @@ def info(model: Model) -> Info:
     network = model.network
     header, weights = Header(), None
     if model.weights:
-        header = read(model.weights.path, dialect=network.dialect).header  # as it is in the file
+        header = read_weights(model.weights.path, dialect=network.dialect).header  # as it is in the file
         weights = {"file": model.weights.path, "version": list(header[:3]), "seen": header.seen}
     return Info(
         network.name,
@@ -148,7 +145,7 @@ def info(model: Model) -> Info:
         network.params,
         total_bflops(network),
         header.size(network.dialect) + 4 * network.params,
-        tuple((head.index, head.kind.name, class_count(head)) for head in network.heads),
+        tuple((head.index, head.kind.name, head.classes) for head in network.heads),
         weights,
     )
 
@@ -166,12 +163,11 @@ def _described(layer: LayerInfo) -> dict[str, Any]:
 
 def _line(layer: Layer) -> LayerInfo:
     kind = layer.kind
-    window = _WINDOWS.get(type(kind))
     return LayerInfo(
         layer.index,
         kind.name,
         getattr(kind, "filters", None),
-        window(kind) if window else "",
+        kind.window_text,
         layer.sources,
         _whc(layer.x) if kind.reads_previous else (0, 0, 0),
         _whc(layer.y),
@@ -179,24 +175,6 @@ def _line(layer: Layer) -> LayerInfo:
         _digits(np.float32(layer.flops / 1e9)),
         layer.flops > 0 or not layer.size,
     )
-
-
-def _window(kind: Any, strides: tuple[int, int], size: int, dilation: int = 1) -> str:
-    across, down = strides
-    stride = f"{across}" if across == down else f"{across}x{down}"
-    return f"{size}x{size}/{stride}" + (f"({dilation})" if dilation > 1 else "")
-
-
-_WINDOWS: dict[type[Kind], Callable[[Any], str]] = {
-    Convolutional: lambda kind: _window(kind, kind.strides, kind.size, kind.spread),
-    Deconvolutional: lambda kind: _window(kind, (kind.stride, kind.stride), kind.size),
-    Local: lambda kind: _window(kind, (kind.stride, kind.stride), kind.size),
-    Maxpool: lambda kind: _window(kind, kind.strides, kind.window),
-    LocalAvgpool: lambda kind: _window(kind, kind.strides, kind.window),
-    Crnn: lambda kind: _window(kind, (kind.stride, kind.stride), kind.size, kind.dilation),
-    ConvLstm: lambda kind: _window(kind, (kind.stride, kind.stride), kind.size, kind.dilation),
-    Route: lambda kind: f"{kind.group_id + 1}/{kind.groups}" if kind.groups > 1 else "",
-}
 
 
 def _whc(shape: Shape) -> tuple[int, int, int]:

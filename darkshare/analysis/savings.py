@@ -15,15 +15,10 @@ from darkshare._tables import Results, ranges
 from darkshare.analysis.memory import joined, nodes, peak
 from darkshare.analysis.trunk import common_structure, require_same_structure
 from darkshare.darknet.cut_points import illegal_cut, legal_cuts
-from darkshare.darknet.kinds import Reorg, Route, Sam, ScaleChannels, Shortcut, Upsample
-from darkshare.darknet.kinds.pool import LocalAvgpool, Maxpool
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network
 from darkshare.darknet.weights import Header
 from darkshare.errors import BadValue, DarkshareError
-
-JOINS = (Route, Shortcut, ScaleChannels, Sam)
-POOLS = (Maxpool, LocalAvgpool, Reorg)
 
 
 @dataclass(frozen=True)
@@ -236,12 +231,12 @@ def _peaks(networks: Sequence[Network]) -> list[int]:
 def block_ends(network: Network) -> set[int]:
     """The cuts behind the end of a block and inside no other one.
 
-    A block ends with the layer that joins it with an earlier one (shortcut, route, scale_channels, sam), or, where
-    nothing is joined, with the pooling that follows it. Joins over an upsample or a head belong to the neck, where
-    every layer counts on an early one, and make no block.
+    A block ends with the layer that reads an earlier one as well (shortcut, route, scale_channels, sam), or, where
+    nothing is joined, with the pooling that follows it. Joins over a head or a layer that enlarges the image belong
+    to the neck, where every layer counts on an early one, and make no block.
     """
     blocks = [block for layer in network.layers if (block := _block(network, layer))]
-    pools = [x.index for x in network.layers if isinstance(x.kind, POOLS) and x.onward.h < x.x.h]
+    pools = [x.index for x in network.layers if x.kind.pools and x.onward.h < x.x.h]
     ends = {end for _, end in blocks} | set(pools)
     return {end + 1 for end in ends if not any(first < end < last for first, last in blocks)}
 
@@ -249,12 +244,16 @@ def block_ends(network: Network) -> set[int]:
 def _block(network: Network, layer: Layer) -> tuple[int, int] | None:
     """The layer before a block and its last one, if `layer` is the join at its end."""
     operands = set(layer.inputs)
-    if not isinstance(layer.kind, JOINS) or len(operands) < 2:
+    if len(operands) < 2:
         return None
     inside = network.layers[min(operands) + 1 : layer.index]
-    if any(x.kind.is_head or isinstance(x.kind, Upsample) for x in inside):
+    if any(x.kind.is_head or _enlarges(x) for x in inside):
         return None
     return min(operands), layer.index
+
+
+def _enlarges(layer: Layer) -> bool:
+    return layer.inputs == (layer.index - 1,) and layer.y.h > layer.x.h
 
 
 def saved(models: Sequence[Model], merged: Model) -> list[dict[str, object]]:

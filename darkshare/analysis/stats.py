@@ -30,7 +30,6 @@ from darkshare.analysis.trunk import (
 from darkshare.analysis.weight_stats import WeightStats, describe_weights
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Network
-from darkshare.darknet.tasks import class_count
 
 Progress = Callable[[int], object]  # called with the number of floats that were compared since its last call
 
@@ -176,7 +175,7 @@ def _shapes(pair: _Pair, i: int, j: int, a: Operand, b: Operand) -> str:
     """Describe how shapes differ, with the class counts where these are the reason."""
     both = " against ".join("x".join(map(str, x.values.shape)) for x in (a, b))
     heads = [model.network.layers[at + 1 : at + 2] for model, at in ((pair.base, i), (pair.other, j))]
-    classes = [class_count(head[0]) if head and head[0].kind.is_head else 0 for head in heads]
+    classes = [head[0].classes if head and head[0].kind.is_head else 0 for head in heads]
     return both + (f" ({classes[0]} classes against {classes[1]})" if all(classes) and len(set(classes)) > 1 else "")
 
 

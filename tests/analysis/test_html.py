@@ -32,11 +32,16 @@ document.body.insertAdjacentHTML("beforeend", `<pre id="found">${JSON.stringify(
 </script></body>"""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def found():
     base = model(tiny_text(2), "base")
     one, two = stats(base, retrained(base, tiny_text(1), "text", 4), retrained(base, tiny_text(2), "more", 2))
     return [one, replace(two, other="more <i>")]
+
+
+@pytest.fixture(scope="module")
+def text(found):
+    return page(found)
 
 
 class Outside(HTMLParser):
@@ -66,18 +71,17 @@ def test_everything_is_in_the_file(found, tmp_path):
     assert headings[: len(COLUMNS)] == [column.name for column in COLUMNS]
 
 
-def test_names_are_text_and_not_markup(found):
-    assert "<i>" not in page(found)
-    assert "more &lt;i&gt;" in page(found)
+def test_names_are_text_and_not_markup(text):
+    assert "<i>" not in text
+    assert "more &lt;i&gt;" in text
 
 
-def test_no_name_is_used_twice(found):
-    names = re.findall(r' id="([^"]+)"', page(found))
+def test_no_name_is_used_twice(text):
+    names = re.findall(r' id="([^"]+)"', text)
     assert len(names) == len(set(names)) > 20
 
 
-def test_every_difference_has_its_row(found):
-    text = page(found)
+def test_every_difference_has_its_row(found, text):
     assert text.count("<tr>") == sum(len(one.differences) for one in found) + len(found)
     assert all(one.verdict.split(";")[0] in text for one in found)
 

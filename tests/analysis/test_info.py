@@ -9,7 +9,7 @@ import pytest
 from conftest import ZOO, seeded_floats, tiny_text, write_model
 
 from darkshare.analysis import info as measure
-from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.cfg import parse, read_cfg
 from darkshare.darknet.model import Model, load
 from darkshare.darknet.network import resolve
 from darkshare.darknet.weights import Header
@@ -18,7 +18,7 @@ NET = "[net]\nwidth=8\nheight=6\nchannels=3\n"
 
 
 def info_of(text: str, dialect: str = "alexeyab", **how) -> measure.Info:
-    return measure.info(Model(resolve(cfgs.parse(text, "x.cfg"), dialect=dialect, **how), None, ()))
+    return measure.info(Model(resolve(parse(text, "x.cfg"), dialect=dialect, **how), None, ()))
 
 
 def test_a_line_of_the_table_by_hand():
@@ -108,7 +108,7 @@ def test_another_input_size(tiny):
 @pytest.mark.parametrize(("header", "size"), [(Header(0, 1, 0, 7), 16), (Header(0, 2, 5, 7), 20)])
 def test_the_header_is_the_file_s(tmp_path, header, size):
     text = tiny_text()
-    network = resolve(cfgs.parse(text))
+    network = resolve(parse(text))
     cfg = write_model(tmp_path / "m", text, seeded_floats(network, 1), header=header)
     found = measure.info(load(cfg))
     assert found.weights == {"file": str(tmp_path / "m.weights"), "version": list(header[:3]), "seen": 7}
@@ -150,7 +150,7 @@ def test_the_total_is_a_running_float32_sum():
     path = ZOO / "zoo" / "alexeyab" / "yolov4-csp-x-mish.cfg"
     if not path.exists():
         pytest.skip(f"{path} is missing; set DARKSHARE_ZOO to the folder that holds zoo/")
-    network = resolve(cfgs.read(path))
+    network = resolve(read_cfg(path))
     exact = network.flops / 1e9
     assert measure.total_bflops(network) == 221.986237  # what Darknet holds
     assert exact == pytest.approx(221.9859968, rel=1e-9)

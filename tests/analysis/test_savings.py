@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from models import model, quiet_concat, retrained, without_weights
 
 from darkshare.analysis.savings import at_cuts, block_ends, saved, savings
-from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.cfg import read_cfg
 from darkshare.darknet.cut_points import legal_cuts
 from darkshare.darknet.model import save
 from darkshare.darknet.network import resolve
@@ -61,7 +61,7 @@ PUBLISHED = {
 @pytest.mark.zoo
 @pytest.mark.parametrize(("name", "k"), PUBLISHED)
 def test_published_shares(name, k):
-    network = resolve(cfgs.read(zoo_path("zoo", "alexeyab", f"{name}.cfg")), size=(416, 416))
+    network = resolve(read_cfg(zoo_path("zoo", "alexeyab", f"{name}.cfg")), size=(416, 416))
     share, *savings = PUBLISHED[name, k]
     found = [at_cuts([network] * count, [k])[0] for count in (2, 3, 4)]
     assert (100 * found[0].weights, 100 * found[0].flops) == pytest.approx(share, abs=0.051)

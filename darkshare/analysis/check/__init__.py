@@ -16,13 +16,11 @@ from typing import TYPE_CHECKING, Any, get_args
 from darkshare._tables import Results, printable
 from darkshare.analysis.check import heads, keys, layers, training, values, weights
 from darkshare.analysis.check.problem import Problem, Rule, Severity, from_error, note, read_subject
-from darkshare.darknet.cfg import Cfg, require_readable
-from darkshare.darknet.cfg import read as read_cfg
+from darkshare.darknet.cfg import Cfg, read_cfg, require_readable
 from darkshare.darknet.model import Model, load, require_length, sibling, upright
 from darkshare.darknet.network import MOST_PROBLEMS, Network, problems
 from darkshare.darknet.pairing import pair
-from darkshare.darknet.weights import Weights
-from darkshare.darknet.weights import read as read_weights
+from darkshare.darknet.weights import Weights, read_weights
 from darkshare.darknet.wrong_size import cut_at
 from darkshare.errors import BadValue, DarkshareError
 

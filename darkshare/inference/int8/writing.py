@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from darkshare import _files as files
+from darkshare._files import CHUNK, write_all
 from darkshare.darknet.model import Model, require_unprotected
 from darkshare.darknet.tasks import Task
 from darkshare.data import Dataset
@@ -153,7 +153,7 @@ def _scores(model: Model, tasks: Sequence[Task], data: Dataset, engine: str, bot
     """Mean average precision of both files, for each of the tasks."""
     runners = [Runner.of(model, engine=engine, file=file.path) for file in both]
     for task in tasks:
-        exact, quantised = (runner.look(data, task.name).evaluate(data) for runner in runners)
+        exact, quantised = (runner.detect_dataset(data, task.name).evaluate(data) for runner in runners)
         yield Score(task.name, data.name, exact.mean, quantised.mean, str(exact.rule))
 
 
@@ -162,12 +162,12 @@ def _store(made: Path, target: Path, protect: Sequence[str]) -> None:
     if made.suffix == Nncf.suffix:
         contents[target.with_suffix(".bin")] = _pieces(made.with_suffix(".bin"))
     require_unprotected(contents, protect)
-    files.write_all(contents)
+    write_all(contents)
 
 
 def _pieces(path: Path) -> Iterator[bytes]:
     with open(path, "rb") as file:
-        while piece := file.read(files.CHUNK):
+        while piece := file.read(CHUNK):
             yield piece
 
 
