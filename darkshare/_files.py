@@ -129,7 +129,7 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 def _write(handle: int, buffers: Iterable[Any], sync: Callable[[], Future[None]] | None) -> list[Future[None]]:
-    """Write a file and close it; what the disk was told meanwhile, and at the end, is still going on."""
+    """Write a file and close it; the syncs that it started go on after that."""
     syncs: list[Future[None]] = []
     unsynced = 0
     with open(handle, "wb", buffering=0) as file:

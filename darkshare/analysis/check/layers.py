@@ -54,7 +54,7 @@ def route_groups(subject: Subject) -> Iterator[Problem]:
 
 
 def shortcut_size(subject: Subject) -> Iterator[Problem]:
-    """AlexeyAB asserts equal width and height (parse_shortcut in parser.c); the others add what lies there."""
+    """AlexeyAB asserts equal width and height (parse_shortcut in parser.c); the others add what is in memory there."""
     for layer, source in _added(subject):
         if (layer.x.w, layer.x.h) == (source.y.w, source.y.h):
             continue
