@@ -61,7 +61,7 @@ def detections(rows, pictures: int, names: tuple[str, ...]) -> list[Detections]:
     return found
 
 
-def judged(found, labelled, names=("a",), pictures=1, **how):
+def evaluated(found, labelled, names=("a",), pictures=1, **how):
     data = dataset(labelled, pictures, names)
     return evaluate_detections(detections(found, pictures, names), data, [SIZE] * pictures, **how)
 
@@ -108,7 +108,7 @@ def test_darknet_prints_the_same(case, run):
     made = GOLDEN[case]
     names = names_of(made["classes"])
     how = {"points": run["points"], "iou": run["iou"]}
-    found = judged(made["detections"], made["truths"], names, made["pictures"], **how)
+    found = evaluated(made["detections"], made["truths"], names, made["pictures"], **how)
     assert found.mean == pytest.approx(run["map"], abs=6e-7)
     assert [100 * one.ap for one in found.classes] == pytest.approx(run["ap"], abs=6e-3)
     if case != "hard":  # Darknet counts detections on difficult truths as wrong in this block, though not in AP
@@ -142,16 +142,16 @@ def test_a_second_detection_of_a_truth_is_wrong_even_beside_a_free_one():
     """Two truths that overlap by 2/3; both detections lie nearer to the first. COCO gives the second to the other."""
     truths = [(0, 0, 0.5, 0.5, 0.2, 0.2, 0), (0, 0, 0.54, 0.5, 0.2, 0.2, 0)]
     found = [(0, 0, 0.9, 0.5, 0.5, 0.2, 0.2), (0, 0, 0.8, 0.51, 0.5, 0.2, 0.2)]
-    assert judged(found, truths).at[3:6] == (1, 1, 1)
+    assert evaluated(found, truths).at[3:6] == (1, 1, 1)
     require_a_tool()
-    assert judged(found, truths, rule="coco").at[3:6] == (2, 0, 0)
+    assert evaluated(found, truths, rule="coco").at[3:6] == (2, 0, 0)
 
 
 def test_exactly_half_is_no_hit_for_darknet_and_one_for_coco():
     truths, found = [(0, 0, 0.5, 0.5, 0.5, 0.5, 0)], [(0, 0, 0.9, 0.5, 0.5, 0.5, 0.25)]
-    assert judged(found, truths).at.tp == 0
+    assert evaluated(found, truths).at.tp == 0
     require_a_tool()
-    assert judged(found, truths, rule="coco").at.tp == 1
+    assert evaluated(found, truths, rule="coco").at.tp == 1
 
 
 @pytest.mark.parametrize("rule", ["darknet", "coco"])
@@ -160,7 +160,7 @@ def test_detections_on_difficult_truths_do_not_count(rule):
         require_a_tool()
     truths = [(0, 0, 0.2, 0.5, 0.2, 0.2, 0), (0, 0, 0.8, 0.5, 0.2, 0.2, 1)]
     found = [(0, 0, s, x, 0.5, 0.2, 0.2) for s, x in ((0.9, 0.8), (0.8, 0.8), (0.7, 0.2), (0.6, 0.5))]
-    made = judged(found, truths, rule=rule)
+    made = evaluated(found, truths, rule=rule)
     assert made.at[3:6] == (1, 1, 0)
     assert (made.mean, made.truths, made.classes[0].detections) == (1, 1, 2)
 
@@ -170,7 +170,7 @@ def test_classes_without_truths(rule):
     """They have an AP of 0 in Darknet's mean, and are left out of COCO's."""
     if rule == "coco":
         require_a_tool()
-    found = judged([(0, 0, 0.9, 0.5, 0.5, 0.2, 0.2)], [(0, 0, 0.5, 0.5, 0.2, 0.2, 0)], ("a", "b"), rule=rule)
+    found = evaluated([(0, 0, 0.9, 0.5, 0.5, 0.2, 0.2)], [(0, 0, 0.5, 0.5, 0.2, 0.2, 0)], ("a", "b"), rule=rule)
     assert [one.ap for one in found.classes] == [1, 0 if rule == "darknet" else None]
     assert found.mean == (0.5 if rule == "darknet" else 1)
 
@@ -180,7 +180,7 @@ def test_perfect_detections_have_an_ap_of_1(seed):
     _, truths = crowded(seed, 3, 2)
     rows = [(at, c, 0.9, *place) for at, c, *place, _ in truths]
     for points in (0, 11, 101):
-        found = judged(rows, truths, names_of(2), 3, points=points)
+        found = evaluated(rows, truths, names_of(2), 3, points=points)
         assert [one.ap for one in found.classes] == [pytest.approx(float(one.truths > 0)) for one in found.classes]
         assert found.at.fp == found.at.fn == 0
 
@@ -207,16 +207,16 @@ def test_neither_the_order_of_pictures_nor_that_of_boxes_matters(seed, rule):
 def test_a_wrong_box_more_never_helps_and_a_copy_of_each_box_is_wrong(seed):
     found, truths = crowded(seed, 3, 1)
     truths = [*truths, (0, 0, 0.5, 0.5, 0.2, 0.2, 0)]
-    before = judged(found, truths, pictures=3)
-    wrong = judged([*found, (1, 0, 0.995, 3, 3, 0.1, 0.1)], truths, pictures=3)
+    before = evaluated(found, truths, pictures=3)
+    wrong = evaluated([*found, (1, 0, 0.995, 3, 3, 0.1, 0.1)], truths, pictures=3)
     assert wrong.mean <= before.mean
-    doubled = judged(found + found, truths, pictures=3, thresh=0)
-    once = judged(found, truths, pictures=3, thresh=0)
+    doubled = evaluated(found + found, truths, pictures=3, thresh=0)
+    once = evaluated(found, truths, pictures=3, thresh=0)
     assert (doubled.at.tp, doubled.at.fp) == (once.at.tp, once.at.fp + len(found))
 
 
 def test_no_detections_at_all():
-    found = judged([], [(0, 0, 0.5, 0.5, 0.2, 0.2, 0)])
+    found = evaluated([], [(0, 0, 0.5, 0.5, 0.2, 0.2, 0)])
     assert (found.mean, found.at) == (0, (0, 0, 0, 0, 0, 1, 0))
     assert not Evaluations((TaskEvaluation((found,)),)).curves().rows()
 
@@ -237,8 +237,9 @@ def test_cocos_tools_count_as_we_do(tool, seed, hard, many, iou, monkeypatch):
     """A difference would be a warning, and so an error here."""
     library(tool, monkeypatch)
     found, truths = crowded(seed, 30, 3, hard=hard, many=many)
-    made = judged(found, truths, names_of(3), 30, rule="coco", iou=iou)
+    made = evaluated(found, truths, names_of(3), 30, rule="coco", iou=iou)
     assert made.coco.tool.startswith(f"{tool} ")
+    assert repr(made.coco).startswith(f"<CocoSummary: {made.coco.tool}: AP ")
     place = round((iou - 0.5) / 0.05)
     theirs = [made.coco.average_precision(one.class_id, place) for one in made.classes]
     assert [one.ap for one in made.classes] == pytest.approx(theirs, abs=1e-9)
@@ -253,15 +254,15 @@ def test_only_the_best_hundred_of_a_picture_and_class_count(tool, monkeypatch):
     wrong = [(0, 0, 0.9 - i / 1000, 0.1, 0.1, 0.05, 0.05) for i in range(100)]
     truths = [(0, 0, 0.5, 0.5, 0.2, 0.2, 0)]
     last = (0, 0, 0.1, 0.5, 0.5, 0.2, 0.2)
-    assert judged([*wrong, last], truths, rule="coco").mean == 0
-    assert judged([*wrong[1:], last], truths, rule="coco").mean == pytest.approx(0.01)
+    assert evaluated([*wrong, last], truths, rule="coco").mean == 0
+    assert evaluated([*wrong[1:], last], truths, rule="coco").mean == pytest.approx(0.01)
 
 
-def test_a_tool_that_counts_otherwise_is_told(monkeypatch):
+def test_a_tool_that_counts_otherwise_is_a_warning(monkeypatch):
     require_a_tool()
     monkeypatch.setattr(coco.CocoSummary, "average_precision", lambda self, class_id, iou=None: 0.25)
     with pytest.warns(DarkshareWarning, match="gives class a an AP of 0.25, but counted again it is"):
-        judged([(0, 0, 0.9, 0.5, 0.5, 0.2, 0.2)], [(0, 0, 0.5, 0.5, 0.2, 0.2, 0)], rule="coco")
+        evaluated([(0, 0, 0.9, 0.5, 0.5, 0.2, 0.2)], [(0, 0, 0.5, 0.5, 0.2, 0.2, 0)], rule="coco")
 
 
 def test_without_a_tool_the_error_names_the_extra(monkeypatch):
@@ -269,7 +270,7 @@ def test_without_a_tool_the_error_names_the_extra(monkeypatch):
         monkeypatch.setitem(sys.modules, package, None)
         monkeypatch.setitem(sys.modules, f"{package}.coco", None)
     with pytest.raises(Unsupported, match=r"darkshare\[coco\]"):
-        judged([], [(0, 0, 0.5, 0.5, 0.2, 0.2, 0)], rule="coco")
+        evaluated([], [(0, 0, 0.5, 0.5, 0.2, 0.2, 0)], rule="coco")
 
 
 def test_both_rules_agree_on_ap_where_nothing_crowds():
@@ -277,9 +278,9 @@ def test_both_rules_agree_on_ap_where_nothing_crowds():
     rng = np.random.default_rng(0)
     truths = [(i, 0, 0.5, 0.5, 0.3, 0.3, 0) for i in range(40)]
     found = [(i, 0, s, 0.5 + d, 0.5, 0.3, 0.3) for i, (s, d) in enumerate(rng.uniform(0, (1, 0.2), (40, 2)))]
-    darknet = judged(found, truths, pictures=40, points=101)
+    darknet = evaluated(found, truths, pictures=40, points=101)
     assert 0.2 < darknet.mean < 0.9
-    assert judged(found, truths, pictures=40, rule="coco").mean == pytest.approx(darknet.mean, abs=1e-9)
+    assert evaluated(found, truths, pictures=40, rule="coco").mean == pytest.approx(darknet.mean, abs=1e-9)
 
 
 # what cannot be evaluated
@@ -297,7 +298,7 @@ def test_both_rules_agree_on_ap_where_nothing_crowds():
 )
 def test_a_rule_that_is_none(how, says):
     with pytest.raises(BadValue, match=says):
-        judged([], [(0, 0, 0.5, 0.5, 0.2, 0.2, 0)], **how)
+        evaluated([], [(0, 0, 0.5, 0.5, 0.2, 0.2, 0)], **how)
 
 
 def test_lists_that_do_not_fit():
@@ -350,7 +351,7 @@ def test_classes_can_be_mapped_merged_and_left_out():
     assert notes == ("tree of data is left out", "counted under another name: car as vehicle, bus as vehicle")
 
 
-def test_classes_can_be_matched_by_order_if_somebody_says_so():
+def test_classes_can_be_matched_by_order_on_request():
     classes, notes = matched(("a", "b"), ("x", "b"), by_order=True)
     assert (classes, notes) == ((0, 1), ("x is counted as a",))
     with pytest.raises(BadValue, match="2 classes and data has 1"):
@@ -485,7 +486,7 @@ groups=1
 """
 
 
-def colour_judge(folder: Path):
+def colour_classifier(folder: Path):
     """A classifier that says which of red, green and blue there is most of."""
     floats = np.concatenate([np.zeros(3), 5 * np.eye(3).ravel()])
     return load(write_model(folder / "colour", CLASSIFIER, floats, names=("red", "green", "blue")))
@@ -502,12 +503,12 @@ def painted(folder: Path, colours) -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def test_a_classifier_is_judged_by_its_best_guesses(tmp_path):
+def test_a_classifier_is_measured_by_its_best_guesses(tmp_path):
     paths = painted(tmp_path, [(200, 100, 0), (0, 200, 100), (200, 100, 0), (100, 0, 200)])
     names = ("blue", "green", "red")
     labels = (2, 1, 1, 1)  # right, right, second, third
     data = ClassifiedDataset("set", names, tuple(map(Classified, paths, labels)))
-    found = Runner.of(colour_judge(tmp_path), batch=3).classify(data, top=2)
+    found = Runner.of(colour_classifier(tmp_path), batch=3).classify(data, top=2)
     assert (found.top, found.ks, found.pictures) == ((0.5, 0.75), (1, 2), 4)
     assert [(one.name, one.pictures, one.top) for one in found.classes] == [
         ("red", 1, (1, 1)), ("green", 3, (pytest.approx(1 / 3), pytest.approx(2 / 3))),
@@ -535,8 +536,8 @@ def test_a_detector_is_no_classifier(tmp_path):
 
 def compared(pictures: int = 5) -> TaskEvaluation:
     found, truths = crowded(7, pictures, 2)
-    own = judged(found, truths, ("a", "b"), pictures)
-    other = judged(found[::2], truths, ("a", "b"), pictures)
+    own = evaluated(found, truths, ("a", "b"), pictures)
+    other = evaluated(found[::2], truths, ("a", "b"), pictures)
     return TaskEvaluation((own,), (other,), "both.cfg", "alone.cfg")
 
 
@@ -579,7 +580,7 @@ def test_curves_are_drawn_one_panel_a_class(tmp_path):
 
 def test_there_must_be_something_to_draw(tmp_path):
     with pytest.raises(DarkshareError, match="no class has truths"):
-        Evaluations((TaskEvaluation((judged([], []),)),)).plot(tmp_path / "x.png")
+        Evaluations((TaskEvaluation((evaluated([], []),)),)).plot(tmp_path / "x.png")
 
 
 def test_time_grows_with_the_pictures_and_no_faster():
