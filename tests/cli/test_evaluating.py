@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import network_of, seeded_floats, tiny_text, write_model
-from test_evaluation import CLASSIFIER, drawn, painted, require_a_tool
+from synthetic import CLASSIFIER, drawn, painted, require_a_tool
 
 from darkshare import load
 from darkshare.data import Dataset, Sample

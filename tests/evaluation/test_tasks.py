@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import tiny_text
 from models import model, quiet_concat, retrained
-from test_evaluation import colour_classifier, drawn, labelled_by, painted
+from synthetic import colour_classifier, drawn, labelled_by, painted
 
 from darkshare import evaluate
 from darkshare.data import Classified, ClassifiedDataset, Dataset
