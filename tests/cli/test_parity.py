@@ -58,7 +58,7 @@ def options_of(command: click.Command) -> dict[str, object]:
 
 
 def differences(command: click.Command, function: inspect.Signature, excepted: Collection[str]) -> list[str]:
-    """What a command and its function do not agree on."""
+    """Name everything that a command and its function do not agree on."""
     options, parameters = options_of(command), function.parameters
     found = []
     for option, default in options.items():
