@@ -16,7 +16,7 @@ from darkshare.darknet.model import Model
 from darkshare.darknet.weights import Floats
 from darkshare.errors import BadValue
 from darkshare.inference.classification import cropped, only_detectors
-from darkshare.inference.detector import blob
+from darkshare.inference.preprocess import preprocess
 from darkshare.training.building import Net, build, trained
 from darkshare.training.norm import MOMENTUM
 
@@ -67,7 +67,7 @@ def recalibrated(model: Model, pictures: Iterable[Picture], *, k: int = 0, batch
 
 def _seen(model: Model, picture: Picture) -> Floats:
     whole = only_detectors(model) is not None
-    return blob(picture if whole else cropped(picture, model.network), model.network)
+    return preprocess(picture if whole else cropped(picture, model.network), model.network)
 
 
 def _statistics(net: Net) -> list[Tensor]:

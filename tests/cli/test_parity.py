@@ -17,10 +17,15 @@ OF_PRINTING = {"format", "output"}
 OF_FILES = {"files", "paths", "source"}
 WITHOUT_FUNCTION = {"demo"}
 # What differs otherwise, by command: parameter -> why.
-EXCEPTIONS: dict[str, dict[str, str]] = {}
+RUNNING = {"watch": "shows a bar where a terminal is", "tell": "prints errors while pictures go on"}
+EXCEPTIONS: dict[str, dict[str, str]] = {
+    "bench": {"plot": "result.plot(path)"},
+    "classify": RUNNING,
+    "detect": RUNNING,
+}
 PENDING = {  # commands whose function does not do all of it yet
-    "info", "check", "stats", "frozen", "concat", "split", "cut", "detect", "classify", "engines", "bench", "savings",
-    "mix", "snap", "export", "import-data", "classes", "anchors", "kit", "train", "evaluate", "sweep", "suggest-k",
+    "info", "check", "stats", "frozen", "concat", "split", "cut", "savings",
+    "mix", "snap", "import-data", "classes", "anchors", "kit", "train", "evaluate", "sweep", "suggest-k",
     "reduce", "branch",
 }  # fmt: skip
 
@@ -33,15 +38,13 @@ def options_of(name: str) -> dict[str, object]:
     """The options of a command by the name that its function has for them, with their defaults."""
     command = main.get_command(click.Context(main), name)
     assert command is not None
-    context = click.Context(command)
+    values = command.make_context(name, [], resilient_parsing=True).params
     found = {}
     for param in command.params:
         if isinstance(param, click.Option):
+            assert param.name is not None
             long = max(param.opts, key=len).removeprefix("--").replace("-", "_")
-            default = param.get_default(context)
-            if param.multiple and not default:
-                default = ()
-            found[long] = param.type_cast_value(context, default)
+            found[long] = values[param.name]
     return found
 
 

@@ -21,7 +21,7 @@ from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Header, Weights
 from darkshare.errors import BadValue, Unsupported
 from darkshare.inference.engines import NAMES, presence
-from darkshare.inference.onnx import export
+from darkshare.inference.onnx import write_onnx
 
 TRUNK = """\
 [net]
@@ -184,7 +184,7 @@ def test_of_a_mixed_model_each_command_runs_its_own_and_names_the_others(mixed):
     detected = conftest.run("detect", "mixed.cfg", "photos/0.png", "--format", "json")
     assert detected.exit_code == 0, detected.output
     assert "Note: colour: classifies whole pictures, which darkshare classify does" in detected.stderr
-    assert {row["task"] for row in json.loads(detected.stdout)} <= {"things"}
+    assert {row["task"] for row in json.loads(detected.stdout)["rows"]} <= {"things"}
     wrong = conftest.run("evaluate", "mixed.cfg", "--data", "colour=a", "--data", "things=b")
     assert "some of the tasks find boxes, others classify pictures" in wrong.stderr
 
@@ -221,7 +221,7 @@ def test_what_is_broken_is_named_and_skipped(files):
 
 def test_branches_and_json_of_a_list(files):
     Path("list.txt").write_text("photos/0.png\nphotos/1.png\n")
-    rows = json.loads(run("votes.cfg", "list.txt", "--branches", "--top", "1", "--format", "json").stdout)
+    rows = json.loads(run("votes.cfg", "list.txt", "--branches", "--top", "1", "--format", "json").stdout)["rows"]
     assert [row["task"] for row in rows] == ["colour", "colour-1", "colour-2"] * 2
     assert all(isinstance(row["class_id"], int) and "frame" not in row for row in rows)
 
@@ -231,14 +231,14 @@ def test_frames_of_a_video_are_numbered(files):
     for number in range(4):
         video.write(picture(number, 32, 32))
     video.release()
-    rows = json.loads(run("votes.cfg", "clip.avi", "--every", "2", "--top", "1", "--format", "json").stdout)
+    rows = json.loads(run("votes.cfg", "clip.avi", "--every", "2", "--top", "1", "--format", "json").stdout)["rows"]
     assert [row["frame"] for row in rows] == [1, 3]
 
 
 def test_an_exported_file_is_a_model_too(files):
-    export(load("votes.cfg"), "votes.onnx")
-    wanted = json.loads(run("votes.cfg", "photos/0.png", "--format", "json").stdout)
-    found = json.loads(run("votes.onnx", "photos/0.png", "--format", "json").stdout)
+    write_onnx(load("votes.cfg"), "votes.onnx")
+    wanted = json.loads(run("votes.cfg", "photos/0.png", "--format", "json").stdout)["rows"]
+    found = json.loads(run("votes.onnx", "photos/0.png", "--format", "json").stdout)["rows"]
     assert [row["name"] for row in found] == [row["name"] for row in wanted]
     assert found[0]["probability"] == pytest.approx(wanted[0]["probability"], abs=1e-5)
     assert Classifier.of_file("votes.onnx").classify(picture())[0].task == "colour"

@@ -26,10 +26,10 @@ from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.errors import DarkshareError
 from darkshare.inference.boxes import Detections
-from darkshare.inference.media import Frame, Output, Places, Video, flow, select, watch
-from darkshare.inference.media.pipeline import ahead
+from darkshare.inference.media import Frame, OutputFiles, OutputNames, Video, flow, select, watch
 from darkshare.inference.media.sources import PictureFile, item_of
 from darkshare.inference.media.videos import CONTAINERS, VideoFile
+from darkshare.inference.threads import ahead
 
 ROOT = Path(__file__).parents[2]
 SIZE = (64, 48)
@@ -355,38 +355,6 @@ def test_a_full_disk_does_not_pass_in_silence(tmp_path):
 # The pipeline
 
 
-def test_ahead_gives_everything_in_order_and_no_more_than_asked_for():
-    taken = []
-
-    def items():
-        for number in range(100):
-            taken.append(number)
-            yield number
-
-    stage = ahead(items(), 3)
-    assert next(stage) == 0
-    time.sleep(0.1)
-    assert len(taken) <= 1 + 3 + 1  # given, waiting, and one that waits to be put
-    assert list(stage) == list(range(1, 100))
-
-
-def test_ahead_passes_errors_on_and_ends_its_thread():
-    closed = []
-
-    def items():
-        try:
-            yield 1
-            raise ZeroDivisionError
-        finally:
-            closed.append(True)
-
-    stage = ahead(items(), 2)
-    assert next(stage) == 1
-    with pytest.raises(ZeroDivisionError):
-        next(stage)
-    assert closed
-
-
 def test_closing_stops_all_stages(tmp_path):
     path = video(tmp_path / "v.avi", 100)
     before = threading.active_count()
@@ -485,7 +453,7 @@ def test_a_frame_as_a_table(tmp_path):
 
 def written(folder: Path, sources, save=(), **how) -> list[str]:
     """Lead sources through to files; the names of those the user is told of."""
-    output, places = Output(folder, MODEL, save, **how), Places(folder)
+    output, places = OutputFiles(folder, MODEL, save, **how), OutputNames(folder)
     with closing(flow(Finder(), select(map(str, sources)).frames(), draws=output.draws)) as frames:
         for frame in frames:
             output.write(frame, places.stem(frame))
@@ -590,20 +558,20 @@ def test_where_nothing_can_be_written_it_is_said(tmp_path):
 
 
 def test_stems_are_numbered_and_addresses_become_names(tmp_path):
-    places = Places(tmp_path)
+    places = OutputNames(tmp_path)
     sources = ["a/p.png", "b/p.jpg", "a/p-2.png", "rtsp://me:word@10.0.0.1:554/cam 1?channel=2", "c/p.png"]
     assert [places.stem(Frame(source)) for source in sources] == ["p", "p-2", "p-2-2", "cam-1", "p-3"]
 
 
 def test_inputs_in_the_output_folder_are_refused(tmp_path):
     path = picture(tmp_path / "p.png")
-    places = Places(tmp_path)
+    places = OutputNames(tmp_path)
     with pytest.raises(DarkshareError, match=r"p\.png: is an input and would be replaced; choose another -o"):
         places.admit(str(path))
     (frame,) = select([str(path)]).frames(admit=places.admit)
     assert "would be replaced" in str(frame.error)
     places.admit(str(tmp_path / "not-there.png"))
-    Places(tmp_path / "out").admit(str(path))
+    OutputNames(tmp_path / "out").admit(str(path))
 
 
 # A long video, and a run that is killed

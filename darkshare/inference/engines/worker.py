@@ -1,4 +1,4 @@
-"""Networks in a process of their own that run when told to: its memory and its threads are nobody else's.
+"""Networks in a process of their own, with its own memory and threads.
 
 The parent writes one word a line and gets one line of JSON back. Only the files of the networks are handed over, so
 that nothing but the engine fills the memory that is measured.
@@ -147,8 +147,8 @@ class Worker:
         return DarkshareError(f"the process that ran the engine {self._engine} died: {why}")
 
 
-def take_turns(workers: Sequence[Worker], rounds: int, *, warm_up: int = 2) -> list[list[list[float]]]:
-    """Let the workers run one after another, again and again, so that what slows the machine slows them alike.
+def run_in_turns(workers: Sequence[Worker], rounds: int, *, warm_up: int = 2) -> list[list[list[float]]]:
+    """Run the workers one after another, again and again, so that what slows the machine slows them alike.
 
     Every second round goes backwards: none of them always runs behind the same other one.
 
@@ -170,7 +170,7 @@ def take_turns(workers: Sequence[Worker], rounds: int, *, warm_up: int = 2) -> l
     return found
 
 
-# The other side.
+# Below is what runs in the other process.
 
 
 def _serve(lines: IO[str], answers: IO[str]) -> None:

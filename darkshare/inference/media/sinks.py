@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from darkshare import _files as files
+from darkshare._files import CHUNK, write_all
 from darkshare._images import Picture, encoded, writable
 from darkshare.darknet.model import Model
 from darkshare.inference.boxes import coco_annotations, darknet_objects, first_ids, label_lines
@@ -26,7 +26,7 @@ RESULT, TABLE, COCO, CLASSES = "result.json", "detections.csv", "coco.json", "cl
 COLUMNS = ("source", "frame", "seconds", "task", "class_id", "name", "score", "x1", "y1", "x2", "y2")
 
 
-class Job(NamedTuple):
+class SinkJob(NamedTuple):
     """What sinks know of the run: where to, whose classes, and what videos are written as."""
 
     folder: Path
@@ -42,7 +42,7 @@ class Sink:
 
     draws = False  # whether it needs frames that are drawn
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: SinkJob) -> None:
         self.job = job
 
     def write(self, frame: Frame, stem: str) -> None:
@@ -54,7 +54,7 @@ class Sink:
         return []
 
 
-class Pictures(Sink):
+class DrawnPictures(Sink):
     """Each picture, or frame, with its boxes."""
 
     draws = True
@@ -63,7 +63,7 @@ class Pictures(Sink):
         own = Path(frame.source).suffix
         suffix = ".jpg" if frame.clip else own if writable(own) else ".png"
         path = self.job.folder / f"{_name(frame, stem)}{suffix}"
-        files.write_all({path: [encoded(_shown(frame), suffix)]}, durable=False)
+        write_all({path: [encoded(_shown(frame), suffix)]}, durable=False)
 
 
 class AnnotatedVideo(Sink):
@@ -110,7 +110,7 @@ class JsonLines(Sink):
 class Results(Sink):
     """Darknet's result.json of all pictures."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: SinkJob) -> None:
         super().__init__(job)
         self._frames = _Spool()
 
@@ -120,14 +120,14 @@ class Results(Sink):
     def close(self) -> list[Path]:
         path = self.job.folder / RESULT
         with self._frames as frames:
-            files.write_all({path: chain(frames, [b"\n"])})
+            write_all({path: chain(frames, [b"\n"])})
         return [path]
 
 
 class Table(Sink):
     """A CSV row per box, written as soon as it is there."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: SinkJob) -> None:
         super().__init__(job)
         self._path = job.folder / TABLE
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,20 +148,20 @@ class Table(Sink):
         return [self._path]
 
 
-class Labels(Sink):
+class LabelFiles(Sink):
     """A YOLO label file per picture or frame, empty where nothing is, with the classes of all tasks counted through."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: SinkJob) -> None:
         super().__init__(job)
         self._first = first_ids(job.model)
         names = "".join(f"{name}\n" for task in job.model.tasks for name in task.names)
-        files.write_all({job.folder / CLASSES: [_encoded(names)]})
+        write_all({job.folder / CLASSES: [_encoded(names)]})
 
     def write(self, frame: Frame, stem: str) -> None:
         pairs = zip(frame.found, self._first, strict=True)
         lines = [f"{line}\n" for found, first in pairs for line in label_lines(found, frame.size, first)]
         path = self.job.folder / f"{_name(frame, stem)}.txt"
-        files.write_all({path: ["".join(lines).encode()]}, durable=False)
+        write_all({path: ["".join(lines).encode()]}, durable=False)
 
     def close(self) -> list[Path]:
         return [self.job.folder / CLASSES]
@@ -170,7 +170,7 @@ class Labels(Sink):
 class Coco(Sink):
     """One COCO document: images, annotations with scores, and the classes of all tasks as categories."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: SinkJob) -> None:
         super().__init__(job)
         self._images, self._annotations, self._first = _Spool(), _Spool(), first_ids(job.model)
 
@@ -189,7 +189,7 @@ class Coco(Sink):
         end = b',\n"categories": ' + _encoded(json.dumps(categories, indent=1, ensure_ascii=False)) + b"\n}\n"
         path = self.job.folder / COCO
         with self._images as images, self._annotations as annotations:
-            files.write_all({path: chain([b'{\n"images": '], images, [b',\n"annotations": '], annotations, [end])})
+            write_all({path: chain([b'{\n"images": '], images, [b',\n"annotations": '], annotations, [end])})
         return [path]
 
 
@@ -215,13 +215,13 @@ class _Spool:
     def _pieces(self) -> Iterator[bytes]:
         yield b"["
         self._file.seek(0)
-        while piece := self._file.read(files.CHUNK):
+        while piece := self._file.read(CHUNK):
             yield piece
         yield b"\n]" if self.count else b"]"
 
 
 def _shown(frame: Frame) -> Picture:
-    assert frame.drawn is not None, "the pipeline draws what `Output.draws` asks for"
+    assert frame.drawn is not None, "the pipeline draws what `OutputFiles.draws` asks for"
     return frame.drawn
 
 
@@ -241,5 +241,23 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-PER_RUN: dict[str, type[Sink]] = {"picture": Pictures, "json": Results, "csv": Table, "yolo": Labels, "coco": Coco}
-PER_VIDEO: dict[str, type[Sink]] = {"video": AnnotatedVideo, "json": JsonLines}
+class Format(NamedTuple):
+    """A format that detections are saved in.
+
+    Attributes:
+        run: takes the frames of the whole run; None where only videos have such a file.
+        video: takes those of a video instead, a new one for each.
+    """
+
+    run: type[Sink] | None
+    video: type[Sink] | None = None
+
+
+FORMATS: dict[str, Format] = {  # a row is all that a further format takes, besides its `Sink`
+    "picture": Format(DrawnPictures),
+    "video": Format(None, AnnotatedVideo),
+    "json": Format(Results, JsonLines),
+    "csv": Format(Table),
+    "yolo": Format(LabelFiles),
+    "coco": Format(Coco),
+}

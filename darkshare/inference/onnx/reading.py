@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
-from darkshare.darknet import cfg as cfgs
+from darkshare._files import reading
+from darkshare.darknet.cfg import parse
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import resolve
 from darkshare.darknet.tasks import tasks_from_json
@@ -52,7 +53,7 @@ def read_exported(path: str | os.PathLike[str]) -> Exported:
         raise DarkshareError(f"is damaged: what it says of its network is unreadable ({error!r})", file=file) from None
     if decoded:
         raise Unsupported(f"gives boxes ({decoded[0]}) instead of raw heads; export it without --decode", file=file)
-    network = resolve(cfgs.parse(text, file), dialect=dialect)
+    network = resolve(parse(text, file), dialect=dialect)
     return Exported(Path(path), Model(network, None, tasks_from_json(tasks, network, file)), engine)
 
 
@@ -61,9 +62,8 @@ def _metadata(path: Path) -> dict[str, str]:
     from google.protobuf.message import DecodeError
 
     try:
-        message = onnx.load(str(path), load_external_data=False)
-    except OSError as error:
-        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
+        with reading(path):
+            message = onnx.load(str(path), load_external_data=False)
     except DecodeError:
         raise DarkshareError("is not an ONNX file", file=str(path)) from None
     return {entry.key: entry.value for entry in message.metadata_props if _is_ours(entry.key)}
@@ -71,9 +71,8 @@ def _metadata(path: Path) -> dict[str, str]:
 
 def _rt_info(path: Path) -> dict[str, str]:
     try:
-        root = ElementTree.parse(path).getroot()  # noqa: S314  expat itself limits what entities grow to
-    except OSError as error:
-        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
+        with reading(path):
+            root = ElementTree.parse(path).getroot()  # noqa: S314  expat itself limits what entities grow to
     except ElementTree.ParseError as error:
         raise DarkshareError(f"is not an OpenVINO file: {error}", file=str(path)) from None
     if not path.with_suffix(".bin").is_file():

@@ -1,28 +1,30 @@
-"""What one process measured, and how two of them compare."""
+"""Times and memory of networks in processes, and how two of them compare."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from darkshare.analysis.boxplot import Spread, spread_of
 from darkshare.darknet.model import Model
 from darkshare.errors import BadValue
-from darkshare.inference.engines.worker import File, Loading, Worker
-from darkshare.inference.onnx import export, output_name
+from darkshare.inference.engines.worker import File, Loading, Worker, run_in_turns
+from darkshare.inference.onnx import BN_EPSILON, output_name, write_onnx
 
 ROUNDS = 20
 CONFIDENCE = 0.95
 FEWEST = 6  # rounds; of fewer, no two values enclose the median with such confidence
 MIB = 2**20
+DIGITS = {"ratio": 3, "low": 3, "high": 3, "peak MiB": 0}  # that people are shown
 
 
 @dataclass(frozen=True)
-class Ratio:
+class TimeRatio:
     """A median of ratios, and the bounds that enclose the true one with `CONFIDENCE`."""
 
     median: float
@@ -51,26 +53,45 @@ class Measured:
         """The seconds of each round."""
         return [sum(one) for one in self.seconds]
 
-    @property
-    def peak_mib(self) -> float | None:
-        """`peak_bytes` in MiB, for tables."""
-        return None if self.peak_bytes is None else round(self.peak_bytes / MIB)
+    def columns(self, ratio: TimeRatio | None) -> dict[str, float | None]:
+        """Give the columns of a table: milliseconds, MiB, and the ratio to another one."""
+        found = {"ms": self.spread.median, "q1": self.spread.q1, "q3": self.spread.q3}
+        bounds = (ratio.median, ratio.low, ratio.high) if ratio else (None, None, None)
+        loading = {"load ms": self.loading.load, "first ms": self.loading.first}
+        return {
+            **{name: 1000 * seconds for name, seconds in found.items()},
+            **dict(zip(("ratio", "low", "high"), bounds, strict=True)),
+            **{name: 1000 * seconds for name, seconds in loading.items()},
+            "peak MiB": None if self.peak_bytes is None else self.peak_bytes / MIB,
+        }
 
 
-def measured(worker: Worker, seconds: Sequence[Sequence[float]]) -> Measured:
-    """What a worker has measured, after its rounds."""
+def in_turns(workers: Sequence[Worker], rounds: int) -> list[Measured]:
+    """Run workers in turns and measure each of them."""
+    return [_measured(*one) for one in zip(workers, run_in_turns(workers, rounds), strict=True)]
+
+
+def _measured(worker: Worker, seconds: Sequence[Sequence[float]]) -> Measured:
     rounds = tuple(map(tuple, seconds))
     return Measured(rounds, spread_of(np.array([sum(one) for one in rounds])), worker.loading, worker.peak())
 
 
-def ratio(one: Measured, other: Measured) -> Ratio:
-    """How much of the other's time one takes, by rounds."""
+def ratio(one: Measured, other: Measured) -> TimeRatio:
+    """Compare the times of two, round by round: one / other."""
     values = sorted(a / b for a, b in zip(one.sums, other.sums, strict=True))
-    return Ratio(float(np.median(values)), *median_interval(values))
+    return TimeRatio(float(np.median(values)), *median_interval(values))
+
+
+def rounded(row: Mapping[str, Any], digits: Mapping[str, int]) -> dict[str, Any]:
+    """Round some columns of a row to so many digits behind the point, those of 0 to whole numbers."""
+    return {
+        name: value if value is None or name not in digits else round(value, digits[name] or None)
+        for name, value in row.items()
+    }
 
 
 def median_interval(ordered: Sequence[float]) -> tuple[float, float]:
-    """Two of the values that enclose the median of what they were drawn from, with `CONFIDENCE`.
+    """Choose two of the values that enclose the median of what they were drawn from, with `CONFIDENCE`.
 
     The number of values below the median is binomial, whatever their distribution (order statistics).
 
@@ -90,7 +111,7 @@ def median_interval(ordered: Sequence[float]) -> tuple[float, float]:
 
 
 def require_rounds(rounds: int) -> None:
-    """Refuse what gives no interval, before anything runs.
+    """Refuse too few rounds for an interval, before anything runs.
 
     Raises:
         BadValue: fewer than `FEWEST`.
@@ -99,9 +120,9 @@ def require_rounds(rounds: int) -> None:
         raise BadValue(f"{rounds} rounds are too few for an interval; use at least {FEWEST}")
 
 
-def written(model: Model, path: Path, *, bn_epsilon: float = 1e-5) -> File:
-    """A model as a file that every engine reads."""
-    export(model, path, bn_epsilon=bn_epsilon)
+def engine_file(model: Model, path: Path, *, bn_epsilon: float = BN_EPSILON) -> File:
+    """Write a model as a file that every engine reads."""
+    write_onnx(model, path, bn_epsilon=bn_epsilon)
     network = model.network
     outputs = [output_name(network.layers[index]) for index in model.heads]
     return File(str(path.absolute()), outputs, [1, *network.input[:3]])

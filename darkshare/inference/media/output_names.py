@@ -10,7 +10,7 @@ from darkshare.errors import DarkshareError
 from darkshare.inference.media.frames import Frame
 
 
-class Places:
+class OutputNames:
     """The folder that a run writes to, and the names in it that are taken.
 
     Args:
