@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from darkshare._images import Picture, read_picture
 from darkshare.darknet.letterbox import fitted
@@ -35,13 +36,13 @@ def as_picture(given: PictureLike) -> Picture:
     if isinstance(given, str | os.PathLike):
         return read_picture(given)
     if isinstance(given, np.ndarray):
-        return given
+        return _valid(given)
     if not hasattr(given, "__array_interface__"):
         kind = type(given).__name__
         raise BadValue(f"a picture is a path, a uint8 array or something with __array_interface__, not {kind}")
     mode = getattr(given, "mode", None)
     if mode is None:
-        return np.asarray(given)
+        return _valid(np.asarray(given))
     if mode.startswith(_WIDE_MODES):
         raise BadValue(f"a picture of mode {mode} has no 8 bits per channel; convert it to RGB")
     return np.ascontiguousarray(np.asarray(given.convert("RGB"))[..., ::-1])
@@ -86,11 +87,16 @@ def preprocess(image: Picture, network: Network) -> Floats:
     return whole
 
 
+def _valid(image: NDArray[Any]) -> Picture:
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:
+        raise BadValue(f"a picture must be uint8, height x width x channels, not {image.dtype} {image.shape}")
+    return image
+
+
 def _with_channels(image: Picture, wanted: int) -> Picture:
     import cv2
 
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:
-        raise BadValue(f"a picture must be uint8, height x width x channels, not {image.dtype} {image.shape}")
+    _valid(image)
     has = 1 if image.ndim == 2 else image.shape[2]
     conversions = {
         (1, 3): cv2.COLOR_GRAY2BGR,

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import onnx
 import pytest
 from conftest import network_of, run, seeded_floats, tiny_text, write_model
+
+import darkshare
+from darkshare.darknet.cfg import parse
+from darkshare.darknet.model import load
+from darkshare.darknet.network import resolve
+from darkshare.errors import BadValue
 
 
 def dims(value) -> list:
@@ -108,6 +115,38 @@ def test_a_layer_that_cannot_be_written_is_named_with_its_line(tmp_path):
     result = run("export", cfg)
     assert result.exit_code == 1
     assert f"{cfg}:26: layer 3 [normalization]: it has no ONNX form: " in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ({"calibrate": "photos"}, "calibrate does not go with precision fp32"),
+        ({"precision": "fp16", "threads": 1}, "threads does not go with precision fp16"),
+        ({"precision": "int8", "calibrate": "x", "batch": 2}, "batch does not go with precision int8"),
+        ({"precision": "int8"}, "precision int8 needs calibrate"),
+        ({"precision": "int4"}, "int4"),
+    ],
+)
+def test_the_function_refuses_options_that_would_do_nothing(tiny, tmp_path, how, says):
+    with pytest.raises(BadValue, match=says):
+        darkshare.export(load(tiny), tmp_path / "x.onnx", **how)
+    assert not (tmp_path / "x.onnx").exists()
+
+
+def test_the_function_says_what_it_wrote(tiny, tmp_path):
+    found = darkshare.export(load(tiny), decode=True, batch=None)
+    assert found.paths == [tmp_path / "tiny.onnx"]
+    assert repr(found) == f"<OnnxExport: {tmp_path / 'tiny.onnx'}, 2 outputs>"
+    assert [row["output"] for row in found.rows()] == ["tiny_L6_yolo", "tiny_L12_yolo"]
+    assert "<td>batch x 512 x 7</td>" in found._repr_html_()
+
+
+def test_a_model_that_was_never_in_a_file_needs_a_name(tiny, tmp_path):
+    model = load(tiny)
+    made = replace(model, network=resolve(parse(tiny_text())))
+    with pytest.raises(BadValue, match="does not come from a file, so name the one to write"):
+        darkshare.export(made)
+    assert darkshare.export(made, tmp_path / "y.onnx").paths[0].is_file()
 
 
 # int8

@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 from conftest import ROOT, network_of, seeded_floats, tiny_text, write_model, zoo_path
 
+import darkshare
 from darkshare._images import encoded
 from darkshare.darknet.model import load, save
+from darkshare.errors import BadValue, DarkshareWarning
 from darkshare.inference.media.videos import VideoFile
 from darkshare.surgery.residual import branch
 
@@ -291,6 +293,49 @@ def test_a_missing_weights_file_is_said(model, photo, tmp_path):
 
 def test_help_ends_with_examples():
     assert "darkshare detect both.cfg both.weights street.jpg -o out" in run("--help").output
+
+
+def test_the_function_does_what_the_command_does(model, photo, clip, tmp_path):
+    printed = run(model, photo, clip, "-o", tmp_path / "a", "--thresh", 0.5, "--limit", 2, "--format", "json")
+    found = darkshare.detect(model, [photo, clip], output=tmp_path / "b", thresh=0.5, limit=2)
+    assert json.loads(printed.stdout)["rows"] == found.rows()
+    names = [sorted(path.name for path in (tmp_path / folder).iterdir()) for folder in "ab"]
+    assert names[0] == names[1]
+    assert repr(found).startswith(f"<DetectionRun: 3 of 3 frames, {found.boxes} boxes, ")
+    assert "<td>tiny</td>" in found._repr_html_()
+    assert len(found.to_dataframe()) == len(found.rows())
+
+
+def test_the_function_warns_of_what_fails_and_goes_on(model, photo, tmp_path):
+    with pytest.warns(DarkshareWarning, match=r"nope\.png: cannot be read"):
+        found = darkshare.detect(load(model), ["nope.png", photo], output=tmp_path / "out", save="csv", nms={"tiny": 0})
+    assert (found.done, found.failed, found.interrupted) == (1, 1, False)
+    assert found.files == (tmp_path / "out" / "detections.csv",)
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ({"save": ("json", "xml")}, "nothing is saved as xml; use picture, video, json, csv, yolo, coco"),
+        ({"container": ".mov"}, r"no video is written as \.mov; use \.avi, \.mkv, \.mp4"),
+        ({"batch": 0}, "batch must be at least 1, not 0"),
+        ({"every": 0}, "every must be at least 1, not 0"),
+        ({"limit": 0}, "limit must be at least 1, not 0"),
+        ({"thresh": {"dogs": 0.3}}, "there is no task dogs; the tasks are tiny"),
+        ({"engine": "fast"}, "there is no engine fast"),
+    ],
+)
+def test_the_function_refuses_what_the_command_refuses(model, photo, tmp_path, how, says):
+    with pytest.raises(BadValue, match=says):
+        darkshare.detect(model, photo, output=tmp_path / "out", **how)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_own_threshold_wins_over_that_of_all_others(model, photo, tmp_path):
+    def boxes(thresh):
+        return darkshare.detect(model, photo, output=tmp_path / "out", thresh=thresh).boxes
+
+    assert boxes({"": 0.05}) == boxes(0.05) > boxes({"": 0.05, "tiny": 0.54}) == boxes({"tiny": 0.54}) > 0
 
 
 @pytest.mark.zoo

@@ -15,7 +15,7 @@ from models import assert_same_function, floats, model, quiet_concat, retrained
 from darkshare.analysis.boxplot import spread_of
 from darkshare.darknet.model import save
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, TrunkMismatch
-from darkshare.inference.bench import bench, compare_engines, comparing, measure_merging, separate_and_merged
+from darkshare.inference.bench import bench, compare_engines, comparing, engines, measure_merging, separate_and_merged
 from darkshare.inference.bench.chart import _figure, plot_bench
 from darkshare.inference.bench.comparing import EngineTiming
 from darkshare.inference.engines import available
@@ -176,6 +176,28 @@ def test_rows_and_json_say_the_same(found):
     assert "by operations" in "\n".join(found.notes())
 
 
+def test_values_are_one_line(found):
+    assert repr(found).startswith("<Bench: base + text, k=5; merged / separate: opencv ")
+    assert "<td>separate</td>" in found._repr_html_()
+    assert list(engines()) == INSTALLED
+    assert repr(engines()) == f"<EngineList: {', '.join(INSTALLED)}>"
+
+
+def test_rows_have_every_digit_and_tables_do_not(found):
+    assert found.rows()[1]["ratio"] == found.engines[0].ratio.median
+    assert found.table()[1]["ratio"] == round(found.engines[0].ratio.median, 3)
+
+
+def test_a_cut_of_no_layers_is_not_taken_for_no_cut(pair):
+    with pytest.raises(DarkshareError, match="k=0"):
+        bench(pair, k=0)
+
+
+def test_pictures_without_a_model_are_refused():
+    with pytest.raises(BadValue, match="calibrate needs a model"):
+        engines(calibrate="photos")
+
+
 def test_too_few_rounds_are_refused_before_anything_runs(pair):
     for act in (lambda: bench(pair, k=K, rounds=5), lambda: compare_engines(pair[0], rounds=5)):
         with pytest.raises(BadValue, match="5 rounds are too few"):
@@ -195,6 +217,7 @@ def test_a_comparison_runs_every_engine_in_every_precision(pair):
         assert entry.difference < (1e-4 if entry.precision == "fp32" else 0.5)
         assert entry.ratio.low <= entry.ratio.median <= entry.ratio.high
     assert entries.notes()[0].startswith("use --engine ")
+    assert repr(entries).startswith(f"<EngineComparison: {len(entries)} timings; use --engine ")
     assert len(entries.table()) == len(json.loads(json.dumps(entries.as_dict()))["timings"]) == len(entries)
 
 

@@ -15,11 +15,11 @@ import pytest
 from conftest import network_of, seeded_floats, tiny_text
 from residuals import moderate_floats
 
-from darkshare import Classifier, branch, concat, load, save, split
+from darkshare import Classifier, branch, classify, concat, load, save, split
 from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Header, Weights
-from darkshare.errors import BadValue, Unsupported
+from darkshare.errors import BadValue, DarkshareWarning, Unsupported
 from darkshare.inference.engines import NAMES, presence
 from darkshare.inference.onnx import write_onnx
 
@@ -266,3 +266,27 @@ def test_evaluate_tells_each_branch_and_both_means(files):
 def test_a_mean_that_there_is_not():
     with pytest.raises(BadValue, match="there is no mean of median"):
         Classifier(ensemble(), mean="median")
+
+
+def test_the_function_does_what_the_command_does(files):
+    printed = json.loads(run("votes.cfg", "photos", "--branches", "--top", "2", "--format", "json", code=1).stdout)
+    with pytest.warns(DarkshareWarning, match=r"broken\.jpg: is not a picture"):
+        found = classify("votes.cfg", "photos", branches=True, top=2)
+    assert found.rows() == printed["rows"]
+    assert repr(found) == "<PictureClasses: 2 of 3 pictures>"
+    assert (found.done, found.failed) == (printed["done"], printed["failed"]) == (2, 1)
+    with pytest.raises(BadValue, match="top must be at least 1, not 0"):
+        classify("votes.cfg", "photos", top=0)
+
+
+def test_values_are_one_line(files):
+    one = Classifier(load("votes.cfg"))
+    assert repr(one) == "<Classifier: votes.cfg, tasks colour, colour-1, colour-2, on opencv>"
+    (found,) = one.classify("photos/0.png")
+    assert repr(found).startswith(f"<Guesses: colour: {found.best.name} 0.")
+    assert f"<td>{found.best.name}</td>" in found._repr_html_()
+    assert [row["class_id"] for row in found.rows()] == [guess.class_id for guess in found.top(3)]
+    with pytest.raises(BadValue, match="a picture is a path"):
+        one.classify(None)
+    with pytest.raises(BadValue, match="a picture must be uint8"):
+        one.classify(np.zeros(9))

@@ -277,6 +277,7 @@ def test_quantise_writes_a_file_that_runs_alone(photos, tmp_path, engine):
     assert [row["task"] for row in result.rows()] == ["base", "base", "text", "text"]
     assert "layers kept in fp32: none" in result.notes()
     assert "calibrated with 9 pictures, compared on 3 other ones" in result.notes()
+    assert repr(result).startswith(f"<Quantised: {path} for {engine}, agrees with fp32 in ")
     told: dict[str, Any] = result.as_dict()
     assert len(told["speed"]["exact"]["seconds"]) == 6
     assert all(head.difference < 0.3 for head in result.heads)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from base64 import b64decode
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,7 +25,7 @@ from conftest import network_of, seeded_floats, tiny_text, write_model
 from darkshare._images import encoded, read_picture
 from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
-from darkshare.errors import DarkshareError
+from darkshare.errors import BadValue, DarkshareError
 from darkshare.inference.boxes import Detections
 from darkshare.inference.media import Frame, OutputFiles, OutputNames, Video, flow, select, watch
 from darkshare.inference.media.sources import PictureFile, item_of
@@ -446,6 +447,24 @@ def test_a_frame_as_a_table(tmp_path):
     assert table["name"].tolist() == ["dog", "cup"]
     assert table["x1"].tolist() == [10, 10]
     assert len(Frame("x").to_dataframe()) == 0
+
+
+def test_a_frame_is_one_line_and_a_picture_in_a_notebook(tmp_path):
+    (frame,) = watch(Finder(), str(picture(tmp_path / "p.png", 100)))
+    assert repr(frame) == f"<Frame: {tmp_path / 'p.png'}, {frame.size[0]} x {frame.size[1]}, 2 boxes>"
+    html = frame._repr_html_()
+    assert html.startswith("<img alt=")
+    data = b64decode(html.partition("base64,")[2].partition('"')[0])
+    assert cv2.imdecode(np.frombuffer(data, np.uint8), 1).shape[:2] == frame.image.shape[:2]
+    (broken,) = watch(Finder(), "nope.png")
+    assert repr(broken) == "<Frame: nope.png, nope.png: cannot be read: No such file or directory>"
+    assert broken._repr_html_().startswith("<p>Frame: nope.png")
+
+
+@pytest.mark.parametrize("name", ["batch", "every", "limit"])
+def test_counts_below_one_are_refused_at_once(name):
+    with pytest.raises(BadValue, match=f"{name} must be at least 1, not 0"):
+        watch(Finder(), ["x.png"], **{name: 0})
 
 
 # What is written
