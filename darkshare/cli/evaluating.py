@@ -16,7 +16,7 @@ from darkshare._files import write_all
 from darkshare._tables import printable, render
 from darkshare.cli.evaluations import Job, jobs_of, loaded
 from darkshare.cli.findings import tell, tell_divided
-from darkshare.cli.options import asked, dialect_option, flags, format_option, load_all, size_option
+from darkshare.cli.options import asked, dialect_option, flags, format_option, load_all, running_options, size_option
 from darkshare.cli.parameters import NAMED_FILE, RENAMING
 from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
@@ -25,8 +25,7 @@ from darkshare.errors import BadValue, DarkshareError
 from darkshare.evaluation import LOWEST, RULES, THRESHOLD, Accuracy, Judged, Runner
 from darkshare.evaluation.classes import listed, match_classes
 from darkshare.inference.boxes import NMS
-from darkshare.inference.engines import DEFAULT, PRECISIONS
-from darkshare.inference.engines import NAMES as ENGINES
+from darkshare.inference.engines import DEFAULT
 from darkshare.inference.onnx import SUFFIXES as EXPORTED
 
 OF_MODEL = (".cfg", ".weights")
@@ -54,11 +53,7 @@ OF_CLASSES = ("top", "share", "seed")  # that only one kind of network has a use
 @click.option("--beside", type=NAMED_FILE, multiple=True, help="Compare with this model.")
 @click.option("--plot", metavar="FILE", help="Draw precision over recall into a .png, .svg or .pdf.")
 @click.option("--csv", "table", metavar="FILE", help="Write the points of these curves.")
-@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures per run of the network.")
-@click.option("--bn-epsilon", type=float, default=1e-5, show_default=True, help="Of batch norm, see export.")
-@click.option("--engine", type=click.Choice(list(ENGINES)), default=DEFAULT, show_default=True, help="What computes.")
-@click.option("--threads", type=click.IntRange(1), help="How many the engine computes with.")
-@click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="To compute in.")
+@running_options(DEFAULT)
 @size_option
 @dialect_option
 @format_option
