@@ -73,7 +73,7 @@ def bench(files: tuple[str, ...], plot: str | None, dialect: str, size: Any, for
     \b
     Examples:
       darkshare bench base.cfg text.cfg --k 74
-      darkshare bench both.cfg both.weights --engine opencv --engine onnxruntime --plot bench.png
+      darkshare bench both.cfg --engine opencv --engine onnxruntime
       darkshare bench base.cfg text.cfg --rounds 40 --threads 1 --format json
     """
     if plot:

@@ -10,7 +10,7 @@ import click
 from darkshare._tables import render
 from darkshare.analysis.savings import saved
 from darkshare.cli.options import dialect_option, format_option, load_all, models_argument, pair, size_option
-from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.cfg import read_cfg
 from darkshare.darknet.model import Model, load, only_votes, save, save_weights
 from darkshare.darknet.network import resolve
 from darkshare.errors import DarkshareError
@@ -48,7 +48,7 @@ def concat(files: tuple[str, ...], output: str, dialect: str, size: Any, form: s
     \b
     Examples:
       darkshare concat base.cfg text.cfg --k 74 -o both
-      darkshare concat coco.cfg coco.weights masks.cfg masks.weights --layout padded -o both
+      darkshare concat coco.cfg masks.cfg --layout padded -o both
     """
     models = load_all(files, dialect=dialect, size=size)
     merged = splice.concat(models, ks or None, **how)
@@ -95,11 +95,11 @@ def cut(files: tuple[str, ...], k: int, output: str | None, target: str | None, 
     \b
     Examples:
       darkshare cut yolov3.cfg yolov3.weights --k 74
-      darkshare cut yolov3.cfg yolov3.weights --k 74 --full --for text.cfg -o text-start.weights
+      darkshare cut yolov3.cfg --k 74 --full --for text.cfg -o start.weights
     """
     ((cfg, weights),) = _only(pair(files), 1)
     model = load(cfg, weights, dialect=dialect, partial=True)
-    network = resolve(cfgs.read(target), dialect=dialect) if target else None
+    network = resolve(read_cfg(target), dialect=dialect) if target else None
     found = cuts.cut(model, k, target=network, **how)
     path = output or f"{Path(cfg).with_suffix('')}.conv.{k}"
     save_weights(path, found, dialect, protect=_inputs([model]))

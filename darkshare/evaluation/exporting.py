@@ -11,7 +11,7 @@ from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.data import Dataset, read_data
 from darkshare.errors import BadValue
-from darkshare.evaluation.running import Runner
+from darkshare.evaluation.runner import Runner
 from darkshare.inference.int8 import Int8, Quantised, Score, write_int8
 from darkshare.inference.int8.writing import Judge
 from darkshare.inference.onnx import OnnxExport, beside, write_onnx
@@ -119,7 +119,7 @@ def _judge(model: Model, data: Dataset, engine: str) -> Judge:
 
 
 def _score(task: Task, data: Dataset, runners: Sequence[Runner]) -> Score:
-    exact, quantised = (runner.look(data, task.name).evaluate(data) for runner in runners)
+    exact, quantised = (runner.detect_dataset(data, task.name).evaluate(data) for runner in runners)
     return Score(task.name, data.name, exact.mean, quantised.mean, str(exact.rule))
 
 

@@ -11,7 +11,7 @@ from time import monotonic, perf_counter
 from typing import Any
 
 from darkshare._signals import uninterrupted
-from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.cfg import to_bytes
 from darkshare.darknet.model import Model, require_unprotected, save, sibling
 from darkshare.data import ClassifiedDataset, Dataset, in_order
 from darkshare.errors import BadValue, DarkshareError
@@ -321,7 +321,7 @@ class Training:
             "k": options.k,
             "seed": options.seed,
             "dialect": model.network.dialect,
-            "network": hashlib.sha256(cfgs.to_bytes(model.network.cfg)).hexdigest(),
+            "network": hashlib.sha256(to_bytes(model.network.cfg)).hexdigest(),
             "trunk": self.trunk,
             "start": digest(model.weights.view(0, model.weights.size)),
             "pictures": pictures.hexdigest(),

@@ -21,7 +21,7 @@ from darkshare.darknet.cfg import dumps
 from darkshare.darknet.kinds import Boxes
 from darkshare.darknet.letterbox import is_letterboxed
 from darkshare.darknet.model import Model, require_unprotected, sibling
-from darkshare.darknet.tasks import Task, class_count, tasks_to_json
+from darkshare.darknet.tasks import Task, tasks_to_json
 from darkshare.errors import BadValue, Unsupported
 from darkshare.inference.onnx.graph import INPUT, ExportForm, Graph, HeadOutput, Stored
 from darkshare.inference.onnx.lowering import lower
@@ -242,7 +242,7 @@ def _described(output: HeadOutput) -> dict[str, Any]:
         "kind": kind.name,
         "task": task.name,
         "values": DECODED if decoded else "raw",
-        "classes": len(task.names) if decoded else class_count(layer),
+        "classes": len(task.names) if decoded else layer.classes,
         "offset": 0 if decoded else task.offset,
         "names": list(task.names),
     }
