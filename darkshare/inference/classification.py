@@ -126,7 +126,7 @@ def probabilities(model: Model, task: Task, raws: Sequence[Mapping[int, Floats]]
 
 
 def gives_probabilities(network: Network, head: int) -> bool:
-    """Whether a head's values are probabilities: those of a [softmax], or the mean of several that a matrix makes."""
+    """Tell whether a head's values are probabilities: those of a [softmax], or their mean that a matrix makes."""
     layer = network.layers[head]
     if isinstance(layer.kind, Softmax):
         return True

@@ -140,7 +140,7 @@ class Detector:
 
 
 class Classifier:
-    """A model that is loaded into an engine and says what pictures show: one forward pass for all its classifiers.
+    """A model that is loaded into an engine and classifies pictures: one forward pass for all its classifiers.
 
     Threads may share it; they wait for one another.
 

@@ -11,12 +11,12 @@ from threading import Event, Thread
 from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
-_GRACE = 5.0  # seconds that a thread may take to notice that nobody wants more
+_GRACE = 5.0  # seconds that a thread may take to notice that it is to stop
 _END = object()
 
 
 class _Raised(NamedTuple):
-    """What an iterator raised in its thread, to be raised again in ours."""
+    """An error of an iterator in its thread, to be raised again in ours."""
 
     error: BaseException
 
@@ -25,9 +25,9 @@ def ahead(items: Iterable[T], size: int, passes: Callable[[T], bool] = lambda it
     """Iterate in a thread of its own, at most `size` items before they are asked for.
 
     Args:
-        items: what to iterate; it is closed when nobody wants more.
+        items: what to iterate; it is closed when the generator is.
         size: how many may wait.
-        passes: whether an item's time passes, so that it makes room for the next when nobody takes it.
+        passes: whether an item loses its worth with time, so that it makes room for the next when the queue is full.
     """
     waiting: Queue[Any] = Queue(size)
     stopped = Event()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from darkshare._tables import Result
+from darkshare._tables import Results
 from darkshare.darknet.model import Model
 from darkshare.darknet.weights import Floats
 from darkshare.errors import DarkshareError, warn
@@ -56,25 +56,15 @@ class EngineTiming:
 
 
 @dataclass(frozen=True, repr=False)
-class EngineComparison(Result):
+class EngineComparison(Results[EngineTiming]):
     """A network on every engine of this machine.
 
     Attributes:
-        timings: one for each engine and precision, the default one first.
+        items: a timing for each engine and precision, the default one first.
         agreement: for each engine with an int8 file how well its worst head agrees with fp32.
     """
 
-    timings: tuple[EngineTiming, ...]
     agreement: dict[str, float] = field(default_factory=dict)
-
-    def __iter__(self) -> Iterator[EngineTiming]:
-        return iter(self.timings)
-
-    def __len__(self) -> int:
-        return len(self.timings)
-
-    def __getitem__(self, place: int) -> EngineTiming:
-        return self.timings[place]
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each timing, in milliseconds and MiB."""
@@ -86,7 +76,7 @@ class EngineComparison(Result):
                 **one.measured.columns(one.ratio),
                 "difference": one.difference,
             }
-            for one in self.timings
+            for one in self
         ]
 
     def table(self) -> list[dict[str, Any]]:
@@ -95,20 +85,20 @@ class EngineComparison(Result):
         return [{**rounded(row, digits), "difference": _two_digits(row["difference"])} for row in self.rows()]
 
     def notes(self) -> list[str]:
-        """Which engine to use, and how well int8 agrees."""
+        """The engine to use, and how well int8 agrees."""
         agreement = (
             f"int8 for {engine} agrees with fp32 in {worst:.3f}, its worst head"
             for engine, worst in self.agreement.items()
         )
-        return [*recommendation(self.timings), *agreement]
+        return [*recommendation(self.items), *agreement]
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, with the seconds of every round."""
-        return {**super().as_dict(), **asdict(self)}
+        return {**super().as_dict(), "timings": [asdict(one) for one in self], "agreement": self.agreement}
 
     def summary(self) -> str:
-        """Which engine to use."""
-        return f"{len(self)} timings; {recommendation(self.timings)[0]}"
+        """The engine to use."""
+        return f"{len(self)} timings; {recommendation(self.items)[0]}"
 
 
 def compare_engines(

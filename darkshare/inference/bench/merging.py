@@ -101,7 +101,7 @@ class Bench(Result):
         return [rounded(row, DIGITS) for row in self.rows()]
 
     def notes(self) -> list[str]:
-        """Which networks met and how, what operations promise, and the sizes of the files."""
+        """The networks and their cuts, the ratio by operations, and the sizes of the files."""
         apart, together = self.separate_file_bytes, self.merged_file_bytes
         counted = {None: "as many threads as the engine takes", 1: "1 thread"}
         threads = counted.get(self.threads, f"{self.threads} threads")

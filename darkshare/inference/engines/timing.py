@@ -40,7 +40,7 @@ class Measured:
         seconds: of each round, for each network.
         spread: of the rounds' sums over the networks, in seconds.
         loading: how long loading and the first runs took.
-        peak_bytes: the largest resident memory; None where the system does not tell.
+        peak_bytes: the largest resident memory; None where the system does not report it.
     """
 
     seconds: tuple[tuple[float, ...], ...]

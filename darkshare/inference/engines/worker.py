@@ -44,7 +44,7 @@ class File(NamedTuple):
 
 @dataclass(frozen=True)
 class Loading:
-    """How long it took, in seconds, over all networks: from the files to ready engines, and their first runs."""
+    """Seconds over all networks: from the files to ready engines, and their first runs."""
 
     load: float
     first: float
@@ -95,7 +95,7 @@ class Worker:
         return found
 
     def peak(self) -> int | None:
-        """The largest resident memory so far, in bytes; None where the system does not tell."""
+        """Give the largest resident memory so far, in bytes; None where the system does not report it."""
         found: int | None = self.ask("peak")
         return found
 
@@ -113,7 +113,7 @@ class Worker:
         """Send a line and wait for the answer.
 
         Raises:
-            DarkshareError: what the other side says, or that it died.
+            DarkshareError: the error of the other process, or that it died.
         """
         assert self._process.stdin
         assert self._process.stdout

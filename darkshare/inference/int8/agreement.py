@@ -1,4 +1,4 @@
-"""How far an int8 file's heads are from fp32 on pictures: boxes that both find, their scores, and the raw numbers."""
+"""The agreement of an int8 file's heads with fp32 on pictures: common boxes, their scores, and the raw numbers."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class HeadAgreement:
 
     @property
     def level(self) -> float:
-        """What is held against the limit: the share that both find, else how alike the raw numbers are."""
+        """The share that both find, else the agreement of the raw numbers; it is compared with the limit."""
         return 1 - self.difference if self.both is None else self.both
 
 
 class Matches(NamedTuple):
-    """How many things either finds, how many both, and the sum of these ones' differences in score."""
+    """The number of things that either finds, that both find, and the sum of the latter's differences in score."""
 
     either: int
     both: int
@@ -133,7 +133,7 @@ def _boxes_in_common(a: Detections, b: Detections) -> Matches:
 
 
 def _best_in_common(a: Floats, b: Floats) -> Matches:
-    """Whether a classifier's best class is the same one."""
+    """Compare the best class of a classifier."""
     best = int(a.argmax())
     same = int(best == int(b.argmax()))
     return Matches(1, same, same * abs(float(a[best]) - float(b[best])))

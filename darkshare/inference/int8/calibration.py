@@ -1,4 +1,4 @@
-"""The pictures that tell a quantiser how large a network's numbers become, and others that judge the result."""
+"""The pictures that calibrate a quantiser, and others that judge the result."""
 
 from __future__ import annotations
 

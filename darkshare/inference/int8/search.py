@@ -35,7 +35,7 @@ SUFFIXES = {"onnxruntime": Static.suffix, "openvino": Nncf.suffix}
 
 @dataclass(frozen=True)
 class Int8:
-    """How a model is written in int8.
+    """The options of a model in int8.
 
     Attributes:
         engine: whose quantiser is used, and that the file is for; one of `QUANTISERS`.

@@ -100,7 +100,7 @@ class Quantised(Result):
         return [rounded(row, digits) for row in self.rows()]
 
     def notes(self) -> list[str]:
-        """How it was made, and how fast it is."""
+        """The pictures, the layers in fp32, the times and the rule of mAP."""
         before, after = self.speed.exact.spread.median, self.speed.quantised.spread.median
         gain, own = self.speed.ratio, "other" if self.apart else "the same"
         verdict = "" if gain.high < 1 else ": not surely faster here, so fp32 is the better choice on this machine"

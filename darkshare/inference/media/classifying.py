@@ -46,7 +46,7 @@ class PictureClasses(Result):
         return {**super().as_dict(), **counts}
 
     def summary(self) -> str:
-        """How much was done."""
+        """The number of pictures."""
         return f"{self.done} of {self.done + self.failed} pictures"
 
 
@@ -72,11 +72,11 @@ def classify(
         engine: one of `engines()`; None for opencv, or the one that an int8 file is for.
         threads: to compute with; what the engine takes without it.
         precision: to compute in.
-        watch: goes through the frames, for a progress bar; it is given a function that tells how many will come.
+        watch: goes through the frames, for a progress bar; it also gets a function that counts those that will come.
         tell: gets a line for each of the first pictures and frames that fail.
 
     Raises:
-        DarkshareError: the model cannot be run. A picture that cannot be read is counted and told; the others go on.
+        DarkshareError: the model cannot be run. A picture that cannot be read is counted and reported.
     """
     require_counts(batch=batch, every=every, limit=limit, top=top)
     loaded = runnable(model, engine)

@@ -26,7 +26,7 @@ from darkshare.inference.media.sources import Names, Selection, require_counts, 
 from darkshare.inference.media.videos import CONTAINERS, Video
 from darkshare.inference.onnx import BN_EPSILON
 
-MOST_ERRORS = 20  # that are told; the others are counted
+MOST_ERRORS = 20  # that are reported; the others are counted
 Watch = Callable[[Iterable[Frame], Callable[[], int | None]], Iterable[Frame]]
 
 
@@ -71,7 +71,7 @@ class DetectionRun(Result):
         return {**super().as_dict(), **counts, "files": list(map(str, self.files)), "interrupted": self.interrupted}
 
     def summary(self) -> str:
-        """How much was done, how fast, and where it lies."""
+        """The number of pictures, the speed, and the files."""
         what = "frames" if self.has_videos else "pictures"
         speed = f", {self.done / max(self.seconds, 1e-9):.1f} frames/s" if self.has_videos else ""
         where = ", ".join(map(str, self.files)) or (str(self.folder) if self.done else "nothing")
@@ -104,12 +104,12 @@ def detect(
         engine: one of `engines()`; None for opencv, or the one that an int8 file is for.
         threads: to compute with; what the engine takes without it.
         precision: to compute in.
-        watch: goes through the frames, for a progress bar; it is given a function that tells how many will come.
+        watch: goes through the frames, for a progress bar; it also gets a function that counts those that will come.
         tell: gets a line for each of the first pictures and frames that fail.
 
     Raises:
         DarkshareError: the model cannot be run, an input lies in the output folder, or nothing can be written there.
-            A picture that cannot be read is counted and told; the others go on.
+            A picture that cannot be read is counted and reported.
     """
     require_counts(batch=batch, every=every, limit=limit)
     loaded = runnable(model, engine)
@@ -190,7 +190,7 @@ def _require_formats(save: str | Sequence[str], container: str, selection: Selec
 
 
 class Errors:
-    """The errors of a run: the first are told, all are counted.
+    """The errors of a run: the first are reported, all are counted.
 
     Args:
         tell: takes a line.

@@ -36,7 +36,7 @@ class Frame:
     Attributes:
         source: the file, camera or address it is from.
         image: uint8 BGR; None where there is an error.
-        error: why there is no picture, or nothing could be found in it.
+        error: the reason why there is no picture, or why the network failed on it.
         number: its place in its source, from 1.
         seconds: its time in its video.
         clip: the video, if it is from one.
@@ -60,7 +60,7 @@ class Frame:
 
     @property
     def boxes(self) -> int:
-        """How many boxes all tasks have."""
+        """The number of boxes of all tasks."""
         return sum(map(len, self.found))
 
     def __repr__(self) -> str:

@@ -33,7 +33,7 @@ class OutputFiles:
         self._done: list[Path] = []
 
     def draws(self, frame: Frame) -> bool:
-        """Whether any file shows this frame."""
+        """Tell whether any file shows this frame."""
         return any(kind.draws for kind in self._kinds(frame).values())
 
     def write(self, frame: Frame, stem: str) -> None:
@@ -55,7 +55,7 @@ class OutputFiles:
             raise self._failed(error) from None
 
     def close(self) -> list[Path]:
-        """Finish all files, and give those to tell the user of.
+        """Finish all files, and give those that the user is to know of.
 
         Raises:
             DarkshareError: one cannot be finished.

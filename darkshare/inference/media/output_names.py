@@ -1,4 +1,4 @@
-"""Where the files of a run go: none of them twice, none over an input."""
+"""Names for the files of a run: none of them twice, none over an input."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def flow(
 
     Args:
         detector: see `watch`.
-        frames: read in a thread of its own; frames of a live source are dropped when nobody can take them.
+        frames: read in a thread of its own; frames of a live source are dropped when the network is busy.
         batch: see `watch`.
         draws: whether a frame shall be drawn.
     """
@@ -83,7 +83,7 @@ def _seen(detector: Detects, frames: Frames, batch: int) -> Frames:
 
 
 def _results(detector: Detects, images: Sequence[Picture]) -> list[list[Detections] | DarkshareError]:
-    """What is found in each picture; where a batch fails, its pictures are tried alone."""
+    """Detect in each picture; where a batch fails, its pictures are tried alone."""
     if not images:
         return []
     try:

@@ -27,7 +27,7 @@ COLUMNS = ("source", "frame", "seconds", "task", "class_id", "name", "score", "x
 
 
 class SinkJob(NamedTuple):
-    """What sinks know of the run: where to, whose classes, and what videos are written as."""
+    """The run as sinks know it: the folder, the model, and the format of videos."""
 
     folder: Path
     model: Model
@@ -50,7 +50,7 @@ class Sink:
         raise NotImplementedError
 
     def close(self) -> list[Path]:
-        """Finish; the files to tell the user of."""
+        """Finish, and give the files that the user is to know of."""
         return []
 
 
@@ -107,7 +107,7 @@ class JsonLines(Sink):
         return [self._path]
 
 
-class Results(Sink):
+class ResultFile(Sink):
     """Darknet's result.json of all pictures."""
 
     def __init__(self, job: SinkJob) -> None:
@@ -256,7 +256,7 @@ class Format(NamedTuple):
 FORMATS: dict[str, Format] = {  # a row is all that a further format takes, besides its `Sink`
     "picture": Format(DrawnPictures),
     "video": Format(None, AnnotatedVideo),
-    "json": Format(Results, JsonLines),
+    "json": Format(ResultFile, JsonLines),
     "csv": Format(Table),
     "yolo": Format(LabelFiles),
     "coco": Format(Coco),

@@ -28,10 +28,10 @@ class Item(Protocol):
 
     @property
     def name(self) -> str:
-        """What the user calls it."""
+        """The name that the user gave."""
 
     def length(self, step: int = 1, limit: int | None = None) -> int | None:
-        """How many frames will come; None where nobody knows."""
+        """Count the frames that will come; None where that is not known."""
 
     def frames(self, step: int = 1, limit: int | None = None) -> Iterator[Frame]:
         """Decode them; DarkshareError where that cannot go on."""
@@ -76,13 +76,13 @@ class Broken(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """What is known at the start, and what comes through standard input later on."""
+    """The items that are known at the start, and those that come through standard input later on."""
 
     known: tuple[Item, ...]
     later: Iterable[Item] = ()
 
     def length(self, step: int = 1, limit: int | None = None) -> int | None:
-        """How many frames will come; None where nobody knows."""
+        """Count the frames that will come; None where that is not known."""
         lengths = [item.length(step, limit) for item in self.known]
         return None if self.later or None in lengths else sum(filter(None, lengths))
 
@@ -154,7 +154,7 @@ def item_of(name: str) -> Item:
 
 
 def _expanded(name: str) -> Iterable[str]:
-    """The names that a name stands for."""
+    """Expand a name."""
     return next(expand(name) for means, expand in _EXPANSIONS if means(name))
 
 

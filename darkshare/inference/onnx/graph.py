@@ -1,4 +1,4 @@
-"""What an ONNX graph holds, before it is written: nodes, and tensors that are made only while writing."""
+"""An ONNX graph before it is written: operators, and tensors that are made only while writing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Sources = Sequence[tuple[str, Shape]]  # name and shape of each layer that is re
 
 @dataclass(frozen=True)
 class ExportForm:
-    """How a model is written.
+    """The form in which a model is written.
 
     Attributes:
         decode: boxes and scores as outputs, instead of the raw heads.
@@ -122,7 +122,7 @@ class Graph:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """What the network computes in."""
+        """The type that the network computes in."""
         return PRECISIONS[self.form.precision]
 
     def node(self, layer: Layer, op: str, *inputs: str, **attributes: Any) -> str:
@@ -137,7 +137,7 @@ class Graph:
         return name
 
     def is_sized(self, name: str) -> bool:
-        """Whether height and width of a value are open because the input's are."""
+        """Tell whether height and width of a value are open because the input's are."""
         return name in self._sized
 
     def require_fixed(self, *names: str) -> None:

@@ -35,7 +35,7 @@ class Exported(NamedTuple):
 
 
 def read_exported(path: str | os.PathLike[str]) -> Exported:
-    """Read what an .onnx or .xml file of ours says about itself.
+    """Read the description that an .onnx or .xml file of ours carries.
 
     Raises:
         DarkshareError: it cannot be read, is none of ours, or its boxes are decoded already.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from darkshare._files import write_all
-from darkshare._tables import Result
+from darkshare._tables import Results
 from darkshare.darknet.cfg import dumps
 from darkshare.darknet.kinds import Boxes
 from darkshare.darknet.letterbox import is_letterboxed
@@ -37,24 +37,17 @@ DECODED = "x, y, w, h as fractions of the input, objectness, objectness times pr
 
 
 @dataclass(frozen=True, repr=False)
-class OnnxExport(Result):
+class OnnxExport(Results[HeadOutput]):
     """An ONNX file that was written.
 
     Attributes:
+        items: the outputs, in the file's order.
         path: the file.
-        outputs: in the file's order.
         batch: pictures per pass; None is open.
     """
 
     path: Path
-    outputs: tuple[HeadOutput, ...]
     batch: int | None
-
-    def __iter__(self) -> Iterator[HeadOutput]:
-        return iter(self.outputs)
-
-    def __len__(self) -> int:
-        return len(self.outputs)
 
     @property
     def paths(self) -> list[Path]:
@@ -70,7 +63,7 @@ class OnnxExport(Result):
                 "shape": " x ".join(map(str, ["batch" if self.batch is None else self.batch, *output.dims])),
                 "values": output.values,
             }
-            for output in self.outputs
+            for output in self
         ]
 
     def as_dict(self) -> dict[str, Any]:
@@ -79,7 +72,7 @@ class OnnxExport(Result):
 
     def summary(self) -> str:
         """The file and its outputs."""
-        return f"{self.path}, {len(self.outputs)} outputs"
+        return f"{self.path}, {len(self)} outputs"
 
 
 def write_onnx(model: Model, path: str | os.PathLike[str], *, protect: Sequence[str] = (), **form: Any) -> OnnxExport:
@@ -104,7 +97,7 @@ def write_onnx(model: Model, path: str | os.PathLike[str], *, protect: Sequence[
     contents = {Path(path): _file(graph)}
     require_unprotected(contents, protect)
     write_all(contents)
-    return OnnxExport(Path(path), tuple(graph.outputs), wanted.batch)
+    return OnnxExport(tuple(graph.outputs), Path(path), wanted.batch)
 
 
 def beside(model: Model, suffix: str) -> Path:
@@ -221,7 +214,7 @@ def _model_message(graph: Graph) -> Any:
 
 
 def described_model(model: Model) -> dict[str, str]:
-    """What `reading.read_exported` makes a model of again."""
+    """Describe a model for `reading.read_exported`."""
     network = model.network
     return {"cfg": dumps(network.cfg), "dialect": network.dialect, "tasks": tasks_to_json(model.tasks)}
 
@@ -232,7 +225,7 @@ def _described_task(model: Model, task: Task) -> dict[str, Any]:
 
 
 def _described(output: HeadOutput) -> dict[str, Any]:
-    """What the numbers of a head mean, for readers that have no cfg."""
+    """Describe the numbers of a head, for readers that have no cfg."""
     layer, task = output.layer, output.task
     kind = layer.kind
     decoded = len(output.shape) == 2
