@@ -17,8 +17,8 @@ from darkshare.darknet.model import Model
 from darkshare.darknet.weights import Floats
 from darkshare.errors import BadValue
 from darkshare.inference.classification import cropped, only_detectors
-from darkshare.inference.detector import blob
 from darkshare.inference.media.sources import select
+from darkshare.inference.preprocess import preprocess
 from darkshare.training.building import Net, build, trained
 from darkshare.training.guards import require_torch
 from darkshare.training.norm import MOMENTUM
@@ -85,7 +85,7 @@ def _read(name: str) -> Iterator[Picture]:
 
 def _seen(model: Model, picture: Picture) -> Floats:
     whole = only_detectors(model) is not None
-    return blob(picture if whole else cropped(picture, model.network), model.network)
+    return preprocess(picture if whole else cropped(picture, model.network), model.network)
 
 
 def _statistics(net: Net) -> list[Tensor]:
