@@ -13,8 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 from time import process_time
@@ -23,14 +22,13 @@ from typing import Any
 from darkshare._tables import render
 from darkshare.darknet.model import Model, load
 from darkshare.data import Dataset, in_order, read_data
-from darkshare.evaluation import evaluate_model
 from darkshare.training import caching
 from darkshare.training.augmenting import Augmentation
 from darkshare.training.building import build
 from darkshare.training.feeding import Features, Feed, Pictures
 from darkshare.training.loading import Source
-from darkshare.training.preparation import Changes, prepared
-from darkshare.training.settings import Options
+from darkshare.training.preparation import prepared
+from darkshare.training.settings import Changes
 from darkshare.training.stepping import Trainer
 from darkshare.training.train import train
 
@@ -43,7 +41,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     base, data = load(args.cfg, args.weights), read_data(args.data, "train")
-    changes = Changes(batches=1000, batch=args.batch, subdivisions=1, size=(args.size, args.size), rate=args.lr)
+    changes = Changes(batches=1000, batch=args.batch, subdivisions=1, size=(args.size, args.size), lr=args.lr)
     rows = []
     for k in args.k:
         with tempfile.TemporaryDirectory() as folder:
@@ -123,13 +121,13 @@ def _learned(
     base: Model, data: Dataset, valid: Dataset, k: int, changes: Changes, seeds: int
 ) -> Iterator[tuple[str, str]]:
     """mAP of each seed, for the three."""
-    judge = partial(evaluate_model, dataset=valid)
     for name, own_k, copies in ((FULL, 0, 0), (FROZEN, k, 0), (CACHED, k, 4)):
         found = []
         for seed in range(seeds):
-            how = Options(own_k, changes, seed=seed, validate_every=10**9, copies=copies, cache_anyway=True, threads=1)
+            how = {"seed": seed, "validate_every": 10**9, "cache_features": copies, "cache_anyway": True, "threads": 1}
             with tempfile.TemporaryDirectory() as folder:
-                found.append(train(base, data, Path(folder) / "out", how, judge=judge).map or 0.0)
+                outcome = train(base, (data, valid), output=Path(folder) / "out", k=own_k, **asdict(changes), **how)
+                found.append(outcome.map or 0.0)
         yield name, " ".join(f"{100 * one:.1f}" for one in found)
 
 

@@ -2,6 +2,11 @@ from . import data as data
 from ._version import __version__ as __version__
 from .analysis.frozen import frozen as frozen
 from .analysis.stats import stats as stats
+from .choose_k.suggest import Suggestion as Suggestion
+from .choose_k.suggest import suggest_k as suggest_k
+from .choose_k.sweep import Sweep as Sweep
+from .choose_k.sweep import SweepWatch as SweepWatch
+from .choose_k.sweep import sweep as sweep
 from .darknet.cfg import parse as parse
 from .darknet.model import Model as Model
 from .darknet.model import load as load
@@ -26,3 +31,6 @@ from .surgery.residual import branch as branch
 from .surgery.residual import reduce as reduce
 from .surgery.splice import concat as concat
 from .surgery.splice import split as split
+from .training.outcome import Outcome as Outcome
+from .training.settings import TrainingWatch as TrainingWatch
+from .training.train import train as train

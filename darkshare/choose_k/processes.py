@@ -26,7 +26,7 @@ from darkshare.choose_k.trials import LOG, Trial
 from darkshare.choose_k.trying import run_trial
 from darkshare.errors import DarkshareError, DarkshareWarning
 from darkshare.training.journal import Entry
-from darkshare.training.settings import Watch
+from darkshare.training.settings import TrainingWatch
 
 LIBRARIES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # each asks for its own
 LAST = ("done", "failed", "stopped")
@@ -162,7 +162,7 @@ def cores() -> int:
 # The other side.
 
 
-class Teller(Watch):
+class Teller(TrainingWatch):
     """Writes a line for the parent; where there is no parent any more, the training saves and stops."""
 
     def __init__(self, answers: IO[str]) -> None:

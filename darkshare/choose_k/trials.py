@@ -10,13 +10,22 @@ from typing import Any
 
 from darkshare._files import write_all
 from darkshare.errors import DarkshareError
-from darkshare.training.preparation import Changes
-from darkshare.training.settings import Options
+from darkshare.training.settings import Changes, Options
 
 TRIALS, RESULT, NET, LOG = "trials", "result.json", "net", "log.txt"
 FORMAT = "darkshare sweep 1"
 # What an option must be the same in for two trainings to be one; the others say how it is computed.
-SETTINGS = ("amp", "ema", "bn_eval", "bn_epsilon", "augment", "validate_every", "copies", "cache_anyway", "cache_dtype")
+SETTINGS = (
+    "amp",
+    "ema",
+    "bn_eval",
+    "bn_epsilon",
+    "augment",
+    "validate_every",
+    "cache_features",
+    "cache_anyway",
+    "cache_dtype",
+)
 
 
 @dataclass(frozen=True)
@@ -63,8 +72,8 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Result:
-    """What a trial gave.
+class TrialResult:
+    """The result of a trial.
 
     Attributes:
         k: how many layers stayed the base's; 0 if all were trained.
@@ -116,7 +125,7 @@ def folder_of(sweep: Path, k: int, seed: int) -> Path:
 
 def with_k(options: Options, k: int, seed: int) -> Options:
     """The options of one trial; without a trunk there is no cache of what it gives."""
-    return replace(options, k=k, seed=seed, resume=True, copies=options.copies if k else 0)
+    return replace(options, k=k, seed=seed, resume=True, cache_features=options.cache_features if k else 0)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -143,7 +152,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return dict(found)
 
 
-def read_result(folder: Path) -> Result | None:
+def read_result(folder: Path) -> TrialResult | None:
     """The result in a trial's folder, if there is one.
 
     Raises:
@@ -152,9 +161,9 @@ def read_result(folder: Path) -> Result | None:
     found = read_json(folder / RESULT)
     if found is None:
         return None
-    if set(found) != {one.name for one in fields(Result)}:
+    if set(found) != {one.name for one in fields(TrialResult)}:
         raise DarkshareError("is of another version; remove it to train again", file=str(folder / RESULT))
-    return Result(**found)
+    return TrialResult(**found)
 
 
 def require_same(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
@@ -171,7 +180,7 @@ def require_same(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) 
         )
 
 
-def results_in(sweep: Path, settings: Mapping[str, Any] | None) -> list[Result]:
+def results_in(sweep: Path, settings: Mapping[str, Any] | None) -> list[TrialResult]:
     """All results in a sweep's folder, by k and seed; `settings` they must have, those of the first without.
 
     Raises:

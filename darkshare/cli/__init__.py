@@ -16,7 +16,7 @@ from darkshare.errors import DarkshareError, DarkshareWarning
 
 
 def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    click.echo(f"Note: {message}", err=True)
+    click.echo(f"Note: {printable(str(message))}", err=True)
 
 
 # Where each command lives, and its line in the list of commands. A module is imported when a command of it runs:
@@ -44,7 +44,7 @@ COMMANDS = {
     "train": ("training", "Train a network from layer k on."),
     "evaluate": ("evaluating", "Measure mean average precision, or top-1 and top-5."),
     "sweep": ("choosing", "Train for several k, and show what each costs and saves."),
-    "suggest-k": ("guessing", "Guess how many layers to share, without training."),
+    "suggest-k": ("choosing", "Guess how many layers to share, without training."),
     "reduce": ("residual", "Keep few residual blocks of a network."),
     "branch": ("residual", "Divide the tail of a network among thin branches."),
     "demo": ("demo", "Merge two tiny detectors and draw what both find."),

@@ -40,12 +40,12 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
     files.write_all({path: [file.getbuffer()]})
 
 
-def read_state(path: Path, about: Mapping[str, object]) -> dict[str, Any]:
+def read_state(path: Path, fingerprint: Mapping[str, object]) -> dict[str, Any]:
     """The state in a checkpoint of the same training.
 
     Args:
         path: of the file.
-        about: what must be the same as when it was written, under `about` there.
+        fingerprint: must be the same as when it was written.
 
     Raises:
         DarkshareError: it is not a checkpoint, or one of another training.
@@ -56,7 +56,7 @@ def read_state(path: Path, about: Mapping[str, object]) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if state["format"] != _FORMAT:
             raise ValueError(f"its format is {state['format']!r}")
-        before = dict(state["about"])
+        before = dict(state["fingerprint"])
     except OSError as error:
         raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
     except Exception as error:  # torch has no closed family of errors for a broken file
@@ -64,7 +64,7 @@ def read_state(path: Path, about: Mapping[str, object]) -> dict[str, Any]:
         raise DarkshareError(
             f"is not a checkpoint of a training ({why}); remove it to start again", file=str(path)
         ) from None
-    for key, value in about.items():
+    for key, value in fingerprint.items():
         if before.get(key) != value:
             what = _FINGERPRINTS.get(key) or f"{key} ({_short(before.get(key))}, now {_short(value)})"
             raise DarkshareError(

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from darkshare._figures import COLOURS, GREY, write_figure
-from darkshare._files import write_all
-from darkshare.errors import DarkshareError
+from darkshare._figures import COLOURS, GREY, rendered, write_figure
+from darkshare._files import reading, write_all, writing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,11 +81,8 @@ class Journal:
             DarkshareError: the file cannot be written.
         """
         self.entries.append(entry)
-        try:
-            with open(self.path, "ab") as file:
-                file.write(_lines([entry]))
-        except OSError as error:
-            raise DarkshareError(f"cannot be written: {error.strerror or error}", file=str(self.path)) from None
+        with writing(self.path), open(self.path, "ab") as file:
+            file.write(_lines([entry]))
 
     def amend(self, measured: float) -> None:
         """Note the mAP after the last update.
@@ -116,6 +112,11 @@ def plot_training(entries: Sequence[Entry], path: Path | str, *, title: str = ""
         DarkshareError: another suffix, or the file cannot be written.
     """
     write_figure(path, lambda: _figure(entries, title, measure))
+
+
+def draw_training(entries: Sequence[Entry], form: str, *, measure: str = "mAP") -> bytes:
+    """The same figure as the bytes of a file: png, svg or pdf."""
+    return rendered(lambda: _figure(entries, "", measure), form)
 
 
 def _figure(entries: Sequence[Entry], title: str, measure: str) -> Figure:
@@ -164,12 +165,10 @@ def _lines(rows: Sequence[Sequence[object]]) -> bytes:
 
 def _entries(path: Path) -> list[Entry]:
     """The entries of a file; none where there is no file, without a last line that was cut off."""
-    try:
-        rows = list(csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines()))[1:]
-    except FileNotFoundError:
+    if not path.exists():
         return []
-    except OSError as error:
-        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
+    with reading(path):
+        rows = list(csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines()))[1:]
     found: list[Entry] = []
     for row in rows:
         if len(row) != len(Entry._fields) or row[0] == Entry._fields[0]:

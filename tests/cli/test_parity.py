@@ -17,11 +17,14 @@ OF_PRINTING = {"format", "output"}
 OF_FILES = {"files", "paths", "source"}
 WITHOUT_FUNCTION = {"demo"}
 # What differs otherwise, by command: parameter -> why.
-EXCEPTIONS: dict[str, dict[str, str]] = {}
+EXCEPTIONS: dict[str, dict[str, str]] = {
+    "train": {"watch": "the command shows a bar of its own"},
+    "sweep": {"watch": "the command shows a bar of its own"},
+    "suggest-k": {"watch": "the command shows a bar of its own"},
+}
 PENDING = {  # commands whose function does not do all of it yet
     "info", "check", "stats", "frozen", "concat", "split", "cut", "detect", "classify", "engines", "bench", "savings",
-    "mix", "snap", "export", "import-data", "classes", "anchors", "kit", "train", "evaluate", "sweep", "suggest-k",
-    "reduce", "branch",
+    "mix", "snap", "export", "import-data", "classes", "anchors", "kit", "evaluate", "reduce", "branch",
 }  # fmt: skip
 
 
@@ -33,15 +36,13 @@ def options_of(name: str) -> dict[str, object]:
     """The options of a command by the name that its function has for them, with their defaults."""
     command = main.get_command(click.Context(main), name)
     assert command is not None
-    context = click.Context(command)
+    with command.make_context(name, [], resilient_parsing=True) as context:
+        defaults = context.params
     found = {}
     for param in command.params:
         if isinstance(param, click.Option):
             long = max(param.opts, key=len).removeprefix("--").replace("-", "_")
-            default = param.get_default(context)
-            if param.multiple and not default:
-                default = ()
-            found[long] = param.type_cast_value(context, default)
+            found[long] = inspect.Parameter.empty if param.required else defaults[param.name or ""]
     return found
 
 

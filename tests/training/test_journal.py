@@ -73,7 +73,7 @@ def test_the_figure(tmp_path, measured):
 def test_checkpoints_come_back(tmp_path):
     torch = pytest.importorskip("torch", reason="training needs PyTorch")
     path = tmp_path / "t.checkpoint"
-    checkpoints.write_state(path, {"about": {"seed": 1}, "net": {"0.weights": torch.arange(3.0)}, "best": None})
+    checkpoints.write_state(path, {"fingerprint": {"seed": 1}, "net": {"0.weights": torch.arange(3.0)}, "best": None})
     found = checkpoints.read_state(path, {"seed": 1})
     assert found["net"]["0.weights"].tolist() == [0, 1, 2]
     with pytest.raises(

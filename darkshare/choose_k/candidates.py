@@ -7,8 +7,8 @@ None of these guesses has been shown to order the mAP of retrained detectors. Th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from statistics import median
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ _FEWEST = 3  # ends of blocks that are enough to choose from
 
 
 @dataclass(frozen=True)
-class Guess:
+class Candidate:
     """A cut and what is known of it without training.
 
     Attributes:
@@ -57,7 +57,7 @@ class Guess:
     rank: int | None = None
 
 
-def candidates(network: Network, ks: Sequence[int] = ()) -> list[Guess]:
+def candidates(network: Network, ks: Sequence[int] = ()) -> list[Candidate]:
     """The cuts to choose from, with what they save.
 
     Without `ks` these are the ends of blocks before the first head, or every legal cut there if the network has few.
@@ -70,10 +70,10 @@ def candidates(network: Network, ks: Sequence[int] = ()) -> list[Guess]:
     legal = [k for k in legal_cuts(network) if k <= first and k - 1 in used]
     wrong = sorted(set(ks) - set(legal))
     if wrong or not legal:
-        why = f"k={wrong[0]} is" if wrong else "there is"
-        raise BadValue(f"{why} no legal cut before the first head; those are {_spans(legal)}", file=network.name)
+        why = f"k={wrong[0]} is not a" if wrong else "there is no"
+        raise BadValue(f"{why} legal cut before the first head; those are {_spans(legal)}", file=network.name)
     found = [
-        Guess(one.k, one.block_end, one.flops, one.weights)
+        Candidate(one.k, one.block_end, one.flops, one.weights)
         for one in at_cuts([network, network], sorted(set(ks)) or legal)
     ]
     ends = [one for one in found if one.block_end]
@@ -91,7 +91,7 @@ def _spans(ks: Sequence[int]) -> str:
     return ", ".join("..".join(map(str, part)) for part in parts) or "none"
 
 
-def with_differences(guesses: Sequence[Guess], found: Comparison) -> list[Guess]:
+def with_differences(guesses: Sequence[Candidate], found: Comparison) -> list[Candidate]:
     """The guesses with how far training moved the layers before each k."""
     kernels = [one for one in found.differences if one.quantity == "weights" and one.relative is not None]
     return [
@@ -104,7 +104,7 @@ def _median(values: Sequence[float]) -> float | None:
     return median(values) if values else None
 
 
-def with_features(guesses: Sequence[Guess], regions: Regions) -> list[Guess]:
+def with_features(guesses: Sequence[Candidate], regions: Regions) -> list[Candidate]:
     """The guesses with what the base's features say; `regions` holds layer k-1 of each."""
     scores = np.array([logme(own, regions.classes) for own in regions.features])
     folds = jackknifed(logme, regions.features, regions.classes, regions.pictures)
@@ -121,12 +121,12 @@ def with_features(guesses: Sequence[Guess], regions: Regions) -> list[Guess]:
     ]
 
 
-def with_swaps(guesses: Sequence[Guess], curve: Mapping[int, float]) -> list[Guess]:
+def with_swaps(guesses: Sequence[Candidate], curve: Mapping[int, float]) -> list[Candidate]:
     """The guesses with the mAP of swapped models."""
     return [replace(one, swap=curve[one.k]) for one in guesses]
 
 
-def ranked(guesses: Sequence[Guess]) -> list[Guess]:
+def ranked(guesses: Sequence[Candidate]) -> list[Candidate]:
     """The guesses with ranks, best first; of equal ones the larger k, which saves more. By k where nothing ranks."""
     basis = basis_of(guesses)
     if basis is None:
@@ -135,12 +135,14 @@ def ranked(guesses: Sequence[Guess]) -> list[Guess]:
     return [replace(one, rank=number) for number, one in enumerate(order, 1)]
 
 
-def basis_of(guesses: Sequence[Guess]) -> str | None:
+def basis_of(guesses: Sequence[Candidate]) -> str | None:
     """By what they are ranked: the strongest that all have."""
     return next((name for name in ("swap", "logme") if all(getattr(x, name) is not None for x in guesses)), None)
 
 
-def advice(guesses: Sequence[Guess], whole: float | None, loss: float, budget: float | None) -> dict[str, int | None]:
+def advice(
+    guesses: Sequence[Candidate], whole: float | None, loss: float, budget: float | None
+) -> dict[str, int | None]:
     """What to take, by question; None where nothing does.
 
     Args:
@@ -164,7 +166,7 @@ def advice(guesses: Sequence[Guess], whole: float | None, loss: float, budget: f
     return found
 
 
-class Agreement(NamedTuple):
+class SweepAgreement(NamedTuple):
     """A guess against a sweep.
 
     Attributes:
@@ -180,7 +182,7 @@ class Agreement(NamedTuple):
     regret: float
 
 
-def agreement(guesses: Sequence[Guess], measured: Mapping[int, float]) -> list[Agreement]:
+def agreement(guesses: Sequence[Candidate], measured: Mapping[int, float]) -> list[SweepAgreement]:
     """How each guess orders the k of a sweep; saving little (a small k) is a guess, too, and the one to beat.
 
     Raises:
@@ -200,7 +202,7 @@ def agreement(guesses: Sequence[Guess], measured: Mapping[int, float]) -> list[A
         known = [value for value in values if value is not None]
         if len(known) == len(both):
             best = max(range(len(known)), key=known.__getitem__)
-            found.append(Agreement(name, len(both), kendall(known, true), max(true) - true[best]))
+            found.append(SweepAgreement(name, len(both), kendall(known, true), max(true) - true[best]))
     return found
 
 
@@ -215,9 +217,9 @@ def _sign(value: float) -> int:
     return (value > 0) - (value < 0)
 
 
-def guess_rows(guesses: Sequence[Guess]) -> list[dict[str, Any]]:
+def candidate_rows(guesses: Sequence[Candidate]) -> list[dict[str, Any]]:
     """Rows for people, with the columns that something is known for."""
-    columns: dict[str, Callable[[Guess], Any]] = {
+    columns: dict[str, Callable[[Candidate], Any]] = {
         "rank": lambda one: one.rank,
         "k": lambda one: one.k,
         "block": lambda one: "end" if one.block_end else "",
@@ -237,8 +239,3 @@ def guess_rows(guesses: Sequence[Guess]) -> list[dict[str, Any]]:
 
 def _rounded(value: float | None, factor: float, digits: int) -> float | None:
     return None if value is None else round(factor * value, digits)
-
-
-def to_json(guesses: Iterable[Guess]) -> list[dict[str, Any]]:
-    """Guesses as rows with every number."""
-    return [asdict(one) for one in guesses]

@@ -19,12 +19,11 @@ from darkshare.errors import BadValue, DarkshareError, TrunkMismatch, Unsupporte
 from darkshare.evaluation import evaluate_model  # noqa: E402
 from darkshare.surgery.residual import branch  # noqa: E402
 from darkshare.surgery.splice import concat, split  # noqa: E402
-from darkshare.training import train as loop  # noqa: E402
 from darkshare.training.building import trained  # noqa: E402
-from darkshare.training.preparation import Changes  # noqa: E402
-from darkshare.training.settings import Options  # noqa: E402
+from darkshare.training.run import Training  # noqa: E402
+from darkshare.training.run import run_training as train  # noqa: E402
+from darkshare.training.settings import Changes, Options  # noqa: E402
 from darkshare.training.stepping import Trainer  # noqa: E402
-from darkshare.training.train import train  # noqa: E402
 
 NET = "channels=3\nbatch=4\nsubdivisions=2\nlearning_rate=0.002\nmomentum=0.9\ndecay=0.0005\nmax_batches=6"
 TEXT = tiny_text().replace("channels=3", NET)
@@ -137,7 +136,7 @@ def test_neither_workers_nor_checkpoints_change_the_result(base, data, tmp_path)
     assert floats_of(tmp_path / "a") != floats_of(tmp_path / "c")
 
 
-@pytest.mark.parametrize("how", [{}, {"ema": 0.9}, {"copies": 2, "cache_anyway": True}], ids=str)
+@pytest.mark.parametrize("how", [{}, {"ema": 0.9}, {"cache_features": 2, "cache_anyway": True}], ids=str)
 def test_ctrl_c_saves_and_resume_gives_the_same(base, data, tmp_path, how):
     train(base, data, tmp_path / "whole", options(**how))
     stopped = train(base, data, tmp_path / "out", options(**how), watch=Said(stop=3))
@@ -167,7 +166,7 @@ def test_a_checkpoint_is_neither_overwritten_nor_mixed_up(base, data, tmp_path):
     with pytest.raises(
         DarkshareError, match=r"another cfg: the file, .* or an option that changes it \(--lr, --epochs, "
     ):
-        train(base, data, tmp_path / "out", options(resume=True, rate=0.03))
+        train(base, data, tmp_path / "out", options(resume=True, lr=0.03))
 
 
 def test_a_journal_that_is_gone_stops_nothing(base, data, tmp_path):
@@ -202,7 +201,7 @@ def test_a_trunk_that_changed_is_not_written(base, data, tmp_path, monkeypatch):
         floats.view(np.uint32)[model.network.start(K) - 1] ^= 1
         return replace(model, weights=replace(model.weights, runs=(floats,)))
 
-    monkeypatch.setattr(loop, "trained", tampered)
+    monkeypatch.setattr("darkshare.training.run.trained", tampered)
     with pytest.raises(TrunkMismatch, match=r"layers 0\.\.3 are no longer those that the training began with"):
         train(base, data, tmp_path / "out", options())
     assert not (tmp_path / "out.weights").exists()
@@ -294,7 +293,7 @@ def test_it_learns_to_find_squares(tmp_path, base):
     """From drawn weights to boxes that are right: the whole way through OpenCV."""
     learn, valid = draw(tmp_path / "learn", 24), draw(tmp_path / "valid", 8, seed=1)
     judge = partial(evaluate_model, dataset=valid)
-    how = options(k=0, batches=150, batch=8, subdivisions=1, rate=0.01, augment=False, validate_every=150)
+    how = options(k=0, batches=150, batch=8, subdivisions=1, lr=0.01, augment=False, validate_every=150)
     assert train(base, learn, tmp_path / "out", how, judge=judge).map > 0.4
 
 
@@ -304,7 +303,7 @@ def test_it_learns_to_find_squares(tmp_path, base):
 def test_the_mean_of_the_weights_is_what_is_written(base, data, tmp_path):
     """By hand: each update keeps min(ema, n / (n + 10)) of the mean so far."""
     snapshots: list[np.ndarray] = []
-    training = loop.Training(base, data, tmp_path / "out", options(ema=0.5), None, Said(), ())
+    training = Training(base, data, tmp_path / "out", options(ema=0.5), None, Said(), ())
     name = "5.weights"
     mean = training.trainer.net.state_dict()[name].detach().clone().numpy()
 
@@ -329,7 +328,7 @@ def test_cached_and_uncached_are_equal_step_for_step(base, data, tmp_path):
     """K=1 and no augmentation. In 32 bits the features are the same; in 16 they are rounded, and losses with them."""
     runs = {}
     for name, how in {
-        "uncached": {}, "fine": {"copies": 1, "cache_dtype": "float32"}, "coarse": {"copies": 1},
+        "uncached": {}, "fine": {"cache_features": 1, "cache_dtype": "float32"}, "coarse": {"cache_features": 1},
     }.items():  # fmt: skip
         said = Said()
         train(base, data, tmp_path / name, options(augment=False, cache_anyway=True, batches=12, **how), watch=said)
@@ -346,7 +345,9 @@ def test_with_k_copies_the_first_k_epochs_are_those_without_a_cache(base, data, 
     losses = []
     for copies in (0, 2):
         said = Said()
-        how = options(copies=copies, cache_anyway=True, cache_dtype="float32", epochs=3, batch=6, subdivisions=1)
+        how = options(
+            cache_features=copies, cache_anyway=True, cache_dtype="float32", epochs=3, batch=6, subdivisions=1
+        )
         train(base, data, tmp_path / str(copies), how, watch=said)
         losses.append(said.losses)
     np.testing.assert_allclose(losses[0][:2], losses[1][:2], rtol=1e-5)
@@ -355,11 +356,11 @@ def test_with_k_copies_the_first_k_epochs_are_those_without_a_cache(base, data, 
 
 def test_a_cache_that_does_not_pay_is_left_off(base, data, tmp_path):
     said = Said()
-    train(base, data, tmp_path / "out", options(copies=1), watch=said)
+    train(base, data, tmp_path / "out", options(cache_features=1), watch=said)
     assert any("it is left off, as it is not 1.5 times as fast" in text for text in said.texts)
     assert any(text.startswith("feature cache: 1 x 6 pictures, layers 2, 3: 0.") for text in said.texts)
     with pytest.raises(BadValue, match="with k=0 there is no trunk"):
-        train(base, data, tmp_path / "out", options(copies=1, k=0))
+        train(base, data, tmp_path / "out", options(cache_features=1, k=0))
 
 
 # --- what goes wrong ------------------------------------------------------------------------------------------------
@@ -388,7 +389,7 @@ def test_a_loss_that_is_no_number_ends_it_and_the_good_checkpoint_stays(base, da
 
 def test_a_training_that_fails_before_anything_is_kept_leaves_nothing(base, data, tmp_path):
     with pytest.raises(DarkshareError, match="the loss of batch 2 is "):
-        train(base, data, tmp_path / "out", options(rate=1e30))
+        train(base, data, tmp_path / "out", options(lr=1e30))
     assert list(tmp_path.glob("out*")) == []
 
 
@@ -405,7 +406,7 @@ def test_a_detector_learns_classes_in_another_order(base, data, tmp_path):
 
 
 def test_weights_that_are_no_numbers_are_never_kept(base, data, tmp_path):
-    training = loop.Training(base, data, tmp_path / "out", options(), None, Said(), ())
+    training = Training(base, data, tmp_path / "out", options(), None, Said(), ())
     with torch.no_grad():
         training.trainer.net.state_dict()["5.weights"].fill_(float("inf"))
     with pytest.raises(DarkshareError, match=r"5\.weights holds values that are not numbers"):
