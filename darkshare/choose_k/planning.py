@@ -29,7 +29,7 @@ from darkshare.darknet.cfg import to_bytes
 from darkshare.darknet.model import Model, load
 from darkshare.darknet.network import Network
 from darkshare.darknet.weights import FLOAT
-from darkshare.data import Dataset, read_data
+from darkshare.data import Dataset, Finding, read_data
 from darkshare.errors import BadValue, DarkshareError, Unsupported
 from darkshare.evaluation import require_tool
 from darkshare.inference.detector import Detector
@@ -51,7 +51,8 @@ class Plan:
         settings: what they have in common and tells sweeps apart.
         shares: for each k, also those done before, the shares of weights and operations that a further network saves.
         batches: updates of each trial.
-        notes: what the user should know.
+        findings: in the data set.
+        notes: on what is made of the base, and on how it is evaluated.
     """
 
     folder: Path
@@ -59,6 +60,7 @@ class Plan:
     settings: Mapping[str, Any]
     shares: Mapping[int, tuple[float, float]]
     batches: int
+    findings: tuple[Finding, ...]
     notes: tuple[str, ...]
 
     def waiting(self) -> list[Trial]:
@@ -125,8 +127,8 @@ def plan(
         for seed in seeds  # the first seed of all k comes first, so that a figure is there early
         for k in ks
     )
-    found = dict.fromkeys(str(one) for part in (learn, valid) for one in part.findings)
-    return Plan(folder, trials, settings, shares, updates(model), (*found, *notes, *_tool_note()))
+    findings = tuple(dict.fromkeys((*learn.findings, *valid.findings)))
+    return Plan(folder, trials, settings, shares, updates(model), findings, (*notes, *_tool_note()))
 
 
 def _require_on_disk(base: Model) -> None:

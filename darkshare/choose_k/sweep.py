@@ -20,11 +20,10 @@ from darkshare.choose_k.processes import LAST, Message, run_here, shared_out
 from darkshare.choose_k.results import Choice, choice_rows, choices, result_rows
 from darkshare.choose_k.trials import FORMAT, Trial, TrialResult, results_in
 from darkshare.darknet.model import Model
-from darkshare.errors import warn
+from darkshare.data.findings import warn_of
 from darkshare.training.settings import Changes, Options, require_least
 
 CSV, JSON, PNG = "results.csv", "results.json", "results.png"
-_SHOWN = 10  # notes
 
 
 class SweepWatch:
@@ -128,7 +127,7 @@ def sweep(  # noqa: D417 - some are described together
         checkpoint_every=checkpoint_every, threads=threads,
     )  # fmt: skip
     planned = plan(base, os.fspath(data), os.fspath(output), ks=_listed(k), seeds=_listed(seeds), options=options)
-    _warn_of(planned.notes)
+    warn_of(planned.findings, os.fspath(data))
     waiting = planned.waiting()
     watch = watch or SweepWatch()
     watch.begin(planned, waiting)
@@ -139,13 +138,6 @@ def sweep(  # noqa: D417 - some are described together
 
 def _listed(numbers: int | Sequence[int]) -> Sequence[int]:
     return [numbers] if isinstance(numbers, int) else numbers
-
-
-def _warn_of(notes: Sequence[str]) -> None:
-    for note in notes[:_SHOWN]:
-        warn(note)
-    if len(notes) > _SHOWN:
-        warn(f"{len(notes) - _SHOWN} more such notes")
 
 
 def _followed(messages: Iterator[Message], planned: Plan, count: int, watch: SweepWatch) -> tuple[list[Message], bool]:

@@ -87,6 +87,7 @@ class Progress(SweepWatch):
         self._bars.close()
 
     def begin(self, plan: Plan, waiting: Sequence[Trial]) -> None:
+        say(*(f"Note: {note}" for note in plan.notes))
         done = len(plan.trials) - len(waiting)
         before = f", {done} of them done before" if done else ""
         say(f"{len(plan.trials)} trainings of {plan.batches} batches{before}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from darkshare.darknet.model import Model
 from darkshare.data import ClassifiedDataset, Dataset, read_class_folders, read_classes, read_data, read_options
 from darkshare.data import split as split_off
+from darkshare.data.findings import warn_of
 from darkshare.errors import warn
 from darkshare.evaluation import classifier_accuracy, evaluate_model
 from darkshare.training.guards import require_pictures, require_torch
@@ -17,7 +18,6 @@ from darkshare.training.run import run_training
 from darkshare.training.settings import Changes, Judge, Options, TrainingWatch
 
 Pictures = Dataset | ClassifiedDataset
-_SHOWN = 5  # findings
 
 
 def train(  # noqa: D417 - some are described together
@@ -73,7 +73,8 @@ def train(  # noqa: D417 - some are described together
         inputs.append(os.fspath(data))
         read = _read_classes if base.classifies(base.tasks[0]) else _read_boxes
         learn, valid = read(os.fspath(data), split, seed, watch)
-        _warn_of_findings(os.fspath(data), learn, valid if validate_every != 0 else None)
+        found = (*learn.findings, *(valid.findings if valid and validate_every != 0 else ()))
+        warn_of(list(dict.fromkeys(found)), os.fspath(data))
     else:
         learn, valid = data if isinstance(data, tuple) else (data, None)
     judge = None if validate_every == 0 else _judge_on(valid)
@@ -97,15 +98,6 @@ def _read_classes(
     learn, valid = split_off(parts["all"], share, seed)
     watch.say(f"{len(valid.samples)} of {len(parts['all'].samples)} pictures are set aside for validation")
     return learn, valid
-
-
-def _warn_of_findings(data: str, *parts: Pictures | None) -> None:
-    """Warn of the first findings, and of how many more there are."""
-    found = list(dict.fromkeys(finding for part in parts if part is not None for finding in part.findings))
-    for finding in found[:_SHOWN]:
-        warn(str(finding))
-    if (more := len(found) - _SHOWN) > 0:
-        warn(f"{more} more such notes about {data}; darkshare check has all")
 
 
 def _judge_on(valid: Pictures | None) -> Judge | None:

@@ -1,0 +1,144 @@
+"""`darkshare.train`: from files to files, in one call."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from labelled import NAMES, Said, draw, draw_classes, write_data
+
+torch = pytest.importorskip("torch", reason="training needs PyTorch")
+
+import darkshare  # noqa: E402
+from darkshare import load, train  # noqa: E402
+from darkshare._tables import to_json  # noqa: E402
+from darkshare.errors import BadValue, DarkshareError, DarkshareWarning  # noqa: E402
+
+QUICK = {"batch": 4, "threads": 1, "workers": 0, "device": "cpu"}
+CLASSIFIER = """\
+[net]
+width=32
+height=32
+channels=3
+batch=4
+max_batches=2
+learning_rate=0.01
+
+[convolutional]
+filters=4
+size=3
+stride=2
+activation=leaky
+
+[avgpool]
+
+[convolutional]
+filters=2
+size=1
+activation=linear
+
+[softmax]
+"""
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
+def test_a_data_file_is_learned_from_and_validated_on(base, data, tmp_path):
+    said = Said()
+    found = train(load(base), data, k=4, output=tmp_path / "out", batches=2, validate_every=1, watch=said, **QUICK)
+    assert (found.done, found.stopped, found.measure) == (2, False, "mAP")
+    assert found.rule.startswith("Darknet's rule")
+    assert len(said.losses) == 2
+    assert load(tmp_path / "out.cfg").tasks[0].names == NAMES
+    assert [row["batch"] for row in found.rows()] == [1, 2]
+    assert list(found.to_dataframe()["map"]) == [entry.map for entry in found.entries]
+    assert found.notes()[0] == f"{tmp_path}/out.cfg: {found.summary()}"
+    assert repr(found) == f"<Outcome: after batch 2 of 2, mAP {100 * found.map:.2f} %>"
+    assert '"best_batch": ' in to_json(found.as_dict())
+
+
+def test_a_notebook_shows_the_course(base, data, tmp_path):
+    found = train(load(base), data, k=4, output=tmp_path / "out", batches=2, validate_every=0, **QUICK)
+    assert found._repr_html_().startswith('<img src="data:image/png;base64,iVBOR')
+    assert "after batch 2 of 2" in found._repr_html_()
+    found.plot(tmp_path / "course.svg")
+    assert b"loss per picture" in (tmp_path / "course.svg").read_bytes() or (tmp_path / "course.svg").stat().st_size
+
+
+def test_data_sets_in_memory(base, tmp_path):
+    learn, valid = draw(tmp_path / "learn", 6), draw(tmp_path / "valid", 2, seed=1)
+    how = {"k": 4, "batches": 2, **QUICK}
+    with pytest.warns(DarkshareWarning, match="no pictures to validate on, so nothing is measured"):
+        alone = train(load(base), learn, output=tmp_path / "a", **how)
+    assert alone.map is None
+    both = train(load(base), (learn, valid), output=tmp_path / "b", validate_every=2, **how)
+    assert both.map is not None
+    weights = [(tmp_path / f"{name}.weights").read_bytes() for name in "ab"]
+    assert weights[0] == weights[1]
+
+
+def test_a_folder_of_classes_is_split(tmp_path):
+    (tmp_path / "net.cfg").write_text(CLASSIFIER)
+    folder, said = draw_classes(tmp_path / "squares", 5), Said()
+    found = train(load(tmp_path / "net.cfg"), folder, k=0, output=tmp_path / "out", split=0.4, watch=said, **QUICK)
+    assert found.measure == "top-1"
+    assert "4 of 10 pictures are set aside for validation" in said.texts
+    with pytest.warns(DarkshareWarning, match="no pictures to validate on"):
+        train(load(tmp_path / "net.cfg"), folder, k=0, output=tmp_path / "all", split=0, **QUICK)
+
+
+def test_findings_are_warned_of_and_counted(base, tmp_path):
+    data = write_data(tmp_path, draw(tmp_path, 12), valid=2)
+    for number in range(7):
+        (tmp_path / "labels" / f"{number}.txt").write_text("7 0.5 0.5 0.1 0.1\n")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        train(load(base), data, k=4, output=tmp_path / "out", batches=1, validate_every=0, **QUICK)
+    texts = [str(one.message) for one in caught if one.category is DarkshareWarning]
+    assert len(texts) == 6
+    assert "labels/0.txt:1: " in texts[0]
+    assert texts[5].endswith(f"more such notes about {data}; darkshare check has all")
+    assert {one.filename for one in caught if one.category is DarkshareWarning} == {__file__}
+
+
+def test_the_base_is_not_replaced(base, data, tmp_path):
+    before = base.read_bytes()
+    with pytest.raises(DarkshareError, match=r"base\.cfg: is one of the inputs"):
+        train(load(base), data, k=4, output=tmp_path / "base", batches=1, **QUICK)
+    assert base.read_bytes() == before
+
+
+def test_a_trunk_in_memory_is_kept_too(base, data, tmp_path):
+    model = load(base)
+    train(model, data, k=4, output=tmp_path / "out", batches=1, validate_every=0, **QUICK)
+    for index in range(4):
+        for name, values in load(tmp_path / "out.cfg").tensors(index).items():
+            np.testing.assert_array_equal(values, model.tensors(index)[name])
+
+
+@pytest.mark.parametrize(
+    ("how", "text"),
+    [
+        ({"epochs": 0}, "epochs=0 must be more than 0"),
+        ({"lr": -1}, "lr=-1 must be more than 0"),
+        ({"lr": float("nan")}, "lr=nan must be more than 0"),
+        ({"batches": 0}, "batches=0 must be at least 1"),
+        ({"ema": 1.0}, "ema=1 must be less than 1"),
+        ({"workers": -1}, "workers=-1 must be at least 0"),
+        ({"threads": 0}, "threads=0 must be at least 1"),
+        ({"device": "tpu"}, "there is no device tpu"),
+        ({"split": 1.5}, "a share of 1.5 cannot be split off"),
+    ],
+    ids=str,
+)
+def test_numbers_out_of_range(tmp_path, how, text):
+    (tmp_path / "net.cfg").write_text(CLASSIFIER)
+    folder = draw_classes(tmp_path / "squares", 3)
+    with pytest.raises(DarkshareError, match=text):
+        darkshare.train(load(tmp_path / "net.cfg"), folder, **{"k": 0, "output": tmp_path / "out", **QUICK, **how})
+    assert list(tmp_path.glob("out*")) == []
+
+
+def test_k_must_leave_something_to_train(base, data, tmp_path):
+    with pytest.raises(BadValue, match=r"k=13 must be 0\.\.12"):
+        train(load(base), data, k=13, output=tmp_path / "out", **QUICK)
