@@ -26,7 +26,7 @@ import numpy as np
 
 from darkshare._images import Picture
 from darkshare._tables import render
-from darkshare.darknet import cfg
+from darkshare.darknet.cfg import parse
 from darkshare.darknet.model import Model, load
 from darkshare.darknet.network import Network, resolve
 from darkshare.darknet.tasks import Task
@@ -123,7 +123,7 @@ def decoding(objects: int = 60) -> tuple[float, float]:
         for stride, mask in 2 * ((32, "6,7,8"), (16, "3,4,5"), (8, "0,1,2"))
     )
     text = "[net]\nwidth=416\nheight=416\nchannels=3\n[convolutional]\nfilters=3\nsize=1\nactivation=linear\n" + heads
-    network = resolve(cfg.parse(text, "heads.cfg"))
+    network = resolve(parse(text, "heads.cfg"))
     names = tuple(f"class {i}" for i in range(80))
     yolos = [layer.index for layer in network.layers if layer.kind.name == "yolo"]
     tasks = tuple(Task(f"task {i}", names, tuple(yolos[3 * i : 3 * i + 3]), ((0, 2),)) for i in range(2))

@@ -27,8 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from darkshare.darknet import cfg as cfgs
-from darkshare.darknet.cfg import Cfg
+from darkshare.darknet.cfg import Cfg, read_cfg, to_bytes
 from darkshare.darknet.kinds import Boxes, Detection
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network, resolve
@@ -113,7 +112,7 @@ def make(zoo: Path, folder: Path, *, whole: bool) -> None:
             target.mkdir(parents=True)
             facts = {"error": ""}
             try:
-                facts |= made(cfgs.read(path), fork, target, whole=whole)
+                facts |= made(read_cfg(path), fork, target, whole=whole)
             except DarkshareError as error:
                 facts["error"] = str(error).partition(": ")[2]
             (target / "facts.json").write_text(json.dumps(facts))
@@ -127,7 +126,7 @@ def made(cfg: Cfg, fork: str, target: Path, *, whole: bool) -> dict[str, Any]:
     export(Model(network, weights, (task,)), target / "net.onnx")
     (target / "net.weights").write_bytes(Header().to_bytes(fork) + weights.runs[0].tobytes())
     for head in network.heads:
-        (target / f"{head.index}.cfg").write_bytes(cfgs.to_bytes(ending(network, head)))
+        (target / f"{head.index}.cfg").write_bytes(to_bytes(ending(network, head)))
     np.save(target / "input.npy", np.random.default_rng(2).random((1, *network.input[:3]), np.float32))
     keys = {key for layer in network.layers for key, plain in PLAIN.items() if getattr(layer.kind, key, plain) != plain}
     return {

@@ -22,10 +22,10 @@ ROUNDS = 21
 LARGEST_RATIO, LARGEST_MS = 2.5, 30
 RESOLVE = """
 import sys, time
-from darkshare.darknet import cfg
+from darkshare.darknet.cfg import read_cfg
 from darkshare.darknet.network import resolve
 start = time.perf_counter()
-resolve(cfg.read(sys.argv[1]))
+resolve(read_cfg(sys.argv[1]))
 print((time.perf_counter() - start) * 1000)
 """
 

@@ -1,6 +1,9 @@
 from . import data as data
 from ._version import __version__ as __version__
+from .analysis.check import check as check
 from .analysis.frozen import frozen as frozen
+from .analysis.info import info as info
+from .analysis.savings import savings as savings
 from .analysis.stats import stats as stats
 from .choose_k.suggest import Suggestion as Suggestion
 from .choose_k.suggest import suggest_k as suggest_k
@@ -14,6 +17,7 @@ from .darknet.model import save as save
 from .darknet.network import Network as Network
 from .darknet.network import resolve as resolve
 from .darknet.tasks import Task as Task
+from .data.importing import import_data as import_data
 from .errors import DarkshareError as DarkshareError
 from .errors import DarkshareWarning as DarkshareWarning
 from .evaluation import Evaluation as Evaluation

@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, settings
 
 from darkshare.cli import main
-from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.cfg import parse
 from darkshare.darknet.network import Network, resolve
 from darkshare.darknet.weights import Header
 
@@ -124,7 +124,7 @@ TRAINABLE = tiny_text().replace("channels=3", "channels=3\nlearning_rate=0.002\n
 
 
 def network_of(text: str, **how) -> Network:
-    return resolve(cfgs.parse(text, "test.cfg"), **how)
+    return resolve(parse(text, "test.cfg"), **how)
 
 
 def seeded_floats(network: Network, seed: int, *, scale: float = 0.2) -> np.ndarray:

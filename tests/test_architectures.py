@@ -6,7 +6,7 @@ import pytest
 from architectures import darknet53_text, resnet152_text, yolov3_text, yolov3_tiny_text, yolov4_tiny_text
 from conftest import network_of, zoo_path
 
-from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.cfg import read_cfg
 from darkshare.darknet.network import resolve
 
 # Bytes of the weights files that were published; 20 of them are the header.
@@ -34,7 +34,7 @@ def test_a_generated_network_has_the_published_size(text, size):
 @pytest.mark.parametrize(("path", "text"), SHIPPED)
 def test_a_generated_network_equals_the_shipped_one(path, text):
     dialect = path.partition("/")[0]
-    shipped = resolve(cfgs.read(zoo_path("zoo", path)), dialect=dialect)
+    shipped = resolve(read_cfg(zoo_path("zoo", path)), dialect=dialect)
     ours = network_of(text(size=shipped.input.w), dialect=dialect)
     assert [layer.kind for layer in ours.layers] == [layer.kind for layer in shipped.layers]
     assert [layer.sources for layer in ours.layers] == [layer.sources for layer in shipped.layers]

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from darkshare import _files as files
+from darkshare._files import CHUNK, _write_fully, read_small, require_regular, sha256, write_all, writing
 from darkshare.errors import DarkshareError
 
 
 def test_all_files_are_written_with_all_their_buffers(tmp_path):
     floats = np.array([1.5, -2.0], "<f4")
-    files.write_all({tmp_path / "a": [b"head", floats], tmp_path / "deep" / "b": [b""]})
+    write_all({tmp_path / "a": [b"head", floats], tmp_path / "deep" / "b": [b""]})
     assert (tmp_path / "a").read_bytes() == b"head\x00\x00\xc0\x3f\x00\x00\x00\xc0"
     assert (tmp_path / "deep" / "b").read_bytes() == b""
 
@@ -24,7 +24,7 @@ def test_all_files_are_written_with_all_their_buffers(tmp_path):
 def test_new_files_get_the_usual_permissions(tmp_path):
     old = os.umask(0o027)
     try:
-        files.write_all({tmp_path / "a": [b"x"]})
+        write_all({tmp_path / "a": [b"x"]})
     finally:
         os.umask(old)
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
@@ -40,7 +40,7 @@ def test_short_writes_are_continued(tmp_path):
             return min(3, len(data))
 
     slow = Slow()
-    files._write_fully(slow, b"abcdefgh")
+    _write_fully(slow, b"abcdefgh")
     assert slow.got == b"abcdefgh"
 
 
@@ -61,9 +61,9 @@ def test_a_full_disk_leaves_the_old_files_and_nothing_else(tmp_path, old, monkey
             raise OSError(errno.ENOSPC, "No space left on device")
         file.write(buffer)
 
-    monkeypatch.setattr(files, "_write_fully", write)
+    monkeypatch.setattr("darkshare._files._write_fully", write)
     with pytest.raises(DarkshareError, match=r"a\.weights: cannot be written: No space left on device"):
-        files.write_all({tmp_path / "a.cfg": [b"new"], tmp_path / "a.weights": [b"first", b"second"]})
+        write_all({tmp_path / "a.cfg": [b"new"], tmp_path / "a.weights": [b"first", b"second"]})
     assert contents(tmp_path) == old
 
 
@@ -73,7 +73,7 @@ def test_an_error_in_the_data_leaves_the_old_files_and_nothing_else(tmp_path, ol
         raise DarkshareError("the map went away")
 
     with pytest.raises(DarkshareError, match="the map went away"):
-        files.write_all({tmp_path / "a.cfg": [b"new"], tmp_path / "a.weights": broken()})
+        write_all({tmp_path / "a.cfg": [b"new"], tmp_path / "a.weights": broken()})
     assert contents(tmp_path) == old
 
 
@@ -87,11 +87,11 @@ def test_every_sync_is_asked_for_its_error(tmp_path, old, monkeypatch, failing):
         if len(calls) == failing:
             raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(files, "SYNC", 4)
-    monkeypatch.setattr(files, "SYNCERS", 1)
+    monkeypatch.setattr("darkshare._files.SYNC", 4)
+    monkeypatch.setattr("darkshare._files.SYNCERS", 1)
     monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(DarkshareError, match=r"a\.weights: cannot be written: Input/output error"):
-        files.write_all({tmp_path / "a.weights": slowly([b"1234", b"5678", b"9"], calls)})
+        write_all({tmp_path / "a.weights": slowly([b"1234", b"5678", b"9"], calls)})
     assert contents(tmp_path) == old
 
 
@@ -114,11 +114,11 @@ def test_a_file_is_on_disk_before_it_gets_its_name(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", lambda handle: happened.append(os.fstat(handle).st_ino))
     monkeypatch.setattr(Path, "replace", replace)
-    files.write_all({tmp_path / "a": [b"1"], tmp_path / "b": [b"2"]})
+    write_all({tmp_path / "a": [b"1"], tmp_path / "b": [b"2"]})
     both = {(tmp_path / name).stat().st_ino for name in "ab"}
     assert set(happened[:2]) == both == set(happened[2:])
     happened.clear()
-    files.write_all({tmp_path / "a": [b"1"]}, durable=False)
+    write_all({tmp_path / "a": [b"1"]}, durable=False)
     assert len(happened) == 1
 
 
@@ -128,48 +128,58 @@ def test_a_failing_rename_names_the_file_and_cleans_up(tmp_path, old, monkeypatc
 
     monkeypatch.setattr(Path, "replace", refuse)
     with pytest.raises(DarkshareError, match=r"/a\.cfg: cannot be written: Permission denied"):
-        files.write_all({tmp_path / "a.cfg": [b"new"], tmp_path / "a.weights": [b"new"]})
+        write_all({tmp_path / "a.cfg": [b"new"], tmp_path / "a.weights": [b"new"]})
     assert contents(tmp_path) == old
 
 
 def test_a_folder_in_the_way_is_refused_before_anything_is_replaced(tmp_path, old):
     (tmp_path / "a.names").mkdir()
     with pytest.raises(DarkshareError, match=r"a\.names: cannot be written: Is a directory"):
-        files.write_all({tmp_path / "a.cfg": [b"new"], tmp_path / "a.names": [b"new"]})
+        write_all({tmp_path / "a.cfg": [b"new"], tmp_path / "a.names": [b"new"]})
     assert contents(tmp_path) == old
 
 
 def test_a_file_in_place_of_the_folder_is_named(tmp_path, old):
     with pytest.raises(DarkshareError, match=r"a\.cfg/b\.cfg: cannot be written"):
-        files.write_all({tmp_path / "a.cfg" / "b.cfg": [b"new"]})
+        write_all({tmp_path / "a.cfg" / "b.cfg": [b"new"]})
 
 
 def test_only_a_regular_file_has_a_size(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     os.mkfifo(tmp_path / "pipe")
-    assert files.require_regular(tmp_path / "a") == 3
+    assert require_regular(tmp_path / "a") == 3
     with pytest.raises(OSError, match="not a regular file"):
-        files.require_regular(tmp_path / "pipe")
+        require_regular(tmp_path / "pipe")
     with pytest.raises(IsADirectoryError):
-        files.require_regular(tmp_path)
+        require_regular(tmp_path)
     with pytest.raises(FileNotFoundError):
-        files.require_regular(tmp_path / "none")
+        require_regular(tmp_path / "none")
 
 
 def test_the_fingerprint_is_sha256_s_over_several_chunks(tmp_path):
-    data = bytes(range(256)) * (files.CHUNK // 256) + b"and more"
+    data = bytes(range(256)) * (CHUNK // 256) + b"and more"
     (tmp_path / "a").write_bytes(data)
-    assert files.sha256(tmp_path / "a") == hashlib.sha256(data).hexdigest()
+    assert sha256(tmp_path / "a") == hashlib.sha256(data).hexdigest()
     (tmp_path / "empty").write_bytes(b"")
     # The digest of nothing, from FIPS 180-4's published examples.
-    assert files.sha256(tmp_path / "empty") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert sha256(tmp_path / "empty") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
 def test_a_small_text_is_read_and_all_else_is_one_error(tmp_path, monkeypatch):
     (tmp_path / "a.names").write_bytes(b"car\n")
-    assert files.read_small(tmp_path / "a.names") == b"car\n"
+    assert read_small(tmp_path / "a.names") == b"car\n"
     with pytest.raises(DarkshareError, match=r"none\.names: cannot be read: No such file or directory"):
-        files.read_small(tmp_path / "none.names")
-    monkeypatch.setattr(files, "LARGEST_TEXT", 3)
+        read_small(tmp_path / "none.names")
+    monkeypatch.setattr("darkshare._files.LARGEST_TEXT", 3)
     with pytest.raises(DarkshareError, match=r"a\.names: has 4 bytes, more than any such file"):
-        files.read_small(tmp_path / "a.names")
+        read_small(tmp_path / "a.names")
+
+
+def test_what_the_system_says_of_a_file_names_the_file(tmp_path):
+    with (
+        pytest.raises(DarkshareError, match=r"none: cannot be written: No such file or directory"),
+        writing(tmp_path / "none"),
+    ):
+        (tmp_path / "deep" / "none").write_bytes(b"")
+    with writing(tmp_path / "a"):
+        (tmp_path / "a").write_bytes(b"")

@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from darkshare.darknet.kinds import Dropout, Empty
 from darkshare.darknet.network import Network
 
 BYTES = 4  # per value
-IN_PLACE = (Dropout, Empty)  # their output is the previous layer's
 
 
 class Node(NamedTuple):
@@ -46,7 +44,7 @@ def nodes(network: Network) -> list[Node]:
             layer.onward.size if layer.onward != layer.y else 0,
             layer.kind.reads_previous,
             layer.operands,
-            isinstance(layer.kind, IN_PLACE),
+            layer.kind.in_place,
             layer.index in heads,
         )
         for layer in network.layers

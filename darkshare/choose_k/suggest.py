@@ -137,7 +137,7 @@ def suggest_k(
         raise BadValue("recalibrate= is for a trained network and data; give both")
     found = candidates(base.network, [k] if isinstance(k, int) else k)
     if tuned is not None:
-        found = with_differences(found, next(iter(stats(base, tuned))))
+        found = with_differences(found, stats(base, tuned)[0])
     whole = None
     if data is not None:
         found = _with_features(found, base, data, boxes, seed, threads, watch)

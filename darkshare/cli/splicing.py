@@ -10,7 +10,7 @@ import click
 from darkshare._tables import render
 from darkshare.analysis.savings import saved
 from darkshare.cli.options import dialect_option, format_option, load_all, models_argument, pair, size_option
-from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.cfg import read_cfg
 from darkshare.darknet.model import Model, load, only_votes, save, save_weights
 from darkshare.darknet.network import resolve
 from darkshare.errors import DarkshareError
@@ -99,7 +99,7 @@ def cut(files: tuple[str, ...], k: int, output: str | None, target: str | None, 
     """
     ((cfg, weights),) = _only(pair(files), 1)
     model = load(cfg, weights, dialect=dialect, partial=True)
-    network = resolve(cfgs.read(target), dialect=dialect) if target else None
+    network = resolve(read_cfg(target), dialect=dialect) if target else None
     found = cuts.cut(model, k, target=network, **how)
     path = output or f"{Path(cfg).with_suffix('')}.conv.{k}"
     save_weights(path, found, dialect, protect=_inputs([model]))

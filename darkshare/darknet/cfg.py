@@ -91,10 +91,10 @@ def option_line(key: str, value: object) -> Line:
     return Line(f"{key}={value}\n", key, str(value).translate(_BLANKS))
 
 
-def section(kind: str, /, **values: object) -> Section:
+def new_section(kind: str, /, **values: object) -> Section:
     """A new section with these options and an empty line after them.
 
-    >>> print(dumps(Cfg((), (section("route", layers=73),))), end="")
+    >>> print(dumps(Cfg((), (new_section("route", layers=73),))), end="")
     [route]
     layers=73
     <BLANKLINE>
@@ -103,7 +103,7 @@ def section(kind: str, /, **values: object) -> Section:
     return Section(kind, (Line(f"[{kind}]\n"), *options, Line("\n")))
 
 
-def comment(text: str) -> Line:
+def comment_line(text: str) -> Line:
     """A comment on a line of its own, which every fork skips."""
     return Line(f"# {text}\n")
 
@@ -146,7 +146,7 @@ def dumps(cfg: Cfg) -> str:
     return "".join(pieces)
 
 
-def read(path: str | os.PathLike[str]) -> Cfg:
+def read_cfg(path: str | os.PathLike[str]) -> Cfg:
     """Read a cfg file. Bytes that are not UTF-8 (comments in other encodings) survive a round trip.
 
     Raises:
@@ -166,7 +166,7 @@ def read(path: str | os.PathLike[str]) -> Cfg:
 
 
 def to_bytes(cfg: Cfg) -> bytes:
-    """The file that `read` would read as this cfg."""
+    """The file that `read_cfg` would read as this cfg."""
     return dumps(cfg).encode("utf-8", "surrogateescape")
 
 

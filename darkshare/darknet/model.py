@@ -8,14 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkshare import _files as files
-from darkshare.darknet import cfg as cfgs
-from darkshare.darknet import weights
-from darkshare.darknet.cfg import Section
-from darkshare.darknet.kinds import Boxes, Detection
-from darkshare.darknet.network import Layer, Network, View, resolve
-from darkshare.darknet.tasks import Task, by_voice, class_count, tasks_from_json, tasks_to_json
-from darkshare.darknet.weights import Floats, Header, Weights
+from darkshare._files import read_small, sha256, write_all
+from darkshare.darknet.cfg import Section, read_cfg, to_bytes
+from darkshare.darknet.network import Network, View, resolve
+from darkshare.darknet.tasks import Task, by_voice, tasks_from_json, tasks_to_json
+from darkshare.darknet.weights import Floats, Header, Weights, chunks, read_weights
 from darkshare.darknet.wrong_size import cut_at, wrong_size
 from darkshare.errors import BadValue, DarkshareError, Unsupported
 
@@ -51,7 +48,7 @@ class Model:
         Raises:
             Unsupported: there are no weights, or a partial file ends before this layer.
         """
-        layer = self._owner(self.network.layers[index])
+        layer = self.network.owner(index)
         if self.weights is None:
             raise Unsupported(f"{self.name}: there is no weights file; give one behind the cfg")
         if layer.stop > self.weights.size:
@@ -68,10 +65,6 @@ class Model:
             begin += tensor.size
         return found
 
-    def _owner(self, layer: Layer) -> Layer:
-        owners = [ref.target for ref in layer.refs if ref.key == "share_index"]
-        return self._owner(self.network.layers[owners[0]]) if owners else layer
-
     @property
     def heads(self) -> tuple[int, ...]:
         """The layers that are outputs of any task, in order."""
@@ -79,11 +72,11 @@ class Model:
 
     def classifies(self, task: Task) -> bool:
         """Whether a task gives one class per picture instead of boxes."""
-        return not any(isinstance(self.network.layers[head].kind, Boxes | Detection) for head in task.heads)
+        return not any(self.network.layers[head].kind.gives_boxes for head in task.heads)
 
     def classes(self, head: int) -> int:
         """The number of classes of a head, 0 if it has none."""
-        return class_count(self.network.layers[head])
+        return self.network.layers[head].classes
 
 
 def only_votes(model: Model) -> Model:
@@ -145,11 +138,11 @@ def load(
         DarkshareError: a file that cannot be read, or does not fit the others.
     """
     path = Path(cfg)
-    text = cfgs.read(path)
+    text = read_cfg(path)
     network = resolve(text, dialect=dialect, view=view, size=size)
     if weights_file is None and sibling and path.with_suffix(".weights").is_file():
         weights_file = path.with_suffix(".weights")
-    found = None if weights_file is None else weights.read(weights_file, dialect=dialect)
+    found = None if weights_file is None else read_weights(weights_file, dialect=dialect)
     if found is not None:
         require_length(network, found, partial=partial)
         found = upright(network, found)
@@ -206,19 +199,19 @@ def save(model: Model, stem: str | os.PathLike[str], *, protect: Sequence[str] =
         raise BadValue(f"{str(stem)!r} cannot be the name of files; end the path with one")
     names = [name for task, *_ in by_voice(model.tasks) for name in task.names]
     data = f"classes={len(names)}\nnames={base.name}.names\nbackup=backup\n"
-    contents: dict[Path, Any] = {sibling(base, ".cfg"): [cfgs.to_bytes(model.network.cfg)]}
+    contents: dict[Path, Any] = {sibling(base, ".cfg"): [to_bytes(model.network.cfg)]}
     if model.weights is not None:
         contents[sibling(base, ".weights")] = _body(model.weights, model.network.dialect)
     contents[sibling(base, ".names")] = ["".join(f"{name}\n" for name in names).encode()]
     contents[sibling(base, ".data")] = [data.encode()]
     sources = {path for task in model.tasks for path in task.files.values()}
     with ThreadPoolExecutor(max_workers=2) as pool:  # fingerprints are taken while the weights are written
-        hashes = {path: pool.submit(files.sha256, path) for path in sources}
+        hashes = {path: pool.submit(sha256, path) for path in sources}
         tasks = sibling(base, ".tasks.json")
         if len(model.tasks) > 1 or tasks.exists():  # one task needs no description, but an old one would be wrong
             contents[tasks] = _described(model.tasks, hashes)
         require_unprotected(contents, protect)
-        files.write_all(contents)
+        write_all(contents)
     return list(contents)
 
 
@@ -231,12 +224,12 @@ def save_weights(path: str | os.PathLike[str], found: Weights, dialect: str, *, 
     """Write a weights file with the header that it has."""
     contents = {Path(path): _body(found, dialect)}
     require_unprotected(contents, protect)
-    files.write_all(contents)
+    write_all(contents)
 
 
 def _body(found: Weights, dialect: str) -> Iterator[Any]:
     yield found.header.to_bytes(dialect)
-    yield from weights.chunks(found.runs)
+    yield from chunks(found.runs)
 
 
 def require_unprotected(contents: Mapping[Path, Any], protect: Sequence[str]) -> None:
@@ -256,9 +249,9 @@ def _tasks(path: Path, net: Section, network: Network, found: Weights | None) ->
     stem = path.with_suffix("")
     described = sibling(stem, ".tasks.json")
     if described.is_file():
-        return tasks_from_json(files.read_small(described), network, str(described))
+        return tasks_from_json(read_small(described), network, str(described))
     heads = network.heads
-    counts = {class_count(head) for head in heads if class_count(head)}
+    counts = {head.classes for head in heads if head.classes}
     names = _names(sibling(stem, ".names"), counts)
     runs = ((0, len(network.layers)),)
     origin = {"cfg": str(path)} | ({"weights": weights_path} if weights_path else {})
@@ -270,7 +263,7 @@ def _names(path: Path, counts: set[int]) -> tuple[str, ...]:
     wanted = max(counts, default=0)
     if not path.is_file():
         return tuple(f"class_{i}" for i in range(wanted))
-    lines = files.read_small(path).decode("utf-8-sig", "replace").split("\n")
+    lines = read_small(path).decode("utf-8-sig", "replace").split("\n")
     names = tuple(line.strip() for line in lines if line.strip())
     if counts and len(names) not in counts:
         raise DarkshareError(

@@ -7,30 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, cast
 
 from darkshare.darknet.cfg import Cfg, Section, require_readable
-from darkshare.darknet.kinds import (
-    DIALECTS,
-    Batchnorm,
-    Convolutional,
-    Kind,
-    Net,
-    Shape,
-    Tensor,
-    find_kind,
-    keys_of,
-    read_kind,
-)
+from darkshare.darknet.kinds import DIALECTS, Kind, Net, Shape, Tensor, find_kind, keys_of, read_kind
 from darkshare.darknet.kinds.base import INT_MAX
 from darkshare.errors import BadReference, BadValue, DarkshareError, ShapeMismatch, UnknownKind
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    K_co = TypeVar("K_co", bound=Kind, covariant=True, default=Kind)  # `Layer` alone is a layer of any kind
+else:
+    from typing import TypeVar
+
+    K_co = TypeVar("K_co", covariant=True)
+AnyKind = TypeVar("AnyKind", bound=Kind)
 
 # Darknet's loader and writer do not agree where a cfg says dontload, dontloadscales, numload or dontsave.
 View = Literal["load", "save"]
 Report = Callable[[DarkshareError], None]
 MOST_PROBLEMS = 100
 UNKNOWN = Shape(-1, -1, -1)  # only while `problems` walks on behind an error
-_STATISTICS = ("scales", "rolling_mean", "rolling_variance")
+_SHARED = "share_index"  # the key that names the layer whose weights are used
 
 
 class Ref(NamedTuple):
@@ -46,8 +45,8 @@ class Ref(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
-    """One layer in its place.
+class Layer(Generic[K_co]):
+    """One layer in its place; `Layer[Route]` is one whose kind is Route.
 
     Attributes:
         index: counted from 0, [net] not counted.
@@ -62,7 +61,7 @@ class Layer:
 
     index: int
     section: Section
-    kind: Kind
+    kind: K_co
     refs: tuple[Ref, ...]
     x: Shape
     y: Shape
@@ -85,6 +84,16 @@ class Layer:
     def inputs(self) -> tuple[int, ...]:
         """All layers whose outputs it reads: the one before it, if its kind does, and its operands; -1 is the input."""
         return ((self.index - 1,) if self.kind.reads_previous else ()) + self.operands
+
+    @property
+    def shares(self) -> int | None:
+        """The layer whose weights it uses in place of its own (share_index), if there is one."""
+        return next((ref.target for ref in self.refs if ref.key == _SHARED), None)
+
+    @property
+    def classes(self) -> int:
+        """The classes that its output tells apart; 0 if it tells none."""
+        return self.kind.class_count(self.y)
 
     @property
     def size(self) -> int:
@@ -131,6 +140,17 @@ class Network:
     def heads(self) -> tuple[Layer, ...]:
         """The outputs: every head kind, or the last layer where there is none."""
         return tuple(layer for layer in self.layers if layer.kind.is_head) or self.layers[-1:]
+
+    def of_kind(self, kind: type[AnyKind]) -> tuple[Layer[AnyKind], ...]:
+        """The layers of a kind, or of kinds that are derived from it, in order."""
+        return tuple(cast("Layer[AnyKind]", layer) for layer in self.layers if isinstance(layer.kind, kind))
+
+    def owner(self, index: int) -> Layer:
+        """The layer whose weights a layer uses: itself, or the one that share_index names."""
+        layer = self.layers[index]
+        while layer.shares is not None:
+            layer = self.layers[layer.shares]
+        return layer
 
     def needed(self, heads: Iterable[int]) -> list[int]:
         """The layers from which the outputs of some layers are computed, these included, in order."""
@@ -286,14 +306,7 @@ def require_earlier(kind: Kind, index: int, target: int, total: int, line: int) 
 def _stored(kind: Kind, x: Shape, y: Shape, view: View) -> tuple[Tensor, ...]:
     if view == "save":
         return () if kind.dontsave else kind.tensors(x, y)
-    if kind.dontload:
-        return ()
-    if kind.numload and isinstance(kind, Convolutional):
-        kind = replace(kind, filters=kind.numload)
-    tensors = kind.tensors(x, y)
-    if not kind.dontloadscales or isinstance(kind, Batchnorm):
-        return tensors
-    return tuple(tensor for tensor in tensors if tensor.name not in _STATISTICS)
+    return kind.loaded_tensors(x, y)
 
 
 def _require_countable(index: int, kind: Kind, y: Shape, tensors: Sequence[Tensor]) -> None:
@@ -306,7 +319,7 @@ def _require_countable(index: int, kind: Kind, y: Shape, tensors: Sequence[Tenso
 def _require_owner(kind: Kind, refs: Sequence[Ref], layers: Sequence[Layer], x: Shape, y: Shape) -> None:
     """Refuse a `share_index` to weights of another shape, where Darknet aborts."""
     for ref in refs:
-        if ref.key == "share_index":
+        if ref.key == _SHARED:
             owner = layers[ref.target]
             if _own_shapes(owner.kind, owner.x, owner.y) != _own_shapes(kind, x, y):
                 raise ShapeMismatch(
@@ -316,7 +329,6 @@ def _require_owner(kind: Kind, refs: Sequence[Ref], layers: Sequence[Layer], x: 
 
 
 def _own_shapes(kind: Kind, x: Shape, y: Shape) -> list[tuple[int, ...]]:
-    """The shapes of a convolution's blocks, were they its own."""
-    if not isinstance(kind, Convolutional):
-        return []
-    return [tensor.shape for tensor in replace(kind, share_index=()).tensors(x, y)]
+    """The shapes of a kind's blocks as they are without share_index."""
+    alone: dict[str, Any] = {_SHARED: ()} if _SHARED in keys_of(type(kind)) else {}
+    return [tensor.shape for tensor in replace(kind, **alone).tensors(x, y)]

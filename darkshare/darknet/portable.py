@@ -11,7 +11,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from darkshare.darknet.cfg import Cfg, Line, Section, comment, option_line
+from darkshare.darknet.cfg import Cfg, Line, Section, comment_line, option_line
 from darkshare.darknet.kinds import Net, find_kind, keys_of, read_kind
 from darkshare.darknet.kinds.base import Described, Key
 from darkshare.errors import BadValue
@@ -46,7 +46,7 @@ def plain_section(section: Section, kind: type[Described], dialect: str) -> Sect
             lines.append(_plain_comment(line))
         elif declared is None or dialect not in declared.forks or line.key in seen:
             why = "given twice" if line.key in seen else "not read by Darknet"
-            lines.append(comment(f"{line.key}={line.value}  ({why})".encode("ascii", "backslashreplace").decode()))
+            lines.append(comment_line(f"{line.key}={line.value}  ({why})".encode("ascii", "backslashreplace").decode()))
         else:
             lines.append(_plain_option(line, declared, getattr(value, declared.field), number))
         seen.add(line.key)
@@ -70,7 +70,7 @@ def _plain_comment(line: Line) -> Line:
     if _COMMENT.fullmatch(line.text):
         return line
     text = line.text.strip().lstrip("#;\ufeff").strip()
-    return comment(text.encode("ascii", "backslashreplace").decode()) if text else Line("\n")
+    return comment_line(text.encode("ascii", "backslashreplace").decode()) if text else Line("\n")
 
 
 def _plain_option(line: Line, declared: Key, value: Any, number: int) -> Line:

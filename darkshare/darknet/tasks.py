@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from darkshare.darknet.kinds import Boxes, Detection
-from darkshare.darknet.kinds.base import MOST
-from darkshare.darknet.network import Layer, Network
+from darkshare.darknet.network import Network
 from darkshare.darknet.weights import Header
 from darkshare.errors import BadValue, DarkshareError
 
@@ -63,15 +61,6 @@ def by_voice(tasks: Sequence[Task]) -> list[list[Task]]:
     for at, task in enumerate(tasks):
         found.setdefault(task.ensemble or at, []).append(task)
     return list(found.values())
-
-
-def class_count(layer: Layer) -> int:
-    """The number of classes of a head; a classifier has one per value."""
-    kind = layer.kind
-    if isinstance(kind, Boxes | Detection):
-        return kind.classes
-    is_classifier = kind.name in ("softmax", "cost", "connected", "avgpool") and layer.y.size <= MOST
-    return layer.y.size if is_classifier else 0
 
 
 def tasks_to_json(tasks: Sequence[Task]) -> str:
@@ -136,7 +125,7 @@ def tasks_from_json(text: str | bytes, network: Network, file: str) -> tuple[Tas
                 f"task {task.name} names layers that the cfg does not have: it belongs to another cfg",
                 file=file,
             )
-        fewest = min((n for i in task.heads if (n := class_count(network.layers[i]))), default=len(task.names))
+        fewest = min((n for i in task.heads if (n := network.layers[i].classes)), default=len(task.names))
         if not 0 <= task.offset <= fewest - len(task.names):
             raise DarkshareError(
                 f"task {task.name} has {len(task.names)} classes from {task.offset} on, but its heads have {fewest}: "

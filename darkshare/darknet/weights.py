@@ -92,7 +92,7 @@ class Weights:
         return np.concatenate(runs) if runs else np.empty(0, FLOAT)
 
 
-def read(path: str | os.PathLike[str], *, dialect: str = "alexeyab") -> Weights:
+def read_weights(path: str | os.PathLike[str], *, dialect: str = "alexeyab") -> Weights:
     """Map a weights file into memory; nothing is read until it is looked at.
 
     Raises:

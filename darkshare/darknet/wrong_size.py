@@ -83,13 +83,12 @@ def _guesses(network: Network, floats: int, header: Header) -> Iterator[str]:
 
 def _other_classes(network: Network, floats: int) -> Iterator[int]:
     """Class counts, the same in every head, with which the network would have this many floats."""
-    heads = [layer for layer in network.layers if isinstance(layer.kind, Boxes)]
+    heads = network.of_kind(Boxes)
     per_class = fixed = 0
     for head in heads:
         feeder = network.layers[head.index - 1]
         if not isinstance(feeder.kind, Convolutional) or feeder.size == 0:
             return
-        assert isinstance(head.kind, Boxes)
         per_channel = feeder.size // feeder.kind.filters
         per_class += head.kind.boxes * per_channel
         fixed += head.kind.classes * head.kind.boxes * per_channel

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from darkshare.darknet.initial import Initial, silent
 from darkshare.darknet.kinds import Region, Softmax
 from darkshare.darknet.model import Model
-from darkshare.darknet.tasks import Task, class_count
+from darkshare.darknet.tasks import Task
 from darkshare.data import read_names
 from darkshare.errors import BadValue, DarkshareError, Unsupported, warn
 from darkshare.surgery.heads import pad_to_union, unpad, with_classes
@@ -163,7 +163,7 @@ def _require_own_heads(model: Model, own: Task) -> None:
         others = [task.name for task in model.tasks if task is not own and head in task.heads]
         if others:
             raise Unsupported(f"{model.name}: {layer.label} cannot be changed: it belongs to {others[0]} as well")
-        found, wanted = class_count(layer), len(own.names)
+        found, wanted = layer.classes, len(own.names)
         if not own.padded and found not in (0, wanted):
             raise Unsupported(
                 f"{model.name}: {layer.label} cannot be changed: it has {found} classes, but there are {wanted} names"

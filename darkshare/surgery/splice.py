@@ -5,11 +5,12 @@ From the shared-backbone paper (Bailer & Fassold): base + [route] to layer k-1 +
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Literal
 
+from darkshare._tables import runs
 from darkshare._version import __version__
 from darkshare.analysis.trunk import (
     common_structure,
@@ -20,12 +21,10 @@ from darkshare.analysis.trunk import (
     require_same_structure,
     require_same_trunk,
 )
-from darkshare.darknet import cfg as cfgs
-from darkshare.darknet.cfg import Line, Section
+from darkshare.darknet.cfg import Line, Section, comment_line, new_section
 from darkshare.darknet.cut_points import illegal_cut
-from darkshare.darknet.kinds import Boxes, Detection
 from darkshare.darknet.model import Model, branches_of, only_votes
-from darkshare.darknet.tasks import Task, by_voice, class_count
+from darkshare.darknet.tasks import Task, by_voice
 from darkshare.errors import BadValue, DarkshareError, ShapeMismatch, TrunkMismatch, warn
 from darkshare.surgery.assemble import Part, assemble
 from darkshare.surgery.heads import pad_to_union, unpad
@@ -144,29 +143,29 @@ def _require_trunk(base: Model, other: Model, k: int, *, force: bool) -> None:
 
 def _bridge(other: Model, k: int, index: int) -> Section:
     """The inserted route back to the last shared layer."""
-    route = cfgs.section("route", layers=k - 1)
+    route = new_section("route", layers=k - 1)
     names = ", ".join(task.name for task in only_votes(other).tasks)
     last = index + len(other.network.layers) - k
-    mark = cfgs.comment(f"task {names}: layers {index + 1}..{last}, on the shared layers 0..{k - 1}")
+    mark = comment_line(f"task {names}: layers {index + 1}..{last}, on the shared layers 0..{k - 1}")
     return replace(route, lines=(route.lines[0], mark, *route.lines[1:]))
 
 
 def _title(models: Sequence[Model]) -> tuple[Line, ...]:
     names = [task.name for model in models for task in only_votes(model).tasks]
     text = f"Merged by darkshare {__version__}: " + ", ".join(names)
-    return cfgs.comment(text.encode("ascii", "backslashreplace").decode()), Line("\n")
+    return comment_line(text.encode("ascii", "backslashreplace").decode()), Line("\n")
 
 
 def _moved_task(task: Task, k: int, distance: int) -> Task:
     """A task of a further network, as it lies in the product."""
-    runs: list[tuple[int, int]] = []
+    placed: list[tuple[int, int]] = []
     for start, stop in task.runs:
         if start < k:
-            runs.append((start, min(stop, k)))
+            placed.append((start, min(stop, k)))
         if stop > k:
-            runs.append((max(start, k) + distance, stop + distance))
+            placed.append((max(start, k) + distance, stop + distance))
     heads = tuple(head if head < k else head + distance for head in task.heads)
-    return replace(task, heads=heads, runs=tuple(runs))
+    return replace(task, heads=heads, runs=tuple(placed))
 
 
 def _named(models: Sequence[Model], names: Sequence[str]) -> list[Model]:
@@ -223,8 +222,8 @@ def _warn_of_differences(base: Model, other: Model, k: int) -> None:
 
 
 def _warn_of_unequal_classes(merged: Model) -> None:
-    boxes = [head for head in merged.network.heads if isinstance(head.kind, Boxes | Detection)]
-    counts = sorted({class_count(head) for head in boxes})
+    boxes = [head for head in merged.network.heads if head.kind.gives_boxes]
+    counts = sorted({head.classes for head in boxes})
     if len(counts) > 1:
         warn(
             f"the heads have {' and '.join(map(str, counts))} classes: OpenCV and darkshare run this, "
@@ -267,7 +266,7 @@ def _alone(model: Model, task: Task) -> Model:
         known |= {old: position + old - start for old in range(start, stop)}
         position += stop - start
     merged_net = model.network.cfg.sections[0]
-    net = cfgs.section("net", **task.net) if task.k else merged_net.set(**task.net)
+    net = new_section("net", **task.net) if task.k else merged_net.set(**task.net)
     network, weights = assemble(net, parts, model.network.dialect)
     is_vote = task.name == task.ensemble
     own = [task, *branches_of(model, task.name)] if is_vote else [replace(task, ensemble="")]
@@ -286,13 +285,4 @@ def _placed(model: Model, task: Task, known: Mapping[int, int]) -> Task:
             file=model.name,
         )
     heads = tuple(known[i] for i in task.heads)
-    return replace(task, heads=heads, runs=_runs(known[i] for i in layers), files={}, sha256={})
-
-
-def _runs(layers: Iterable[int]) -> tuple[tuple[int, int], ...]:
-    """Layers as runs of neighbours, (start, stop)."""
-    found: list[tuple[int, int]] = []
-    for i in layers:
-        start = found.pop()[0] if found and found[-1][1] == i else i
-        found.append((start, i + 1))
-    return tuple(found)
+    return replace(task, heads=heads, runs=runs(known[i] for i in layers), files={}, sha256={})

@@ -7,24 +7,23 @@ are Darknet's blocks, and writing them back is copying them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from darkshare.darknet.admission import admitted, located
 from darkshare.darknet.kinds import Cost, Softmax, keys_of
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network
 from darkshare.darknet.weights import FLOAT, Weights
-from darkshare.errors import BadValue, DarkshareError, TrunkMismatch, Unsupported
+from darkshare.errors import BadValue, TrunkMismatch, Unsupported
 from darkshare.training.form import Form, Forward, Given
 from darkshare.training.layers import BUILD, UNSUPPORTED
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_DATA = ("layers", "from")  # the keys whose layers' values are read
 _STATISTICS = ("rolling_mean", "rolling_variance")
 _UNTRAINED = {  # keys that change how Darknet trains a layer, in ways that are not done here
     "assisted_excitation": 0.0,
@@ -64,7 +63,7 @@ class Net:
         self._branch = [layer for layer in layers if layer.index >= k]
         self._trunk = [network.layers[index] for index in network.needed(self.reads)]
         self._forwards = {layer.index: _forward(network, layer, form, k) for layer in [*self._trunk, *self._branch]}
-        self._owners = {layer.index: _owner(network, layer) for layer in [*self._trunk, *self._branch]}
+        self._owners = {layer.index: network.owner(layer.index).index for layer in [*self._trunk, *self._branch]}
         self._given = {index: _blocks(model, index, k) for index in sorted(set(self._owners.values()))}
 
     @property
@@ -263,43 +262,17 @@ def trained(net: Net, base: Model, *, seen: int | None = None) -> Model:
     return replace(net.model, weights=Weights(header, (*base.weights.slice(0, start), rest)), tasks=tasks)
 
 
-@contextmanager
-def located(network: Network, layer: Layer) -> Iterator[None]:
-    """Say of which layer and line an error speaks."""
-    try:
-        yield
-    except DarkshareError as error:
-        if error.file is None:
-            error.message = f"{layer.label}: {error.message}"
-        raise error.locate(network.name, layer.section.lineno) from None
-
-
-def _owner(network: Network, layer: Layer) -> int:
-    """Whose weights a layer uses: its own, or those that share_index= names."""
-    shared = [ref.target for ref in layer.refs if ref.key == "share_index"]
-    return _owner(network, network.layers[shared[0]]) if shared else layer.index
-
-
 def _forward(network: Network, layer: Layer, form: Form, k: int) -> Forward:
     with located(network, layer):
-        kind = type(layer.kind)
-        if kind in UNSUPPORTED:
-            raise Unsupported(f"it cannot be trained: {UNSUPPORTED[kind]}")
-        shared = any(ref.key == "share_index" for ref in layer.refs)
-        if layer.tensors != (() if shared else layer.kind.tensors(layer.x, layer.y)):
-            raise Unsupported("dontload=, dontloadscales= or numload= leave its weights out of the file; remove them")
-        for index in layer.operands:
-            source = network.layers[index]
-            if source.onward != source.y:
-                raise Unsupported(f"it reads {source.label}, of which only the layer behind it gets the blurred image")
+        builder = admitted(network, layer, BUILD, UNSUPPORTED, "it cannot be trained")
         if layer.index >= k:
             _require_plain(layer)
-        return BUILD[kind](layer, form)
+        return builder(layer, form)
 
 
 def _require_plain(layer: Layer) -> None:
     """Refuse keys that change the training of a layer and are not done here."""
-    kind: Any = layer.kind
+    kind = layer.kind
     declared = keys_of(type(kind))
     for key, default in _UNTRAINED.items():
         if key in declared and declared[key].training and getattr(kind, key) != default:

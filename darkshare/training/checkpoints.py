@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from darkshare import _files as files
+from darkshare._files import write_all
 from darkshare.errors import DarkshareError
 
 _FORMAT = "darkshare training 1"
@@ -37,7 +37,7 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
 
     file = io.BytesIO()
     torch.save({"format": _FORMAT, **state}, file)
-    files.write_all({path: [file.getbuffer()]})
+    write_all({path: [file.getbuffer()]})
 
 
 def read_state(path: Path, fingerprint: Mapping[str, object]) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from darkshare.darknet.kinds import Connected, Convolutional, Deconvolutional, Local, Maxpool
 from darkshare.darknet.network import Layer
 from darkshare.errors import Unsupported
 from darkshare.training.activations import activated
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def convolutional(layer: Layer, form: Form) -> Forward:
+def convolutional(layer: Layer[Convolutional], form: Form) -> Forward:
     """Convolution, batch norm, activation and blur (forward_convolutional_layer)."""
-    kind: Any = layer.kind
+    kind = layer.kind
     for key in ("binary", "xnor"):
         if getattr(kind, key):
             raise Unsupported(f"{key}=1: kernels of signs are not trained here; remove the key")
@@ -39,7 +40,7 @@ def convolutional(layer: Layer, form: Form) -> Forward:
     return forward
 
 
-def blurred(kind: Any, y: Tensor) -> Tensor:
+def blurred(kind: Convolutional | Maxpool, y: Tensor) -> Tensor:
     """AlexeyAB's antialiasing: the layer ran at stride 1, and a blur takes the strides (make_convolutional_layer)."""
     if not kind.antialiasing:
         return y
@@ -51,9 +52,9 @@ def blurred(kind: Any, y: Tensor) -> Tensor:
     return functional.conv2d(y, weights, None, kind.strides[::-1], pad, 1, y.shape[1])
 
 
-def deconvolutional(layer: Layer, form: Form) -> Forward:
+def deconvolutional(layer: Layer[Deconvolutional], form: Form) -> Forward:
     """The transposed convolution of pjreddie convolution; its kernels lie with the input's channels first."""
-    kind: Any = layer.kind
+    kind = layer.kind
     activate = activated(kind.activation)
 
     def forward(given: Given, x: Tensor, sources: Sequence[Tensor], training: bool) -> Tensor:
@@ -67,9 +68,9 @@ def deconvolutional(layer: Layer, form: Form) -> Forward:
     return forward
 
 
-def connected(layer: Layer, form: Form) -> Forward:
+def connected(layer: Layer[Connected], form: Form) -> Forward:
     """A matrix over the flattened input (forward_connected_layer)."""
-    kind: Any = layer.kind
+    kind = layer.kind
     activate = activated(kind.activation)
 
     def forward(given: Given, x: Tensor, sources: Sequence[Tensor], training: bool) -> Tensor:
@@ -87,9 +88,9 @@ def batchnorm(layer: Layer, form: Form) -> Forward:
     return lambda given, x, sources, training: normalised(given, x, training, form)
 
 
-def local(layer: Layer, form: Form) -> Forward:
+def local(layer: Layer[Local], form: Form) -> Forward:
     """A kernel of its own at every place (forward_local_layer)."""
-    kind: Any = layer.kind
+    kind = layer.kind
     size, pad = kind.size, int(kind.pad)
     for n, made in ((layer.x.h, layer.y.h), (layer.x.w, layer.y.w)):
         if (n + 2 * pad - size) // kind.stride + 1 != made:

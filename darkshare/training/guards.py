@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from darkshare.darknet import weights as weights_files
 from darkshare.darknet.model import Model, upright
+from darkshare.darknet.weights import read_weights
 from darkshare.data import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, DarkshareError, TrunkMismatch
 from darkshare.training.preparation import trunk_floats
@@ -77,7 +77,7 @@ def require_trunk(model: Model, base: Model, k: int, wanted: str) -> None:
     path = base.weights.path if base.weights else ""
     there = [model]
     if k and path and Path(path).is_file():
-        found = weights_files.read(path, dialect=base.network.dialect)
+        found = read_weights(path, dialect=base.network.dialect)
         there.append(replace(base, weights=upright(base.network, found)))
     if any(digest(trunk_floats(one, k)) != wanted for one in there):
         raise TrunkMismatch(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from darkshare.darknet.kinds import Route, Sam, ScaleChannels, Shortcut
 from darkshare.darknet.network import Layer
 from darkshare.errors import BadValue, Unsupported
 from darkshare.training.activations import activated
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def route(layer: Layer, form: Form) -> Forward:
+def route(layer: Layer[Route], form: Form) -> Forward:
     """Each source is cut to its own group, then they are joined (forward_route_layer)."""
-    kind: Any = layer.kind
+    kind = layer.kind
 
     def forward(given: Given, x: Tensor, sources: Sequence[Tensor], training: bool) -> Tensor:
         import torch
@@ -31,9 +32,9 @@ def route(layer: Layer, form: Form) -> Forward:
     return forward
 
 
-def shortcut(layer: Layer, form: Form) -> Forward:
+def shortcut(layer: Layer[Shortcut], form: Form) -> Forward:
     """Add the channels that both have; the others of the previous layer stay (shortcut_multilayer_cpu)."""
-    kind: Any = layer.kind
+    kind = layer.kind
     activate = activated(kind.activation)
     if kind.weights_type != "none" and kind.weights_normalization not in _NORMALISED:
         raise BadValue(f"weights_normalization={kind.weights_normalization}: use none, relu or softmax")
@@ -53,7 +54,7 @@ def shortcut(layer: Layer, form: Form) -> Forward:
     return forward
 
 
-def _factors(kind: Any, weights: Tensor | None, x: Tensor) -> list[Tensor | None]:
+def _factors(kind: Shortcut, weights: Tensor | None, x: Tensor) -> list[Tensor | None]:
     """What this layer and each source are multiplied by, None for 1."""
     count = len(kind.from_) + 1
     if weights is None:
@@ -94,8 +95,8 @@ def _added(y: Tensor, other: Tensor, both: int) -> Tensor:
     return torch.cat([y[:, :both] + other, y[:, both:]], 1)
 
 
-def scaled(layer: Layer, form: Form) -> Forward:
+def scaled(layer: Layer[ScaleChannels | Sam], form: Form) -> Forward:
     """[scale_channels] and [sam]: the source times this layer's values, broadcast where it has fewer."""
-    kind: Any = layer.kind
+    kind = layer.kind
     activate = activated(kind.activation)
     return lambda given, x, sources, training: activate(sources[0] * x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from darkshare.darknet import kinds
 from darkshare.darknet.kinds import Kind
@@ -10,7 +11,7 @@ from darkshare.darknet.network import Layer
 from darkshare.training import dense, joins, reshape, windows
 from darkshare.training.form import Form, Forward
 
-BUILD: dict[type[Kind], Callable[[Layer, Form], Forward]] = {
+BUILD: dict[type[Kind], Callable[[Layer[Any], Form], Forward]] = {
     kinds.Convolutional: dense.convolutional,
     kinds.Deconvolutional: dense.deconvolutional,
     kinds.Connected: dense.connected,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from darkshare.darknet import kinds
+from darkshare.darknet.kinds import Activation, Boxes, Crop, Dropout, Reorg, Reorg3d, Softmax, Upsample
 from darkshare.darknet.network import Layer
 from darkshare.errors import Unsupported
 from darkshare.training.activations import activated
@@ -20,9 +20,9 @@ def as_is(layer: Layer, form: Form) -> Forward:
     return lambda given, x, sources, training: x
 
 
-def boxes(layer: Layer, form: Form) -> Forward:
+def boxes(layer: Layer[Boxes], form: Form) -> Forward:
     """A head gives out what enters it; what that means must be known all the same."""
-    kind: Any = layer.kind
+    kind = layer.kind
     kind.anchor_sizes()
     return as_is(layer, form)
 
@@ -32,24 +32,24 @@ def flat(layer: Layer, form: Form) -> Forward:
     return lambda given, x, sources, training: x.flatten(1)
 
 
-def softmax(layer: Layer, form: Form) -> Forward:
+def softmax(layer: Layer[Softmax], form: Form) -> Forward:
     """The values that enter it, in a row: the loss takes the softmax itself."""
-    kind: Any = layer.kind
+    kind = layer.kind
     if kind.tree or kind.spatial or kind.groups != 1:
         raise Unsupported("tree=, spatial= and groups= are not trained here")
     return flat(layer, form)
 
 
-def activation(layer: Layer, form: Form) -> Forward:
+def activation(layer: Layer[Activation], form: Form) -> Forward:
     """A non-linearity as a layer of its own."""
-    kind: Any = layer.kind
+    kind = layer.kind
     activate = activated(kind.activation)
     return lambda given, x, sources, training: activate(x)
 
 
-def dropout(layer: Layer, form: Form) -> Forward:
+def dropout(layer: Layer[Dropout], form: Form) -> Forward:
     """Values left out at random while training, the others scaled up (forward_dropout_layer)."""
-    kind: Any = layer.kind
+    kind = layer.kind
     if kind.dropblock:
         raise Unsupported("dropblock=1 is not done here; remove it for plain dropout")
 
@@ -61,9 +61,9 @@ def dropout(layer: Layer, form: Form) -> Forward:
     return forward
 
 
-def upsample(layer: Layer, form: Form) -> Forward:
+def upsample(layer: Layer[Upsample], form: Form) -> Forward:
     """Repeat each value `stride` times; a negative stride sums up its squares instead (upsample_cpu)."""
-    kind: Any = layer.kind
+    kind = layer.kind
     stride = abs(kind.stride)
     if kind.stride < 0 and (layer.x.h % stride or layer.x.w % stride):
         raise Unsupported(f"stride={kind.stride} does not divide its image of {layer.x}")
@@ -79,16 +79,16 @@ def upsample(layer: Layer, form: Form) -> Forward:
     return forward
 
 
-def reorg(layer: Layer, form: Form) -> Forward:
+def reorg(layer: Layer[Reorg], form: Form) -> Forward:
     """Space to channels, or back, on the buffer read as `base` (reorg_cpu).
 
     [reorg] reads its input as if it had the shape that it does not have (reorg_old_layer.c): YOLOv2's
     weights are trained for that order. [reorg3d] reads it as it is.
     """
-    kind: Any = layer.kind
+    kind = layer.kind
     if kind.flatten or kind.extra:
         raise Unsupported("flatten= and extra= are not done here")
-    s, straight = kind.stride, isinstance(kind, kinds.Reorg3d)
+    s, straight = kind.stride, isinstance(kind, Reorg3d)
     base = layer.y if straight else layer.x
     if base.c % s**2 or layer.y.size != layer.x.size:
         raise Unsupported(f"stride={s} does not divide its image of {layer.x}")
@@ -106,9 +106,9 @@ def reorg(layer: Layer, form: Form) -> Forward:
     return forward
 
 
-def crop(layer: Layer, form: Form) -> Forward:
+def crop(layer: Layer[Crop], form: Form) -> Forward:
     """The middle, and -1..1 instead of 0..1 unless noadjust; random crops belong to the augmentation."""
-    kind: Any = layer.kind
+    kind = layer.kind
     top, left = (layer.x.h - layer.y.h) // 2, (layer.x.w - layer.y.w) // 2
     if min(top, left) < 0:
         raise Unsupported(f"it cuts {layer.y} out of the smaller {layer.x}; make the input larger")

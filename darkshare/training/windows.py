@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from darkshare.darknet.kinds import LocalAvgpool, Maxpool
 from darkshare.darknet.network import Layer
 from darkshare.errors import Unsupported
 from darkshare.training.dense import blurred
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def maxpool(layer: Layer, form: Form) -> Forward:
+def maxpool(layer: Layer[Maxpool], form: Form) -> Forward:
     """Max-pooling, with a blur behind it where antialiasing is asked for (forward_maxpool_layer)."""
-    kind: Any = layer.kind
+    kind = layer.kind
     if kind.maxpool_zero_nonmax:
         raise Unsupported("maxpool_zero_nonmax=1 is not done here; remove it")
     if kind.maxpool_depth:
@@ -32,9 +33,9 @@ def maxpool(layer: Layer, form: Form) -> Forward:
     return forward
 
 
-def local_avgpool(layer: Layer, form: Form) -> Forward:
+def local_avgpool(layer: Layer[LocalAvgpool], form: Form) -> Forward:
     """Average over a window; padding does not count (forward_local_avgpool_layer)."""
-    kind: Any = layer.kind
+    kind = layer.kind
     sides, stride = _sides(layer), kind.strides[::-1]
 
     def forward(given: Given, x: Tensor, sources: Sequence[Tensor], training: bool) -> Tensor:
@@ -53,9 +54,9 @@ def avgpool(layer: Layer, form: Form) -> Forward:
     return lambda given, x, sources, training: x.mean((2, 3), keepdim=True)
 
 
-def _sides(layer: Layer) -> tuple[int, int, int, int]:
+def _sides(layer: Layer[Maxpool | LocalAvgpool]) -> tuple[int, int, int, int]:
     """Darknet's first window starts half the total padding before the image; the rest lies behind it."""
-    kind: Any = layer.kind
+    kind = layer.kind
     before = kind.pads // 2
     after = kind.pads - before
     if after >= kind.window:
@@ -63,9 +64,9 @@ def _sides(layer: Layer) -> tuple[int, int, int, int]:
     return before, after, before, after
 
 
-def _over_channels(layer: Layer) -> Forward:
+def _over_channels(layer: Layer[Maxpool]) -> Forward:
     """The largest of every `out_channels`-th channel (maxpool_depth=1)."""
-    kind: Any = layer.kind
+    kind = layer.kind
     if kind.out_channels > layer.x.c:
         raise Unsupported(f"out_channels={kind.out_channels} is more than the {layer.x.c} channels that it reads")
 

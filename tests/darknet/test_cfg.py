@@ -7,8 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import any_bytes, any_text, words
 
-from darkshare.darknet import cfg as cfgs
-from darkshare.darknet.cfg import Cfg, Section, comment, dumps, parse, section, to_bytes
+from darkshare.darknet.cfg import (
+    LARGEST_CFG,
+    LONGEST_LINE,
+    Cfg,
+    Section,
+    comment_line,
+    dumps,
+    new_section,
+    parse,
+    read_cfg,
+    require_readable,
+    to_bytes,
+)
 from darkshare.errors import CfgSyntaxError, DarkshareError
 
 
@@ -21,7 +32,7 @@ def test_any_text_survives(text):
 def test_any_bytes_survive(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "any.cfg"
     path.write_bytes(data)
-    assert to_bytes(cfgs.read(path)) == data
+    assert to_bytes(read_cfg(path)) == data
 
 
 @given(any_text)
@@ -149,14 +160,14 @@ def test_set_reads_back_and_leaves_every_other_line(text, key, value):
 
 @given(st.dictionaries(words.filter(lambda word: word[0].isalpha()), words))
 def test_a_new_section_reads_back(values):
-    part = section("route", **values)
+    part = new_section("route", **values)
     again = only(dumps(Cfg((), (part,))))
     assert (again.kind, {key: again.get(key) for key in values}) == ("route", values)
 
 
 def test_a_comment_is_a_comment_everywhere():
-    assert comment("task text").text == "# task text\n"
-    assert comment("task text").is_comment
+    assert comment_line("task text").text == "# task text\n"
+    assert comment_line("task text").is_comment
 
 
 # --- what no fork reads
@@ -170,7 +181,7 @@ def test_a_comment_is_a_comment_everywhere():
         ("[net]\rwidth=8\r[conv]\r", ":1", "CR alone as line end"),
         ("# c\nwidth=8\n[net]\n[conv]\n", ":2", "option 'width' before any section"),
         ("# c\nhello\n[net]\n[conv]\n", ":2", "'hello' before any section"),
-        (f"[net]\n# {'x' * cfgs.LONGEST_LINE}\n[conv]\n", ":2", "characters: this is not a cfg text"),
+        (f"[net]\n# {'x' * LONGEST_LINE}\n[conv]\n", ":2", "characters: this is not a cfg text"),
         ("", "", "has no [section]"),
         ("just text\n", "", "has no [section]"),
         ("[convolutional]\n[net]\n", ":1", "the first section must be [net]"),
@@ -182,7 +193,7 @@ def test_a_comment_is_a_comment_everywhere():
 )
 def test_what_darknet_cannot_read_is_refused_with_its_line(text, place, message):
     with pytest.raises(CfgSyntaxError) as caught:
-        cfgs.require_readable(parse(text, "a.cfg"))
+        require_readable(parse(text, "a.cfg"))
     assert str(caught.value).startswith(f"a.cfg{place}: ")
     assert message in str(caught.value)
 
@@ -191,22 +202,22 @@ def test_what_darknet_cannot_read_is_refused_with_its_line(text, place, message)
     "text", ["[net]\r\n[conv]\r\n", "[network]\n[conv]\n", "[net]\n[conv]", "; c\n[net]\n[conv]\n"]
 )
 def test_what_darknet_reads_is_accepted(text):
-    cfgs.require_readable(parse(text))
+    require_readable(parse(text))
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(DarkshareError, match=r"none\.cfg: cannot be read: No such file or directory"):
-        cfgs.read(tmp_path / "none.cfg")
+        read_cfg(tmp_path / "none.cfg")
     with pytest.raises(DarkshareError, match="cannot be read: Is a directory"):
-        cfgs.read(tmp_path)
+        read_cfg(tmp_path)
 
 
 def test_a_huge_file_is_no_cfg(tmp_path):
     path = tmp_path / "big.cfg"
     with path.open("wb") as file:
-        file.truncate(cfgs.LARGEST_CFG + 1)
+        file.truncate(LARGEST_CFG + 1)
     with pytest.raises(CfgSyntaxError, match=r"big\.cfg: has 524289 bytes, which is not a Darknet cfg"):
-        cfgs.read(path)
+        read_cfg(path)
 
 
 def test_of_a_key_given_twice_the_first_counts():
@@ -218,4 +229,4 @@ def test_of_a_key_given_twice_the_first_counts():
 def test_a_pipe_is_refused_before_it_blocks(tmp_path):
     os.mkfifo(tmp_path / "pipe.cfg")
     with pytest.raises(DarkshareError, match=r"pipe\.cfg: cannot be read: not a regular file"):
-        cfgs.read(tmp_path / "pipe.cfg")
+        read_cfg(tmp_path / "pipe.cfg")

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from conftest import ZOO, zoo_cfgs
 
-from darkshare.darknet import cfg as cfgs
 from darkshare.darknet import model as models
+from darkshare.darknet.cfg import dumps, parse, read_cfg, to_bytes
 from darkshare.darknet.kinds import DIALECTS, Kind, keys_of
 from darkshare.darknet.network import resolve
 from darkshare.errors import UnknownKind
@@ -62,7 +62,7 @@ def require_equal_layers(network, rows) -> None:
 @pytest.mark.parametrize(("fork", "name"), shipped())
 def test_a_public_cfg_gives_darknet_s_table(fork, name):
     expected = golden(fork)[name]
-    network = resolve(cfgs.read(ZOO / "zoo" / fork / name), dialect=fork, view="save")
+    network = resolve(read_cfg(ZOO / "zoo" / fork / name), dialect=fork, view="save")
     require_equal_layers(network, expected["layers"])
     assert expected["header_bytes"] + 4 * network.params == expected["weights_bytes"]
     if "total_bflops" in expected:  # a running sum in float32
@@ -78,8 +78,8 @@ def test_every_public_cfg_survives_a_round_trip_and_has_a_table():
             pytest.skip(f"{folder} is missing; set DARKSHARE_ZOO to the folder that holds zoo/")
         for path in found:
             text = path.read_bytes().decode("utf-8", "surrogateescape")
-            assert cfgs.dumps(cfgs.parse(text)) == text
-            assert cfgs.to_bytes(cfgs.read(path)) == path.read_bytes()
+            assert dumps(parse(text)) == text
+            assert to_bytes(read_cfg(path)) == path.read_bytes()
         assert {path.relative_to(folder).as_posix() for path in found} == set(golden(fork))
 
 
@@ -89,7 +89,7 @@ def test_every_block_that_darknet_wrote_lies_where_we_look(folder, stem):
     expected, cfg, weights = read_table(folder, name, fork)
     recorded = {(i, f"{part}.{block}" if part else block): (n, crc) for i, part, block, n, crc in expected["arrays"]}
     if weights is None:
-        network = resolve(cfgs.read(cfg), dialect=fork, view="save")
+        network = resolve(read_cfg(cfg), dialect=fork, view="save")
         ours = {(layer.index, t.name): t.size for layer in network.layers for t in layer.tensors}
         assert ours == {key: n for key, (n, _) in recorded.items()}
         return
@@ -126,4 +126,4 @@ def test_what_a_fork_refuses_is_refused(cfg, fork):
         assert fork not in keys_of(Kind)["dontsave"].forks
         return
     with pytest.raises(UnknownKind, match=f"is not known to the dialect {fork}"):
-        resolve(cfgs.read(cfg), dialect=fork)
+        resolve(read_cfg(cfg), dialect=fork)

@@ -15,7 +15,7 @@ from strategies import numbers
 
 from darkshare.darknet.cfg import parse
 from darkshare.darknet.kinds import ALL_KINDS, BY_NAME, DIALECTS, Kind, Net, Shape, find_kind, keys_of, read_kind
-from darkshare.darknet.kinds.base import A, H, P, as_read, atof, atoi, cdiv, list_items, slide
+from darkshare.darknet.kinds.base import A, H, P, as_read, atof, atoi, list_items, slide
 from darkshare.errors import BadReference, BadValue, ShapeMismatch, UnknownKind
 
 AH, AP, ALL = A + " " + H, A + " " + P, " ".join(DIALECTS)
@@ -568,11 +568,6 @@ def test_lists_are_counted_as_each_fork_counts_them():
     assert as_read("leaky#c", A) == "leaky#c"
 
 
-@given(st.integers(-99, 99), st.integers(1, 9))
-def test_division_is_c_s(a, b):
-    assert cdiv(a, b) == math.trunc(a / b)
-
-
 @given(st.integers(1, 30), st.integers(0, 9), st.integers(1, 12), st.integers(1, 5))
 def test_a_window_takes_every_place_that_it_fits(length, padding, size, stride):
     places = [start for start in range(0, length + padding, stride) if start + size <= length + padding]
@@ -681,3 +676,73 @@ def test_a_kind_is_frozen_and_shows_what_its_section_said():
         del kind.probability
     with pytest.raises(TypeError, match="Net has no channel, widht"):
         Net(widht=3, channel=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "dialect", "window"),
+    [
+        ("[conv] size=3", A, "3x3/1"),
+        ("[conv] size=3 stride_x=2", A, "3x3/2x1"),
+        ("[conv] size=3 stride=2 dilation=4", A, "3x3/2(4)"),
+        ("[deconv] size=4 stride=2", P, "4x4/2"),
+        ("[local] size=3 stride=2", A, "3x3/2"),
+        ("[maxpool] stride=2", A, "2x2/2"),
+        ("[local_avgpool] size=3 stride=2", A, "3x3/2"),
+        ("[crnn] size=3 dilation=2", A, "3x3/1(2)"),
+        ("[conv_lstm] size=5", A, "5x5/1"),
+        ("[route] layers=-1 groups=2 group_id=1", A, "2/2"),
+        ("[route] layers=-1", A, ""),
+        ("[connected] output=3", A, ""),
+    ],
+)
+def test_the_window_as_darknet_prints_it(text, dialect, window):
+    assert kind_of(text, dialect).window_text == window
+
+
+LINEAR = """\
+[conv] activation=linear
+[connected] activation=linear
+[shortcut] from=-2
+[route] layers=-1
+[avgpool]
+[local_avgpool] size=2
+[upsample]
+[dropout]
+[empty]
+""".splitlines()
+NOT_LINEAR = """\
+[conv] activation=leaky
+[conv] activation=linear batch_normalize=1
+[connected] activation=relu
+[connected] activation=linear batch_normalize=1
+[shortcut] from=-2 activation=relu
+[maxpool]
+[scale_channels] from=-2
+[softmax]
+""".splitlines()
+
+
+@pytest.mark.parametrize("text", [*LINEAR, *NOT_LINEAR])
+def test_which_layers_map_means_to_means(text):
+    assert kind_of(text).is_linear == (text in LINEAR)
+
+
+def test_the_classes_of_a_head_are_its_key_or_its_values():
+    image, row = S(14, 8, 8), S(1000, 1, 1)
+    assert [kind_of(text).class_count(image) for text in ("[yolo] classes=2", "[region] classes=3")] == [2, 3]
+    assert kind_of("[detection] classes=4").class_count(flat(1470)) == 4
+    values = ("[softmax]", "[cost]", "[connected]", "[avgpool]")
+    assert [kind_of(text).class_count(row) for text in values] == [1000] * 4
+    assert [kind_of(text).class_count(S(1000, 416, 416)) for text in values] == [0] * 4  # no classifier has so many
+    assert kind_of("[conv]").class_count(row) == 0
+
+
+def test_what_is_decided_by_kind():
+    def having(name: str) -> set[str]:
+        return {kind.names[0] for kind in ALL_KINDS if getattr(kind, name)}
+
+    assert having("in_place") == {"dropout", "empty"}
+    assert having("pools") == {"maxpool", "local_avgpool", "reorg", "reorg3d"}
+    assert having("stops_backward") == {"route", "shortcut", "maxpool", "upsample"}
+    assert having("gives_boxes") == {"yolo", "Gaussian_yolo", "region", "detection"}
+    assert having("is_head") == {*having("gives_boxes"), "iseg", "softmax"}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import network_of, seeded_floats, tiny_text, write_model
 
-from darkshare import _files as files
+from darkshare._files import _write_fully
 from darkshare.darknet.model import Model, load, save, save_weights
 from darkshare.darknet.tasks import FORMAT, Task
 from darkshare.darknet.weights import Header, Weights
@@ -284,14 +284,14 @@ def test_an_input_is_never_replaced(tmp_path, tiny):
 def test_a_full_disk_leaves_the_old_model(tmp_path, tiny, monkeypatch):
     save(load(tiny), tmp_path / "out")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    real = files._write_fully
+    real = _write_fully
 
     def write(file, buffer):
         if b"class_0" in bytes(buffer)[:20]:  # the .names, behind the cfg and the weights
             raise OSError(28, "No space left on device")
         real(file, buffer)
 
-    monkeypatch.setattr(files, "_write_fully", write)
+    monkeypatch.setattr("darkshare._files._write_fully", write)
     with pytest.raises(DarkshareError, match=r"out\.names: cannot be written: No space left on device"):
         save(replace(load(tiny), tasks=(replace(load(tiny).tasks[0], name="x"),)), tmp_path / "out")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

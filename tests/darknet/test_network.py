@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import any_text, hostile_cfgs, networks
 
-from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.cfg import dumps, parse
 from darkshare.darknet.kinds import DIALECTS, Shape
 from darkshare.darknet.network import Ref, problems, resolve
 from darkshare.errors import BadReference, BadValue, CfgSyntaxError, DarkshareError, ShapeMismatch, UnknownKind
@@ -80,7 +80,7 @@ def test_line_ends_and_indents_change_nothing(change):
 
 @given(hostile_cfgs() | any_text.map(lambda text: NET + text), st.sampled_from(DIALECTS))
 def test_whatever_is_wrong_is_an_error_of_ours(text, dialect):
-    cfg = cfgs.parse(text, "a.cfg")
+    cfg = parse(text, "a.cfg")
     network, found = problems(cfg, dialect=dialect)
     assert (network is None) == bool(found)
     assert all(str(error).startswith("a.cfg:") for error in found)
@@ -174,23 +174,23 @@ def test_an_unknown_dialect_is_named():
 
 def test_all_problems_are_found_at_once():
     text = NET + "[conv]\nfilters=0\n[route]\nlayers=9\n[cnv]\n[conv]\n[route]\nlayers=-1\n[shortcut]\nfrom=4\n"
-    network, found = problems(cfgs.parse(text, "a.cfg"))
+    network, found = problems(parse(text, "a.cfg"))
     assert network is None
     assert [(type(error), error.line) for error in found] == [(BadValue, 6), (BadReference, 8), (UnknownKind, 9)]
     # What cannot be said behind an error is not said; a wrong reference is still found there.
-    found = problems(cfgs.parse(text.replace("from=4", "from=5"), "a.cfg"))[1]
+    found = problems(parse(text.replace("from=4", "from=5"), "a.cfg"))[1]
     assert [error.line for error in found] == [6, 8, 9, 14]
 
 
 def test_problems_of_a_good_cfg_are_none():
-    network, found = problems(cfgs.parse(tiny_text()))
+    network, found = problems(parse(tiny_text()))
     assert found == []
     assert network is not None
     assert network.params == 2572
 
 
 def test_problems_of_an_unreadable_cfg_are_one():
-    network, found = problems(cfgs.parse("width=8\n", "a.cfg"))
+    network, found = problems(parse("width=8\n", "a.cfg"))
     assert (network, [type(error) for error in found]) == (None, [CfgSyntaxError])
 
 
@@ -211,10 +211,10 @@ def test_a_route_and_an_implicit_do_not_read_the_layer_before():
 
 
 def test_another_size_changes_shapes_and_no_weights():
-    cfg = cfgs.parse(tiny_text(), "a.cfg")
+    cfg = parse(tiny_text(), "a.cfg")
     network = resolve(cfg, size=(64, 96))
     assert (str(network.input), str(network.layers[12].y), network.params) == ("64x96x3", "32x48x14", 2572)
-    assert cfgs.dumps(network.cfg) == tiny_text().replace("width=32", "width=64").replace("height=32", "height=96")
+    assert dumps(network.cfg) == tiny_text().replace("width=32", "width=64").replace("height=32", "height=96")
     with pytest.raises(BadValue, match="the network has no input"):
         resolve(cfg, size=(0, 32))
 
@@ -278,7 +278,7 @@ def test_a_cfg_of_another_encoding_keeps_its_name_in_errors():
 
 
 def test_after_a_hundred_problems_nobody_reads_on():
-    cfg = cfgs.parse(NET + "[convolutional]\nfilters=0\n" * 101, "test.cfg")
+    cfg = parse(NET + "[convolutional]\nfilters=0\n" * 101, "test.cfg")
     network, found = problems(cfg)
     assert network is None
     assert len(found) == 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from conftest import network_of, tiny_text, zoo_cfgs, zoo_path
 
-from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.cfg import dumps, parse, read_cfg
 from darkshare.darknet.network import resolve
 from darkshare.darknet.portable import list_text, plain_cfg
 from darkshare.errors import BadValue
@@ -14,12 +14,12 @@ HEAD = "[net]\nwidth=8\nheight=8\nchannels=1\n\n"
 
 
 def plain(body: str, dialect: str = "alexeyab") -> str:
-    return cfgs.dumps(plain_cfg(cfgs.parse(HEAD + body), dialect)).removeprefix(HEAD)
+    return dumps(plain_cfg(parse(HEAD + body), dialect)).removeprefix(HEAD)
 
 
 def test_plain_text_stays_as_it_is():
     text = tiny_text()
-    assert cfgs.dumps(plain_cfg(cfgs.parse(text), "alexeyab")) == text
+    assert dumps(plain_cfg(parse(text), "alexeyab")) == text
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_numbers_have_no_exponent():
 def test_public_cfgs_keep_their_meaning():
     zoo_path("zoo", "alexeyab")
     for path in zoo_cfgs("alexeyab"):
-        cfg = cfgs.read(path)
+        cfg = read_cfg(path)
         try:
             rewritten = plain_cfg(cfg, "alexeyab")
         except BadValue as error:
@@ -72,12 +72,12 @@ def test_public_cfgs_keep_their_meaning():
         before, after = resolve(cfg), resolve(rewritten)
         assert [layer.kind for layer in before.layers] == [layer.kind for layer in after.layers], path
         assert [layer.sources for layer in before.layers] == [layer.sources for layer in after.layers], path
-        assert cfgs.dumps(rewritten).isascii(), path
+        assert dumps(rewritten).isascii(), path
         assert plain_cfg(rewritten, "alexeyab") == rewritten, path
 
 
 def test_the_result_is_a_fixed_point():
-    text = cfgs.parse(HEAD + "[conv]\r\nfilters = 1 6 ; x\r\nx=1\r\n")
+    text = parse(HEAD + "[conv]\r\nfilters = 1 6 ; x\r\nx=1\r\n")
     once = plain_cfg(text, "alexeyab")
     assert plain_cfg(once, "alexeyab") == once
-    assert network_of(cfgs.dumps(once)).layers[0].kind.filters == 16
+    assert network_of(dumps(once)).layers[0].kind.filters == 16

@@ -8,9 +8,8 @@ from strategies import floats, headers
 
 from darkshare._files import CHUNK
 from darkshare.darknet import model as models
-from darkshare.darknet import weights
 from darkshare.darknet.kinds import DIALECTS
-from darkshare.darknet.weights import Header, Weights
+from darkshare.darknet.weights import Header, Weights, chunks, parse_header, read_weights, release
 from darkshare.errors import BadValue, DarkshareError, WeightsSize
 
 # A convolution of one 1x1 filter on one channel, as AlexeyAB writes it.
@@ -37,7 +36,7 @@ def file(tmp_path):
 @pytest.mark.parametrize(("data", "header"), [(GOLDEN, Header(0, 2, 5, 64)), (OLD, Header(0, 1, 0, 64))])
 def test_a_file_is_a_header_and_floats(file, data, header):
     for dialect in DIALECTS:
-        found = weights.read(file(data), dialect=dialect)
+        found = read_weights(file(data), dialect=dialect)
         assert found.header == header
         assert found.view(0, 2).tolist() == [1.0, -2.0]
         assert (found.size, found.path) == (2, str(file(data)))
@@ -68,7 +67,7 @@ def test_each_fork_s_rule_for_the_length_of_seen(major, minor, sizes, transposed
 
 def test_seen_may_need_64_bits():
     header = Header(seen=2**40 + 1)
-    assert weights.parse_header(header.to_bytes("alexeyab"), "alexeyab") == (header, 20)
+    assert parse_header(header.to_bytes("alexeyab"), "alexeyab") == (header, 20)
     with pytest.raises(BadValue, match=r"a header of \(0, 1, 0, 4294967296\) does not fit its bytes"):
         Header(0, 1, 0, 2**32).to_bytes("alexeyab")
 
@@ -78,7 +77,7 @@ def test_what_is_read_is_written_back_bit_for_bit(tmp_path_factory, header, data
     folder = tmp_path_factory.getbasetemp()
     whole = header.to_bytes(dialect) + data.tobytes()
     (folder / "in.weights").write_bytes(whole)
-    found = weights.read(folder / "in.weights", dialect=dialect)
+    found = read_weights(folder / "in.weights", dialect=dialect)
     models.save_weights(folder / "out.weights", found, dialect)
     assert (folder / "out.weights").read_bytes() == whole
 
@@ -95,19 +94,19 @@ def test_what_is_read_is_written_back_bit_for_bit(tmp_path_factory, header, data
 )
 def test_a_file_of_no_possible_length_is_refused(file, data, message):
     with pytest.raises(WeightsSize) as caught:
-        weights.read(file(data))
+        read_weights(file(data))
     assert str(caught.value).startswith(f"{file(data)}: {message}")
 
 
 def test_a_header_alone_is_a_file_of_no_floats(file):
-    assert weights.read(file(GOLDEN[:20])).size == 0
+    assert read_weights(file(GOLDEN[:20])).size == 0
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(DarkshareError, match=r"none\.weights: cannot be read: No such file"):
-        weights.read(tmp_path / "none.weights")
+        read_weights(tmp_path / "none.weights")
     with pytest.raises(DarkshareError, match="cannot be read: Is a directory"):
-        weights.read(tmp_path)
+        read_weights(tmp_path)
 
 
 # --- runs
@@ -138,13 +137,13 @@ def test_a_slice_within_a_run_is_a_view_and_one_across_runs_a_copy():
 
 def test_a_mapped_file_is_read_only(file):
     with pytest.raises(ValueError, match="read-only"):
-        weights.read(file(GOLDEN)).view(0, 1)[0] = 0
+        read_weights(file(GOLDEN)).view(0, 1)[0] = 0
 
 
 def test_pages_given_back_are_read_again(file):
     data = np.arange(CHUNK // 2, dtype="<f4")  # two chunks
-    found = weights.read(file(GOLDEN[:20] + data.tobytes()))
-    pieces = [piece.copy() for piece in weights.chunks(found.runs)]
+    found = read_weights(file(GOLDEN[:20] + data.tobytes()))
+    pieces = [piece.copy() for piece in chunks(found.runs)]
     assert [piece.size for piece in pieces] == [CHUNK // 4, CHUNK // 4]
     assert np.array_equal(np.concatenate(pieces), data)
     assert np.array_equal(found.view(0, found.size), data)
@@ -152,5 +151,5 @@ def test_pages_given_back_are_read_again(file):
 
 def test_an_array_in_memory_has_no_pages_to_give_back():
     data = np.arange(5, dtype="<f4")
-    weights.release(data)
-    assert next(weights.chunks((data,))).tolist() == [0, 1, 2, 3, 4]
+    release(data)
+    assert next(chunks((data,))).tolist() == [0, 1, 2, 3, 4]

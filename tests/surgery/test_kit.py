@@ -13,7 +13,7 @@ from models import floats, model, quiet_concat, retrained, without_weights
 
 from darkshare.analysis.check import check
 from darkshare.analysis.frozen import frozen
-from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.cfg import dumps, parse
 from darkshare.darknet.cut_points import legal_cuts
 from darkshare.darknet.kinds import Net, Shortcut
 from darkshare.darknet.model import Model, load
@@ -98,7 +98,7 @@ def test_inserted_routes_lead_where_the_shortcut_led():
     assert [(layer.kind.name, layer.sources) for layer in layers[73:75]] == [("route", (71,)), ("route", (72,))]
     assert layers[76].kind.name == "shortcut"
     assert layers[76].sources == (73,)
-    assert cfgs.dumps(found.network.cfg).count("stopbackward=1") == 1
+    assert dumps(found.network.cfg).count("stopbackward=1") == 1
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
@@ -127,7 +127,7 @@ def test_a_k_that_freezes_a_head_is_refused():
 
 def test_the_cpu_cfg_differs_in_one_line(tmp_path):
     kit = make_kit(model(tiny_text()), 4, pictures(tmp_path / "p"))
-    gpu, cpu = (cfgs.dumps(n.cfg).splitlines() for n in (kit.frozen.network, kit.cpu))
+    gpu, cpu = (dumps(n.cfg).splitlines() for n in (kit.frozen.network, kit.cpu))
     changed = [(a, b) for a, b in zip(gpu, cpu, strict=True) if a != b]
     assert changed == [("stopbackward=1", f"stopbackward={STOP}")]
     text = tiny_text().replace("batch_normalize=1\n", "")
@@ -135,8 +135,8 @@ def test_the_cpu_cfg_differs_in_one_line(tmp_path):
 
 
 def net_of(text: str, **how: object) -> tuple[Net, int]:
-    cfg, count = scheduled(cfgs.parse(f"[net]\nwidth=8\nheight=8\nchannels=3\n{text}"), "alexeyab", **how)
-    layers = cfgs.parse("[net]\n[convolutional]\n").sections[1:]
+    cfg, count = scheduled(parse(f"[net]\nwidth=8\nheight=8\nchannels=3\n{text}"), "alexeyab", **how)
+    layers = parse("[net]\n[convolutional]\n").sections[1:]
     return resolve(replace(cfg, sections=(*cfg.sections, *layers))).net, count
 
 
@@ -267,8 +267,8 @@ def test_what_a_drifting_fork_leaves_can_be_snapped_and_merged(base_files, tmp_p
     final = tmp_path / "kit" / "backup" / "masks_final.weights"
     final.write_bytes(Header(seen=640).to_bytes("pjreddie") + trained.tobytes())
     other = load(tmp_path / "kit" / "masks.cfg", final)
-    assert not frozen(base_files, other, k).is_frozen
+    assert not frozen(base_files, other, k=k).is_frozen
     ready = snap(base_files, other, k)
-    assert frozen(base_files, ready, k).is_frozen
+    assert frozen(base_files, ready, k=k).is_frozen
     both = quiet_concat([base_files, ready], k)
     assert [task.names for task in both.tasks] == [("class_0", "class_1"), ("mask_0",)]

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from models import assert_same_function, floats, model, quiet_concat, retrained, without_weights
 
-from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.cfg import dumps
 from darkshare.darknet.cut_points import illegal_cut
 from darkshare.darknet.model import Model, branches_of, load, only_votes, save
 from darkshare.darknet.network import Network
@@ -73,11 +73,11 @@ def test_floats_are_the_bases_and_the_branchs(pair):
 
 def test_the_bases_text_stays_byte_for_byte(pair):
     merged = quiet_concat(pair, 4)
-    assert tiny_text(2) in cfgs.dumps(merged.network.cfg)
+    assert tiny_text(2) in dumps(merged.network.cfg)
 
 
 def test_a_reference_that_keeps_its_distance_stays_as_written(pair):
-    text = cfgs.dumps(quiet_concat(pair, 4).network.cfg)
+    text = dumps(quiet_concat(pair, 4).network.cfg)
     branch = text.partition("# task text")[2]
     assert "layers=-3" in branch
     assert "layers=-1,2" in branch  # layer 2 is below k: shared, and absolute already
@@ -377,7 +377,7 @@ def test_ensembles_of_one_name_stay_two():
 def test_an_ensemble_takes_one_name():
     merged = quiet_concat([neighbour(3), ensemble()], 3, names=["cars", "words"])
     assert called(merged) == [("cars", ""), ("words", "words"), *((f"words-{i}", "words") for i in (1, 2, 3))]
-    text = cfgs.dumps(merged.network.cfg)
+    text = dumps(merged.network.cfg)
     assert text.splitlines()[0].endswith(": cars, words")
     assert "# task words: layers" in text
     with pytest.raises(BadValue, match="5 names for 2 tasks: give one for each, and one for a whole ensemble"):

@@ -14,7 +14,7 @@ from models import model
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch")
 
-from darkshare.darknet import cfg as cfgs  # noqa: E402
+from darkshare.darknet.cfg import read_cfg  # noqa: E402
 from darkshare.darknet.network import resolve  # noqa: E402
 from darkshare.errors import DarkshareError, Unsupported  # noqa: E402
 from darkshare.training import caching  # noqa: E402
@@ -149,7 +149,7 @@ def test_the_estimate_by_hand():
     ],
 )
 def test_the_ratios_of_the_shared_backbone_paper_s_cuts(k, reads, frozen, full, megabytes):
-    network = resolve(cfgs.read(zoo_path("zoo", "pjreddie", "yolov3.cfg")), dialect="pjreddie", size=(416, 416))
+    network = resolve(read_cfg(zoo_path("zoo", "pjreddie", "yolov3.cfg")), dialect="pjreddie", size=(416, 416))
     found = caching.estimate(network, reads, k, 1, math.inf, 1, 90)
     assert (round(found.limit, 2), round(found.full, 2)) == (frozen, full)
     assert found.gain == pytest.approx(found.limit)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from darkshare.analysis.check.problem import Problem, Rule, Subject, error, from_error, note, warning
-from darkshare.darknet.kinds import Convolutional, Dropout, Empty, Kind, Route, Shortcut
+from darkshare.darknet.kinds import Convolutional, Kind, Route, Shortcut
 from darkshare.darknet.kinds.base import A, P, keys_of
 from darkshare.darknet.network import Layer, require_earlier
 from darkshare.errors import BadReference
@@ -28,8 +27,8 @@ def references(subject: Subject) -> Iterator[Problem]:
 
 def groups(subject: Subject) -> Iterator[Problem]:
     """groups= must divide the channels: Darknet's integer division leaves the rest out."""
-    for layer in _layers(subject, Convolutional):
-        kind: Any = layer.kind
+    for layer in subject.network.of_kind(Convolutional) if subject.network else ():
+        kind = layer.kind
         n = kind.used_groups
         if layer.x.c % n or kind.filters % n:
             yield error(
@@ -41,9 +40,10 @@ def groups(subject: Subject) -> Iterator[Problem]:
 
 def route_groups(subject: Subject) -> Iterator[Problem]:
     """A route takes group_id of each source (forward_route_layer), so groups= must divide each of them."""
-    for layer in _layers(subject, Route):
-        kind: Any = layer.kind
-        assert subject.network is not None
+    if subject.network is None:
+        return
+    for layer in subject.network.of_kind(Route):
+        kind = layer.kind
         odd = [i for i in layer.sources if subject.network.layers[i].y.c % kind.groups]
         if odd:
             yield warning(
@@ -106,14 +106,14 @@ def no_image(subject: Subject) -> Iterator[Problem]:
 def nothing_before(subject: Subject) -> Iterator[Problem]:
     """[dropout] and [empty] pass on the buffer of the layer before, so they cannot be the first."""
     first = subject.layers[0]
-    if isinstance(first.kind, Dropout | Empty):
+    if isinstance(first.kind, Kind) and first.kind.in_place:
         yield error(first.section.lineno, f"{first.label} has no layer before it, and Darknet crashes; remove it")
 
 
 def one_deformation(subject: Subject) -> Iterator[Problem]:
     """parse_convolutional exits at several of sway, rotate and stretch, and at one of them with size=1."""
     for part in subject.layers:
-        kind: Any = part.kind
+        kind = part.kind
         if not isinstance(kind, Convolutional) or subject.dialect == P:
             continue
         keys = [key for key in ("sway", "rotate", "stretch", "stretch_sway") if getattr(kind, key)]
@@ -138,15 +138,11 @@ def read_and_written(subject: Subject) -> Iterator[Problem]:
                 )
 
 
-def _layers(subject: Subject, kind: type[Any]) -> Iterator[Layer]:
-    layers = subject.network.layers if subject.network else ()
-    return (layer for layer in layers if isinstance(layer.kind, kind))
-
-
 def _added(subject: Subject) -> Iterator[tuple[Layer, Layer]]:
     """(shortcut, the layer that it adds)."""
-    for layer in _layers(subject, Shortcut):
-        assert subject.network is not None
+    if subject.network is None:
+        return
+    for layer in subject.network.of_kind(Shortcut):
         yield from ((layer, subject.network.layers[i]) for i in layer.sources)
 
 

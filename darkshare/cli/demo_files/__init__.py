@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from darkshare import _files as files
+from darkshare._files import write_all
 from darkshare._images import Picture, encoded, read_picture
 from darkshare.analysis.savings import saved
 from darkshare.darknet.model import Model, load, save
@@ -63,7 +63,7 @@ def demonstrate(folder: Path) -> Demonstration:
     comparisons = tuple(_compare(merged, detector.raw(photo), separate, photo))
     found = tuple(detector.detect(photo))
     picture = folder / "both.png"
-    files.write_all({folder / PHOTO: [(HERE / PHOTO).read_bytes()], picture: [encoded(annotate(photo, found), ".png")]})
+    write_all({folder / PHOTO: [(HERE / PHOTO).read_bytes()], picture: [encoded(annotate(photo, found), ".png")]})
     return Demonstration(picture, found, comparisons, saved(separate, merged))
 
 
@@ -71,7 +71,7 @@ def _write_networks(folder: Path) -> list[Model]:
     models = []
     for name in NETWORKS:
         parts = [f"{name}{suffix}" for suffix in (".cfg", ".names", ".weights")]
-        files.write_all({folder / part: [(HERE / part).read_bytes()] for part in parts})
+        write_all({folder / part: [(HERE / part).read_bytes()] for part in parts})
         models.append(load(folder / f"{name}.cfg"))
     return models
 

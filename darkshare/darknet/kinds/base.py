@@ -23,6 +23,7 @@ A, P, H = "alexeyab", "pjreddie", "hank-ai"
 DIALECTS = (A, P, H)
 INT_MAX = 2**31 - 1  # Darknet counts outputs and weights in C ints
 MOST = 100_000  # classes or anchors of a head; the largest public one has 21 842 classes
+STATISTICS = ("scales", "rolling_mean", "rolling_variance")  # the blocks of batch norm, in file order
 
 Refs = Annotated[tuple[int, ...], "layer references"]  # negative: relative to this layer; else absolute
 T = TypeVar("T")
@@ -146,13 +147,29 @@ class Described:
 class Kind(Described):
     """The default kind: it keeps the shape, stores nothing and costs nothing.
 
-    Two instances are equal when their layers compute the same function at inference, references aside.
+    Everything that darkshare decides by kind is asked here, so a new kind overrides what does not fit it. Only the
+    backends have tables of their own. Two instances are equal when their layers compute the same function at
+    inference, references aside.
+
+    Attributes:
+        reads_previous: it reads the output of the layer before it.
+        needs_image: its input must have a width, a height and channels.
+        is_head: its output is one of the network's.
+        gives_boxes: it is a head whose values are boxes.
+        in_place: its output is the buffer of the layer before it, so it needs no memory and cannot be the first.
+        pools: where it makes the image smaller, it ends a block of layers.
+        stops_backward: Darknet ends the backward pass at it if it has stopbackward= and stores nothing.
+        derived: properties that stand for keys with several spellings.
     """
 
     reads_previous: ClassVar[bool] = True
     needs_image: ClassVar[bool] = False
     is_head: ClassVar[bool] = False
-    derived: ClassVar[tuple[str, ...]] = ()  # properties that stand for keys with several spellings
+    gives_boxes: ClassVar[bool] = False
+    in_place: ClassVar[bool] = False
+    pools: ClassVar[bool] = False
+    stops_backward: ClassVar[bool] = False
+    derived: ClassVar[tuple[str, ...]] = ()
 
     clip: float = trained(0.0, forks=(A, H))
     onlyforward: int = trained(0)
@@ -169,24 +186,45 @@ class Kind(Described):
     learning_rate: float = trained(1.0)
 
     def shape(self, x: Shape, sources: Sequence[Shape]) -> Shape:
-        """The output shape, from the previous layer's shape and the referenced layers' shapes."""
+        """Compute the output shape from the previous layer's shape and the referenced layers' shapes."""
         return x
 
     def onward(self, y: Shape) -> Shape:
-        """What the next layer reads, where that is not the shape that references see."""
+        """Compute the shape that the next layer reads; it differs from `y`, which references see, with antialiasing."""
         return y
 
     def tensors(self, x: Shape, y: Shape) -> tuple[Tensor, ...]:
-        """The stored blocks in file order."""
+        """List the stored blocks in file order."""
         return ()
 
+    def loaded_tensors(self, x: Shape, y: Shape) -> tuple[Tensor, ...]:
+        """List the blocks that Darknet's loader expects in a file; dontload= and the like leave some out."""
+        if self.dontload:
+            return ()
+        return tuple(t for t in self.tensors(x, y) if not (self.dontloadscales and t.name in STATISTICS))
+
     def flops(self, x: Shape, y: Shape) -> float:
-        """Operations as Darknet counts them."""
+        """Count the operations as Darknet does."""
+        return 0
+
+    def class_count(self, y: Shape) -> int:
+        """Count the classes that a layer of this kind and output shape tells apart; 0 if it tells none."""
         return 0
 
     @property
     def name(self) -> str:
+        """The section's name."""
         return self.names[0]
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether it maps the mean of several inputs to the mean of their outputs."""
+        return False
+
+    @property
+    def window_text(self) -> str:
+        """Its window as Darknet prints it, such as "3x3/2" for a size of 3 and a stride of 2."""
+        return ""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Kind) and not self.differences(other)
@@ -363,13 +401,8 @@ def _parser(hint: Any) -> Callable[[str, str, Field[Any]], Any]:
     return parsers[hint]
 
 
-def cdiv(a: int, b: int) -> int:
-    """C's integer division, which truncates toward zero."""
-    return int(a / b) if a < 0 else a // b
-
-
 def slide(length: int, padding: int, size: int, stride: int) -> int:
-    """How many places a window of `size` takes on `length` with this total padding.
+    """Count the places that a window of `size` takes on `length` with this total padding.
 
     Raises:
         ShapeMismatch: the window is larger than the padded image.
@@ -378,3 +411,19 @@ def slide(length: int, padding: int, size: int, stride: int) -> int:
     if room < 0:
         raise ShapeMismatch(f"a window of {size} does not fit an image of {length} with padding {padding}")
     return room // stride + 1
+
+
+def window_text(size: int, strides: tuple[int, int], dilation: int = 1) -> str:
+    """A window as Darknet prints it.
+
+    >>> window_text(3, (1, 1), dilation=2), window_text(2, (2, 1))
+    ('3x3/1(2)', '2x2/2x1')
+    """
+    across, down = strides
+    stride = f"{across}" if across == down else f"{across}x{down}"
+    return f"{size}x{size}/{stride}" + (f"({dilation})" if dilation > 1 else "")
+
+
+def one_class_per_value(y: Shape) -> int:
+    """The classes of a classifier's output; a larger one is not a classifier's."""
+    return y.size if y.size <= MOST else 0

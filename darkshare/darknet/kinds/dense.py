@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from darkshare.darknet.kinds.base import DIALECTS, A, H, Kind, P, Refs, Shape, Tensor, key, slide, trained
+from darkshare.darknet.kinds.base import (
+    DIALECTS,
+    STATISTICS,
+    A,
+    H,
+    Kind,
+    P,
+    Refs,
+    Shape,
+    Tensor,
+    key,
+    one_class_per_value,
+    slide,
+    trained,
+    window_text,
+)
 from darkshare.errors import ShapeMismatch
 
 AH = (A, H)
@@ -14,7 +29,7 @@ AH = (A, H)
 
 def statistics(n: int) -> tuple[Tensor, ...]:
     """The blocks of batch norm, in file order."""
-    return Tensor("scales", (n,)), Tensor("rolling_mean", (n,)), Tensor("rolling_variance", (n,))
+    return tuple(Tensor(name, (n,)) for name in STATISTICS)
 
 
 def conv_tensors(n: int, c: int, size: int, *, norm: bool) -> tuple[Tensor, ...]:
@@ -137,6 +152,19 @@ class Convolutional(Padded):
         *rest, weights = conv_tensors(self.filters, x.c // self.used_groups, self.size, norm=self.norm)
         return (*rest, weights._replace(flipped=bool(self.flipped)))
 
+    def loaded_tensors(self, x: Shape, y: Shape) -> tuple[Tensor, ...]:
+        if self.numload:
+            return replace(self, filters=self.numload, numload=0).loaded_tensors(x, y)
+        return super().loaded_tensors(x, y)
+
+    @property
+    def is_linear(self) -> bool:
+        return self.activation == "linear" and not self.norm
+
+    @property
+    def window_text(self) -> str:
+        return window_text(self.size, self.strides, self.spread)
+
     def flops(self, x: Shape, y: Shape) -> float:
         weights = self.filters * (x.c // self.used_groups) * self.size**2
         operations = 2 * weights * y.h * y.w
@@ -159,6 +187,10 @@ class Deconvolutional(Padded):
         grow = self.size - 2 * self.pads
         return Shape(self.filters, (x.h - 1) * self.stride + grow, (x.w - 1) * self.stride + grow)
 
+    @property
+    def window_text(self) -> str:
+        return window_text(self.size, (self.stride, self.stride))
+
     def tensors(self, x: Shape, y: Shape) -> tuple[Tensor, ...]:
         return conv_tensors(self.filters, x.c, self.size, norm=bool(self.batch_normalize))
 
@@ -179,6 +211,13 @@ class Connected(Kind):
     def tensors(self, x: Shape, y: Shape) -> tuple[Tensor, ...]:
         return matrix_tensors(self.output, x.size, norm=bool(self.batch_normalize))
 
+    def class_count(self, y: Shape) -> int:
+        return one_class_per_value(y)
+
+    @property
+    def is_linear(self) -> bool:
+        return self.activation == "linear" and not self.batch_normalize
+
 
 @dataclass(init=False, repr=False, eq=False)
 class Batchnorm(Kind):
@@ -191,6 +230,9 @@ class Batchnorm(Kind):
     def tensors(self, x: Shape, y: Shape) -> tuple[Tensor, ...]:
         biases = () if self.dialect == P else (Tensor("biases", (x.c,)),)
         return (*biases, *statistics(x.c))
+
+    def loaded_tensors(self, x: Shape, y: Shape) -> tuple[Tensor, ...]:
+        return () if self.dontload else self.tensors(x, y)  # dontloadscales= does not count here
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -214,6 +256,10 @@ class Local(Kind):
     def tensors(self, x: Shape, y: Shape) -> tuple[Tensor, ...]:
         kernel = (y.h * y.w, y.c, x.c, self.size, self.size)
         return Tensor("biases", (y.size,)), Tensor("weights", kernel)
+
+    @property
+    def window_text(self) -> str:
+        return window_text(self.size, (self.stride, self.stride))
 
 
 @dataclass(init=False, repr=False, eq=False)

@@ -6,7 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from darkshare.darknet.kinds.base import DIALECTS, MOST, A, H, Kind, P, Refs, Shape, key, trained
+from darkshare.darknet.kinds.base import (
+    DIALECTS,
+    MOST,
+    A,
+    H,
+    Kind,
+    P,
+    Refs,
+    Shape,
+    key,
+    one_class_per_value,
+    trained,
+)
 from darkshare.errors import BadValue, ShapeMismatch
 
 AH, AP = (A, H), (A, P)
@@ -19,6 +31,7 @@ class Boxes(Kind):
 
     needs_image: ClassVar[bool] = True
     is_head: ClassVar[bool] = True
+    gives_boxes: ClassVar[bool] = True
     entries: ClassVar[int] = 5  # x, y, w, h, objectness
 
     classes: int = key(20, low=1, high=MOST)
@@ -61,6 +74,9 @@ class Boxes(Kind):
 
     def anchor_ids(self) -> Sequence[int]:
         return range(self.num)
+
+    def class_count(self, y: Shape) -> int:
+        return self.classes
 
     def shape(self, x: Shape, sources: Sequence[Shape]) -> Shape:
         if x.c != self.depth:
@@ -171,6 +187,7 @@ class Detection(Loss):
     names: ClassVar[tuple[str, ...]] = ("detection",)
     forks: ClassVar[tuple[str, ...]] = AP
     is_head: ClassVar[bool] = True
+    gives_boxes: ClassVar[bool] = True
 
     classes: int = key(1, low=1, high=MOST)
     coords: int = key(1, low=1)
@@ -195,6 +212,9 @@ class Detection(Loss):
         if x.size != needed:
             raise ShapeMismatch(f"[detection] reads {needed} values, but gets {x.size}; correct side=, num=, classes=")
         return super().shape(x, sources)
+
+    def class_count(self, y: Shape) -> int:
+        return self.classes
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -228,6 +248,9 @@ class Softmax(Loss):
     spatial: float = key(0.0)
     noloss: int = trained(0)
 
+    def class_count(self, y: Shape) -> int:
+        return one_class_per_value(y)
+
 
 @dataclass(init=False, repr=False, eq=False)
 class Cost(Loss):
@@ -240,6 +263,9 @@ class Cost(Loss):
     ratio: float = trained(0.0)
     noobj: float = trained(1.0, forks=(P,))
     thresh: float = trained(0.0, forks=(P,))
+
+    def class_count(self, y: Shape) -> int:
+        return one_class_per_value(y)
 
 
 @dataclass(init=False, repr=False, eq=False)

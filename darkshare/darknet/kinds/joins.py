@@ -18,6 +18,7 @@ class Route(Kind):
 
     names: ClassVar[tuple[str, ...]] = ("route",)
     reads_previous: ClassVar[bool] = False
+    stops_backward: ClassVar[bool] = True
 
     layers: Refs = key((), derived=True)
     groups: int = key(1, forks=AH, low=1)
@@ -38,6 +39,14 @@ class Route(Kind):
             raise ShapeMismatch(f"[route] joins images of different size ({sizes}); Darknet makes it 0x0x0")
         return Shape(sum(s.c for s in sources) // self.groups, first.h, first.w)
 
+    @property
+    def is_linear(self) -> bool:
+        return True
+
+    @property
+    def window_text(self) -> str:
+        return f"{self.group_id + 1}/{self.groups}" if self.groups > 1 else ""  # the group and their number
+
 
 @dataclass(init=False, repr=False, eq=False)
 class Shortcut(Kind):
@@ -45,6 +54,7 @@ class Shortcut(Kind):
 
     names: ClassVar[tuple[str, ...]] = ("shortcut",)
     needs_image: ClassVar[bool] = True
+    stops_backward: ClassVar[bool] = True
 
     from_: Refs = key((), derived=True, first_only=(P,))
     activation: str = key("linear")
@@ -70,6 +80,10 @@ class Shortcut(Kind):
         if self.dialect == P:
             return 0
         return y.size * len(self.from_) * (1 if self.weights_type == "none" else 2)
+
+    @property
+    def is_linear(self) -> bool:
+        return self.activation == "linear"
 
 
 @dataclass(init=False, repr=False, eq=False)

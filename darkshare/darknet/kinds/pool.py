@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from darkshare.darknet.kinds.base import A, H, Kind, P, Shape, key, slide, trained
+from darkshare.darknet.kinds.base import A, H, Kind, P, Shape, key, one_class_per_value, slide, trained, window_text
 from darkshare.darknet.kinds.dense import blurred
 
 AH = (A, H)
@@ -17,6 +17,7 @@ class _Window(Kind):
     """A window whose size defaults to its stride and whose total padding defaults to size - 1."""
 
     needs_image: ClassVar[bool] = True
+    pools: ClassVar[bool] = True
     derived: ClassVar[tuple[str, ...]] = ("window", "strides", "pads")
 
     stride: int = key(1, derived=True, low=1)
@@ -45,12 +46,17 @@ class _Window(Kind):
     def flops(self, x: Shape, y: Shape) -> float:
         return 0 if self.dialect == P else self.window**2 * x.c * y.h * y.w
 
+    @property
+    def window_text(self) -> str:
+        return window_text(self.window, self.strides)
+
 
 @dataclass(init=False, repr=False, eq=False)
 class Maxpool(_Window):
     """Max-pooling over space, or over channels with maxpool_depth (make_maxpool_layer)."""
 
     names: ClassVar[tuple[str, ...]] = ("maxpool", "max")
+    stops_backward: ClassVar[bool] = True
 
     maxpool_depth: int = key(0, forks=AH)
     out_channels: int = key(1, forks=AH, low=1)
@@ -76,6 +82,10 @@ class LocalAvgpool(_Window):
     def shape(self, x: Shape, sources: Sequence[Shape]) -> Shape:
         return self.pooled(x, *self.strides)
 
+    @property
+    def is_linear(self) -> bool:
+        return True
+
 
 @dataclass(init=False, repr=False, eq=False)
 class Avgpool(Kind):
@@ -86,3 +96,10 @@ class Avgpool(Kind):
 
     def shape(self, x: Shape, sources: Sequence[Shape]) -> Shape:
         return Shape(x.c, 1, 1)
+
+    def class_count(self, y: Shape) -> int:
+        return one_class_per_value(y)
+
+    @property
+    def is_linear(self) -> bool:
+        return True

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from darkshare.darknet.kinds.base import A, H, Kind, P, Shape, Tensor, key, trained
+from darkshare.darknet.kinds.base import A, H, Kind, P, Shape, Tensor, key, trained, window_text
 from darkshare.darknet.kinds.dense import Padded, conv_tensors, matrix_tensors
 
 AH = (A, H)
@@ -117,6 +117,10 @@ class Crnn(Padded):
             return Shape(self.output_filters, x.h, x.w)
         return self.slid(x, self.output, self.stride, self.stride)
 
+    @property
+    def window_text(self) -> str:
+        return window_text(self.size, (self.stride, self.stride), self.dilation)
+
     def tensors(self, x: Shape, y: Shape) -> tuple[Tensor, ...]:
         hidden, output = (self.hidden_filters, self.output_filters) if self.dialect == P else (self.hidden, self.output)
         groups = 1 if self.xnor else self.groups
@@ -159,6 +163,10 @@ class ConvLstm(Padded):
 
     def shape(self, x: Shape, sources: Sequence[Shape]) -> Shape:
         return self.slid(x, self.output, self.stride, self.stride)
+
+    @property
+    def window_text(self) -> str:
+        return window_text(self.size, (self.stride, self.stride), self.dilation)
 
     def tensors(self, x: Shape, y: Shape) -> tuple[Tensor, ...]:
         n, groups = self.output, 1 if self.xnor else self.groups

@@ -18,6 +18,7 @@ class Upsample(Kind):
 
     names: ClassVar[tuple[str, ...]] = ("upsample",)
     needs_image: ClassVar[bool] = True
+    stops_backward: ClassVar[bool] = True
 
     stride: int = key(2)
     scale: float = key(1.0)
@@ -29,6 +30,10 @@ class Upsample(Kind):
             return _positive(Shape(x.c, x.h // -self.stride, x.w // -self.stride), x)
         return Shape(x.c, x.h * self.stride, x.w * self.stride)
 
+    @property
+    def is_linear(self) -> bool:
+        return True
+
 
 @dataclass(init=False, repr=False, eq=False)
 class Reorg(Kind):
@@ -37,6 +42,7 @@ class Reorg(Kind):
     names: ClassVar[tuple[str, ...]] = ("reorg",)
     forks: ClassVar[tuple[str, ...]] = AP
     needs_image: ClassVar[bool] = True
+    pools: ClassVar[bool] = True
 
     stride: int = key(1, low=1)
     reverse: int = key(0)
@@ -85,11 +91,16 @@ class Dropout(Kind):
     """Active in training only; it shares the previous layer's buffer."""
 
     names: ClassVar[tuple[str, ...]] = ("dropout",)
+    in_place: ClassVar[bool] = True
 
     probability: float = trained(0.2)
     dropblock: int = trained(0, forks=AH)
     dropblock_size_rel: float = trained(0.0, forks=AH)
     dropblock_size_abs: float = trained(0.0, forks=AH)
+
+    @property
+    def is_linear(self) -> bool:
+        return True
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -98,6 +109,11 @@ class Empty(Kind):
 
     names: ClassVar[tuple[str, ...]] = ("empty", "silence")
     forks: ClassVar[tuple[str, ...]] = (A,)
+    in_place: ClassVar[bool] = True
+
+    @property
+    def is_linear(self) -> bool:
+        return True
 
 
 @dataclass(init=False, repr=False, eq=False)

@@ -74,16 +74,16 @@ class _Block(NamedTuple):
         return cls(planes[anchor, :, place], places, sizes, np.array([w, h], np.float32))
 
 
-def _limit(kind: Any, threshold: float) -> float:
+def _limit(kind: Boxes, threshold: float) -> float:
     """The raw objectness below which no score can pass the threshold."""
-    if type(kind) is Yolo and kind.new_coords:
+    if isinstance(kind, Yolo) and not isinstance(kind, GaussianYolo) and kind.new_coords:
         return threshold
-    if type(kind) is Region and not kind.softmax and kind.dialect != P:
+    if isinstance(kind, Region) and not kind.softmax and kind.dialect != P:
         return -np.inf  # classes are not probabilities, so a score may be more than its objectness
     return _logit(threshold)
 
 
-def _yolo(kind: Any, block: _Block, net: Shape) -> tuple[Floats, Floats]:
+def _yolo(kind: Yolo, block: _Block, net: Shape) -> tuple[Floats, Floats]:
     """get_yolo_box and forward_yolo_layer: with new_coords the convolution before is logistic already."""
     xy, wh = block.values[:, :2], block.values[:, 2:4]
     if kind.new_coords:
@@ -94,7 +94,7 @@ def _yolo(kind: Any, block: _Block, net: Shape) -> tuple[Floats, Floats]:
     return boxes, rest[:, :1] * rest[:, 1:]
 
 
-def _gaussian(kind: Any, block: _Block, net: Shape) -> tuple[Floats, Floats]:
+def _gaussian(kind: GaussianYolo, block: _Block, net: Shape) -> tuple[Floats, Floats]:
     """get_gaussian_yolo_box: each coordinate has an uncertainty behind it, whose mean lowers the score."""
     values = block.values
     xy = _spread(_sigmoid(values[:, [0, 2]]), kind.scale_x_y)
@@ -106,7 +106,7 @@ def _gaussian(kind: Any, block: _Block, net: Shape) -> tuple[Floats, Floats]:
     return boxes, rest[:, :1] * rest[:, 1:] * (1 - doubt)
 
 
-def _region(kind: Any, block: _Block, net: Shape) -> tuple[Floats, Floats]:
+def _region(kind: Region, block: _Block, net: Shape) -> tuple[Floats, Floats]:
     """get_region_box: anchors are in cells."""
     if kind.tree or kind.background or kind.coords != 4:
         raise Unsupported("[region] with tree=, background= or coords= other than 4 is not decoded")
@@ -118,7 +118,7 @@ def _region(kind: Any, block: _Block, net: Shape) -> tuple[Floats, Floats]:
     return boxes, objectness * _class_values(kind, classes)
 
 
-def _class_values(kind: Any, classes: Floats) -> Floats:
+def _class_values(kind: Region, classes: Floats) -> Floats:
     """Softmax where asked for; else pjreddie takes logistic values, the others leave them as they are."""
     if not kind.softmax:
         return _sigmoid(classes) if kind.dialect == P else classes

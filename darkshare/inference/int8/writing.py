@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from darkshare import _files as files
+from darkshare._files import CHUNK, write_all
 from darkshare.darknet.model import Model, require_unprotected
 from darkshare.darknet.tasks import Task
 from darkshare.data import Dataset
@@ -162,12 +162,12 @@ def _store(made: Path, target: Path, protect: Sequence[str]) -> None:
     if made.suffix == Nncf.suffix:
         contents[target.with_suffix(".bin")] = _pieces(made.with_suffix(".bin"))
     require_unprotected(contents, protect)
-    files.write_all(contents)
+    write_all(contents)
 
 
 def _pieces(path: Path) -> Iterator[bytes]:
     with open(path, "rb") as file:
-        while piece := file.read(files.CHUNK):
+        while piece := file.read(CHUNK):
             yield piece
 
 

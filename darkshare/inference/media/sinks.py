@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from darkshare import _files as files
+from darkshare._files import CHUNK, write_all
 from darkshare._images import Picture, encoded, writable
 from darkshare.darknet.model import Model
 from darkshare.inference.boxes import coco_annotations, darknet_objects, first_ids, label_lines
@@ -63,7 +63,7 @@ class Pictures(Sink):
         own = Path(frame.source).suffix
         suffix = ".jpg" if frame.clip else own if writable(own) else ".png"
         path = self.job.folder / f"{_name(frame, stem)}{suffix}"
-        files.write_all({path: [encoded(_shown(frame), suffix)]}, durable=False)
+        write_all({path: [encoded(_shown(frame), suffix)]}, durable=False)
 
 
 class AnnotatedVideo(Sink):
@@ -120,7 +120,7 @@ class Results(Sink):
     def close(self) -> list[Path]:
         path = self.job.folder / RESULT
         with self._frames as frames:
-            files.write_all({path: chain(frames, [b"\n"])})
+            write_all({path: chain(frames, [b"\n"])})
         return [path]
 
 
@@ -155,13 +155,13 @@ class Labels(Sink):
         super().__init__(job)
         self._first = first_ids(job.model)
         names = "".join(f"{name}\n" for task in job.model.tasks for name in task.names)
-        files.write_all({job.folder / CLASSES: [_encoded(names)]})
+        write_all({job.folder / CLASSES: [_encoded(names)]})
 
     def write(self, frame: Frame, stem: str) -> None:
         pairs = zip(frame.found, self._first, strict=True)
         lines = [f"{line}\n" for found, first in pairs for line in label_lines(found, frame.size, first)]
         path = self.job.folder / f"{_name(frame, stem)}.txt"
-        files.write_all({path: ["".join(lines).encode()]}, durable=False)
+        write_all({path: ["".join(lines).encode()]}, durable=False)
 
     def close(self) -> list[Path]:
         return [self.job.folder / CLASSES]
@@ -189,7 +189,7 @@ class Coco(Sink):
         end = b',\n"categories": ' + _encoded(json.dumps(categories, indent=1, ensure_ascii=False)) + b"\n}\n"
         path = self.job.folder / COCO
         with self._images as images, self._annotations as annotations:
-            files.write_all({path: chain([b'{\n"images": '], images, [b',\n"annotations": '], annotations, [end])})
+            write_all({path: chain([b'{\n"images": '], images, [b',\n"annotations": '], annotations, [end])})
         return [path]
 
 
@@ -215,7 +215,7 @@ class _Spool:
     def _pieces(self) -> Iterator[bytes]:
         yield b"["
         self._file.seek(0)
-        while piece := self._file.read(files.CHUNK):
+        while piece := self._file.read(CHUNK):
             yield piece
         yield b"\n]" if self.count else b"]"
 

@@ -37,7 +37,6 @@ class Head(NamedTuple):
 
     graph: Graph
     layer: Layer
-    kind: Any
     x: str  # (batch, anchors, values, places), fp32
 
     def op(self, name: str, *inputs: str, **attributes: Any) -> str:
@@ -69,9 +68,9 @@ class Head(NamedTuple):
         grid = np.array([w, h]).reshape(1, 1, 2, 1)
         return self.line(xy, scale / grid, (cells - 0.5 * (scale - 1)) / grid)
 
-    def sized(self, factors: str, unit: tuple[int, int]) -> str:
-        """Factors of the anchors as fractions of the input; `unit` is what the anchors are counted in."""
-        anchors = np.array(self.kind.anchor_sizes()) / unit
+    def sized(self, kind: kinds.Boxes, factors: str, unit: tuple[int, int]) -> str:
+        """Factors of the anchors as fractions of the input; `unit` is the input's size in the anchors' unit."""
+        anchors = np.array(kind.anchor_sizes()) / unit
         return self.line(factors, anchors.reshape(1, -1, 2, 1))
 
 
@@ -81,39 +80,40 @@ def decoded(graph: Graph, layer: Layer, task: Task, x: str) -> tuple[str, tuple[
     Raises:
         Unsupported: a head whose options are not decoded.
     """
-    kind: Any = layer.kind
+    kind = layer.kind
     own = (task.offset, task.offset + len(task.names))
     if isinstance(kind, kinds.Boxes):
         shape, places = (kind.boxes, kind.values, layer.x.h * layer.x.w), layer.x.h * layer.x.w * kind.boxes
     else:
+        assert isinstance(kind, kinds.Detection)
         shape, places = (1, layer.x.size, 1), kind.side**2 * kind.num
-    head = Head(graph, layer, kind, graph.node(layer, "Reshape", x, graph.integers(layer, -1, *shape)))
-    rows = head.op("Concat", *DECODE[type(kind)](head, own), axis=2)
+    head = Head(graph, layer, graph.node(layer, "Reshape", x, graph.integers(layer, -1, *shape)))
+    rows = head.op("Concat", *DECODE[type(kind)](head, kind, own), axis=2)
     ordered = head.op("Transpose", rows, perm=[0, 3, 1, 2])
     result = (places, 5 + own[1] - own[0])
     return head.op("Reshape", ordered, graph.integers(layer, -1, *result)), result
 
 
-def _yolo(head: Head, own: tuple[int, int]) -> Parts:
+def _yolo(head: Head, kind: kinds.Yolo, own: tuple[int, int]) -> Parts:
     """get_yolo_box; with new_coords the convolution before is logistic already."""
-    kind, (start, stop) = head.kind, own
+    start, stop = own
     values: Callable[[int, int], str] = head.slice if kind.new_coords else head.sigmoid
     if kind.new_coords:
         twice = head.line(head.slice(2, 4), 2.0)
         factors = head.op("Mul", twice, twice)
     else:
         factors = head.op("Exp", head.slice(2, 4))
-    xy, wh, objectness = values(0, 2), head.sized(factors, _input(head)), values(4, 5)
+    xy, wh, objectness = values(0, 2), head.sized(kind, factors, _input(head)), values(4, 5)
     scores = head.times(objectness, values(5 + start, 5 + stop))
     return Parts(head.placed(xy, kind.scale_x_y), wh, objectness, scores)
 
 
-def _gaussian(head: Head, own: tuple[int, int]) -> Parts:
+def _gaussian(head: Head, kind: kinds.GaussianYolo, own: tuple[int, int]) -> Parts:
     """get_gaussian_yolo_box: behind each coordinate stands an uncertainty, whose mean lowers the scores."""
-    kind, (start, stop) = head.kind, own
+    start, stop = own
     xy = head.op("Concat", head.sigmoid(0, 1), head.sigmoid(2, 3), axis=2)
     raw_sizes = head.op("Concat", head.slice(4, 5), head.slice(6, 7), axis=2)
-    wh, center = head.sized(head.op("Exp", raw_sizes), _input(head)), head.placed(xy, kind.scale_x_y)
+    wh, center = head.sized(kind, head.op("Exp", raw_sizes), _input(head)), head.placed(xy, kind.scale_x_y)
     shift = {"left_top": 0.5, "right_bottom": -0.5}.get(kind.yolo_point)
     if shift:
         center = head.op("Add", center, head.line(wh, shift))
@@ -125,12 +125,12 @@ def _gaussian(head: Head, own: tuple[int, int]) -> Parts:
     return Parts(center, wh, objectness, scores)
 
 
-def _region(head: Head, own: tuple[int, int]) -> Parts:
+def _region(head: Head, kind: kinds.Region, own: tuple[int, int]) -> Parts:
     """get_region_box: anchors are in cells; without softmax, pjreddie takes logistic class values."""
-    kind, (start, stop) = head.kind, own
+    start, stop = own
     if kind.tree or kind.background or kind.coords != 4 or kind.classfix == -1:
         raise Unsupported("[region] with tree=, background=, classfix=-1 or coords= other than 4 is not decoded")
-    wh = head.sized(head.op("Exp", head.slice(2, 4)), (head.layer.x.w, head.layer.x.h))
+    wh = head.sized(kind, head.op("Exp", head.slice(2, 4)), (head.layer.x.w, head.layer.x.h))
     objectness, values = head.sigmoid(4, 5), head.slice(5, kind.values)
     if kind.softmax:
         values = head.op("Softmax", values, axis=2)
@@ -146,9 +146,9 @@ def _input(head: Head) -> tuple[int, int]:
     return net.w, net.h
 
 
-def _detection(head: Head, own: tuple[int, int]) -> Parts:
+def _detection(head: Head, kind: kinds.Detection, own: tuple[int, int]) -> Parts:
     """get_detection_detections: class values of all cells, then all objectness, then all boxes."""
-    kind, (start, stop) = head.kind, own
+    start, stop = own
     if kind.coords != 4:
         raise Unsupported("[detection] with coords= other than 4 is not decoded")
     cells, n, side = kind.side**2, kind.num, kind.side
@@ -169,7 +169,7 @@ def _detection(head: Head, own: tuple[int, int]) -> Parts:
     )
 
 
-Decode = Callable[[Head, tuple[int, int]], Parts]
+Decode = Callable[[Head, Any, tuple[int, int]], Parts]  # with a kind of the entry's own
 DECODE: dict[type[Kind], Decode] = {
     kinds.Yolo: _yolo,
     kinds.GaussianYolo: _gaussian,

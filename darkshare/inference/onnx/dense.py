@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from darkshare.darknet.batchnorm import scaled_weights
+from darkshare.darknet.kinds import Connected, Convolutional, Deconvolutional, Local, Maxpool
 from darkshare.darknet.kinds.base import P
 from darkshare.darknet.network import Layer
 from darkshare.darknet.weights import Floats
@@ -15,9 +14,9 @@ from darkshare.inference.onnx.activations import activate, channel_sum
 from darkshare.inference.onnx.graph import Graph, Sources
 
 
-def convolutional(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
+def convolutional(graph: Graph, layer: Layer[Convolutional], x: str, sources: Sources) -> str:
     """Convolution, batch norm, activation and blur (forward_convolutional_layer)."""
-    kind: Any = layer.kind
+    kind = layer.kind
     if kind.binary:
         raise Unsupported("binary=1: Darknet's CPU and GPU code use different weights for it, so it has no one meaning")
     stride_x, stride_y = (1, 1) if kind.antialiasing else kind.strides
@@ -65,9 +64,9 @@ def binarized(rows: Floats) -> Floats:
     return signed
 
 
-def blurred(graph: Graph, layer: Layer, y: str) -> str:
+def blurred(graph: Graph, layer: Layer[Convolutional | Maxpool], y: str) -> str:
     """AlexeyAB's antialiasing: the layer ran at stride 1, and a blur takes the strides (make_convolutional_layer)."""
-    kind: Any = layer.kind
+    kind = layer.kind
     if not kind.antialiasing:
         return y
     line, pad = ([1 / 2] * 2, 0) if kind.antialiasing == 2 else ([1 / 4, 1 / 2, 1 / 4], 1)
@@ -77,9 +76,9 @@ def blurred(graph: Graph, layer: Layer, y: str) -> str:
     return graph.node(layer, "Conv", y, weights, **how)
 
 
-def connected(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
+def connected(graph: Graph, layer: Layer[Connected], x: str, sources: Sources) -> str:
     """A matrix over a flattened image is a convolution whose kernel is as large as the image."""
-    kind: Any = layer.kind
+    kind = layer.kind
     graph.require_fixed(x)
     c, h, w = layer.x[:3] if layer.x.is_image else (layer.x.size, 1, 1)
     given = graph.model.tensors(layer.index)
@@ -92,13 +91,13 @@ def batchnorm(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
     return _scaled(graph, layer, x, layer.x.c)
 
 
-def local(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
+def local(graph: Graph, layer: Layer[Local], x: str, sources: Sources) -> str:
     """A kernel of its own at every place: the windows become channels, and each place a group of a convolution.
 
     The windows come from a convolution whose filters each pick one value; the weights stay in the file's order
     (forward_local_layer, im2col_cpu).
     """
-    kind: Any = layer.kind
+    kind = layer.kind
     graph.require_fixed(x)
     size, pad, places = kind.size, int(kind.pad), layer.y.h * layer.y.w
     for n, made in ((layer.x.h, layer.y.h), (layer.x.w, layer.y.w)):
@@ -140,12 +139,12 @@ def l2norm(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
     return graph.node(layer, "Div", x, total)
 
 
-def deconvolutional(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
+def deconvolutional(graph: Graph, layer: Layer[Deconvolutional], x: str, sources: Sources) -> str:
     """The transposed convolution of pjreddie convolution (forward_deconvolutional_layer).
 
     Its weights lie with the input's channels first, so batch norm is not folded into them but comes behind.
     """
-    kind: Any = layer.kind
+    kind = layer.kind
     given = graph.model.tensors(layer.index)
     shape = (layer.x.c, kind.filters, kind.size, kind.size)
     rows = {"weights": given["weights"].reshape(layer.x.c, -1)}

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from darkshare.darknet.kinds import Boxes, Detection, Softmax
 from darkshare.darknet.network import Layer
 from darkshare.errors import Unsupported
 from darkshare.inference.onnx.graph import Graph, Sources
 from darkshare.inference.onnx.reshape import flat
 
 
-def boxes(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
+def boxes(graph: Graph, layer: Layer[Boxes], x: str, sources: Sources) -> str:
     """The graph ends with the head's raw input; what it means must be known all the same."""
-    kind: Any = layer.kind
+    kind = layer.kind
     kind.anchor_sizes()
     return x
 
 
-def softmax(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
+def softmax(graph: Graph, layer: Layer[Softmax], x: str, sources: Sources) -> str:
     """Softmax over all values, over each of `groups` equal parts, or at each place (forward_softmax_layer)."""
-    kind: Any = layer.kind
+    kind = layer.kind
     if kind.tree:
         raise Unsupported("tree=: the softmax of a tree of classes needs a file that the cfg only names")
     if kind.spatial and layer.x.is_image:  # only in the code for GPUs, which ignores the temperature
@@ -47,9 +46,9 @@ def logistic(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
     return graph.node(layer, "Sigmoid", x)
 
 
-def detection(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
+def detection(graph: Graph, layer: Layer[Detection], x: str, sources: Sources) -> str:
     """YOLOv1: everything is final already, but for a softmax over the classes of each cell."""
-    kind: Any = layer.kind
+    kind = layer.kind
     y = flat(graph, layer, x)
     if not kind.softmax:
         return y

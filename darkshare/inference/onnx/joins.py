@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from darkshare.darknet.kinds import Shape
+from darkshare.darknet.kinds import Route, Sam, ScaleChannels, Shape, Shortcut
 from darkshare.darknet.network import Layer
 from darkshare.darknet.weights import Floats
 from darkshare.errors import BadValue, Unsupported
@@ -20,9 +18,9 @@ def channels(graph: Graph, layer: Layer, x: str, start: int, count: int) -> str:
     return graph.node(layer, "Slice", x, *limits)
 
 
-def route(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
+def route(graph: Graph, layer: Layer[Route], x: str, sources: Sources) -> str:
     """Each source is cut to its own group, then they are joined (forward_route_layer)."""
-    kind: Any = layer.kind
+    kind = layer.kind
     parts = []
     for name, shape in sources:
         c = shape.c if shape.is_image else shape.size
@@ -33,9 +31,9 @@ def route(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
     return parts[0] if len(parts) == 1 else graph.node(layer, "Concat", *parts, axis=1)
 
 
-def shortcut(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
+def shortcut(graph: Graph, layer: Layer[Shortcut], x: str, sources: Sources) -> str:
     """Add the channels that both have; the others of the previous layer stay (shortcut_multilayer_cpu)."""
-    kind: Any = layer.kind
+    kind = layer.kind
     if (kind.alpha, kind.beta) != (1, 1) and any(shape[:3] != layer.x[:3] for _, shape in sources):
         raise Unsupported("alpha= and beta= work on images of one shape only")
     own, *others = _factors(layer, graph.model.tensors(layer.index).get("weights"))
@@ -48,9 +46,9 @@ def shortcut(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
     return activate(graph, layer, x, kind.activation)
 
 
-def _factors(layer: Layer, weights: Floats | None) -> Floats:
+def _factors(layer: Layer[Shortcut], weights: Floats | None) -> Floats:
     """What this layer and each source are multiplied by: (1 + sources, 1 or channels)."""
-    kind: Any = layer.kind
+    kind = layer.kind
     count = len(kind.from_) + 1
     if weights is None:
         return np.array([[kind.alpha], *[[kind.beta]] * (count - 1)], np.float32)
@@ -104,9 +102,9 @@ def _added(graph: Graph, layer: Layer, x: str, other: str, other_c: int) -> str:
     return graph.node(layer, "Concat", total, channels(graph, layer, x, other_c, c - other_c), axis=1)
 
 
-def scaled(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
+def scaled(graph: Graph, layer: Layer[ScaleChannels | Sam], x: str, sources: Sources) -> str:
     """[scale_channels] and [sam]: the source times this layer's values, broadcast where it has fewer."""
-    kind: Any = layer.kind
+    kind = layer.kind
     if layer.x.c < layer.y.c:  # scale_wh; OpenCV 5's new engine cannot broadcast over channels
         x = graph.node(layer, "Expand", x, graph.integers(layer, 1, layer.y.c, 1, 1))
     return activate(graph, layer, graph.node(layer, "Mul", sources[0][0], x), kind.activation)

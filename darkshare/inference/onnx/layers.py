@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from darkshare.darknet import kinds
 from darkshare.darknet.kinds import Kind
@@ -10,7 +11,7 @@ from darkshare.darknet.network import Layer
 from darkshare.inference.onnx import dense, ends, joins, reshape, windows
 from darkshare.inference.onnx.graph import Graph, Sources
 
-Lowering = Callable[[Graph, Layer, str, Sources], str]
+Lowering = Callable[[Graph, Layer[Any], str, Sources], str]  # of a layer of the entry's own kind
 
 LOWER: dict[type[Kind], Lowering] = {
     kinds.Convolutional: dense.convolutional,

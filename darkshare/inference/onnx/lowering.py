@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
+from darkshare.darknet.admission import admitted, located
 from darkshare.darknet.model import Model
-from darkshare.darknet.network import Layer, Network
+from darkshare.darknet.network import Layer
 from darkshare.darknet.tasks import Task
-from darkshare.errors import BadValue, Unsupported
+from darkshare.errors import Unsupported
 from darkshare.inference.onnx.decoding import DECODE, decoded
 from darkshare.inference.onnx.graph import INPUT, Form, Graph, Output, output_name
-from darkshare.inference.onnx.layers import LOWER, UNSUPPORTED, Lowering
+from darkshare.inference.onnx.layers import LOWER, UNSUPPORTED
 
 _FLOAT, _HALF = 1, 10  # TensorProto.FLOAT and FLOAT16
 
@@ -34,13 +32,13 @@ def lower(model: Model, form: Form | None = None) -> Graph:
     values = {-1: graph.named("half", "Cast", INPUT, to=_HALF) if form.precision == "fp16" else INPUT}
     for index in network.needed(model.heads):
         layer = network.layers[index]
-        with _located(network, layer):
-            lowering = _lowering(network, layer)
+        with located(network, layer):
+            lowering = admitted(network, layer, LOWER, UNSUPPORTED, "it has no ONNX form")
             sources = [(values[i], network.layers[i].y) for i in layer.operands]
             values[index] = lowering(graph, layer, values.get(index - 1, ""), sources)
     for task, index in _heads(model):
         layer = network.layers[index]
-        with _located(network, layer):
+        with located(network, layer):
             graph.outputs.append(_output(graph, task, layer, values[index]))
     return graph
 
@@ -65,28 +63,3 @@ def _output(graph: Graph, task: Task, layer: Layer, value: str) -> Output:
         value, shape = decoded(graph, layer, task, value)
     sized = graph.is_sized(value)
     return Output(graph.named(name, "Identity", value), task, layer, shape, sized)
-
-
-@contextmanager
-def _located(network: Network, layer: Layer) -> Iterator[None]:
-    """Say of which layer and line an error speaks."""
-    try:
-        yield
-    except (BadValue, Unsupported) as error:
-        if error.file is None:
-            error.message = f"{layer.label}: {error.message}"
-        raise error.locate(network.name, layer.section.lineno) from None
-
-
-def _lowering(network: Network, layer: Layer) -> Lowering:
-    kind = type(layer.kind)
-    if kind in UNSUPPORTED:
-        raise Unsupported(f"it has no ONNX form: {UNSUPPORTED[kind]}")
-    wanted = () if any(ref.key == "share_index" for ref in layer.refs) else layer.kind.tensors(layer.x, layer.y)
-    if wanted != layer.tensors:
-        raise Unsupported("dontload=, dontloadscales= or numload= leave its weights out of the file; remove these keys")
-    for index in layer.operands:
-        source = network.layers[index]
-        if source.onward != source.y:
-            raise Unsupported(f"it reads {source.label}, of which only the layer behind it gets the antialiased image")
-    return LOWER[kind]

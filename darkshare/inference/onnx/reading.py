@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
-from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.cfg import parse
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import resolve
 from darkshare.darknet.tasks import tasks_from_json
@@ -52,7 +52,7 @@ def read_exported(path: str | os.PathLike[str]) -> Exported:
         raise DarkshareError(f"is damaged: what it says of its network is unreadable ({error!r})", file=file) from None
     if decoded:
         raise Unsupported(f"gives boxes ({decoded[0]}) instead of raw heads; export it without --decode", file=file)
-    network = resolve(cfgs.parse(text, file), dialect=dialect)
+    network = resolve(parse(text, file), dialect=dialect)
     return Exported(Path(path), Model(network, None, tasks_from_json(tasks, network, file)), engine)
 
 

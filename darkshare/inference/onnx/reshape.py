@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from darkshare.darknet import kinds
+from darkshare.darknet.kinds import Activation, Crop, Reorg, Reorg3d, Upsample
 from darkshare.darknet.network import Layer
 from darkshare.errors import Unsupported
 from darkshare.inference.onnx.activations import activate
@@ -16,15 +14,15 @@ def as_is(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
     return x
 
 
-def activation(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
+def activation(graph: Graph, layer: Layer[Activation], x: str, sources: Sources) -> str:
     """A non-linearity as a layer of its own."""
-    kind: Any = layer.kind
+    kind = layer.kind
     return activate(graph, layer, x, kind.activation)
 
 
-def crop(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
+def crop(graph: Graph, layer: Layer[Crop], x: str, sources: Sources) -> str:
     """The middle, and -1..1 instead of 0..1 unless noadjust (forward_crop_layer)."""
-    kind: Any = layer.kind
+    kind = layer.kind
     graph.require_fixed(x)
     (_, h, w, *_), (_, out_h, out_w, *_) = layer.x, layer.y
     if out_h > h or out_w > w:
@@ -39,9 +37,9 @@ def crop(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
     return graph.node(layer, "Add", twice, graph.constant(layer, [-1]))
 
 
-def upsample(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
+def upsample(graph: Graph, layer: Layer[Upsample], x: str, sources: Sources) -> str:
     """Repeat each value `stride` times; a negative stride sums up its squares instead (upsample_cpu)."""
-    kind: Any = layer.kind
+    kind = layer.kind
     stride = abs(kind.stride)
     if kind.stride > 0:
         scales = graph.constant(layer, [1, 1, stride, stride], "f4")
@@ -55,20 +53,20 @@ def upsample(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
     return y if factor == 1 else graph.node(layer, "Mul", y, graph.constant(layer, [factor]))
 
 
-def reorg(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
+def reorg(graph: Graph, layer: Layer[Reorg], x: str, sources: Sources) -> str:
     """Space to channels, or back, on the buffer read as `base` (reorg_cpu).
 
     [reorg] reads its input as if it had the shape that it does not have (reorg_old_layer.c): YOLOv2's
     weights are trained for that order. [reorg3d] reads it as it is.
     """
-    kind: Any = layer.kind
+    kind = layer.kind
     graph.require_fixed(x)
     if kind.flatten:
         return _turned(graph, layer, x)
     if kind.extra:
         return _lengthened(graph, layer, x)
     s = kind.stride
-    base, result = (layer.y, layer.y) if isinstance(kind, kinds.Reorg3d) else (layer.x, layer.y)
+    base, result = (layer.y, layer.y) if isinstance(kind, Reorg3d) else (layer.x, layer.y)
     if base.c % s**2 or result.size != layer.x.size:
         raise Unsupported(f"stride={s} does not divide its image of {layer.x}")
     c, h, w = base.c // s**2, base.h, base.w
@@ -80,9 +78,9 @@ def reorg(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
     return graph.node(layer, "Reshape", y, graph.integers(layer, -1, *result[:3]))
 
 
-def _turned(graph: Graph, layer: Layer, x: str) -> str:
+def _turned(graph: Graph, layer: Layer[Reorg], x: str) -> str:
     """flatten=1 of pjreddie's fork: the channels of a place next to each other, or back (blas.c)."""
-    kind: Any = layer.kind
+    kind = layer.kind
     if layer.y.size != layer.x.size:
         raise Unsupported("flatten=1 with a stride that does not divide its image")
     planes, places = layer.x.c, layer.x.h * layer.x.w
@@ -93,9 +91,9 @@ def _turned(graph: Graph, layer: Layer, x: str) -> str:
     return graph.node(layer, "Reshape", y, graph.integers(layer, -1, *shape))
 
 
-def _lengthened(graph: Graph, layer: Layer, x: str) -> str:
+def _lengthened(graph: Graph, layer: Layer[Reorg], x: str) -> str:
     """extra= of pjreddie's fork: the values in a row, and zeros behind them."""
-    kind: Any = layer.kind
+    kind = layer.kind
     y = flat(graph, layer, x)
     return graph.node(layer, "Pad", y, graph.integers(layer, 0, 0, 0, 0, 0, kind.extra, 0, 0))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from darkshare.darknet.kinds import LocalAvgpool, Maxpool
 from darkshare.darknet.network import Layer
 from darkshare.errors import Unsupported
 from darkshare.inference.onnx.dense import blurred
@@ -11,18 +12,18 @@ from darkshare.inference.onnx.graph import Graph, Sources
 from darkshare.inference.onnx.joins import channels
 
 
-def maxpool(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
+def maxpool(graph: Graph, layer: Layer[Maxpool], x: str, sources: Sources) -> str:
     """Max-pooling, with a blur behind it where antialiasing is asked for (forward_maxpool_layer)."""
-    kind: Any = layer.kind
+    kind = layer.kind
     if kind.maxpool_depth:
         return _over_channels(graph, layer, x)
     strides = (1, 1) if kind.antialiasing else kind.strides
     return blurred(graph, layer, graph.node(layer, "MaxPool", x, **_window(layer, strides)))
 
 
-def local_avgpool(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
+def local_avgpool(graph: Graph, layer: Layer[LocalAvgpool], x: str, sources: Sources) -> str:
     """Average over a window; padding does not count (forward_local_avgpool_layer)."""
-    kind: Any = layer.kind
+    kind = layer.kind
     return graph.node(layer, "AveragePool", x, count_include_pad=0, **_window(layer, kind.strides))
 
 
@@ -31,9 +32,9 @@ def avgpool(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
     return graph.node(layer, "GlobalAveragePool", x)
 
 
-def _window(layer: Layer, strides: tuple[int, int]) -> dict[str, Any]:
+def _window(layer: Layer[Maxpool | LocalAvgpool], strides: tuple[int, int]) -> dict[str, Any]:
     """Darknet's first window starts half the total padding before the image; the rest lies behind it."""
-    kind: Any = layer.kind
+    kind = layer.kind
     before = kind.pads // 2
     after = kind.pads - before
     if after >= kind.window:
@@ -43,12 +44,12 @@ def _window(layer: Layer, strides: tuple[int, int]) -> dict[str, Any]:
     return {"kernel_shape": [kind.window] * 2, "strides": [stride_y, stride_x], "pads": pads}
 
 
-def _over_channels(graph: Graph, layer: Layer, x: str) -> str:
+def _over_channels(graph: Graph, layer: Layer[Maxpool], x: str) -> str:
     """The largest of every `out_channels`-th channel: a window as high as there are such runs of channels.
 
     A last run that is too short is filled up with channels of the first one, which count already.
     """
-    kind: Any = layer.kind
+    kind = layer.kind
     graph.require_fixed(x)
     each, (c, h, w, *_) = kind.out_channels, layer.x
     if each > c:

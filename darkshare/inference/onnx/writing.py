@@ -14,12 +14,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from darkshare import _files as files
-from darkshare.darknet import cfg
+from darkshare._files import write_all
+from darkshare.darknet.cfg import dumps
 from darkshare.darknet.kinds import Boxes
 from darkshare.darknet.letterbox import is_letterboxed
 from darkshare.darknet.model import Model, require_unprotected
-from darkshare.darknet.tasks import Task, class_count, tasks_to_json
+from darkshare.darknet.tasks import Task, tasks_to_json
 from darkshare.errors import Unsupported
 from darkshare.inference.onnx.graph import INPUT, Form, Graph, Output, Stored
 from darkshare.inference.onnx.lowering import lower
@@ -71,7 +71,7 @@ def export(
     graph = lower(model, Form(decode, batch, dynamic_size, precision, bn_epsilon))
     contents = {Path(path): _file(graph)}
     require_unprotected(contents, protect)
-    files.write_all(contents)
+    write_all(contents)
     return tuple(graph.outputs)
 
 
@@ -177,7 +177,7 @@ def _model_message(graph: Graph) -> Any:
 def described_model(model: Model) -> dict[str, str]:
     """What `reading.read_exported` makes a model of again."""
     network = model.network
-    return {"cfg": cfg.dumps(network.cfg), "dialect": network.dialect, "tasks": tasks_to_json(model.tasks)}
+    return {"cfg": dumps(network.cfg), "dialect": network.dialect, "tasks": tasks_to_json(model.tasks)}
 
 
 def _described_task(model: Model, task: Task) -> dict[str, Any]:
@@ -196,7 +196,7 @@ def _described(output: Output) -> dict[str, Any]:
         "kind": kind.name,
         "task": task.name,
         "values": DECODED if decoded else "raw",
-        "classes": len(task.names) if decoded else class_count(layer),
+        "classes": len(task.names) if decoded else layer.classes,
         "offset": 0 if decoded else task.offset,
         "names": list(task.names),
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from darkshare._files import write_all
-from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.cfg import to_bytes
 from darkshare.darknet.kinds.base import DIALECTS
 from darkshare.darknet.model import Model, require_unprotected
 from darkshare.darknet.network import Network, problems, resolve
@@ -116,9 +116,9 @@ def write_kit(kit: Kit, folder: str | os.PathLike[str], *, protect: Sequence[str
     """
     home, stem, k = Path(folder), kit.train.name, kit.k
     network = kit.frozen.network
-    texts = {f"{stem}.cfg": cfgs.to_bytes(network.cfg), "train.txt": _listed(kit.train)}
+    texts = {f"{stem}.cfg": to_bytes(network.cfg), "train.txt": _listed(kit.train)}
     if kit.cpu:
-        texts[f"{stem}-cpu.cfg"] = cfgs.to_bytes(kit.cpu.cfg)
+        texts[f"{stem}-cpu.cfg"] = to_bytes(kit.cpu.cfg)
     if kit.valid:
         texts["valid.txt"] = _listed(kit.valid)
     texts[f"{stem}.names"] = "".join(f"{name}\n" for name in kit.train.names).encode()

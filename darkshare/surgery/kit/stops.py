@@ -10,16 +10,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from darkshare.darknet.cfg import Cfg, Section, section
+from darkshare.darknet.cfg import Cfg, Section, new_section
 from darkshare.darknet.cut_points import illegal_cut
-from darkshare.darknet.kinds import Boxes, Maxpool, Route, Shortcut, Upsample
+from darkshare.darknet.kinds import Boxes, Shortcut
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Network, resolve
 from darkshare.darknet.portable import plain_cfg
 from darkshare.errors import BadValue, Unsupported
 from darkshare.surgery.assemble import Part, assemble
 
-CARRIERS = (Route, Shortcut, Maxpool, Upsample)
 FREEZE = 1  # the value with which AlexeyAB and hank-ai leave all layers before out of training
 STOP = 1_000_000  # any other one only ends the backward pass, on GPUs while it is above the iteration
 
@@ -62,11 +61,11 @@ def frozen_below(model: Model, k: int) -> Frozen:
     _require_free_heads(model, k)
     for carrier in (k, k - 1):
         layer = network.layers[carrier]
-        if isinstance(layer.kind, CARRIERS) and not layer.tensors and not _added(network, carrier + 1, below=carrier):
+        if layer.kind.stops_backward and not layer.tensors and not _added(network, carrier + 1, below=carrier):
             return Frozen(_marked(network.cfg, network.dialect, k, carrier), carrier, 0)
     targets = [*sorted(_added(network, k, below=k) - {k - 1}), k - 1]
     known = {index: index for index in range(k)} | {target: k + at for at, target in enumerate(targets)}
-    routes: list[Part | Section] = [section("route", layers=target) for target in targets]
+    routes: list[Part | Section] = [new_section("route", layers=target) for target in targets]
     bare = replace(model, weights=None)
     parts = [Part(bare, 0, k), *routes, Part(bare, k, len(network.layers), known)]
     joined, _ = assemble(network.cfg.sections[0], parts, network.dialect, network.cfg.head)

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from darkshare.darknet import cfg as cfgs
-from darkshare.darknet.cfg import Section
+from darkshare.darknet.cfg import Section, new_section
 from darkshare.darknet.kinds import Boxes, Connected, Softmax
 from darkshare.darknet.network import Layer, Network
 from darkshare.darknet.weights import FLOAT
@@ -56,11 +55,11 @@ def _logits(network: Network, head: Layer, distances: Sequence[int]) -> list[Sec
     first, *others = (before.index + distance for distance in distances)
     c = before.y.c
     keys = {"groups": c} if c > 1 else {}
-    divide = cfgs.section("convolutional", filters=c, **keys, size=1, stride=1, activation="linear")
+    divide = new_section("convolutional", filters=c, **keys, size=1, stride=1, activation="linear")
     values = np.concatenate([np.zeros(c), np.full(c, 1 / len(distances))]).astype(FLOAT)
     return [
-        cfgs.section("route", layers=first),
-        *(cfgs.section("shortcut", **{"from": other}, activation="linear") for other in others),
+        new_section("route", layers=first),
+        *(new_section("shortcut", **{"from": other}, activation="linear") for other in others),
         Fresh(divide, values),
         _again(head),
     ]
@@ -79,8 +78,8 @@ def _softmax(network: Network, head: Layer, distances: Sequence[int]) -> list[Se
             file=network.name,
         )
     matrix = np.concatenate([np.zeros(c), np.tile(np.eye(c) / m, m).ravel()]).astype(FLOAT)
-    route = cfgs.section("route", layers=",".join(str(head.index + distance) for distance in distances))
-    return [route, Fresh(cfgs.section("connected", output=c, activation="linear"), matrix)]
+    route = new_section("route", layers=",".join(str(head.index + distance) for distance in distances))
+    return [route, Fresh(new_section("connected", output=c, activation="linear"), matrix)]
 
 
 def _again(head: Layer) -> Section:

@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from darkshare.analysis.trunk import require_same_structure, require_same_trunk
-from darkshare.darknet import cfg as cfgs
-from darkshare.darknet.cfg import Section
+from darkshare.darknet.cfg import Section, comment_line, new_section
 from darkshare.darknet.cut_points import illegal_cut
 from darkshare.darknet.kinds import Avgpool, Convolutional, Cost, Softmax
 from darkshare.darknet.model import Model
@@ -236,8 +235,8 @@ def _one_behind_the_other(branches: Sequence[Model], after: int, combine: str) -
 
 
 def _bridge(number: int, after: int) -> Section:
-    route = cfgs.section("route", layers=after)
-    mark = cfgs.comment(f"branch {number}, on the shared layers 0..{after}")
+    route = new_section("route", layers=after)
+    mark = comment_line(f"branch {number}, on the shared layers 0..{after}")
     return replace(route, lines=(route.lines[0], mark, *route.lines[1:]))
 
 

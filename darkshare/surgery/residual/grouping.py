@@ -19,8 +19,6 @@ from darkshare.darknet.weights import FLOAT, Floats, Header, Weights
 from darkshare.errors import Unsupported
 from darkshare.surgery.residual.streams import Streams, is_parallel
 
-LINEAR = (kinds.Avgpool, kinds.LocalAvgpool, kinds.Upsample, kinds.Route, kinds.Dropout, kinds.Empty)
-
 
 def grouped(branches: Sequence[Model], streams: Streams) -> Model:
     """Put branches of one structure side by side; the heads get the mean of what the branches give them.
@@ -106,14 +104,9 @@ def _obstacles(layer: Layer, streams: Streams) -> Iterator[str]:
 
 def _obstacles_of_means(layer: Layer, reads_branches: bool) -> Iterator[str]:
     """Why the mean of what a layer gives is not what it makes of all branches at once."""
-    kind: Any = layer.kind
-    if kind.is_head or isinstance(kind, LINEAR):
+    if layer.kind.is_head:
         return
-    if isinstance(kind, kinds.Shortcut):
-        linear = kind.activation == "linear"
-    else:
-        linear = bool(layer.tensors) and len(layer.tensors) < 3 and kind.activation == "linear"
-    if not linear:
+    if not layer.kind.is_linear:
         yield "it feeds a head and is not linear, so its mean is not that of the outputs"
     elif layer.tensors and (is_parallel(layer) or not reads_branches):
         yield "it feeds a head, but not from all channels of the branches"

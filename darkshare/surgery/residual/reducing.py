@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from darkshare.darknet import cfg as cfgs
-from darkshare.darknet.cfg import Section
+from darkshare.darknet.cfg import Section, new_section
 from darkshare.darknet.kinds import Shortcut
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network
@@ -54,13 +52,10 @@ def reduce(model: Model, keep: str, *, explicit: bool | None = None) -> Model:
     return _rebuilt(model, {b.last: b.before for b in blocks if b not in kept}, going, replaced)
 
 
-def unfitting(network: Network) -> list[Layer]:
+def unfitting(network: Network) -> list[Layer[Shortcut]]:
     """The shortcuts that add a layer of another shape."""
-    return [
-        layer
-        for layer in network.layers
-        if isinstance(layer.kind, Shortcut) and any(network.layers[i].y != layer.x for i in layer.sources)
-    ]
+    shortcuts = network.of_kind(Shortcut)
+    return [layer for layer in shortcuts if any(network.layers[i].y != layer.x for i in layer.sources)]
 
 
 def _replaced(network: Network, going: Collection[int], *, explicit: bool | None) -> dict[int, Projection]:
@@ -103,21 +98,21 @@ class Projection:
 
         A 1x1 convolution that skips by itself would be shorter, but pjreddie's ignores its stride.
         """
-        route = cfgs.section("route", layers=source)
-        skip = cfgs.section("maxpool", size=1, stride=self.stride)
-        pick = cfgs.section("convolutional", filters=self.filters, size=1, stride=1, activation="linear")
+        route = new_section("route", layers=source)
+        skip = new_section("maxpool", size=1, stride=self.stride)
+        pick = new_section("convolutional", filters=self.filters, size=1, stride=1, activation="linear")
         kernel = np.eye(self.filters, channels).ravel()
         conv = Fresh(pick, np.concatenate([np.zeros(self.filters), kernel]).astype(FLOAT))
         return [route, conv] if self.stride == 1 else [route, skip, conv]
 
 
-def projection(network: Network, layer: Layer) -> Projection:
+def projection(network: Network, layer: Layer[Shortcut]) -> Projection:
     """What makes the one source of a shortcut fit.
 
     Raises:
         Unsupported: it has several sources or factors, or a source of which pjreddie's Darknet takes no regular grid.
     """
-    kind: Any = layer.kind
+    kind = layer.kind
     if len(layer.sources) > 1 or kind.weights_type != "none" or (kind.alpha, kind.beta) != (1, 1):
         raise Unsupported(
             f"{layer.label} adds layers of another shape with several sources, weights, alpha or beta; "

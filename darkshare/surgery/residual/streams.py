@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from darkshare.darknet import kinds
+from darkshare.darknet.admission import located
 from darkshare.darknet.kinds import Kind
 from darkshare.darknet.network import Layer, Network
 from darkshare.errors import Unsupported
@@ -92,7 +93,7 @@ class _Grouping:
         """Two tensors whose channels are paired; they must be made of as many groups of the same width."""
         if [self.full[g] for g in a] != [self.full[g] for g in b]:
             why = "it adds or multiplies images whose channels are not paired; darkshare reduce --keep all pairs them"
-            raise Unsupported(why, line=layer.section.lineno)
+            raise Unsupported(why)
         for one, other in zip(map(self.root, a), map(self.root, b), strict=True):
             self.parent[other] = one
             self.pack(one, self.packs[other])
@@ -107,22 +108,22 @@ class _Grouping:
         return tuple(self.root(group) for group in groups)
 
 
-Rule = Callable[[_Grouping, Layer, Channels], Channels]
+Rule = Callable[[_Grouping, Layer[Any], Channels], Channels]  # of a layer of the entry's own kind
 
 
 def _same(grouping: _Grouping, layer: Layer, x: Channels) -> Channels:
     return x
 
 
-def _convolved(grouping: _Grouping, layer: Layer, x: Channels) -> Channels:
-    kind: Any = layer.kind
+def _convolved(grouping: _Grouping, layer: Layer[kinds.Convolutional], x: Channels) -> Channels:
+    kind = layer.kind
     if kind.share_index or kind.flipped or kind.binary or kind.xnor:
-        raise Unsupported("share_index=, flipped=, binary= and xnor= cannot be thinned", line=layer.section.lineno)
+        raise Unsupported("share_index=, flipped=, binary= and xnor= cannot be thinned")
     if kind.used_groups == 1:
         return grouping.opened(layer.y.c)
     if not is_parallel(layer) or len(x) > 1:
         why = f"groups={kind.groups}: only groups with as many channels as filters, of one layer, can be thinned"
-        raise Unsupported(why, line=layer.section.lineno)
+        raise Unsupported(why)
     grouping.pack(x[0], kind.filters // kind.used_groups)
     return x
 
@@ -131,19 +132,23 @@ def _connected(grouping: _Grouping, layer: Layer, x: Channels) -> Channels:
     return grouping.opened(layer.y.c)
 
 
-def _routed(grouping: _Grouping, layer: Layer, x: Channels) -> Channels:
-    kind: Any = layer.kind
-    if kind.groups > 1:
-        raise Unsupported("a [route] to a part of the channels cannot be thinned", line=layer.section.lineno)
+def _routed(grouping: _Grouping, layer: Layer[kinds.Route], x: Channels) -> Channels:
+    if layer.kind.groups > 1:
+        raise Unsupported("a [route] to a part of the channels cannot be thinned")
     return tuple(group for i in layer.sources for group in grouping.gives[i])
 
 
 def _added(grouping: _Grouping, layer: Layer, x: Channels) -> Channels:
-    kind: Any = layer.kind
-    if isinstance(kind, kinds.Shortcut) and kind.weights_type != "none":
-        raise Unsupported("a [shortcut] with weights cannot be thinned", line=layer.section.lineno)
+    if isinstance(layer.kind, kinds.Shortcut) and layer.kind.weights_type != "none":
+        raise Unsupported("a [shortcut] with weights cannot be thinned")
     for i in layer.sources:
         x = grouping.joined(layer, grouping.gives[i], x)
+    return x
+
+
+def _maxpooled(grouping: _Grouping, layer: Layer[kinds.Maxpool], x: Channels) -> Channels:
+    if layer.kind.maxpool_depth:
+        raise Unsupported("cannot be divided among branches: it takes the largest of several channels")
     return x
 
 
@@ -156,7 +161,7 @@ RULES: dict[type[Kind], Rule] = {
     kinds.Convolutional: _convolved,
     kinds.Connected: _connected,
     kinds.Batchnorm: _same,
-    kinds.Maxpool: _same,
+    kinds.Maxpool: _maxpooled,
     kinds.LocalAvgpool: _same,
     kinds.Avgpool: _same,
     kinds.Upsample: _same,
@@ -173,6 +178,28 @@ RULES: dict[type[Kind], Rule] = {
     kinds.Softmax: _head,
     kinds.Logistic: _head,
 }
+_STATE = "it keeps a state between inputs"
+_RARE = "networks with residual blocks do not have it"
+UNSUPPORTED: dict[type[Kind], str] = {
+    kinds.Rnn: _STATE,
+    kinds.Gru: _STATE,
+    kinds.Lstm: _STATE,
+    kinds.Crnn: _STATE,
+    kinds.ConvLstm: _STATE,
+    kinds.History: _STATE,
+    kinds.Reorg: "it mixes channels with places",
+    kinds.Reorg3d: "it mixes channels with places",
+    kinds.Normalization: "it mixes neighbouring channels",
+    kinds.L2norm: "it mixes all channels",
+    kinds.Detection: "it reads places and channels in one row",
+    kinds.Cost: "only behind a [softmax] at the end of a network does it change nothing",
+    kinds.Contrastive: "its loss compares frames of a video",
+    kinds.Deconvolutional: _RARE,
+    kinds.Local: _RARE,
+    kinds.Implicit: _RARE,
+    kinds.Crop: _RARE,
+    kinds.Iseg: _RARE,
+}
 
 
 def streams_of(network: Network, after: int) -> Streams:
@@ -186,14 +213,11 @@ def streams_of(network: Network, after: int) -> Streams:
     for layer in network.layers[after + 1 :]:
         i = layer.index
         reads[i] = grouping.gives[i - 1] if layer.kind.reads_previous else ()
-        rule = RULES.get(type(layer.kind))
-        over_channels = isinstance(layer.kind, kinds.Maxpool) and layer.kind.maxpool_depth
-        if rule is None or over_channels:
-            raise _located(network, Unsupported("cannot be divided among branches"), layer)
-        try:
-            grouping.gives[i] = rule(grouping, layer, reads[i])
-        except Unsupported as error:
-            raise _located(network, error, layer) from None
+        with located(network, layer):
+            kind = type(layer.kind)
+            if kind not in RULES:
+                raise Unsupported(f"cannot be divided among branches: {UNSUPPORTED.get(kind, 'it has no rule')}")
+            grouping.gives[i] = RULES[kind](grouping, layer, reads[i])
     grouping.fixed.update(grouping.gives[len(network.layers) - 1])
     fixed = {grouping.root(group) for group in grouping.fixed}
     gives = {i: grouping.roots(groups) for i, groups in grouping.gives.items()}
@@ -211,22 +235,15 @@ def streams_of(network: Network, after: int) -> Streams:
     )
 
 
-def is_parallel(layer: Layer) -> bool:
+def is_parallel(layer: Layer) -> TypeGuard[Layer[kinds.Convolutional]]:
     """Whether a convolution computes packs of channels apart, each from as many: depthwise from one."""
     kind = layer.kind
     return isinstance(kind, kinds.Convolutional) and kind.used_groups > 1 and kind.filters == layer.x.c
 
 
-def groups_of(layer: Layer, filters: int) -> int:
-    """`groups` of such a convolution with other filters, whose packs are as large as before."""
-    kind: Any = layer.kind
-    return int(filters * kind.used_groups // kind.filters)
-
-
-def _located(network: Network, error: Unsupported, layer: Layer) -> Unsupported:
-    error.message = f"{layer.label}: {error.message}"
-    error.locate(network.name, layer.section.lineno)
-    return error
+def groups_of(layer: Layer[kinds.Convolutional], filters: int) -> int:
+    """Compute `groups` of a parallel convolution with other filters, so that its packs stay as large as they are."""
+    return filters * layer.kind.used_groups // layer.kind.filters
 
 
 def _areas(network: Network, after: int, gives: dict[int, Channels]) -> dict[int, int]:

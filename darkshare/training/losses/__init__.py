@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from darkshare.darknet import kinds
+from darkshare.darknet.admission import located
 from darkshare.darknet.kinds import Kind
 from darkshare.darknet.network import Layer, Network
-from darkshare.errors import BadValue, DarkshareError, Unsupported
+from darkshare.errors import BadValue, Unsupported
 from darkshare.training.losses.classes import SoftmaxLoss
 from darkshare.training.losses.region import RegionLoss
 from darkshare.training.losses.report import Report
@@ -55,13 +56,10 @@ def head_losses(network: Network, heads: tuple[int, ...], variant: str = "alexey
 
 
 def _loss(network: Network, layer: Layer, variant: str) -> Loss:
-    try:
+    with located(network, layer):
         if type(layer.kind) not in LOSSES:
             raise Unsupported("it ends the network but has no loss; heads that train are [yolo], [region], [softmax]")
         loss: Loss = LOSSES[type(layer.kind)](network, layer, variant)
-    except DarkshareError as error:
-        error.message = f"{layer.label}: {error.message}"
-        raise error.locate(network.name, layer.section.lineno) from None
     return loss
 
 

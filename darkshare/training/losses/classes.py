@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from darkshare.darknet.kinds import Cost
+from darkshare.darknet.kinds import Cost, Softmax
 from darkshare.darknet.network import Layer, Network
 from darkshare.darknet.weights import Floats
 from darkshare.errors import BadValue, Unsupported
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class SoftmaxLoss:
     """The deltas of a [softmax], with those of a [cost] behind it."""
 
-    def __init__(self, network: Network, layer: Layer, variant: str) -> None:
-        kind: Any = layer.kind
+    def __init__(self, network: Network, layer: Layer[Softmax], variant: str) -> None:
+        kind = layer.kind
         self.variant = variant
         self._temperature = kind.temperature
         self._smooth = network.net.label_smooth_eps if variant == "alexeyab" else 0.0

@@ -27,14 +27,14 @@ class RegionLoss:
     GPUs; that for CPUs lets nothing through). AlexeyAB has these slopes from the start.
     """
 
-    def __init__(self, network: Network, layer: Layer, variant: str) -> None:
-        kind: Any = layer.kind
+    def __init__(self, network: Network, layer: Layer[Region], variant: str) -> None:
+        kind = layer.kind
         for key, why in (("tree", "a tree of classes"), ("map", "a map of classes"), ("background", "a background")):
             if getattr(kind, key):
                 raise Unsupported(f"{key}= ({why}) is not trained here")
         if kind.coords != 4:
             raise Unsupported(f"coords={kind.coords}: masks are not trained here")
-        self.kind: Region = kind
+        self.kind = kind
         self.variant = variant
         self._slopes = variant == "alexeyab"
         self._most = min(kind.max, _PJREDDIE_MOST) if variant == "pjreddie" else kind.max

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from darkshare.darknet.kinds.heads import FLOAT_MAX, Yolo
 from darkshare.darknet.network import Layer, Network
@@ -114,11 +114,11 @@ RULES = {"pjreddie": pjreddie_rules, "alexeyab": alexeyab_rules}
 class YoloLoss:
     """The deltas of one [yolo] head."""
 
-    def __init__(self, network: Network, layer: Layer, variant: str) -> None:
-        kind: Any = layer.kind
+    def __init__(self, network: Network, layer: Layer[Yolo], variant: str) -> None:
+        kind = layer.kind
         if kind.map:
             raise Unsupported("map= renames classes by a file, which is not done here; rename them in the labels")
-        self.kind: Yolo = kind
+        self.kind = kind
         self.rules = RULES[variant](kind)
         self.variant = variant
         self._ids = list(kind.anchor_ids())

@@ -29,7 +29,7 @@ from onnxruns import (
     runs,
 )
 
-from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.cfg import Cfg, dumps, read_cfg
 from darkshare.darknet.kinds import ALL_KINDS
 from darkshare.darknet.model import Model, load
 from darkshare.darknet.network import resolve
@@ -421,7 +421,7 @@ def test_partial_weights_are_said(tiny, tmp_path):
 # Whole networks
 
 
-def slim(cfg: cfgs.Cfg, by: int = 8) -> cfgs.Cfg:
+def slim(cfg: Cfg, by: int = 8) -> Cfg:
     """The same architecture with fewer filters; heads and what they read stay."""
     sections = list(cfg.sections)
     for i, section in enumerate(sections[:-1]):
@@ -437,8 +437,8 @@ def slim(cfg: cfgs.Cfg, by: int = 8) -> cfgs.Cfg:
     "name", ["yolov2", "yolov3", "yolov3-tiny", "yolov4", "yolov4-tiny", "yolov4-csp", "yolov7-tiny"]
 )
 def test_architectures_agree_between_engines(tmp_path, name):
-    network = resolve(slim(cfgs.read(zoo_path("zoo", "alexeyab", f"{name}.cfg"))), size=(160, 128))
-    text = cfgs.dumps(network.cfg)
+    network = resolve(slim(read_cfg(zoo_path("zoo", "alexeyab", f"{name}.cfg"))), size=(160, 128))
+    text = dumps(network.cfg)
     model = model_of(text, seeded_floats(network, 5, scale=0.1))
     (_, _, wanted), *others = all_runs(model, tmp_path)
     assert len(wanted) == len(network.heads)

@@ -20,7 +20,7 @@ from residuals import (
     without_weights,
 )
 
-from darkshare.darknet import cfg as cfgs
+from darkshare.darknet.cfg import dumps
 from darkshare.darknet.model import load, save
 from darkshare.darknet.network import resolve
 from darkshare.darknet.weights import Header, Weights
@@ -154,7 +154,7 @@ def test_branches_that_were_taken_apart_go_together_again(tmp_path):
     apart = split(branch(base, "block 2", 3, combine="none", **how))
     for form in ({"combine": "logits"}, {"combine": "softmax"}, {"combine": "none"}, {"layout": "grouped"}):
         again, direct = ensemble_of(apart, 14, name="net", **form), branch(base, "block 2", 3, **how, **form)
-        assert cfgs.dumps(again.network.cfg) == cfgs.dumps(direct.network.cfg)
+        assert dumps(again.network.cfg) == dumps(direct.network.cfg)
         assert [task.name for task in again.tasks] == [task.name for task in direct.tasks]
         np.testing.assert_array_equal(*(one.weights.view(0, one.weights.size) for one in (again, direct)))
 
@@ -173,7 +173,7 @@ def test_branches_of_another_trunk_do_not_go_together():
 def test_full_width_comes_out_of_split_as_it_went_in():
     base = pooled_first(resnet())
     for part in split(branch(base, "block 2", 2, combine="none", **FULL)):
-        assert cfgs.dumps(part.network.cfg) == cfgs.dumps(base.network.cfg)
+        assert dumps(part.network.cfg) == dumps(base.network.cfg)
         np.testing.assert_array_equal(part.weights.view(0, part.weights.size), base.weights.view(0, base.weights.size))
 
 

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+from conftest import network_of
+
+from darkshare.darknet.admission import admitted, located
+from darkshare.darknet.kinds import Convolutional, Route, Upsample
+from darkshare.errors import BadValue, Unsupported
+
+HEAD = "[net]\nwidth=8\nheight=8\nchannels=3\n"
+TABLE = {Convolutional: "conv", Route: "route"}
+REASONS = {Upsample: "nobody needs it"}
+
+
+def asked(body: str) -> str:
+    network = network_of(HEAD + body)
+    return admitted(network, network.layers[-1], TABLE, REASONS, "it is not done here")
+
+
+def test_a_layer_gets_the_function_of_its_kind():
+    assert asked("[conv]\n") == "conv"
+    assert asked("[conv]\nfilters=3\n[conv]\nfilters=3\nshare_index=0\n") == "conv"  # it stores nothing, and rightly so
+    assert asked("[conv]\n[route]\nlayers=0\n") == "route"
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("[upsample]\n", "it is not done here: nobody needs it"),
+        ("[conv]\ndontload=1\n", "dontload=, dontloadscales= or numload= leave its weights out"),
+        ("[conv]\nbatch_normalize=1\ndontloadscales=1\n", "dontload=, dontloadscales= or numload= leave its weights"),
+        (
+            "[conv]\nstride=2\nantialiasing=1\n[route]\nlayers=0\n",
+            "it reads layer 0 .convolutional., of which only the",
+        ),
+    ],
+)
+def test_a_layer_that_cannot_be_computed_is_refused(body, why):
+    with pytest.raises(Unsupported, match=why):
+        asked(body)
+
+
+def test_an_error_gets_the_layer_and_its_line():
+    network = network_of(HEAD + "[conv]\n")
+    with (
+        pytest.raises(BadValue, match=r"^test\.cfg:5: layer 0 \[convolutional\]: is wrong$"),
+        located(network, network.layers[0]),
+    ):
+        raise BadValue("is wrong")
+    with pytest.raises(BadValue, match=r"^other\.cfg:5: is wrong$"), located(network, network.layers[0]):
+        raise BadValue("is wrong", file="other.cfg")  # it speaks of another file, so not of this layer
