@@ -25,7 +25,7 @@ from darkshare.data import Dataset, in_order, read_data
 from darkshare.training import caching
 from darkshare.training.augmenting import Augmentation
 from darkshare.training.building import build
-from darkshare.training.feeding import Features, Feed, Pictures
+from darkshare.training.feeding import FeatureFeed, Feed, PictureFeed
 from darkshare.training.loading import Source
 from darkshare.training.preparation import prepared
 from darkshare.training.settings import Changes
@@ -80,13 +80,13 @@ def _timed(base: Model, data: Dataset, k: int, changes: Changes, rounds: int, fo
         source = Source(in_order(data, model.tasks[0].names).samples, model.network, Augmentation.of(model.network), 0)
         net, batch = build(model, own_k), model.network.net.batch
         trainers[name] = Trainer(net, device=device, seed=0, amp=False, ema=0.0)
-        feeds[name] = Pictures(source, net, device, batch, batch, 1000, amp=False)
+        feeds[name] = PictureFeed(source, net, device, batch, batch, 1000, amp=False)
         if name == CACHED:
             count = len(data.samples)
-            cache = caching.opened(Path(folder), model.network, net.reads, 1, count, 200)
+            cache = caching.open_cache(Path(folder), model.network, net.reads, 1, count, 200)
             size = model.network.input.w, model.network.input.h
-            caching.filled(cache, net, source, {"k": k}, size=size, batch=batch, workers=0)
-            feeds[name] = Features(source, cache, device, batch, batch)
+            caching.fill_cache(cache, net, source, {"k": k}, size=size, batch=batch, workers=0)
+            feeds[name] = FeatureFeed(source, cache, device, batch, batch)
             promised = caching.estimate(model.network, net.reads, k, count, float("inf"), count, 200)
     seconds: dict[str, list[float]] = {name: [] for name in trainers}
     for number in range(1, rounds + 3):

@@ -1,7 +1,7 @@
-"""A guess at k without training: where a network can be cut, what that saves, and what speaks for or against it.
+"""Cuts of a network as candidates for k: what each saves, and what is known of it without training.
 
 None of these guesses has been shown to order the mAP of retrained detectors. They say so themselves, and
-`agreement` holds them against a sweep.
+`agreement` compares them with a sweep.
 """
 
 from __future__ import annotations
@@ -127,14 +127,14 @@ def ranked(guesses: Sequence[Candidate]) -> list[Candidate]:
 
 
 def basis_of(guesses: Sequence[Candidate]) -> str | None:
-    """By what they are ranked: the strongest that all have."""
+    """The number that ranks them: the strongest that all have."""
     return next((name for name in ("swap", "logme") if all(getattr(x, name) is not None for x in guesses)), None)
 
 
 def advice(
     guesses: Sequence[Candidate], whole: float | None, loss: float, budget: float | None
 ) -> dict[str, int | None]:
-    """What to take, by question; None where nothing does.
+    """The k to take, by question; None where no candidate answers it.
 
     Args:
         guesses: in any order.
@@ -174,7 +174,7 @@ class SweepAgreement(NamedTuple):
 
 
 def agreement(guesses: Sequence[Candidate], measured: Mapping[int, float]) -> list[SweepAgreement]:
-    """How each guess orders the k of a sweep; saving little (a small k) is a guess, too, and the one to beat.
+    """Compare the order of each guess with that of a sweep. The smallest k is a guess, too, and the one to beat.
 
     Raises:
         BadValue: they have no k in common.

@@ -48,7 +48,7 @@ class Plan:
     Attributes:
         folder: where everything lies.
         trials: all that were asked for, whether they are done or not.
-        settings: what they have in common and tells sweeps apart.
+        settings: the common ones, in which sweeps differ.
         shares: for each k, also those done before, the shares of weights and operations that a further network saves.
         batches: updates of each trial.
         findings: in the data set.
@@ -159,7 +159,7 @@ def _prepared(base: Model, data: Dataset, ks: Sequence[int], options: Options) -
 
 
 def _shares(network: Network, ks: set[int]) -> dict[int, tuple[float, float]]:
-    """What a further network saves at each k; nothing at k=0."""
+    """The savings of a further network at each k; nothing at k=0."""
     found = at_cuts([network, network], sorted(ks - {0}))
     return {0: (0.0, 0.0)} | {saving.k: (saving.weights, saving.flops) for saving in found}
 
@@ -173,7 +173,7 @@ def _tool_note() -> list[str]:
 
 
 def _settings(base: Model, data: str, parts: Mapping[str, Dataset], options: Options) -> dict[str, Any]:
-    """What must be the same in all trials of a sweep."""
+    """The settings that all trials of a sweep have in common."""
     chosen = asdict(options)
     changes = {key: list(value) if isinstance(value, tuple) else value for key, value in chosen["changes"].items()}
     pictures = {
@@ -198,7 +198,7 @@ def _begun(folder: Path, settings: Mapping[str, Any]) -> None:
     before = read_json(path)
     if before is None:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise DarkshareError("is there and no folder of a sweep; choose another one", file=str(folder))
+            raise DarkshareError("is not a folder of a sweep; choose another one", file=str(folder))
     elif (folder / TRIALS).exists():
         require_same(before["settings"], settings, path)
     write_json(path, {"settings": dict(settings)})

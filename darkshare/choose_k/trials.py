@@ -1,4 +1,4 @@
-"""One training of a sweep: what it is to do, where it lies, and what came out of it."""
+"""One training of a sweep: its settings, its folder, its result."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from darkshare._files import write_all
+from darkshare._files import reading, write_all
 from darkshare.errors import DarkshareError
 from darkshare.training.settings import Changes, Options
 
@@ -30,7 +30,7 @@ SETTINGS = (
 
 @dataclass(frozen=True)
 class Trial:
-    """A training that is to be made, in words that another process understands.
+    """A training that is to be made, as plain values for another process.
 
     Attributes:
         cfg: the base's, like all paths here as the user gave it, or absolute.
@@ -40,7 +40,7 @@ class Trial:
         options: of the training, k and seed among them.
         folder: where everything of it lies.
         cwd: the folder that relative paths count from, also those in lists of pictures.
-        settings: what tells trainings apart, the fingerprints of base and data among them.
+        settings: in which trainings differ, the fingerprints of base and data among them.
     """
 
     cfg: str
@@ -54,7 +54,7 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The name in messages."""
         return f"k={self.options.k} seed={self.options.seed}"
 
     def to_json(self) -> dict[str, Any]:
@@ -119,7 +119,7 @@ class TrialResult:
 
 
 def folder_of(sweep: Path, k: int, seed: int) -> Path:
-    """Where a trial lies in a sweep's folder."""
+    """The folder of a trial in that of its sweep."""
     return sweep / TRIALS / f"k{k}-seed{seed}"
 
 
@@ -134,19 +134,19 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """What `write_json` wrote; None where there is no file.
+    """Read what `write_json` wrote; None where there is no file.
 
     Raises:
-        DarkshareError: the file is none of a sweep.
+        DarkshareError: it is not a file of a sweep.
     """
+    if not path.exists():
+        return None
+    with reading(path):
+        text = path.read_text(encoding="utf-8", errors="replace")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(text)
         if found.pop("format") != FORMAT:
             raise KeyError
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
     except (ValueError, KeyError, AttributeError, TypeError):
         raise DarkshareError("is not a file of a sweep; remove it, or choose another folder", file=str(path)) from None
     return dict(found)
@@ -174,9 +174,9 @@ def require_same(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) 
     """
     differing = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     if differing:
-        told = ", ".join(f"{key} {_short(before.get(key))}, now {_short(now.get(key))}" for key in differing)
+        what = ", ".join(f"{key} {_short(before.get(key))}, now {_short(now.get(key))}" for key in differing)
         raise DarkshareError(
-            f"is of a sweep with other settings ({told}); give those, or choose another folder", file=str(path)
+            f"is of a sweep with other settings ({what}); give those, or choose another folder", file=str(path)
         )
 
 

@@ -15,7 +15,7 @@ from darkshare.cli.printing import say, show
 from darkshare.cli.progress import bar, say_above
 from darkshare.darknet.model import Model
 from darkshare.errors import DarkshareError
-from darkshare.training.journal import Entry
+from darkshare.training.journal import Update
 from darkshare.training.settings import DEVICES, TrainingWatch
 from darkshare.training.train import train as train_model
 
@@ -133,7 +133,7 @@ class Bar(TrainingWatch):
         self._advance(done - self._done, f"features {done}/{rows}")
         self._done = done
 
-    def step(self, entry: Entry) -> None:
+    def step(self, entry: Update) -> None:
         speed = entry.images / entry.batch / max(entry.seconds, 1e-9)
         self._speed = speed if self._speed is None else 0.9 * self._speed + 0.1 * speed
         self._map = entry.map if entry.map is not None else self._map

@@ -9,7 +9,7 @@ from typing import Any
 
 from darkshare._tables import Result, to_html
 from darkshare.darknet.model import Model, sibling
-from darkshare.training.journal import Entry, draw_training, plot_training
+from darkshare.training.journal import Update, draw_training, plot_training
 
 BEST = "-best"  # behind the stem of the files of the best network
 
@@ -42,7 +42,7 @@ class Outcome(Result):
     seconds: float
     rule: str
     files: tuple[Path, ...]
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[Update, ...] = ()
     measure: str = "mAP"
     stopped: bool = False
 
@@ -55,7 +55,7 @@ class Outcome(Result):
         return []
 
     def notes(self) -> list[str]:
-        """Where the files are, and how good the networks in them are."""
+        """The files, and the mAP of the networks in them."""
         cfg = self.files[0]
         lines = [f"{cfg}: {self.summary()}"]
         if self.best is not None:

@@ -1,4 +1,4 @@
-"""What stands between a base and a training: the data's classes, the schedule's length, weights for what is new."""
+"""Preparation of a base for a training: the data's classes, the length of the schedule, weights for new layers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _WARM = 10  # the part of a shortened training that burn_in may take at most is 
 def prepared(
     base: Model, data: Dataset | ClassifiedDataset, k: int, changes: Changes, *, seed: int, name: str
 ) -> tuple[Model, list[str]]:
-    """The model that is to be trained, and what was done to make it of the base.
+    """Make the model that is to be trained from the base; with notes on what was changed.
 
     Its classes are the data's, but where the base has the same ones, in the base's order: `datasets.in_order` numbers
     the data likewise.
@@ -69,7 +69,7 @@ def _notes_of_branches(base: Model, k: int) -> Iterator[str]:
 
 
 def updates(model: Model) -> int:
-    """How many updates a training makes by the cfg."""
+    """The number of updates that the cfg asks for."""
     return model.network.net.max_batches
 
 

@@ -1,6 +1,6 @@
 """Batch norm's statistics measured again, on pictures without labels: what a network needs whose sums changed.
 
-The authors of RRR-Net do it to a reduced trunk, before they freeze it. No gradient is taken.
+The authors of RRR-TorchNet do it to a reduced trunk, before they freeze it. No gradient is taken.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from darkshare.darknet.weights import Floats
 from darkshare.errors import BadValue
 from darkshare.inference.classification import cropped, only_detectors
 from darkshare.inference.detector import blob
-from darkshare.training.building import Net, build, trained
+from darkshare.training.building import TorchNet, build, trained
 from darkshare.training.norm import MOMENTUM
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _seen(model: Model, picture: Picture) -> Floats:
     return blob(picture if whole else cropped(picture, model.network), model.network)
 
 
-def _statistics(net: Net) -> list[Tensor]:
+def _statistics(net: TorchNet) -> list[Tensor]:
     return [block for name, block in net.state_dict().items() if name.endswith(("rolling_mean", "rolling_variance"))]
 
 

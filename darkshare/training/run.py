@@ -20,9 +20,9 @@ from darkshare.training import caching, checkpoints, cropping, loading
 from darkshare.training.augmenting import Augmentation
 from darkshare.training.building import build, trained
 from darkshare.training.cropping import Crops
-from darkshare.training.feeding import Features, Feed, Pictures
+from darkshare.training.feeding import FeatureFeed, Feed, PictureFeed
 from darkshare.training.guards import device_of, digest, memory_errors, require_pictures, require_torch, require_trunk
-from darkshare.training.journal import Entry, Journal, plot_training
+from darkshare.training.journal import Journal, Update, plot_training
 from darkshare.training.loading import Source
 from darkshare.training.outcome import BEST, Outcome
 from darkshare.training.preparation import prepared, trunk_floats, updates
@@ -113,7 +113,7 @@ class Training:
         self.fingerprint = self._fingerprint(data, ema)
 
     def run(self) -> Outcome:
-        """Train, and write what there is at the end or when Ctrl-C strikes."""
+        """Train, and write the files at the end or when Ctrl-C ends it."""
         begun = perf_counter()
         self._resume()
         self.journal = Journal(sibling(self.stem, ".csv"), self.done, measure=self.measure)
@@ -147,7 +147,7 @@ class Training:
     def _work(self) -> None:
         feed = self._feed()
         if self._is_unvalidated:
-            self._validate()  # Ctrl-C had struck before
+            self._validate()  # Ctrl-C ended the last run before it
         numbers = range(self.done + 1, self.batches + 1)
         self.watch.begin(self.done, self.batches)
         with closing(loading.ahead(feed.jobs, numbers, self.options.workers)) as coming:
@@ -169,7 +169,7 @@ class Training:
         seen, mean = number * self.trainer.batch, self.journal.mean_with(step.loss)
         seconds = round(perf_counter() - begun, 4)
         measured = (step.rate, *feed.size(number), step.loss, mean, step.iou, step.objectness, seconds)
-        self.journal.add(Entry(number, seen, *measured))
+        self.journal.add(Update(number, seen, *measured))
 
     def _is_due(self, number: int) -> bool:
         """Whether the network is to be validated after this update."""
@@ -245,7 +245,7 @@ class Training:
         self.watch.say(f"goes on after batch {self.done} of {self.batches}")
 
     def _finished(self) -> list[Path]:
-        """Write what there is: when all is done for good, else with a checkpoint."""
+        """Write the files; with a checkpoint where there is work left."""
         if self._has_work_left:
             self._save()
         self.written = self._model()
@@ -263,13 +263,13 @@ class Training:
         plot_training(self.journal.entries, sibling(self.stem, ".png"), title=title, measure=self.measure)
 
     def _feed(self) -> Feed:
-        """Where examples come from: the cache, if there is to be one, or the pictures."""
+        """The source of examples: the cache, if there is one, or the pictures."""
         trainer, source = self.trainer, self.source
         mini = trainer.batch // max(self.model.network.net.subdivisions, 1)
         if not self.copies:
-            return Pictures(source, trainer.net, trainer.device, trainer.batch, mini, self.batches, trainer.amp)
+            return PictureFeed(source, trainer.net, trainer.device, trainer.batch, mini, self.batches, trainer.amp)
         folder, net, count = sibling(self.stem, FEATURES), trainer.net, len(source.samples)
-        cache = caching.opened(
+        cache = caching.open_cache(
             folder,
             source.network,
             net.reads,
@@ -282,7 +282,7 @@ class Training:
         size = source.network.input.w, source.network.input.h
         about = {key: value for key, value in self.fingerprint.items() if key in _OF_FEATURES}
         about |= {"dtype": self.options.cache_dtype, "copies": self.copies}
-        caching.filled(
+        caching.fill_cache(
             cache,
             net,
             source,
@@ -293,10 +293,10 @@ class Training:
             device=trainer.device,
             progress=self.watch.cached,
         )
-        return Features(source, cache, trainer.device, trainer.batch, mini)
+        return FeatureFeed(source, cache, trainer.device, trainer.batch, mini)
 
     def _estimated(self) -> caching.Estimate | None:
-        """What the cache costs and gains, told; None where there is none to be."""
+        """The cost and the gain of the cache, announced to the watch; None where no cache is asked for."""
         options, network = self.options, self.model.network
         if not options.cache_features:
             return None
@@ -316,7 +316,7 @@ class Training:
         return found
 
     def _fingerprint(self, data: Dataset | ClassifiedDataset, ema: float) -> dict[str, object]:
-        """What makes another training of it: a checkpoint of another one is refused."""
+        """The settings and inputs that make two trainings the same: a checkpoint of another training is refused."""
         options, model = self.options, self.model
         assert model.weights is not None
         pictures = hashlib.sha256(repr([(str(picture), *labels) for picture, *labels in data.samples]).encode())

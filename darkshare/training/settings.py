@@ -8,7 +8,7 @@ from typing import Protocol
 
 from darkshare.darknet.model import Model
 from darkshare.errors import BadValue
-from darkshare.training.journal import Entry
+from darkshare.training.journal import Update
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -92,7 +92,7 @@ class Options:
 
 
 def require_least(least: float, *, open_end: bool = False, **given: float | None) -> None:
-    """Refuse numbers that are too small; None is none.
+    """Refuse numbers that are too small; None is not checked.
 
     Args:
         least: the smallest number that is allowed.
@@ -116,7 +116,7 @@ class TrainingWatch:
     def begin(self, done: int, batches: int) -> None:
         """Updates are about to begin."""
 
-    def step(self, entry: Entry) -> None:
+    def step(self, entry: Update) -> None:
         """An update is done."""
 
     def cached(self, done: int, rows: int) -> None:
@@ -132,7 +132,7 @@ class Score(Protocol):
 
     @property
     def rule(self) -> object:
-        """How it was counted, in words."""
+        """The rule by which it was counted, in words."""
 
 
 Judge = Callable[[Model], Score]

@@ -17,11 +17,11 @@ from darkshare.training.outcome import Outcome
 from darkshare.training.run import run_training
 from darkshare.training.settings import Changes, Judge, Options, TrainingWatch
 
-Pictures = Dataset | ClassifiedDataset
+AnyDataset = Dataset | ClassifiedDataset
 
 
 def train(  # noqa: D417 - some are described together
-    base: Model, data: str | os.PathLike[str] | Pictures | tuple[Pictures, Pictures], *,
+    base: Model, data: str | os.PathLike[str] | AnyDataset | tuple[AnyDataset, AnyDataset], *,
     k: int, output: str | os.PathLike[str] = "trained",
     epochs: float | None = None, batches: int | None = None, batch: int | None = None, subdivisions: int | None = None,
     lr: float | None = None, size: tuple[int, int] | None = None, seed: int = 0, device: str = "auto",
@@ -100,7 +100,7 @@ def _read_classes(
     return learn, valid
 
 
-def _judge_on(valid: Pictures | None) -> Judge | None:
+def _judge_on(valid: AnyDataset | None) -> Judge | None:
     """The measure of a model on these pictures."""
     if valid is None:
         warn("no pictures to validate on, so nothing is measured and no best weights are kept")

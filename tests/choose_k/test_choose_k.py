@@ -37,8 +37,8 @@ from darkshare.choose_k.results import choices, measured_maps
 from darkshare.choose_k.separability import jackknifed, label_similarity, logme, standard_error
 from darkshare.choose_k.swapping import swap_curve, swapped
 from darkshare.choose_k.sweep import write_results
+from darkshare.choose_k.trial_run import run_trial
 from darkshare.choose_k.trials import Trial, TrialResult, read_result, results_in
-from darkshare.choose_k.trying import run_trial
 from darkshare.darknet.model import load
 from darkshare.data import read_data
 from darkshare.errors import BadValue, DarkshareError
@@ -150,7 +150,7 @@ def test_what_a_plan_refuses(base, data, tmp_path):
         planned(base, data, tmp_path / "out", ks=(7,))
     with pytest.raises(BadValue, match=r"1\.\.10000 trials, not 0"):
         planned(base, data, tmp_path / "out", ks=())
-    with pytest.raises(DarkshareError, match="is there and no folder of a sweep"):
+    with pytest.raises(DarkshareError, match="is not a folder of a sweep"):
         planned(base, data, tmp_path)
     classifier = write_model(tmp_path / "c", CLASSIFIER, seeded_floats(network_of(CLASSIFIER), 1))
     with pytest.raises(DarkshareError, match=r"c\.cfg: classifies pictures, and a sweep compares detectors"):

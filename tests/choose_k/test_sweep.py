@@ -10,7 +10,7 @@ from conftest import TRAINABLE, needs_torch, network_of
 from darkshare import SweepWatch, load, sweep
 from darkshare._tables import to_json
 from darkshare.choose_k.processes import Message
-from darkshare.choose_k.trying import run_trial
+from darkshare.choose_k.trial_run import run_trial
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.training.settings import TrainingWatch
 

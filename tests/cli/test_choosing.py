@@ -9,9 +9,9 @@ from importlib import import_module
 import pytest
 from conftest import run
 
-from darkshare.choose_k.processes import Message, Teller, run_here
+from darkshare.choose_k.processes import Message, ParentWatch, run_here
+from darkshare.choose_k.trial_run import run_trial
 from darkshare.choose_k.trials import read_result
-from darkshare.choose_k.trying import run_trial
 from darkshare.cli.choosing import Progress
 from darkshare.training.settings import TrainingWatch
 
@@ -169,7 +169,7 @@ def test_a_process_whose_parent_is_gone_stops():
         flush = write
 
     with pytest.raises(KeyboardInterrupt):
-        Teller(Gone()).begin(0, 4)
+        ParentWatch(Gone()).begin(0, 4)
 
 
 # --- suggest-k ------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from darkshare.training.settings import TrainingWatch
 
 
 def run_trial(trial: Trial, watch: TrainingWatch) -> TrialResult | None:
-    """Do what a trial says and write its result; None if Ctrl-C came first, and the next call goes on.
+    """Run a trial and write its result; None if Ctrl-C came first, and the next call goes on.
 
     Raises:
         DarkshareError: it cannot be trained or evaluated, or another process is at it.
@@ -65,7 +65,7 @@ def _finished(stem: Path, dialect: str) -> Model | None:
 
 
 def _evaluated(trial: Trial, model: Model, valid: Dataset) -> dict[str, Evaluation]:
-    """By each rule that can be counted here."""
+    """Evaluate by each rule whose tool is installed."""
     seen = Runner.of(model, threads=trial.options.threads).look(valid)
     found = {"darknet": seen.evaluate(valid)}
     with contextlib.suppress(DarkshareError):
@@ -123,7 +123,7 @@ def _claimed(folder: Path) -> Iterator[None]:
 
 
 def _limit_threads(threads: int | None) -> None:
-    """OpenCV's threads; torch is told by the training."""
+    """Limit OpenCV's threads; the training limits torch's."""
     if threads:
         import cv2
 
