@@ -5,6 +5,11 @@ from .analysis.frozen import frozen as frozen
 from .analysis.info import info as info
 from .analysis.savings import savings as savings
 from .analysis.stats import stats as stats
+from .choose_k.suggest import Suggestion as Suggestion
+from .choose_k.suggest import suggest_k as suggest_k
+from .choose_k.sweep import Sweep as Sweep
+from .choose_k.sweep import SweepWatch as SweepWatch
+from .choose_k.sweep import sweep as sweep
 from .darknet.cfg import parse as parse
 from .darknet.model import Model as Model
 from .darknet.model import load as load
@@ -55,4 +60,7 @@ from .surgery.residual import reduce as reduce
 from .surgery.residual import residual_blocks as residual_blocks
 from .surgery.splice import concat as concat
 from .surgery.splice import split as split
+from .training.outcome import Outcome as Outcome
 from .training.recalibration import recalibrated as recalibrated
+from .training.settings import TrainingWatch as TrainingWatch
+from .training.train import train as train

@@ -98,4 +98,4 @@ def warn(message: str) -> None:
     depth, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         depth, frame = depth + 1, frame.f_back
-    warnings.warn(message, DarkshareWarning, stacklevel=depth - 1)
+    warnings.warn(message, DarkshareWarning, stacklevel=depth)

@@ -1,4 +1,4 @@
-"""What a training refuses: no PyTorch, no such device, a trunk that is not the base's."""
+"""Checks that a training makes: PyTorch, pictures, the device, memory, and the trunk, which must stay the base's."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def device_of(wanted: str) -> Any:
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """Say what helps when the GPU has too little memory."""
+    """Turn a GPU's lack of memory into an error that says what helps."""
     import torch
 
     try:

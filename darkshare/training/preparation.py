@@ -1,10 +1,10 @@
-"""What stands between a base and a training: the data's classes, the schedule's length, weights for what is new."""
+"""Preparation of a base for a training: the data's classes, the length of the schedule, weights for new layers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,35 +19,15 @@ from darkshare.data import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, DarkshareError, Unsupported, WeightsSize
 from darkshare.surgery.classes import matched, relabelled
 from darkshare.training.optimising import batch_size
+from darkshare.training.settings import Changes
 
 _WARM = 10  # the part of a shortened training that burn_in may take at most is 1 / _WARM
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What is said instead of the cfg's [net]; None keeps it.
-
-    Attributes:
-        epochs: how often each picture is seen.
-        batches: how many updates are made; instead of `epochs`.
-        batch: pictures per update.
-        subdivisions: the parts in which they go through the network.
-        rate: learning_rate=.
-        size: width and height of the input.
-    """
-
-    epochs: float | None = None
-    batches: int | None = None
-    batch: int | None = None
-    subdivisions: int | None = None
-    rate: float | None = None
-    size: tuple[int, int] | None = None
 
 
 def prepared(
     base: Model, data: Dataset | ClassifiedDataset, k: int, changes: Changes, *, seed: int, name: str
 ) -> tuple[Model, list[str]]:
-    """The model that is to be trained, and what was done to make it of the base.
+    """Make the model that is to be trained from the base; with notes on what was changed.
 
     Its classes are the data's, but where the base has the same ones, in the base's order: `datasets.in_order` numbers
     the data likewise.
@@ -89,7 +69,7 @@ def _notes_of_branches(base: Model, k: int) -> Iterator[str]:
 
 
 def updates(model: Model) -> int:
-    """How many updates a training makes by the cfg."""
+    """The number of updates that the cfg asks for."""
     return model.network.net.max_batches
 
 
@@ -187,7 +167,7 @@ def _listed(names: list[str]) -> str:
 def _scheduled(model: Model, count: int, changes: Changes, notes: list[str]) -> Model:
     """The model with the changes in its [net], so that its cfg says how it was trained."""
     cfg = model.network.cfg if changes.size is None else resized(model.network.cfg, *changes.size)
-    said = {"batch": changes.batch, "subdivisions": changes.subdivisions, "learning_rate": changes.rate}
+    said = {"batch": changes.batch, "subdivisions": changes.subdivisions, "learning_rate": changes.lr}
     first = cfg.sections[0].set(**{key: value for key, value in said.items() if value is not None})
     model = _with_net(model, first, cfg)
     net, batch = model.network.net, _batch(model)

@@ -1,6 +1,6 @@
 """Batch norm's statistics measured again, on pictures without labels: what a network needs whose sums changed.
 
-The authors of RRR-Net do it to a reduced trunk, before they freeze it. No gradient is taken.
+The authors of RRR-TorchNet do it to a reduced trunk, before they freeze it. No gradient is taken.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from darkshare.errors import BadValue
 from darkshare.inference.classification import cropped, only_detectors
 from darkshare.inference.media.sources import select
 from darkshare.inference.preprocess import preprocess
-from darkshare.training.building import Net, build, trained
+from darkshare.training.building import TorchNet, build, trained
 from darkshare.training.guards import require_torch
 from darkshare.training.norm import MOMENTUM
 
@@ -88,7 +88,7 @@ def _seen(model: Model, picture: Picture) -> Floats:
     return preprocess(picture if whole else cropped(picture, model.network), model.network)
 
 
-def _statistics(net: Net) -> list[Tensor]:
+def _statistics(net: TorchNet) -> list[Tensor]:
     return [block for name, block in net.state_dict().items() if name.endswith(("rolling_mean", "rolling_variance"))]
 
 
