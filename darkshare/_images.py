@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from darkshare._files import reading
 from darkshare.errors import DarkshareError
 
 _SUFFIXES = "avif bmp dib exr hdr jp2 jpe jpeg jpg pbm pgm png pnm ppm tif tiff webp"
@@ -21,10 +22,8 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
     Raises:
         DarkshareError: the file cannot be read, or is not a picture.
     """
-    try:
+    with reading(path):
         return decoded(Path(path).read_bytes(), str(path))
-    except OSError as error:
-        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
 
 
 def decoded(data: bytes, name: str) -> Picture:

@@ -12,7 +12,7 @@ from darkshare._tables import PROGRAMS, render
 from darkshare.cli.options import dialect_option, flags, format_option, models_argument, size_option
 from darkshare.cli.parameters import NUMBERS, SHARE
 from darkshare.cli.retraining import one_model, write
-from darkshare.darknet.model import Model, branches_of, only_ensemble
+from darkshare.darknet.model import Model, branch_tasks, common_ensemble
 from darkshare.errors import BadValue
 from darkshare.surgery import residual, splice
 from darkshare.surgery.residual import blocks, branching, thinning, totals, widths
@@ -167,14 +167,14 @@ def _require_again(model: Model) -> None:
         raise click.UsageError("give --after and -m; or an ensemble of branches, with its .tasks.json, and neither")
     if idle := flags(("match", "tolerance", "step", "widths", "init", "seed")):
         raise click.UsageError(f"{', '.join(idle)}: an ensemble is only laid out or averaged anew")
-    if not only_ensemble(model):
+    if not common_ensemble(model):
         raise BadValue("does other tasks beside one ensemble's; take the ensemble out with split", file=model.name)
 
 
 def _again(model: Model, *, combine: str, layout: str) -> Model:
     """The branches of an ensemble, put together anew."""
-    name = only_ensemble(model)
-    members = branches_of(model, name)
+    name = common_ensemble(model)
+    members = branch_tasks(model, name)
     parts = splice.split(model, [task.name for task in members])
     return residual.ensemble_of(parts, members[0].k - 1, name=name, combine=combine, layout=layout)
 

@@ -11,7 +11,7 @@ from darkshare._tables import render
 from darkshare.cli.findings import tell
 from darkshare.cli.options import dialect_option, format_option, pair, size_option
 from darkshare.cli.options import models_argument as model_argument
-from darkshare.darknet.initial import drawn, silent
+from darkshare.darknet.initial import drawn, never_detected
 from darkshare.darknet.model import Model, load, save
 from darkshare.data import Dataset, read_data, read_options
 from darkshare.errors import BadValue
@@ -58,7 +58,7 @@ def classes(files: tuple[str, ...], task: str | None, output: str | None, dialec
     chosen = _chosen(own.names, how)
     if chosen != relabelling.edited(own.names):
         init = how["init"] or ("random" if how["fresh"] else "silent")
-        initial = drawn(how["seed"]) if init == "random" else silent
+        initial = drawn(how["seed"]) if init == "random" else never_detected
         model = relabelling.relabelled(model, chosen, task=own.name, initial=initial)
     click.echo(render(_class_rows(own.names, chosen), form))
     write(model, output, [*files, how["wanted"], how["fresh"]])

@@ -17,7 +17,7 @@ from darkshare._signals import uninterrupted
 from darkshare._tables import printable, render
 from darkshare.cli.options import F, dialect_option, format_option, load_all, size_option
 from darkshare.cli.parameters import LEVEL, choices
-from darkshare.darknet.model import Model, only_votes
+from darkshare.darknet.model import Model, without_branch_tasks
 from darkshare.darknet.tasks import Task
 from darkshare.errors import DarkshareError, Unsupported
 from darkshare.inference.boxes import NMS, THRESHOLD, levels
@@ -101,7 +101,7 @@ def detect(paths: tuple[str, ...], output: str, size: Any, dialect: str, form: s
     """
     model, sources, loading = sorted_paths(paths, how.pop("engine"), dialect=dialect, size=size)
     chosen = _boxes_only(model)
-    run = Run.of(chosen if branches else only_votes(chosen), sources, Path(output), **how, **loading)
+    run = Run.of(chosen if branches else without_branch_tasks(chosen), sources, Path(output), **how, **loading)
     stopped = run.through()
     click.echo(render(run.tally.table(), form))
     click.echo(run.summary(), err=True)

@@ -11,7 +11,7 @@ from darkshare._tables import render
 from darkshare.analysis.savings import saved
 from darkshare.cli.options import dialect_option, format_option, load_all, models_argument, pair, size_option
 from darkshare.darknet.cfg import read_cfg
-from darkshare.darknet.model import Model, load, only_votes, save, save_weights
+from darkshare.darknet.model import Model, load, save, save_weights, without_branch_tasks
 from darkshare.darknet.network import resolve
 from darkshare.errors import DarkshareError
 from darkshare.surgery import cut as cuts
@@ -54,7 +54,7 @@ def concat(files: tuple[str, ...], output: str, dialect: str, size: Any, form: s
     merged = splice.concat(models, ks or None, **how)
     written = save(merged, output, protect=_inputs(models))
     click.echo(render(saved(models, merged), form))
-    cuts = ", ".join(f"{task.name} k={task.k}" for task in only_votes(merged).tasks if task.k)
+    cuts = ", ".join(f"{task.name} k={task.k}" for task in without_branch_tasks(merged).tasks if task.k)
     click.echo(f"{cuts}; wrote {', '.join(map(str, written))}", err=True)
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from darkshare.errors import CfgSyntaxError, DarkshareError
+from darkshare._files import reading, require_regular
+from darkshare.errors import CfgSyntaxError
 
 LARGEST_CFG = 2**19  # bytes; the largest public cfg has 60 kB, more than this is another kind of file
 LONGEST_LINE = 2**16  # characters; public cfgs have lines of a few hundred
@@ -154,15 +155,11 @@ def read_cfg(path: str | os.PathLike[str]) -> Cfg:
         CfgSyntaxError: it is too large to be a cfg.
     """
     name = os.fspath(path)
-    try:
-        size = Path(path).stat().st_size
-        if not Path(path).is_file() and not Path(path).is_dir():  # a pipe would block, a device never end
-            raise DarkshareError("cannot be read: not a regular file", file=name)
+    with reading(path):
+        size = require_regular(path)
         if size > LARGEST_CFG:
             raise CfgSyntaxError(f"has {size} bytes, which is not a Darknet cfg; give the .cfg file", file=name)
         return parse(Path(path).read_bytes().decode("utf-8", "surrogateescape"), name)
-    except OSError as error:
-        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=name) from None
 
 
 def to_bytes(cfg: Cfg) -> bytes:

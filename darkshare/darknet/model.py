@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from darkshare._files import read_small, sha256, write_all
 from darkshare.darknet.cfg import Section, read_cfg, to_bytes
 from darkshare.darknet.network import Network, View, resolve
-from darkshare.darknet.tasks import Task, by_voice, tasks_from_json, tasks_to_json
+from darkshare.darknet.tasks import Task, group_by_ensemble, tasks_from_json, tasks_to_json
 from darkshare.darknet.weights import Floats, Header, Weights, chunks, read_weights
 from darkshare.darknet.wrong_size import cut_at, wrong_size
 from darkshare.errors import BadValue, DarkshareError, Unsupported
@@ -79,32 +79,32 @@ class Model:
         return self.network.layers[head].classes
 
 
-def only_votes(model: Model) -> Model:
-    """The model without the branches of those ensembles whose vote its file gives."""
+def without_branch_tasks(model: Model) -> Model:
+    """Leave out the tasks of branches where the model also has the task of their ensemble, which gives their mean."""
     voted = {task.name for task in model.tasks if task.name == task.ensemble}
     return replace(model, tasks=tuple(t for t in model.tasks if t.name in voted or t.ensemble not in voted))
 
 
-def branches_of(model: Model, ensemble: str) -> list[Task]:
-    """The tasks that vote in an ensemble."""
+def branch_tasks(model: Model, ensemble: str) -> list[Task]:
+    """List the tasks whose mean is an ensemble's output."""
     return [task for task in model.tasks if task.ensemble == ensemble and task.name != ensemble]
 
 
-def task_of_ensemble(model: Model, ensemble: str) -> Task:
-    """The task that gives an ensemble's vote; where the file has none, one with all branches' heads.
+def ensemble_task(model: Model, ensemble: str) -> Task:
+    """Find the task that gives an ensemble's output; if the model has none, make one with all branches' heads.
 
     Raises:
         BadValue: the model has no such ensemble.
     """
     own = [task for task in model.tasks if task.name == ensemble]
-    branches = branches_of(model, ensemble)
+    branches = branch_tasks(model, ensemble)
     if not branches:
         raise BadValue(f"has no ensemble {ensemble}", file=model.name)
     return own[0] if own else replace(branches[0], name=ensemble, heads=_heads(branches))
 
 
-def only_ensemble(model: Model) -> str:
-    """The ensemble that all tasks of a model belong to; "" if there is no such one."""
+def common_ensemble(model: Model) -> str:
+    """Name the ensemble that all tasks of a model belong to; "" if they do not all belong to one."""
     found = {task.ensemble for task in model.tasks}
     return found.pop() if len(found) == 1 else ""
 
@@ -145,7 +145,7 @@ def load(
     found = None if weights_file is None else read_weights(weights_file, dialect=dialect)
     if found is not None:
         require_length(network, found, partial=partial)
-        found = upright(network, found)
+        found = untransposed(network, found)
     return Model(network, found, _tasks(path, text.sections[0], network, found))
 
 
@@ -160,8 +160,8 @@ def require_length(network: Network, found: Weights, *, partial: bool) -> None:
     raise wrong_size(network, found.size, found.header, found.path)
 
 
-def upright(network: Network, found: Weights) -> Weights:
-    """Weights of a transposed file (version above 1000) in today's order; others as they are."""
+def untransposed(network: Network, found: Weights) -> Weights:
+    """Bring the weights of a transposed file (version above 1000) into today's order; return others as they are."""
     if not found.header.transposed:
         return found
     data = found.view(0, found.size).copy()
@@ -197,7 +197,7 @@ def save(model: Model, stem: str | os.PathLike[str], *, protect: Sequence[str] =
         base = base.with_suffix("")
     if not base.name:
         raise BadValue(f"{str(stem)!r} cannot be the name of files; end the path with one")
-    names = [name for task, *_ in by_voice(model.tasks) for name in task.names]
+    names = [name for task, *_ in group_by_ensemble(model.tasks) for name in task.names]
     data = f"classes={len(names)}\nnames={base.name}.names\nbackup=backup\n"
     contents: dict[Path, Any] = {sibling(base, ".cfg"): [to_bytes(model.network.cfg)]}
     if model.weights is not None:

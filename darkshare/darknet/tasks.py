@@ -55,8 +55,8 @@ class Task:
         return self.runs[0][1] if len(self.runs) > 1 else 0
 
 
-def by_voice(tasks: Sequence[Task]) -> list[list[Task]]:
-    """The tasks by what has a name and classes of its own: a task alone, or all of an ensemble."""
+def group_by_ensemble(tasks: Sequence[Task]) -> list[list[Task]]:
+    """Group the tasks: those of one ensemble together, every other one alone. Each group has one list of classes."""
     found: dict[str | int, list[Task]] = {}
     for at, task in enumerate(tasks):
         found.setdefault(task.ensemble or at, []).append(task)

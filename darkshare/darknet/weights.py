@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from darkshare._files import CHUNK, require_regular
+from darkshare._files import CHUNK, reading, require_regular
 from darkshare.darknet.kinds.base import P
-from darkshare.errors import BadValue, DarkshareError, WeightsSize
+from darkshare.errors import BadValue, WeightsSize
 
 Floats = NDArray[np.float32]
 FLOAT = np.dtype("<f4")
@@ -100,14 +100,11 @@ def read_weights(path: str | os.PathLike[str], *, dialect: str = "alexeyab") -> 
         WeightsSize: it ends inside the header, or not on a whole float.
     """
     name = os.fspath(path)
-    try:
-        size = require_regular(path)
+    with reading(path):
+        size = require_regular(path)  # before it is opened: a pipe would block
         with open(path, "rb") as file:
             head = file.read(20)
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DarkshareError(f"cannot be read: {reason}", file=name) from None
     header, length = _header(head, dialect, name)
     body = size - length
     if body % FLOAT.itemsize:

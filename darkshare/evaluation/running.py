@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from darkshare._images import Picture, read_picture
 from darkshare.darknet.letterbox import is_letterboxed
-from darkshare.darknet.model import Model, only_ensemble, task_of_ensemble
+from darkshare.darknet.model import Model, common_ensemble, ensemble_task
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Floats
 from darkshare.data import ClassifiedDataset, Dataset
@@ -234,11 +234,11 @@ def task_of(model: Model, name: str | None) -> Task:
     """
     known = {task.name: task for task in model.tasks}
     ensembles = dict.fromkeys(task.ensemble for task in model.tasks if task.ensemble and model.classifies(task))
-    known |= {one: task_of_ensemble(model, one) for one in ensembles if one not in known}
+    known |= {one: ensemble_task(model, one) for one in ensembles if one not in known}
     if name is None and len(model.tasks) == 1:
         return model.tasks[0]
     if name is None:
-        name = only_ensemble(model)
+        name = common_ensemble(model)
     if not name:
         raise BadValue(f"{model.name} has the tasks {', '.join(known)}; say which one")
     if name not in known:

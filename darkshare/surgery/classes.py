@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from darkshare.darknet.initial import Initial, silent
+from darkshare.darknet.initial import Initial, never_detected
 from darkshare.darknet.kinds import Region, Softmax
 from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
@@ -98,7 +98,7 @@ def wanted_names(path: str | Path) -> tuple[str, ...]:
     return names
 
 
-def relabelled(model: Model, classes: Classes, *, task: str | None = None, initial: Initial = silent) -> Model:
+def relabelled(model: Model, classes: Classes, *, task: str | None = None, initial: Initial = never_detected) -> Model:
     """Change the classes of a task in all its heads; boxes and scores of the classes that stay are the same.
 
     Args:
@@ -118,7 +118,7 @@ def relabelled(model: Model, classes: Classes, *, task: str | None = None, initi
     _require_own_heads(model, own)
     kept = sorted(row for row in classes.rows if row is not None)
     fewer = kept and kept != list(range(len(own.names)))
-    if fewer and initial is silent and _is_softmax(model, own):  # others are to be trained
+    if fewer and initial is never_detected and _is_softmax(model, own):  # others are to be trained
         warn(f"{model.name}: a softmax shares its scores out among the classes: without some, the others' scores grow")
     padded = own.padded
     model = unpad(model)
