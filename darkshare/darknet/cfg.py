@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from darkshare._files import reading, require_regular
+from darkshare._tables import printable
 from darkshare.errors import CfgSyntaxError
 
 LARGEST_CFG = 2**19  # bytes; the largest public cfg has 60 kB, more than this is another kind of file
@@ -64,6 +65,9 @@ class Section:
         offsets = (i for i, line in enumerate(self.lines) if line.key == key)
         return self.lineno + next(offsets, 0)
 
+    def __repr__(self) -> str:
+        return f"<Section {printable(f'[{self.kind[:40]}]')}: line {self.lineno}, {len(self.options)} keys>"
+
     def set(self, /, **values: object) -> Section:
         """A section with these keys changed or appended (`None` removes one); other lines as they are."""
         lines = list(self.lines)
@@ -85,6 +89,9 @@ class Cfg:
     head: tuple[Line, ...]
     sections: tuple[Section, ...]
     name: str = ""  # the file it came from, for messages
+
+    def __repr__(self) -> str:
+        return f"<Cfg {printable(self.name or 'unnamed')}: {len(self.sections)} sections>"
 
 
 def option_line(key: str, value: object) -> Line:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darkshare._files import read_small, sha256, write_all
+from darkshare._tables import printable, to_html
 from darkshare.darknet.cfg import Section, read_cfg, to_bytes
 from darkshare.darknet.network import Network, View, resolve
 from darkshare.darknet.tasks import Task, group_by_ensemble, tasks_from_json, tasks_to_json
@@ -64,6 +65,21 @@ class Model:
                 found[tensor.name] = flat.reshape(tensor.shape)
             begin += tensor.size
         return found
+
+    def __repr__(self) -> str:
+        first, *rest = [f"{printable(task.name)} ({len(task.names)} classes)" for task in self.tasks] or ["none"]
+        tasks = f"{first} and {len(rest)} more" if len(rest) > 2 else ", ".join([first, *rest])
+        return f"<Model {printable(self.name or 'unnamed')}: {self._summary()}; tasks: {tasks}>"
+
+    def _repr_html_(self) -> str:
+        tasks = to_html([task.row() for task in self.tasks])
+        layers = [layer.row() for layer in self.network.layers]
+        return tasks + to_html(layers, [f"{self.name}: {self._summary()}"])
+
+    def _summary(self) -> str:
+        count = self.loaded
+        whole = "with weights" if count == len(self.network.layers) else f"weights of {count} layers"
+        return f"{self.network.summary()}, {'no weights' if self.weights is None else whole}"
 
     @property
     def heads(self) -> tuple[int, ...]:

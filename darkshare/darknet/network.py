@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, cast
 
+from darkshare._tables import printable, to_html
 from darkshare.darknet.cfg import Cfg, Section, require_readable
 from darkshare.darknet.kinds import DIALECTS, Kind, Net, Shape, Tensor, find_kind, keys_of, read_kind
 from darkshare.darknet.kinds.base import INT_MAX
@@ -107,7 +108,23 @@ class Layer(Generic[K_co]):
 
     @property
     def label(self) -> str:
+        """The layer as messages name it."""
         return f"layer {self.index} [{self.kind.name}]"
+
+    def row(self) -> dict[str, Any]:
+        """The layer as a line of a table."""
+        return {
+            "layer": self.index,
+            "kind": self.kind.name,
+            "reads": " ".join(map(str, self.inputs)),
+            "size/stride": self.kind.window_text,
+            "output": str(self.y),
+            "params": self.size,
+            "classes": self.classes if self.kind.is_head else None,
+        }
+
+    def __repr__(self) -> str:
+        return f"<Layer {self.index} [{self.kind.name}]: {self.y}, {self.size:,} params>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +183,16 @@ class Network:
     def start(self, k: int) -> int:
         """Where layer k's floats begin; k may be the number of layers."""
         return self.layers[k].start if k < len(self.layers) else self.params
+
+    def summary(self) -> str:
+        """The network in a few words."""
+        return f"{self.input}, {len(self.layers)} layers, {self.params:,} params, {self.flops / 1e9:.3f} BFLOPs"
+
+    def __repr__(self) -> str:
+        return f"<Network {printable(self.name or 'unnamed')}: {self.summary()}>"
+
+    def _repr_html_(self) -> str:
+        return to_html([layer.row() for layer in self.layers], [f"{self.name}: {self.summary()}"])
 
 
 def resolve(

@@ -13,7 +13,8 @@ from typing import Any
 
 from darkshare.darknet.cfg import Cfg, Line, Section, comment_line, option_line
 from darkshare.darknet.kinds import Net, find_kind, keys_of, read_kind
-from darkshare.darknet.kinds.base import Described, Key
+from darkshare.darknet.kinds.base import Described
+from darkshare.darknet.kinds.reading import Key
 from darkshare.errors import BadValue
 
 _HEADER = re.compile(r"\[[A-Za-z0-9_]+\]\n")

@@ -6,7 +6,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from darkshare._tables import printable
 from darkshare.darknet.network import Network
 from darkshare.darknet.weights import Header
 from darkshare.errors import BadValue, DarkshareError
@@ -48,6 +50,20 @@ class Task:
     def __post_init__(self) -> None:
         if not self.name or Path(self.name).name != self.name:
             raise BadValue(f"task name {self.name!r} cannot be a file name")
+
+    def row(self) -> dict[str, Any]:
+        """The task as a line of a table."""
+        return {
+            "task": self.name,
+            "classes": len(self.names),
+            "heads": " ".join(map(str, self.heads)),
+            "shared layers": self.k,
+            "ensemble": self.ensemble or None,
+        }
+
+    def __repr__(self) -> str:
+        heads = ", ".join(map(str, self.heads))
+        return f"<Task {printable(self.name)}: {len(self.names)} classes, heads {heads}, {self.k} shared layers>"
 
     @property
     def k(self) -> int:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkshare._files import CHUNK, reading, require_regular
+from darkshare._tables import printable
 from darkshare.darknet.kinds.base import P
 from darkshare.errors import BadValue, WeightsSize
 
@@ -73,6 +74,11 @@ class Weights:
     def size(self) -> int:
         """Number of floats."""
         return sum(run.size for run in self.runs)
+
+    def __repr__(self) -> str:
+        *version, seen = self.header
+        name, version_text = printable(self.path or "unnamed"), ".".join(map(str, version))
+        return f"<Weights {name}: {self.size:,} floats, version {version_text}, seen {seen:,}>"
 
     def slice(self, start: int, stop: int) -> tuple[Floats, ...]:
         """The runs of floats start..stop, as views."""

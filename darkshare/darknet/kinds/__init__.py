@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from darkshare.darknet.kinds.base import DIALECTS, H, Kind, Refs, Shape, Tensor, as_read, keys_of, read_kind
+from darkshare.darknet.kinds.base import DIALECTS, H, Kind, Refs, Shape, Tensor
 from darkshare.darknet.kinds.dense import Batchnorm, Connected, Convolutional, Deconvolutional, Implicit, Local
 from darkshare.darknet.kinds.heads import Boxes, Contrastive, Cost, Detection, GaussianYolo, Iseg, Region, Softmax, Yolo
 from darkshare.darknet.kinds.joins import Route, Sam, ScaleChannels, Shortcut
 from darkshare.darknet.kinds.net import Net
 from darkshare.darknet.kinds.pool import Avgpool, LocalAvgpool, Maxpool
+from darkshare.darknet.kinds.reading import as_read, keys_of, read_kind
 from darkshare.darknet.kinds.recurrent import ConvLstm, Crnn, Gru, Lstm, Rnn
 from darkshare.darknet.kinds.reshape import (
     Activation,
