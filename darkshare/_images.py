@@ -17,7 +17,7 @@ Picture = NDArray[np.uint8]  # height x width x channels, BGR
 
 
 def read_picture(path: str | os.PathLike[str]) -> Picture:
-    """A picture file as uint8 BGR, turned as its camera noted.
+    """Read a picture file as uint8 BGR (height, width, 3), turned as its camera noted.
 
     Raises:
         DarkshareError: the file cannot be read, or is not a picture.
@@ -27,7 +27,7 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
 
 
 def decoded(data: bytes, name: str) -> Picture:
-    """An encoded picture as uint8 BGR; the name is for the error.
+    """Decode a picture to uint8 BGR (height, width, 3); the name is for the error.
 
     Raises:
         DarkshareError: it is not a picture.
@@ -44,7 +44,7 @@ def decoded(data: bytes, name: str) -> Picture:
 
 
 def encoded(image: Picture, suffix: str) -> bytes:
-    """A picture in the file format that the suffix means.
+    """Encode a picture in the file format of a suffix such as `.png`.
 
     Raises:
         DarkshareError: OpenCV cannot write it.
@@ -58,7 +58,7 @@ def encoded(image: Picture, suffix: str) -> bytes:
 
 
 def writable(suffix: str) -> bool:
-    """Whether OpenCV writes pictures with this suffix."""
+    """Say whether OpenCV writes pictures with this suffix."""
     import cv2
 
     return bool(cv2.haveImageWriter(f"picture{suffix}"))

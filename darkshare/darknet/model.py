@@ -1,4 +1,4 @@
-"""A model: a network, its weights, and the tasks that it does. Load and save."""
+"""Models: a network, its weights and its tasks; load and save."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class Model:
 
     @property
     def loaded(self) -> int:
-        """How many leading layers have all their weights."""
+        """The number of leading layers that have all their weights."""
         if self.weights is None:
             return 0
         size = self.weights.size
         return next((x.index for x in self.network.layers if x.stop > size), len(self.network.layers))
 
     def tensors(self, index: int) -> dict[str, Floats]:
-        """The weights of a layer by name, as views in the tensors' own shape (never copies).
+        """Give the weights of a layer by name, as float32 views in the tensors' own shapes (never copies).
 
         A convolution that shares another's weights (share_index) gives the owner's.
 
@@ -51,7 +51,7 @@ class Model:
         """
         layer = self.network.owner(index)
         if self.weights is None:
-            raise Unsupported(f"{self.name}: there is no weights file; give one behind the cfg")
+            raise Unsupported(f"{self.name}: has no weights; give the .weights file behind the .cfg")
         if layer.stop > self.weights.size:
             raise Unsupported(f"{self.weights.path}: a partial file, it ends before {layer.label}")
         found: dict[str, Floats] = {}
@@ -87,11 +87,11 @@ class Model:
         return tuple(sorted({head for task in self.tasks for head in task.heads}))
 
     def classifies(self, task: Task) -> bool:
-        """Whether a task gives one class per picture instead of boxes."""
+        """Say whether a task gives one class per picture instead of boxes."""
         return not any(self.network.layers[head].kind.gives_boxes for head in task.heads)
 
     def classes(self, head: int) -> int:
-        """The number of classes of a head, 0 if it has none."""
+        """Count the classes of a head; 0 if it has none."""
         return self.network.layers[head].classes
 
 
@@ -232,7 +232,7 @@ def save(model: Model, stem: str | os.PathLike[str], *, protect: Sequence[str] =
 
 
 def sibling(path: Path, suffix: str) -> Path:
-    """`path` with another suffix behind its stem; `a.b` is a whole stem."""
+    """Append another suffix to a stem; `a.b` is a whole stem."""
     return path.parent / (path.name + suffix)
 
 
@@ -291,7 +291,7 @@ def _names(path: Path, counts: set[int]) -> tuple[str, ...]:
 
 
 def _described(tasks: Sequence[Task], hashes: Mapping[str, Future[str]]) -> Iterator[bytes]:
-    """The .tasks.json, made when its turn to be written comes: the fingerprints are ready by then."""
+    """Make the .tasks.json when it is written, last, since the fingerprints are ready by then."""
     known = [
         replace(task, sha256={**task.sha256, **{kind: hashes[path].result() for kind, path in task.files.items()}})
         for task in tasks

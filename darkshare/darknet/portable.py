@@ -24,7 +24,7 @@ _NUMBERS = re.compile(r"[-.0-9, ]+")
 
 
 def plain_cfg(cfg: Cfg, dialect: str) -> Cfg:
-    """The same network in the safe subset.
+    """Write a cfg in the subset that all forks read alike.
 
     Raises:
         BadValue: a text value with a comment behind it, which the forks read as different things.
@@ -36,7 +36,7 @@ def plain_cfg(cfg: Cfg, dialect: str) -> Cfg:
 
 
 def plain_section(section: Section, kind: type[Described], dialect: str) -> Section:
-    """One section in the safe subset."""
+    """Write one section in the subset that all forks read alike."""
     known = keys_of(kind)
     value = read_kind(kind, section, dialect)
     seen: set[str] = set()
@@ -55,7 +55,7 @@ def plain_section(section: Section, kind: type[Described], dialect: str) -> Sect
 
 
 def list_text(values: tuple[Any, ...]) -> str:
-    """A list as all forks read it.
+    """Write a list as all forks read it.
 
     >>> list_text((-1, 61))
     '-1,61'

@@ -1,4 +1,4 @@
-"""Tasks: what each of the networks in a model detects, where it lies, and the `.tasks.json` that says so."""
+"""Tasks: the classes, heads and layers of each network in a model, and the `.tasks.json` that lists them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ FORMAT = "darkshare tasks 1"
 
 @dataclass(frozen=True)
 class Task:
-    """What one original network detects, and where it lies in a merged one.
+    """The classes of one original network, and its layers in a merged one.
 
     Attributes:
-        name: what to call it.
+        name: unique within the model; the stem of the files that `split` writes.
         names: its class names, by its own class ids.
         heads: the layers that are its outputs.
         runs: (start, stop) of the layers that make up its network, in order.
@@ -31,8 +31,8 @@ class Task:
         header: the header of its own weights file.
         files: the files it was read from, by kind (cfg, weights).
         sha256: their fingerprints, known once it was saved.
-        ensemble: what it votes for together with the other tasks of the same ensemble, which have the same classes;
-            the task of that very name gives the votes' mean.
+        ensemble: the ensemble that it is a branch of, or ""; branches have the same classes, and the task with the
+            ensemble's name gives their mean.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Task:
             raise BadValue(f"task name {self.name!r} cannot be a file name")
 
     def row(self) -> dict[str, Any]:
-        """The task as a line of a table."""
+        """Describe the task as a line of a table."""
         return {
             "task": self.name,
             "classes": len(self.names),
@@ -67,7 +67,7 @@ class Task:
 
     @property
     def k(self) -> int:
-        """How many leading layers it shares with the base; 0 for the base itself."""
+        """The number of leading layers that it shares with the base; 0 for the base itself."""
         return self.runs[0][1] if len(self.runs) > 1 else 0
 
 
@@ -80,7 +80,7 @@ def group_by_ensemble(tasks: Sequence[Task]) -> list[list[Task]]:
 
 
 def tasks_to_json(tasks: Sequence[Task]) -> str:
-    """The text of a .tasks.json."""
+    """Write the text of a .tasks.json."""
     rows = [
         {
             "name": task.name,
@@ -101,7 +101,7 @@ def tasks_to_json(tasks: Sequence[Task]) -> str:
 
 
 def tasks_from_json(text: str | bytes, network: Network, file: str) -> tuple[Task, ...]:
-    """The tasks that such a text describes; the file is for errors.
+    """Read the text of a .tasks.json; the file name is for errors.
 
     Raises:
         DarkshareError: it is not such a text, or belongs to another network.

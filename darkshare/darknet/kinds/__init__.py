@@ -1,4 +1,7 @@
-"""The grammar: every section name of the three Darknet forks as a kind."""
+"""Layer kinds: every section name of the three Darknet forks as a class.
+
+`ALL_KINDS` is the one list of them.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,7 @@ BY_NAME: dict[str, type[Kind]] = {name: kind for kind in ALL_KINDS for name in k
 
 
 def find_kind(name: str, dialect: str) -> type[Kind]:
-    """The kind of a section name, in a dialect.
+    """Find the kind of a section name in a dialect.
 
     Raises:
         UnknownKind: with the nearest names, or the forks that do know it.

@@ -1,7 +1,7 @@
-"""What a layer kind is: a frozen dataclass whose fields are cfg keys with Darknet's defaults.
+"""Base of all layer kinds: frozen dataclasses whose fields are cfg keys with Darknet's defaults.
 
-From that one block come reading, defaults and types, reference rewriting, the weights layout, the cost,
-`check`'s "unused key" and the question whether two layers compute the same thing.
+From a kind's fields and methods follow reading, reference rewriting, the weights layout, the cost, the keys that
+`check` reports as unused, and whether two layers compute the same.
 
 Conventions: a shape is (c, h, w); all divisions are C's, which truncate toward zero; FLOPs are what
 Darknet prints (two per multiply-add, and nothing for the kinds that it does not count).
@@ -114,8 +114,8 @@ def trained(default: T, *, forks: tuple[str, ...] = DIALECTS) -> T:
 class Described:
     """A section whose keys are declared: [net] or a layer kind. A frozen dataclass.
 
-    The methods that make it one stand here once. `dataclass` would compile them again for each of forty classes,
-    which took a fifth of the time of a short command. Defaults stay where it puts them, at the class.
+    It has the methods of a frozen dataclass itself, because `dataclass` would compile them again for each of forty
+    classes, which took a fifth of the time of a short command. Defaults are class attributes all the same.
     """
 
     names: ClassVar[tuple[str, ...]] = ()
@@ -229,7 +229,7 @@ class Kind(Described):
         return hash(type(self))
 
     def differences(self, other: Kind) -> list[str]:
-        """Why two layers do not compute the same thing, as 'key a against b'."""
+        """List the reasons why two layers do not compute the same, as 'key a against b'."""
         if type(self) is not type(other):
             return [f"[{self.name}] against [{other.name}]"]
         compared = (f.name for f in fields(self) if f.compare)
@@ -250,7 +250,7 @@ def slide(length: int, padding: int, size: int, stride: int) -> int:
 
 
 def window_text(size: int, strides: tuple[int, int], dilation: int = 1) -> str:
-    """A window as Darknet prints it.
+    """Write a window as Darknet prints it.
 
     >>> window_text(3, (1, 1), dilation=2), window_text(2, (2, 1))
     ('3x3/1(2)', '2x2/2x1')
@@ -261,5 +261,5 @@ def window_text(size: int, strides: tuple[int, int], dilation: int = 1) -> str:
 
 
 def one_class_per_value(y: Shape) -> int:
-    """The classes of a classifier's output; a larger one is not a classifier's."""
+    """Count the classes of a classifier's output; 0 where it has more values than any classifier."""
     return y.size if y.size <= MOST else 0

@@ -15,7 +15,7 @@ from darkshare.errors import BadValue
 
 
 class Key(NamedTuple):
-    """A declared key, ready to read: what `Kind.read` and `check` know of it."""
+    """A declared key with its parser."""
 
     field: str
     parse: Callable[[str, str, Field[Any]], Any]
@@ -45,7 +45,7 @@ _keys: dict[type[Described], dict[str, Key]] = {}
 
 
 def keys_of(kind: type[Described]) -> dict[str, Key]:
-    """The cfg keys of a kind by their spelling in the file (`from_` is the key `from`)."""
+    """Map the cfg keys of a kind by their spelling in the file (`from_` is the key `from`)."""
     if kind not in _keys:
         hints = typing.get_type_hints(kind, include_extras=True)
         _keys[kind] = {
@@ -76,7 +76,7 @@ def read_kind(kind: type[K], section: Section, dialect: str) -> K:
 
 
 def as_read(value: str, dialect: str) -> str:
-    """A value as the dialect sees it: only hank-ai knows comments behind a value."""
+    """Cut a value to what the dialect reads: only hank-ai has comments behind a value."""
     return value.partition("#")[0] if dialect == H else value
 
 
@@ -87,7 +87,7 @@ _ODD_FLOAT = re.compile(r"[\f\v]*[+-]?(0x[0-9a-f.]|inf|nan)", re.IGNORECASE)
 
 
 def atoi(text: str) -> int:
-    """C's atoi: the leading digits, or 0.
+    """Read the leading digits as C's atoi does, or 0.
 
     Raises:
         BadValue: the number does not fit a C int, where atoi is undefined.
@@ -104,10 +104,10 @@ def atoi(text: str) -> int:
 
 
 def atof(text: str) -> float:
-    """C's atof: the leading number, or 0.
+    """Read the leading number as C's atof does, or 0.
 
     Raises:
-        BadValue: hexadecimal, infinite or no number at all, which C reads but no network needs.
+        BadValue: hexadecimal or infinite or NaN, which C reads but no network needs.
 
     >>> atof(".3"), atof("1e-3x"), atof("abc")
     (0.3, 0.001, 0.0)
@@ -119,7 +119,7 @@ def atof(text: str) -> float:
 
 
 def list_items(text: str, dialect: str, hash_ends: tuple[str, ...] = ()) -> list[str]:
-    """The items of a list as the dialect counts them.
+    """Split a list into the items that the dialect counts.
 
     AlexeyAB and pjreddie count the commas of the whole value, a trailing comment included, so that
     `-1,` and `-1 # a, b` both have a second item, which atoi reads as 0.
