@@ -44,7 +44,7 @@ def row(fork: str, darknet: str, base: Model, data: str, k: int) -> dict[str, ob
         below, behind = moved(start, trained, range(k)), moved(start, trained, range(k, len(start.network.layers)))
         ready = snap(base, trained, k)
         concat([base, ready], k)  # refuses a trunk that is not the base's
-        passed = frozen(base, ready, k).is_frozen
+        passed = frozen(base, ready, k=k).is_frozen
     return {"k": k, "fork": fork, "moved below k": below, "moved from k on": behind, "snap, frozen, concat": passed}
 
 

@@ -1,6 +1,9 @@
 from . import data as data
 from ._version import __version__ as __version__
+from .analysis.check import check as check
 from .analysis.frozen import frozen as frozen
+from .analysis.info import info as info
+from .analysis.savings import savings as savings
 from .analysis.stats import stats as stats
 from .darknet.cfg import parse as parse
 from .darknet.model import Model as Model
@@ -9,11 +12,14 @@ from .darknet.model import save as save
 from .darknet.network import Network as Network
 from .darknet.network import resolve as resolve
 from .darknet.tasks import Task as Task
+from .data.importing import import_data as import_data
 from .errors import DarkshareError as DarkshareError
 from .errors import DarkshareWarning as DarkshareWarning
+from .evaluation import Accuracies as Accuracies
+from .evaluation import Accuracy as Accuracy
 from .evaluation import Evaluation as Evaluation
+from .evaluation import Evaluations as Evaluations
 from .evaluation import evaluate as evaluate
-from .evaluation import evaluate_model as evaluate_model
 from .inference.boxes import Detections as Detections
 from .inference.classification import Guesses as Guesses
 from .inference.detector import Classifier as Classifier

@@ -104,15 +104,15 @@ def require_regular(path: str | os.PathLike[str]) -> int:
     return found.st_size
 
 
-def read_small(path: Path) -> bytes:
-    """Read a file of names or of a description.
+def read_small(path: Path, largest: int = LARGEST_TEXT) -> bytes:
+    """Read a file of text, such as names or a description.
 
     Raises:
         DarkshareError: it cannot be read, or is too large for that.
     """
     with reading(path):
         size = require_regular(path)
-        if size > LARGEST_TEXT:
+        if size > largest:
             raise DarkshareError(f"has {size} bytes, more than any such file; is it another one?", file=str(path))
         return path.read_bytes()
 

@@ -7,8 +7,9 @@ import io
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
 PROGRAMS = ("csv", "json")  # the forms that are for them, not for people
 FORMATS = ("text", "markdown", *PROGRAMS)
 Row = Mapping[str, Any]
+T = TypeVar("T")
 MOST_HTML = 60  # rows that a notebook shows
 
 
 class Result(ABC):
     """A table with notes, as every function that answers a question returns it.
 
-    A subclass gives `rows` and `summary`, and overrides the others where it has more to say.
+    `print` shows it as the command does. A subclass gives `rows` and `summary`, and overrides the others where it has
+    more to say.
     """
 
     @abstractmethod
@@ -37,6 +40,10 @@ class Result(ABC):
         """The rows as people look at them: fewer columns where `rows` has too many."""
         return self.rows()
 
+    def heading(self) -> str:
+        """The line above the table."""
+        return ""
+
     def notes(self) -> list[str]:
         """The lines below the table."""
         return []
@@ -45,21 +52,55 @@ class Result(ABC):
         """Everything as plain values, ready for JSON."""
         return {"rows": self.rows(), "notes": self.notes()}
 
+    def text(self, form: str = "text") -> str:
+        """Everything that people read, as plain text or as markdown."""
+        above = filter(None, (printable(self.heading()), render(self.table(), form)))
+        return "\n\n".join(filter(None, ("\n".join(above), "\n".join(map(printable, self.notes())))))
+
     def to_dataframe(self) -> DataFrame:
         """The rows as a pandas table."""
         import pandas as pd
 
         return pd.DataFrame(self.rows())
 
+    def __str__(self) -> str:
+        return self.text()
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {printable(self.summary())}>"
 
     def _repr_html_(self) -> str:
-        return to_html(self.table(), self.notes())
+        return to_html(self.table(), self.notes(), self.heading())
 
 
-def to_html(rows: Sequence[Row], notes: Sequence[str] = ()) -> str:
-    """The first `MOST_HTML` rows as an HTML table, with the notes below it, as a notebook shows them."""
+@dataclass(frozen=True, repr=False)
+class Results(Result, Sequence[T]):
+    """A result that is a sequence of values, one for each model or question.
+
+    Attributes:
+        items: the values.
+    """
+
+    items: tuple[T, ...]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.items)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[T, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> T | tuple[T, ...]:
+        return self.items[index]
+
+
+def to_html(rows: Sequence[Row], notes: Sequence[str] = (), heading: str = "") -> str:
+    """The first `MOST_HTML` rows as an HTML table, with its heading and its notes, as a notebook shows them."""
     from html import escape
 
     def line(cells: Sequence[str], tag: str) -> str:
@@ -69,7 +110,8 @@ def to_html(rows: Sequence[Row], notes: Sequence[str] = ()) -> str:
     shown = [line([_cell(row[column]) for column in columns], "td") for row in rows[:MOST_HTML]]
     more = [f"{len(rows) - MOST_HTML} more rows"] if len(rows) > MOST_HTML else []
     table = f"<table>{line(columns, 'th')}{''.join(shown)}</table>" if rows else ""
-    return table + "".join(f"<p>{escape(printable(note))}</p>" for note in (*more, *notes) if note)
+    above, *below = [f"<p>{escape(printable(line))}</p>" if line else "" for line in (heading, *more, *notes)]
+    return above + table + "".join(below)
 
 
 def render(rows: Sequence[Row], form: str) -> str:
@@ -113,8 +155,31 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(text.split()))
 
 
+def runs(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """Numbers as runs of neighbours, (start, stop).
+
+    >>> runs([0, 1, 2, 5])
+    ((0, 3), (5, 6))
+    """
+    found: list[tuple[int, int]] = []
+    for number in numbers:
+        start = found.pop()[0] if found and found[-1][1] == number else number
+        found.append((start, number + 1))
+    return tuple(found)
+
+
+def ranges(numbers: Iterable[int], dash: str = "-") -> str:
+    """Numbers as people write them.
+
+    >>> ranges([0, 1, 2, 5])
+    '0-2, 5'
+    """
+    return ", ".join(f"{a}" if b == a + 1 else f"{a}{dash}{b - 1}" for a, b in runs(numbers))
+
+
 def _aligned(cells: list[list[str]], right: list[bool], *, markdown: bool) -> str:
-    widths = [max(map(len, column), default=0) for column in zip(*cells, strict=True)]
+    least = 2 if markdown else 0  # room for the "-:" below a heading
+    widths = [max(least, *map(len, column)) for column in zip(*cells, strict=True)]
 
     def line(row: list[str]) -> str:
         padded = [

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from darkshare.analysis.frozen import frozen
+from darkshare.analysis.frozen import compare_trunks
 from darkshare.darknet.model import load
 from darkshare.data import read_data
 
@@ -62,7 +62,7 @@ def test_a_day(tmp_path, environment):
     assert [(task.name, task.k) for task in load(out / "both.cfg").tasks] == [("shapes", 0), ("trained", 13)]
     assert "darknet_ap50_difference" in done.stdout
     assert "2 of 2 pictures" in done.stderr
-    assert frozen(load(tmp_path / "demo" / "shapes.cfg"), load(out / "trained.cfg"), 13).identical == 13
+    assert compare_trunks(load(tmp_path / "demo" / "shapes.cfg"), load(out / "trained.cfg"), 13).identical == 13
     assert (out / "detections" / "result.json").exists()
 
 

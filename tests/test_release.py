@@ -184,6 +184,8 @@ def test_the_oldest_grammar_refuses_what_came_later():
 
 def test_every_text_file_ends_with_one_newline_and_no_line_with_blanks(files):
     """What .editorconfig asks for, of every file but those whose odd bytes are what is tested."""
+    if (ROOT / "PKG-INFO").exists():
+        pytest.skip("the files of a source distribution are not all as they were written: setup.cfg is not")
     for name in files:
         if Path(name).suffix not in BINARY and not name.startswith("tests/fixtures/"):
             data = (ROOT / name).read_bytes()
@@ -247,3 +249,51 @@ def test_a_floor_of_coverage_stands_under_some_file(pattern):
 
 def test_the_ci_script_is_a_program():
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+# What CONTRIBUTING.md promises about files
+
+WALKS = {  # heading: the examples that it gives
+    "A layer kind": ("L2norm",),
+    "A column of `stats`": ("clipped", "outliers"),
+    "An output format of `detect`": ("Coco",),
+    "An engine": ("openvino",),
+}
+
+
+def walks() -> dict[str, str]:
+    """The text below each heading of the third level."""
+    _, *parts = re.split(r"^### ", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {heading: text for heading, _, text in (part.partition("\n") for part in parts)}
+
+
+def words(node: ast.AST) -> list[str]:
+    """What a piece of code names: classes that it defines or uses, parts of what it imports, strings as a whole."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return [text]
+        case ast.ClassDef(name=name) | ast.Name(id=name) | ast.Attribute(attr=name) if name[0].isupper():
+            return [name]
+        case ast.alias(name=name) | ast.ImportFrom(module=str(name)):
+            return name.split(".")
+    return []
+
+
+def modules_that_name(word: str) -> set[str]:
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")}
+    found = [path for path, tree in trees.items() if any(word in words(node) for node in ast.walk(tree))]
+    return {path.relative_to(ROOT).as_posix() for path in found}
+
+
+@pytest.mark.parametrize("heading", WALKS)
+def test_the_list_of_files_to_touch_is_complete(heading):
+    text = walks()[heading]
+    paths = set(re.findall(r"`([\w.-]+/[\w./-]+|[\w-]+\.\w+)`", text))
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    assert all(f"`{example}`" in text for example in WALKS[heading])
+    touched = set().union(*map(modules_that_name, WALKS[heading]))
+    assert {path for path in paths if path.startswith("darkshare/")} == touched
+
+
+def test_every_walk_has_its_example():
+    assert walks().keys() == WALKS.keys()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from darkshare._tables import FORMATS, printable, render
+from darkshare._tables import FORMATS, Result, printable, ranges, render, runs
 
 ROWS: list[dict[str, Any]] = [
     {"layer": 0, "kind": "convolutional", "reads": (), "bflops": 0.123456, "counted": True},
@@ -65,3 +66,57 @@ def test_printable_text_is_one_line():
 def test_json_has_no_infinity_and_no_nan():
     rows = [{"a": float("inf"), "b": [{"c": float("nan"), "d": 1.5}], "e": "inf"}]
     assert json.loads(render(rows, "json")) == [{"a": None, "b": [{"c": None, "d": 1.5}], "e": "inf"}]
+
+
+@dataclass(frozen=True, repr=False)
+class Two(Result):
+    """Rows of which people see one column."""
+
+    title: str = ""
+
+    def rows(self):
+        return [{"a": 1, "b": 1.5}, {"a": 2, "b": None}]
+
+    def table(self):
+        return [{"a": row["a"]} for row in self.rows()]
+
+    def heading(self):
+        return self.title
+
+    def notes(self):
+        return ["a <note>"]
+
+    def summary(self):
+        return "two\nrows"
+
+
+def test_a_result_prints_as_a_table_with_its_heading_and_notes():
+    assert str(Two()) == "a\n1\n2\n\na <note>"
+    assert Two("Odd\x1b").text("markdown") == "Odd\\x1b\n|  a |\n| -: |\n|  1 |\n|  2 |\n\na <note>"
+
+
+def test_a_result_is_one_line_where_it_is_looked_at_and_a_table_in_a_notebook():
+    assert repr(Two()) == "<Two: two rows>"
+    html = Two("Odd")._repr_html_()
+    assert html.startswith("<p>Odd</p><table><tr><th>a</th></tr><tr><td>1</td></tr>")
+    assert html.endswith("</table><p>a &lt;note&gt;</p>")
+
+
+def test_a_result_for_programs_has_everything():
+    assert Two().as_dict() == {"rows": Two().rows(), "notes": ["a <note>"]}
+    assert list(Two().to_dataframe().columns) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "parts", "text"),
+    [
+        ((), (), ""),
+        ((3,), ((3, 4),), "3"),
+        ((0, 1, 2, 5), ((0, 3), (5, 6)), "0-2, 5"),
+        ((4, 3), ((4, 5), (3, 4)), "4, 3"),
+    ],
+)
+def test_neighbouring_numbers_are_one_range(numbers, parts, text):
+    assert runs(iter(numbers)) == parts
+    assert ranges(numbers) == text
+    assert ranges(numbers, "..") == text.replace("-", "..")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from darkshare._tables import Results
 from darkshare.analysis.trunk import (
     Moved,
     common_structure,
@@ -44,7 +45,7 @@ class Trunk:
     other: str
     k: int
     identical: int
-    moved: tuple[Moved, ...]
+    moved: tuple[Moved, ...] = field(repr=False)
     verdict: str
     diagnosis: str
 
@@ -54,21 +55,54 @@ class Trunk:
         return 0 < self.k <= self.identical
 
 
-def frozen(base: Model, other: Model, k: int | None = None) -> Trunk:
-    """Compare the first k layers of two models bit for bit, at the input size of the base.
+@dataclass(frozen=True, repr=False)
+class Frozen(Results[Trunk]):
+    """Whether models share a base's first layers; a sequence with one `Trunk` for each of them."""
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether all of them do."""
+        return all(one.is_frozen for one in self)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each tensor that moved."""
+        return [{"model": one.other} | moved._asdict() for one in self for moved in one.moved]
+
+    def notes(self) -> list[str]:
+        return [f"{one.other}: {'; '.join(filter(None, [one.verdict, one.diagnosis]))}" for one in self]
+
+    def as_dict(self) -> dict[str, Any]:
+        described = [asdict(one) | {"frozen": one.is_frozen} for one in self]
+        for one in described:
+            del one["moved"]
+        return super().as_dict() | {"frozen": self.is_frozen, "models": described}
+
+    def summary(self) -> str:
+        return ", ".join(f"{one.other} {'is' if one.is_frozen else 'is not'} frozen (k={one.k})" for one in self)
+
+
+def frozen(base: Model, *others: Model, k: int | None = None) -> Frozen:
+    """Compare the first k layers of models bit for bit with those of the first one.
 
     Args:
         base: whose trunk it is.
-        other: what was trained from it.
+        others: those that were trained from it, compared at the input size of the base.
         k: how many layers; without it, the longest identical run, or the longest run that only leaked: kernels
             that shrank by weight decay and rolling statistics that drifted.
 
     Raises:
-        BadValue: k is not 1..n.
+        BadValue: there is nothing to compare with the base, or k is not 1..n.
         TrunkMismatch: a layer below k computes something else.
         WeightsSize: a partial file that ends before layer k-1.
         DarkshareError: a model without weights.
     """
+    if not others:
+        raise BadValue("give the model to compare with the first one", file=base.name)
+    return Frozen(tuple(compare_trunks(base, other, k) for other in others))
+
+
+def compare_trunks(base: Model, other: Model, k: int | None = None) -> Trunk:
+    """Compare two models as `frozen` does, and raise what it raises."""
     for model in (base, other):
         require_weights(model)
     other = with_input_of(base, other)
@@ -83,19 +117,6 @@ def frozen(base: Model, other: Model, k: int | None = None) -> Trunk:
     diagnosis = diagnose(evidence, last_stored(base.network, meant)) if evidence else ""
     verdict = describe(moved, base, meant) if moved else _shared(base, other, identical)
     return Trunk(label(base), label(other), meant, identical, moved, verdict, diagnosis)
-
-
-def to_rows(trunks: Sequence[Trunk]) -> list[dict[str, Any]]:
-    """The tensors that moved, one row for each."""
-    return [{"model": trunk.other} | moved._asdict() for trunk in trunks for moved in trunk.moved]
-
-
-def to_json(trunks: Sequence[Trunk]) -> list[dict[str, Any]]:
-    """Each answer with the tensors that moved."""
-    return [
-        asdict(trunk) | {"frozen": trunk.is_frozen, "moved": [moved._asdict() for moved in trunk.moved]}
-        for trunk in trunks
-    ]
 
 
 def _leaked_layers(base: Model, other: Model, start: int) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from darkshare._tables import Result
 from darkshare.darknet.kinds import Shape
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network
@@ -46,8 +47,8 @@ class LayerInfo:
     counted: bool
 
 
-@dataclass(frozen=True)
-class Info:
+@dataclass(frozen=True, repr=False)
+class Info(Result):
     """The table of a model and its totals.
 
     Attributes:
@@ -73,6 +74,61 @@ class Info:
     def uncounted(self) -> tuple[int, ...]:
         """The layers that hold weights and whose kind Darknet does not count."""
         return tuple(layer.index for layer in self.layers if not layer.counted)
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "layer": layer.index,
+                "kind": layer.kind,
+                "filters": layer.filters,
+                "size/stride": layer.window,
+                "reads": " ".join(map(str, layer.reads)),
+                "input": _image(layer.input),
+                "output": _image(layer.output),
+                "params": layer.params,
+                "bflops": layer.bflops if layer.counted else None,
+            }
+            for layer in self.layers
+        ]
+
+    def heading(self) -> str:
+        return f"{self.file} ({self.dialect})"
+
+    def notes(self) -> list[str]:
+        """The totals."""
+        heads = ", ".join(f"{i} [{kind}]" + (f" {n} classes" if n else "") for i, kind, n in self.heads)
+        lines = [self._totals(), f"heads: {heads}"]
+        if self.uncounted:
+            lines.append(f"not counted by Darknet, shown as '-': layers {', '.join(map(str, self.uncounted))}")
+        if self.weights:
+            version = ".".join(map(str, self.weights["version"]))
+            lines.append(f"weights: {self.weights['file']}, version {version}, seen {self.weights['seen']:,} images")
+        else:
+            lines.append("weights: none given, and none beside the cfg")
+        return lines
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain values; shapes are [w, h, c]."""
+        return {
+            "file": self.file,
+            "dialect": self.dialect,
+            "layers": [_described(layer) for layer in self.layers],
+            "params": self.params,
+            "bflops": self.bflops,
+            "weights_bytes": self.weights_bytes,
+            "uncounted": list(self.uncounted),
+            "heads": [{"index": index, "kind": kind, "classes": classes} for index, kind, classes in self.heads],
+            "weights": self.weights,
+        }
+
+    def summary(self) -> str:
+        return f"{self.file}, {self._totals()}"
+
+    def _totals(self) -> str:
+        return (
+            f"{len(self.layers)} layers, {self.params:,} params, {self.bflops:.3f} BFLOPs, "
+            f"{self.weights_bytes:,} bytes of weights"
+        )
 
 
 def info(model: Model) -> Info:
@@ -100,60 +156,9 @@ def total_bflops(network: Network) -> float:
     return _digits(np.cumsum(values, dtype=np.float32)[-1])
 
 
-def to_json(found: Info) -> dict[str, Any]:
-    """The info as JSON objects; shapes are [w, h, c]."""
-    return {
-        "file": found.file,
-        "dialect": found.dialect,
-        "layers": [_to_json(layer) for layer in found.layers],
-        "params": found.params,
-        "bflops": found.bflops,
-        "weights_bytes": found.weights_bytes,
-        "uncounted": list(found.uncounted),
-        "heads": [{"index": index, "kind": kind, "classes": classes} for index, kind, classes in found.heads],
-        "weights": found.weights,
-    }
-
-
-def _to_json(layer: LayerInfo) -> dict[str, Any]:
+def _described(layer: LayerInfo) -> dict[str, Any]:
     kept = ("index", "kind", "reads", "input", "output", "params", "bflops")
     return {key: list(value) if isinstance(value := getattr(layer, key), tuple) else value for key in kept}
-
-
-def to_rows(found: Info) -> list[dict[str, Any]]:
-    """The info as rows for `report.render`."""
-    return [
-        {
-            "layer": layer.index,
-            "kind": layer.kind,
-            "filters": layer.filters,
-            "size/stride": layer.window,
-            "reads": " ".join(map(str, layer.reads)),
-            "input": _image(layer.input),
-            "output": _image(layer.output),
-            "params": layer.params,
-            "bflops": layer.bflops if layer.counted else None,
-        }
-        for layer in found.layers
-    ]
-
-
-def totals(found: Info) -> list[str]:
-    """The lines below the table."""
-    heads = ", ".join(f"{i} [{kind}]" + (f" {n} classes" if n else "") for i, kind, n in found.heads)
-    lines = [
-        f"{len(found.layers)} layers, {found.params:,} params, {found.bflops:.3f} BFLOPs, "
-        f"{found.weights_bytes:,} bytes of weights",
-        f"heads: {heads}",
-    ]
-    if found.uncounted:
-        lines.append(f"not counted by Darknet, shown as '-': layers {', '.join(map(str, found.uncounted))}")
-    if found.weights:
-        version = ".".join(map(str, found.weights["version"]))
-        lines.append(f"weights: {found.weights['file']}, version {version}, seen {found.weights['seen']:,} images")
-    else:
-        lines.append("weights: none given, and none beside the cfg")
-    return lines
 
 
 def _line(layer: Layer) -> LayerInfo:

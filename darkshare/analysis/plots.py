@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from darkshare._figures import COLOURS, GREY, drawable, label_above, rendered, write_figure
 from darkshare.analysis.boxplot import Spread
-from darkshare.analysis.stats import Comparison, Difference
+from darkshare.analysis.differences import Comparison, Difference
+from darkshare.analysis.savings import Saving, cuts_of
 from darkshare.errors import DarkshareError
 
 if TYPE_CHECKING:
@@ -78,30 +79,30 @@ class Scale(NamedTuple):
 
 
 def plot_differences(
-    comparisons: Sequence[Comparison], path: Path | str, *, ks: Sequence[int] = (), log: bool = False
+    comparisons: Sequence[Comparison], path: Path | str, *, k: int | Sequence[int] = (), log: bool = False
 ) -> None:
     """Draw box plots of the relative differences per layer, biases above weights, into a file.
 
     Args:
         comparisons: of one base with one or more models.
         path: a .png, .svg or .pdf file; it is replaced as a whole.
-        ks: cuts to mark; a line at k stands between layers k-1 and k.
+        k: cuts to mark; a line at k stands between layers k-1 and k.
         log: a logarithmic y axis, with a strip of its own for zeros.
 
     Raises:
         DarkshareError: another suffix, comparisons with several bases or none, or a k beyond the base's layers.
     """
-    write_figure(path, lambda: _differences(comparisons, ks, log=log)[0])
+    write_figure(path, lambda: _differences(comparisons, sorted(set(cuts_of(k))), log=log)[0])
 
 
-def differences_svg(comparisons: Sequence[Comparison], *, ks: Sequence[int] = (), log: bool = False) -> str:
+def differences_svg(comparisons: Sequence[Comparison], *, k: int | Sequence[int] = (), log: bool = False) -> str:
     """The figure of `plot_differences` as text for a page: each box carries its numbers as a title."""
     from html import escape
 
     boxes: list[Box] = []
 
     def draw() -> Figure:
-        figure, drawn = _differences(comparisons, ks, log=log)
+        figure, drawn = _differences(comparisons, sorted(set(cuts_of(k))), log=log)
         boxes.extend(drawn)
         return figure
 
@@ -112,23 +113,24 @@ def differences_svg(comparisons: Sequence[Comparison], *, ks: Sequence[int] = ()
     return svg
 
 
-def plot_savings(rows: Sequence[Mapping[str, Any]], path: Path | str, *, marks: Sequence[int] = ()) -> None:
+def plot_savings(savings: Sequence[Saving], path: Path | str, *, k: int | Sequence[int] = ()) -> None:
     """Draw which part of a second network is shared at each k into a file.
 
     Args:
-        rows: for each k `k`, `weights` and `flops` as fractions of the second network, and `block_end`.
+        savings: one for each k.
         path: a .png, .svg or .pdf file; it is replaced as a whole.
-        marks: the k to label with their numbers.
+        k: those to label with their numbers.
 
     Raises:
-        DarkshareError: another suffix, no rows, or a mark that is not among them.
+        DarkshareError: another suffix, no savings, or a k that is not among them.
     """
-    known = {int(row["k"]): row for row in rows}
+    known = {saving.k: saving for saving in savings}
     if not known:
         raise DarkshareError("there is no k to draw: the networks have no layer to share")
-    if unknown := [k for k in marks if k not in known]:
+    marks = sorted(set(cuts_of(k)))
+    if unknown := [mark for mark in marks if mark not in known]:
         raise DarkshareError(f"k={unknown[0]} cannot be marked: it is not among the k of {min(known)} to {max(known)}")
-    write_figure(path, lambda: _savings(known, sorted(set(marks))))
+    write_figure(path, lambda: _savings(known, marks))
 
 
 # What a figure of differences is made of.
@@ -151,7 +153,7 @@ def _differences(comparisons: Sequence[Comparison], ks: Sequence[int], *, log: b
             _panel(axes, drawn := list(_boxes(group, quantity)), base, log=log, first=len(boxes))
             axes.set_ylabel(f"{quantity}: relative difference")
             boxes += drawn
-        _mark_cuts(pair, sorted(set(ks)), width / base.layers)
+        _mark_cuts(pair, ks, width / base.layers)
         _explain(pair[-1], group, boxes, width - _EDGES)
     where = "batch norm folded in" if base.space == "folded" else "as in the files"
     figure.suptitle(drawable(f"Difference to {base.base}, relative to it, by layer ({where})"), parse_math=False)
@@ -318,17 +320,24 @@ def _outliers(box: Box) -> int:
 # The trade-off of k.
 
 
-def _savings(known: Mapping[int, Mapping[str, Any]], marks: Sequence[int]) -> Figure:
+def _savings(known: Mapping[int, Saving], marks: Sequence[int]) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
     figure = Figure(figsize=(max(7.0, _EDGES + 0.085 * max(known)), 4.6), layout="constrained")
     axes = figure.subplots()
     ks = sorted(known)
-    ends = [k for k in ks if known[k]["block_end"]]
+    ends = [k for k in ks if known[k].block_end]
     for name, label, colour, marker in (("flops", "FLOPs", COLOURS[0], "o"), ("weights", "weights", COLOURS[1], "s")):
-        axes.plot(ks, [known[k][name] for k in ks], color=colour, linewidth=1.6, label=label)
-        axes.plot(ends, [known[k][name] for k in ends], marker, color=colour, markersize=4, label=f"{label}, block end")
+        axes.plot(ks, [getattr(known[k], name) for k in ks], color=colour, linewidth=1.6, label=label)
+        axes.plot(
+            ends,
+            [getattr(known[k], name) for k in ends],
+            marker,
+            color=colour,
+            markersize=4,
+            label=f"{label}, block end",
+        )
     for row, k in enumerate(marks):
         axes.axvline(k, color="black", linewidth=1, linestyle="--", zorder=0.5)
         close = row > 0 and k - marks[row - 1] < 0.07 * max(known)

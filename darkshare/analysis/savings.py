@@ -7,8 +7,11 @@ k is how many layers are shared. Shares are those of the second network, as in T
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
+from darkshare._tables import Results, ranges
 from darkshare.analysis.memory import joined, nodes, peak
 from darkshare.analysis.trunk import common_structure, require_same_structure
 from darkshare.darknet.cut_points import illegal_cut, legal_cuts
@@ -31,7 +34,7 @@ class Saving:
         params: floats of the merged network.
         bflops: its operations / 1e9.
         file_bytes: the length of its weights file.
-        activation_bytes: the peak of what its forward pass keeps (see `liveness`).
+        activation_bytes: the peak of what its forward pass keeps (see `memory`).
         saved_params: against all networks separately, like the following.
         saved_bflops: likewise.
         saved_file_bytes: likewise.
@@ -55,6 +58,95 @@ class Saving:
     saved_activation_bytes: int
     saved_weights: float
     saved_flops: float
+
+
+@dataclass(frozen=True, repr=False)
+class Savings(Results[Saving]):
+    """What networks save; a sequence with one `Saving` for each k.
+
+    Attributes:
+        networks: the base and the further ones.
+    """
+
+    networks: tuple[Network, ...] = field(repr=False)
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [asdict(saving) for saving in self]
+
+    def table(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "k": saving.k,
+                "block": "end" if saving.block_end else "",
+                "weights": saving.weights,
+                "FLOPs": saving.flops,
+                "params saved": saving.saved_params,
+                "BFLOPs saved": saving.saved_bflops,
+                "file bytes saved": saving.saved_file_bytes,
+                "activation bytes saved": saving.saved_activation_bytes,
+                "of all weights": saving.saved_weights,
+                "of all FLOPs": saving.saved_flops,
+            }
+            for saving in self
+        ]
+
+    def notes(self) -> list[str]:
+        """What the networks need when they are not merged."""
+        params, flops = sum(n.params for n in self.networks), sum(n.flops for n in self.networks)
+        size, peaks = sum(_file_bytes(n) for n in self.networks), _peaks(self.networks)
+        return [
+            f"{len(self.networks)} networks separately: {params:,} params, {flops / 1e9:.3f} BFLOPs, "
+            f"{size:,} file bytes, {sum(peaks):,} activation bytes if all stay loaded "
+            f"({max(peaks):,} if one runs after the other)"
+        ]
+
+    def summary(self) -> str:
+        return f"{len(self.networks)} networks at k={ranges(saving.k for saving in self)}"
+
+    def plot(self, path: str | Path) -> None:
+        """Draw the shares of a further network over all legal cuts, with these k marked unless they are all.
+
+        Args:
+            path: a .png, .svg or .pdf file; it is replaced as a whole.
+
+        Raises:
+            DarkshareError: another suffix, or a k that is not a legal cut of all the networks.
+        """
+        from darkshare.analysis.plots import plot_savings
+
+        every = at_cuts(self.networks)
+        plot_savings(every, path, k=[one.k for one in self] if len(self) < len(every) else ())
+
+
+def savings(
+    models: Model | Network | Sequence[Model | Network], *, k: int | Sequence[int] = (), networks: int | None = None
+) -> Savings:
+    """Count what networks save that share their first k layers.
+
+    Args:
+        models: a base and further ones; one alone stands for several like it. Their weights are not needed.
+        k: one or more cuts; without them, every legal one.
+        networks: how many share the base, if one is given: 2.
+
+    Raises:
+        BadValue: fewer than two networks, another number of models than `networks`, or a cut that is not legal.
+        TrunkMismatch: the networks do not compute the same below k.
+        DarkshareError: without `k`, there is no legal cut.
+    """
+    given = [models] if isinstance(models, Model | Network) else list(models)
+    chosen = tuple(one.network if isinstance(one, Model) else one for one in given)
+    if len(chosen) == 1:
+        chosen *= 2 if networks is None else networks
+    elif networks not in (None, len(chosen)):
+        raise BadValue(f"networks={networks}, but {len(chosen)} models were given; give one, or leave it out")
+    if len(chosen) < 2:
+        raise BadValue("savings need a base and at least one further network")
+    return Savings(tuple(at_cuts(chosen, cuts_of(k) or None)), chosen)
+
+
+def cuts_of(k: int | Sequence[int]) -> tuple[int, ...]:
+    """One k or several, as they were given."""
+    return (k,) if isinstance(k, int) else tuple(k)
 
 
 def at_cuts(networks: Sequence[Network], ks: Sequence[int] | None = None) -> list[Saving]:
@@ -128,6 +220,10 @@ def _share(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
 
 
+def _file_bytes(network: Network) -> int:
+    return Header().size(network.dialect) + 4 * network.params
+
+
 def _peaks(networks: Sequence[Network]) -> list[int]:
     return [peak(network.input.size, nodes(network)) for network in networks]
 
@@ -158,40 +254,6 @@ def _block(network: Network, layer: Layer) -> tuple[int, int] | None:
 
 def _enlarges(layer: Layer) -> bool:
     return layer.inputs == (layer.index - 1,) and layer.y.h > layer.x.h
-
-
-def to_rows(found: Sequence[Saving]) -> list[dict[str, object]]:
-    """Savings as rows for people; `to_json` has every number."""
-    return [
-        {
-            "k": saving.k,
-            "block": "end" if saving.block_end else "",
-            "weights": saving.weights,
-            "FLOPs": saving.flops,
-            "params saved": saving.saved_params,
-            "BFLOPs saved": saving.saved_bflops,
-            "file bytes saved": saving.saved_file_bytes,
-            "activation bytes saved": saving.saved_activation_bytes,
-            "of all weights": saving.saved_weights,
-            "of all FLOPs": saving.saved_flops,
-        }
-        for saving in found
-    ]
-
-
-def to_json(found: Sequence[Saving]) -> list[dict[str, object]]:
-    """Savings as rows with every number."""
-    return [asdict(saving) for saving in found]
-
-
-def separately(networks: Sequence[Network]) -> str:
-    """In one line: what the networks need when they are not merged."""
-    params, flops = sum(n.params for n in networks), sum(n.flops for n in networks)
-    size, peaks = sum(Header().size(n.dialect) + 4 * n.params for n in networks), _peaks(networks)
-    return (
-        f"{len(networks)} networks separately: {params:,} params, {flops / 1e9:.3f} BFLOPs, {size:,} file bytes, "
-        f"{sum(peaks):,} activation bytes if all stay loaded ({max(peaks):,} if one runs after the other)"
-    )
 
 
 def saved(models: Sequence[Model], merged: Model) -> list[dict[str, object]]:

@@ -6,17 +6,17 @@ single weights has no meaning (docs/explanation/differences.md).
 
 from __future__ import annotations
 
-import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple, overload
 
 import numpy as np
 
-from darkshare.analysis.boxplot import Spread, spread_of
-from darkshare.analysis.layer_tensors import QUANTITIES, SPACES, give_back, quantities_of, quantity_names, require_space
+from darkshare.analysis.boxplot import spread_of
+from darkshare.analysis.differences import Comparison, Difference, Differences
+from darkshare.analysis.layer_tensors import give_back, quantities_of, quantity_names, require_space
 from darkshare.analysis.tensor_distance import Operand, distance, elementwise_ratios, per_filter
 from darkshare.analysis.trunk import (
     UNRELATED,
@@ -27,69 +27,35 @@ from darkshare.analysis.trunk import (
     same_bits,
     with_input_of,
 )
+from darkshare.analysis.weight_stats import WeightStats, describe_weights
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Network
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
-__all__ = ["QUANTITIES", "SPACES", "Comparison", "Difference", "stats", "to_dataframe", "to_json", "to_rows"]
+Progress = Callable[[int], object]  # called with the number of floats that were compared since its last call
 
 
-@dataclass(frozen=True)
-class Difference:
-    """One quantity of one layer, against the same of another model.
-
-    Attributes:
-        layer: its index in the base; -1 where only the other network has it.
-        other_layer: its index in the other network, which differs where these differ in depth; -1 where it has none.
-        kind: the layer's kind.
-        quantity: one of QUANTITIES; sublayers of recurrent kinds keep their prefix, as in `wf.weights`.
-        relative: ||b-a|| / ||a||; infinite where the base is zero and the other is not; None where skipped.
-        filters: the same per filter; of one value per filter, |b-a| / max(|a|, floor). None where the base is zero.
-        elementwise: |b-a| / max(|a|, floor) of single weights, only if asked for and the base is not zero.
-        clipped: the share of these whose base was below the floor.
-        cosine: between a and b as vectors, 1 where they are identical; None where one of them is zero.
-        skipped: why there are no numbers.
-    """
-
-    layer: int
-    other_layer: int
-    kind: str
-    quantity: str
-    relative: float | None
-    filters: Spread | None
-    elementwise: Spread | None = None
-    clipped: float | None = None
-    cosine: float | None = None
-    skipped: str = ""
+@overload
+def stats(
+    base: Model,
+    *,
+    space: str = "raw",
+    elementwise: bool = False,
+    bn_epsilon: float = 1e-5,
+    progress: Progress | None = None,
+) -> WeightStats: ...
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """A base against one other model.
-
-    Attributes:
-        base: its label, the stem of its file.
-        other: the other's label.
-        space: raw as in the file, or folded, with batch norm put into the kernels.
-        layers: how many the base has.
-        heads: the base's heads.
-        stages: its layers that halve the resolution.
-        identical: how many leading layers are equal in structure and every bit.
-        differences: by layer, in the order of QUANTITIES.
-        verdict: the whole in one line.
-    """
-
-    base: str
-    other: str
-    space: str
-    layers: int
-    heads: tuple[int, ...]
-    stages: tuple[int, ...]
-    identical: int
-    differences: tuple[Difference, ...]
-    verdict: str
+@overload
+def stats(
+    base: Model,
+    other: Model,
+    /,
+    *others: Model,
+    space: str = "raw",
+    elementwise: bool = False,
+    bn_epsilon: float = 1e-5,
+    progress: Progress | None = None,
+) -> Differences: ...
 
 
 def stats(
@@ -98,21 +64,26 @@ def stats(
     space: str = "raw",
     elementwise: bool = False,
     bn_epsilon: float = 1e-5,
-    progress: Callable[[int], object] | None = None,
-) -> list[Comparison]:
-    """Measure how far each of the other models is from the base.
+    progress: Progress | None = None,
+) -> WeightStats | Differences:
+    """Measure how far models are from a base, per layer and tensor; of one model alone, describe its own weights.
 
     Args:
         base: the model that differences are relative to.
         others: those to compare with it.
         space: raw, the values of the files; or folded, batch norm put into kernels and biases.
-        elementwise: also the spread of single weights, which takes longer.
+        elementwise: also the spread of single weights, which takes longer; of one model alone, nothing more.
         bn_epsilon: what is added to a variance before its root is taken.
         progress: called with the number of floats that were compared since its last call.
+
+    Returns:
+        `Differences` with one `Comparison` for each other model, or the `WeightStats` of one.
 
     Raises:
         DarkshareError: a model without weights, or an unknown space.
     """
+    if not others:
+        return describe_weights(base, space=space, bn_epsilon=bn_epsilon)
     require_space(space)
     for model in (base, *others):
         require_weights(model)
@@ -121,7 +92,7 @@ def stats(
         loaded = base.loaded, other.loaded
         pair = _Pair(base, other, space, elementwise, bn_epsilon, identical_layers(base, other), loaded)
         found.append(_comparison(pair, progress))
-    return found
+    return Differences(tuple(found))
 
 
 class _Pair(NamedTuple):
@@ -136,7 +107,7 @@ class _Pair(NamedTuple):
     loaded: tuple[int, int]  # leading layers with weights, of each
 
 
-def _comparison(pair: _Pair, progress: Callable[[int], object] | None) -> Comparison:
+def _comparison(pair: _Pair, progress: Progress | None) -> Comparison:
     network = pair.base.network
     differences: list[Difference] = []
     for i, j in aligned(pair.base, pair.other, pair.identical):
@@ -258,47 +229,3 @@ def _verdict(network: Network, identical: int, differences: Sequence[Difference]
 def _rise(before: Difference, after: Difference) -> float:
     low, high = (min(d.relative or 0.0, sys.float_info.max) for d in (before, after))
     return high - low
-
-
-def to_rows(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
-    """One flat row for each difference; the numbers of `filters` under their own names, `elementwise` with a prefix."""
-    return [_row(comparison, difference) for comparison in comparisons for difference in comparison.differences]
-
-
-def to_dataframe(comparisons: Iterable[Comparison]) -> DataFrame:
-    """The rows as a pandas DataFrame."""
-    from pandas import DataFrame
-
-    return DataFrame(to_rows(comparisons))
-
-
-def to_json(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
-    """Each comparison with its rows."""
-    found = []
-    for comparison in comparisons:
-        rows = [{name: row[name] for name in row if name not in _COMMON} for row in to_rows([comparison])]
-        found.append(asdict(replace(comparison, differences=())) | {"differences": rows})
-    return found
-
-
-_COMMON = ("base", "other", "space")  # columns that say of which comparison a row is
-_SPREAD = tuple(field.name for field in fields(Spread))
-
-
-def _row(comparison: Comparison, d: Difference) -> dict[str, Any]:
-    note = "the base is zero" if d.relative == math.inf else d.skipped
-    return {
-        "base": comparison.base,
-        "other": comparison.other,
-        "space": comparison.space,
-        "layer": d.layer,
-        "other_layer": d.other_layer,
-        "kind": d.kind,
-        "quantity": d.quantity,
-        "relative": d.relative,
-        "cosine": d.cosine,
-        **{name: getattr(d.filters, name, None) for name in _SPREAD},
-        **{f"elementwise_{name}": getattr(d.elementwise, name, None) for name in _SPREAD},
-        "clipped": d.clipped,
-        "note": note,
-    }

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from darkshare._tables import ranges
 from darkshare.analysis.tensor_distance import Operand, distance, filters, ratio
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network, resized, resolve
@@ -340,14 +341,3 @@ def describe(moved: Sequence[Moved], base: Model, k: int) -> str:
         f"in layers {ranges(sorted({m.layer for m in moved}))}), most in layer {worst.layer} [{worst.kind}] "
         f"'{worst.tensor}', by {worst.relative:.3g} of its norm"
     )
-
-
-def ranges(numbers: Sequence[int]) -> str:
-    """`[0, 1, 2, 5]` as `0-2, 5`."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

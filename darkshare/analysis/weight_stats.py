@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from darkshare._tables import Results
 from darkshare.analysis.boxplot import Spread, spread_of
+from darkshare.analysis.columns import SPREAD, Column, filled, rows_of, shown_columns, spread
 from darkshare.analysis.layer_tensors import give_back, quantities_of, quantity_names, require_space
 from darkshare.analysis.tensor_distance import FLOOR, Doubles, Operand, row_products
-from darkshare.analysis.trunk import require_weights
+from darkshare.analysis.trunk import label, require_weights
 from darkshare.darknet.model import Model
 
 
@@ -47,7 +49,65 @@ class Distribution:
     broken: int
 
 
-def describe_weights(model: Model, *, space: str = "raw", bn_epsilon: float = 1e-5) -> list[Distribution]:
+# Every column of `stats` for one model, in its order; see `differences.COLUMNS`.
+COLUMNS = (
+    Column("layer", "its index"),
+    Column("kind", "the section's name"),
+    Column("quantity", "the tensor; `wf.weights` is that of a sublayer"),
+    Column("count", "values"),
+    Column("norm", "root of the sum of their squares"),
+    Column("minimum", "the smallest value"),
+    Column(
+        "filter_q1", "quartile of the filters' norms; of one value per filter, of the values", spread("filters", "q1")
+    ),
+    Column("filter_median", "their median", spread("filters", "median")),
+    Column("filter_q3", "their upper quartile", spread("filters", "q3")),
+    Column("maximum", "the largest value"),
+    Column("zeros", "share of values that are exactly 0"),
+    Column("dead", "filters that, with batch norm folded in, are less than a thousandth of the layer's median"),
+    Column("broken", "values that are NaN or infinite; all else speaks of the others", shown=filled("broken")),
+    *(
+        Column(f"filter_{name}", f"{name} of the filters' norms", spread("filters", name), shown=False)
+        for name in SPREAD
+        if name not in ("q1", "median", "q3")
+    ),
+)
+
+
+@dataclass(frozen=True, repr=False)
+class WeightStats(Results[Distribution]):
+    """The weights of one model; a sequence with one `Distribution` for each quantity of each layer.
+
+    Attributes:
+        model: its label, the stem of its file.
+    """
+
+    model: str
+
+    def rows(self) -> list[dict[str, Any]]:
+        return rows_of(COLUMNS, self)
+
+    def table(self) -> list[dict[str, Any]]:
+        rows = self.rows()
+        names = shown_columns(COLUMNS, rows)
+        return [{name: row[name] for name in names} for row in rows]
+
+    def notes(self) -> list[str]:
+        """One line on the whole model."""
+        count, zeros = sum(one.count for one in self), sum(one.zeros * one.count for one in self)
+        filters = sum(one.filters.count for one in self if one.filters and one.dead is not None)
+        dead = {one.layer: one.dead for one in self if one.dead}
+        places = f" (layers {', '.join(map(str, dead))})" if dead else ""
+        broken = sum(one.broken for one in self)
+        text = f"{count:,} values, {100 * zeros / max(1, count):.3g} % of them 0"
+        text += f"; dead filters: {sum(dead.values())} of {filters:,}"
+        return [text + places + (f"; {broken} values are NaN or infinite" if broken else "")]
+
+    def summary(self) -> str:
+        return f"{self.model}: {self.notes()[0]}"
+
+
+def describe_weights(model: Model, *, space: str = "raw", bn_epsilon: float = 1e-5) -> WeightStats:
     """Describe every quantity of every layer that stores something.
 
     Args:
@@ -60,37 +120,13 @@ def describe_weights(model: Model, *, space: str = "raw", bn_epsilon: float = 1e
     """
     require_space(space)
     require_weights(model)
-    return [
-        found
+    found = [
+        one
         for index in range(model.loaded)
         if quantity_names(model.network.layers[index], space)
-        for found in _layer(model, index, space, bn_epsilon)
+        for one in _layer(model, index, space, bn_epsilon)
     ]
-
-
-_SPREAD = {f"filter_{field.name}": field.name for field in fields(Spread)}
-
-
-def to_rows(found: Iterable[Distribution]) -> list[dict[str, Any]]:
-    """One flat row for each, the numbers of `filters` under their own names."""
-    rows = []
-    for one in found:
-        row = asdict(one)
-        del row["filters"]
-        rows.append(row | {name: getattr(one.filters, field, None) for name, field in _SPREAD.items()})
-    return rows
-
-
-def summary(found: Sequence[Distribution]) -> str:
-    """One line on the whole model."""
-    count, zeros = sum(one.count for one in found), sum(one.zeros * one.count for one in found)
-    filters = sum(one.filters.count for one in found if one.filters and one.dead is not None)
-    dead = {one.layer: one.dead for one in found if one.dead}
-    places = f" (layers {', '.join(map(str, dead))})" if dead else ""
-    broken = sum(one.broken for one in found)
-    text = f"{count:,} values, {100 * zeros / max(1, count):.3g} % of them 0"
-    text += f"; dead filters: {sum(dead.values())} of {filters:,}"
-    return text + places + (f"; {broken} values are NaN or infinite" if broken else "")
+    return WeightStats(tuple(found), label(model))
 
 
 def _layer(model: Model, index: int, space: str, epsilon: float) -> Iterator[Distribution]:

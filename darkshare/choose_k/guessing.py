@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from darkshare._tables import ranges
+from darkshare.analysis.differences import Comparison
 from darkshare.analysis.savings import at_cuts
-from darkshare.analysis.stats import Comparison
 from darkshare.choose_k.regions import Regions
 from darkshare.choose_k.separability import jackknifed, label_similarity, logme, standard_error
 from darkshare.darknet.cut_points import legal_cuts
@@ -71,24 +72,15 @@ def candidates(network: Network, ks: Sequence[int] = ()) -> list[Guess]:
     wrong = sorted(set(ks) - set(legal))
     if wrong or not legal:
         why = f"k={wrong[0]} is" if wrong else "there is"
-        raise BadValue(f"{why} no legal cut before the first head; those are {_spans(legal)}", file=network.name)
+        raise BadValue(
+            f"{why} no legal cut before the first head; those are {ranges(legal, '..') or 'none'}", file=network.name
+        )
     found = [
         Guess(one.k, one.block_end, one.flops, one.weights)
         for one in at_cuts([network, network], sorted(set(ks)) or legal)
     ]
     ends = [one for one in found if one.block_end]
     return found if ks or len(ends) < _FEWEST else ends
-
-
-def _spans(ks: Sequence[int]) -> str:
-    """`1..4, 7`."""
-    parts: list[list[int]] = []
-    for k in ks:
-        if parts and parts[-1][-1] == k - 1:
-            parts[-1][1:] = [k]
-        else:
-            parts.append([k])
-    return ", ".join("..".join(map(str, part)) for part in parts) or "none"
 
 
 def with_differences(guesses: Sequence[Guess], found: Comparison) -> list[Guess]:

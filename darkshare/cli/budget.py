@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import click
 
-from darkshare._tables import render
-from darkshare.analysis.savings import Saving, at_cuts, separately, to_json, to_rows
-from darkshare.cli.options import dialect_option, format_option, load_all, models_argument, size_option
-from darkshare.darknet.network import Network
+from darkshare.cli.options import dialect_option, format_option, load_all, models_argument, plot_option, size_option
+from darkshare.cli.printing import show, wrote
 
 MOST = 1000  # networks
 
 
 @click.command()
 @models_argument
-@click.option("--k", "ks", type=int, multiple=True, help="Shared layers; may be given again. Every legal k without it.")
+@click.option("--k", type=int, multiple=True, help="Shared layers; may be given again. Every legal k without it.")
 @click.option("--networks", type=click.IntRange(2, MOST), help="How many networks share the base, if one is given: 2.")
-@click.option("--plot", metavar="FILE", help="Draw all legal cuts into a .png, .svg or .pdf, with --k marked.")
+@plot_option("Draw all legal cuts, with --k marked.")
 @size_option
 @dialect_option
 @format_option
 def savings(
     files: tuple[str, ...],
-    ks: tuple[int, ...],
+    k: tuple[int, ...],
     networks: int | None,
     plot: str | None,
     size: tuple[int, int] | None,
@@ -42,29 +38,13 @@ def savings(
       darkshare savings yolov4-tiny.cfg --networks 4 --plot savings.png
       darkshare savings base.cfg text.cfg logos.cfg --k 74 --format json
     """
-    chosen = _networks([model.network for model in load_all(files, dialect=dialect, size=size)], networks)
-    found = at_cuts(chosen, ks or None)
+    from darkshare.analysis.savings import savings
+
+    models = load_all(files, dialect=dialect, size=size)
+    if len(models) > 1 and networks not in (None, len(models)):
+        raise click.UsageError(f"--networks {networks}, but {len(models)} models were given; give one, or leave it out")
+    found = savings(models, k=k, networks=networks)
     if plot:
-        _draw(chosen, ks, plot)
-    _print(found, chosen, form)
-
-
-def _networks(given: list[Network], count: int | None) -> list[Network]:
-    if len(given) == 1:
-        return given * (count or 2)
-    if count not in (None, len(given)):
-        raise click.UsageError(f"--networks {count}, but {len(given)} models were given; give one, or leave it out")
-    return given
-
-
-def _draw(networks: Sequence[Network], ks: Sequence[int], path: str) -> None:
-    from darkshare.analysis import plots
-
-    plots.plot_savings(to_json(at_cuts(networks)), path, marks=ks)
-    click.echo(f"wrote {path}", err=True)
-
-
-def _print(found: Sequence[Saving], networks: Sequence[Network], form: str) -> None:
-    for_people = form in ("text", "markdown")
-    click.echo(render(to_rows(found) if for_people else to_json(found), form))
-    click.echo(("\n" if for_people else "") + separately(networks), err=not for_people)
+        found.plot(plot)
+        wrote([plot])
+    show(found, form=form)

@@ -49,9 +49,9 @@ def sweep(files: tuple[str, ...], output: str, jobs: int, scheduler: str | None,
 
     \b
     Examples:
-      darkshare sweep yolov3.cfg yolov3.weights text.data --k 0,41,49,65,74 --epochs 30 --batch 64 -o text-sweep
-      darkshare sweep tiny.cfg masks.data --k 0,8,12 --seeds 1,2,3,4,5 --batches 500 --jobs 2
-      darkshare sweep tiny.cfg masks.data --k 0,8,12 --batches 500 --scheduler tcp://10.0.0.1:8786
+      darkshare sweep yolov3.cfg text.data --k 0,41,49,65,74 --epochs 30 -o sweep
+      darkshare sweep tiny.cfg masks.data --k 0,8,12 --seeds 1,2,3,4,5 --jobs 2
+      darkshare sweep tiny.cfg masks.data --k 0,8 --scheduler tcp://10.0.0.1:8786
     """
     (cfg, weights), data = sorted_files(files)
     ks, seeds = how.pop("ks"), how.pop("seeds")

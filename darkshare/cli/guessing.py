@@ -60,7 +60,7 @@ def suggest_k(files: tuple[str, ...], form: str, **how: Any) -> None:
     \b
     Examples:
       darkshare suggest-k yolov3.cfg yolov3.weights text.data
-      darkshare suggest-k yolov3.cfg yolov3.weights text.cfg text.weights text.data --loss 2
+      darkshare suggest-k yolov3.cfg text.cfg text.data --loss 2
       darkshare suggest-k tiny.cfg masks.data --budget 50 --sweep masks-sweep
     """
     guessing = Guessing.of(files, **how)

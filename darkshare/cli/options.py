@@ -3,47 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
 from darkshare._tables import FORMATS
 from darkshare.cli.parameters import SIZE
+from darkshare.darknet import pairing
 from darkshare.darknet.kinds.base import DIALECTS
 from darkshare.darknet.model import Model, load
+from darkshare.errors import BadValue
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Files(NamedTuple):
-    """One model as given on the command line."""
-
-    cfg: str
-    weights: str | None
+Files = pairing.Files
 
 
 def pair(paths: Sequence[str]) -> list[Files]:
-    """Sort file names into models.
-
-    Each .cfg starts a model; a .weights behind it is that model's; a further .weights is another model
-    with the same cfg. A .cfg without one takes the file of the same stem, if there is one (see `load`).
-    """
-    found: list[Files] = []
-    for path in paths:
-        suffix = Path(path).suffix
-        if suffix == ".cfg":
-            found.append(Files(path, None))
-        elif suffix != ".weights" and not found:
-            raise click.UsageError(f"{path}: expected a .cfg file first, then its .weights")
-        elif not found:
-            raise click.UsageError(f"{path}: give the .cfg that these weights belong to before it")
-        elif found[-1].weights is None:
-            found[-1] = Files(found[-1].cfg, path)
-        else:
-            found.append(Files(found[-1].cfg, path))
-    return found
+    """Sort file names into models; see `darknet.pairing`."""
+    try:
+        return pairing.pair(paths)
+    except BadValue as error:
+        raise click.UsageError(str(error)) from None
 
 
 def load_all(paths: Sequence[str], **how: Any) -> list[Model]:
@@ -118,7 +99,16 @@ def output_option(default: str | None = None, text: str = "Path of the new files
 
 
 def plot_option(text: str) -> Callable[[F], F]:
-    return click.option("--plot", metavar="FILE", help=f"{text} Into a .png, .svg or .pdf.")
+    return click.option("--plot", metavar="FILE", callback=_figure, help=f"{text} Into .png, .svg or .pdf.")
+
+
+def _figure(_: click.Context, __: click.Parameter, path: str | None) -> str | None:
+    """Refuse a name that no figure can have before minutes are spent."""
+    if path:
+        from darkshare._figures import figure_format
+
+        figure_format(path)
+    return path
 
 
 def seed_option(text: str) -> Callable[[F], F]:

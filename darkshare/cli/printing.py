@@ -21,15 +21,13 @@ def show(*results: Result, form: str = "text", output: str | None = None) -> Non
         described = [result.as_dict() for result in results]
         _put(to_json(described[0] if len(described) == 1 else described), output)
         return
-    aside = form in PROGRAMS or output is not None
-    tables = [render(result.rows() if form in PROGRAMS else result.table(), form) for result in results]
-    if aside:
+    if form in PROGRAMS or output is not None:
+        tables = [render(result.rows() if form in PROGRAMS else result.table(), form) for result in results]
         _put("\n".join(filter(None, tables)), output)
         for result in results:
-            say(*result.notes())
+            say(*filter(None, [result.heading()]), *result.notes())
         return
-    parts = [part for table, result in zip(tables, results, strict=True) for part in (table, _lines(result)) if part]
-    click.echo("\n\n".join(parts))
+    click.echo("\n\n".join(filter(None, (result.text(form) for result in results))))
 
 
 def say(*lines: str) -> None:
@@ -48,7 +46,3 @@ def _put(text: str, output: str | None) -> None:
         write_all({Path(output): [f"{text}\n".encode()]})
     elif text:
         click.echo(text)
-
-
-def _lines(result: Result) -> str:
-    return "\n".join(map(printable, result.notes()))

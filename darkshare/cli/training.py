@@ -84,9 +84,9 @@ def train(files: tuple[str, ...], output: str, dialect: str, share: float, **how
     \b
     Examples:
       darkshare train yolov3.cfg yolov3.weights text.data --k 74 -o text
-      darkshare train yolov3.cfg yolov3.conv.74 text.data --k 74 --epochs 30 --batch 64 --subdivisions 16 -o text
-      darkshare train tiny.cfg masks.data --k 20 --batches 2000 --cache-features 8 -o masks
-      darkshare train ensemble.cfg signs/ --k 15 --cache-features 20 --ema 0.99 -o signs
+      darkshare train yolov3.cfg yolov3.conv.74 text.data --k 74 --epochs 30
+      darkshare train tiny.cfg masks.data --k 20 --cache-features 8 -o masks
+      darkshare train ensemble.cfg signs/ --k 15 --ema 0.99 -o signs
     """
     (cfg, weights), data = sorted_files(files)
     options = Options(changes=Changes(**{name: how.pop(name) for name in CHANGES}), **how)

@@ -8,9 +8,9 @@ from darkshare.data.coco import read_coco
 from darkshare.data.cocotext import read_coco_text
 from darkshare.data.darknet import read_data, read_list
 from darkshare.data.datafiles import read_names, read_options
-from darkshare.data.importing import Imported, Wanted, import_data, read_parts
+from darkshare.data.importing import Imported, import_data, read_parts
 from darkshare.data.labels import label_path
-from darkshare.data.reviewing import Parts, Review, class_rows, part_rows, review
+from darkshare.data.reviewing import Review, review
 from darkshare.data.splitting import split
 from darkshare.data.types import Box, Classified, ClassifiedDataset, Dataset, Finding, Sample
 from darkshare.data.voc import read_voc
@@ -23,16 +23,12 @@ __all__ = [
     "Dataset",
     "Finding",
     "Imported",
-    "Parts",
     "Review",
     "Sample",
-    "Wanted",
-    "class_rows",
     "import_data",
     "in_order",
     "is_divided",
     "label_path",
-    "part_rows",
     "read_class_folders",
     "read_class_list",
     "read_classes",

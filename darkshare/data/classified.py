@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from darkshare._files import reading
 from darkshare._images import PICTURES
 from darkshare.data.darknet import Watch, listed_pictures
 from darkshare.data.datafiles import class_names, named_file, read_options
@@ -134,10 +135,8 @@ def _read_folders(root: Path, name: str, names: tuple[str, ...]) -> ClassifiedDa
 
 
 def _folders(path: Path) -> list[Path]:
-    try:
+    with reading(path):
         return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-    except OSError as error:
-        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
 
 
 def _files(path: Path) -> list[Path]:

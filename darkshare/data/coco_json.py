@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from darkshare._files import require_regular
+from darkshare._files import reading, require_regular
 from darkshare._images import PICTURES, read_picture
 from darkshare.data.darknet import Watch
 from darkshare.data.labels import gathered, within
@@ -49,11 +49,11 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         DarkshareError: it cannot be read, or is not a JSON object.
     """
-    try:
+    with reading(path):
         require_regular(path)
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
+        data = path.read_bytes()
+    try:
+        document = json.loads(data)
     except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", None)
         raise DarkshareError(f"is not json: {error}", file=str(path), line=line) from None

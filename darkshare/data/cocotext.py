@@ -22,8 +22,8 @@ def read_coco_text(
     *,
     images: Path | None = None,
     legibility: str = "both",
-    languages: Collection[str] = (),
-    kinds: Collection[str] = (),
+    language: Collection[str] = (),
+    text_class: Collection[str] = (),
     watch: Watch = iter,
 ) -> dict[str, Dataset]:
     """Read COCO-Text v2 (cocotext.v2.json): boxes of the one class "text".
@@ -35,20 +35,20 @@ def read_coco_text(
         path: of the json.
         images: the folder of train2014's pictures; without it, the usual places near the json are tried.
         legibility: "legible", "illegible" or "both".
-        languages: such as "english", "not english", "na"; none for all.
-        kinds: such as "machine printed", "handwritten", "others"; none for all.
+        language: such as "english", "not english", "na"; none for all.
+        text_class: such as "machine printed", "handwritten", "others"; none for all.
         watch: goes through the pictures, for a progress bar.
 
     Returns:
         The parts that its images belong to: train, valid, test; "all" where it names none or one.
 
     Raises:
-        DarkshareError: it is not such a file, its pictures are not found, or it has no such language or kind.
+        DarkshareError: it is not such a file, its pictures are not found, or it has no such language or class of text.
     """
     path = Path(path)
     document = read_json(path)
     pictures, texts = _table(document, "imgs", path), _table(document, "anns", path)
-    wanted = {"legibility": {legibility} - {"both"}, "language": set(languages), "class": set(kinds)}
+    wanted = {"legibility": {legibility} - {"both"}, "language": set(language), "class": set(text_class)}
     _require_known(wanted, texts, path)
     known, findings = images_of(pictures.values(), path)
     marked: dict[Any, list[Marked]] = defaultdict(list)

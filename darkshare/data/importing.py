@@ -1,77 +1,58 @@
-"""Other programs' data sets become Darknet's."""
+"""Import data sets of other programs as Darknet's files."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from darkshare.data.classes import united, with_classes, with_difficult, without_negatives
+from darkshare._files import reading
+from darkshare._tables import printable
+from darkshare.data.classes import DIFFICULT, united, with_classes, with_difficult, without_negatives
 from darkshare.data.coco import read_coco
-from darkshare.data.cocotext import read_coco_text
+from darkshare.data.cocotext import LEGIBILITY, read_coco_text
 from darkshare.data.darknet import Watch, read_data, read_list
 from darkshare.data.datafiles import read_names, read_options
 from darkshare.data.splitting import split
-from darkshare.data.types import Dataset, Finding
+from darkshare.data.tables import DataResult
+from darkshare.data.types import Dataset
 from darkshare.data.voc import read_voc
 from darkshare.data.writing import write_data
-from darkshare.errors import DarkshareError
+from darkshare.errors import BadValue, DarkshareError
 
 FORMATS = ("voc", "coco", "coco-text", "darknet")
 SHARE = 0.2  # for validation, where the source does not say which pictures are for that
 _START = 2**16  # bytes of a json that tell which kind it is
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """Which part of a data set, and how it is to be divided.
+class Choice(NamedTuple):
+    """The part of a data set that is wanted, and how it is divided; see `import_data`."""
 
-    Attributes:
-        keep: the classes, as they are called after renaming, in this order; none for all.
-        rename: new names by old ones.
-        single: one name for all classes.
-        difficult: "list", "keep" or "drop" boxes that evaluation is to pass over, see `with_difficult`.
-        negatives: whether to keep pictures without boxes.
-        share: of the pictures, to set aside for validation by their content (see `split`), whatever the source says;
-            0 for none. None for the source's own parts, or 0.2 where it has none.
-        seed: of that split.
-    """
-
-    keep: tuple[str, ...] = ()
-    rename: Mapping[str, str] = field(default_factory=dict)
-    single: str | None = None
-    difficult: str = "list"
-    negatives: bool = True
-    share: float | None = None
-    seed: int = 0
+    keep: tuple[str, ...]
+    rename: Mapping[str, str]
+    single: str | None
+    difficult: str
+    negatives: bool
+    share: float | None
+    seed: int
 
 
-ALL = Wanted()
+class Imported(DataResult):
+    """The data set that was written, as it was read, and everything that is wrong with its source."""
 
-
-@dataclass(frozen=True)
-class Imported:
-    """What was written.
-
-    Attributes:
-        path: of the .data file.
-        parts: as they were read, before the labels went to their files.
-        findings: everything that is wrong with the source.
-    """
-
-    path: Path
-    parts: Mapping[str, Dataset]
-    findings: tuple[Finding, ...]
+    def notes(self) -> list[str]:
+        return [f"Wrote {printable(str(self.path))}; start Darknet in {printable(str(self.path.parent))}"]
 
 
 def format_of(source: Path) -> str:
-    """Which format a file or folder has.
+    """Recognise the format of a file or folder.
 
     Raises:
-        DarkshareError: it cannot be told.
+        DarkshareError: it is none of those that are known.
     """
     if source.is_dir():
         if next(source.rglob("*.xml"), None):
@@ -79,11 +60,8 @@ def format_of(source: Path) -> str:
         raise DarkshareError("holds no Pascal VOC XML files; give the json or the .data file", file=str(source))
     if source.suffix in (".data", ".txt"):
         return "darknet"
-    try:
-        with source.open("rb") as file:
-            start = file.read(_START)
-    except OSError as error:
-        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(source)) from None
+    with reading(source), source.open("rb") as file:
+        start = file.read(_START)
     if start.lstrip()[:1] == b"{":
         return "coco-text" if re.search(rb'"(cats|anns|imgs|imgToAnns)"\s*:', start) else "coco"
     raise DarkshareError(f"is of no format that is known; say --format {', '.join(FORMATS)}", file=str(source))
@@ -91,79 +69,102 @@ def format_of(source: Path) -> str:
 
 def read_parts(
     source: str | os.PathLike[str],
-    form: str | None = None,
     *,
-    images: Path | None = None,
-    names: Path | None = None,
-    legibility: str = "both",
-    languages: Collection[str] = (),
-    kinds: Collection[str] = (),
+    format: str | None = None,
+    images: str | os.PathLike[str] | None = None,
+    names: str | os.PathLike[str] | None = None,
+    legibility: str = LEGIBILITY[0],
+    language: Collection[str] = (),
+    text_class: Collection[str] = (),
     watch: Watch = iter,
 ) -> dict[str, Dataset]:
     """Read a data set of any format, in the parts that it names: train, valid, test, or else "all".
 
-    Args:
-        source: a folder of XML files, a json, a .data file or a list of pictures.
-        form: its format, if it cannot be told.
-        images: the folder of the pictures, for XML and json.
-        names: the file of class names, for a list of pictures; for a .data file, instead of its own.
-        legibility: of COCO-Text, see `read_coco_text`; `languages` and `kinds` likewise.
-        languages: of COCO-Text.
-        kinds: of COCO-Text.
-        watch: goes through the pictures, for a progress bar.
+    The parameters are those of `import_data`.
 
     Raises:
         DarkshareError: it cannot be read as that.
     """
     source = Path(source)
-    form = form or format_of(source)
+    folder = None if images is None else Path(images)
+    form = format or format_of(source)
     if form == "voc":
-        return read_voc(source, images=images, watch=watch)
+        return read_voc(source, images=folder, watch=watch)
     if form == "coco":
-        return {"all": read_coco(source, images=images, watch=watch)}
+        return {"all": read_coco(source, images=folder, watch=watch)}
     if form == "coco-text":
         return read_coco_text(
-            source, images=images, legibility=legibility, languages=languages, kinds=kinds, watch=watch
+            source, images=folder, legibility=legibility, language=language, text_class=text_class, watch=watch
         )
-    return _read_darknet(source, names, watch)
+    if form != "darknet":
+        raise BadValue(f"unknown format {form}; use one of {', '.join(FORMATS)}")
+    return _read_darknet(source, None if names is None else Path(names), watch)
 
 
 def import_data(
     source: str | os.PathLike[str],
-    folder: str | os.PathLike[str],
-    wanted: Wanted = ALL,
+    output: str | os.PathLike[str],
     *,
+    format: str | None = None,
+    images: str | os.PathLike[str] | None = None,
     valid: str | os.PathLike[str] | None = None,
+    split: float | None = None,
+    seed: int = 0,
+    keep_classes: Sequence[str] = (),
+    rename_classes: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+    single_class: str | None = None,
+    difficult: str = DIFFICULT[0],
+    no_negatives: bool = False,
     copy: bool = False,
+    names: str | os.PathLike[str] | None = None,
+    legibility: str = LEGIBILITY[0],
+    language: Collection[str] = (),
+    text_class: Collection[str] = (),
     watch: Watch = iter,
-    **how: Any,
 ) -> Imported:
     """Make Darknet's files of a data set in another format, or of one of Darknet's with other classes.
 
     Args:
-        source: see `read_parts`.
-        folder: to write to, see `write_data`.
-        wanted: which part of the source.
+        source: a folder of XML files, a json, a .data file or a list of pictures.
+        output: the folder to make, see `write_data`.
+        format: of the source: voc, coco, coco-text or darknet; without it, it is recognised.
+        images: the folder of the pictures, for XML and json, if they are not near the source.
         valid: a second source, for validation.
+        split: the share of the pictures, by their content, that are set aside for validation, whatever the source
+            says; 0 for none. Without it, the source's own parts, or 0.2 where it has none.
+        seed: another number gives another split.
+        keep_classes: the classes, as they are called after renaming, in this order; none for all.
+        rename_classes: new names by old ones; classes that get the same name become one.
+        single_class: one name for all classes.
+        difficult: "list", "keep" or "drop" boxes that evaluation is to pass over, see `with_difficult`.
+        no_negatives: leave out pictures without boxes.
         copy: copy the pictures instead of linking to them.
+        names: the file of class names, for a list of pictures; for a .data file, instead of its own.
+        legibility: of COCO-Text: "both", "legible" or "illegible".
+        language: of COCO-Text: "english", "not english", …; none for all.
+        text_class: of COCO-Text: "machine printed", "handwritten", "others"; none for all.
         watch: goes through the pictures, for a progress bar.
-        **how: how to read the sources, see `read_parts`.
 
     Raises:
-        DarkshareError: a source cannot be read, or the folder not written.
+        DarkshareError: a source cannot be read, has no such class, or the folder cannot be written.
     """
-    parts = read_parts(source, watch=watch, **how)
-    if valid is not None:
-        parts = {"train": _pooled(parts), "valid": _pooled(read_parts(valid, watch=watch, **how))}
-    parts = united(parts)
-    findings = tuple(dict.fromkeys(finding for part in parts.values() for finding in part.findings))
-    parts = with_difficult(with_classes(parts, wanted.keep, wanted.rename, wanted.single), wanted.difficult)
-    parts = _split(parts if wanted.negatives else without_negatives(parts), wanted.share, wanted.seed, watch)
-    if not any(part.samples for part in parts.values()):
+    read = partial(
+        read_parts, format=format, images=images, names=names, legibility=legibility, language=language,
+        text_class=text_class, watch=watch,
+    )  # fmt: skip
+    choice = Choice(tuple(keep_classes), dict(rename_classes), single_class, difficult, not no_negatives, split, seed)
+    parts = read(source) if valid is None else {"train": _pooled(read(source)), "valid": _pooled(read(valid))}
+    chosen = _chosen(united(parts), choice, watch)
+    if not any(part.samples for part in chosen.values()):
         raise DarkshareError("no picture is left", file=str(source))
-    record = {"source": str(source), "valid": valid and str(valid), **asdict(wanted)}
-    path = write_data(parts, folder, copy=copy, record=record, watch=watch)
-    return Imported(path, parts, findings)
+    record = {"source": str(source), "valid": valid and str(valid), **choice._asdict()}
+    findings = tuple(dict.fromkeys(finding for part in parts.values() for finding in part.findings))
+    return Imported(write_data(chosen, output, copy=copy, record=record, watch=watch), chosen, findings)
+
+
+def _chosen(parts: Mapping[str, Dataset], choice: Choice, watch: Watch) -> dict[str, Dataset]:
+    parts = with_difficult(with_classes(parts, choice.keep, choice.rename, choice.single), choice.difficult)
+    return _divided(parts if choice.negatives else without_negatives(parts), choice.share, choice.seed, watch)
 
 
 def _read_darknet(source: Path, names: Path | None, watch: Watch) -> dict[str, Dataset]:
@@ -186,7 +187,7 @@ def _pooled(parts: Mapping[str, Dataset]) -> Dataset:
     return replace(next(iter(parts.values())), samples=samples, findings=findings)
 
 
-def _split(parts: Mapping[str, Dataset], share: float | None, seed: int, watch: Watch) -> dict[str, Dataset]:
+def _divided(parts: Mapping[str, Dataset], share: float | None, seed: int, watch: Watch) -> dict[str, Dataset]:
     if share is None and "all" not in parts:
         return dict(parts)
     whole = _pooled(parts)

@@ -1,14 +1,12 @@
-"""All that can be said of a .data file: what is wrong with it, and what is in it."""
+"""Review a .data file: count what is in it, and find what is wrong with it."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from darkshare._files import sha256
@@ -16,27 +14,13 @@ from darkshare._images import read_picture
 from darkshare.data.classified import read_class_list
 from darkshare.data.darknet import Watch, read_data
 from darkshare.data.datafiles import class_names, read_options
+from darkshare.data.tables import DataResult, Parts
 from darkshare.data.types import ClassifiedDataset, Dataset, Finding
 from darkshare.errors import DarkshareError
 
-Row = dict[str, Any]
-Parts = Mapping[str, Dataset | ClassifiedDataset]
-_SIZES: Mapping[str, Callable[[list[float]], float]] = {"smallest %": min, "median %": median, "largest %": max}
 
-
-@dataclass(frozen=True)
-class Review:
-    """What is in a .data file, and what is wrong with it.
-
-    Attributes:
-        path: of the .data file.
-        parts: train, valid, test, so far as it names them and they can be read.
-        findings: everything that is wrong, each once.
-    """
-
-    path: Path
-    parts: Parts
-    findings: tuple[Finding, ...]
+class Review(DataResult):
+    """The pictures of a .data file and everything that is wrong with it."""
 
 
 def review(path: str | os.PathLike[str], *, decode: bool = False, watch: Watch = iter) -> Review:
@@ -60,43 +44,6 @@ def review(path: str | os.PathLike[str], *, decode: bool = False, watch: Watch =
         findings += [*data.findings, *class_names(data, classify=data.classifies)[1]]
     findings += [*_shared(data.path, parts), *_twins(parts, watch), *(_undecoded(parts, watch) if decode else ())]
     return Review(data.path, parts, tuple(dict.fromkeys(findings)))
-
-
-def part_rows(parts: Parts) -> list[Row]:
-    """For each part its pictures, those without boxes, and its boxes."""
-    rows: list[Row] = []
-    for part, dataset in parts.items():
-        row: Row = {"part": part, "pictures": len(dataset.samples)}
-        if isinstance(dataset, Dataset):
-            boxes = [box for sample in dataset.samples for box in sample.boxes]
-            row["without boxes"] = sum(not sample.boxes for sample in dataset.samples)
-            row["boxes"] = sum(not box.difficult for box in boxes)
-            row["difficult"] = sum(box.difficult for box in boxes)
-        rows.append(row)
-    return rows
-
-
-def class_rows(parts: Parts) -> list[Row]:
-    """For each part and class its pictures and boxes, and how large these are.
-
-    The size of a box is the square root of its area, as a percentage of the picture's: 100 fills the picture.
-    """
-    rows: list[Row] = []
-    for part, dataset in parts.items():
-        if isinstance(dataset, ClassifiedDataset):
-            counts = Counter(sample.class_id for sample in dataset.samples)
-            rows += ({"part": part, "class": name, "pictures": counts[i]} for i, name in enumerate(dataset.names))
-            continue
-        sizes: dict[int, list[float]] = defaultdict(list)
-        pictures: Counter[int] = Counter()
-        for sample in dataset.samples:
-            pictures.update({box.class_id for box in sample.boxes})
-            for box in sample.boxes:
-                sizes[box.class_id].append(100 * (box.w * box.h) ** 0.5)
-        for index, name in enumerate(dataset.names):
-            row = {"part": part, "class": name, "pictures": pictures[index], "boxes": len(sizes[index])}
-            rows.append(row | {key: way(sizes[index]) if sizes[index] else None for key, way in _SIZES.items()})
-    return rows
 
 
 def _tried(read: Callable[..., Any], path: Path, part: str, watch: Watch) -> Dataset | ClassifiedDataset | Finding:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
-from darkshare._files import sha256
+from darkshare._files import reading, sha256
 from darkshare.data.darknet import Watch
 from darkshare.data.types import ClassifiedDataset, Dataset
 from darkshare.errors import DarkshareError
@@ -45,8 +46,6 @@ def split(dataset: D, share: float, seed: int = 0, *, watch: Watch = iter) -> tu
     return replace(dataset, samples=kept), replace(dataset, samples=put, findings=())
 
 
-def _mark(picture: object, seed: int) -> str:
-    try:
-        return hashlib.sha256(f"{seed} {sha256(str(picture))}".encode()).hexdigest()
-    except OSError as error:
-        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(picture)) from None
+def _mark(picture: Path, seed: int) -> str:
+    with reading(picture):
+        return hashlib.sha256(f"{seed} {sha256(picture)}".encode()).hexdigest()

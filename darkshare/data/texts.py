@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from darkshare._files import require_regular
+from darkshare._files import read_small
 from darkshare.errors import DarkshareError
 
 LARGEST = 2**28  # bytes; a list of two million pictures takes half of it
@@ -17,13 +17,7 @@ def read_text(path: Path, largest: int = LARGEST) -> str:
     Raises:
         DarkshareError: it cannot be read, is too large, or is not text.
     """
-    try:
-        size = require_regular(path)
-        if size > largest:
-            raise DarkshareError(f"has {size} bytes, more than any such file; is it another one?", file=str(path))
-        data = path.read_bytes()
-    except OSError as error:
-        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
+    data = read_small(path, largest)
     if b"\0" in data:
         raise DarkshareError("holds NUL bytes: this is not a text file in UTF-8", file=str(path))
     text = data.decode("utf-8", "surrogateescape")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from darkshare._files import umask
+from darkshare._files import umask, writing
 from darkshare._signals import uninterrupted
 from darkshare.data.darknet import Watch
 from darkshare.data.types import Box, Dataset, Sample
@@ -55,23 +55,20 @@ def write_data(
     target = Path(os.path.abspath(folder))  # noqa: PTH100 - links in the path stay as they are
     _require_ours(target)
     name = name or target.name
-    new = None
-    try:
+    with writing(folder):
         target.parent.mkdir(parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        new.chmod(0o777 & ~umask())
-        if not copy:
-            _require_lasting(parts, target)
-        _write(parts, new, name, copy=copy, watch=watch)
-        files = sorted(path.relative_to(new).as_posix() for path in _files(new))
-        noted = {**(record or {}), "files": files}
-        (new / RECORD).write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8", errors="surrogateescape")
-        with uninterrupted():
-            _exchange(new, target)
-    except OSError as error:
-        raise DarkshareError(f"cannot be written: {error.strerror or error}", file=str(folder)) from None
-    finally:
-        if new is not None:
+        try:
+            new.chmod(0o777 & ~umask())
+            if not copy:
+                _require_lasting(parts, target)
+            _write(parts, new, name, copy=copy, watch=watch)
+            files = sorted(path.relative_to(new).as_posix() for path in _files(new))
+            noted = {**(record or {}), "files": files}
+            (new / RECORD).write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8", errors="surrogateescape")
+            with uninterrupted():
+                _exchange(new, target)
+        finally:
             shutil.rmtree(new, ignore_errors=True)
     return Path(folder) / f"{name}.data"
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 from itertools import pairwise, zip_longest
 from typing import Any
 
-from darkshare.analysis.frozen import frozen
-from darkshare.analysis.trunk import layer_difference, ranges, require_same_structure, require_weights
+from darkshare._tables import ranges
+from darkshare.analysis.frozen import compare_trunks
+from darkshare.analysis.trunk import layer_difference, require_same_structure, require_weights
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, resized, resolve
 from darkshare.darknet.tasks import Task
@@ -127,7 +128,7 @@ def meant_trunk(base: Model, other: Model) -> int:
     Raises:
         TrunkMismatch: not even the first one.
     """
-    trunk = frozen(_at_size_of(base, other), other)
+    trunk = compare_trunks(_at_size_of(base, other), other)
     if trunk.k:
         return trunk.k
     require_same_structure(base.network, other.network, 1)

@@ -5,11 +5,12 @@ From the shared-backbone paper (Bailer & Fassold): base + [route] to layer k-1 +
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Literal
 
+from darkshare._tables import runs
 from darkshare._version import __version__
 from darkshare.analysis.trunk import (
     common_structure,
@@ -157,14 +158,14 @@ def _title(models: Sequence[Model]) -> tuple[Line, ...]:
 
 def _moved_task(task: Task, k: int, distance: int) -> Task:
     """A task of a further network, as it lies in the product."""
-    runs: list[tuple[int, int]] = []
+    placed: list[tuple[int, int]] = []
     for start, stop in task.runs:
         if start < k:
-            runs.append((start, min(stop, k)))
+            placed.append((start, min(stop, k)))
         if stop > k:
-            runs.append((max(start, k) + distance, stop + distance))
+            placed.append((max(start, k) + distance, stop + distance))
     heads = tuple(head if head < k else head + distance for head in task.heads)
-    return replace(task, heads=heads, runs=tuple(runs))
+    return replace(task, heads=heads, runs=tuple(placed))
 
 
 def _named(models: Sequence[Model], names: Sequence[str]) -> list[Model]:
@@ -284,13 +285,4 @@ def _placed(model: Model, task: Task, known: Mapping[int, int]) -> Task:
             file=model.name,
         )
     heads = tuple(known[i] for i in task.heads)
-    return replace(task, heads=heads, runs=_runs(known[i] for i in layers), files={}, sha256={})
-
-
-def _runs(layers: Iterable[int]) -> tuple[tuple[int, int], ...]:
-    """Layers as runs of neighbours, (start, stop)."""
-    found: list[tuple[int, int]] = []
-    for i in layers:
-        start = found.pop()[0] if found and found[-1][1] == i else i
-        found.append((start, i + 1))
-    return tuple(found)
+    return replace(task, heads=heads, runs=runs(known[i] for i in layers), files={}, sha256={})

@@ -10,7 +10,7 @@ import pytest
 from conftest import ZOO, network_of, seeded_floats, tiny_text, write_model, zoo_cfgs, zoo_path
 
 from darkshare.analysis import check as checking
-from darkshare.analysis.check import Problem, check
+from darkshare.analysis.check import Problems, check
 from darkshare.analysis.check import weights as weight_rules
 from darkshare.darknet.kinds import DIALECTS
 from darkshare.darknet.weights import Header
@@ -19,7 +19,7 @@ A, P, H = DIALECTS
 LAST = "[yolo]\nmask=1,2"
 
 
-def problems_of(tmp_path: Path, text: str, dialect: str = A) -> list[Problem]:
+def problems_of(tmp_path: Path, text: str, dialect: str = A) -> Problems:
     path = tmp_path / "x.cfg"
     path.write_bytes(text.encode())
     return check(path, dialect=dialect)
@@ -227,7 +227,7 @@ def test_every_rule_is_in_the_table():
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_good_model_has_no_problems(tiny, dialect):
-    assert check(tiny, dialect=dialect) == []
+    assert len(check(tiny, dialect=dialect)) == 0
 
 
 def test_everything_is_said_at_once(tmp_path):
@@ -286,7 +286,7 @@ def test_many_problems_are_cut_short_and_said_to_be(tmp_path):
 # --- weights ---------------------------------------------------------------------------------------------------------
 
 
-def model_with(tmp_path: Path, change, *, header: Header | None = None, text: str = "") -> list[Problem]:
+def model_with(tmp_path: Path, change, *, header: Header | None = None, text: str = "") -> Problems:
     text = text or tiny_text()
     network = network_of(text)
     data = seeded_floats(network, 1)
@@ -471,7 +471,7 @@ def test_known_hazards_of_real_weights(name, says):
 def test_a_shortcut_that_carries_stopbackward_is_fine(tmp_path):
     """Its own backward pass is not run: AlexeyAB's CPU build trains such a network without batch norm."""
     text = edited("from=-2", "from=-2\nstopbackward=1").replace("batch_normalize=1\n", "")
-    assert problems_of(tmp_path, text) == []
+    assert len(problems_of(tmp_path, text)) == 0
 
 
 def test_no_rate_below_a_real_freeze_is_fine_but_in_pjreddie_s(tmp_path):

@@ -32,11 +32,16 @@ document.body.insertAdjacentHTML("beforeend", `<pre id="found">${JSON.stringify(
 </script></body>"""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def found():
     base = model(tiny_text(2), "base")
     one, two = stats(base, retrained(base, tiny_text(1), "text", 4), retrained(base, tiny_text(2), "more", 2))
     return [one, replace(two, other="more <i>")]
+
+
+@pytest.fixture(scope="module")
+def text(found):
+    return page(found)
 
 
 class Outside(HTMLParser):
@@ -53,7 +58,7 @@ class Outside(HTMLParser):
 
 
 def test_everything_is_in_the_file(found, tmp_path):
-    write_html(found, tmp_path / "a.html", ks=[4])
+    write_html(found, tmp_path / "a.html", k=[4])
     text = (tmp_path / "a.html").read_text(encoding="utf-8")
     parser = Outside()
     parser.feed(text)
@@ -63,21 +68,20 @@ def test_everything_is_in_the_file(found, tmp_path):
     assert len(re.findall("<svg ", text)) == 2
     assert text.count("<table>") == 2
     headings = re.findall(r'<button type="button">(.*?)</button>', text)
-    assert headings[: len(COLUMNS)] == [name for name, _, _ in COLUMNS]
+    assert headings[: len(COLUMNS)] == [column.name for column in COLUMNS]
 
 
-def test_names_are_text_and_not_markup(found):
-    assert "<i>" not in page(found)
-    assert "more &lt;i&gt;" in page(found)
+def test_names_are_text_and_not_markup(text):
+    assert "<i>" not in text
+    assert "more &lt;i&gt;" in text
 
 
-def test_no_name_is_used_twice(found):
-    names = re.findall(r' id="([^"]+)"', page(found))
+def test_no_name_is_used_twice(text):
+    names = re.findall(r' id="([^"]+)"', text)
     assert len(names) == len(set(names)) > 20
 
 
-def test_every_difference_has_its_row(found):
-    text = page(found)
+def test_every_difference_has_its_row(found, text):
     assert text.count("<tr>") == sum(len(one.differences) for one in found) + len(found)
     assert all(one.verdict.split(";")[0] in text for one in found)
 
@@ -99,7 +103,7 @@ def browse(path: Path, folder: Path) -> tuple[str, str, list[str]]:
 @pytest.mark.skipif(BROWSER is None, reason=f"no browser found ({', '.join(BROWSERS)})")
 def test_a_real_browser_sorts_and_loads_nothing(found, tmp_path):
     path = tmp_path / "page.html"
-    path.write_text(page(found, ks=[4]).replace("</body>", PROBE), encoding="utf-8")
+    path.write_text(page(found, k=[4]).replace("</body>", PROBE), encoding="utf-8")
     dom, console, addresses = browse(path, tmp_path)
     seen = json.loads(re.findall(r'<pre id="found">(.*?)</pre>', dom)[-1])  # the first is the script that made it
     numbers = [float(value) for value in seen["up"] if value != "none"]

@@ -62,25 +62,25 @@ def test_a_route_shows_what_it_reads_and_its_group():
     found = info_of(NET + "[convolutional]\nfilters=4\n[route]\nlayers=-1\ngroups=2\ngroup_id=1\n")
     route = found.layers[1]
     assert (route.reads, route.window, route.input, route.output) == ((0,), "2/2", (0, 0, 0), (8, 6, 2))
-    assert measure.to_rows(found)[1]["reads"] == "0"
-    assert measure.to_rows(found)[1]["input"] == ""
+    assert found.rows()[1]["reads"] == "0"
+    assert found.rows()[1]["input"] == ""
 
 
 def test_what_darknet_does_not_count_is_shown_as_such():
     found = info_of(NET + "[convolutional]\nfilters=2\n[connected]\noutput=5\n[softmax]\n[cost]\n")
     assert found.uncounted == (1,)
-    assert [row["bflops"] for row in measure.to_rows(found)][1:3] == [None, 0.0]
-    described = measure.to_json(found)
+    assert [row["bflops"] for row in found.rows()][1:3] == [None, 0.0]
+    described = found.as_dict()
     assert described["uncounted"] == [1]
     assert described["layers"][1]["bflops"] == 0
     assert described["layers"][1]["params"] == 5 + 5 * 8 * 6 * 2
     assert described["layers"][2]["output"] == [0, 0, 0]
-    assert "layers 1" in "\n".join(measure.totals(found))
+    assert "layers 1" in "\n".join(found.notes())
     assert found.heads == ((2, "softmax", 5),)
 
 
 def test_json_has_the_keys_that_programs_rely_on(tiny):
-    described = measure.to_json(measure.info(load(tiny)))
+    described = measure.info(load(tiny)).as_dict()
     assert {"layers", "params", "bflops", "weights_bytes"} <= set(described)
     assert {"index", "kind", "output", "params", "bflops"} <= set(described["layers"][0])
     assert described["layers"][0]["output"] == [16, 16, 8]
@@ -90,6 +90,13 @@ def test_json_has_the_keys_that_programs_rely_on(tiny):
         {"index": 12, "kind": "yolo", "classes": 2},
     ]
     assert json.loads(json.dumps(described)) == described
+
+
+def test_one_line_and_a_table_where_a_notebook_shows_it(tiny):
+    found = measure.info(load(tiny))
+    assert repr(found) == f"<Info: {tiny}, {found.notes()[0]}>"
+    assert found._repr_html_().count("<tr>") == 1 + 13
+    assert str(found).splitlines()[0] == f"{tiny} (alexeyab)"
 
 
 def test_another_input_size(tiny):
@@ -106,7 +113,7 @@ def test_the_header_is_the_file_s(tmp_path, header, size):
     found = measure.info(load(cfg))
     assert found.weights == {"file": str(tmp_path / "m.weights"), "version": list(header[:3]), "seen": 7}
     assert found.weights_bytes == size + 4 * network.params == (tmp_path / "m.weights").stat().st_size
-    assert "seen 7 images" in measure.totals(found)[-1]
+    assert "seen 7 images" in found.notes()[-1]
 
 
 def test_a_transposed_file_keeps_its_version(tmp_path):

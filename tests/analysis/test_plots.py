@@ -15,7 +15,7 @@ from models import floats, model, retrained
 
 from darkshare._figures import COLOURS, figure_format
 from darkshare.analysis.plots import differences_svg, plot_differences, plot_savings
-from darkshare.analysis.savings import at_cuts, to_json
+from darkshare.analysis.savings import savings
 from darkshare.analysis.stats import stats
 from darkshare.darknet.weights import Header, Weights
 from darkshare.errors import DarkshareError
@@ -37,7 +37,7 @@ def found():
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_the_suffix_decides_the_format(found, tmp_path, suffix):
     path = tmp_path / f"figure.{suffix}"
-    plot_differences(found, path, ks=[4])
+    plot_differences(found, path, k=[4])
     assert path.read_bytes().startswith(SUFFIXES[suffix])
 
 
@@ -50,12 +50,12 @@ def test_other_suffixes_are_refused(found, tmp_path):
 
 def test_the_same_numbers_give_the_same_bytes(found, tmp_path):
     for name in ("a", "b"):
-        plot_differences(found, tmp_path / f"{name}.svg", ks=[4])
+        plot_differences(found, tmp_path / f"{name}.svg", k=[4])
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
 def test_each_box_carries_its_numbers(found):
-    svg = differences_svg(found, ks=[4])
+    svg = differences_svg(found, k=[4])
     ET.fromstring(svg)  # it is well-formed
     titles = re.findall(r"<title>([^<]*)</title>", svg)
     moved = [d for one in found for d in one.differences if d.quantity in ("biases", "weights") and d.relative]
@@ -77,7 +77,7 @@ def test_a_figure_of_yolov3_is_wide_enough_for_its_layers(tmp_path):
     network = network_of(yolov3_text(1))
     small = Weights(Header(), (np.zeros(network.params, "f4"),), "")
     base = replace(model(yolov3_text(1), "yolov3", np.zeros(network.params, "f4")), weights=small)
-    plot_differences(stats(base, base), tmp_path / "wide.png", ks=[74], log=True)
+    plot_differences(stats(base, base), tmp_path / "wide.png", k=74, log=True)
     picture = cv2.imread(str(tmp_path / "wide.png"))
     assert picture.shape[1] > 1300
     assert picture.std() > 5
@@ -85,7 +85,7 @@ def test_a_figure_of_yolov3_is_wide_enough_for_its_layers(tmp_path):
 
 def test_what_cannot_be_drawn_is_said(found, tmp_path):
     with pytest.raises(DarkshareError, match="k=14 cannot be marked"):
-        plot_differences(found, tmp_path / "a.png", ks=[14])
+        plot_differences(found, tmp_path / "a.png", k=14)
     with pytest.raises(DarkshareError, match="nothing to draw"):
         plot_differences([], tmp_path / "a.png")
     with pytest.raises(DarkshareError, match="one figure shows one base"):
@@ -110,11 +110,11 @@ def test_more_models_than_colours_get_panels_of_their_own(tmp_path):
 
 
 def test_the_trade_off_of_k(tmp_path):
-    rows = to_json(at_cuts([network_of(yolov3_text(80))] * 2))
-    plot_savings(rows, tmp_path / "savings.svg", marks=[74, 41])
+    found = savings(network_of(yolov3_text(80)))
+    plot_savings(found, tmp_path / "savings.svg", k=[74, 41])
     svg = (tmp_path / "savings.svg").read_text()
     ET.fromstring(svg)
     with pytest.raises(DarkshareError, match="k=500 cannot be marked"):
-        plot_savings(rows, tmp_path / "savings.svg", marks=[500])
+        plot_savings(found, tmp_path / "savings.svg", k=500)
     with pytest.raises(DarkshareError, match="there is no k to draw"):
         plot_savings([], tmp_path / "savings.svg")

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import model, quiet_concat, retrained, without_weights
 
-from darkshare.analysis.savings import at_cuts, block_ends, saved, separately, to_json, to_rows
+from darkshare.analysis.savings import at_cuts, block_ends, saved, savings
 from darkshare.darknet.cfg import read_cfg
 from darkshare.darknet.cut_points import legal_cuts
 from darkshare.darknet.model import save
@@ -117,7 +117,7 @@ def test_activations_are_saved_against_the_sum_of_the_peaks():
     network = network_of(yolov3_text())
     (saving,) = at_cuts([network] * 3, [74])
     assert (saving.activation_bytes, saving.saved_activation_bytes) == (one, 2 * one)
-    assert f"{3 * one:,} activation bytes if all stay loaded ({one:,} if one" in separately([network] * 3)
+    assert f"{3 * one:,} activation bytes if all stay loaded ({one:,} if one" in savings(network, networks=3).notes()[0]
 
 
 # By hand: the residual blocks of darknet53, the pools of yolov3-tiny that halve the image, the partial stages of
@@ -178,8 +178,26 @@ def test_a_network_without_weights_or_counted_operations():
 
 
 def test_rows_for_people_and_for_programs():
-    network = network_of(yolov3_text())
-    found = at_cuts([network, network], [74, 75])
-    assert [row["block"] for row in to_rows(found)] == ["", "end"]
-    assert [(row["k"], row["block_end"]) for row in to_json(found)] == [(74, False), (75, True)]
-    assert to_json(found)[0]["weights"] == found[0].weights
+    found = savings(network_of(yolov3_text()), k=[74, 75])
+    assert [row["block"] for row in found.table()] == ["", "end"]
+    assert [(row["k"], row["block_end"]) for row in found.rows()] == [(74, False), (75, True)]
+    assert found.rows()[0]["weights"] == found[0].weights
+    assert repr(found) == "<Savings: 2 networks at k=74-75>"
+
+
+def test_one_network_stands_for_several_and_models_for_their_networks():
+    network = network_of(tiny_text())
+    base, text = without_weights(tiny_text(), "base"), without_weights(tiny_text(1), "text")
+    assert savings(network, k=4) == savings([network] * 2, k=(4,))
+    assert savings([network], k=4, networks=3)[0].networks == 3
+    assert savings([base, text], networks=2).networks == (base.network, text.network)
+    for models, count in (([base, text], 3), (base, 1), ([], None)):
+        with pytest.raises(BadValue, match="one"):
+            savings(models, networks=count)
+
+
+def test_the_figure_marks_what_was_asked_for(tmp_path):
+    network = network_of(tiny_text())
+    savings(network, k=4).plot(tmp_path / "one.svg")
+    savings(network).plot(tmp_path / "all.svg")
+    assert ["k=4" in (tmp_path / f"{name}.svg").read_text() for name in ("one", "all")] == [True, False]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import model, quiet_concat, retrained, without_weights
 
+from darkshare.analysis import weight_stats
 from darkshare.analysis.boxplot import Spread
-from darkshare.analysis.stats import Comparison, Difference, stats, to_dataframe, to_json, to_rows
+from darkshare.analysis.differences import COLUMNS, Comparison, Difference
+from darkshare.analysis.stats import stats
 from darkshare.darknet.model import Model, load
 from darkshare.darknet.weights import Header, Weights
 from darkshare.errors import BadValue, Unsupported
@@ -141,8 +144,7 @@ def test_exchanging_the_models_exchanges_their_roles(seed):
 
 def test_the_order_of_the_others_is_the_order_of_the_comparisons():
     a, b, c = tiny(1), tiny(2), tiny(3)
-    assert stats(a, b, c) == stats(a, c, b)[::-1]
-    assert stats(a) == []
+    assert stats(a, b, c)[:] == stats(a, c, b)[::-1]
 
 
 def test_a_zero_base_gives_infinity_and_no_warning():
@@ -276,7 +278,7 @@ def test_models_without_weights_and_unknown_spaces_are_refused():
 
 def test_rows_are_flat_and_complete():
     a, b = tiny(1, 2), tiny(2, 1)
-    rows = to_rows(stats(a, b, elementwise=True))
+    rows = stats(a, b, elementwise=True).rows()
     assert len({tuple(row) for row in rows}) == 1
     first = rows[0]
     assert (first["base"], first["other"], first["space"], first["layer"]) == ("m1", "m2", "raw", 0)
@@ -290,7 +292,7 @@ def test_rows_are_flat_and_complete():
 def test_the_dataframe_has_the_rows():
     pandas = pytest.importorskip("pandas")
     found = stats(tiny(1), tiny(2))
-    frame = to_dataframe(found)
+    frame = found.to_dataframe()
     assert isinstance(frame, pandas.DataFrame)
     assert len(frame) == len(found[0].differences)
     assert frame["layer"].dtype.kind == "i"
@@ -298,13 +300,39 @@ def test_the_dataframe_has_the_rows():
     assert kernels.loc[4, "relative"] == at(found[0], 4, "weights").relative
 
 
-def test_json_holds_each_comparison_once():
+def test_json_describes_each_comparison_and_holds_all_rows():
     empty = edited(tiny(1), lambda name, tensor: tensor.fill(0), [0])
-    (found,) = to_json(stats(empty, tiny(1)))
-    assert set(Comparison.__dataclass_fields__) == set(found)
+    described = stats(empty, tiny(1), tiny(2)).as_dict()
+    found, other = described["comparisons"]
+    assert set(Comparison.__dataclass_fields__) - {"differences"} == set(found)
     assert (found["identical"], found["layers"], found["heads"]) == (0, 13, (6, 12))
-    assert found["differences"][0]["note"] == "the base is zero"
-    assert "base" not in found["differences"][0]
+    assert described["rows"][0]["note"] == "the base is zero"
+    assert {row["other"] for row in described["rows"]} == {found["other"], other["other"]}
+    assert described["notes"][0].endswith(found["verdict"])
+
+
+def test_one_line_says_what_was_compared():
+    found = stats(tiny(1), retrained(tiny(1), tiny_text(1), "text", 4), tiny(2))
+    assert repr(found) == "<Differences: 13 layers of m1 against text (k=4), m2 (k=0)>"
+    assert "differences" not in repr(found[0])
+    assert found._repr_html_().count("<tr>") == 1 + 2 * 24
+
+
+def test_people_see_fewer_columns_than_programs():
+    found = stats(tiny(1), retrained(tiny(1), tiny_text(1), "text", 4))
+    names = [column.name for column in COLUMNS]
+    assert list(found.rows()[0]) == ["base", "other", "space", *names]
+    shown = list(found.table()[0])
+    assert shown == [name for name in names if name in shown]
+    assert not {"other", "other_layer", "cosine", "clipped"} & set(shown)
+
+
+@pytest.mark.parametrize("columns", [COLUMNS, weight_stats.COLUMNS], ids=["of a pair", "of one model"])
+def test_the_how_to_explains_every_column(columns):
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "stats.md").read_text(encoding="utf-8")
+    for column in columns:
+        if not column.name.startswith("elementwise_"):
+            assert f"\n| `{column.name}` | {column.meaning} |\n" in page
 
 
 PAIRS = ["f10-coco-f10-mask-frozen-exact-made", "f10-coco-f10-mask-a", "f10-coco-f10-road-scratch"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,8 @@ from conftest import tiny_text, zoo_path
 from models import model, without_weights
 
 from darkshare.analysis import tensor_distance as distances
-from darkshare.analysis.weight_stats import Distribution, describe_weights, summary, to_rows
+from darkshare.analysis.stats import stats
+from darkshare.analysis.weight_stats import Distribution, describe_weights
 from darkshare.darknet.model import Model, load
 from darkshare.darknet.weights import Header, Weights
 from darkshare.errors import Unsupported
@@ -22,7 +24,7 @@ def tiny() -> Model:
     return replace(one, weights=Weights(Header(), (one.weights.view(0, one.weights.size).copy(),)))
 
 
-def at(found: list[Distribution], layer: int, quantity: str) -> Distribution:
+def at(found: Sequence[Distribution], layer: int, quantity: str) -> Distribution:
     (one,) = (d for d in found if (d.layer, d.quantity) == (layer, quantity))
     return one
 
@@ -50,7 +52,7 @@ def test_a_filter_can_be_dead_by_its_kernel_or_by_its_norm(tiny):
     assert (at(found, 0, "weights").dead, at(found, 5, "weights").dead) == (2, 1)
     assert at(found, 0, "weights").zeros == 1 / 8
     assert at(describe_weights(tiny, space="folded"), 0, "weights").dead == 2
-    assert summary(found).endswith("dead filters: 3 of 64 (layers 0, 5)")
+    assert found.summary().endswith("dead filters: 3 of 64 (layers 0, 5)")
 
 
 def test_broken_values_are_counted_and_left_out(tiny):
@@ -63,12 +65,12 @@ def test_broken_values_are_counted_and_left_out(tiny):
     assert biases.maximum == tiny.tensors(0)["biases"][2:].max()
     assert (scales.broken, scales.minimum, scales.filters) == (8, None, None)
     assert (kernel.broken, np.isfinite(kernel.norm)) == (1, True)
-    assert summary(found).endswith("; 11 values are NaN or infinite")
+    assert found.summary().endswith("; 11 values are NaN or infinite")
 
 
 def test_a_model_of_zeros_is_all_dead(tiny):
     tiny.weights.runs[0][:] = 0
-    assert summary(describe_weights(tiny)) == (
+    assert describe_weights(tiny).notes()[0] == (
         "3072 values, 100 % of them 0; dead filters: 64 of 64 (layers 0, 1, 4, 5, 8, 11)"
     ).replace("3072", f"{tiny.network.params:,}")
 
@@ -79,9 +81,16 @@ def test_a_partial_file_is_described_as_far_as_it_goes(tiny):
 
 
 def test_rows_are_flat(tiny):
-    rows = to_rows(describe_weights(tiny))
+    rows = describe_weights(tiny).rows()
     assert rows[0]["filter_median"] is not None
     assert "filters" not in rows[0]
+
+
+def test_stats_of_one_model_describes_it(tiny):
+    found = stats(tiny)
+    assert found == describe_weights(tiny)
+    assert repr(found) == f"<WeightStats: {found.model}: {found.notes()[0]}>"
+    assert list(found.table()[0])[-1] == "dead"
 
 
 def test_a_model_without_weights_is_refused():

@@ -33,8 +33,8 @@ def drawn(monkeypatch) -> list[tuple]:
     calls: list[tuple] = []
     plots: Any = types.ModuleType("darkshare.analysis.plots")
     html: Any = types.ModuleType("darkshare.analysis.html")
-    plots.plot_differences = lambda found, path, *, ks=(), log=False: calls.append((path, ks, log, found[0].other))
-    html.write_html = lambda found, path, *, ks=(): calls.append((path, ks, found[0].other))
+    plots.plot_differences = lambda found, path, *, k=(), log=False: calls.append((path, k, log, found[0].other))
+    html.write_html = lambda found, path, *, k=(): calls.append((path, k, found[0].other))
     monkeypatch.setitem(sys.modules, "darkshare.analysis.plots", plots)
     monkeypatch.setitem(sys.modules, "darkshare.analysis.html", html)
     return calls
@@ -86,15 +86,16 @@ def test_json_is_alone_on_stdout_and_has_no_infinity(pair, tmp_path):
     def refuse(text: str) -> None:
         raise AssertionError(text)
 
-    (found,) = json.loads(run("stats", empty, pair[0], "--format", "json").stdout, parse_constant=refuse)
+    described = json.loads(run("stats", empty, pair[0], "--format", "json").stdout, parse_constant=refuse)
+    (found,) = described["comparisons"]
     assert (found["base"], found["other"], found["identical"]) == ("empty", "base", 0)
-    first = found["differences"][0]
+    first = described["rows"][0]
     assert (first["relative"], first["note"]) == (None, "the base is zero")
 
 
-def test_rows_go_to_a_file_and_the_verdict_to_stdout(pair, tmp_path):
+def test_rows_go_to_a_file_and_the_verdict_to_stderr(pair, tmp_path):
     result = run("stats", *pair, "--format", "csv", "-o", tmp_path / "rows.txt")
-    assert result.stdout.startswith("text: bit-identical")
+    assert (result.stdout, result.stderr.startswith("text: bit-identical")) == ("", True)
     assert (tmp_path / "rows.txt").read_text().startswith("base,other,space,layer,")
 
 
@@ -112,9 +113,9 @@ def test_figures_get_the_comparisons_the_cuts_and_the_axis(pair, drawn):
     result = run("stats", *pair, "--plot", "a.png", "--plot", "b.svg", "--html", "c.html", "--k", 4, "--k", 9, "--log")
     assert result.exit_code == 0, result.output
     assert drawn == [
-        (Path("a.png"), (4, 9), True, "text"),
-        (Path("b.svg"), (4, 9), True, "text"),
-        (Path("c.html"), (4, 9), "text"),
+        ("a.png", (4, 9), True, "text"),
+        ("b.svg", (4, 9), True, "text"),
+        ("c.html", (4, 9), "text"),
     ]
 
 
@@ -129,10 +130,10 @@ def test_one_model_shows_its_own_weights(pair):
     result = run("stats", pair[0])
     lines = result.stdout.splitlines()
     assert lines[0].split()[:5] == ["layer", "kind", "quantity", "count", "norm"]
-    assert len(lines) == 1 + 24 + 1
+    assert len(lines) == 1 + 24 + 2
     assert lines[-1].endswith("values, 0 % of them 0; dead filters: 0 of 64")
     assert run("stats", pair[0], "--plot", "x.png").exit_code == 2
-    assert len(json.loads(run("stats", pair[0], "--format", "json").stdout)) == 24
+    assert len(json.loads(run("stats", pair[0], "--format", "json").stdout)["rows"]) == 24
 
 
 class Terminal(io.StringIO):
@@ -163,7 +164,8 @@ def test_frozen_answers_yes_with_exit_code_0(pair):
 def test_frozen_answers_no_with_exit_code_1_and_what_moved(pair):
     result = run("frozen", *pair, "--k", 5)
     assert result.exit_code == 1
-    header, *rows, last = result.stdout.splitlines()
+    header, *rows, empty, last = result.stdout.splitlines()
+    assert empty == ""
     assert header.split() == ["model", "layer", "kind", "tensor", "relative", "cosine", "scale", "residual"]
     assert len(rows) == 5
     assert last.startswith("text: layers 0..4 are not the base's: 5 of 15 tensors differ")
@@ -172,9 +174,11 @@ def test_frozen_answers_no_with_exit_code_1_and_what_moved(pair):
 
 def test_frozen_in_json(pair):
     result = run("frozen", *pair, "--k", 5, "--format", "json")
-    (found,) = json.loads(result.stdout)
-    assert (found["frozen"], found["k"], found["identical"], len(found["moved"])) == (False, 5, 4, 5)
-    assert found["diagnosis"] in result.stderr
+    described = json.loads(result.stdout)
+    (found,) = described["models"]
+    assert (found["frozen"], found["k"], found["identical"], len(described["rows"])) == (False, 5, 4, 5)
+    assert found["diagnosis"] in described["notes"][0]
+    assert result.stderr == ""
 
 
 def test_all_of_several_models_must_be_frozen(pair):

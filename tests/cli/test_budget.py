@@ -36,11 +36,13 @@ def test_table_one(yolov3):
 
 def test_json_is_alone_on_stdout(yolov3):
     result = run(yolov3, "--k", 74, "--networks", 4, "--format", "json")
-    (row,) = json.loads(result.stdout)
+    found = json.loads(result.stdout)
+    (row,) = found["rows"]
     assert (row["k"], row["networks"], row["block_end"]) == (74, 4, False)
     assert (row["weights"], row["flops"]) == pytest.approx((0.655, 0.744), abs=1e-3)
     assert row["saved_params"] == 3 * 40620640
-    assert "4 networks separately" in result.stderr
+    assert "4 networks separately" in found["notes"][0]
+    assert result.stderr == ""
 
 
 def test_csv_has_every_number(yolov3):
@@ -58,7 +60,8 @@ def test_markdown(yolov3):
 
 def test_another_size_changes_operations_not_weights(yolov3):
     at416, at608 = (
-        json.loads(run(yolov3, "--k", 74, "--size", size, "--format", "json").stdout)[0] for size in ("416", "608x608")
+        json.loads(run(yolov3, "--k", 74, "--size", size, "--format", "json").stdout)["rows"][0]
+        for size in ("416", "608x608")
     )
     assert at416["params"] == at608["params"]
     assert at608["bflops"] == pytest.approx(at416["bflops"] * (608 / 416) ** 2)
@@ -68,7 +71,7 @@ def test_several_models_are_a_base_and_the_others(tmp_path):
     for name, classes in (("base", 2), ("a", 1), ("b", 7)):
         (tmp_path / f"{name}.cfg").write_text(tiny_text(classes))
     paths = [tmp_path / f"{name}.cfg" for name in ("base", "a", "b")]
-    rows = json.loads(run(*paths, "--format", "json").stdout)
+    rows = json.loads(run(*paths, "--format", "json").stdout)["rows"]
     assert [(row["k"], row["networks"]) for row in rows] == [(k, 3) for k in range(1, 6)]
     assert run(*paths, "--networks", 3).exit_code == 0
     wrong = run(*paths, "--networks", 4)

@@ -6,7 +6,7 @@ import cv2
 import pytest
 from conftest import run
 
-from darkshare.analysis.frozen import frozen
+from darkshare.analysis.frozen import compare_trunks
 from darkshare.cli.demo_files import HERE, NETWORKS, K, demonstrate
 from darkshare.darknet.model import load
 
@@ -52,7 +52,7 @@ def overlap(one, other):
 
 def test_the_networks_share_their_trunk_and_are_small():
     shapes, text = (load(HERE / f"{name}.cfg") for name in NETWORKS)
-    assert frozen(shapes, text, K).identical == K
+    assert compare_trunks(shapes, text, K).identical == K
     assert all((HERE / f"{name}.weights").stat().st_size < 1_000_000 for name in NETWORKS)
 
 

@@ -21,7 +21,7 @@ def test_info_prints_the_table_and_the_totals(tiny):
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert lines[0] == f"{tiny} (alexeyab)"
-    assert lines[1].split() == list(measure.to_rows(measure.info(load(tiny)))[0])
+    assert lines[1].split() == list(measure.info(load(tiny)).rows()[0])
     assert lines[2].split() == ["0", "convolutional", "8", "3x3/2", "32x32x3", "16x16x8", "248", "0.0001106"]
     assert lines[4].split() == ["2", "shortcut", "-", "0", "16x16x8", "16x16x8", "0", "2.048e-06"]
     assert "13 layers, 2,572 params, 0.001 BFLOPs, 10,308 bytes of weights" in lines
@@ -37,7 +37,7 @@ def test_info_of_a_cfg_alone(tiny):
 def test_info_as_json_is_one_object_alone_on_stdout(tiny):
     result = run("info", tiny, "--format", "json")
     assert result.stderr == ""
-    assert json.loads(result.stdout) == measure.to_json(measure.info(load(tiny)))
+    assert json.loads(result.stdout) == measure.info(load(tiny)).as_dict()
 
 
 def test_info_of_several_models_as_json_is_a_list(tiny):
@@ -118,7 +118,8 @@ def test_check_for_other_programs(tiny, form):
     (problem,) = check(tiny)
     row = {"severity": "error", "file": str(tiny), "line": problem.line, "message": problem.message}
     if form == "json":
-        assert json.loads(result.stdout) == [row]
+        found = json.loads(result.stdout)
+        assert found == {"rows": [row], "notes": ["1 error"], "is_fine": False, "datasets": []}
     elif form == "csv":
         assert list(csv.DictReader(io.StringIO(result.stdout))) == [{k: str(v) for k, v in row.items()}]
     else:
@@ -126,7 +127,8 @@ def test_check_for_other_programs(tiny, form):
 
 
 def test_check_of_a_good_model_as_json(tiny):
-    assert json.loads(run("check", tiny, "--format", "json").stdout) == []
+    found = json.loads(run("check", tiny, "--format", "json").stdout)
+    assert found == {"rows": [], "notes": ["no problems found"], "is_fine": True, "datasets": []}
 
 
 def test_check_takes_several_models_and_a_dialect(tmp_path, tiny):

@@ -13,7 +13,7 @@ import pytest
 from conftest import needs_torch, run
 from labelled import draw, write_data
 
-from darkshare.analysis.frozen import frozen
+from darkshare.analysis.frozen import compare_trunks
 from darkshare.cli.training import Bar
 from darkshare.darknet.model import load
 from darkshare.training.journal import Entry
@@ -42,7 +42,7 @@ def test_a_training_as_in_the_manual(base, data, tmp_path):
     assert "schedule for 5 batches of 4 pictures: max_batches=5 burn_in=0" in result.stderr
     assert "5/5 loss " in result.stderr
     trained = load(tmp_path / "out.cfg")
-    assert frozen(load(base), trained, 4).identical == 4
+    assert compare_trunks(load(base), trained, 4).identical == 4
     assert (tmp_path / "out.names").read_text() == "red\nblue\n"
     assert run("concat", base, tmp_path / "out.cfg", "--k", 4, "-o", tmp_path / "both").exit_code == 0
     assert run("detect", tmp_path / "both.cfg", tmp_path / "images" / "0.png", "-o", tmp_path / "seen").exit_code == 0
@@ -54,7 +54,7 @@ def test_a_base_may_be_the_first_layers_under_darknets_own_name(base, data, tmp_
     assert run("cut", base, "--k", 4, "-o", part).exit_code == 0
     result = run("train", base, part, data, "--k", 4, "-o", tmp_path / "out", "--batches", 1, *QUICK)
     assert result.exit_code == 0, result.output
-    assert frozen(load(base), load(tmp_path / "out.cfg"), 4).identical == 4
+    assert compare_trunks(load(base), load(tmp_path / "out.cfg"), 4).identical == 4
 
 
 @pytest.mark.slow

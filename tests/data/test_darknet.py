@@ -14,10 +14,8 @@ from conftest import run, zoo_path
 
 from darkshare.data import (
     Box,
-    class_rows,
     in_order,
     is_divided,
-    part_rows,
     read_class_folders,
     read_class_list,
     read_classes,
@@ -369,14 +367,14 @@ def test_check_finds_nothing_wrong_with_a_good_one(data):
 
 
 def test_sizes_are_the_root_of_the_area_in_percent(data):
-    rows = class_rows(review(data).parts)
+    rows = review(data).rows()
     assert [row["class"] for row in rows] == ["cat", "dog"] * 2
     assert rows[0] == {
         "part": "train", "class": "cat", "pictures": 3, "boxes": 3,
         "smallest %": pytest.approx(28.2843, rel=1e-5), "median %": pytest.approx(28.2843, rel=1e-5),
         "largest %": pytest.approx(28.2843, rel=1e-5),
     }  # fmt: skip
-    assert part_rows(review(data).parts)[0]["without boxes"] == 1
+    assert review(data).as_dict()["parts"][0]["without boxes"] == 1
 
 
 def test_check_compares_pictures_within_and_between_parts(data):
@@ -413,7 +411,7 @@ def test_check_of_a_broken_one_as_text_and_json(data):
     assert lines[1].endswith("5.txt:1: error: class 7 is not among 0 to 1; left out")
     assert lines[2] == "2 errors"
     found = json.loads(run("check", data, "--format", "json").stdout)
-    assert [(row["severity"], row["line"]) for row in found["problems"]] == [("error", 2), ("error", 1)]
+    assert [(row["severity"], row["line"]) for row in found["rows"]] == [("error", 2), ("error", 1)]
     (described,) = found["datasets"]
     assert described["data"] == str(data)
     assert [row["part"] for row in described["parts"]] == ["valid"]

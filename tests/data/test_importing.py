@@ -23,7 +23,6 @@ from darkshare.data import (
     Dataset,
     Finding,
     Sample,
-    Wanted,
     import_data,
     read_coco,
     read_coco_text,
@@ -383,9 +382,9 @@ def test_coco_text_has_one_class_and_its_own_parts(texts):
     [
         ({"legibility": "legible"}, [[False, True], [False], [False]]),
         ({"legibility": "illegible"}, [[True, False], [True], [True]]),
-        ({"languages": ["english"]}, [[False, True], [True], [False]]),
-        ({"kinds": ["handwritten", "others"]}, [[True, False], [False], [False]]),
-        ({"languages": ["english"], "kinds": ["handwritten"]}, [[True, True], [True], [False]]),
+        ({"language": ["english"]}, [[False, True], [True], [False]]),
+        ({"text_class": ["handwritten", "others"]}, [[True, False], [False], [False]]),
+        ({"language": ["english"], "text_class": ["handwritten"]}, [[True, True], [True], [False]]),
     ],
 )
 def test_text_that_is_not_asked_for_is_difficult(texts, asked, expected):
@@ -395,7 +394,7 @@ def test_text_that_is_not_asked_for_is_difficult(texts, asked, expected):
 
 def test_asking_for_what_there_is_none_of_is_an_error(texts):
     with pytest.raises(DarkshareError, match="has no text of language 'klingon'; it has english, na, not english"):
-        read_coco_text(texts, languages=["klingon"])
+        read_coco_text(texts, language=["klingon"])
 
 
 def test_wrong_texts_are_said(texts):
@@ -545,7 +544,7 @@ def test_difficult_boxes_and_negatives():
 
 def test_what_is_written_is_read_again(voc, tmp_path):
     before = read_parts(voc)["all"]
-    done = import_data(voc, tmp_path / "out", Wanted(share=0.5, seed=2))
+    done = import_data(voc, tmp_path / "out", split=0.5, seed=2)
     assert done.path == tmp_path / "out" / "out.data"
     parts = {part: read_data(done.path, part) for part in ("train", "valid")}
     assert all(one.findings == () and one.names == before.names for one in parts.values())
@@ -595,7 +594,7 @@ def test_files_of_others_are_never_replaced(voc, tmp_path):
     (out / "mine.txt").unlink()
     import_data(voc, out)
     before = {path.relative_to(out) for path in out.rglob("*")}
-    import_data(voc, out, Wanted(single="logo"))  # its own work it replaces
+    import_data(voc, out, single_class="logo")  # its own work it replaces
     assert (out / "out.names").read_text() == "logo\n"
     (out / "backup").mkdir()
     (out / "backup" / "last.weights").touch()
@@ -641,8 +640,8 @@ def test_a_picture_in_the_folder_to_be_replaced_is_not_linked_to(voc, tmp_path):
     out = tmp_path / "out"
     import_data(voc, out, copy=True)
     with pytest.raises(DarkshareError, match="use --copy"):
-        import_data(out / "out.data", out, Wanted(("acme",)))
-    import_data(out / "out.data", out, Wanted(("acme",)), copy=True)
+        import_data(out / "out.data", out, keep_classes=["acme"])
+    import_data(out / "out.data", out, keep_classes=["acme"], copy=True)
     assert (out / "out.names").read_text() == "acme\n"
     assert len(read_data(out / "out.data").samples) > 0
 

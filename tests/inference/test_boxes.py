@@ -22,6 +22,8 @@ from darkshare.inference.boxes import (
     decode,
     first_ids,
     interpret,
+    iou,
+    iou_of_pairs,
     label_lines,
     suppress,
 )
@@ -340,6 +342,27 @@ def darknets_nms(found: Candidates, threshold: float, measure) -> set[int]:
                     prob[j] = 0
         kept |= {i for i in rows if prob[i]}
     return kept
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_iou_of_each_with_each_is_darknets(dtype):
+    rng = np.random.default_rng(3)
+    a, b = (np.concatenate([rng.random((n, 2)), rng.random((n, 2)) / 2], axis=1).astype(dtype) for n in (9, 7))
+    corners = [np.concatenate([one[:, :2] - one[:, 2:] / 2, one[:, :2] + one[:, 2:] / 2], axis=1) for one in (a, b)]
+    found = iou(*corners)
+    assert (found.shape, found.dtype) == ((9, 7), dtype)
+    wanted = [[box_iou(one, other) for other in b.astype(float)] for one in a.astype(float)]
+    np.testing.assert_allclose(found, wanted, atol=1e-6 if dtype == np.float32 else 1e-14)
+    assert 0 < (found == 0).sum() < found.size
+    np.testing.assert_array_equal(iou_of_pairs(corners[0][:7], corners[1]), found[:7].diagonal())
+
+
+def test_iou_of_boxes_that_do_not_meet_have_no_area_or_are_crowds():
+    boxes = np.array([[0, 0, 4, 4], [4, 0, 8, 4], [2, 2, 2, 2], [0, 0, 8, 8]], float)
+    assert iou(boxes, boxes).tolist() == [[1, 0, 0, 0.25], [0, 1, 0, 0.25], [0, 0, 0, 0], [0.25, 0.25, 0, 1]]
+    assert iou(boxes, boxes[:0]).shape == (4, 0)
+    crowds = iou_of_pairs(boxes[[0, 0]], boxes[[3, 3]], crowd=np.array([True, False]))
+    assert crowds.tolist() == [1, 0.25]
 
 
 def crowd(n: int, seed: int = 0) -> Candidates:

@@ -227,4 +227,4 @@ def test_check_finds_nothing_wrong_with_the_product(tmp_path):
     names = base.tasks[0].names
     save(relabelled(base, edited(names, keep=[names[3], names[0]]), initial=drawn(1)), tmp_path / "small")
     assert (tmp_path / "small.names").read_text() == "base_3\nbase_0\n"
-    assert check(tmp_path / "small.cfg") == []
+    assert len(check(tmp_path / "small.cfg")) == 0

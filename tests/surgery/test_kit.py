@@ -267,8 +267,8 @@ def test_what_a_drifting_fork_leaves_can_be_snapped_and_merged(base_files, tmp_p
     final = tmp_path / "kit" / "backup" / "masks_final.weights"
     final.write_bytes(Header(seen=640).to_bytes("pjreddie") + trained.tobytes())
     other = load(tmp_path / "kit" / "masks.cfg", final)
-    assert not frozen(base_files, other, k).is_frozen
+    assert not frozen(base_files, other, k=k).is_frozen
     ready = snap(base_files, other, k)
-    assert frozen(base_files, ready, k).is_frozen
+    assert frozen(base_files, ready, k=k).is_frozen
     both = quiet_concat([base_files, ready], k)
     assert [task.names for task in both.tasks] == [("class_0", "class_1"), ("mask_0",)]

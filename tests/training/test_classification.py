@@ -17,7 +17,7 @@ from test_classify import TAIL, TRUNK, classifier, picture
 torch = pytest.importorskip("torch", reason="training needs PyTorch")
 
 from darkshare import branch, load, save, split  # noqa: E402
-from darkshare.analysis.frozen import frozen  # noqa: E402
+from darkshare.analysis.frozen import compare_trunks  # noqa: E402
 from darkshare.darknet.model import Model  # noqa: E402
 from darkshare.darknet.tasks import Task  # noqa: E402
 from darkshare.data import read_class_folders, read_classes  # noqa: E402
@@ -273,7 +273,7 @@ def test_it_learns_colours_and_the_trunk_stays(data, tmp_path):
         watch=said,
     )
     written = load(tmp_path / "out.cfg")
-    assert frozen(base, written, 5).identical == K
+    assert compare_trunks(base, written, 5).identical == K
     assert written.tasks[0].names == NAMES
     assert (found.measure, found.map) == ("top-1", found.best)
     assert found.map > 0.9
@@ -318,7 +318,7 @@ def test_what_averages_is_never_trained(data, tmp_path, combine, constant):
     assert constant in kinds
     for a, b in zip(tensors(base, first), tensors(written, first), strict=True):
         assert a.tobytes() == b.tobytes()
-    assert frozen(base, written, 5).identical >= K
+    assert compare_trunks(base, written, 5).identical >= K
     assert [(task.name, task.ensemble) for task in written.tasks] == [
         ("out", "out"), ("out-1", "out"), ("out-2", "out"),
     ]  # fmt: skip
@@ -356,7 +356,7 @@ def test_a_linear_probe_trains_the_last_layer_alone(data, tmp_path):
     base = trainable()
     train(base, data, tmp_path / "out", options(k=3))
     written = load(tmp_path / "out.cfg")
-    assert frozen(base, written, 5).identical == 3
+    assert compare_trunks(base, written, 5).identical == 3
     assert abs(written.tensors(3)["weights"] - base.tensors(3)["weights"]).max() > 1e-3
     with pytest.raises(BadValue, match="no weights that could learn"):
         build(base, 4)

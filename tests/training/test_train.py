@@ -13,7 +13,7 @@ from models import floats
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch")
 
-from darkshare.analysis.frozen import frozen  # noqa: E402
+from darkshare.analysis.frozen import compare_trunks  # noqa: E402
 from darkshare.darknet.model import load  # noqa: E402
 from darkshare.errors import BadValue, DarkshareError, TrunkMismatch, Unsupported  # noqa: E402
 from darkshare.evaluation import evaluate_model  # noqa: E402
@@ -66,7 +66,7 @@ def test_the_trunk_stays_and_the_rest_learns(base, data, tmp_path):
     said = Said()
     found = train(base, data, tmp_path / "out", options(batches=60), watch=said)
     trained = load(tmp_path / "out.cfg")
-    assert frozen(base, trained, 9).identical == K
+    assert compare_trunks(base, trained, 9).identical == K
     assert trained.tasks[0].names == NAMES
     assert trained.weights.header.seen == 60 * 4
     assert trained.network.net.max_batches == 60
@@ -84,7 +84,7 @@ def test_both_forks(tmp_path, data, dialect):
     network = network_of(TEXT, dialect=dialect)
     own = load(write_model(tmp_path / "base", TEXT, seeded_floats(network, 1)), dialect=dialect)
     train(own, data, tmp_path / "out", options())
-    assert frozen(own, load(tmp_path / "out.cfg", dialect=dialect), 9).identical == K
+    assert compare_trunks(own, load(tmp_path / "out.cfg", dialect=dialect), 9).identical == K
 
 
 def test_from_nothing_but_a_cfg(tmp_path, data):
@@ -100,7 +100,7 @@ def test_the_branches_of_a_detector_train_side_by_side(tmp_path, data):
     train(together, data, tmp_path / "all", options(batches=3))
     joint = load(tmp_path / "all.cfg")
     assert [(task.name, task.ensemble) for task in joint.tasks] == [("all", "all"), ("all-1", "all"), ("all-2", "all")]
-    assert frozen(together, joint, 9).identical == K + 1  # layer K is a [route]
+    assert compare_trunks(together, joint, 9).identical == K + 1  # layer K is a [route]
     for found, part in zip(split(joint, ["all-1", "all-2"]), split(together, ["base-1", "base-2"]), strict=True):
         name = part.tasks[0].name
         train(part, data, tmp_path / name, options(batches=3))
@@ -126,7 +126,7 @@ def test_input_sizes_that_change(tmp_path, data):
     train(own, data, tmp_path / "out", options(batches=130), watch=Sizes())
     assert len(set(entries)) > 1
     assert set(entries[30:]) == {(64, 64)}  # 1.4 times 32, rounded as Darknet does, in the last hundred
-    assert frozen(own, load(tmp_path / "out.cfg"), 9).identical == K
+    assert compare_trunks(own, load(tmp_path / "out.cfg"), 9).identical == K
 
 
 def test_neither_workers_nor_checkpoints_change_the_result(base, data, tmp_path):
@@ -334,7 +334,7 @@ def test_cached_and_uncached_are_equal_step_for_step(base, data, tmp_path):
         said = Said()
         train(base, data, tmp_path / name, options(augment=False, cache_anyway=True, batches=12, **how), watch=said)
         runs[name] = said.losses
-        assert frozen(base, load(tmp_path / f"{name}.cfg"), 9).identical == K
+        assert compare_trunks(base, load(tmp_path / f"{name}.cfg"), 9).identical == K
     np.testing.assert_allclose(runs["fine"], runs["uncached"], rtol=1e-5)
     np.testing.assert_allclose(runs["coarse"], runs["uncached"], rtol=1e-2)
     assert runs["coarse"] != runs["fine"]

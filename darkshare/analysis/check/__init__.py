@@ -1,6 +1,6 @@
-"""`check`: everything that is wrong with a cfg, its names and its weights, at once, with lines and cures.
+"""Find everything that is wrong with a cfg, its names and its weights at once, with lines and cures.
 
-One rule is one small function; the tables in the modules here are all there is.
+One rule is one small function, listed in the RULES of its module.
 """
 
 from __future__ import annotations
@@ -8,36 +8,116 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, Any, get_args
 
+from darkshare._tables import Results, printable
 from darkshare.analysis.check import heads, keys, layers, training, values, weights
 from darkshare.analysis.check.problem import Problem, Rule, Severity, from_error, note, read_subject
 from darkshare.darknet.cfg import Cfg, read_cfg, require_readable
 from darkshare.darknet.model import Model, load, require_length, sibling, untransposed
 from darkshare.darknet.network import MOST_PROBLEMS, Network, problems
+from darkshare.darknet.pairing import pair
 from darkshare.darknet.weights import Weights, read_weights
 from darkshare.darknet.wrong_size import cut_at
-from darkshare.errors import DarkshareError
+from darkshare.errors import BadValue, DarkshareError
+
+if TYPE_CHECKING:
+    from darkshare.data import Review
+    from darkshare.data.darknet import Watch
 
 RULES: tuple[Rule, ...] = (*keys.RULES, *values.RULES, *layers.RULES, *heads.RULES, *training.RULES)
 
 
+@dataclass(frozen=True, repr=False)
+class Problems(Results[Problem]):
+    """Everything that is wrong with some files; a sequence with one `Problem` for each.
+
+    Attributes:
+        datasets: the numbers of the .data files.
+        strict: whether warnings count as errors.
+    """
+
+    datasets: tuple[Review, ...] = ()
+    strict: bool = False
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether nothing counts as an error."""
+        fatal = ("error", "warning") if self.strict else ("error",)
+        return not any(problem.severity in fatal for problem in self)
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [{key: getattr(one, key) for key in ("severity", "file", "line", "message")} for one in self]
+
+    def notes(self) -> list[str]:
+        return [self.summary()]
+
+    def text(self, form: str = "text") -> str:
+        """A line for each problem, as compilers print them, or a markdown table; then the numbers of the data sets."""
+        lines = [*(printable(str(one)) for one in self), self.summary()]
+        found = "\n".join(lines) if form == "text" else super().text(form)
+        return "\n\n".join(filter(None, [found, *(one.text(form) for one in self.datasets)]))
+
+    def as_dict(self) -> dict[str, Any]:
+        return super().as_dict() | {"is_fine": self.is_fine, "datasets": [one.as_dict() for one in self.datasets]}
+
+    def summary(self) -> str:
+        """How many problems of each severity there are."""
+        counts = Counter(problem.severity for problem in self)
+        words = [f"{n} {name}{'s' if n > 1 else ''}" for name in get_args(Severity) if (n := counts[name])]
+        return ", ".join(words) or "no problems found"
+
+    def _repr_html_(self) -> str:
+        return "".join([super()._repr_html_(), *(one._repr_html_() for one in self.datasets)])
+
+
 def check(
-    cfg: str | os.PathLike[str], weights_file: str | os.PathLike[str] | None = None, *, dialect: str = "alexeyab"
-) -> list[Problem]:
-    """Find everything that is wrong with a model.
+    *files: str | os.PathLike[str],
+    dialect: str = "alexeyab",
+    strict: bool = False,
+    decode: bool = False,
+    watch: Watch = iter,
+) -> Problems:
+    """Find everything that is wrong with models and data sets.
 
     Args:
-        cfg: the cfg file.
-        weights_file: its weights; without one, the file of the same stem beside the cfg, if there is one.
-        dialect: the fork that is to run it.
+        files: .cfg files, each with its .weights behind it or beside it under the same stem, and .data files.
+        dialect: the fork that is to run the models.
+        strict: let warnings count as errors.
+        decode: decode every picture of a .data file.
+        watch: goes through pictures, for a progress bar.
 
     Returns:
-        The cfg's problems by line, then those of the files beside it, then those of the weights.
+        For each model the cfg's problems by line, those of the files beside it, those of the weights; then the
+        problems of the data sets.
+
+    Raises:
+        BadValue: no file, or weights before the first .cfg.
+        DarkshareError: a .data file that cannot be read at all.
     """
+    if not files:
+        raise BadValue("give a .cfg or a .data file")
+    data = [file for file in files if Path(file).suffix == ".data"]
+    models = pair([file for file in files if file not in data])
+    found = [problem for cfg, weights_file in models for problem in check_model(cfg, weights_file, dialect)]
+    reviews = _reviews(data, decode, watch)
+    found += [Problem("error", text, str(path), line) for one in reviews for path, line, text in one.findings]
+    return Problems(tuple(found), tuple(reviews), strict)
+
+
+def _reviews(files: Sequence[str | os.PathLike[str]], decode: bool, watch: Watch) -> list[Review]:
+    if not files:
+        return []
+    from darkshare.data import review  # here, because models are looked at without it
+
+    return [review(file, decode=decode, watch=watch) for file in files]
+
+
+def check_model(cfg: str, weights_file: str | None, dialect: str) -> list[Problem]:
+    """Find everything that is wrong with one model; without a weights file, with that of its stem if there is one."""
     path = Path(cfg)
     try:
         parsed = read_cfg(path)
@@ -53,13 +133,6 @@ def check(
     in_cfg = [replace(found, file=parsed.name) for found in in_cfg]
     beside = _beside(path, weights_file or _sibling(path, ".weights"), network, dialect)
     return list(dict.fromkeys([*sorted(in_cfg, key=lambda found: found.line or 0), *beside]))
-
-
-def summary(found: Sequence[Problem]) -> str:
-    """How many problems of each severity there are."""
-    counts = Counter(problem.severity for problem in found)
-    words = [f"{n} {name}{'s' if n > 1 else ''}" for name in get_args(Severity) if (n := counts[name])]
-    return ", ".join(words) or "no problems found"
 
 
 def _sibling(path: Path, suffix: str) -> Path | None:
@@ -110,4 +183,4 @@ def _model(network: Network, stored: Weights) -> Model:
     return Model(network, untransposed(network, stored), ())
 
 
-__all__ = ["Problem", "Severity", "check", "summary"]
+__all__ = ["Problem", "Problems", "Severity", "check"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from darkshare.darknet.cfg import Cfg, Line, Section
 from darkshare.darknet.kinds import Kind, Net, find_kind, read_kind
@@ -36,11 +36,6 @@ class Problem:
     def __str__(self) -> str:
         where = self.file if self.line is None else f"{self.file}:{self.line}"
         return f"{where}: {self.severity}: {self.message}"
-
-    @property
-    def row(self) -> dict[str, Any]:
-        """For `report.render`."""
-        return {"severity": self.severity, "file": self.file, "line": self.line, "message": self.message}
 
 
 @dataclass(frozen=True)

@@ -14,44 +14,30 @@ from typing import Any
 
 from darkshare._files import write_all
 from darkshare._version import __version__
+from darkshare.analysis import differences
+from darkshare.analysis.differences import Comparison
 from darkshare.analysis.plots import differences_svg
-from darkshare.analysis.stats import Comparison, to_rows
 
 HERE = Path(__file__).parent
-# Columns of the tables: heading, key of the row, what a pointer over the heading is told.
-COLUMNS = (
-    ("layer", "layer", "index in the base"),
-    ("other", "other_layer", "index in the other network"),
-    ("kind", "kind", "the section's name"),
-    ("quantity", "quantity", "what is stored there"),
-    ("relative", "relative", "||b-a|| / ||a||, the headline"),
-    ("cosine", "cosine", "between both as vectors"),
-    ("median", "median", "of the relative difference per filter"),
-    ("q1", "q1", "a quarter of the filters differ by less"),
-    ("q3", "q3", "a quarter of the filters differ by more"),
-    ("p99", "p99", "one filter in a hundred differs by more"),
-    ("maximum", "maximum", "the filter that differs most"),
-    ("outliers", "outliers", "filters beyond 1.5 times the box"),
-    ("note", "note", "why there are no numbers"),
-)
+COLUMNS = tuple(column for column in differences.COLUMNS if column.on_page)
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
-def write_html(comparisons: Sequence[Comparison], path: Path | str, *, ks: Sequence[int] = ()) -> None:
+def write_html(comparisons: Sequence[Comparison], path: Path | str, *, k: int | Sequence[int] = ()) -> None:
     """Write the page, as a whole or not at all.
 
     Args:
         comparisons: of one base with one or more models.
         path: the .html file.
-        ks: cuts to mark in the figures.
+        k: cuts to mark in the figures.
 
     Raises:
         DarkshareError: the comparisons cannot be drawn together, or the file cannot be written.
     """
-    write_all({Path(path): [page(comparisons, ks=ks).encode()]})
+    write_all({Path(path): [page(comparisons, k=k).encode()]})
 
 
-def page(comparisons: Sequence[Comparison], *, ks: Sequence[int] = ()) -> str:
+def page(comparisons: Sequence[Comparison], *, k: int | Sequence[int] = ()) -> str:
     """The page as text."""
     title = escape(f"What differs from {comparisons[0].base}") if comparisons else "Differences"
     style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
@@ -70,8 +56,8 @@ def page(comparisons: Sequence[Comparison], *, ks: Sequence[int] = ()) -> str:
 <body>
 <h1>{title}</h1>
 <ul class="verdicts">{verdicts}</ul>
-{_figure("By layer", differences_svg(comparisons, ks=ks), "linear", is_open=True)}
-{_figure("By layer, logarithmic", differences_svg(comparisons, ks=ks, log=True), "log", is_open=False)}
+{_figure("By layer", differences_svg(comparisons, k=k), "linear", is_open=True)}
+{_figure("By layer, logarithmic", differences_svg(comparisons, k=k, log=True), "log", is_open=False)}
 {tables}
 <p class="foot">darkshare {escape(__version__)}, space: {escape(comparisons[0].space)}. A heading sorts its column.</p>
 <script>
@@ -90,12 +76,11 @@ def _figure(title: str, svg: str, prefix: str, *, is_open: bool) -> str:
 
 
 def _table(comparison: Comparison) -> str:
-    rows = to_rows([comparison])
     heads = "".join(
-        f'<th scope="col" title="{escape(hint)}"><button type="button">{escape(name)}</button></th>'
-        for name, _, hint in COLUMNS
+        f'<th scope="col" title="{escape(one.meaning)}"><button type="button">{escape(one.name)}</button></th>'
+        for one in COLUMNS
     )
-    body = "\n".join(f"<tr>{''.join(_cells(row))}</tr>" for row in rows)
+    body = "\n".join(f"<tr>{''.join(_cells(row))}</tr>" for row in comparison.rows())
     return (
         f"<h2>{escape(comparison.other)}</h2>\n<div class='scroll'><table>\n"
         f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
@@ -104,8 +89,8 @@ def _table(comparison: Comparison) -> str:
 
 def _cells(row: dict[str, Any]) -> Iterator[str]:
     """Cells that carry their full number for sorting and show four digits of it."""
-    for _, key, _ in COLUMNS:
-        value = row[key]
+    for column in COLUMNS:
+        value = row[column.name]
         if value is None:
             yield '<td class="none">-</td>'
         elif isinstance(value, str):

@@ -19,6 +19,7 @@ from darkshare.inference.boxes.decoding import DECODE, decode
 from darkshare.inference.boxes.forms import coco_annotations, darknet_objects, first_ids, label_lines
 from darkshare.inference.boxes.found import Detections
 from darkshare.inference.boxes.nms import Candidates, diou_exponent, suppress
+from darkshare.inference.boxes.overlap import iou, iou_of_pairs
 
 Levels = float | Mapping[str, float]  # one number for all tasks, or some tasks' own by name
 THRESHOLD, NMS = 0.25, 0.45  # what Darknet takes (detector.c, demo.c)
@@ -107,6 +108,8 @@ __all__ = [
     "diou_exponent",
     "first_ids",
     "interpret",
+    "iou",
+    "iou_of_pairs",
     "label_lines",
     "levels",
     "suppress",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from darkshare.darknet.kinds import Kind
 from darkshare.darknet.weights import Floats
+from darkshare.inference.boxes.overlap import iou_of_pairs
 
 Ids = NDArray[np.intp]
 FEW = 1024  # boxes
@@ -84,9 +85,8 @@ def _overlap(a: Floats, b: Floats, exponent: float | None) -> Floats:
     """Intersection over union of boxes, row by row (box_iou), or its DIoU form (box_diounms)."""
     low = [box[..., :2] - box[..., 2:] / 2 for box in (a, b)]
     high = [box[..., :2] + box[..., 2:] / 2 for box in (a, b)]
-    shared = np.maximum(np.minimum(*high) - np.maximum(*low), 0).prod(axis=-1)
-    union = a[..., 2:].prod(axis=-1) + b[..., 2:].prod(axis=-1) - shared
-    overlap: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=(shared > 0) & (union > 0))
+    corners = [np.concatenate(ends, axis=-1) for ends in zip(low, high, strict=True)]
+    overlap = iou_of_pairs(*corners, areas=(a[..., 2:].prod(axis=-1), b[..., 2:].prod(axis=-1)))
     if exponent is None:
         return overlap
     diagonal = ((np.maximum(*high) - np.minimum(*low)) ** 2).sum(axis=-1)

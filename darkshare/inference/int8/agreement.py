@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darkshare._images import read_picture
 from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Floats
-from darkshare.inference.boxes import DECODE, THRESHOLD, Detections, interpret
+from darkshare.inference.boxes import DECODE, THRESHOLD, Detections, interpret, iou
 from darkshare.inference.detector import blob
 from darkshare.inference.onnx import output_name
 
@@ -121,7 +120,8 @@ def _boxes_in_common(a: Detections, b: Detections) -> Pairs:
     Boxes over `LOWER` are given, and those count that are over `THRESHOLD` on one side at least.
     """
     n, m = (min(len(found), MOST) for found in (a, b))
-    overlap = _overlaps(a.boxes[:n], b.boxes[:m]) * (a.class_ids[:n, None] == b.class_ids[:m])
+    # In double, as wild boxes overflow.
+    overlap = iou(a.boxes[:n].astype(float), b.boxes[:m].astype(float)) * (a.class_ids[:n, None] == b.class_ids[:m])
     left, right, both, scores = a.scores[:n].copy(), b.scores[:m].copy(), 0, 0.0
     while overlap.size and overlap.max() > OVERLAP:
         i, j = np.unravel_index(int(overlap.argmax()), overlap.shape)
@@ -137,13 +137,3 @@ def _best_in_common(a: Floats, b: Floats) -> Pairs:
     best = int(a.argmax())
     same = int(best == int(b.argmax()))
     return Pairs(1, same, same * abs(float(a[best]) - float(b[best])))
-
-
-def _overlaps(a: Floats, b: Floats) -> NDArray[np.float64]:
-    """Intersection over union of boxes given by their corners, (n, m); in double, as wild boxes overflow."""
-    a, b = a.astype(float), b.astype(float)
-    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.maximum(high - low, 0).prod(axis=-1)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=-1) for boxes in (a, b)]
-    found: NDArray[np.float64] = shared / np.maximum(areas[0][:, None] + areas[1] - shared, 1e-9)
-    return found
