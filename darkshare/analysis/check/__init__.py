@@ -17,7 +17,7 @@ from darkshare._tables import Results, printable
 from darkshare.analysis.check import heads, keys, layers, training, values, weights
 from darkshare.analysis.check.problem import Problem, Rule, Severity, from_error, note, read_subject
 from darkshare.darknet.cfg import Cfg, read_cfg, require_readable
-from darkshare.darknet.model import Model, load, require_length, sibling, upright
+from darkshare.darknet.model import Model, load, require_length, sibling, untransposed
 from darkshare.darknet.network import MOST_PROBLEMS, Network, problems
 from darkshare.darknet.pairing import pair
 from darkshare.darknet.weights import Weights, read_weights
@@ -180,7 +180,7 @@ def _beside(
 
 
 def _model(network: Network, stored: Weights) -> Model:
-    return Model(network, upright(network, stored), ())
+    return Model(network, untransposed(network, stored), ())
 
 
 __all__ = ["Problem", "Problems", "Severity", "check"]

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from darkshare.analysis.check.problem import Problem, ReadSection, Rule, Subject, error, note, warning
 from darkshare.darknet.cfg import Line
 from darkshare.darknet.kinds import ALL_KINDS
-from darkshare.darknet.kinds.base import DIALECTS, H, Key, P, keys_of
+from darkshare.darknet.kinds.base import DIALECTS, H, P
+from darkshare.darknet.kinds.reading import Key, keys_of
 
 # Keys of [net] that Darknet reads with these policies only (parse_net_options in parser.c).
 _POLICIES = {

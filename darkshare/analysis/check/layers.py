@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from darkshare.analysis.check.problem import Problem, Rule, Subject, error, from_error, note, warning
 from darkshare.darknet.kinds import Convolutional, Kind, Route, Shortcut
-from darkshare.darknet.kinds.base import A, P, keys_of
+from darkshare.darknet.kinds.base import A, P
+from darkshare.darknet.kinds.reading import keys_of
 from darkshare.darknet.network import Layer, require_earlier
 from darkshare.errors import BadReference
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from darkshare.analysis.check.keys import numbered
 from darkshare.analysis.check.problem import Problem, ReadSection, Rule, Subject, error, warning
 from darkshare.darknet.cfg import Line
-from darkshare.darknet.kinds.base import A, H, Key, P, as_read, keys_of, list_items
+from darkshare.darknet.kinds.base import A, H, P
+from darkshare.darknet.kinds.reading import Key, as_read, keys_of, list_items
 
 _BOTH = (
     "logistic loggy relu elu selu relie plse hardtan lhtan linear ramp leaky tanh stair"  # activations.c of both forks
