@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 _PACKAGE = str(Path(__file__).parent)
@@ -80,6 +81,16 @@ class Unsupported(DarkshareError):
 
 class DarkshareWarning(UserWarning):
     """Something that works, but that the user should know of; the command line prints it to stderr."""
+
+
+def require_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Refuse a value that is not one of a few words.
+
+    Raises:
+        BadValue: with the words.
+    """
+    if value not in choices:
+        raise BadValue(f"{name} {str(value)[:40]} must be {' or '.join(choices)}")
 
 
 def warn(message: str) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darkshare._files import read_small, sha256, write_all
+from darkshare._tables import Result
 from darkshare.darknet.cfg import Section, read_cfg, to_bytes
 from darkshare.darknet.network import Network, View, resolve
 from darkshare.darknet.tasks import Task, by_voice, tasks_from_json, tasks_to_json
@@ -22,11 +23,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Model:
-    """A network with or without weights. `weights` may end early where the caller asked for a partial file."""
+    """A network with or without weights.
+
+    Attributes:
+        network: its layers.
+        weights: theirs; they may end early where the caller asked for a partial file.
+        tasks: what it does.
+        report: the table and the notes of the function that made it, as its command prints them; None if it was loaded.
+    """
 
     network: Network
     weights: Weights | None
     tasks: tuple[Task, ...]
+    report: Result | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -69,6 +78,23 @@ class Model:
     def heads(self) -> tuple[int, ...]:
         """The layers that are outputs of any task, in order."""
         return tuple(sorted({head for task in self.tasks for head in task.heads}))
+
+    def task(self, name: str | None = None) -> Task:
+        """The task of a name, or the only one; of an ensemble the vote.
+
+        Raises:
+            BadValue: there is none, or there are several and no name says which.
+        """
+        known = {task.name: task for task in self.tasks}
+        ensembles = dict.fromkeys(task.ensemble for task in self.tasks if task.ensemble and self.classifies(task))
+        known |= {one: task_of_ensemble(self, one) for one in ensembles if one not in known}
+        if name is None:
+            name = self.tasks[0].name if len(self.tasks) == 1 else only_ensemble(self)
+        if not name:
+            raise BadValue(f"has the tasks {', '.join(known)}; say which one", file=self.name)
+        if name not in known:
+            raise BadValue(f"has no task {name}; it has {', '.join(known)}", file=self.name)
+        return known[name]
 
     def classifies(self, task: Task) -> bool:
         """Whether a task gives one class per picture instead of boxes."""

@@ -29,9 +29,9 @@ def pad_to_union(model: Model) -> Model:
             of an ensemble.
     """
     _require_no_vote(model)
-    voices = by_voice(model.tasks)
-    *starts, total = accumulate((len(voice[0].names) for voice in voices), initial=0)
-    offsets = {task.name: start for start, voice in zip(starts, voices, strict=True) for task in voice}
+    groups = by_voice(model.tasks)
+    *starts, total = accumulate((len(group[0].names) for group in groups), initial=0)
+    offsets = {task.name: start for start, group in zip(starts, groups, strict=True) for task in group}
     shared = [h for task in model.tasks for h in task.heads]
     if len(shared) != len(set(shared)):
         raise Unsupported(
@@ -138,7 +138,7 @@ def _counters(model: Model, head: int, rows: Sequence[int | None]) -> dict[str, 
 
 
 def _with_outputs(model: Model, head: int, rows: Sequence[int | None], initial: Initial) -> Model:
-    """A classifier with other classes: pools and [dropout] may stand between the layer that has them and its [softmax].
+    """A classifier with other classes: pools and [dropout] may lie between the layer that has them and its [softmax].
 
     Raises:
         Unsupported: groups or a tree of classes, or something reads what changes.
@@ -146,7 +146,7 @@ def _with_outputs(model: Model, head: int, rows: Sequence[int | None], initial: 
     kind, index = model.network.layers[head].kind, head - 1
     assert isinstance(kind, Softmax)
     if kind.tree or kind.groups > 1:
-        raise _unchangeable(model, head, "its classes stand in groups or a tree")
+        raise _unchangeable(model, head, "its classes are in groups or a tree")
     while isinstance(model.network.layers[index].kind, Avgpool | Dropout):
         index -= 1
     passed = range(index, head + 1)
