@@ -12,11 +12,17 @@ import click
 from darkshare._tables import printable
 
 T = TypeVar("T")
+CLEAR = "\r\x1b[K"  # moves to the start of the line and empties it
 
 
 def is_watched() -> bool:
     """Whether stderr is a terminal."""
     return sys.stderr.isatty()
+
+
+def say_above(text: str) -> None:
+    """Print a line to stderr where the bar stands, which then appears below it again."""
+    click.echo(f"{CLEAR if is_watched() else ''}{printable(text)}", err=True)
 
 
 def bar(length: int | None = None, *, label: str = "", shows_text: bool = False) -> AbstractContextManager[Any]:

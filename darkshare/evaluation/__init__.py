@@ -18,14 +18,7 @@ from darkshare.evaluation.average_precision import (
 )
 from darkshare.evaluation.coco import require_tool
 from darkshare.evaluation.results import Accuracies, Curves, Evaluations, TaskEvaluation
-from darkshare.evaluation.runner import (
-    LOWEST,
-    DatasetDetections,
-    Runner,
-    classifier_accuracy,
-    evaluate_model,
-    task_of,
-)
+from darkshare.evaluation.runner import LOWEST, DatasetDetections, Runner, classifier_accuracy, evaluate_model
 from darkshare.evaluation.tasks import evaluate
 
 __all__ = [
@@ -50,5 +43,4 @@ __all__ = [
     "evaluate_guesses",
     "evaluate_model",
     "require_tool",
-    "task_of",
 ]
