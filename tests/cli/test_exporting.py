@@ -74,6 +74,7 @@ def test_a_classifier_gives_values(tmp_path):
     [
         (["--batch", "many"], "'many' is neither a number nor 'dynamic'", 2),
         (["--batch", "0"], "a batch of 0 pictures is none", 1),
+        (["-o", "x.tflite"], "x.tflite: an ONNX file ends in .onnx", 1),
         (["--decode", "--dynamic-size"], "decoded boxes need a fixed input size", 1),
         (["--bn-epsilon", "0"], "the batch norm epsilon must be above 0", 1),
         (["--precision", "int4"], "'int4' is not one of", 2),
