@@ -86,7 +86,7 @@ def test_a_classifier_gives_values(tmp_path):
         (["--size", "33"], "[route] joins images of different size", 1),
     ],
 )
-def test_what_cannot_be_is_said_and_writes_nothing(tiny, tmp_path, arguments, says, code):
+def test_what_cannot_be_is_reported_and_writes_nothing(tiny, tmp_path, arguments, says, code):
     result = run("export", tiny, "-o", tmp_path / "x.onnx", *arguments)
     assert result.exit_code == code
     assert says in result.stderr

@@ -64,7 +64,7 @@ def test_writes_picture_table_and_json(model, photo, tmp_path):
     assert (drawn != cv2.imread(str(photo))).any()
 
 
-def test_of_an_ensemble_the_vote_is_told_and_its_branches_on_request(model, photo, tmp_path):
+def test_of_an_ensemble_its_vote_comes_and_its_branches_on_request(model, photo, tmp_path):
     ensemble, how = tmp_path / "votes", ("-o", tmp_path / "out", "--thresh", 0.2, "--format", "json")
     save(branch(load(model), 3, 2, widths=(4, 16)), ensemble)  # of full width, so each finds what the network does
     alone, vote = (json.loads(run(path, photo, *how).stdout)["rows"] for path in (model, f"{ensemble}.cfg"))
@@ -278,13 +278,13 @@ def test_nothing_found_is_no_error(model, photo, tmp_path):
         (["{model}", "{photo}", "--size", "0"], 1, "the network has no input"),
     ],
 )
-def test_wrong_use_is_said(model, photo, arguments, code, message):
+def test_wrong_use_is_reported(model, photo, arguments, code, message):
     result = run(*(a.format(model=model, photo=photo) for a in arguments), code=code)
     assert message in result.stderr
     assert "Traceback" not in result.output
 
 
-def test_a_missing_weights_file_is_said(model, photo, tmp_path):
+def test_a_missing_weights_file_is_reported(model, photo, tmp_path):
     model.with_suffix(".weights").unlink()
     result = run(model, photo, "-o", tmp_path / "out", code=1)
     assert "tiny.cfg: has no weights file; give one behind the cfg" in result.stderr

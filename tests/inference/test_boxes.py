@@ -206,7 +206,7 @@ def test_padded_heads_give_each_task_its_own_classes():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, np.finfo(F).max])
-def test_broken_numbers_are_no_silence(value):
+def test_broken_numbers_are_an_error(value):
     model = model_of("yolo", f"mask=1\n{ANCHORS}", 1)
     with pytest.raises(DarkshareError, match=r"layer 1 \[yolo\] gives values that are not numbers"):
         interpret(model, {1: np.full((8, 2, 3), value, F)}, (96, 64))

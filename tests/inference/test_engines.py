@@ -307,7 +307,7 @@ print(*[w.message for w in caught if w.category is DarkshareWarning], sep="\\n")
 
 @pytest.mark.skipif(not IS_5, reason="OpenCV 4 has one engine only")
 @pytest.mark.parametrize(("force", "engine", "warned"), [("1", "opencv", True), ("1", "opencv-classic", False)])
-def test_an_engine_forced_by_the_environment_is_said(files, force, engine, warned):
+def test_an_engine_forced_by_the_environment_is_reported(files, force, engine, warned):
     """OpenCV reads the variable once, so it needs a process of its own."""
     environment = {**os.environ, "OPENCV_FORCE_DNN_ENGINE": force}
     environment["PYTHONPATH"] = str(Path(engines.__file__).parents[3])
@@ -378,14 +378,14 @@ def test_a_worker_passes_warnings_on(files, monkeypatch):
         pass
 
 
-def test_a_worker_that_is_killed_is_said(files):
+def test_a_worker_that_is_killed_is_reported(files):
     with Worker("opencv", [files["base"]]) as worker:
         worker._process.kill()
         with pytest.raises(DarkshareError, match="the engine opencv died: it was killed; is there too little memory"):
             worker.run()
 
 
-def test_a_worker_that_breaks_is_said(files):
+def test_a_worker_that_breaks_is_reported(files):
     broken = pytest.raises(DarkshareError, match="the engine opencv died: exit code 1: KeyError: 'nonsense'")
     with Worker("opencv", [files["base"]]) as worker, broken:
         worker.ask("nonsense")
