@@ -1,4 +1,4 @@
-"""What a network's layers say of labelled objects, and of as much background: one row of means for each."""
+"""Features of labelled objects and of as much background: for each layer one row of means per region."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def regions_of(
     seed: int = 0,
     watch: Callable[[Sequence[Sample]], Iterable[Sample]] = iter,
 ) -> Regions:
-    """Look at labelled boxes through the layers of a network.
+    """Compute the features of labelled boxes in layers of a network.
 
     Args:
         model: with weights.

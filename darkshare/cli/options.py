@@ -1,4 +1,4 @@
-"""What the commands share: how they take models, and the options that mean the same everywhere."""
+"""Options that mean the same in every command, and the loading of models from file names."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from darkshare._images import Picture, read_picture
 from darkshare.darknet.letterbox import is_letterboxed
-from darkshare.darknet.model import Model, only_ensemble, task_of_ensemble
+from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Floats
 from darkshare.data import ClassifiedDataset, Dataset
@@ -107,7 +107,7 @@ class Runner:
         Raises:
             DarkshareError: a picture that cannot be read, or a task that is not there or gives no boxes.
         """
-        own = task_of(self.model, task)
+        own = self.model.task(task)
         alone = replace(self.model, tasks=(own,))
         found, sizes = [], []
         for image, raw in self._raw(dataset, watch, lambda image: image):
@@ -129,7 +129,7 @@ class Runner:
         self, dataset: ClassifiedDataset, task: str | None = None, watch: Watch = iter, **how: Any
     ) -> list[Accuracy]:
         """`classify`; of an ensemble its vote, then each branch, then both ways to average them, in one pass."""
-        own = task_of(self.model, task)
+        own = self.model.task(task)
         if not self.model.classifies(own):
             raise Unsupported(f"{own.name} is a detector: it needs a data set with boxes", file=self.model.name)
         raws = [raw for _, raw in self._raw(dataset, watch, lambda image: cropped(image, self.model.network))]
@@ -232,23 +232,3 @@ def classifier_accuracy(
         DarkshareError: what `Detector` and `Runner.classify` raise.
     """
     return Runner.of(model, **how).classify(dataset, task, watch)
-
-
-def task_of(model: Model, name: str | None) -> Task:
-    """The task of a name, or the only one; of an ensemble its vote.
-
-    Raises:
-        BadValue: there is none, or there are several and none was named.
-    """
-    known = {task.name: task for task in model.tasks}
-    ensembles = dict.fromkeys(task.ensemble for task in model.tasks if task.ensemble and model.classifies(task))
-    known |= {one: task_of_ensemble(model, one) for one in ensembles if one not in known}
-    if name is None and len(model.tasks) == 1:
-        return model.tasks[0]
-    if name is None:
-        name = only_ensemble(model)
-    if not name:
-        raise BadValue(f"{model.name} has the tasks {', '.join(known)}; say which one")
-    if name not in known:
-        raise BadValue(f"{model.name} has no task {name}; it has {', '.join(known)}")
-    return known[name]

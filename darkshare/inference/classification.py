@@ -13,7 +13,7 @@ from darkshare._images import Picture
 from darkshare._tables import Result
 from darkshare.darknet.kinds import Connected, Route, Softmax
 from darkshare.darknet.kinds.base import P
-from darkshare.darknet.model import Model, branches_of, task_of_ensemble
+from darkshare.darknet.model import Model, branch_tasks, ensemble_task
 from darkshare.darknet.network import Network
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Floats
@@ -161,8 +161,8 @@ def by_classifier(
     """
     require_mean(mean)
     for name in dict.fromkeys(task.ensemble or task.name for task in model.tasks if model.classifies(task)):
-        members = branches_of(model, name)
-        own = next((task for task in model.tasks if task.name == name), None) or task_of_ensemble(model, name)
+        members = branch_tasks(model, name)
+        own = next((task for task in model.tasks if task.name == name), None) or ensemble_task(model, name)
         if mean == "file" or not members:
             yield own, probabilities(model, own, raws)
         else:

@@ -27,7 +27,7 @@ _MOST = 90  # boxes of a picture that pjreddie takes where max= does not say
 
 
 class Example(NamedTuple):
-    """What the network is trained on.
+    """A picture and its truths as the network is trained on them.
 
     Attributes:
         image: (channels, height, width), RGB in 0..1.
@@ -50,7 +50,7 @@ Read = Callable[[int], Labelled]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What a cfg says of augmentation: the keys of [net] and of the last head, under Darknet's names.
+    """Augmentation as a cfg asks for it: the keys of [net] and of the last head, under Darknet's names.
 
     `most` is how many boxes of a picture are kept, `gray` whether the network reads one channel.
     """
@@ -73,7 +73,7 @@ class Augmentation:
 
     @classmethod
     def of(cls, network: Network) -> Augmentation:
-        """What this network's cfg says.
+        """The augmentation that this network's cfg asks for.
 
         Raises:
             Unsupported: no head of boxes, or pictures of other channels than gray or colour.
@@ -207,7 +207,7 @@ def _truths(
 
 
 def _blur(how: Augmentation, truths: Floats, size: Size, rng: np.random.Generator) -> int:
-    """How strong: not at all, behind the boxes, or everywhere, unless a box is too small for that."""
+    """The strength of the blur: none, behind the boxes, or everywhere, unless a box is too small for that."""
     if not how.blur:
         return 0
     strength = (0, 1, how.blur)[int(rng.integers(3))]

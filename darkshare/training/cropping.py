@@ -28,7 +28,7 @@ _KERNEL = 15  # pixels, of blur=1
 
 @dataclass(frozen=True)
 class Crops:
-    """What a cfg's [net] says of a classifier's augmentation.
+    """A classifier's augmentation as a cfg's [net] asks for it.
 
     Attributes:
         dialect: whose form.
@@ -60,7 +60,7 @@ class Crops:
 
     @classmethod
     def of(cls, network: Network) -> Crops:
-        """What this network's cfg says.
+        """The augmentation that this network's cfg asks for.
 
         Raises:
             Unsupported: pictures of other channels than gray or colour.
@@ -132,7 +132,7 @@ def _part(how: Crops, labelled: Labelled, size: Size, rng: np.random.Generator) 
 
 
 def drawn_view(picture: tuple[int, int], side: int, how: Crops, rng: np.random.Generator) -> Floats:
-    """Where a random view's pixels come from: (2, 3), from a pixel of the view to a place in the picture.
+    """Draw a random view: the (2, 3) map from a pixel of the view to a place in the picture.
 
     As random_augment_image and rotate_crop_image compute it in image.c.
 
@@ -184,7 +184,7 @@ def _cut(size: Size, rng: np.random.Generator) -> Floats:
 
 
 def _stretch(length: int, rng: np.random.Generator) -> tuple[int, int]:
-    """How long a box is in one direction, and where it begins."""
+    """The length of a box in one direction, and its start."""
     long = int(rng.integers(int(length * 0.3), int(length * 0.8) + 1))
     return long, int(rng.integers(0, max(length - long, 1)))
 

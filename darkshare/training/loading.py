@@ -1,4 +1,4 @@
-"""Batches of examples: which picture comes when, made ahead by threads, the same with any number of them.
+"""Batches of examples, made ahead by threads and the same with any number of them.
 
 Pictures are numbered through all epochs: number n is picture `order[n % count]` of epoch n // count, so where a
 training stands is one number. Each picture comes once per epoch, where Darknet draws with replacement.
@@ -39,7 +39,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """Where examples come from.
+    """The source of examples.
 
     Attributes:
         samples: the labelled pictures, all with boxes or all with a class.

@@ -10,7 +10,7 @@ from architectures import darknet53_text
 from conftest import network_of, tiny_text
 from residuals import SMALL_DARKNET, model
 
-from darkshare.darknet.model import only_ensemble, task_of_ensemble
+from darkshare.darknet.model import common_ensemble, ensemble_task
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.inference.classification import (
     Guesses,
@@ -111,9 +111,9 @@ def test_tasks_are_separated():
     assert [only_classifiers(one) is None for one in (classifier, detector)] == [False, True]
     assert [only_detectors(one) is None for one in (classifier, detector)] == [True, False]
     assert classifier.classifies(classifier.tasks[1])
-    assert only_ensemble(classifier) == "net"
-    assert only_ensemble(detector) == ""
-    assert only_ensemble(replace(classifier, tasks=(*classifier.tasks, detector.tasks[0]))) == ""
+    assert common_ensemble(classifier) == "net"
+    assert common_ensemble(detector) == ""
+    assert common_ensemble(replace(classifier, tasks=(*classifier.tasks, detector.tasks[0]))) == ""
 
 
 def test_what_cannot_vote_is_reported():
@@ -121,7 +121,7 @@ def test_what_cannot_vote_is_reported():
     with pytest.raises(BadValue, match="there is no mean of median; use one of file, softmax, logits"):
         list(by_classifier(found, [], mean="median"))
     with pytest.raises(BadValue, match="has no ensemble other"):
-        task_of_ensemble(found, "other")
+        ensemble_task(found, "other")
     rows, _ = raws_of(found, np.full((3, 1, CLASSES), np.nan))
     with pytest.raises(DarkshareError, match="not numbers: are the weights broken"):
         probabilities(found, found.tasks[0], rows)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from darkshare._tables import Result
-from darkshare.darknet.model import Model, only_votes
+from darkshare.darknet.model import Model, without_branch_tasks
 from darkshare.darknet.weights import Header
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning
 from darkshare.inference.engines import DEFAULT, presence
@@ -152,7 +152,7 @@ def separate_and_merged(
             warnings.simplefilter("ignore", DarkshareWarning)
             return list(models), splice.concat(models, k, force=force)
     (merged,) = models
-    names = [task.name for task in only_votes(merged).tasks]
+    names = [task.name for task in without_branch_tasks(merged).tasks]
     if len(names) < 2:
         found = "is one ensemble" if len(merged.tasks) > 1 else "has one task only"
         raise DarkshareError(f"{found}: give a further network, or a merged one", file=merged.name)
@@ -211,7 +211,7 @@ def measure_merging(
         files = [engine_file(model, Path(folder) / f"{i}.onnx") for i, model in enumerate([*separate, merged])]
         how = {"threads": threads, "precision": precision}
         found = tuple(_measure(engine, files[:-1], files[-1:], rounds, how) for engine in dict.fromkeys(engines))
-    tasks = only_votes(merged).tasks
+    tasks = without_branch_tasks(merged).tasks
     return Bench(
         networks=tuple(task.name for task in tasks),
         ks=tuple(task.k for task in tasks if task.k),

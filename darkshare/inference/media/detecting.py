@@ -12,7 +12,7 @@ from typing import Any
 
 from darkshare._signals import uninterrupted
 from darkshare._tables import Result
-from darkshare.darknet.model import Model, only_votes
+from darkshare.darknet.model import Model, without_branch_tasks
 from darkshare.errors import BadValue, Unsupported, warn
 from darkshare.inference.boxes import NMS, THRESHOLD, Levels
 from darkshare.inference.classification import only_detectors
@@ -170,7 +170,7 @@ def _boxes_only(model: Model, *, branches: bool) -> Model:
     left_out = [task.name for task in model.tasks if task not in chosen.tasks]
     if left_out:
         warn(f"{', '.join(left_out)}: classifies whole pictures, which darkshare classify does")
-    return chosen if branches else only_votes(chosen)
+    return chosen if branches else without_branch_tasks(chosen)
 
 
 def _require_formats(save: str | Sequence[str], container: str, selection: Selection) -> tuple[str, ...]:
