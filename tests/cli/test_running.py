@@ -269,7 +269,7 @@ def test_nothing_found_is_no_error(model, photo, tmp_path):
         (["{model}", "{photo}", "--thresh", "2"], 2, "2.0 is not in the range"),
         (["{model}", "{photo}", "--bn-epsilon", "0"], 1, "the batch norm epsilon must be above 0"),
         (["{model}", "{photo}", "--engine", "fast"], 2, "'fast' is not one of 'opencv', 'opencv-classic'"),
-        (["{model}", "{photo}", "--thresh", "dogs=0.3"], 1, "there is no task dogs; the tasks are tiny"),
+        (["{model}", "{photo}", "--thresh", "dogs=0.3"], 1, "unknown task dogs; the tasks are tiny"),
         (["{model}", "{photo}", "--nms", "tiny="], 2, "'' is not a valid float"),
         (["{model}", "{photo}", "--save", "json,xml"], 2, "'xml' is not one of"),
         (["{model}", "{photo}", "--save", "video"], 1, "to save a video, name a video, camera or stream"),
@@ -321,8 +321,8 @@ def test_the_function_warns_of_what_fails_and_goes_on(model, photo, tmp_path):
         ({"batch": 0}, "batch must be at least 1, not 0"),
         ({"every": 0}, "every must be at least 1, not 0"),
         ({"limit": 0}, "limit must be at least 1, not 0"),
-        ({"thresh": {"dogs": 0.3}}, "there is no task dogs; the tasks are tiny"),
-        ({"engine": "fast"}, "there is no engine fast"),
+        ({"thresh": {"dogs": 0.3}}, "unknown task dogs; the tasks are tiny"),
+        ({"engine": "fast"}, "unknown engine fast"),
     ],
 )
 def test_the_function_refuses_what_the_command_refuses(model, photo, tmp_path, how, says):

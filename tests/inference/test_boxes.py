@@ -249,7 +249,7 @@ def test_tasks_may_have_thresholds_of_their_own():
 
 
 def test_a_threshold_for_a_task_that_is_not_there():
-    with pytest.raises(BadValue, match="there is no task masks; the tasks are test, other"):
+    with pytest.raises(BadValue, match="unknown task masks; the tasks are test, other"):
         interpret(two_tasks(), {1: numbers(two_tasks())}, (96, 64), threshold={"masks": 0.3})
 
 

@@ -118,7 +118,7 @@ def test_tasks_are_separated():
 
 def test_what_cannot_vote_is_reported():
     found = ensemble("none")
-    with pytest.raises(BadValue, match="there is no mean of median; use one of file, softmax, logits"):
+    with pytest.raises(BadValue, match="unknown mean median; use one of file, softmax, logits"):
         list(by_classifier(found, [], mean="median"))
     with pytest.raises(BadValue, match="has no ensemble other"):
         ensemble_task(found, "other")

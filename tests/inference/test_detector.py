@@ -87,7 +87,7 @@ def test_results_stay_when_the_next_picture_runs(tiny):
 
 
 def test_an_engine_that_is_not_there(tiny):
-    with pytest.raises(BadValue, match=r"tiny\.cfg: there is no engine fast; use opencv, opencv-classic, onnx"):
+    with pytest.raises(BadValue, match=r"tiny\.cfg: unknown engine fast; use opencv, opencv-classic, onnx"):
         Detector(load(tiny), engine="fast")
 
 

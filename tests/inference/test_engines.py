@@ -254,7 +254,7 @@ def test_openvino_computes_in_the_precision_asked_for(files, precision):
     ("how", "message"),
     [
         ({"threads": 0}, "threads must be at least 1, not 0"),
-        ({"precision": "int3"}, "there is no precision int3; use fp32, bf16, fp16"),
+        ({"precision": "int3"}, "unknown precision int3; use fp32, bf16, fp16"),
     ],
 )
 def test_settings_without_sense_are_refused(files, how, message):
@@ -266,7 +266,7 @@ def test_settings_without_sense_are_refused(files, how, message):
 
 
 def test_an_engine_of_no_such_name():
-    with pytest.raises(BadValue, match="there is no engine fast; use opencv, opencv-classic, onnxruntime, openvino"):
+    with pytest.raises(BadValue, match="unknown engine fast; use opencv, opencv-classic, onnxruntime, openvino"):
         open_engine("fast", "x.onnx", [])
 
 

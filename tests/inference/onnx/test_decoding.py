@@ -220,7 +220,7 @@ def test_forms_that_make_no_sense():
         ExportForm(decode=True, dynamic_size=True)
     with pytest.raises(BadValue, match="a batch of 0 pictures"):
         ExportForm(batch=0)
-    with pytest.raises(BadValue, match="there is no precision int4; use fp32 or fp16"):
+    with pytest.raises(BadValue, match="unknown precision int4; use fp32 or fp16"):
         ExportForm(precision="int4")
 
 
