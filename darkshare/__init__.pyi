@@ -20,9 +20,11 @@ from .darknet.tasks import Task as Task
 from .data.importing import import_data as import_data
 from .errors import DarkshareError as DarkshareError
 from .errors import DarkshareWarning as DarkshareWarning
+from .evaluation import Accuracies as Accuracies
+from .evaluation import Accuracy as Accuracy
 from .evaluation import Evaluation as Evaluation
+from .evaluation import Evaluations as Evaluations
 from .evaluation import evaluate as evaluate
-from .evaluation import evaluate_model as evaluate_model
 from .inference.boxes import Detections as Detections
 from .inference.classification import Guesses as Guesses
 from .inference.detector import Classifier as Classifier

@@ -54,6 +54,10 @@ class BadValue(DarkshareError):
     """A key whose value no network can be built from."""
 
 
+class BadArguments(DarkshareError):
+    """Arguments that contradict each other, or that would do nothing; the command line takes them for wrong usage."""
+
+
 class BadReference(DarkshareError):
     """A layer index that points to itself, forward, before the start or out of the part."""
 

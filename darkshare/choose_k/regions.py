@@ -14,6 +14,7 @@ from darkshare.darknet.model import Model
 from darkshare.darknet.network import Network
 from darkshare.data import Box, Dataset, Sample
 from darkshare.errors import BadValue
+from darkshare.inference.boxes import iou
 from darkshare.inference.detector import blob
 from darkshare.training.building import build
 
@@ -95,22 +96,21 @@ def _chosen(dataset: Dataset, boxes: int, rng: np.random.Generator) -> list[Samp
 def _looked_at(sample: Sample, background: int, rng: np.random.Generator) -> list[tuple[Box, int]]:
     """The objects of a picture, and for each a place of its size without objects, where one is found."""
     found = [(box, box.class_id) for box in sample.boxes]
+    taken = _corners(sample.boxes)
     for box in sample.boxes:
         for _ in range(_TRIES):
             x, y = rng.uniform(box.w / 2, 1 - box.w / 2), rng.uniform(box.h / 2, 1 - box.h / 2)
             empty = box._replace(x=float(x), y=float(y))
-            if all(_overlap(empty, other) < _FREE for other in sample.boxes):
+            if (iou(_corners([empty]), taken) < _FREE).all():
                 found.append((empty, background))
                 break
     return found
 
 
-def _overlap(a: Box, b: Box) -> float:
-    """Intersection over union."""
-    wide = min(a.x + a.w / 2, b.x + b.w / 2) - max(a.x - a.w / 2, b.x - b.w / 2)
-    high = min(a.y + a.h / 2, b.y + b.h / 2) - max(a.y - a.h / 2, b.y - b.h / 2)
-    shared = max(wide, 0.0) * max(high, 0.0)
-    return shared / max(a.w * a.h + b.w * b.h - shared, 1e-12)
+def _corners(boxes: Sequence[Box]) -> Doubles:
+    """x1, y1, x2, y2 as fractions of the picture."""
+    centers, half = np.array([box[1:3] for box in boxes]), np.array([box[3:5] for box in boxes]) / 2
+    return np.concatenate([centers - half, centers + half], axis=1)
 
 
 def _placed(box: Box, image: Picture, network: Network) -> tuple[float, float, float, float]:

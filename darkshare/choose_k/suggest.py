@@ -28,7 +28,7 @@ from darkshare.choose_k.results import measured_maps
 from darkshare.choose_k.swapping import swap_curve
 from darkshare.darknet.model import Model
 from darkshare.data import read_data
-from darkshare.errors import BadValue
+from darkshare.errors import BadArguments
 from darkshare.evaluation import Evaluation
 from darkshare.training.guards import require_pictures, require_torch
 from darkshare.training.settings import require_least
@@ -134,7 +134,7 @@ def suggest_k(
     require_least(1, threads=threads)
     require_least(2, recalibrate=recalibrate)
     if recalibrate and (tuned is None or data is None):
-        raise BadValue("recalibrate= is for a trained network and data; give both")
+        raise BadArguments("recalibrate is for a trained network and data; give both")
     found = candidates(base.network, [k] if isinstance(k, int) else k)
     if tuned is not None:
         found = with_differences(found, stats(base, tuned)[0])

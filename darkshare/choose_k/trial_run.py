@@ -66,7 +66,7 @@ def _finished(stem: Path, dialect: str) -> Model | None:
 
 def _evaluated(trial: Trial, model: Model, valid: Dataset) -> dict[str, Evaluation]:
     """Evaluate by each rule whose tool is installed."""
-    seen = Runner.of(model, threads=trial.options.threads).look(valid)
+    seen = Runner.of(model, threads=trial.options.threads).detect_dataset(valid)
     found = {"darknet": seen.evaluate(valid)}
     with contextlib.suppress(DarkshareError):
         require_tool()

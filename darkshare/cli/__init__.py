@@ -12,7 +12,7 @@ import click
 
 from darkshare._tables import printable
 from darkshare._version import __version__
-from darkshare.errors import DarkshareError, DarkshareWarning
+from darkshare.errors import BadArguments, DarkshareError, DarkshareWarning
 
 
 def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -78,17 +78,19 @@ class Commands(click.Group):
                 warnings.simplefilter("always", DarkshareWarning)
                 warnings.showwarning = _print_warning
                 return super().invoke(ctx)
+        except BadArguments as error:
+            raise click.UsageError(printable(str(error))) from None
         except DarkshareError as error:
             raise click.ClickException(printable(str(error))) from None
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="darkshare")
 def main() -> None:
     """Splice Darknet networks that share their first layers into one, and run it.
 
     \b
-    A model is a .cfg file, with its .weights behind it or beside it under the same stem:
+    A model is a .cfg file, its .weights behind it or beside it (same stem):
       darkshare concat base.cfg text.cfg --k 74 -o both
       darkshare detect both.cfg photo.jpg -o out
     """

@@ -59,8 +59,8 @@ def stats(
     \b
     Examples:
       darkshare stats yolov3.cfg yolov3.weights logo.weights text.weights
-      darkshare stats yolov3.cfg yolov3.weights text.cfg text.weights --space folded --format csv -o rows.csv
-      darkshare stats yolov3.cfg yolov3.weights logo.weights --plot logo.png --k 74
+      darkshare stats yolov3.cfg text.cfg --space folded --format csv -o rows.csv
+      darkshare stats yolov3.cfg logo.cfg --plot logo.png --k 74
       darkshare stats yolov3.cfg yolov3.weights
     """
     from darkshare.analysis.stats import stats

@@ -38,7 +38,7 @@ def mix(files: tuple[str, ...], recipe: str | None, output: str, dialect: str, f
     \b
     Examples:
       darkshare mix yolov3.cfg text.cfg --k 74 -o mixed
-      darkshare mix yolov3.cfg a.weights b.weights --alpha 0.5 --space folded -o average
+      darkshare mix yolov3.cfg a.weights b.weights --alpha 0.5 -o average
       darkshare mix yolov3.cfg text.cfg --recipe recipe.json -o mixed
     """
     base, other = _two(files, dialect)
@@ -64,7 +64,7 @@ def snap(files: tuple[str, ...], k: int | None, output: str, dialect: str, form:
     \b
     Examples:
       darkshare snap yolov3.cfg text.cfg --k 74 -o text-snapped
-      darkshare snap yolov3.cfg yolov3.conv.74 text.cfg text.weights -o text-snapped
+      darkshare snap yolov3.cfg yolov3.conv.74 text.cfg -o text-snapped
     """
     base, other = _two(files, dialect)
     k = blend.meant_trunk(base, other) if k is None else k

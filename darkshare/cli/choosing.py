@@ -54,9 +54,9 @@ def sweep(files: tuple[str, ...], dialect: str, **how: Any) -> None:
 
     \b
     Examples:
-      darkshare sweep yolov3.cfg yolov3.weights text.data --k 0,41,49,65,74 --epochs 30 --batch 64 -o text-sweep
-      darkshare sweep tiny.cfg masks.data --k 0,8,12 --seeds 1,2,3,4,5 --batches 500 --jobs 2
-      darkshare sweep tiny.cfg masks.data --k 0,8,12 --batches 500 --scheduler tcp://10.0.0.1:8786
+      darkshare sweep yolov3.cfg text.data --k 0,41,49,65,74 --epochs 30 -o sweep
+      darkshare sweep tiny.cfg masks.data --k 0,8,12 --seeds 1,2,3,4,5 --jobs 2
+      darkshare sweep tiny.cfg masks.data --k 0,8 --scheduler tcp://10.0.0.1:8786
     """
     with Progress() as progress:
         result = train_all(*base_and_data(files, dialect), watch=progress, **how)
@@ -130,7 +130,7 @@ def suggest_k(files: tuple[str, ...], form: str, size: tuple[int, int] | None, d
     \b
     Examples:
       darkshare suggest-k yolov3.cfg yolov3.weights text.data
-      darkshare suggest-k yolov3.cfg yolov3.weights text.cfg text.weights text.data --loss 2
+      darkshare suggest-k yolov3.cfg text.cfg text.data --loss 2
       darkshare suggest-k tiny.cfg masks.data --budget 50 --sweep masks-sweep
     """
     of_model = [path for path in files if Path(path).suffix in (".cfg", ".weights")]

@@ -69,9 +69,9 @@ def import_data(source: Path, output: Path, as_json: bool, **options: Any) -> No
     \b
     Examples:
       darkshare import-data BCCD -o cells
-      darkshare import-data logos/voc_format -o logos --single-class logo --split 0.1 --seed 7
-      darkshare import-data instances_train2017.json --valid instances_val2017.json -o people --keep-classes person
-      darkshare import-data cocotext.v2.json --images train2014 -o text --legibility legible
+      darkshare import-data logos/voc_format -o logos --single-class logo
+      darkshare import-data train.json --valid val.json --keep-classes person
+      darkshare import-data cocotext.v2.json --images train2014 -o text
       darkshare import-data train.txt --valid test.txt --names obj.names -o masks
     """
     from darkshare.data import import_data

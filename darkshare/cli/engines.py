@@ -113,7 +113,7 @@ def bench(
     \b
     Examples:
       darkshare bench base.cfg text.cfg --k 74
-      darkshare bench both.cfg both.weights --engine opencv --engine onnxruntime --plot bench.png
+      darkshare bench both.cfg --engine opencv --engine onnxruntime
       darkshare bench base.cfg text.cfg --rounds 40 --threads 1 --format json
     """
     _require_figure(plot)

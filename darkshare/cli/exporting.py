@@ -86,8 +86,8 @@ def export(files: tuple[str, ...], output: str | None, size: Any, dialect: str, 
     Examples:
       darkshare export both.cfg both.weights -o both.onnx
       darkshare export yolov4.cfg --size 512x288 --decode --batch dynamic
-      darkshare export yolov4.cfg --dynamic-size --precision fp16 -o yolov4-half.onnx
-      darkshare export both.cfg --precision int8 --calibrate photos/ --data masks.data
+      darkshare export yolov4.cfg --dynamic-size --precision fp16 -o half.onnx
+      darkshare export both.cfg --precision int8 --calibrate photos/
     """
     precision = how["precision"]
     _require_fitting(click.get_current_context(), precision)

@@ -99,7 +99,16 @@ def output_option(default: str | None = None, text: str = "Path of the new files
 
 
 def plot_option(text: str) -> Callable[[F], F]:
-    return click.option("--plot", metavar="FILE", help=f"{text} Into a .png, .svg or .pdf.")
+    return click.option("--plot", metavar="FILE", callback=_figure, help=f"{text} Into .png, .svg or .pdf.")
+
+
+def _figure(_: click.Context, __: click.Parameter, path: str | None) -> str | None:
+    """Refuse a name that no figure can have before minutes are spent."""
+    if path:
+        from darkshare._figures import figure_format
+
+        figure_format(path)
+    return path
 
 
 def seed_option(text: str) -> Callable[[F], F]:

@@ -136,7 +136,7 @@ def branch(
     \b
     Examples:
       darkshare branch small.cfg --after 'block 2' -m 8 -o ensemble
-      darkshare branch small.cfg --after 14 -m 4 --step 8 --tolerance 2% -o ensemble
+      darkshare branch small.cfg --after 14 -m 4 --step 8 -o ensemble
       darkshare branch ensemble.cfg --layout grouped -o lean
     """
     model = one_model(files, dialect, size=size)

@@ -50,7 +50,7 @@ def classes(files: tuple[str, ...], task: str | None, output: str | None, dialec
 
     \b
     Examples:
-      darkshare classes coco.cfg --keep person,car --rename car=vehicle --add logo -o small
+      darkshare classes coco.cfg --keep person,car --rename car=vehicle -o small
       darkshare classes coco.cfg --fresh masks.names -o start
     """
     model = one_model(files, dialect)
@@ -124,7 +124,7 @@ def kit(files: tuple[str, ...], k: int, output: str, dialect: str, size: tuple[i
     \b
     Examples:
       darkshare kit yolov3.cfg yolov3.weights masks.data --k 74 -o kit
-      darkshare kit yolov3.cfg masks.data --k 74 --anchors --full --batches 4000 -o kit
+      darkshare kit yolov3.cfg masks.data --k 74 --anchors --full -o kit
     """
     base, train = _model_and_data(files, dialect, size=size, partial=True)
     valid = read_dataset(_data_file(files), "valid") if "valid" in read_options(_data_file(files)).options else None

@@ -95,7 +95,7 @@ def detect(paths: tuple[str, ...], output: str, size: Any, dialect: str, form: s
     \b
     Examples:
       darkshare detect both.cfg both.weights street.jpg -o out
-      darkshare detect both.cfg photos/ --thresh 0.5 --thresh masks=0.3 --save csv,yolo
+      darkshare detect both.cfg photos/ --thresh masks=0.3 --save csv,yolo
       darkshare detect both.cfg traffic.mp4 --every 5 --limit 100
       darkshare detect both-int8.onnx photos/
     """

@@ -48,7 +48,7 @@ def concat(files: tuple[str, ...], output: str, dialect: str, size: Any, form: s
     \b
     Examples:
       darkshare concat base.cfg text.cfg --k 74 -o both
-      darkshare concat coco.cfg coco.weights masks.cfg masks.weights --layout padded -o both
+      darkshare concat coco.cfg masks.cfg --layout padded -o both
     """
     models = load_all(files, dialect=dialect, size=size)
     merged = splice.concat(models, ks or None, **how)
@@ -95,7 +95,7 @@ def cut(files: tuple[str, ...], k: int, output: str | None, target: str | None, 
     \b
     Examples:
       darkshare cut yolov3.cfg yolov3.weights --k 74
-      darkshare cut yolov3.cfg yolov3.weights --k 74 --full --for text.cfg -o text-start.weights
+      darkshare cut yolov3.cfg --k 74 --full --for text.cfg -o start.weights
     """
     ((cfg, weights),) = _only(pair(files), 1)
     model = load(cfg, weights, dialect=dialect, partial=True)

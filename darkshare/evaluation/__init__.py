@@ -1,37 +1,54 @@
-"""How good a task is on labelled pictures: average precision by Darknet's rule and by COCO's, or top-k accuracy.
+"""How good a model is on labelled pictures: average precision by Darknet's rule and by COCO's, or top-k accuracy.
 
-No number goes without the rule by which it was counted.
+Within the package: arrays, classes, curves < matching, coco < average_precision, accuracy < runner, results < tasks,
+chart. Every number comes with the rule by which it was counted.
 """
 
 from __future__ import annotations
 
-from darkshare.evaluation.accuracy import Accuracy, ClassAccuracy, classify_score
-from darkshare.evaluation.average_precision import RULES, THRESHOLD, ClassScore, Evaluation, Operating, Rule, evaluate
+from darkshare.evaluation.accuracy import Accuracy, ClassAccuracy, evaluate_guesses
+from darkshare.evaluation.average_precision import (
+    RULES,
+    THRESHOLD,
+    ClassScore,
+    Evaluation,
+    OperatingPoint,
+    Rule,
+    evaluate_detections,
+)
 from darkshare.evaluation.coco import require_tool
-from darkshare.evaluation.running import LOWEST, Runner, Seen, classifier_accuracy, evaluate_model, task_of
-from darkshare.evaluation.tables import Judged, curve_rows, lines, to_json, to_rows
+from darkshare.evaluation.results import Accuracies, Curves, Evaluations, TaskEvaluation
+from darkshare.evaluation.runner import (
+    LOWEST,
+    DatasetDetections,
+    Runner,
+    classifier_accuracy,
+    evaluate_model,
+    task_of,
+)
+from darkshare.evaluation.tasks import evaluate
 
 __all__ = [
     "LOWEST",
     "RULES",
     "THRESHOLD",
+    "Accuracies",
     "Accuracy",
     "ClassAccuracy",
     "ClassScore",
+    "Curves",
+    "DatasetDetections",
     "Evaluation",
-    "Judged",
-    "Operating",
+    "Evaluations",
+    "OperatingPoint",
     "Rule",
     "Runner",
-    "Seen",
+    "TaskEvaluation",
     "classifier_accuracy",
-    "classify_score",
-    "curve_rows",
     "evaluate",
+    "evaluate_detections",
+    "evaluate_guesses",
     "evaluate_model",
-    "lines",
     "require_tool",
     "task_of",
-    "to_json",
-    "to_rows",
 ]

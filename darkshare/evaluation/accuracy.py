@@ -1,23 +1,22 @@
-"""How often a classifier is right: the class it thinks most likely, or one of the k most likely."""
+"""Accuracy of classifiers: how often the likeliest class is right, or one of the k likeliest."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from darkshare._tables import Result
 from darkshare.darknet.tasks import Task
 from darkshare.data import ClassifiedDataset
 from darkshare.errors import BadValue
 from darkshare.evaluation.arrays import Doubles, Ids
 from darkshare.evaluation.classes import match_classes
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-KS = (1, 5)
+TOP = 5  # guesses that count, beside the first
+ALL = "(all)"  # the row of all classes
 
 
 class ClassAccuracy(NamedTuple):
@@ -29,8 +28,8 @@ class ClassAccuracy(NamedTuple):
     top: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class Accuracy:
+@dataclass(frozen=True, eq=False, repr=False)
+class Accuracy(Result):
     """How often a task's guesses are right on a data set.
 
     Attributes:
@@ -41,7 +40,7 @@ class Accuracy:
         ks: how many guesses count, such as 1 and 5.
         top: for each of `ks` the part of the pictures whose class is among so many guesses.
         classes: those that the data set has pictures of.
-        notes: about classes that do not match.
+        remarks: about classes that do not match.
     """
 
     task: str
@@ -51,12 +50,10 @@ class Accuracy:
     ks: tuple[int, ...]
     top: tuple[float, ...]
     classes: tuple[ClassAccuracy, ...]
-    notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        tops = ", ".join(f"top-{k} {value:.4f}" for k, value in zip(self.ks, self.top, strict=True))
-        how = f" ({self.conditions})" if self.conditions else ""
-        return f"{self.task} on {self.data}, {self.pictures} pictures: {tops}{how}"
+        return f"{self.summary()} ({self.conditions})" if self.conditions else self.summary()
 
     @property
     def mean(self) -> float:
@@ -68,41 +65,49 @@ class Accuracy:
         """How it was counted."""
         return f"top-1 of {self.task}, {self.conditions}" if self.conditions else f"top-1 of {self.task}"
 
-    def to_rows(self) -> list[dict[str, Any]]:
-        """A row for each class and one for all."""
-        everything = ClassAccuracy(-1, "(all)", self.pictures, self.top)
-        return [
-            {"task": self.task, "class": one.name, "pictures": one.pictures}
-            | {f"top{k}": value for k, value in zip(self.ks, one.top, strict=True)}
-            for one in (*self.classes, everything)
-        ]
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each class."""
+        return [self._row(one) for one in self.classes]
 
-    def to_json(self) -> dict[str, Any]:
+    def table(self) -> list[dict[str, Any]]:
+        """The rows, and one for all classes."""
+        return [*self.rows(), self._row(ClassAccuracy(-1, ALL, self.pictures, self.top))]
+
+    def notes(self) -> list[str]:
+        """The numbers in one line, and how classes were matched."""
+        return [str(self), *(f"Note: {remark}" for remark in self.remarks)]
+
+    def as_dict(self) -> dict[str, Any]:
         """Everything as plain values."""
         return {
             "task": self.task,
             "data": self.data,
             "pictures": self.pictures,
             "conditions": self.conditions,
-            **{f"top{k}": value for k, value in zip(self.ks, self.top, strict=True)},
-            "classes": self.to_rows()[:-1],
-            "notes": list(self.notes),
+            **self._tops(self.top),
+            "classes": self.rows(),
+            "notes": list(self.remarks),
         }
 
-    def to_dataframe(self) -> pd.DataFrame:
-        """`to_rows` as a table, without the row for all."""
-        import pandas as pd
+    def summary(self) -> str:
+        """Task, data set and numbers."""
+        tops = ", ".join(f"top-{k} {value:.4f}" for k, value in zip(self.ks, self.top, strict=True))
+        return f"{self.task} on {self.data}, {self.pictures} pictures: {tops}"
 
-        return pd.DataFrame(self.to_rows()[:-1])
+    def _row(self, one: ClassAccuracy) -> dict[str, Any]:
+        return {"task": self.task, "class": one.name, "pictures": one.pictures, **self._tops(one.top)}
+
+    def _tops(self, top: Sequence[float]) -> dict[str, float]:
+        return {f"top{k}": value for k, value in zip(self.ks, top, strict=True)}
 
 
-def classify_score(
+def evaluate_guesses(
     guesses: Doubles,
     task: Task,
     dataset: ClassifiedDataset,
     *,
-    ks: Sequence[int] = KS,
-    renamed: Mapping[str, str] | None = None,
+    top: int = TOP,
+    map: Mapping[str, str] | None = None,
     by_order: bool = False,
     conditions: str = "",
 ) -> Accuracy:
@@ -112,8 +117,9 @@ def classify_score(
         guesses: (pictures, classes of the task), larger is likelier.
         task: whose classes they are.
         dataset: pictures and their classes.
-        ks: how many guesses count; of equal ones the lower class comes first, as in Darknet's `top_k`.
-        renamed: see `evaluate`.
+        top: how many guesses count, beside the first alone; of equal ones the lower class comes first, as in
+            Darknet's `top_k`. One that holds all classes is left out.
+        map: see `evaluate_detections`.
         by_order: likewise.
         conditions: for the reader.
 
@@ -122,19 +128,19 @@ def classify_score(
     """
     if len(guesses) != len(dataset.samples):
         raise BadValue(f"{dataset.name} has {len(dataset.samples)} pictures, but there are guesses for {len(guesses)}")
-    matched = match_classes(task.name, task.names, dataset.name, dataset.names, renamed or {}, by_order=by_order)
+    matched = match_classes(task.name, task.names, dataset.name, dataset.names, map or {}, by_order=by_order)
     truths = np.array([matched.classes[sample.class_id] for sample in dataset.samples], np.int64)
     kept = truths >= 0
     if not kept.any():
         raise BadValue(f"{dataset.name} has no pictures to evaluate on")
     places, truths = _places(guesses[kept], truths[kept]), truths[kept]
-    limits = tuple(k for k in sorted(set(ks)) if k == 1 or k < len(task.names))  # every class is among all of them
+    limits = tuple(k for k in sorted({1, top}) if k == 1 or k < len(task.names))
     classes = tuple(
         ClassAccuracy(i, task.names[i], int((truths == i).sum()), _tops(places[truths == i], limits))
         for i in np.unique(truths).tolist()
     )
-    top = _tops(places, limits)
-    return Accuracy(task.name, dataset.name, len(truths), conditions, limits, top, classes, matched.notes)
+    tops = _tops(places, limits)
+    return Accuracy(task.name, dataset.name, len(truths), conditions, limits, tops, classes, matched.notes)
 
 
 def _places(guesses: Doubles, truths: Ids) -> Ids:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from darkshare.data import Sample
 from darkshare.errors import BadValue
-from darkshare.inference.boxes import Detections
+from darkshare.inference.boxes import Detections, iou_of_pairs
 
 Ids = NDArray[np.int64]
 Doubles = NDArray[np.float64]
@@ -101,7 +101,8 @@ def overlapping(found: Found, truths: Truths, least: float, *, crowds: bool = Fa
     """
     parts = [Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
     for rows, others in _neighbours(found, truths):
-        overlap = _overlap(found.corners[rows], truths.corners[others], truths.difficult[others] & crowds)
+        crowd = truths.difficult[others] & crowds
+        overlap = iou_of_pairs(found.corners[rows], truths.corners[others], crowd=crowd)
         kept = overlap >= least
         parts.append(Pairs(rows[kept], others[kept], overlap[kept]))
     return Pairs(*map(np.concatenate, zip(*parts, strict=True)))
@@ -121,12 +122,3 @@ def _neighbours(found: Found, truths: Truths) -> Iterator[tuple[Ids, Ids]]:
         many = counts[rows]
         within = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
         yield np.repeat(rows, many), order[np.repeat(first[rows], many) + within]
-
-
-def _overlap(a: Doubles, b: Doubles, crowd: Bools) -> Doubles:
-    """Intersection over union row by row; over a's own area where b is a crowd."""
-    shared = np.maximum(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0).prod(axis=1)
-    areas = [(box[:, 2:] - box[:, :2]).prod(axis=1) for box in (a, b)]
-    union = np.where(crowd, areas[0], areas[0] + areas[1] - shared)
-    overlap: Doubles = np.divide(shared, union, out=np.zeros_like(shared), where=(shared > 0) & (union > 0))
-    return overlap

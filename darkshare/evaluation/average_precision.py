@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from textwrap import wrap
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from darkshare._tables import Result
 from darkshare.data import Dataset
 from darkshare.errors import BadValue, warn
 from darkshare.evaluation.arrays import Found, ranked, truths_of
 from darkshare.evaluation.classes import match_classes
-from darkshare.evaluation.coco import Summary, summarise
+from darkshare.evaluation.coco import CocoSummary, summarise
 from darkshare.evaluation.curves import AUC, Curve, average_precision, curve
 from darkshare.evaluation.matching import Hits, coco_hits, darknet_hits
 from darkshare.inference.boxes import Detections
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 RULES = ("darknet", "coco")
 COCO_IOUS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 THRESHOLD = 0.25  # of the block of precision, recall and F1 (-thresh in detector.c)
 _CLOSE = 1e-6
+_WIDTH = 80  # columns of a line that people read
 
 
 class Rule(NamedTuple):
@@ -46,8 +46,8 @@ class Rule(NamedTuple):
         return f"Darknet's rule: {points}, IoU > {self.iou:.2f}, all classes"
 
 
-class Operating(NamedTuple):
-    """What one gets who keeps the scores above a threshold.
+class OperatingPoint(NamedTuple):
+    """Precision and recall when the scores above a threshold are kept.
 
     Attributes:
         precision: TP / (TP + FP); 0 where nothing was found.
@@ -68,10 +68,18 @@ class Operating(NamedTuple):
     average_iou: float
 
     @classmethod
-    def of(cls, tp: int, fp: int, truths: int, overlap: float) -> Operating:
+    def of(cls, tp: int, fp: int, truths: int, overlap: float) -> OperatingPoint:
         precision, recall = tp / max(tp + fp, 1), tp / max(truths, 1)
         f1 = 2 * precision * recall / max(precision + recall, 1e-300)
         return cls(precision, recall, f1, tp, fp, truths - tp, overlap / max(tp + fp, 1))
+
+    def __str__(self) -> str:
+        """The line of numbers that Darknet prints for its threshold."""
+        counts = f"TP {self.tp}, FP {self.fp}, FN {self.fn}"
+        return (
+            f"precision {self.precision:.2f}, recall {self.recall:.2f}, F1 {self.f1:.2f}, {counts}, "
+            f"average IoU {100 * self.average_iou:.2f} %"
+        )
 
 
 class ClassScore(NamedTuple):
@@ -92,12 +100,12 @@ class ClassScore(NamedTuple):
     ap: float | None
     truths: int
     detections: int
-    at: Operating
+    at: OperatingPoint
     curve: Curve
 
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation(Result):
     """How well a task does on a data set, by one rule.
 
     Attributes:
@@ -108,8 +116,8 @@ class Evaluation:
         conditions: how the detections were made: thresholds, resizing, engine.
         classes: those that the data set has labels for, in the task's order.
         threshold: of `at`.
-        at: over all classes, what one gets above the threshold.
-        notes: about classes that do not match.
+        at: over all classes, precision and recall above the threshold.
+        remarks: about classes that do not match.
         coco: all numbers of COCO's own tool, where the rule is COCO's.
     """
 
@@ -120,9 +128,9 @@ class Evaluation:
     conditions: str
     classes: tuple[ClassScore, ...]
     threshold: float
-    at: Operating
-    notes: tuple[str, ...] = ()
-    coco: Summary | None = None
+    at: OperatingPoint
+    remarks: tuple[str, ...] = ()
+    coco: CocoSummary | None = None
 
     @property
     def mean(self) -> float:
@@ -138,24 +146,38 @@ class Evaluation:
     def __str__(self) -> str:
         by = f"{self.rule}; {self.coco.tool}" if self.coco else str(self.rule)
         how = f"; {self.conditions}" if self.conditions else ""
-        return (
-            f"{self.task} on {self.data}, {self.pictures} pictures: mAP@{self.rule.iou:.2f} {self.mean:.6f} ({by}{how})"
-        )
+        return f"{self.summary()} ({by}{how})"
 
-    def to_dataframe(self) -> pd.DataFrame:
-        """A table with a row per class and the rule in each; the curves are left out."""
-        import pandas as pd
+    def summary(self) -> str:
+        """Task, data set and mean."""
+        return f"{self.task} on {self.data}, {self.pictures} pictures: mAP@{self.rule.iou:.2f} {self.mean:.6f}"
 
+    def lines(self, mark: str = "") -> list[str]:
+        """The mean with its rule, and what lies above the threshold, at most 80 columns wide.
+
+        Args:
+            mark: what the first line begins with.
+        """
+        parts = [f"{mark}{self}", f"  at scores > {self.threshold:g}: {self.at}"]
+        if self.coco:
+            parts.append("  " + ", ".join(f"{k} {v:.4f}" for k, v in self.coco.numbers.items() if v is not None))
+        return [line for part in parts for line in wrap(part, _WIDTH, subsequent_indent="    ")]
+
+    def notes(self) -> list[str]:
+        """The mean with its rule, what lies above the threshold, and how classes were matched."""
+        return [*self.lines(), *(f"Note: {remark}" for remark in self.remarks)]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each class with the rule in each; the curves are left out."""
         head = {"task": self.task, "data": self.data, "rule": str(self.rule), "conditions": self.conditions}
-        rows = [
+        return [
             {**head, "class_id": one.class_id, "name": one.name, "ap": one.ap, "truths": one.truths}
             | {"detections": one.detections, "threshold": self.threshold, **one.at._asdict()}
             | ({} if self.coco is None else self.coco.of_class(one.class_id))
             for one in self.classes
         ]
-        return pd.DataFrame(rows)
 
-    def to_json(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """Everything but the curves, as plain values."""
         classes = [
             {key: value for key, value in one._asdict().items() if key not in ("at", "curve")}
@@ -174,11 +196,11 @@ class Evaluation:
             "at_threshold": self.at._asdict(),
             "classes": classes,
             "coco": None if self.coco is None else {"tool": self.coco.tool, **self.coco.numbers},
-            "notes": list(self.notes),
+            "notes": list(self.remarks),
         }
 
 
-def evaluate(
+def evaluate_detections(
     detections: Sequence[Detections],
     dataset: Dataset,
     sizes: Sequence[tuple[int, int]],
@@ -186,8 +208,8 @@ def evaluate(
     rule: str = RULES[0],
     points: int | None = None,
     iou: float = 0.5,
-    threshold: float = THRESHOLD,
-    renamed: Mapping[str, str] | None = None,
+    thresh: float = THRESHOLD,
+    map: Mapping[str, str] | None = None,
     by_order: bool = False,
 ) -> Evaluation:
     """Compare the detections of one task with a data set.
@@ -203,8 +225,8 @@ def evaluate(
         points: recalls at which precision is read, 11 or 101; 0 for the area under the curve. Without it 0 by
             Darknet's rule; COCO's has 101.
         iou: the overlap that makes a hit.
-        threshold: for precision, recall, F1 and the average IoU, keep scores above it.
-        renamed: the task's class for classes of the data set that have another name; "" leaves one out.
+        thresh: for precision, recall, F1 and the average IoU, keep scores above it.
+        map: the task's class for classes of the data set that have another name; "" leaves one out.
         by_order: match classes by their numbers instead.
 
     Raises:
@@ -213,7 +235,7 @@ def evaluate(
     """
     chosen = _chosen(rule, points, iou)
     task, names = _task_of(detections, dataset, sizes)
-    matched = match_classes(task, names, dataset.name, dataset.names, renamed or {}, by_order=by_order)
+    matched = match_classes(task, names, dataset.name, dataset.names, map or {}, by_order=by_order)
     truths = truths_of(dataset.samples, matched.classes)
     found = ranked(detections, sizes)
     found = found.take(np.isin(found.class_ids, matched.counted))
@@ -221,11 +243,11 @@ def evaluate(
         found = found._replace(corners=found.corners.clip(0, 1))
     hits = (darknet_hits if rule == "darknet" else coco_hits)(found, truths, iou)
     counts = np.bincount(truths.class_ids[~truths.difficult], minlength=len(names))
-    scores = tuple(_class_score(i, names[i], chosen, found, hits, int(counts[i]), threshold) for i in matched.counted)
+    scores = tuple(_class_score(i, names[i], chosen, found, hits, int(counts[i]), thresh) for i in matched.counted)
     summary = summarise(found, truths, sizes, matched.counted) if rule == "coco" else None
     tp, fp = sum(one.at.tp for one in scores), sum(one.at.fp for one in scores)
-    at = Operating.of(tp, fp, sum(one.truths for one in scores), _overlap_above(found, hits, threshold))
-    made = Evaluation(task, dataset.name, len(sizes), chosen, "", scores, threshold, at, matched.notes, summary)
+    at = OperatingPoint.of(tp, fp, sum(one.truths for one in scores), _overlap_above(found, hits, thresh))
+    made = Evaluation(task, dataset.name, len(sizes), chosen, "", scores, thresh, at, matched.notes, summary)
     _require_agreement(made)
     return made
 
@@ -264,7 +286,7 @@ def _class_score(
     drawn = curve(found.scores[rows], hits.hit[rows], truths)
     above = rows & (found.scores > threshold)
     tp = int(hits.hit[above].sum())
-    at = Operating.of(tp, int(above.sum()) - tp, truths, hits.overlap[above].sum())
+    at = OperatingPoint.of(tp, int(above.sum()) - tp, truths, hits.overlap[above].sum())
     ap = average_precision(drawn, rule.points)
     none = rule.name == "coco" and not truths
     return ClassScore(class_id, name, None if none else ap, truths, int(rows.sum()), at, drawn)

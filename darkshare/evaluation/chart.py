@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from darkshare._figures import COLOURS, GREY, drawable, write_figure
 from darkshare.errors import DarkshareError
 from darkshare.evaluation.average_precision import ClassScore, Evaluation
 from darkshare.evaluation.curves import Curve
-from darkshare.evaluation.tables import Judged
+from darkshare.evaluation.results import TaskEvaluation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,19 +25,19 @@ _PANEL = 2.1  # inches
 _OWN, _OTHER = COLOURS[0], COLOURS[1]
 
 
-def plot_curves(judged: Sequence[Judged], path: Path | str) -> None:
+def plot_curves(tasks: Sequence[TaskEvaluation], path: str | PathLike[str]) -> None:
     """Draw the curves of every task and class into a file; of several rules those of the first.
 
     Raises:
         DarkshareError: the suffix is none of .png, .svg and .pdf, the file cannot be written, or no class has truths.
     """
-    write_figure(path, lambda: _figure(judged))
+    write_figure(Path(path), lambda: _figure(tasks))
 
 
-def _figure(judged: Sequence[Judged]) -> Figure:
+def _figure(tasks: Sequence[TaskEvaluation]) -> Figure:
     from matplotlib.figure import Figure
 
-    shown = [_shown(one.own[0]) for one in judged]
+    shown = [_shown(one.own[0]) for one in tasks]
     if not any(shown):
         raise DarkshareError("there is no curve to draw: no class has truths")
     columns = max(2, math.ceil(math.sqrt(1.5 * max(map(len, shown)))))
@@ -44,8 +45,8 @@ def _figure(judged: Sequence[Judged]) -> Figure:
     figure = Figure(
         figsize=(max(_PANEL * columns + 0.4, 6.5), (_PANEL + 0.25) * sum(rows) + 0.8 * len(rows)), layout="constrained"
     )
-    parts = figure.subfigures(len(judged), 1, height_ratios=rows, squeeze=False)[:, 0]
-    for part, one, classes, count in zip(parts, judged, shown, rows, strict=True):
+    parts = figure.subfigures(len(tasks), 1, height_ratios=rows, squeeze=False)[:, 0]
+    for part, one, classes, count in zip(parts, tasks, shown, rows, strict=True):
         _task(part, one, classes, (count, columns))
     return figure
 
@@ -57,7 +58,7 @@ def _shown(found: Evaluation) -> list[ClassScore]:
     return [one for one in known if one in most] if len(known) > MOST else known
 
 
-def _task(part: SubFigure, one: Judged, classes: Sequence[ClassScore], grid: tuple[int, int]) -> None:
+def _task(part: SubFigure, one: TaskEvaluation, classes: Sequence[ClassScore], grid: tuple[int, int]) -> None:
     own, beside = one.own[0], one.beside[0] if one.beside else None
     grids: Any = part.subplots(*grid, squeeze=False, sharex=True, sharey=True)
     for axes in grids.flat[len(classes) :]:
@@ -107,7 +108,7 @@ def _line(axes: Axes, curve: Curve, colour: str, threshold: float, *, dashed: bo
         axes.plot(curve.recall[above - 1], curve.precision[above - 1], "o", color=colour, markersize=3 if dashed else 5)
 
 
-def _legend(part: SubFigure, one: Judged) -> None:
+def _legend(part: SubFigure, one: TaskEvaluation) -> None:
     from matplotlib.lines import Line2D
 
     own, beside = one.own[0], one.beside[0]

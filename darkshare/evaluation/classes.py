@@ -29,7 +29,7 @@ class Matched(NamedTuple):
 
 
 def match_classes(
-    task: str, names: Sequence[str], data: str, given: Sequence[str], renamed: Mapping[str, str], *, by_order: bool
+    task: str, names: Sequence[str], data: str, given: Sequence[str], map: Mapping[str, str], *, by_order: bool
 ) -> Matched:
     """Find the task's class for each class of a data set.
 
@@ -38,7 +38,7 @@ def match_classes(
         names: its classes.
         data: the data set's name, for messages.
         given: the data set's classes.
-        renamed: the task's class for some of the data set's, where the names differ; "" leaves that class out.
+        map: the task's class for some of the data set's, where the names differ; "" leaves that class out.
         by_order: take equal numbers for equal classes, whatever their names.
 
     Raises:
@@ -53,11 +53,11 @@ def match_classes(
         return Matched(tuple(range(len(names))), differ)
     _require_unique(task, names)
     _require_unique(data, given)
-    if missing := [name for name in renamed if name not in given]:
+    if missing := [name for name in map if name not in given]:
         raise BadValue(f"{data} has no class {listed(missing)} to be counted otherwise; it has {listed(given)}")
-    if strange := [name for name in renamed.values() if name and name not in names]:
+    if strange := [name for name in map.values() if name and name not in names]:
         raise BadValue(f"{task} has no class {listed(strange)}; it has {listed(names)}")
-    wanted = [renamed.get(name, name) for name in given]
+    wanted = [map.get(name, name) for name in given]
     if unknown := [name for name, other in zip(given, wanted, strict=True) if other and other not in names]:
         example = f"--map '{unknown[0]}={names[0] if names else ''}'"
         raise BadValue(

@@ -34,8 +34,8 @@ _NUMBERS = {  # name: (kind, index of the IoU, of the area, of the most detectio
 }
 
 
-class Summary(NamedTuple):
-    """What COCO's tool says.
+class CocoSummary(NamedTuple):
+    """The numbers of COCO's tool.
 
     Attributes:
         tool: its name and version.
@@ -67,7 +67,7 @@ class Summary(NamedTuple):
         }
 
 
-def summarise(found: Found, truths: Truths, sizes: Sequence[tuple[int, int]], class_ids: Sequence[int]) -> Summary:
+def summarise(found: Found, truths: Truths, sizes: Sequence[tuple[int, int]], class_ids: Sequence[int]) -> CocoSummary:
     """Let COCO's tool count.
 
     Args:
@@ -133,14 +133,14 @@ def _loaded(coco: Any, content: dict[str, Any]) -> Any:
     return made
 
 
-def _summary(tool: str, counted: dict[str, Any], class_ids: tuple[int, ...]) -> Summary:
+def _summary(tool: str, counted: dict[str, Any], class_ids: tuple[int, ...]) -> CocoSummary:
     precision = np.asarray(counted["precision"]).reshape(10, 101, len(class_ids), 4, 3)
     recall = np.asarray(counted["recall"]).reshape(10, len(class_ids), 4, 3)
     numbers = {}
     for name, (kind, iou, area, most) in _NUMBERS.items():
         values = (precision if kind == "precision" else recall)[..., area, most]
         numbers[name] = _mean(values if iou is None else values[iou])
-    return Summary(tool, numbers, class_ids, precision[..., 0, 2], recall[..., 0, 2])
+    return CocoSummary(tool, numbers, class_ids, precision[..., 0, 2], recall[..., 0, 2])
 
 
 def _mean(values: Doubles) -> float | None:

@@ -8,7 +8,7 @@ import pytest
 from conftest import TRAINABLE, needs_torch, network_of, seeded_floats, write_model
 
 from darkshare import load, suggest_k
-from darkshare.errors import BadValue
+from darkshare.errors import BadArguments
 
 
 def tuned(folder: Path) -> Path:
@@ -50,5 +50,5 @@ def test_everything_at_once(base, data, tmp_path):
 
 
 def test_batch_norm_is_recalibrated_for_swaps_only(base, data):
-    with pytest.raises(BadValue, match="recalibrate= is for a trained network and data; give both"):
+    with pytest.raises(BadArguments, match="recalibrate is for a trained network and data; give both"):
         suggest_k(load(base), data=data, recalibrate=4)

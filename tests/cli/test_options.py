@@ -5,9 +5,8 @@ import pytest
 from click.testing import CliRunner
 
 from darkshare.cli import options
-from darkshare.cli.options import Files, load_all, pair
-from darkshare.cli.parameters import SIZE
-from darkshare.errors import DarkshareError
+from darkshare.cli.options import Files, inputs, load_all, one_model, pair
+from darkshare.errors import BadArguments, DarkshareError, warn
 
 
 @pytest.mark.parametrize(
@@ -46,17 +45,16 @@ def test_models_are_loaded_in_order(tiny):
     assert str(first.network.input) == "64x64x3"
 
 
-@pytest.mark.parametrize(
-    ("text", "size"), [("416", (416, 416)), ("416x320", (416, 320)), ("416X320", (416, 320)), ((8, 9), (8, 9))]
-)
-def test_a_size_is_one_number_or_two(text, size):
-    assert SIZE.convert(text, None, None) == size
+@pytest.mark.parametrize("files", [[], ["a.cfg", "b.cfg"]])
+def test_exactly_one_model_is_wrong_usage_otherwise(files):
+    with pytest.raises(click.UsageError, match=f"give one model; {len(files)} were given"):
+        one_model(files)
 
 
-@pytest.mark.parametrize("text", ["", "x", "416x", "x320", "big", "416x320x3", "4.5"])
-def test_no_size_is_a_usage_error(text):
-    with pytest.raises(click.UsageError, match="is not a size; write 416 or 416x320"):
-        SIZE.convert(text, None, None)
+def test_the_files_of_models_are_their_cfg_and_weights(tiny):
+    own = one_model([str(tiny)], sibling=False)
+    assert inputs(own) == [str(tiny)]
+    assert inputs(own, one_model([str(tiny)])) == [str(tiny), str(tiny), str(tiny.with_suffix(".weights"))]
 
 
 @click.command()
@@ -64,24 +62,51 @@ def test_no_size_is_a_usage_error(text):
 @options.dialect_option
 @options.format_option
 @options.size_option
-def show(files, dialect, form, size):
+@options.seed_option("Of all.")
+@options.threads_option()
+@options.output_option("merged")
+@options.plot_option("Draw it.")
+def show(files, dialect, form, size, **more):
     click.echo(repr((files, dialect, form, size)))
+    click.echo(f"{sorted(more.items())} {options.flags(sorted(more))}")
 
 
 def test_the_shared_options_mean_the_same_everywhere():
     result = CliRunner().invoke(show, ["a.cfg", "b.cfg", "--dialect", "pjreddie", "--format", "csv", "--size", "8x9"])
-    assert result.output == "(('a.cfg', 'b.cfg'), 'pjreddie', 'csv', (8, 9))\n"
-    assert CliRunner().invoke(show, ["a.cfg"]).output == "(('a.cfg',), 'alexeyab', 'text', None)\n"
+    assert result.output.startswith("(('a.cfg', 'b.cfg'), 'pjreddie', 'csv', (8, 9))\n")
+    lines = CliRunner().invoke(show, ["a.cfg"]).output.splitlines()
+    assert lines[0] == "(('a.cfg',), 'alexeyab', 'text', None)"
+    assert lines[1] == "[('output', 'merged'), ('plot', None), ('seed', 0), ('threads', None)] []"
+
+
+def test_options_that_were_given_are_known_as_typed():
+    """An option that has the value of its default was given all the same."""
+    words = ["a.cfg", "--seed", "0", "-o", "x", "--plot", "a.svg"]
+    assert CliRunner().invoke(show, words).output.endswith("['--seed', '-o', '--plot']\n")
+
+
+def test_the_name_of_a_figure_is_looked_at_before_anything_runs():
+    result = CliRunner().invoke(show, ["a.cfg", "--plot", "a.gif"])
+    assert isinstance(result.exception, DarkshareError)
+    assert "end its name in .png, .svg or .pdf" in str(result.exception)
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["a.cfg", "--dialect", "x"], ["a.cfg", "--format", "x"], ["a.cfg", "--size", "x"]]
+    "arguments",
+    [
+        [],
+        ["a.cfg", "--dialect", "x"],
+        ["a.cfg", "--format", "x"],
+        ["a.cfg", "--size", "x"],
+        ["a.cfg", "--seed", -1],
+        ["a.cfg", "--threads", 0],
+    ],
 )
 def test_wrong_usage_exits_with_2(arguments):
     assert CliRunner().invoke(show, arguments).exit_code == 2
 
 
-def test_a_darkshare_error_is_a_message_and_exit_code_1():
+def test_errors_are_a_message_and_an_exit_code_and_warnings_a_note():
     from darkshare.cli import Commands
 
     @click.group(cls=Commands)
@@ -91,5 +116,17 @@ def test_a_darkshare_error_is_a_message_and_exit_code_1():
     def fail() -> None:
         raise DarkshareError("is\nwrong", file="a.cfg", line=3)
 
+    @group.command()
+    def contradict() -> None:
+        raise BadArguments("give one\nof them")
+
+    @group.command()
+    def note() -> None:
+        warn("is\nodd\x1b")
+
     result = CliRunner().invoke(group, ["fail"])
     assert (result.exit_code, result.output) == (1, "Error: a.cfg:3: is wrong\n")
+    result = CliRunner().invoke(group, ["contradict"])
+    assert (result.exit_code, result.output) == (2, "Error: give one of them\n")
+    result = CliRunner().invoke(group, ["note"])
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "Note: is odd\\x1b\n")

@@ -19,13 +19,20 @@ from darkshare import load
 from darkshare.darknet.tasks import Task
 from darkshare.data import Box, Classified, ClassifiedDataset, Dataset, Sample
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, Unsupported
-from darkshare.evaluation import Runner, classify_score, coco, evaluate, evaluate_model
+from darkshare.evaluation import (
+    Evaluations,
+    Runner,
+    TaskEvaluation,
+    coco,
+    evaluate_detections,
+    evaluate_guesses,
+    evaluate_model,
+)
+from darkshare.evaluation.accuracy import ALL
 from darkshare.evaluation.arrays import ranked, truths_of
-from darkshare.evaluation.chart import plot_curves
 from darkshare.evaluation.classes import match_classes
 from darkshare.evaluation.curves import average_precision, curve
 from darkshare.evaluation.matching import coco_hits, darknet_hits
-from darkshare.evaluation.tables import ALL, Judged, curve_rows, to_json, to_rows
 from darkshare.inference.boxes import Detections
 
 # What AlexeyAB's `detector map` prints for boxes and labels that were made for it (its own matching and AP code; the
@@ -56,7 +63,7 @@ def detections(rows, pictures: int, names: tuple[str, ...]) -> list[Detections]:
 
 def judged(found, labelled, names=("a",), pictures=1, **how):
     data = dataset(labelled, pictures, names)
-    return evaluate(detections(found, pictures, names), data, [SIZE] * pictures, **how)
+    return evaluate_detections(detections(found, pictures, names), data, [SIZE] * pictures, **how)
 
 
 def crowded(seed: int, pictures: int, classes: int, *, hard: float = 0.0, many: int = 6):
@@ -203,15 +210,15 @@ def test_a_wrong_box_more_never_helps_and_a_copy_of_each_box_is_wrong(seed):
     before = judged(found, truths, pictures=3)
     wrong = judged([*found, (1, 0, 0.995, 3, 3, 0.1, 0.1)], truths, pictures=3)
     assert wrong.mean <= before.mean
-    doubled = judged(found + found, truths, pictures=3, threshold=0)
-    once = judged(found, truths, pictures=3, threshold=0)
+    doubled = judged(found + found, truths, pictures=3, thresh=0)
+    once = judged(found, truths, pictures=3, thresh=0)
     assert (doubled.at.tp, doubled.at.fp) == (once.at.tp, once.at.fp + len(found))
 
 
 def test_no_detections_at_all():
     found = judged([], [(0, 0, 0.5, 0.5, 0.2, 0.2, 0)])
     assert (found.mean, found.at) == (0, (0, 0, 0, 0, 0, 1, 0))
-    assert not list(curve_rows([Judged((found,))]))
+    assert not Evaluations((TaskEvaluation((found,)),)).curves().rows()
 
 
 # COCO's rule
@@ -252,7 +259,7 @@ def test_only_the_best_hundred_of_a_picture_and_class_count(tool, monkeypatch):
 
 def test_a_tool_that_counts_otherwise_is_told(monkeypatch):
     require_a_tool()
-    monkeypatch.setattr(coco.Summary, "average_precision", lambda self, class_id, iou=None: 0.25)
+    monkeypatch.setattr(coco.CocoSummary, "average_precision", lambda self, class_id, iou=None: 0.25)
     with pytest.warns(DarkshareWarning, match="gives class a an AP of 0.25, but counted again it is"):
         judged([(0, 0, 0.9, 0.5, 0.5, 0.2, 0.2)], [(0, 0, 0.5, 0.5, 0.2, 0.2, 0)], rule="coco")
 
@@ -296,15 +303,15 @@ def test_a_rule_that_is_none(how, says):
 def test_lists_that_do_not_fit():
     data = dataset([], 2, ("a",))
     with pytest.raises(BadValue, match="2 pictures, but there are 1 detections, 2 sizes"):
-        evaluate(detections([], 1, ("a",)), data, [SIZE] * 2)
+        evaluate_detections(detections([], 1, ("a",)), data, [SIZE] * 2)
     with pytest.raises(BadValue, match="no pictures"):
-        evaluate([], dataset([], 0, ("a",)), [])
+        evaluate_detections([], dataset([], 0, ("a",)), [])
     two = [*detections([], 1, ("a",)), replace(detections([], 1, ("a",))[0], task="other")]
     with pytest.raises(BadValue, match="several tasks: other, task"):
-        evaluate(two, data, [SIZE] * 2)
+        evaluate_detections(two, data, [SIZE] * 2)
     broken = detections([(0, 0, float("nan"), 0.5, 0.5, 0.1, 0.1)], 2, ("a",))
     with pytest.raises(BadValue, match="not numbers"):
-        evaluate(broken, data, [SIZE] * 2)
+        evaluate_detections(broken, data, [SIZE] * 2)
 
 
 # classes
@@ -353,12 +360,12 @@ def test_classes_can_be_matched_by_order_if_somebody_says_so():
 def test_the_classes_of_the_data_set_are_counted_as_those_of_the_task():
     truths = [(0, 0, 0.2, 0.5, 0.2, 0.2, 0), (0, 1, 0.8, 0.5, 0.2, 0.2, 0), (0, 2, 0.5, 0.5, 0.2, 0.2, 0)]
     found = [(0, 1, 0.9, 0.2, 0.5, 0.2, 0.2), (0, 0, 0.9, 0.8, 0.5, 0.2, 0.2), (0, 2, 0.9, 0.1, 0.1, 0.1, 0.1)]
-    made = evaluate(
-        detections(found, 1, ("a", "b", "z")), dataset(truths, 1, ("b", "a", "x")), [SIZE], renamed={"x": ""}
+    made = evaluate_detections(
+        detections(found, 1, ("a", "b", "z")), dataset(truths, 1, ("b", "a", "x")), [SIZE], map={"x": ""}
     )
     assert [(one.class_id, one.name, one.ap) for one in made.classes] == [(0, "a", 1), (1, "b", 1)]
     assert made.mean == 1
-    assert len(made.notes) == 3
+    assert len(made.remarks) == 3
 
 
 # models
@@ -379,7 +386,7 @@ def labelled_by(detector_model, paths, task=None, lowest=0.5, **how) -> Dataset:
     """A data set whose labels are what the model itself finds."""
     names = next(t.names for t in detector_model.tasks if task in (None, t.name))
     empty = Dataset("own", names, tuple(Sample(path, ()) for path in paths))
-    seen = Runner.of(detector_model, lowest=lowest, **how).look(empty, task)
+    seen = Runner.of(detector_model, lowest=lowest, **how).detect_dataset(empty, task)
     samples = []
     for path, found, (w, h) in zip(paths, seen.detections, seen.sizes, strict=True):
         places = [
@@ -452,7 +459,7 @@ def test_a_real_model_reaches_what_darknet_says_it_does():
         rows = [line.split() for line in path.with_suffix(".txt").read_text().splitlines() if line.strip()]
         samples.append(Sample(path, tuple(Box(int(row[0]), *map(float, row[1:])) for row in rows)))
     data = Dataset("masks", ("good", "bad", "none"), tuple(samples))
-    seen = Runner.of(load(zoo_path("models", "f10-mask-a", "f10-mask-a.cfg"))).look(data)
+    seen = Runner.of(load(zoo_path("models", "f10-mask-a", "f10-mask-a.cfg"))).detect_dataset(data)
     for points, theirs in ((0, 0.513494), (11, 0.497213), (101, 0.512240)):
         assert seen.evaluate(data, points=points).mean == pytest.approx(theirs, abs=0.006)
 
@@ -500,21 +507,21 @@ def test_a_classifier_is_judged_by_its_best_guesses(tmp_path):
     names = ("blue", "green", "red")
     labels = (2, 1, 1, 1)  # right, right, second, third
     data = ClassifiedDataset("set", names, tuple(map(Classified, paths, labels)))
-    found = Runner.of(colour_judge(tmp_path), batch=3).classify(data, ks=(1, 2))
+    found = Runner.of(colour_judge(tmp_path), batch=3).classify(data, top=2)
     assert (found.top, found.ks, found.pictures) == ((0.5, 0.75), (1, 2), 4)
     assert [(one.name, one.pictures, one.top) for one in found.classes] == [
         ("red", 1, (1, 1)), ("green", 3, (pytest.approx(1 / 3), pytest.approx(2 / 3))),
     ]  # fmt: skip
-    assert "another order" in found.notes[0]
+    assert "another order" in found.remarks[0]
     assert "top-1 0.5000, top-2 0.7500 (central square, stretched to 8x8, opencv" in str(found)
-    assert [row["class"] for row in found.to_rows()] == ["red", "green", ALL]
+    assert [row["class"] for row in found.table()] == ["red", "green", ALL]
     assert found.to_dataframe()["top2"].tolist() == [1, pytest.approx(2 / 3)]
 
 
 def test_equal_guesses_go_to_the_lower_class_as_in_darknet():
     task = Task("t", ("a", "b", "c"), (0,), ((0, 1),))
     data = ClassifiedDataset("set", ("a", "b", "c"), tuple(Classified(Path("x"), i) for i in range(3)))
-    assert classify_score(np.full((3, 3), 1 / 3), task, data, ks=(1, 2, 5)).top == pytest.approx((1 / 3, 2 / 3))
+    assert evaluate_guesses(np.full((3, 3), 1 / 3), task, data, top=2).top == pytest.approx((1 / 3, 2 / 3))
 
 
 def test_a_detector_is_no_classifier(tmp_path):
@@ -526,22 +533,22 @@ def test_a_detector_is_no_classifier(tmp_path):
 # forms
 
 
-def compared(pictures: int = 5) -> Judged:
+def compared(pictures: int = 5) -> TaskEvaluation:
     found, truths = crowded(7, pictures, 2)
     own = judged(found, truths, ("a", "b"), pictures)
     other = judged(found[::2], truths, ("a", "b"), pictures)
-    return Judged((own,), (other,), "both.cfg", "alone.cfg")
+    return TaskEvaluation((own,), (other,), "both.cfg", "alone.cfg")
 
 
 def test_rows_have_the_difference_and_name_rule_and_iou():
     one = compared()
-    rows = to_rows([one])
+    rows = Evaluations((one,)).rows()
     assert [row["class"] for row in rows] == ["a", "b", ALL]
     for row in rows:
         assert row["darknet_ap50_difference"] == row["darknet_ap50"] - row["darknet_ap50_beside"]
     assert rows[-1]["darknet_ap50"] == one.own[0].mean
     assert rows[-1]["truths"] == one.own[0].truths == rows[0]["truths"] + rows[1]["truths"]
-    parsed = json.loads(json.dumps(to_json([one])))[0]
+    parsed = json.loads(json.dumps(Evaluations((one,)).as_dict()))["tasks"][0]
     assert parsed["own"][0]["map"] == one.own[0].mean
     assert parsed["own"][0]["rule"]["points"] == 0
 
@@ -554,16 +561,16 @@ def test_a_table_has_the_rule_in_every_row():
 
 def test_curve_rows_hold_what_ap_is_made_of():
     one = compared()
-    rows = [row for row in curve_rows([one]) if row["model"] == "both.cfg" and row["class"] == "a"]
+    rows = [row for row in Evaluations((one,)).curves().rows() if row["model"] == "both.cfg" and row["class"] == "a"]
     steps = np.diff([0, *(row["recall"] for row in rows)])
     assert (steps * [row["envelope"] for row in rows]).sum() == pytest.approx(one.own[0].classes[0].ap)
 
 
 def test_curves_are_drawn_one_panel_a_class(tmp_path):
-    plot_curves([compared(), Judged(compared().own)], tmp_path / "curves.svg")
+    Evaluations((compared(), TaskEvaluation(compared().own))).plot(tmp_path / "curves.svg")
     text = (tmp_path / "curves.svg").read_text()
     assert text.count("<!-- recall -->") == 2 * 2
-    plot_curves([compared()], tmp_path / "curves.png")
+    Evaluations((compared(),)).plot(tmp_path / "curves.png")
     image = cv2.imread(str(tmp_path / "curves.png"))
     blue, orange = (0xB2, 0x72, 0x00), (0x00, 0x9F, 0xE6)  # as BGR: Okabe and Ito
     for colour in (blue, orange):
@@ -572,7 +579,7 @@ def test_curves_are_drawn_one_panel_a_class(tmp_path):
 
 def test_there_must_be_something_to_draw(tmp_path):
     with pytest.raises(DarkshareError, match="no class has truths"):
-        plot_curves([Judged((judged([], []),))], tmp_path / "x.png")
+        Evaluations((TaskEvaluation((judged([], []),)),)).plot(tmp_path / "x.png")
 
 
 def test_time_grows_with_the_pictures_and_no_faster():
@@ -584,7 +591,7 @@ def test_time_grows_with_the_pictures_and_no_faster():
 
     def prepared(times):
         big = replace(data, samples=data.samples * times)
-        return lambda: evaluate(once * times, big, [SIZE] * 100 * times)
+        return lambda: evaluate_detections(once * times, big, [SIZE] * 100 * times)
 
     assert prepared(50)().pictures == 5000
     assert growth(prepared, 25) < 8

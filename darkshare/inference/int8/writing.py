@@ -153,7 +153,7 @@ def _scores(model: Model, tasks: Sequence[Task], data: Dataset, engine: str, bot
     """Mean average precision of both files, for each of the tasks."""
     runners = [Runner.of(model, engine=engine, file=file.path) for file in both]
     for task in tasks:
-        exact, quantised = (runner.look(data, task.name).evaluate(data) for runner in runners)
+        exact, quantised = (runner.detect_dataset(data, task.name).evaluate(data) for runner in runners)
         yield Score(task.name, data.name, exact.mean, quantised.mean, str(exact.rule))
 
 

@@ -1,4 +1,4 @@
-"""A model over a whole data set: what its tasks find there, and how good that is."""
+"""A model run over a whole data set: what its tasks find there, and how good that is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from darkshare._images import Picture, read_picture
 from darkshare.darknet.letterbox import is_letterboxed
@@ -16,8 +16,8 @@ from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Floats
 from darkshare.data import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, Unsupported
-from darkshare.evaluation.accuracy import Accuracy, classify_score
-from darkshare.evaluation.average_precision import Evaluation, evaluate
+from darkshare.evaluation.accuracy import Accuracy, evaluate_guesses
+from darkshare.evaluation.average_precision import Evaluation, evaluate_detections
 from darkshare.inference.boxes import NMS, Detections, interpret
 from darkshare.inference.classification import Doubles, cropped, mean_of, probabilities, voices
 from darkshare.inference.detector import Detector
@@ -28,8 +28,9 @@ _WORDS = {"softmax": "probabilities", "logits": "logits"}
 Watch = Callable[[Sequence[Any]], Iterable[Any]]  # goes through the pictures and may show how far it is
 
 
-class Seen(NamedTuple):
-    """What a task found in every picture of a data set.
+@dataclass(frozen=True, eq=False, repr=False)
+class DatasetDetections:
+    """The boxes of one task in every picture of a data set.
 
     Attributes:
         detections: of each picture.
@@ -41,12 +42,15 @@ class Seen(NamedTuple):
     sizes: tuple[tuple[int, int], ...]
     conditions: str
 
+    def __repr__(self) -> str:
+        return f"<DatasetDetections: {sum(map(len, self.detections))} boxes in {len(self.detections)} pictures>"
+
     def evaluate(self, dataset: Dataset, **how: Any) -> Evaluation:
-        """Compare it with the data set; see `evaluate`."""
-        return replace(evaluate(self.detections, dataset, self.sizes, **how), conditions=self.conditions)
+        """Compare them with the data set; see `evaluate_detections`."""
+        return replace(evaluate_detections(self.detections, dataset, self.sizes, **how), conditions=self.conditions)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Runner:
     """A model that is loaded into an engine, to be run over data sets.
 
@@ -84,12 +88,15 @@ class Runner:
         detector = Detector(model, engine=engine, precision=precision, **how)
         return cls(detector, f"{engine} {presence(engine).version} {precision}", lowest, nms, batch)
 
+    def __repr__(self) -> str:
+        return f"<Runner: {self.model.name} on {self.engine}>"
+
     @property
     def model(self) -> Model:
-        """What is loaded."""
+        """The loaded model."""
         return self.detector.model
 
-    def look(self, dataset: Dataset, task: str | None = None, watch: Watch = iter) -> Seen:
+    def detect_dataset(self, dataset: Dataset, task: str | None = None, watch: Watch = iter) -> DatasetDetections:
         """Find one task's objects in every picture.
 
         Args:
@@ -106,12 +113,12 @@ class Runner:
         for image, raw in self._raw(dataset, watch, lambda image: image):
             sizes.append((image.shape[1], image.shape[0]))
             found += interpret(alone, raw, sizes[-1], threshold=self.lowest, nms=self.nms)
-        return Seen(tuple(found), tuple(sizes), self._conditions())
+        return DatasetDetections(tuple(found), tuple(sizes), self._conditions())
 
     def classify(
         self, dataset: ClassifiedDataset, task: str | None = None, watch: Watch = iter, **how: Any
     ) -> Accuracy:
-        """Compare a classifier with pictures of known class; for `how` see `classify_score`.
+        """Compare a classifier with pictures of known class; for `how` see `evaluate_guesses`.
 
         Raises:
             DarkshareError: a picture that cannot be read, or a task that is not there or classifies nothing.
@@ -129,11 +136,12 @@ class Runner:
         _, h, w, *_ = self.model.network.input
         conditions = f"central {'square' if h == w else 'part'}, stretched to {w}x{h}, {self.engine}"
         return [
-            classify_score(rows, one, dataset, conditions=conditions, **how) for one, rows in self._voices(own, raws)
+            evaluate_guesses(rows, one, dataset, conditions=conditions, **how)
+            for one, rows in self._probabilities(own, raws)
         ]
 
-    def _voices(self, own: Task, raws: Sequence[dict[int, Floats]]) -> Iterator[tuple[Task, Doubles]]:
-        """What is to be compared, with its probabilities."""
+    def _probabilities(self, own: Task, raws: Sequence[dict[int, Floats]]) -> Iterator[tuple[Task, Doubles]]:
+        """Each classifier that is to be evaluated, with its probabilities."""
         if not own.ensemble or own.name != own.ensemble:
             yield own, probabilities(self.model, own, raws)
             return
@@ -196,16 +204,16 @@ def evaluate_model(
         nms: of two boxes of one class that overlap more, the better one counts.
         bn_epsilon: see `onnxfile.export`.
         watch: goes through the pictures, for a progress bar.
-        **rule: see `evaluate`.
+        **rule: see `evaluate_detections`.
 
     Raises:
-        DarkshareError: what `Detector`, `Runner.look` and `evaluate` raise.
+        DarkshareError: what `Detector`, `Runner.detect_dataset` and `evaluate_detections` raise.
     """
     runner = Runner.of(
         model, engine=engine, threads=threads, precision=precision, batch=batch, lowest=lowest, nms=nms,
         bn_epsilon=bn_epsilon,
     )  # fmt: skip
-    return runner.look(dataset, task, watch).evaluate(dataset, **rule)
+    return runner.detect_dataset(dataset, task, watch).evaluate(dataset, **rule)
 
 
 def classifier_accuracy(

@@ -1,0 +1,49 @@
+"""Help: what it costs, and that it fits a terminal."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+from conftest import ROOT
+
+from darkshare.cli import COMMANDS, main
+
+HELP = "import darkshare.cli; darkshare.cli.main(['--help'], standalone_mode=False)"
+LARGEST_RATIO = 3  # to a Python that only imports click; 1.3 on the machine where this was written
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    return done.stdout
+
+
+def processor_time(code: str) -> float:
+    """What a Python that runs this takes of the processor, in seconds."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run(code)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+@pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS)], ids=lambda words: "".join(words) or "all")
+def test_help_fits_80_columns_however_wide_the_terminal_is(words):
+    result = CliRunner().invoke(main, [*words, "--help"], terminal_width=None, env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    assert [line for line in result.output.splitlines() if len(line) > 80] == []
+
+
+def test_help_costs_little_more_than_click():
+    times = [(processor_time("import click"), processor_time(HELP)) for _ in range(5)]
+    assert min(ours for _, ours in times) < LARGEST_RATIO * min(click for click, _ in times)
+
+
+def test_help_imports_no_command():
+    code = f"import sys; {HELP}; print(*(name for name in sys.modules if name.startswith('darkshare')))"
+    found = set(run(code).splitlines()[-1].split())
+    allowed = {"_version", "_tables", "_files", "errors", "cli"}
+    assert "darkshare.cli" in found
+    assert found <= {"darkshare", *(f"darkshare.{name}" for name in allowed)}
