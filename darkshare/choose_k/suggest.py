@@ -35,14 +35,19 @@ from darkshare.training.settings import require_least
 
 Watch = Callable[[Sequence[Any]], Iterable[Any]]
 RELIABILITY = {
-    None: ("By k, not by accuracy: nothing here tells what mAP a k costs; data or a trained network would, a little.",),
+    None: (
+        "By k, not by accuracy: nothing here shows what mAP a k costs; data or a",
+        "trained network would, a little.",
+    ),
     "logme": (
-        "A guess: the rank is that of a linear classifier on the base's features. Nobody has shown that this orders",
-        "the mAP of retrained detectors, and the standard errors only say how much it depends on the pictures.",
+        "A guess: the rank is that of a linear classifier on the base's features.",
+        "Nobody has shown that this orders the mAP of retrained detectors, and the",
+        "standard errors only say how much it depends on the pictures.",
     ),
     "swap": (
-        "A guess: the rank is that of networks that were not trained any further. Training from layer k on should",
-        "make each of them better, but nothing here tells by how much, and the order may change.",
+        "A guess: the rank is that of networks that were not trained any further.",
+        "Training from layer k on should make each of them better, but nothing here",
+        "shows by how much, and the order may change.",
     ),
 }
 
