@@ -7,16 +7,9 @@ from collections.abc import Sequence
 import click
 
 from darkshare._tables import printable
-from darkshare.cli.options import asked
-from darkshare.data import Finding, is_divided
+from darkshare.data import Finding
 
 SHOWN = 5
-
-
-def tell_divided(path: str, option: str = "share") -> None:
-    """Say that --split was for nothing, where it was given and the data says itself what is for validation."""
-    if asked(option) and is_divided(path):
-        click.echo(f"Note: {path} has parts of its own, so --split is not used", err=True)
 
 
 def tell(findings: Sequence[Finding], name: str) -> None:
