@@ -171,7 +171,7 @@ def test_a_small_text_is_read_and_all_else_is_one_error(tmp_path):
     with pytest.raises(DarkshareError, match=r"none\.names: cannot be read: No such file or directory"):
         read_small(tmp_path / "none.names")
     with pytest.raises(DarkshareError, match=r"a\.names: has 4 bytes, more than any such file"):
-        read_small(tmp_path / "a.names", 3)
+        read_small(tmp_path / "a.names", largest=3)
 
 
 def test_what_the_system_says_of_a_file_names_the_file(tmp_path):

@@ -14,7 +14,7 @@ from darkshare.cli import COMMANDS, main
 
 # What a command may have and its function not: how it takes models, how it prints and where it writes.
 OF_COMMANDS = {"dialect", "size", "format", "output"}
-OF_FILES = {"files", "paths", "source", "model", "tuned", "data"}
+OF_FILES = {"files", "paths", "source", "model"}
 OF_PROGRESS = {"watch", "progress", "tell"}  # what a function has and its command not: the command shows a bar
 WITHOUT_FUNCTION = {"demo"}
 # What differs otherwise, by command: parameter -> why.
@@ -28,7 +28,6 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "import-data": {"json": "how the command prints; --format is the source's"},
     "savings": {"plot": "result.plot(path)"},
     "stats": dict.fromkeys(("plot", "html", "k", "log"), "result.plot(path, k=, log=) and result.write_html(path, k=)"),
-    "suggest-k": dict.fromkeys(("tuned", "data"), "the command takes it behind the base"),
     "evaluate": {
         "data": "the command takes it behind the model too",
         "plot": "result.plot(path)",
