@@ -52,7 +52,7 @@ class ClassChange(Result):
         ]
 
     def summary(self) -> str:
-        return f"{len(self.now.names)} classes instead of {len(self.before)}"
+        return f"{len(self.now.names)} instead of {len(self.before)} classes"
 
 
 def classes(
