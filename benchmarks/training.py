@@ -13,8 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 from time import process_time
@@ -23,14 +22,13 @@ from typing import Any
 from darkshare._tables import render
 from darkshare.darknet.model import Model, load
 from darkshare.data import Dataset, in_order, read_data
-from darkshare.evaluation import evaluate_model
 from darkshare.training import caching
 from darkshare.training.augmenting import Augmentation
 from darkshare.training.building import build
-from darkshare.training.feeding import Features, Feed, Pictures
+from darkshare.training.feeding import FeatureFeed, Feed, PictureFeed
 from darkshare.training.loading import Source
-from darkshare.training.preparation import Changes, prepared
-from darkshare.training.settings import Options
+from darkshare.training.preparation import prepared
+from darkshare.training.settings import Changes
 from darkshare.training.stepping import Trainer
 from darkshare.training.train import train
 
@@ -43,7 +41,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     base, data = load(args.cfg, args.weights), read_data(args.data, "train")
-    changes = Changes(batches=1000, batch=args.batch, subdivisions=1, size=(args.size, args.size), rate=args.lr)
+    changes = Changes(batches=1000, batch=args.batch, subdivisions=1, size=(args.size, args.size), lr=args.lr)
     rows = []
     for k in args.k:
         with tempfile.TemporaryDirectory() as folder:
@@ -82,13 +80,13 @@ def _timed(base: Model, data: Dataset, k: int, changes: Changes, rounds: int, fo
         source = Source(in_order(data, model.tasks[0].names).samples, model.network, Augmentation.of(model.network), 0)
         net, batch = build(model, own_k), model.network.net.batch
         trainers[name] = Trainer(net, device=device, seed=0, amp=False, ema=0.0)
-        feeds[name] = Pictures(source, net, device, batch, batch, 1000, amp=False)
+        feeds[name] = PictureFeed(source, net, device, batch, batch, 1000, amp=False)
         if name == CACHED:
             count = len(data.samples)
-            cache = caching.opened(Path(folder), model.network, net.reads, 1, count, 200)
+            cache = caching.open_cache(Path(folder), model.network, net.reads, 1, count, 200)
             size = model.network.input.w, model.network.input.h
-            caching.filled(cache, net, source, {"k": k}, size=size, batch=batch, workers=0)
-            feeds[name] = Features(source, cache, device, batch, batch)
+            caching.fill_cache(cache, net, source, {"k": k}, size=size, batch=batch, workers=0)
+            feeds[name] = FeatureFeed(source, cache, device, batch, batch)
             promised = caching.estimate(model.network, net.reads, k, count, float("inf"), count, 200)
     seconds: dict[str, list[float]] = {name: [] for name in trainers}
     for number in range(1, rounds + 3):
@@ -123,13 +121,13 @@ def _learned(
     base: Model, data: Dataset, valid: Dataset, k: int, changes: Changes, seeds: int
 ) -> Iterator[tuple[str, str]]:
     """mAP of each seed, for the three."""
-    judge = partial(evaluate_model, dataset=valid)
     for name, own_k, copies in ((FULL, 0, 0), (FROZEN, k, 0), (CACHED, k, 4)):
         found = []
         for seed in range(seeds):
-            how = Options(own_k, changes, seed=seed, validate_every=10**9, copies=copies, cache_anyway=True, threads=1)
+            how = {"seed": seed, "validate_every": 10**9, "cache_features": copies, "cache_anyway": True, "threads": 1}
             with tempfile.TemporaryDirectory() as folder:
-                found.append(train(base, data, Path(folder) / "out", how, judge=judge).map or 0.0)
+                outcome = train(base, (data, valid), output=Path(folder) / "out", k=own_k, **asdict(changes), **how)
+                found.append(outcome.map or 0.0)
         yield name, " ".join(f"{100 * one:.1f}" for one in found)
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong, as one closed family: every message says where, what and what to do.
+"""Errors and warnings, one closed family: every message says where, what and what to do.
 
 A traceback is a bug in darkshare; a `DarkshareError` is a fact about the user's files.
 """
@@ -76,11 +76,11 @@ class TrunkMismatch(DarkshareError):
 
 
 class Unsupported(DarkshareError):
-    """Valid, but there is no way to do it here; the message names the layer."""
+    """A valid layer or option that darkshare cannot handle; the message names it."""
 
 
 class DarkshareWarning(UserWarning):
-    """Something that works, but that the user should know of; the command line prints it to stderr."""
+    """A fact that the user should know although nothing failed; the command line prints it to stderr."""
 
 
 def require_choice(name: str, value: object, choices: Sequence[str]) -> None:
@@ -98,4 +98,4 @@ def warn(message: str) -> None:
     depth, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         depth, frame = depth + 1, frame.f_back
-    warnings.warn(message, DarkshareWarning, stacklevel=depth - 1)
+    warnings.warn(message, DarkshareWarning, stacklevel=depth)

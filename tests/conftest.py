@@ -234,9 +234,7 @@ def base(tmp_path: Path) -> Path:
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trainings in this process leave an empty file for their figure, which takes longer than the training itself."""
     if find_spec("torch"):  # else there are no trainings
-        from darkshare.training import train as loop
-
-        monkeypatch.setattr(loop, "plot_training", lambda entries, path, **how: path.touch())
+        monkeypatch.setattr("darkshare.training.run.plot_training", lambda entries, path, **how: path.touch())
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from darkshare.data import Box, Dataset, Sample
-from darkshare.training.settings import Watch
+from darkshare.training.settings import TrainingWatch
 
 COLOURS = ((40, 40, 220), (220, 60, 30))  # BGR: red, blue
 NAMES = ("red", "blue")
@@ -66,7 +66,7 @@ def draw_classes(folder: Path, count: int, *, seed: int = 0, names: Sequence[str
     return folder
 
 
-class Said(Watch):
+class Said(TrainingWatch):
     """Keeps what is told; `stop` raises Ctrl-C behind an update."""
 
     def __init__(self, stop: int | None = None) -> None:

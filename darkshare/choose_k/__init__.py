@@ -1,3 +1,3 @@
-"""Which k to choose: by training for several, or by a guess before any training."""
+"""The choice of k: by training for several, or by a guess before any training."""
 
 from __future__ import annotations

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from darkshare._figures import COLOURS, GREY, write_figure
 from darkshare.choose_k.results import Choice
-from darkshare.choose_k.trials import Result
+from darkshare.choose_k.trials import TrialResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-def plot_sweep(results: Sequence[Result], found: Sequence[Choice], path: Path | str) -> None:
+def plot_sweep(results: Sequence[TrialResult], found: Sequence[Choice], path: Path | str) -> None:
     """Draw a sweep into a file.
 
     Args:
@@ -29,7 +29,7 @@ def plot_sweep(results: Sequence[Result], found: Sequence[Choice], path: Path | 
     write_figure(path, lambda: _figure(results, found))
 
 
-def _figure(results: Sequence[Result], found: Sequence[Choice]) -> Figure:
+def _figure(results: Sequence[TrialResult], found: Sequence[Choice]) -> Figure:
     from matplotlib.figure import Figure
 
     has_coco = any(one.coco_ap is not None for one in found)
@@ -55,7 +55,7 @@ def _figure(results: Sequence[Result], found: Sequence[Choice]) -> Figure:
     return figure
 
 
-def _draw_scores(axes: Axes, results: Sequence[Result], found: Sequence[Choice], score: str, colour: str) -> None:
+def _draw_scores(axes: Axes, results: Sequence[TrialResult], found: Sequence[Choice], score: str, colour: str) -> None:
     """The means as a line with their numbers, every seed as a circle, and a dotted line at the mean of k=0."""
     known = [(one.k, 100 * getattr(one, score)) for one in found if getattr(one, score) is not None]
     single = [(one.k, 100 * getattr(one, score)) for one in results if getattr(one, score) is not None]

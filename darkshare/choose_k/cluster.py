@@ -19,7 +19,7 @@ _OFTEN = 1.0  # seconds, to ask whether to stop
 
 
 def run_on_cluster(trials: Sequence[Trial], address: str) -> Iterator[Message]:
-    """Run trials on a cluster and tell what happens. Whoever ends the iteration early makes them save and stop.
+    """Run trials on a cluster and yield what happens. Closing the iterator early makes them save and stop.
 
     Base, pictures and the folder of the sweep must be found under the same paths on every worker.
 
@@ -32,9 +32,9 @@ def run_on_cluster(trials: Sequence[Trial], address: str) -> Iterator[Message]:
     """
     dask = _dask()
     client = _connected(dask, address)
-    name, said = f"darkshare-{uuid.uuid4().hex}", SimpleQueue[Word]()
+    name, said = f"darkshare-{uuid.uuid4().hex}", SimpleQueue[WorkerMessage]()
     stop = dask.Event(name, client=client)
-    client.subscribe_topic(name, lambda found: said.put(Word(*found[1])))
+    client.subscribe_topic(name, lambda found: said.put(WorkerMessage(*found[1])))
     futures: dict[int, Any] = {}
     for number, trial in enumerate(trials):
         future = client.submit(_do, trial, number, name, key=f"{name}-{number}", pure=False, priority=-number)
@@ -53,8 +53,8 @@ def run_on_cluster(trials: Sequence[Trial], address: str) -> Iterator[Message]:
         client.close()
 
 
-class Word(NamedTuple):
-    """What a worker tells: a `Message` with the trial's number."""
+class WorkerMessage(NamedTuple):
+    """A worker's message: a `Message` with the trial's number."""
 
     number: int
     event: str
@@ -77,27 +77,27 @@ def _connected(dask: Any, address: str) -> Any:
         raise DarkshareError(f"no Dask scheduler answers there ({why}); is it running?", file=address) from None
 
 
-def _wait(futures: dict[int, Any], said: SimpleQueue[Word]) -> None:
+def _wait(futures: dict[int, Any], said: SimpleQueue[WorkerMessage]) -> None:
     while futures:
         word = said.get()
         if word.event in LAST:
             futures.pop(word.number, None)
 
 
-def _end(number: int, done: Any) -> Word:
-    """The last word on a trial, also where its worker was lost."""
+def _end(number: int, done: Any) -> WorkerMessage:
+    """The last message of a trial, also where its worker was lost."""
     if done.status == "finished":
         event, text = done.result()
-        return Word(number, event, 0, text)
+        return WorkerMessage(number, event, 0, text)
     why = repr(done.exception()) if done.status == "error" else done.status
-    return Word(number, "failed", 0, f"on the cluster: {why}")
+    return WorkerMessage(number, "failed", 0, f"on the cluster: {why}")
 
 
 # On a worker.
 
 
 def _do(trial: Trial, number: int, name: str) -> tuple[str, str]:
-    """Run a trial in a process and pass on what it tells, until it ends or is to stop."""
+    """Run a trial in a process and pass on its messages, until it ends or is to stop."""
     dask = _dask()
     worker, stop = dask.get_worker(), dask.Event(name)
     threads = trial.options.threads or max(cores() // worker.state.nthreads, 1)
@@ -112,5 +112,5 @@ def _do(trial: Trial, number: int, name: str) -> tuple[str, str]:
                 process.wait()
                 return message.event, message.text
             worker.log_event(name, (number, message.event, message.batch, message.text))
-        if not process.is_told_to_stop and stop.is_set():
+        if not process.is_stopping and stop.is_set():
             process.stop()

@@ -1,4 +1,4 @@
-"""A sweep before it runs: everything that can be refused is refused here, not hours later in one of its processes."""
+"""The plan of a sweep: what can be refused is refused here, not hours later in one of its processes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from darkshare._files import sha256
 from darkshare.analysis.savings import at_cuts
@@ -23,9 +25,11 @@ from darkshare.choose_k.trials import (
     with_k,
     write_json,
 )
+from darkshare.darknet.cfg import to_bytes
 from darkshare.darknet.model import Model, load
 from darkshare.darknet.network import Network
-from darkshare.data import Dataset, read_data
+from darkshare.darknet.weights import FLOAT
+from darkshare.data import Dataset, Finding, read_data
 from darkshare.errors import BadValue, DarkshareError, Unsupported
 from darkshare.evaluation import require_tool
 from darkshare.inference.detector import Detector
@@ -38,16 +42,17 @@ MOST = 10_000  # trials
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """What is to be trained.
+class Plan:
+    """The trainings of a sweep.
 
     Attributes:
         folder: where everything lies.
         trials: all that were asked for, whether they are done or not.
-        settings: what they have in common and tells sweeps apart.
+        settings: the common ones, in which sweeps differ.
         shares: for each k, also those done before, the shares of weights and operations that a further network saves.
         batches: updates of each trial.
-        notes: what the user should know.
+        findings: in the data set.
+        notes: on what is made of the base, and on how it is evaluated.
     """
 
     folder: Path
@@ -55,6 +60,7 @@ class Sweep:
     settings: Mapping[str, Any]
     shares: Mapping[int, tuple[float, float]]
     batches: int
+    findings: tuple[Finding, ...]
     notes: tuple[str, ...]
 
     def waiting(self) -> list[Trial]:
@@ -74,27 +80,17 @@ class Sweep:
 
 
 def plan(
-    cfg: str,
-    weights: str | None,
-    data: str,
-    folder: str | Path,
-    *,
-    ks: Sequence[int],
-    seeds: Sequence[int],
-    options: Options,
-    dialect: str = "alexeyab",
-) -> Sweep:
-    """Look whether everything that a sweep needs is there, and begin its folder or find the same one begun.
+    base: Model, data: str, folder: str | Path, *, ks: Sequence[int], seeds: Sequence[int], options: Options
+) -> Plan:
+    """Check that everything which a sweep needs is there, and begin its folder or find the same one begun.
 
     Args:
-        cfg: of the base.
-        weights: of the base; None for those beside the cfg.
+        base: as it was read from its files, which each training reads again.
         data: a .data file with train= and valid=.
         folder: for all files of the sweep.
         ks: how many layers stay the base's, 0 to train all.
         seeds: each k is trained with each of them.
         options: of the trainings; k and seed in it do not count.
-        dialect: to read the base in.
 
     Raises:
         DarkshareError: something that cannot be trained or evaluated, or a folder with another sweep.
@@ -104,25 +100,55 @@ def plan(
         raise BadValue(f"a sweep has 1..{MOST} trials, not {len(ks) * len(seeds)}")
     require_torch()
     folder = Path(folder).absolute()
-    base = load(cfg, weights, dialect=dialect, partial=True)
     if base.classifies(base.tasks[0]):
-        raise Unsupported("classifies pictures, and a sweep compares detectors; take `darkshare train` per k", file=cfg)
+        what = "classifies pictures, and a sweep compares detectors; take `darkshare train` per k"
+        raise Unsupported(what, file=base.name)
+    _require_on_disk(base)
     learn, valid = read_data(data, "train"), read_data(data, "valid")
     require_pictures(learn)
     require_pictures(valid)
     model, notes = _prepared(base, learn, ks, options)
     Detector(model)
-    path = None if base.weights is None else base.weights.path
+    path, cwd = None if base.weights is None else base.weights.path, Path.cwd()
     settings = _settings(base, data, {"train": learn, "valid": valid}, options)
     _begun(folder, settings)
     shares = _shares(model.network, {*ks, *(result.k for result in results_in(folder, settings))})
     trials = tuple(
-        Trial(cfg, path, data, dialect, with_k(options, k, seed), folder_of(folder, k, seed), Path.cwd(), settings)
+        Trial(
+            base.name,
+            path,
+            data,
+            base.network.dialect,
+            with_k(options, k, seed),
+            folder_of(folder, k, seed),
+            cwd,
+            settings,
+        )
         for seed in seeds  # the first seed of all k comes first, so that a figure is there early
         for k in ks
     )
-    found = dict.fromkeys(str(one) for part in (learn, valid) for one in part.findings)
-    return Sweep(folder, trials, settings, shares, updates(model), (*found, *notes, *_tool_note()))
+    findings = tuple(dict.fromkeys((*learn.findings, *valid.findings)))
+    return Plan(folder, trials, settings, shares, updates(model), findings, (*notes, *_tool_note()))
+
+
+def _require_on_disk(base: Model) -> None:
+    """Refuse a base that differs from its files, since each training reads these.
+
+    Raises:
+        DarkshareError: it was changed in memory, or its files were.
+    """
+    path = None if base.weights is None else base.weights.path
+    if base.name and path != "" and _is_same(base, load(base.name, path, dialect=base.network.dialect, partial=True)):
+        return
+    raise BadValue("differs from its files, and each training reads these; save it first", file=base.name or None)
+
+
+def _is_same(a: Model, b: Model) -> bool:
+    floats = [one.weights.view(0, one.weights.size) if one.weights else np.empty(0, FLOAT) for one in (a, b)]
+    own, other = (values.view("<u4") for values in floats)
+    names = [[task.names for task in one.tasks] for one in (a, b)]
+    texts = [to_bytes(one.network.cfg) for one in (a, b)]
+    return texts[0] == texts[1] and names[0] == names[1] and np.array_equal(own, other)
 
 
 def _prepared(base: Model, data: Dataset, ks: Sequence[int], options: Options) -> tuple[Model, list[str]]:
@@ -133,7 +159,7 @@ def _prepared(base: Model, data: Dataset, ks: Sequence[int], options: Options) -
 
 
 def _shares(network: Network, ks: set[int]) -> dict[int, tuple[float, float]]:
-    """What a further network saves at each k; nothing at k=0."""
+    """The savings of a further network at each k; nothing at k=0."""
     found = at_cuts([network, network], sorted(ks - {0}))
     return {0: (0.0, 0.0)} | {saving.k: (saving.weights, saving.flops) for saving in found}
 
@@ -147,7 +173,7 @@ def _tool_note() -> list[str]:
 
 
 def _settings(base: Model, data: str, parts: Mapping[str, Dataset], options: Options) -> dict[str, Any]:
-    """What must be the same in all trials of a sweep."""
+    """The settings that all trials of a sweep have in common."""
     chosen = asdict(options)
     changes = {key: list(value) if isinstance(value, tuple) else value for key, value in chosen["changes"].items()}
     pictures = {
@@ -172,7 +198,7 @@ def _begun(folder: Path, settings: Mapping[str, Any]) -> None:
     before = read_json(path)
     if before is None:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise DarkshareError("is there and no folder of a sweep; choose another one", file=str(folder))
+            raise DarkshareError("is not a folder of a sweep; choose another one", file=str(folder))
     elif (folder / TRIALS).exists():
         require_same(before["settings"], settings, path)
     write_json(path, {"settings": dict(settings)})

@@ -1,4 +1,4 @@
-"""Trials in processes of their own, some at a time: one that dies takes no other with it, and its memory is freed.
+"""Trials in processes of their own, some at a time: one that dies ends no other, and its memory is freed.
 
 The parent writes the trial as a line of JSON and gets a line for everything that happens. What else the process says
 goes to a log file in the trial's folder.
@@ -22,11 +22,11 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import IO, Any, NamedTuple
 
+from darkshare.choose_k.trial_run import run_trial
 from darkshare.choose_k.trials import LOG, Trial
-from darkshare.choose_k.trying import run_trial
 from darkshare.errors import DarkshareError, DarkshareWarning
-from darkshare.training.journal import Entry
-from darkshare.training.settings import Watch
+from darkshare.training.journal import Update
+from darkshare.training.settings import TrainingWatch
 
 LIBRARIES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # each asks for its own
 LAST = ("done", "failed", "stopped")
@@ -34,7 +34,7 @@ _OFTEN = 0.2  # seconds between two messages on how far it is
 
 
 class Message(NamedTuple):
-    """What happened in a trial.
+    """An event of a trial.
 
     Attributes:
         trial: whose.
@@ -50,7 +50,7 @@ class Message(NamedTuple):
 
 
 def run_here(trials: Sequence[Trial], jobs: int) -> Iterator[Message]:
-    """Run trials on this machine and tell what happens. Whoever ends the iteration early makes them save and stop.
+    """Run trials on this machine and yield what happens. Closing the iterator early makes them save and stop.
 
     Args:
         trials: in this order.
@@ -84,7 +84,7 @@ class Process:
 
     def __init__(self, trial: Trial, tell: Callable[[Message], object]) -> None:
         self.trial = trial
-        self.is_told_to_stop = False
+        self.is_stopping = False
         trial.folder.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(Path(p).absolute()) for p in sys.path)}
         if trial.options.threads:
@@ -97,7 +97,7 @@ class Process:
                 stderr=log,
                 cwd=trial.cwd,
                 env=environment,
-                start_new_session=True,  # an interrupt is for the parent, which then tells this one
+                start_new_session=True,  # an interrupt is for the parent, which then stops this one
                 text=True,
                 encoding="utf-8",
             )
@@ -105,12 +105,12 @@ class Process:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask it to save where it stands."""
-        self.is_told_to_stop = True
+        """Ask it to save and stop."""
+        self.is_stopping = True
         self._process.send_signal(signal.SIGINT if os.name == "posix" else signal.SIGTERM)
 
     def wait(self) -> None:
-        """Wait until it has ended and all is told."""
+        """Wait until it has ended and all messages have arrived."""
         self._thread.join()
 
     def _listen(self, tell: Callable[[Message], object]) -> None:
@@ -130,7 +130,7 @@ class Process:
         tell(last or self._death(code))
 
     def _death(self, code: int) -> Message:
-        if self.is_told_to_stop:
+        if self.is_stopping:
             return Message(self.trial, "stopped")
         if code == -signal.SIGKILL if os.name == "posix" else False:
             return Message(self.trial, "failed", text="its process was killed; is there too little memory?")
@@ -149,20 +149,20 @@ def stop(running: Sequence[Process]) -> None:
 
 
 def shared_out(trials: Sequence[Trial], jobs: int) -> list[Trial]:
-    """The trials with as many threads each as leave no core to two of them; a number that was given stays."""
+    """The trials with the cores divided among them as threads; a number that was given stays."""
     own = max(cores() // jobs, 1)
     return [replace(one, options=replace(one.options, threads=one.options.threads or own)) for one in trials]
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # The other side.
 
 
-class Teller(Watch):
+class ParentWatch(TrainingWatch):
     """Writes a line for the parent; where there is no parent any more, the training saves and stops."""
 
     def __init__(self, answers: IO[str]) -> None:
@@ -176,7 +176,7 @@ class Teller(Watch):
     def begin(self, done: int, batches: int) -> None:
         self._tell("begin", done, "")
 
-    def step(self, entry: Entry) -> None:
+    def step(self, entry: Update) -> None:
         if time.monotonic() - self._last >= _OFTEN:
             self._tell("step", entry.batch, f"loss {entry.mean:.3f}")
 
@@ -205,7 +205,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it, and so would this
     try:
         trial = Trial.of_json(json.loads(sys.stdin.readline()))
-        found = run_trial(trial, Teller(answers))
+        found = run_trial(trial, ParentWatch(answers))
         last = {"event": "done", "text": f"mAP {100 * found.map:.2f} %"} if found else {"event": "stopped"}
     except DarkshareError as error:
         last = {"event": "failed", "text": str(error)}

@@ -1,21 +1,17 @@
-"""What a sweep found: a row for each training, a summary for each k, and the files of both."""
+"""Results of a sweep: a row for each training, and a summary for each k."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from darkshare._files import sha256, write_all
-from darkshare._tables import render
-from darkshare.choose_k.trials import FORMAT, Result, results_in
+from darkshare._files import sha256
+from darkshare.choose_k.trials import TrialResult, results_in
 from darkshare.darknet.model import Model
 from darkshare.errors import DarkshareError
-
-CSV, JSON, PNG = "results.csv", "results.json", "results.png"
 
 
 @dataclass(frozen=True)
@@ -55,8 +51,8 @@ class Choice:
     pareto: bool
 
 
-def choices(results: Sequence[Result], shares: Mapping[int, tuple[float, float]]) -> list[Choice]:
-    """The summary of each k.
+def choices(results: Sequence[TrialResult], shares: Mapping[int, tuple[float, float]]) -> list[Choice]:
+    """The summary of each k, in ascending order.
 
     Args:
         results: of any number of trials.
@@ -137,7 +133,7 @@ def _percent(share: float | None) -> float | None:
     return None if share is None else round(100 * share, 2)
 
 
-def result_rows(results: Sequence[Result], shares: Mapping[int, tuple[float, float]]) -> list[dict[str, Any]]:
+def result_rows(results: Sequence[TrialResult], shares: Mapping[int, tuple[float, float]]) -> list[dict[str, Any]]:
     """One flat row for each training."""
     left_out = ("settings", "aps", "versions")
     rows = []
@@ -146,41 +142,3 @@ def result_rows(results: Sequence[Result], shares: Mapping[int, tuple[float, flo
         row |= {"weights_saved": shares[one.k][0], "flops_saved": shares[one.k][1]}
         rows.append(row | {f"{name}_version": version for name, version in one.versions.items()})
     return rows
-
-
-def write_results(
-    folder: Path,
-    results: Sequence[Result],
-    found: Sequence[Choice],
-    shares: Mapping[int, tuple[float, float]],
-    settings: Mapping[str, Any],
-    failed: Sequence[Mapping[str, Any]],
-) -> list[Path]:
-    """Write the tables and, if there are results, the figure.
-
-    Returns:
-        The files.
-
-    Raises:
-        DarkshareError: one of them cannot be written.
-    """
-    from darkshare.choose_k.chart import plot_sweep
-
-    content = {
-        "format": FORMAT,
-        "settings": dict(settings),
-        "choices": [asdict(one) for one in found],
-        "trials": [{key: value for key, value in asdict(one).items() if key != "settings"} for one in results],
-        "failed": list(failed),
-    }
-    table = render(result_rows(results, shares), "csv")
-    write_all(
-        {
-            folder / CSV: [table.encode(), b"\n"],
-            folder / JSON: [json.dumps(content, indent=1, ensure_ascii=False).encode(), b"\n"],
-        }
-    )
-    if not results:
-        return [folder / CSV, folder / JSON]
-    plot_sweep(results, found, folder / PNG)
-    return [folder / CSV, folder / JSON, folder / PNG]

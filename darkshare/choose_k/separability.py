@@ -1,4 +1,4 @@
-"""How well features tell labelled objects apart, without any training: LogME, and representational similarity.
+"""Separability of labelled objects by features, without any training: LogME, and representational similarity.
 
 LogME (You et al., "LogME: Practical Assessment of Pre-trained Models for Transfer Learning", ICML 2021) is the
 evidence of a Bayesian linear model. Similarity to the labels (Dwivedi and Roig, "Representation Similarity Analysis for
@@ -98,6 +98,6 @@ def jackknifed(
 
 
 def standard_error(values: Doubles) -> float:
-    """Of a number whose values without each fold are given (the delete-a-group jackknife)."""
+    """The standard error of a number from its values without each fold (the delete-a-group jackknife)."""
     count = len(values)
     return float(np.sqrt((count - 1) / count * ((values - values.mean()) ** 2).sum()))

@@ -1,4 +1,4 @@
-"""A trained network whose first k layers are replaced by the base's: what the rest is worth without further training.
+"""Trained networks whose first k layers are replaced by the base's, evaluated without further training.
 
 Resetting layers to what they were before the training shows which of them the new task needs (Neyshabur, Sedghi and
 Zhang, "What is being transferred in transfer learning?", NeurIPS 2020).

@@ -1,4 +1,4 @@
-"""One training of a sweep: what it is to do, where it lies, and what came out of it."""
+"""One training of a sweep: its settings, its folder, its result."""
 
 from __future__ import annotations
 
@@ -8,20 +8,29 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from darkshare._files import write_all
+from darkshare._files import reading, write_all
 from darkshare.errors import DarkshareError
-from darkshare.training.preparation import Changes
-from darkshare.training.settings import Options
+from darkshare.training.settings import Changes, Options
 
 TRIALS, RESULT, NET, LOG = "trials", "result.json", "net", "log.txt"
 FORMAT = "darkshare sweep 1"
 # What an option must be the same in for two trainings to be one; the others say how it is computed.
-SETTINGS = ("amp", "ema", "bn_eval", "bn_epsilon", "augment", "validate_every", "copies", "cache_anyway", "cache_dtype")
+SETTINGS = (
+    "amp",
+    "ema",
+    "bn_eval",
+    "bn_epsilon",
+    "augment",
+    "validate_every",
+    "cache_features",
+    "cache_anyway",
+    "cache_dtype",
+)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A training that is to be made, in words that another process understands.
+    """A training that is to be made, as plain values for another process.
 
     Attributes:
         cfg: the base's, like all paths here as the user gave it, or absolute.
@@ -31,7 +40,7 @@ class Trial:
         options: of the training, k and seed among them.
         folder: where everything of it lies.
         cwd: the folder that relative paths count from, also those in lists of pictures.
-        settings: what tells trainings apart, the fingerprints of base and data among them.
+        settings: in which trainings differ, the fingerprints of base and data among them.
     """
 
     cfg: str
@@ -45,7 +54,7 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The name in messages."""
         return f"k={self.options.k} seed={self.options.seed}"
 
     def to_json(self) -> dict[str, Any]:
@@ -63,8 +72,8 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Result:
-    """What a trial gave.
+class TrialResult:
+    """The result of a trial.
 
     Attributes:
         k: how many layers stayed the base's; 0 if all were trained.
@@ -110,13 +119,13 @@ class Result:
 
 
 def folder_of(sweep: Path, k: int, seed: int) -> Path:
-    """Where a trial lies in a sweep's folder."""
+    """The folder of a trial in that of its sweep."""
     return sweep / TRIALS / f"k{k}-seed{seed}"
 
 
 def with_k(options: Options, k: int, seed: int) -> Options:
     """The options of one trial; without a trunk there is no cache of what it gives."""
-    return replace(options, k=k, seed=seed, resume=True, copies=options.copies if k else 0)
+    return replace(options, k=k, seed=seed, resume=True, cache_features=options.cache_features if k else 0)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -125,25 +134,25 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """What `write_json` wrote; None where there is no file.
+    """Read what `write_json` wrote; None where there is no file.
 
     Raises:
-        DarkshareError: the file is none of a sweep.
+        DarkshareError: it is not a file of a sweep.
     """
+    if not path.exists():
+        return None
+    with reading(path):
+        text = path.read_text(encoding="utf-8", errors="replace")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(text)
         if found.pop("format") != FORMAT:
             raise KeyError
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
     except (ValueError, KeyError, AttributeError, TypeError):
         raise DarkshareError("is not a file of a sweep; remove it, or choose another folder", file=str(path)) from None
     return dict(found)
 
 
-def read_result(folder: Path) -> Result | None:
+def read_result(folder: Path) -> TrialResult | None:
     """The result in a trial's folder, if there is one.
 
     Raises:
@@ -152,9 +161,9 @@ def read_result(folder: Path) -> Result | None:
     found = read_json(folder / RESULT)
     if found is None:
         return None
-    if set(found) != {one.name for one in fields(Result)}:
+    if set(found) != {one.name for one in fields(TrialResult)}:
         raise DarkshareError("is of another version; remove it to train again", file=str(folder / RESULT))
-    return Result(**found)
+    return TrialResult(**found)
 
 
 def require_same(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
@@ -165,13 +174,13 @@ def require_same(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) 
     """
     differing = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     if differing:
-        told = ", ".join(f"{key} {_short(before.get(key))}, now {_short(now.get(key))}" for key in differing)
+        what = ", ".join(f"{key} {_short(before.get(key))}, now {_short(now.get(key))}" for key in differing)
         raise DarkshareError(
-            f"is of a sweep with other settings ({told}); give those, or choose another folder", file=str(path)
+            f"is of a sweep with other settings ({what}); give those, or choose another folder", file=str(path)
         )
 
 
-def results_in(sweep: Path, settings: Mapping[str, Any] | None) -> list[Result]:
+def results_in(sweep: Path, settings: Mapping[str, Any] | None) -> list[TrialResult]:
     """All results in a sweep's folder, by k and seed; `settings` they must have, those of the first without.
 
     Raises:

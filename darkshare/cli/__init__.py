@@ -44,7 +44,7 @@ COMMANDS = {
     "train": ("training", "Train a network from layer k on."),
     "evaluate": ("evaluating", "Measure mean average precision, or top-1 and top-5."),
     "sweep": ("choosing", "Train for several k, and show what each costs and saves."),
-    "suggest-k": ("guessing", "Guess how many layers to share, without training."),
+    "suggest-k": ("choosing", "Guess how many layers to share, without training."),
     "reduce": ("residual", "Keep few residual blocks of a network."),
     "branch": ("residual", "Divide the tail of a network among thin branches."),
     "demo": ("demo", "Merge two tiny detectors and draw what both find."),

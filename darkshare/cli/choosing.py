@@ -1,46 +1,51 @@
-"""`sweep`."""
+"""`sweep` and `suggest-k`."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 
-from darkshare._signals import uninterrupted
-from darkshare._tables import printable, render
-from darkshare.choose_k.cluster import run_on_cluster
-from darkshare.choose_k.planning import Sweep, plan
-from darkshare.choose_k.processes import LAST, Message, run_here, shared_out
-from darkshare.choose_k.results import Choice, choice_rows, choices, write_results
-from darkshare.choose_k.trials import Result, Trial, results_in
-from darkshare.cli.options import dialect_option
+from darkshare.choose_k.planning import Plan
+from darkshare.choose_k.processes import LAST, Message
+from darkshare.choose_k.suggest import suggest_k as guess
+from darkshare.choose_k.sweep import SweepWatch
+from darkshare.choose_k.sweep import sweep as train_all
+from darkshare.choose_k.trials import Trial
+from darkshare.cli.options import (
+    dialect_option,
+    format_option,
+    load_all,
+    output_option,
+    seed_option,
+    size_option,
+    threads_option,
+)
 from darkshare.cli.parameters import NUMBERS
-from darkshare.cli.training import CHANGES, STOPPED, sorted_files, train
-from darkshare.training.preparation import Changes
-from darkshare.training.settings import Options
+from darkshare.cli.printing import say, show, wrote
+from darkshare.cli.progress import bar, say_above, watcher
+from darkshare.cli.training import STOPPED, base_and_data, train
 
-_OWN = ("k", "seed", "threads", "workers", "validate_every", "resume")  # options of a training that differ here
-_SHOWN = 10  # notes
+_OWN = ("files", "k", "output", "seed", "threads", "workers", "split", "validate_every", "resume", "dialect")
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="BASE.cfg [BASE.weights] DATA.data")
-@click.option("--k", "ks", type=NUMBERS, required=True, help="Layers that stay the base's; 0 trains all.")
+@click.option("--k", type=NUMBERS, required=True, help="Layers that stay the base's; 0 trains all.")
 @click.option("--seeds", type=NUMBERS, default="1,2,3", show_default=True, help="Each k is trained with each.")
-@click.option("-o", "--output", default="sweep", show_default=True, help="Folder for all files.")
+@output_option("sweep", "Folder for all files.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Trainings at once.")
-@click.option("--threads", type=click.IntRange(1), help="Of each training.  [default: the cores divided by --jobs]")
+@threads_option("Of each training.  [default: the cores divided by --jobs]")
 @click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="Threads that make pictures.")
 @click.option(
     "--validate-every", type=click.IntRange(0), default=0, help="Batches between validations.  [default: none]"
 )
 @click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster that does the work instead of --jobs.")
 @dialect_option
-def sweep(files: tuple[str, ...], output: str, jobs: int, scheduler: str | None, dialect: str, **how: Any) -> None:
+def sweep(files: tuple[str, ...], dialect: str, **how: Any) -> None:
     """Train a task for every k and seed, and show what mAP each k costs and what it saves.
 
     Each training is evaluated on the pictures of valid= after its last update, by Darknet's rule and by COCO's.
@@ -53,109 +58,85 @@ def sweep(files: tuple[str, ...], output: str, jobs: int, scheduler: str | None,
       darkshare sweep tiny.cfg masks.data --k 0,8,12 --seeds 1,2,3,4,5 --jobs 2
       darkshare sweep tiny.cfg masks.data --k 0,8 --scheduler tcp://10.0.0.1:8786
     """
-    (cfg, weights), data = sorted_files(files)
-    ks, seeds = how.pop("ks"), how.pop("seeds")
-    changes = Changes(**{name: how.pop(name) for name in CHANGES})
-    options = Options(k=0, changes=changes, **how)
-    planned = plan(cfg, weights, data, output, ks=ks, seeds=seeds, options=options, dialect=dialect)
-    waiting = _told(planned)
-    trials = run_on_cluster(waiting, scheduler) if scheduler else run_here(shared_out(waiting, jobs), jobs)
-    with Progress(planned, waiting) as progress:
-        stopped = _followed(trials, planned, progress)
-    _finish(planned, progress.failed, stopped=stopped)
+    with Progress() as progress:
+        result = train_all(*base_and_data(files, dialect), watch=progress, **how)
+    show(result)
+    wrote(result.files)
+    if result.stopped:
+        say("stopped; the same command goes on")
+    if result.stopped or result.failed:
+        raise click.exceptions.Exit(STOPPED if result.stopped else 1)
 
 
-_PASSED = {*CHANGES, *Options.__dataclass_fields__} - {*_OWN}
-sweep.params += [option for option in train.params if option.name in _PASSED]
+sweep.params += [option for option in train.params if option.name not in _OWN]
 
 
-def _told(planned: Sweep) -> list[Trial]:
-    """What is left to do; notes go to stderr."""
-    waiting = planned.waiting()
-    for note in planned.notes[:_SHOWN]:
-        click.echo(f"Note: {printable(note)}", err=True)
-    if len(planned.notes) > _SHOWN:
-        click.echo(f"Note: {len(planned.notes) - _SHOWN} more such notes", err=True)
-    done = len(planned.trials) - len(waiting)
-    before = f", {done} of them done before" if done else ""
-    click.echo(f"{len(planned.trials)} trainings of {planned.batches} batches{before}", err=True)
-    return waiting
-
-
-def _followed(messages: Iterator[Message], planned: Sweep, progress: Progress) -> bool:
-    """Show what happens, and write what there is behind each training; whether Ctrl-C ended it. All has saved then."""
-    try:
-        with closing(messages):  # type: ignore[type-var]
-            for message in messages:
-                progress.show(message)
-                if message.event == "done" and not progress.is_over:
-                    with uninterrupted():
-                        _written(planned, progress.failed)
-    except KeyboardInterrupt:
-        return True
-    return False
-
-
-def _written(planned: Sweep, failed: Sequence[Message]) -> tuple[list[Result], list[Choice], list[Path]]:
-    """Results and their summaries as they are now, and the files that hold them."""
-    results = [one for one in results_in(planned.folder, planned.settings) if one.k in planned.shares]
-    found = choices(results, planned.shares)
-    failures = [{"k": one.trial.options.k, "seed": one.trial.options.seed, "error": one.text} for one in failed]
-    return results, found, write_results(planned.folder, results, found, planned.shares, planned.settings, failures)
-
-
-def _finish(planned: Sweep, failed: Sequence[Message], *, stopped: bool) -> None:
-    """Write and print what there is."""
-    results, found, files = _written(planned, failed)
-    if found:
-        click.echo(render(choice_rows(found), "text"))
-        click.echo(f"\nmAP: {results[0].rule}; {results[0].conditions}")
-    click.echo(f"wrote {', '.join(map(str, files))}", err=True)
-    for one in failed:
-        click.echo(f"Error: {one.trial.name}: {printable(one.text)}", err=True)
-    if stopped:
-        click.echo("stopped; the same command goes on", err=True)
-    if stopped or failed:
-        raise click.exceptions.Exit(STOPPED if stopped else 1)
-
-
-class Progress:
+class Progress(SweepWatch):
     """A bar over all trainings on a terminal; everywhere a line for each that ends."""
 
-    def __init__(self, planned: Sweep, waiting: Sequence[Trial]) -> None:
-        self.failed: list[Message] = []
-        self._batches, self._count = planned.batches, len(waiting)
-        self._at = dict.fromkeys((trial.name for trial in waiting), 0)
-        self._ended = 0
+    def __init__(self) -> None:
+        self._bars = ExitStack()
         self._bar: Any = None
+        self._batches = self._count = self._ended = 0
+        self._at: dict[str, int] = {}
 
     def __enter__(self) -> Progress:
-        if sys.stderr.isatty() and self._count:
-            length = self._batches * self._count
-            self._bar = click.progressbar(None, length, item_show_func=lambda text: text, file=sys.stderr).__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.__exit__(None, None, None)
+        self._bars.close()
 
-    @property
-    def is_over(self) -> bool:
-        """Whether all have ended."""
-        return self._ended == self._count
+    def begin(self, plan: Plan, waiting: Sequence[Trial]) -> None:
+        say(*(f"Note: {note}" for note in plan.notes))
+        done = len(plan.trials) - len(waiting)
+        before = f", {done} of them done before" if done else ""
+        say(f"{len(plan.trials)} trainings of {plan.batches} batches{before}")
+        self._batches, self._count = plan.batches, len(waiting)
+        self._at = dict.fromkeys((trial.name for trial in waiting), 0)
+        if waiting:
+            self._bar = self._bars.enter_context(bar(plan.batches * len(waiting), shows_text=True))
 
     def show(self, message: Message) -> None:
-        """Take notice of a message."""
         name = message.trial.name
         if message.event in LAST:
             self._ended += 1
-            self.failed += [message] if message.event == "failed" else []
-            self._say(f"{self._ended}/{self._count} {name}: {message.event} {printable(message.text)}".rstrip())
+            say_above(f"{self._ended}/{self._count} {name}: {message.event} {message.text}")
         batch = self._batches if message.event in ("done", "failed") else message.batch
         steps, self._at[name] = batch - self._at[name], batch
         if self._bar is not None:
             self._bar.update(steps, f"{self._ended}/{self._count} {name} {message.text}"[:60])
 
-    def _say(self, text: str) -> None:
-        clear = "\r\x1b[K" if self._bar is not None else ""
-        click.echo(f"{clear}{text}", err=True)
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="BASE.cfg [BASE.weights] [TRAINED.cfg] [DATA.data]")
+@click.option("--k", type=NUMBERS, default=(), help="Cuts to look at.  [default: the ends of blocks]")
+@click.option("--loss", type=click.FloatRange(0), default=1.0, show_default=True, help="mAP points that may be lost.")
+@click.option("--budget", type=click.FloatRange(0, 100), help="FLOPs that must be saved, in % of a further network.")
+@click.option("--boxes", type=click.IntRange(20), default=300, show_default=True, help="Labelled objects to look at.")
+@click.option("--recalibrate", type=click.IntRange(2), help="Pictures on which batch norm is measured again.")
+@click.option("--sweep", metavar="FOLDER", help="Compare the guesses with what a sweep measured.")
+@seed_option("Of pictures and backgrounds.")
+@threads_option("To compute with.")
+@size_option
+@dialect_option
+@format_option
+def suggest_k(files: tuple[str, ...], form: str, size: tuple[int, int] | None, dialect: str, **how: Any) -> None:
+    """Guess how many layers to share, without training.
+
+    With a base alone: where it can be cut and what that saves. With data: how well the base's layers tell the labelled
+    objects of train= apart (LogME). With a network that was trained from the base: how far its layers moved, and with
+    data its mAP on valid= after its first k layers are replaced by the base's. These are guesses; sweep measures.
+
+    \b
+    Examples:
+      darkshare suggest-k yolov3.cfg yolov3.weights text.data
+      darkshare suggest-k yolov3.cfg text.cfg text.data --loss 2
+      darkshare suggest-k tiny.cfg masks.data --budget 50 --sweep masks-sweep
+    """
+    of_model = [path for path in files if Path(path).suffix in (".cfg", ".weights")]
+    data = [path for path in files if path not in of_model]
+    models = load_all(of_model, size=size, dialect=dialect, partial=True)
+    if not 1 <= len(models) <= 2 or len(data) > 1:
+        raise click.UsageError("give a base, perhaps a network trained from it, and perhaps one .data file")
+    tuned = models[1] if len(models) > 1 else None
+    show(guess(models[0], tuned, data[0] if data else None, watch=watcher(), **how), form=form)

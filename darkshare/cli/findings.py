@@ -13,9 +13,9 @@ from darkshare.data import Finding, is_divided
 SHOWN = 5
 
 
-def tell_divided(path: str) -> None:
+def tell_divided(path: str, option: str = "share") -> None:
     """Say that --split was for nothing, where it was given and the data says itself what is for validation."""
-    if asked("share") and is_divided(path):
+    if asked(option) and is_divided(path):
         click.echo(f"Note: {path} has parts of its own, so --split is not used", err=True)
 
 

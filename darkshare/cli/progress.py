@@ -1,4 +1,4 @@
-"""The progress bar of every command: on stderr, and only where somebody looks."""
+"""The progress bar of every command: on stderr, and only where that is a terminal."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 from darkshare._tables import printable
 
 T = TypeVar("T")
+CLEAR = "\r\x1b[K"  # moves to the start of the line and empties it
 
 
 def is_watched() -> bool:
@@ -19,8 +20,13 @@ def is_watched() -> bool:
     return sys.stderr.isatty()
 
 
+def say_above(text: str) -> None:
+    """Print a line to stderr where the bar stands, which then appears below it again."""
+    click.echo(f"{CLEAR if is_watched() else ''}{printable(text)}", err=True)
+
+
 def bar(length: int | None = None, *, label: str = "", shows_text: bool = False) -> AbstractContextManager[Any]:
-    """A bar to be moved with `update(steps)`, or `update(steps, text)`; None where nobody looks."""
+    """A bar to be moved with `update(steps)`, or `update(steps, text)`; None where stderr is not a terminal."""
     if not is_watched():
         return nullcontext()
     show: Callable[[Any], str | None] | None = (lambda text: text) if shows_text else None

@@ -175,7 +175,7 @@ class _Run:
         return found
 
     def _matching(self, dataset: Dataset | ClassifiedDataset) -> dict[str, Any]:
-        """How the classes of one of the data sets are matched; `map` may speak of those of another."""
+        """The arguments for matching the classes of one data set; `map` may have those of another."""
         return {"map": {old: new for old, new in self.map.items() if old in dataset.names}, "by_order": self.by_order}
 
     def _require_classes(self, datasets: Sequence[Dataset | ClassifiedDataset]) -> None:

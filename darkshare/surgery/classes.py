@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from darkshare._tables import Result
-from darkshare.darknet.initial import Initial, drawn, silent
+from darkshare.darknet.initial import Initial, drawn, never_detected
 from darkshare.darknet.kinds import Region, Softmax
 from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
@@ -109,7 +109,7 @@ def classes(
         init = "silent" if fresh is None else "random"
     require_choice("init", init, INITS)
     if chosen != edited(own.names):
-        initial = drawn(seed) if init == "random" else silent
+        initial = drawn(seed) if init == "random" else never_detected
         model = relabelled(model, chosen, task=own.name, initial=initial)
     return replace(model, report=ClassChange(own.names, chosen))
 
@@ -204,7 +204,7 @@ def wanted_names(path: NamesFile) -> tuple[str, ...]:
     return names
 
 
-def relabelled(model: Model, chosen: Classes, *, task: str | None = None, initial: Initial = silent) -> Model:
+def relabelled(model: Model, chosen: Classes, *, task: str | None = None, initial: Initial = never_detected) -> Model:
     """Change the classes of a task in all its heads; boxes and scores of the classes that stay are the same.
 
     Args:
@@ -224,7 +224,7 @@ def relabelled(model: Model, chosen: Classes, *, task: str | None = None, initia
     _require_own_heads(model, own)
     kept = sorted(row for row in chosen.rows if row is not None)
     fewer = kept and kept != list(range(len(own.names)))
-    if fewer and initial is silent and _is_softmax(model, own):  # others are to be trained
+    if fewer and initial is never_detected and _is_softmax(model, own):  # others are to be trained
         warn(f"{model.name}: a softmax shares its scores out among the classes: without some, the others' scores grow")
     padded = own.padded
     model = unpad(model)

@@ -8,12 +8,12 @@ from itertools import accumulate
 
 import numpy as np
 
-from darkshare.darknet.initial import Initial, silent
+from darkshare.darknet.initial import Initial, never_detected
 from darkshare.darknet.kinds import Avgpool, Boxes, Connected, Convolutional, Cost, Dropout, Region, Softmax
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, resolve
 from darkshare.darknet.portable import list_text
-from darkshare.darknet.tasks import Task, by_voice
+from darkshare.darknet.tasks import Task, group_by_ensemble
 from darkshare.darknet.weights import FLOAT, Floats, Weights
 from darkshare.errors import Unsupported, warn
 
@@ -29,7 +29,7 @@ def pad_to_union(model: Model) -> Model:
             of an ensemble.
     """
     _require_no_vote(model)
-    groups = by_voice(model.tasks)
+    groups = group_by_ensemble(model.tasks)
     *starts, total = accumulate((len(group[0].names) for group in groups), initial=0)
     offsets = {task.name: start for start, group in zip(starts, groups, strict=True) for task in group}
     shared = [h for task in model.tasks for h in task.heads]
@@ -68,7 +68,7 @@ def unpad(model: Model) -> Model:
     return replace(model, tasks=tuple(tasks))
 
 
-def with_classes(model: Model, head: int, rows: Sequence[int | None], *, initial: Initial = silent) -> Model:
+def with_classes(model: Model, head: int, rows: Sequence[int | None], *, initial: Initial = never_detected) -> Model:
     """Choose the classes of one head.
 
     Args:
@@ -102,7 +102,9 @@ def with_boxes(model: Model, head: int, blocks: Sequence[int], **keys: object) -
         Unsupported: it is not such a head, or the layer before cannot be changed alone.
     """
     size = head_kind(model, head).values
-    return _with_channels(model, head, [block * size + i for block in blocks for i in range(size)], silent, **keys)
+    return _with_channels(
+        model, head, [block * size + i for block in blocks for i in range(size)], never_detected, **keys
+    )
 
 
 def head_kind(model: Model, head: int) -> Boxes:

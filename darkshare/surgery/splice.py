@@ -24,8 +24,8 @@ from darkshare.analysis.trunk import (
 )
 from darkshare.darknet.cfg import Line, Section, comment_line, new_section
 from darkshare.darknet.cut_points import illegal_cut
-from darkshare.darknet.model import Model, branches_of, only_votes
-from darkshare.darknet.tasks import Task, by_voice
+from darkshare.darknet.model import Model, branch_tasks, without_branch_tasks
+from darkshare.darknet.tasks import Task, group_by_ensemble
 from darkshare.errors import BadValue, DarkshareError, ShapeMismatch, TrunkMismatch, require_choice, warn
 from darkshare.surgery.assemble import Part, assemble
 from darkshare.surgery.heads import pad_to_union, unpad
@@ -69,7 +69,7 @@ class Merger(Quantities):
         ]
 
     def notes(self) -> list[str]:
-        return [", ".join(f"{task.name} k={task.k}" for task in only_votes(self.merged).tasks if task.k)]
+        return [", ".join(f"{task.name} k={task.k}" for task in without_branch_tasks(self.merged).tasks if task.k)]
 
     def summary(self) -> str:
         return f"{len(self.models)} networks in one, {', '.join(self.notes())}"
@@ -190,14 +190,14 @@ def _require_trunk(base: Model, other: Model, k: int, *, force: bool) -> None:
 def _bridge(other: Model, k: int, index: int) -> Section:
     """The inserted route back to the last shared layer."""
     route = new_section("route", layers=k - 1)
-    names = ", ".join(task.name for task in only_votes(other).tasks)
+    names = ", ".join(task.name for task in without_branch_tasks(other).tasks)
     last = index + len(other.network.layers) - k
     mark = comment_line(f"task {names}: layers {index + 1}..{last}, on the shared layers 0..{k - 1}")
     return replace(route, lines=(route.lines[0], mark, *route.lines[1:]))
 
 
 def _title(models: Sequence[Model]) -> tuple[Line, ...]:
-    names = [task.name for model in models for task in only_votes(model).tasks]
+    names = [task.name for model in models for task in without_branch_tasks(model).tasks]
     text = f"Merged by darkshare {__version__}: " + ", ".join(names)
     return comment_line(text.encode("ascii", "backslashreplace").decode()), Line("\n")
 
@@ -216,7 +216,7 @@ def _moved_task(task: Task, k: int, distance: int) -> Task:
 
 def _named(models: Sequence[Model], names: Sequence[str]) -> list[Model]:
     """The models with the names asked for, and no name twice."""
-    groups = [by_voice(model.tasks) for model in models]
+    groups = [group_by_ensemble(model.tasks) for model in models]
     wanted = list(names) or [one[0].ensemble or one[0].name for its in groups for one in its]
     if len(wanted) != sum(map(len, groups)):
         raise BadValue(
@@ -316,7 +316,7 @@ def _alone(model: Model, task: Task) -> Model:
     net = new_section("net", **task.net) if task.k else merged_net.set(**task.net)
     network, weights = assemble(net, parts, model.network.dialect)
     is_vote = task.name == task.ensemble
-    own = [task, *branches_of(model, task.name)] if is_vote else [replace(task, ensemble="")]
+    own = [task, *branch_tasks(model, task.name)] if is_vote else [replace(task, ensemble="")]
     tasks = tuple(_placed(model, one, known) for one in own)
     return unpad(Model(network, weights and replace(weights, header=task.header), tasks))
 

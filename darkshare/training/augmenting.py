@@ -18,7 +18,7 @@ from darkshare.darknet.letterbox import fitted
 from darkshare.darknet.network import Network
 from darkshare.darknet.weights import Floats
 from darkshare.errors import BadValue, Unsupported
-from darkshare.inference.detector import blob
+from darkshare.inference.preprocess import preprocess
 from darkshare.training import colours, geometry, mosaics
 from darkshare.training.geometry import Size, Window
 from darkshare.training.mosaics import Shot
@@ -27,7 +27,7 @@ _MOST = 90  # boxes of a picture that pjreddie takes where max= does not say
 
 
 class Example(NamedTuple):
-    """What the network is trained on.
+    """A picture and its truths as the network is trained on them.
 
     Attributes:
         image: (channels, height, width), RGB in 0..1.
@@ -50,7 +50,7 @@ Read = Callable[[int], Labelled]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What a cfg says of augmentation: the keys of [net] and of the last head, under Darknet's names.
+    """Augmentation as a cfg asks for it: the keys of [net] and of the last head, under Darknet's names.
 
     `most` is how many boxes of a picture are kept, `gray` whether the network reads one channel.
     """
@@ -73,7 +73,7 @@ class Augmentation:
 
     @classmethod
     def of(cls, network: Network) -> Augmentation:
-        """What this network's cfg says.
+        """The augmentation that this network's cfg asks for.
 
         Raises:
             Unsupported: no head of boxes, or pictures of other channels than gray or colour.
@@ -146,7 +146,9 @@ def undistorted(network: Network, labelled: Labelled) -> Example:
     scale = inner / size
     corner = (size - inner) // 2 / size
     center = truths[:, 1:3] * scale + corner
-    return Example(blob(picture, network)[0], np.concatenate([truths[:, :1], center, truths[:, 3:5] * scale], axis=1))
+    return Example(
+        preprocess(picture, network)[0], np.concatenate([truths[:, :1], center, truths[:, 3:5] * scale], axis=1)
+    )
 
 
 def _coloured(labelled: Labelled, how: Augmentation) -> Labelled:
@@ -205,7 +207,7 @@ def _truths(
 
 
 def _blur(how: Augmentation, truths: Floats, size: Size, rng: np.random.Generator) -> int:
-    """How strong: not at all, behind the boxes, or everywhere, unless a box is too small for that."""
+    """The strength of the blur: none, behind the boxes, or everywhere, unless a box is too small for that."""
     if not how.blur:
         return 0
     strength = (0, 1, how.blur)[int(rng.integers(3))]

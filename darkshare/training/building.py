@@ -18,7 +18,7 @@ from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network
 from darkshare.darknet.weights import FLOAT, Weights
 from darkshare.errors import BadValue, TrunkMismatch, Unsupported
-from darkshare.training.form import Form, Forward, Given
+from darkshare.training.form import BuildSettings, Forward, Given
 from darkshare.training.layers import BUILD, UNSUPPORTED
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _UNTRAINED = {  # keys that change how Darknet trains a layer, in ways that are 
 }
 
 
-class Net:
+class TorchNet:
     """A network that trains from layer k on; the layers before it are the trunk, which nothing here changes.
 
     Attributes:
@@ -54,7 +54,7 @@ class Net:
         training: whether batch norm and dropout do what they do while training.
     """
 
-    def __init__(self, model: Model, k: int, form: Form) -> None:
+    def __init__(self, model: Model, k: int, form: BuildSettings) -> None:
         network = model.network
         self.model, self.k, self.form, self.training = model, k, form, False
         self.heads = trained_heads(model, k)
@@ -72,7 +72,7 @@ class Net:
         return self.model.network
 
     def trunk(self, x: Tensor) -> dict[int, Tensor]:
-        """What the layers of `reads` give for pictures (pictures, channels, height, width); {-1: x} for k=0."""
+        """The outputs of the layers of `reads` for pictures (pictures, channels, height, width); {-1: x} for k=0."""
         import torch
 
         if self.k == 0:
@@ -82,7 +82,7 @@ class Net:
         return {index: values[index] for index in self.reads}
 
     def branch(self, features: Mapping[int, Tensor]) -> dict[int, Tensor]:
-        """What enters each head, by its layer, from what `trunk` gave."""
+        """The input of each head, by its layer, from the outputs of `trunk`."""
         values = self._run(self._branch, dict(features), self.heads, training=self.training)
         return {index: values[index] for index in self.heads}
 
@@ -90,7 +90,7 @@ class Net:
         return self.branch(self.trunk(x))
 
     def outputs(self, x: Tensor, layers: Iterable[int]) -> dict[int, Tensor]:
-        """What any of the layers give that heads need, as the model computes it; no gradient is taken."""
+        """The outputs of any layers that heads need, as the model computes them; no gradient is taken."""
         import torch
 
         wanted = tuple(layers)
@@ -98,16 +98,16 @@ class Net:
             values = self._run([*self._trunk, *self._branch], {-1: x}, wanted, training=False)
         return {index: values[index] for index in wanted}
 
-    def train(self, mode: bool = True) -> Net:
-        """Let batch norm and dropout of the branch do what they do while training."""
+    def train(self, mode: bool = True) -> TorchNet:
+        """Switch batch norm and dropout of the branch to their training mode."""
         self.training = mode
         return self
 
-    def eval(self) -> Net:
+    def eval(self) -> TorchNet:
         """Let the branch compute what the model computes."""
         return self.train(False)
 
-    def to(self, device: Any) -> Net:
+    def to(self, device: Any) -> TorchNet:
         """Move everything to a device; an optimiser made before knows the tensors all the same."""
         for given in self._given.values():
             for block in given.values():
@@ -135,7 +135,7 @@ class Net:
         return {f"{index}.{name}": block for index, name, block in self._blocks()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take over what another `state_dict` of the same network and k holds.
+        """Take over the values of another `state_dict` of the same network and k.
 
         Raises:
             BadValue: it belongs to another network or k.
@@ -179,14 +179,14 @@ class Net:
         return values
 
 
-def build(model: Model, k: int, *, bn_epsilon: float = 1e-5, norm: str = "batch", dropout: bool = True) -> Net:
+def build(model: Model, k: int, *, bn_epsilon: float = 1e-5, norm: str = "batch", dropout: bool = True) -> TorchNet:
     """Make a network that trains from layer k on, with the model's weights.
 
     Args:
         model: with weights for every layer.
         k: how many leading layers stay as they are; 0 trains all of them.
         bn_epsilon: Darknet's 1e-5.
-        norm: what batch norm does while training; see `Form`.
+        norm: what batch norm does while training; see `BuildSettings`.
         dropout: likewise.
 
     Raises:
@@ -204,7 +204,7 @@ def build(model: Model, k: int, *, bn_epsilon: float = 1e-5, norm: str = "batch"
         raise BadValue(f"k={k}: the network has the layers 0..{len(network.layers) - 1}", file=model.name)
     if not trained_heads(model, k):
         raise BadValue(f"k={k}: there is no head behind it that could learn; use a smaller k", file=model.name)
-    net = Net(model, k, Form(bn_epsilon, norm, dropout).checked())
+    net = TorchNet(model, k, BuildSettings(bn_epsilon, norm, dropout).checked())
     if not net.parameters():
         raise BadValue(f"k={k}: what lies behind it has no weights that could learn; use a smaller k", file=model.name)
     return net
@@ -233,7 +233,7 @@ def reads(model: Model, k: int) -> tuple[int, ...]:
     return tuple(sorted({index for layer in layers for index in layer.inputs if 0 <= index < k}))
 
 
-def trained(net: Net, base: Model, *, seen: int | None = None) -> Model:
+def trained(net: TorchNet, base: Model, *, seen: int | None = None) -> Model:
     """The network with the base's own floats for its first k layers and the trained ones behind.
 
     Args:
@@ -262,7 +262,7 @@ def trained(net: Net, base: Model, *, seen: int | None = None) -> Model:
     return replace(net.model, weights=Weights(header, (*base.weights.slice(0, start), rest)), tasks=tasks)
 
 
-def _forward(network: Network, layer: Layer, form: Form, k: int) -> Forward:
+def _forward(network: Network, layer: Layer, form: BuildSettings, k: int) -> Forward:
     with located(network, layer):
         builder = admitted(network, layer, BUILD, UNSUPPORTED, "it cannot be trained")
         if layer.index >= k:

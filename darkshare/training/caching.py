@@ -22,11 +22,12 @@ from darkshare._files import read_small, write_all
 from darkshare.darknet.network import Network
 from darkshare.darknet.weights import Floats
 from darkshare.errors import DarkshareError, Unsupported
+from darkshare.inference.threads import made_ahead
 from darkshare.training.geometry import Size
-from darkshare.training.loading import Place, Source, ahead
+from darkshare.training.loading import Place, Source
 
 if TYPE_CHECKING:
-    from darkshare.training.building import Net
+    from darkshare.training.building import TorchNet
 
 PAYS = 1.5  # a cache is made where training is at least so much faster with it
 _BACKWARD = 2.0  # a backward pass takes about twice as long as the forward pass
@@ -36,7 +37,7 @@ _ABOUT, _TRUTHS = "about.json", "truths.f32"
 
 
 class Estimate(NamedTuple):
-    """What a cache costs and gains, by the operations that Darknet counts.
+    """The cost and the gain of a cache, by the operations that Darknet counts.
 
     Attributes:
         size: bytes on disk.
@@ -63,7 +64,7 @@ class Estimate(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What the cache holds of a picture: features by layer, and truths."""
+    """The part of the cache that belongs to a picture: features by layer, and truths."""
 
     features: dict[int, NDArray[Any]]
     truths: Floats
@@ -75,7 +76,7 @@ class Cache:
 
     Attributes:
         folder: where they lie.
-        reads: the layers, as `Net.reads`.
+        reads: the layers, as `TorchNet.reads`.
         copies: of each picture.
         count: how many pictures there are.
         features: for each layer (copies x pictures, channels, height, width).
@@ -90,7 +91,7 @@ class Cache:
     truths: Floats
 
     def row(self, place: Place) -> int:
-        """Where a picture lies that is seen at this place."""
+        """The row of a picture that is seen at this place."""
         return place.epoch % self.copies * self.count + place.picture
 
     def read(self, place: Place) -> Kept:
@@ -131,7 +132,7 @@ class Cache:
 def estimate(
     network: Network, reads: Sequence[int], k: int, rows: int, epochs: float, count: int, most: int
 ) -> Estimate:
-    """What a cache would cost and gain.
+    """Estimate the cost and the gain of a cache.
 
     One picture costs f + 3 (1 - f) of a pass without it, with f the trunk's share of the operations, and 3 (1 - f)
     with it; each copy costs f once.
@@ -155,7 +156,7 @@ def estimate(
     )
 
 
-def opened(
+def open_cache(
     folder: Path,
     network: Network,
     reads: tuple[int, ...],
@@ -166,7 +167,7 @@ def opened(
     dtype: str = "float16",
     columns: int = 5,
 ) -> Cache:
-    """The files of a cache, made where they are missing; truths have `columns` numbers.
+    """Open the files of a cache, or make them where they are missing; truths have `columns` numbers.
 
     Raises:
         DarkshareError: there is not enough room, or they cannot be made.
@@ -192,9 +193,9 @@ def opened(
     return Cache(folder, reads, copies, count, features, truths)
 
 
-def filled(
+def fill_cache(
     cache: Cache,
-    net: Net,
+    net: TorchNet,
     source: Source,
     about: Mapping[str, object],
     *,
@@ -204,7 +205,7 @@ def filled(
     device: Any = "cpu",
     progress: Callable[[int, int], object] = lambda done, rows: None,
 ) -> int:
-    """Compute what the cache lacks; it goes on where it was interrupted.
+    """Compute the missing rows of a cache; it goes on where it was interrupted.
 
     Args:
         cache: whose files are open.
@@ -228,7 +229,7 @@ def filled(
         places = [Place(row % cache.count, row // cache.count) for row in groups[number]]
         return [lambda place=place: source.example(place, size) for place in places]  # type: ignore[misc]
 
-    for group, examples in zip(groups, ahead(make, range(len(groups)), workers), strict=True):
+    for group, examples in zip(groups, made_ahead(map(make, range(len(groups))), workers), strict=True):
         found = _features(net, [example.image for example in examples], device)
         for at, (row, example) in enumerate(zip(group, examples, strict=True)):
             cache.put(row, {index: values[at] for index, values in found.items()}, example.truths)
@@ -240,7 +241,7 @@ def filled(
     return before
 
 
-def _features(net: Net, images: Sequence[Floats], device: Any) -> dict[int, Floats]:
+def _features(net: TorchNet, images: Sequence[Floats], device: Any) -> dict[int, Floats]:
     import torch
 
     found = net.trunk(torch.from_numpy(np.stack(images)).to(device))
@@ -248,7 +249,7 @@ def _features(net: Net, images: Sequence[Floats], device: Any) -> dict[int, Floa
 
 
 def _mode(path: Path, size: int) -> Any:
-    """How to open a file: as it is where it has its size, else as a new one."""
+    """The mode to open a file in: as it is where it has its size, else as a new one."""
     return "r+" if path.is_file() and path.stat().st_size == size else "w+"
 
 
@@ -266,7 +267,7 @@ def _require_room(folder: Path, sizes: Sequence[tuple[Path, int]]) -> None:
 
 
 def _done(folder: Path, about: Mapping[str, object]) -> int:
-    """How many rows hold what they should."""
+    """The number of rows that are filled."""
     path = folder / _ABOUT
     if not path.is_file():
         return 0

@@ -1,4 +1,4 @@
-"""Where a training stands, in one file that is replaced as a whole: a kill loses little and breaks nothing.
+"""The state of a training in one file, which is replaced as a whole: a kill loses little and breaks nothing.
 
 Random numbers need no place in it: they follow from the seed and the number of the update (see `loading`).
 """
@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from darkshare._files import write_all
+from darkshare._files import reading, write_all
 from darkshare.errors import DarkshareError
 
 _FORMAT = "darkshare training 1"
-_FINGERPRINTS = {  # what they are of, which says more than they do
+_FINGERPRINTS = {  # the messages name their subjects, as the hashes say nothing
     "network": "cfg: the file, the number of classes or an option that changes it (--lr, --epochs, --batches, --batch, "
     "--subdivisions, --size) was another",
     "trunk": "base",
@@ -40,12 +40,12 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
     write_all({path: [file.getbuffer()]})
 
 
-def read_state(path: Path, about: Mapping[str, object]) -> dict[str, Any]:
+def read_state(path: Path, fingerprint: Mapping[str, object]) -> dict[str, Any]:
     """The state in a checkpoint of the same training.
 
     Args:
         path: of the file.
-        about: what must be the same as when it was written, under `about` there.
+        fingerprint: must be the same as when it was written.
 
     Raises:
         DarkshareError: it is not a checkpoint, or one of another training.
@@ -53,18 +53,19 @@ def read_state(path: Path, about: Mapping[str, object]) -> dict[str, Any]:
     import torch
 
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        with reading(path):
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if state["format"] != _FORMAT:
             raise ValueError(f"its format is {state['format']!r}")
-        before = dict(state["about"])
-    except OSError as error:
-        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
+        before = dict(state["fingerprint"])
+    except DarkshareError:
+        raise
     except Exception as error:  # torch has no closed family of errors for a broken file
         why = str(error).partition("\n")[0][:100]
         raise DarkshareError(
             f"is not a checkpoint of a training ({why}); remove it to start again", file=str(path)
         ) from None
-    for key, value in about.items():
+    for key, value in fingerprint.items():
         if before.get(key) != value:
             what = _FINGERPRINTS.get(key) or f"{key} ({_short(before.get(key))}, now {_short(value)})"
             raise DarkshareError(

@@ -16,7 +16,7 @@ from darkshare.darknet.network import Network
 from darkshare.darknet.weights import Floats
 from darkshare.errors import Unsupported
 from darkshare.inference.classification import cropped
-from darkshare.inference.detector import blob
+from darkshare.inference.preprocess import preprocess
 from darkshare.training import colours
 from darkshare.training.augmenting import Example, Labelled, Read, scale_up_to
 from darkshare.training.geometry import Size
@@ -28,7 +28,7 @@ _KERNEL = 15  # pixels, of blur=1
 
 @dataclass(frozen=True)
 class Crops:
-    """What a cfg's [net] says of a classifier's augmentation.
+    """A classifier's augmentation as a cfg's [net] asks for it.
 
     Attributes:
         dialect: whose form.
@@ -60,7 +60,7 @@ class Crops:
 
     @classmethod
     def of(cls, network: Network) -> Crops:
-        """What this network's cfg says.
+        """The augmentation that this network's cfg asks for.
 
         Raises:
             Unsupported: pictures of other channels than gray or colour.
@@ -97,7 +97,7 @@ def class_truth(class_id: int) -> Floats:
 
 def undistorted(network: Network, labelled: Labelled) -> Example:
     """A picture as inference sees it: its middle."""
-    return Example(blob(cropped(labelled.picture, network), network)[0], labelled.truths)
+    return Example(preprocess(cropped(labelled.picture, network), network)[0], labelled.truths)
 
 
 def augmented(how: Crops, read: Read, index: int, count: int, size: Size, rng: np.random.Generator) -> Example:
@@ -132,7 +132,7 @@ def _part(how: Crops, labelled: Labelled, size: Size, rng: np.random.Generator) 
 
 
 def drawn_view(picture: tuple[int, int], side: int, how: Crops, rng: np.random.Generator) -> Floats:
-    """Where a random view's pixels come from: (2, 3), from a pixel of the view to a place in the picture.
+    """Draw a random view: the (2, 3) map from a pixel of the view to a place in the picture.
 
     As random_augment_image and rotate_crop_image compute it in image.c.
 
@@ -184,7 +184,7 @@ def _cut(size: Size, rng: np.random.Generator) -> Floats:
 
 
 def _stretch(length: int, rng: np.random.Generator) -> tuple[int, int]:
-    """How long a box is in one direction, and where it begins."""
+    """The length of a box in one direction, and its start."""
     long = int(rng.integers(int(length * 0.3), int(length * 0.8) + 1))
     return long, int(rng.integers(0, max(length - long, 1)))
 

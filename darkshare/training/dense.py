@@ -9,14 +9,14 @@ from darkshare.darknet.kinds import Connected, Convolutional, Deconvolutional, L
 from darkshare.darknet.network import Layer
 from darkshare.errors import Unsupported
 from darkshare.training.activations import activated
-from darkshare.training.form import Form, Forward, Given
+from darkshare.training.form import BuildSettings, Forward, Given
 from darkshare.training.norm import normalised
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def convolutional(layer: Layer[Convolutional], form: Form) -> Forward:
+def convolutional(layer: Layer[Convolutional], form: BuildSettings) -> Forward:
     """Convolution, batch norm, activation and blur (forward_convolutional_layer)."""
     kind = layer.kind
     for key in ("binary", "xnor"):
@@ -52,7 +52,7 @@ def blurred(kind: Convolutional | Maxpool, y: Tensor) -> Tensor:
     return functional.conv2d(y, weights, None, kind.strides[::-1], pad, 1, y.shape[1])
 
 
-def deconvolutional(layer: Layer[Deconvolutional], form: Form) -> Forward:
+def deconvolutional(layer: Layer[Deconvolutional], form: BuildSettings) -> Forward:
     """The transposed convolution of pjreddie convolution; its kernels lie with the input's channels first."""
     kind = layer.kind
     activate = activated(kind.activation)
@@ -68,7 +68,7 @@ def deconvolutional(layer: Layer[Deconvolutional], form: Form) -> Forward:
     return forward
 
 
-def connected(layer: Layer[Connected], form: Form) -> Forward:
+def connected(layer: Layer[Connected], form: BuildSettings) -> Forward:
     """A matrix over the flattened input (forward_connected_layer)."""
     kind = layer.kind
     activate = activated(kind.activation)
@@ -83,12 +83,12 @@ def connected(layer: Layer[Connected], form: Form) -> Forward:
     return forward
 
 
-def batchnorm(layer: Layer, form: Form) -> Forward:
+def batchnorm(layer: Layer, form: BuildSettings) -> Forward:
     """Batch norm as a layer of its own."""
     return lambda given, x, sources, training: normalised(given, x, training, form)
 
 
-def local(layer: Layer[Local], form: Form) -> Forward:
+def local(layer: Layer[Local], form: BuildSettings) -> Forward:
     """A kernel of its own at every place (forward_local_layer)."""
     kind = layer.kind
     size, pad = kind.size, int(kind.pad)
@@ -108,11 +108,11 @@ def local(layer: Layer[Local], form: Form) -> Forward:
     return forward
 
 
-def implicit(layer: Layer, form: Form) -> Forward:
+def implicit(layer: Layer, form: BuildSettings) -> Forward:
     """Learned values that read no input (forward_implicit_layer)."""
     return lambda given, x, sources, training: given["weights"].view(1, *layer.y[:3]).expand(len(x), -1, -1, -1)
 
 
-def l2norm(layer: Layer, form: Form) -> Forward:
+def l2norm(layer: Layer, form: BuildSettings) -> Forward:
     """Each place divided by its length over the channels (l2normalize_cpu)."""
     return lambda given, x, sources, training: x / (x * x).sum(1, keepdim=True).sqrt()

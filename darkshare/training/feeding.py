@@ -1,4 +1,4 @@
-"""What each update is made of: pictures that go through the trunk, or features that were kept."""
+"""The input of each update: pictures that go through the trunk, or features from the cache."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any, Protocol
 import numpy as np
 
 from darkshare.training.augmenting import Example
-from darkshare.training.building import Net
+from darkshare.training.building import TorchNet
 from darkshare.training.caching import Cache, Kept
 from darkshare.training.geometry import Size
 from darkshare.training.loading import Source
-from darkshare.training.stepping import Part
+from darkshare.training.stepping import MiniBatch
 
 
 class Feed(Protocol):
-    """Where the parts of an update come from."""
+    """The source of the parts of an update."""
 
     def jobs(self, number: int) -> Sequence[Callable[[], Any]]:
-        """What makes each example of update `number`; threads may run it."""
+        """The functions that make the examples of update `number`; threads may run them."""
 
-    def parts(self, examples: Sequence[Any]) -> Iterator[Part]:
+    def parts(self, examples: Sequence[Any]) -> Iterator[MiniBatch]:
         """The examples of an update as its parts, on the network's device."""
 
     def size(self, number: int) -> Size:
@@ -31,7 +31,7 @@ class Feed(Protocol):
 
 
 @dataclass(frozen=True)
-class Pictures:
+class PictureFeed:
     """Pictures, which the trunk sees anew each time.
 
     Attributes:
@@ -45,7 +45,7 @@ class Pictures:
     """
 
     source: Source
-    net: Net
+    net: TorchNet
     device: Any
     batch: int
     mini: int
@@ -57,21 +57,21 @@ class Pictures:
         places = self.source.places((number - 1) * self.batch, self.batch)
         return [partial(self.source.example, place, size) for place in places]
 
-    def parts(self, examples: Sequence[Example]) -> Iterator[Part]:
+    def parts(self, examples: Sequence[Example]) -> Iterator[MiniBatch]:
         import torch
 
         for group in _groups(examples, self.mini):
             x = torch.from_numpy(np.stack([example.image for example in group])).to(self.device)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
                 features = self.net.trunk(x)
-            yield Part(features, [example.truths for example in group])
+            yield MiniBatch(features, [example.truths for example in group])
 
     def size(self, number: int) -> Size:
         return self.source.size(number, self.batches)
 
 
 @dataclass(frozen=True)
-class Features:
+class FeatureFeed:
     """Features from a cache.
 
     Attributes:
@@ -91,13 +91,13 @@ class Features:
     def jobs(self, number: int) -> list[Callable[[], Kept]]:
         return [partial(self.cache.read, place) for place in self.source.places((number - 1) * self.batch, self.batch)]
 
-    def parts(self, examples: Sequence[Kept]) -> Iterator[Part]:
+    def parts(self, examples: Sequence[Kept]) -> Iterator[MiniBatch]:
         import torch
 
         for group in _groups(examples, self.mini):
             stacked = {i: np.stack([kept.features[i] for kept in group]) for i in self.cache.reads}
             features = {i: torch.from_numpy(values).to(self.device).float() for i, values in stacked.items()}
-            yield Part(features, [kept.truths for kept in group])
+            yield MiniBatch(features, [kept.truths for kept in group])
 
     def size(self, number: int) -> Size:
         return self.source.network.input.w, self.source.network.input.h

@@ -1,4 +1,4 @@
-"""What the parts of a network have in common: how one is called, and what all of them must know."""
+"""The common ground of all layers: the signature of their forward functions, and settings of the whole network."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Forward = Callable[[Given, "Tensor", Sequence["Tensor"], bool], "Tensor"]  # blo
 NORMS = ("batch", "pjreddie", "alexeyab", "rolling")
 
 
-class Form(NamedTuple):
-    """How a network is built.
+class BuildSettings(NamedTuple):
+    """Settings of the whole network that layers need when they are built.
 
     Attributes:
         bn_epsilon: what is added to a variance before its root is taken.
@@ -30,7 +30,7 @@ class Form(NamedTuple):
     norm: str = "batch"
     dropout: bool = True
 
-    def checked(self) -> Form:
+    def checked(self) -> BuildSettings:
         """Itself.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Where a picture lands in the network's input, and its boxes with it: jitter, resize, flip, letterbox.
+"""Geometry of augmentation, for a picture and its boxes: jitter, resize, flip, letterbox.
 
 Truths are float32 rows (class_id, x, y, w, h), centres and sizes as fractions of the input.
 """
@@ -19,7 +19,7 @@ _SMALLEST = 0.001  # pjreddie drops boxes that are smaller than this part of the
 
 
 class Window(NamedTuple):
-    """What is cut off a picture's sides, in its pixels; what is negative is added (load_data_detection in data.c)."""
+    """The margins cut off a picture's sides, in its pixels; negative ones are added (load_data_detection in data.c)."""
 
     left: int
     right: int

@@ -9,13 +9,13 @@ from darkshare.darknet.kinds import Route, Sam, ScaleChannels, Shortcut
 from darkshare.darknet.network import Layer
 from darkshare.errors import BadValue, Unsupported
 from darkshare.training.activations import activated
-from darkshare.training.form import Form, Forward, Given
+from darkshare.training.form import BuildSettings, Forward, Given
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def route(layer: Layer[Route], form: Form) -> Forward:
+def route(layer: Layer[Route], form: BuildSettings) -> Forward:
     """Each source is cut to its own group, then they are joined (forward_route_layer)."""
     kind = layer.kind
 
@@ -32,7 +32,7 @@ def route(layer: Layer[Route], form: Form) -> Forward:
     return forward
 
 
-def shortcut(layer: Layer[Shortcut], form: Form) -> Forward:
+def shortcut(layer: Layer[Shortcut], form: BuildSettings) -> Forward:
     """Add the channels that both have; the others of the previous layer stay (shortcut_multilayer_cpu)."""
     kind = layer.kind
     activate = activated(kind.activation)
@@ -55,7 +55,7 @@ def shortcut(layer: Layer[Shortcut], form: Form) -> Forward:
 
 
 def _factors(kind: Shortcut, weights: Tensor | None, x: Tensor) -> list[Tensor | None]:
-    """What this layer and each source are multiplied by, None for 1."""
+    """The factors of this layer and of each source, None for 1."""
     count = len(kind.from_) + 1
     if weights is None:
         factors = (kind.alpha, *[kind.beta] * (count - 1))
@@ -95,7 +95,7 @@ def _added(y: Tensor, other: Tensor, both: int) -> Tensor:
     return torch.cat([y[:, :both] + other, y[:, both:]], 1)
 
 
-def scaled(layer: Layer[ScaleChannels | Sam], form: Form) -> Forward:
+def scaled(layer: Layer[ScaleChannels | Sam], form: BuildSettings) -> Forward:
     """[scale_channels] and [sam]: the source times this layer's values, broadcast where it has fewer."""
     kind = layer.kind
     activate = activated(kind.activation)

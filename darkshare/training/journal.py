@@ -1,4 +1,4 @@
-"""What happened in a training: a CSV file with a line per update, and a figure of loss and mAP."""
+"""The course of a training: a CSV file with a line per update, and a figure of loss and mAP."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from darkshare._figures import COLOURS, GREY, write_figure
-from darkshare._files import write_all
-from darkshare.errors import DarkshareError
+from darkshare._figures import COLOURS, GREY, rendered, write_figure
+from darkshare._files import reading, write_all, writing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 _KEPT = 0.9  # of the mean loss at each update, as Darknet prints it
 
 
-class Entry(NamedTuple):
+class Update(NamedTuple):
     """One update.
 
     Attributes:
@@ -75,18 +74,15 @@ class Journal:
         """The mean loss after one more update."""
         return loss if self.mean is None else self.mean * _KEPT + loss * (1 - _KEPT)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Update) -> None:
         """Write down one update.
 
         Raises:
             DarkshareError: the file cannot be written.
         """
         self.entries.append(entry)
-        try:
-            with open(self.path, "ab") as file:
-                file.write(_lines([entry]))
-        except OSError as error:
-            raise DarkshareError(f"cannot be written: {error.strerror or error}", file=str(self.path)) from None
+        with writing(self.path), open(self.path, "ab") as file:
+            file.write(_lines([entry]))
 
     def amend(self, measured: float) -> None:
         """Note the mAP after the last update.
@@ -99,11 +95,11 @@ class Journal:
             self._write()
 
     def _write(self) -> None:
-        header = (*Entry._fields[:-1], self._measure.lower().replace("-", ""))
+        header = (*Update._fields[:-1], self._measure.lower().replace("-", ""))
         write_all({self.path: [_lines([header, *self.entries])]}, durable=False)
 
 
-def plot_training(entries: Sequence[Entry], path: Path | str, *, title: str = "", measure: str = "mAP") -> None:
+def plot_training(entries: Sequence[Update], path: Path | str, *, title: str = "", measure: str = "mAP") -> None:
     """Draw loss and mAP over the updates into a file.
 
     Args:
@@ -118,7 +114,12 @@ def plot_training(entries: Sequence[Entry], path: Path | str, *, title: str = ""
     write_figure(path, lambda: _figure(entries, title, measure))
 
 
-def _figure(entries: Sequence[Entry], title: str, measure: str) -> Figure:
+def draw_training(entries: Sequence[Update], form: str, *, measure: str = "mAP") -> bytes:
+    """The same figure as the bytes of a file: png, svg or pdf."""
+    return rendered(lambda: _figure(entries, "", measure), form)
+
+
+def _figure(entries: Sequence[Update], title: str, measure: str) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
@@ -140,7 +141,7 @@ def _figure(entries: Sequence[Entry], title: str, measure: str) -> Figure:
     return figure
 
 
-def _draw_measured(axes: Axes, measured: Sequence[Entry], measure: str) -> Sequence[Any]:
+def _draw_measured(axes: Axes, measured: Sequence[Update], measure: str) -> Sequence[Any]:
     """The curve of mAP or top-1 on an axis of its own, its best point named."""
     percent = [100 * (entry.map or 0.0) for entry in measured]
     axes.plot([entry.batch for entry in measured], percent, color=COLOURS[1], marker="o", label=f"{measure} (right)")
@@ -162,17 +163,15 @@ def _lines(rows: Sequence[Sequence[object]]) -> bytes:
     return file.getvalue().encode()
 
 
-def _entries(path: Path) -> list[Entry]:
+def _entries(path: Path) -> list[Update]:
     """The entries of a file; none where there is no file, without a last line that was cut off."""
-    try:
-        rows = list(csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines()))[1:]
-    except FileNotFoundError:
+    if not path.exists():
         return []
-    except OSError as error:
-        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
-    found: list[Entry] = []
+    with reading(path):
+        rows = list(csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines()))[1:]
+    found: list[Update] = []
     for row in rows:
-        if len(row) != len(Entry._fields) or row[0] == Entry._fields[0]:
+        if len(row) != len(Update._fields) or row[0] == Update._fields[0]:
             break
         try:
             found.append(_entry(row))
@@ -181,11 +180,11 @@ def _entries(path: Path) -> list[Entry]:
     return found
 
 
-def _entry(row: Sequence[str]) -> Entry:
+def _entry(row: Sequence[str]) -> Update:
     values = [None if cell == "" else float(cell) for cell in row]
     numbers = [value if value is not None else 0.0 for value in values[:7]]
     batch, images, rate, width, height, loss, mean = numbers
-    return Entry(
+    return Update(
         int(batch),
         int(images),
         rate,

@@ -1,4 +1,4 @@
-"""How each kind of layer is computed while training, in one table; and what cannot be trained, with the reason."""
+"""The function that computes each kind while training; and the kinds that cannot be trained, with the reason."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from darkshare.darknet import kinds
 from darkshare.darknet.kinds import Kind
 from darkshare.darknet.network import Layer
 from darkshare.training import dense, joins, reshape, windows
-from darkshare.training.form import Form, Forward
+from darkshare.training.form import BuildSettings, Forward
 
-BUILD: dict[type[Kind], Callable[[Layer[Any], Form], Forward]] = {
+BUILD: dict[type[Kind], Callable[[Layer[Any], BuildSettings], Forward]] = {
     kinds.Convolutional: dense.convolutional,
     kinds.Deconvolutional: dense.deconvolutional,
     kinds.Connected: dense.connected,

@@ -24,7 +24,7 @@ class Shot(NamedTuple):
 
 
 def drawn_cut(size: Size, rng: np.random.Generator) -> tuple[int, int]:
-    """Where the four pictures of a mosaic meet."""
+    """Draw the point where the four pictures of a mosaic meet."""
     x, y = (int(rng.integers(int(s * _MARGIN), int(s * (1 - _MARGIN)) + 1)) for s in size)
     return x, y
 

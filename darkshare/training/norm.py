@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from darkshare.errors import Unsupported
-from darkshare.training.form import Form, Given
+from darkshare.training.form import BuildSettings, Given
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +21,7 @@ _ALEXEYAB_CPU_MOMENTUM = 0.1  # its GPU code has 0.01
 _INSIDE = 1e-5
 
 
-def normalised(given: Given, x: Tensor, training: bool, form: Form) -> Tensor:
+def normalised(given: Given, x: Tensor, training: bool, form: BuildSettings) -> Tensor:
     """`x` (pictures, channels, ...) normalised by channel, scaled and moved; training moves the rolling statistics."""
     from torch.nn import functional
 
@@ -71,7 +71,7 @@ def _roll(given: Given, mean: Tensor, variance: Tensor, share: float) -> None:
 
 
 def _pjreddie(variance: Tensor) -> tuple[Tensor, Tensor]:
-    """What values and slopes are multiplied by."""
+    """The factors of values and of slopes."""
     return 1 / (variance.sqrt() + 1e-6), (variance + _INSIDE) ** -0.5
 
 

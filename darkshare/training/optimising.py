@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from darkshare.darknet.kinds import Net as Options
 from darkshare.darknet.kinds.base import P
 from darkshare.errors import BadValue, Unsupported
-from darkshare.training.building import Net
+from darkshare.training.building import TorchNet
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -120,7 +120,7 @@ def batch_size(options: Options) -> int:
     return options.batch // options.subdivisions * options.subdivisions
 
 
-def optimiser(net: Net, options: Options, dialect: str = "alexeyab") -> Optimizer:
+def optimiser(net: TorchNet, options: Options, dialect: str = "alexeyab") -> Optimizer:
     """Darknet's optimiser for a network: SGD with momentum and decay, or Adam with adam=1.
 
     It takes gradients of the loss divided by the pictures of the whole batch, and its rates come from `set_rate`.

@@ -1,17 +1,17 @@
-"""What stands between a base and a training: the data's classes, the schedule's length, weights for what is new."""
+"""Preparation of a base for a training: the data's classes, the length of the schedule, weights for new layers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from darkshare.darknet.cfg import Cfg, Section
 from darkshare.darknet.cut_points import illegal_cut
 from darkshare.darknet.initial import drawn
-from darkshare.darknet.model import Model, branches_of, only_ensemble
+from darkshare.darknet.model import Model, branch_tasks, common_ensemble
 from darkshare.darknet.network import resized, resolve
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import FLOAT, Floats, Header, Weights
@@ -19,35 +19,15 @@ from darkshare.data import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, DarkshareError, Unsupported, WeightsSize
 from darkshare.surgery.classes import matched, relabelled
 from darkshare.training.optimising import batch_size
+from darkshare.training.settings import Changes
 
 _WARM = 10  # the part of a shortened training that burn_in may take at most is 1 / _WARM
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What is said instead of the cfg's [net]; None keeps it.
-
-    Attributes:
-        epochs: how often each picture is seen.
-        batches: how many updates are made; instead of `epochs`.
-        batch: pictures per update.
-        subdivisions: the parts in which they go through the network.
-        rate: learning_rate=.
-        size: width and height of the input.
-    """
-
-    epochs: float | None = None
-    batches: int | None = None
-    batch: int | None = None
-    subdivisions: int | None = None
-    rate: float | None = None
-    size: tuple[int, int] | None = None
 
 
 def prepared(
     base: Model, data: Dataset | ClassifiedDataset, k: int, changes: Changes, *, seed: int, name: str
 ) -> tuple[Model, list[str]]:
-    """The model that is to be trained, and what was done to make it of the base.
+    """Make the model that is to be trained from the base; with notes on what was changed.
 
     Its classes are the data's, but where the base has the same ones, in the base's order: `datasets.in_order` numbers
     the data likewise.
@@ -82,21 +62,21 @@ def _anew(model: Model, task: Task, name: str) -> Task:
 
 
 def _notes_of_branches(base: Model, k: int) -> Iterator[str]:
-    shared, m = max(task.k for task in base.tasks), len(branches_of(base, only_ensemble(base)))
+    shared, m = max(task.k for task in base.tasks), len(branch_tasks(base, common_ensemble(base)))
     if k < shared:
         what = f"layers {k}..{shared - 1} are shared by {m} branches and take the sum of their gradients"
         yield f"{what}; --k {shared} keeps them as they are"
 
 
 def updates(model: Model) -> int:
-    """How many updates a training makes by the cfg."""
+    """The number of updates that the cfg asks for."""
     return model.network.net.max_batches
 
 
 def _require_base(base: Model, k: int) -> None:
     layers = base.network.layers
     if len(base.tasks) != 1 and not _is_ensemble(base):
-        vote = ", or give the ensemble a vote (`darkshare branch --combine logits`)" if only_ensemble(base) else ""
+        vote = ", or give the ensemble a vote (`darkshare branch --combine logits`)" if common_ensemble(base) else ""
         raise Unsupported(f"does {len(base.tasks)} tasks; train one after `darkshare split`{vote}", file=base.name)
     if not 0 <= k < len(layers):
         raise BadValue(f"k={k} must be 0..{len(layers) - 1}", file=base.name)
@@ -119,7 +99,7 @@ def _is_ensemble(model: Model) -> bool:
 
     Of detectors, one with a vote in its file: without it there is nothing to measure.
     """
-    name = only_ensemble(model)
+    name = common_ensemble(model)
     return bool(name) and (model.classifies(model.tasks[0]) or name in {task.name for task in model.tasks})
 
 
@@ -187,7 +167,7 @@ def _listed(names: list[str]) -> str:
 def _scheduled(model: Model, count: int, changes: Changes, notes: list[str]) -> Model:
     """The model with the changes in its [net], so that its cfg says how it was trained."""
     cfg = model.network.cfg if changes.size is None else resized(model.network.cfg, *changes.size)
-    said = {"batch": changes.batch, "subdivisions": changes.subdivisions, "learning_rate": changes.rate}
+    said = {"batch": changes.batch, "subdivisions": changes.subdivisions, "learning_rate": changes.lr}
     first = cfg.sections[0].set(**{key: value for key, value in said.items() if value is not None})
     model = _with_net(model, first, cfg)
     net, batch = model.network.net, _batch(model)

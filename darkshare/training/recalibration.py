@@ -1,6 +1,6 @@
 """Batch norm's statistics measured again, on pictures without labels: what a network needs whose sums changed.
 
-The authors of RRR-Net do it to a reduced trunk, before they freeze it. No gradient is taken.
+The authors of RRR-TorchNet do it to a reduced trunk, before they freeze it. No gradient is taken.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from darkshare.darknet.model import Model
 from darkshare.darknet.weights import Floats
 from darkshare.errors import BadValue
 from darkshare.inference.classification import cropped, only_detectors
-from darkshare.inference.detector import blob
 from darkshare.inference.media.sources import select
-from darkshare.training.building import Net, build, trained
+from darkshare.inference.preprocess import preprocess
+from darkshare.training.building import TorchNet, build, trained
 from darkshare.training.guards import require_torch
 from darkshare.training.norm import MOMENTUM
 
@@ -85,10 +85,10 @@ def _read(name: str) -> Iterator[Picture]:
 
 def _seen(model: Model, picture: Picture) -> Floats:
     whole = only_detectors(model) is not None
-    return blob(picture if whole else cropped(picture, model.network), model.network)
+    return preprocess(picture if whole else cropped(picture, model.network), model.network)
 
 
-def _statistics(net: Net) -> list[Tensor]:
+def _statistics(net: TorchNet) -> list[Tensor]:
     return [block for name, block in net.state_dict().items() if name.endswith(("rolling_mean", "rolling_variance"))]
 
 

@@ -1,4 +1,4 @@
-"""Layers that only move values, and what stands at the end."""
+"""Layers that only move values, and the outputs."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from darkshare.darknet.kinds import Activation, Boxes, Crop, Dropout, Reorg, Reo
 from darkshare.darknet.network import Layer
 from darkshare.errors import Unsupported
 from darkshare.training.activations import activated
-from darkshare.training.form import Form, Forward, Given
+from darkshare.training.form import BuildSettings, Forward, Given
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def as_is(layer: Layer, form: Form) -> Forward:
-    """What passes its input on; a head's loss reads what enters it."""
+def as_is(layer: Layer, form: BuildSettings) -> Forward:
+    """A layer that passes its input on; the loss of a head reads the head's input."""
     return lambda given, x, sources, training: x
 
 
-def boxes(layer: Layer[Boxes], form: Form) -> Forward:
-    """A head gives out what enters it; what that means must be known all the same."""
+def boxes(layer: Layer[Boxes], form: BuildSettings) -> Forward:
+    """A head of boxes: it passes its input on, and its anchors are checked."""
     kind = layer.kind
     kind.anchor_sizes()
     return as_is(layer, form)
 
 
-def flat(layer: Layer, form: Form) -> Forward:
+def flat(layer: Layer, form: BuildSettings) -> Forward:
     """A classifier's values in a row."""
     return lambda given, x, sources, training: x.flatten(1)
 
 
-def softmax(layer: Layer[Softmax], form: Form) -> Forward:
+def softmax(layer: Layer[Softmax], form: BuildSettings) -> Forward:
     """The values that enter it, in a row: the loss takes the softmax itself."""
     kind = layer.kind
     if kind.tree or kind.spatial or kind.groups != 1:
@@ -40,14 +40,14 @@ def softmax(layer: Layer[Softmax], form: Form) -> Forward:
     return flat(layer, form)
 
 
-def activation(layer: Layer[Activation], form: Form) -> Forward:
+def activation(layer: Layer[Activation], form: BuildSettings) -> Forward:
     """A non-linearity as a layer of its own."""
     kind = layer.kind
     activate = activated(kind.activation)
     return lambda given, x, sources, training: activate(x)
 
 
-def dropout(layer: Layer[Dropout], form: Form) -> Forward:
+def dropout(layer: Layer[Dropout], form: BuildSettings) -> Forward:
     """Values left out at random while training, the others scaled up (forward_dropout_layer)."""
     kind = layer.kind
     if kind.dropblock:
@@ -61,7 +61,7 @@ def dropout(layer: Layer[Dropout], form: Form) -> Forward:
     return forward
 
 
-def upsample(layer: Layer[Upsample], form: Form) -> Forward:
+def upsample(layer: Layer[Upsample], form: BuildSettings) -> Forward:
     """Repeat each value `stride` times; a negative stride sums up its squares instead (upsample_cpu)."""
     kind = layer.kind
     stride = abs(kind.stride)
@@ -79,7 +79,7 @@ def upsample(layer: Layer[Upsample], form: Form) -> Forward:
     return forward
 
 
-def reorg(layer: Layer[Reorg], form: Form) -> Forward:
+def reorg(layer: Layer[Reorg], form: BuildSettings) -> Forward:
     """Space to channels, or back, on the buffer read as `base` (reorg_cpu).
 
     [reorg] reads its input as if it had the shape that it does not have (reorg_old_layer.c): YOLOv2's
@@ -106,7 +106,7 @@ def reorg(layer: Layer[Reorg], form: Form) -> Forward:
     return forward
 
 
-def crop(layer: Layer[Crop], form: Form) -> Forward:
+def crop(layer: Layer[Crop], form: BuildSettings) -> Forward:
     """The middle, and -1..1 instead of 0..1 unless noadjust; random crops belong to the augmentation."""
     kind = layer.kind
     top, left = (layer.x.h - layer.y.h) // 2, (layer.x.w - layer.y.w) // 2

@@ -1,22 +1,46 @@
-"""How to train, who is told of it, and what it leaves."""
+"""Settings of a training, and who is informed of its progress."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from darkshare.darknet.model import Model
-from darkshare.training.journal import Entry
-from darkshare.training.preparation import Changes
+from darkshare.errors import BadValue
+from darkshare.training.journal import Update
 
 DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
+class Changes:
+    """Values that replace the cfg's [net]; None keeps what the cfg says.
+
+    Attributes:
+        epochs: how often each picture is seen.
+        batches: how many updates are made; instead of `epochs`.
+        batch: pictures per update.
+        subdivisions: the parts in which they go through the network.
+        lr: learning_rate=.
+        size: width and height of the input.
+    """
+
+    epochs: float | None = None
+    batches: int | None = None
+    batch: int | None = None
+    subdivisions: int | None = None
+    lr: float | None = None
+    size: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        require_least(0, open_end=True, epochs=self.epochs, lr=self.lr)
+        require_least(1, batches=self.batches, batch=self.batch, subdivisions=self.subdivisions)
+
+
+@dataclass(frozen=True)
 class Options:
-    """How to train.
+    """Settings of a training.
 
     Attributes:
         k: the first layer that trains; 0 trains all.
@@ -30,12 +54,15 @@ class Options:
         augment: as the cfg says; without it, pictures are as inference sees them.
         workers: threads that make pictures ahead.
         validate_every: updates between two validations; 0 for none, None for ten in all.
-        copies: of each picture that the feature cache holds; 0 for no cache.
+        cache_features: copies of each picture that the feature cache holds; 0 for no cache.
         cache_anyway: keep a cache that does not pay.
         cache_dtype: of the features on disk.
         checkpoint_every: seconds between two checkpoints.
         resume: go on from the checkpoint.
         threads: that torch computes with.
+
+    Raises:
+        BadValue: a number is out of range.
     """
 
     k: int
@@ -49,16 +76,39 @@ class Options:
     augment: bool = True
     workers: int = 2
     validate_every: int | None = None
-    copies: int = 0
+    cache_features: int = 0
     cache_anyway: bool = False
     cache_dtype: str = "float16"
     checkpoint_every: float = 60.0
     resume: bool = False
     threads: int | None = None
 
+    def __post_init__(self) -> None:
+        require_least(0, seed=self.seed, workers=self.workers, validate_every=self.validate_every, ema=self.ema)
+        require_least(0, cache_features=self.cache_features, checkpoint_every=self.checkpoint_every)
+        require_least(1, threads=self.threads)
+        if self.ema is not None and self.ema >= 1:
+            raise BadValue(f"ema={self.ema:g} must be less than 1")
 
-class Watch:
-    """What is told of a training while it runs; a subclass shows it."""
+
+def require_least(least: float, *, open_end: bool = False, **given: float | None) -> None:
+    """Refuse numbers that are too small; None is not checked.
+
+    Args:
+        least: the smallest number that is allowed.
+        open_end: whether it is not allowed itself.
+        given: the numbers by name.
+
+    Raises:
+        BadValue: with the first of them.
+    """
+    for name, value in given.items():
+        if value is not None and not (value > least or (value == least and not open_end)):
+            raise BadValue(f"{name}={value} must be {'more than' if open_end else 'at least'} {least:g}")
+
+
+class TrainingWatch:
+    """Receives what happens in a training while it runs; a subclass shows it."""
 
     def say(self, text: str) -> None:
         """Something the user should know."""
@@ -66,15 +116,15 @@ class Watch:
     def begin(self, done: int, batches: int) -> None:
         """Updates are about to begin."""
 
-    def step(self, entry: Entry) -> None:
+    def step(self, entry: Update) -> None:
         """An update is done."""
 
     def cached(self, done: int, rows: int) -> None:
         """Rows of the feature cache are done."""
 
 
-class Verdict(Protocol):
-    """How good a model is: `evaluation.Evaluation` is one, and `evaluation.Accuracy`."""
+class Score(Protocol):
+    """The quality of a model: `evaluation.Evaluation` is one, and `evaluation.Accuracy`."""
 
     @property
     def mean(self) -> float:
@@ -82,37 +132,7 @@ class Verdict(Protocol):
 
     @property
     def rule(self) -> object:
-        """How it was counted, in words."""
+        """The rule by which it was counted, in words."""
 
 
-Judge = Callable[[Model], Verdict]
-
-
-class Outcome(NamedTuple):
-    """What a training left.
-
-    Attributes:
-        model: after the last update.
-        done: how many updates it had.
-        batches: how many it was to have.
-        map: of the model; None if it was not measured. Of a classifier, top-1.
-        best: the highest measured.
-        best_batch: after which update that was.
-        seconds: that this run took.
-        rule: by which it was counted.
-        files: that were written.
-        measure: "mAP" or "top-1".
-        stopped: whether Ctrl-C ended it before everything was done.
-    """
-
-    model: Model
-    done: int
-    batches: int
-    map: float | None
-    best: float | None
-    best_batch: int
-    seconds: float
-    rule: str
-    files: tuple[Path, ...]
-    measure: str = "mAP"
-    stopped: bool = False
+Judge = Callable[[Model], Score]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from darkshare.darknet.kinds.base import A, P
 from darkshare.darknet.weights import Floats
 from darkshare.errors import DarkshareError
-from darkshare.training.building import Net
+from darkshare.training.building import TorchNet
 from darkshare.training.loading import generator
 from darkshare.training.losses import Report, head_losses, surrogate
 from darkshare.training.optimising import Schedule, batch_size, optimiser, set_rate
@@ -18,19 +18,19 @@ from darkshare.training.optimising import Schedule, batch_size, optimiser, set_r
 if TYPE_CHECKING:
     from torch import Tensor
 
-_TORCH = 3  # what random numbers of torch are for, beside those of `loading`
+_TORCH = 3  # the purpose of torch's random numbers, beside those of `loading`
 _WARM = 10  # the mean of weights follows them closely in the first updates
 
 
-class Part(NamedTuple):
-    """What goes through the branch at once: features by layer (see `Net.trunk`), and each picture's truths."""
+class MiniBatch(NamedTuple):
+    """Input of the branch: features by layer (see `TorchNet.trunk`), and the truths of each picture."""
 
     features: dict[int, Tensor]
     truths: Sequence[Floats]
 
 
 class Step(NamedTuple):
-    """What an update did.
+    """The numbers of an update.
 
     Attributes:
         rate: the learning rate.
@@ -55,7 +55,7 @@ class Trainer:
         ema: the share of the old mean that each update keeps; 0 for no mean.
     """
 
-    def __init__(self, net: Net, *, device: Any, seed: int, amp: bool, ema: float) -> None:
+    def __init__(self, net: TorchNet, *, device: Any, seed: int, amp: bool, ema: float) -> None:
         network = net.network
         self.net, self.device, self.seed, self.amp, self.ema = net, device, seed, amp, ema
         self.schedule = Schedule.of(network.net)
@@ -64,7 +64,7 @@ class Trainer:
         self.losses = head_losses(network, net.heads, P if network.dialect == P else A)
         self.mean = {name: block.detach().clone() for name, block in net.state_dict().items()} if ema else {}
 
-    def update(self, number: int, parts: Iterable[Part]) -> Step:
+    def update(self, number: int, parts: Iterable[MiniBatch]) -> Step:
         """Learn from a batch.
 
         Args:
@@ -94,7 +94,7 @@ class Trainer:
         self._follow(number)
         return step
 
-    def _backward(self, part: Part, seen: int) -> Iterator[Report]:
+    def _backward(self, part: MiniBatch, seen: int) -> Iterator[Report]:
         """Add a part's gradients: those of Darknet's deltas, over the pictures of the whole batch."""
         import torch
 
@@ -116,7 +116,7 @@ class Trainer:
             self.mean[name].lerp_(block.detach(), 1 - kept)
 
     @contextmanager
-    def averaged(self) -> Iterator[Net]:
+    def averaged(self) -> Iterator[TorchNet]:
         """The network with the mean of its weights, where there is one, for what is measured and written."""
         own = {name: block.detach().clone() for name, block in self.net.state_dict().items()} if self.ema else {}
         if self.ema:
@@ -143,7 +143,7 @@ class Trainer:
         return {"net": blocks, "optimiser": self.optimiser.state_dict(), "mean": self.mean}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Stand where another trainer of the same network stood."""
+        """Take over the state of another trainer of the same network."""
         self.net.load_state_dict(state["net"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.mean = {name: block.to(self.device) for name, block in state["mean"].items()}

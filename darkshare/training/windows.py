@@ -9,13 +9,13 @@ from darkshare.darknet.kinds import LocalAvgpool, Maxpool
 from darkshare.darknet.network import Layer
 from darkshare.errors import Unsupported
 from darkshare.training.dense import blurred
-from darkshare.training.form import Form, Forward, Given
+from darkshare.training.form import BuildSettings, Forward, Given
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def maxpool(layer: Layer[Maxpool], form: Form) -> Forward:
+def maxpool(layer: Layer[Maxpool], form: BuildSettings) -> Forward:
     """Max-pooling, with a blur behind it where antialiasing is asked for (forward_maxpool_layer)."""
     kind = layer.kind
     if kind.maxpool_zero_nonmax:
@@ -33,7 +33,7 @@ def maxpool(layer: Layer[Maxpool], form: Form) -> Forward:
     return forward
 
 
-def local_avgpool(layer: Layer[LocalAvgpool], form: Form) -> Forward:
+def local_avgpool(layer: Layer[LocalAvgpool], form: BuildSettings) -> Forward:
     """Average over a window; padding does not count (forward_local_avgpool_layer)."""
     kind = layer.kind
     sides, stride = _sides(layer), kind.strides[::-1]
@@ -49,7 +49,7 @@ def local_avgpool(layer: Layer[LocalAvgpool], form: Form) -> Forward:
     return forward
 
 
-def avgpool(layer: Layer, form: Form) -> Forward:
+def avgpool(layer: Layer, form: BuildSettings) -> Forward:
     """Average over the image."""
     return lambda given, x, sources, training: x.mean((2, 3), keepdim=True)
 

@@ -20,7 +20,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter, process_time
@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from darkshare import Model, branch, load, reduce
+from darkshare import Model, branch, load, reduce, train
 from darkshare._images import read_picture
 from darkshare._tables import render
 from darkshare.darknet.initial import drawn
@@ -37,10 +37,10 @@ from darkshare.evaluation import Runner
 from darkshare.surgery.classes import afresh, relabelled
 from darkshare.surgery.residual.planning import layer_after
 from darkshare.training.guards import digest
-from darkshare.training.preparation import Changes, trunk_floats
+from darkshare.training.outcome import Outcome
+from darkshare.training.preparation import trunk_floats
 from darkshare.training.recalibration import recalibrated
-from darkshare.training.settings import Options, Outcome, Watch
-from darkshare.training.train import train
+from darkshare.training.settings import TrainingWatch
 
 HERE = Path(__file__).parent
 AFTER = "block 2"  # of the reduced network; with its stem, what RRR-Net calls three blocks
@@ -89,7 +89,7 @@ def method(name: str) -> Method:
     return Method(name, partial(branched, int(found[1]), found[2] or "slice"))
 
 
-class Told(Watch):
+class Told(TrainingWatch):
     """Says how far it is, now and then."""
 
     def __init__(self) -> None:
@@ -103,9 +103,13 @@ class Told(Watch):
             print(f"  {entry.batch}/{self.total} loss {entry.mean:.3f}", flush=True)
 
 
-def options(k: int, seed: int, **changes: Any) -> Options:
-    how = {"seed": seed, "device": "cpu", "threads": THREADS, "workers": 1, "validate_every": 0, "resume": True}
-    return Options(k=k, changes=Changes(**changes), **how)
+def fit(network: Model, learn: ClassifiedDataset, stem: Path, k: int, seed: int, **how: Any) -> Outcome:
+    """Train a network, or go on with it; where Ctrl-C stops it, this ends too."""
+    alike = {"device": "cpu", "threads": THREADS, "workers": 1, "validate_every": 0, "resume": True, "watch": Told()}
+    outcome = train(network, learn, output=stem, k=k, seed=seed, **alike, **how)
+    if outcome.stopped:
+        raise SystemExit(130)
+    return outcome
 
 
 def trained_base(out: Path, letters: int, batches: int) -> Model:
@@ -116,19 +120,12 @@ def trained_base(out: Path, letters: int, batches: int) -> Model:
         learn = read_classes(out / "letters")
         print(f"base: {len(learn.samples)} letters", flush=True)
         begun = perf_counter(), process_time()
-        finished(train(load(HERE / "base.cfg"), learn, stem, options(0, 0, batches=batches), watch=Told()))
+        fit(load(HERE / "base.cfg"), learn, stem, 0, 0, batches=batches)
         base = load(stem.with_suffix(".cfg"))
         found = Runner.of(base, threads=THREADS).classify(read_classes(out / "letters", "valid"))
         seconds = {"seconds": perf_counter() - begun[0], "cpu": process_time() - begun[1]}
         (out / "base.json").write_text(json.dumps({"top1": found.mean, **seconds}) + "\n")
     return load(stem.with_suffix(".cfg"))
-
-
-def finished(outcome: Outcome) -> Outcome:
-    """The outcome of a training, unless Ctrl-C stopped it; then this ends too, and goes on the next time."""
-    if outcome.stopped:
-        raise SystemExit(130)
-    return outcome
 
 
 def draw(folder: Path, which: str, count: int) -> None:
@@ -170,9 +167,8 @@ def measured(
     """Train a network and count how often it is right."""
     print(f"{stem.name}: {len(learn.samples)} pictures of {len(learn.names)} classes", flush=True)
     network, k = how.make(start, learn, seed)
-    wanted = options(k, seed, epochs=given.epochs, rate=given.lr)
     begun = perf_counter(), process_time()
-    model = finished(train(network, learn, stem, replace(wanted, ema=EMA), watch=Told())).model
+    model = fit(network, learn, stem, k, seed, epochs=given.epochs, lr=given.lr, ema=EMA).model
     seconds, cpu = perf_counter() - begun[0], process_time() - begun[1]
     vote, *others = Runner.of(model, threads=THREADS).accuracies(valid)
     branches = [one.mean for one in others[:-2]]

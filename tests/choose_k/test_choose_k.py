@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ from conftest import TRAINABLE, needs_torch, network_of, seeded_floats, write_mo
 from labelled import draw
 
 from darkshare.analysis.stats import stats
-from darkshare.choose_k import guessing, processes
-from darkshare.choose_k.guessing import (
-    Guess,
+from darkshare.choose_k import processes
+from darkshare.choose_k.candidates import (
+    Candidate,
     advice,
     agreement,
+    candidate_rows,
     candidates,
     kendall,
     ranked,
@@ -32,17 +33,17 @@ from darkshare.choose_k.guessing import (
 from darkshare.choose_k.planning import plan
 from darkshare.choose_k.processes import Message, Process, run_here, shared_out
 from darkshare.choose_k.regions import Regions, regions_of
-from darkshare.choose_k.results import choices, measured_maps, write_results
+from darkshare.choose_k.results import choices, measured_maps
 from darkshare.choose_k.separability import jackknifed, label_similarity, logme, standard_error
 from darkshare.choose_k.swapping import swap_curve, swapped
-from darkshare.choose_k.trials import Result, Trial, read_result, results_in
-from darkshare.choose_k.trying import run_trial
+from darkshare.choose_k.sweep import write_results
+from darkshare.choose_k.trial_run import run_trial
+from darkshare.choose_k.trials import Trial, TrialResult, read_result, results_in
 from darkshare.darknet.model import load
 from darkshare.data import read_data
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.evaluation import evaluate_model
-from darkshare.training.preparation import Changes
-from darkshare.training.settings import Options, Watch
+from darkshare.training.settings import Changes, Options, TrainingWatch
 
 CLASSIFIER = f"{TRAINABLE.partition('[yolo]')[0]}[avgpool]\n\n[softmax]\n"
 SHARES = {0: (0.0, 0.0), 2: (0.2, 0.3), 4: (0.4, 0.5)}
@@ -55,11 +56,11 @@ def options(batches: int = 3, **how) -> Options:
 
 
 def planned(base: Path, data: Path, folder: Path, *, ks=(3,), seeds=(1,), **how):
-    return plan(str(base), None, str(data), folder, ks=ks, seeds=seeds, options=options(**how))
+    return plan(load(base, partial=True), str(data), folder, ks=ks, seeds=seeds, options=options(**how))
 
 
-def result(k: int, seed: int, score: float, **how) -> Result:
-    found = Result(
+def result(k: int, seed: int, score: float, **how) -> TrialResult:
+    found = TrialResult(
         k, seed, score, "a rule", score - 0.1, score / 2, "a tool", "so", {"red": score}, None, None, 3, 12, 10.0 * k,
         1.0, "cpu", 1, {"darkshare": "0"}, {"weights": "x"},
     )  # fmt: skip
@@ -137,8 +138,8 @@ def test_a_plan_has_every_k_with_every_seed_and_grows(base, data, tmp_path):
 
 def test_the_cache_is_for_trunks(base, data, tmp_path):
     needs_torch()
-    found = planned(base, data, tmp_path / "out", ks=(0, 3), copies=2)
-    assert [(trial.options.k, trial.options.copies) for trial in found.trials] == [(0, 0), (3, 2)]
+    found = planned(base, data, tmp_path / "out", ks=(0, 3), cache_features=2)
+    assert [(trial.options.k, trial.options.cache_features) for trial in found.trials] == [(0, 0), (3, 2)]
 
 
 def test_what_a_plan_refuses(base, data, tmp_path):
@@ -149,7 +150,7 @@ def test_what_a_plan_refuses(base, data, tmp_path):
         planned(base, data, tmp_path / "out", ks=(7,))
     with pytest.raises(BadValue, match=r"1\.\.10000 trials, not 0"):
         planned(base, data, tmp_path / "out", ks=())
-    with pytest.raises(DarkshareError, match="is there and no folder of a sweep"):
+    with pytest.raises(DarkshareError, match="is not a folder of a sweep"):
         planned(base, data, tmp_path)
     classifier = write_model(tmp_path / "c", CLASSIFIER, seeded_floats(network_of(CLASSIFIER), 1))
     with pytest.raises(DarkshareError, match=r"c\.cfg: classifies pictures, and a sweep compares detectors"):
@@ -164,7 +165,7 @@ def test_what_a_plan_refuses(base, data, tmp_path):
 # --- trials ---------------------------------------------------------------------------------------------------------
 
 
-class Stopping(Watch):
+class Stopping(TrainingWatch):
     """Raises Ctrl-C behind an update."""
 
     def step(self, entry) -> None:
@@ -176,7 +177,7 @@ class Stopping(Watch):
 def test_a_trial_is_trained_evaluated_and_goes_on_where_it_was_stopped(base, data, tmp_path):
     needs_torch()
     trial, whole = planned(base, data, tmp_path / "out", seeds=(1,)).trials[0], tmp_path / "whole"
-    found = run_trial(replace(trial, folder=whole), Watch())
+    found = run_trial(replace(trial, folder=whole), TrainingWatch())
     assert found == read_result(whole)
     assert (found.k, found.seed, found.batches, found.pictures, found.device) == (3, 1, 3, 12, "cpu")
     assert found.map == evaluate_model(load(whole / "net.cfg"), read_data(data, "valid")).mean
@@ -184,7 +185,7 @@ def test_a_trial_is_trained_evaluated_and_goes_on_where_it_was_stopped(base, dat
     assert found.wall_seconds > found.train_seconds > 0
     assert run_trial(trial, Stopping()) is None
     assert read_result(trial.folder) is None
-    again = run_trial(trial, Watch())
+    again = run_trial(trial, TrainingWatch())
     assert (trial.folder / "net.weights").read_bytes() == (whole / "net.weights").read_bytes()
     assert (again.map, again.aps, again.wall_seconds) == (found.map, found.aps, None)
 
@@ -192,7 +193,7 @@ def test_a_trial_is_trained_evaluated_and_goes_on_where_it_was_stopped(base, dat
 def test_a_trial_that_was_killed_before_it_was_evaluated_is_not_trained_again(base, data, tmp_path):
     needs_torch()
     trial = planned(base, data, tmp_path / "out").trials[0]
-    found = run_trial(trial, Watch())
+    found = run_trial(trial, TrainingWatch())
     (trial.folder / "result.json").unlink()
     again = run_trial(trial, Stopping())
     assert (again.map, again.train_seconds, again.wall_seconds) == (found.map, found.train_seconds, None)
@@ -200,7 +201,7 @@ def test_a_trial_that_was_killed_before_it_was_evaluated_is_not_trained_again(ba
 
 def test_validations_on_the_way_are_kept_beside_the_last(base, data, tmp_path):
     needs_torch()
-    found = run_trial(planned(base, data, tmp_path / "out", validate_every=1).trials[0], Watch())
+    found = run_trial(planned(base, data, tmp_path / "out", validate_every=1).trials[0], TrainingWatch())
     rows = rows_of(tmp_path / "out/trials/k3-seed1/net.csv")
     maps = [float(row["map"]) for row in rows]
     assert (found.best_map, found.best_batch) == (max(maps), maps.index(max(maps)) + 1)
@@ -210,7 +211,7 @@ def test_validations_on_the_way_are_kept_beside_the_last(base, data, tmp_path):
 def test_results_of_other_settings_are_refused(base, data, tmp_path):
     needs_torch()
     found = planned(base, data, tmp_path / "out")
-    run_trial(found.trials[0], Watch())
+    run_trial(found.trials[0], TrainingWatch())
     assert [one.k for one in results_in(found.folder, found.settings)] == [3]
     assert found.waiting() == []
     path = found.trials[0].folder / "result.json"
@@ -230,7 +231,7 @@ def test_two_processes_do_not_share_a_trial(base, data, tmp_path):
     with open(trial.folder / ".lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(DarkshareError, match="another process is at this trial"):
-            run_trial(trial, Watch())
+            run_trial(trial, TrainingWatch())
 
 
 # --- processes ------------------------------------------------------------------------------------------------------
@@ -293,7 +294,7 @@ def test_a_dask_cluster(base, data, tmp_path):
     done = planned(base, data, tmp_path / "done").trials[0]
     long = planned(base, data, tmp_path / "long", batches=100_000).trials[0]
     with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp://"
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0", protocol="tcp://"
     ) as cluster:
         address = cluster.scheduler_address
         assert address.startswith("tcp://")
@@ -372,9 +373,9 @@ def test_candidates_are_legal_cuts_before_the_first_head():
 
 def test_ranks_and_advice_by_hand():
     guesses = [
-        Guess(2, True, 0.2, 0.1, logme=0.5, behind=0.0, error=0.0, swap=0.30),
-        Guess(4, True, 0.4, 0.2, logme=0.4, behind=0.1, error=0.2, swap=0.30),
-        Guess(6, True, 0.6, 0.3, logme=0.1, behind=0.4, error=0.2, swap=0.31),
+        Candidate(2, True, 0.2, 0.1, logme=0.5, behind=0.0, error=0.0, swap=0.30),
+        Candidate(4, True, 0.4, 0.2, logme=0.4, behind=0.1, error=0.2, swap=0.30),
+        Candidate(6, True, 0.6, 0.3, logme=0.1, behind=0.4, error=0.2, swap=0.31),
     ]
     assert [(one.k, one.rank) for one in ranked(guesses)] == [(6, 1), (4, 2), (2, 3)]  # of equal ones the larger
     without = [replace(one, swap=None) for one in guesses]
@@ -385,7 +386,7 @@ def test_ranks_and_advice_by_hand():
 
 
 def test_agreement_by_hand():
-    guesses = [Guess(k, True, 0, 0, moved=k, logme=score) for k, score in ((2, 0.1), (4, 0.3), (6, 0.2))]
+    guesses = [Candidate(k, True, 0, 0, moved=k, logme=score) for k, score in ((2, 0.1), (4, 0.3), (6, 0.2))]
     measured = {0: 0.6, 2: 0.5, 4: 0.3, 6: 0.4}
     found = {one.basis: one for one in agreement(guesses, measured)}
     assert set(found) == {"logme", "moved", "smallest k"}
@@ -402,7 +403,7 @@ def test_regions_are_means_over_the_cells_that_boxes_touch(base, tmp_path):
     """Against the whole maps of a network with one layer more to see: the first layer of the base."""
     torch = pytest.importorskip("torch", reason="features need PyTorch")
     from darkshare._images import read_picture
-    from darkshare.inference.detector import blob
+    from darkshare.inference.preprocess import preprocess
     from darkshare.training.building import build
 
     dataset, model = draw(tmp_path / "more", 12), load(base)
@@ -412,7 +413,9 @@ def test_regions_are_means_over_the_cells_that_boxes_touch(base, tmp_path):
     net = build(model, 0)
     rows = {tuple(np.round(row, 5)) for row in found.features[0]}
     for sample in dataset.samples:
-        values = net.outputs(torch.from_numpy(blob(read_picture(sample.picture), model.network)), [0])[0][0].numpy()
+        values = net.outputs(torch.from_numpy(preprocess(read_picture(sample.picture), model.network)), [0])[0][
+            0
+        ].numpy()
         box = sample.boxes[0]
         left, right = int(16 * (box.x - box.w / 2)), int(np.ceil(16 * (box.x + box.w / 2)))
         top, bottom = int(16 * (box.y - box.h / 2)), int(np.ceil(16 * (box.y + box.h / 2)))
@@ -427,7 +430,7 @@ def test_guesses_get_what_their_own_layer_says():
     classes, pictures = np.arange(40) % 2, np.arange(40)
     blind, seeing = rng.normal(size=(40, 4)), rng.normal(size=(40, 4)) + np.outer(classes, [3, 0, 0, 0])
     first, second = with_features(
-        [Guess(1, True, 0, 0), Guess(2, True, 0, 0)], Regions((blind, seeing), classes, pictures)
+        [Candidate(1, True, 0, 0), Candidate(2, True, 0, 0)], Regions((blind, seeing), classes, pictures)
     )
     assert (second.behind, second.error) == (0, 0)
     assert first.behind == pytest.approx(second.logme - first.logme)
@@ -443,7 +446,7 @@ def test_how_far_kernels_moved_is_a_median_over_layers(base, tmp_path):
     for layer in (0, 1, 4):
         a, b = (model.tensors(layer)["weights"].astype(np.float64) for model in (own, tuned))
         ratios.append(np.linalg.norm(b - a) / np.linalg.norm(a))
-    first, second = with_differences([Guess(1, True, 0, 0), Guess(5, True, 0, 0)], compared)
+    first, second = with_differences([Candidate(1, True, 0, 0), Candidate(5, True, 0, 0)], compared)
     assert first.moved == pytest.approx(ratios[0], rel=1e-5)
     assert second.moved == pytest.approx(np.median(ratios), rel=1e-5)
 
@@ -466,7 +469,7 @@ def test_a_sweep_of_another_base_says_nothing(base, data, tmp_path):
     found = planned(base, data, tmp_path / "out")
     with pytest.raises(DarkshareError, match="holds no results"):
         measured_maps(found.folder, load(base))
-    made = run_trial(found.trials[0], Watch())
+    made = run_trial(found.trials[0], TrainingWatch())
     assert measured_maps(found.folder, load(base)) == {3: made.map}
     other = load(write_model(tmp_path / "other", TRAINABLE, seeded_floats(network_of(TRAINABLE), 5)))
     with pytest.raises(DarkshareError, match="from other weights"):
@@ -474,6 +477,5 @@ def test_a_sweep_of_another_base_says_nothing(base, data, tmp_path):
 
 
 def test_rows_hold_what_is_known():
-    (row,) = guessing.guess_rows([Guess(4, True, 0.5, 0.25)])
+    (row,) = candidate_rows([Candidate(4, True, 0.5, 0.25)])
     assert row == {"k": 4, "block": "end", "FLOPs saved %": 50.0, "weights saved %": 25.0}
-    assert guessing.to_json([Guess(4, True, 0.5, 0.25)]) == [asdict(Guess(4, True, 0.5, 0.25))]

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib import import_module
 
 import pytest
 from conftest import run
 
-from darkshare.choose_k.processes import Message, Teller, run_here
+from darkshare.choose_k.processes import Message, ParentWatch, run_here
+from darkshare.choose_k.trial_run import run_trial
 from darkshare.choose_k.trials import read_result
-from darkshare.choose_k.trying import run_trial
-from darkshare.cli import choosing
 from darkshare.cli.choosing import Progress
-from darkshare.training.settings import Watch
+from darkshare.training.settings import TrainingWatch
 
 QUICK = ("--batches", 2, "--batch", 4, "--threads", 1, "--workers", 0, "--device", "cpu")
+SWEEP = "darkshare.choose_k.sweep.run_here"
 pytestmark = pytest.mark.usefixtures("undrawn")
 
 
@@ -29,10 +30,10 @@ def here(monkeypatch):
         for trial in trials:
             ran.append(trial.name)
             yield Message(trial, "begin")
-            run_trial(trial, Watch())
+            run_trial(trial, TrainingWatch())
             yield Message(trial, "done", text="mAP")
 
-    monkeypatch.setattr(choosing, "run_here", run_all)
+    monkeypatch.setattr(SWEEP, run_all)
     return ran
 
 
@@ -58,7 +59,7 @@ def test_a_sweep_goes_on_and_grows(base, data, tmp_path, here):
     assert [(one["k"], one["seeds"]) for one in found["choices"]] == [(0, 1), (3, 2)]
     refused = run("sweep", base, data, "--k", "3", *QUICK, "--lr", 0.5, "-o", out)
     assert refused.exit_code == 1
-    assert "is of a sweep with other settings (rate None, now 0.5)" in refused.stderr
+    assert "is of a sweep with other settings (lr None, now 0.5)" in refused.stderr
 
 
 @pytest.mark.slow
@@ -77,10 +78,11 @@ def test_a_failing_trial_stops_no_other(base, data, tmp_path):
                 fcntl.flock(file, fcntl.LOCK_EX)
                 yield from real(trials, jobs)
 
-        patch.setattr(choosing, "run_here", locked)
+        patch.setattr(SWEEP, locked)
         result = run(*words)
     assert result.exit_code == 1
-    assert f"Error: k=3 seed=1: {folder}: another process is at this trial" in result.stderr
+    assert f"k=3 seed=1: failed {folder}: another process is at this trial" in result.stderr
+    assert f"k=3 seed=1 failed: {folder}: another process is at this trial" in result.stdout
     assert read_result(tmp_path / "out" / "trials" / "k3-seed2").map is not None
     assert "2/2 k=3 seed=" in result.stderr
     (failed,) = json.loads((tmp_path / "out" / "results.json").read_text())["failed"]
@@ -88,7 +90,7 @@ def test_a_failing_trial_stops_no_other(base, data, tmp_path):
 
 
 def test_ctrl_c_leaves_what_is_done(base, data, tmp_path, here, monkeypatch):
-    real = vars(choosing)["run_here"]  # the one that `here` put there
+    real = import_module("darkshare.choose_k.sweep").run_here  # the one that `here` put there
 
     def struck(trials, jobs):
         messages = real(trials, jobs)
@@ -96,12 +98,12 @@ def test_ctrl_c_leaves_what_is_done(base, data, tmp_path, here, monkeypatch):
         yield next(messages)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(choosing, "run_here", struck)
+    monkeypatch.setattr(SWEEP, struck)
     result = run("sweep", base, data, "--k", "0,3", "--seeds", 1, *QUICK, "-o", tmp_path / "out")
     assert result.exit_code == 130
     assert result.stderr.endswith("stopped; the same command goes on\n")
     assert [line.split()[0] for line in result.stdout.splitlines()[:2]] == ["k", "0"]
-    monkeypatch.setattr(choosing, "run_here", real)
+    monkeypatch.setattr(SWEEP, real)
     assert run("sweep", base, data, "--k", "0,3", "--seeds", 1, *QUICK, "-o", tmp_path / "out").exit_code == 0
     assert here == ["k=0 seed=1", "k=3 seed=1"]
 
@@ -152,11 +154,11 @@ def test_the_bar_counts_updates_of_all_trials(monkeypatch, base, data, tmp_path)
     sweep = planned(base, data, tmp_path / "out", ks=(0, 3))
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     one, other = sweep.trials
-    with Progress(sweep, sweep.trials) as progress:
+    with Progress() as progress:
+        progress.begin(sweep, sweep.trials)
         for trial, event, batch in ((one, "step", 2), (other, "begin", 1), (one, "done", 0), (other, "failed", 0)):
             progress.show(Message(trial, event, batch))
             assert progress._bar.pos == {2: 2, 1: 3, 0: 4 if event == "done" else 6}[batch]
-    assert [message.trial.name for message in progress.failed] == ["k=3 seed=1"]
 
 
 def test_a_process_whose_parent_is_gone_stops():
@@ -167,7 +169,7 @@ def test_a_process_whose_parent_is_gone_stops():
         flush = write
 
     with pytest.raises(KeyboardInterrupt):
-        Teller(Gone()).begin(0, 4)
+        ParentWatch(Gone()).begin(0, 4)
 
 
 # --- suggest-k ------------------------------------------------------------------------------------------------------
@@ -194,8 +196,8 @@ def test_with_data_a_trained_network_and_a_sweep(base, data, tmp_path, here):
     assert "A guess: the rank is that of networks that were not trained any further." in result.stdout
     assert "against 2 k of the sweep, by logme: " in result.stdout
     found = json.loads(run(*words, "--format", "json").stdout)
-    assert {one["k"] for one in found["guesses"]} == {2, 4, 5}
-    moved = {one["k"]: one["moved"] for one in found["guesses"]}
+    assert {one["k"] for one in found["rows"]} == {2, 4, 5}
+    moved = {one["k"]: one["moved"] for one in found["rows"]}
     assert moved[2] == moved[4] == 0  # the trained network has these kernels of the base
     assert found["agreement"] == []
 
@@ -204,7 +206,7 @@ def test_data_alone_is_ranked_by_features(base, data):
     pytest.importorskip("torch", reason="features need PyTorch")
     result = run("suggest-k", base, data, "--threads", 1, "--format", "csv")
     assert result.exit_code == 0, result.output
-    assert result.stdout.splitlines()[0].startswith("rank,k,block,FLOPs saved %,weights saved %,LogME,behind")
+    assert result.stdout.splitlines()[0].startswith("k,block_end,flops,weights,moved,logme,behind,")
     assert "Nobody has shown that this orders" in result.stderr
 
 

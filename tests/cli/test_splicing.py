@@ -10,7 +10,7 @@ import pytest
 import residuals
 from conftest import network_of, run, seeded_floats, tiny_text, write_model, zoo_path
 
-from darkshare.darknet.model import load, only_votes, save
+from darkshare.darknet.model import load, save, without_branch_tasks
 from darkshare.darknet.weights import Header
 from darkshare.surgery.residual import branch
 
@@ -88,7 +88,7 @@ def test_ensembles_are_merged_and_taken_out_as_a_whole(tmp_path):
     assert {name for name in files if name.endswith(".json")} == {"net-2.tasks.json"}
     assert {f"{name}.cfg" for name in ("net", "net-2", "net-2-1", "net-2-2")} <= files
     again = load(tmp_path / "apart" / "net-2.cfg")
-    assert [task.name for task in only_votes(again).tasks] == ["net-2"]
+    assert [task.name for task in without_branch_tasks(again).tasks] == ["net-2"]
     assert (tmp_path / "apart" / "net-2.weights").read_bytes() == (tmp_path / "votes.weights").read_bytes()
 
 

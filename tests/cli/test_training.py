@@ -16,7 +16,7 @@ from labelled import draw, write_data
 from darkshare.analysis.frozen import compare_trunks
 from darkshare.cli.training import Bar
 from darkshare.darknet.model import load
-from darkshare.training.journal import Entry
+from darkshare.training.journal import Update
 
 ROOT = Path(__file__).parent.parent
 QUICK = ("--batch", 4, "--threads", 1, "--device", "cpu")
@@ -83,7 +83,7 @@ def test_a_killed_training_resumes_to_the_same_bytes(base, data, tmp_path):
 def test_ctrl_c_saves_and_exits_with_130(base, data, tmp_path, monkeypatch):
     needs_torch()
 
-    def strike(self: Bar, entry: Entry) -> None:
+    def strike(self: Bar, entry: Update) -> None:
         if entry.batch == 2:
             raise KeyboardInterrupt
 
@@ -138,7 +138,7 @@ def test_data_that_is_not_there(base):
 
 def test_the_bar_on_a_terminal(monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    entry = Entry(3, 12, 0.001, 32, 32, 2.5, 2.25, None, None, 0.5, 0.75)
+    entry = Update(3, 12, 0.001, 32, 32, 2.5, 2.25, None, None, 0.5, 0.75)
     with Bar() as bar:
         bar.cached(4, 8)
         bar.cached(8, 8)

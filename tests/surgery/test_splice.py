@@ -16,7 +16,7 @@ from models import assert_same_function, floats, model, quiet_concat, retrained,
 
 from darkshare.darknet.cfg import dumps
 from darkshare.darknet.cut_points import illegal_cut
-from darkshare.darknet.model import Model, branches_of, load, only_votes, save
+from darkshare.darknet.model import Model, branch_tasks, load, save, without_branch_tasks
 from darkshare.darknet.network import Network
 from darkshare.darknet.weights import Header, Weights
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, ShapeMismatch, TrunkMismatch
@@ -367,8 +367,8 @@ def test_an_ensemble_is_renamed_as_a_whole(combine, branches, wanted):
 def test_ensembles_of_one_name_stay_two():
     merged = quiet_concat([ensemble(), ensemble()], 3)
     assert len({task.name for task in merged.tasks}) == 8
-    one, two = (task.name for task in only_votes(merged).tasks)
-    assert [[t.heads for t in branches_of(merged, name)] for name in (one, two)] == [
+    one, two = (task.name for task in without_branch_tasks(merged).tasks)
+    assert [[t.heads for t in branch_tasks(merged, name)] for name in (one, two)] == [
         [t.heads for t in merged.tasks[1:4]],
         [t.heads for t in merged.tasks[5:]],
     ]

@@ -37,12 +37,12 @@ class Filling:
         self.folder, self.copies, self.dtype = folder / "f", copies, dtype
         self.computed: list[int] = []
 
-    def opened(self) -> caching.Cache:
-        return caching.opened(self.folder, self.net.network, self.net.reads, self.copies, 5, 20, dtype=self.dtype)
+    def open_cache(self) -> caching.Cache:
+        return caching.open_cache(self.folder, self.net.network, self.net.reads, self.copies, 5, 20, dtype=self.dtype)
 
     def fill(self, about=None, batch: int = 2, progress=lambda done, rows: None) -> caching.Cache:
-        cache = self.opened()
-        before = caching.filled(
+        cache = self.open_cache()
+        before = caching.fill_cache(
             cache, self.net, self.source, about or ABOUT, size=SIZE, batch=batch, workers=0, progress=progress
         )
         self.computed.append(5 * self.copies - before)
@@ -100,14 +100,14 @@ def test_a_cache_of_something_else_is_computed_anew(tmp_path):
 
 
 def test_values_beyond_16_bits_are_an_error(tmp_path):
-    cache = Filling(tmp_path).opened()
+    cache = Filling(tmp_path).open_cache()
     features = {index: np.full(cache.features[index].shape[1:], 7e4, np.float32) for index in cache.reads}
     with pytest.raises(Unsupported, match="layer 2 gives values that 16 bits cannot hold; train without --cache-feat"):
         cache.put(0, features, np.zeros((0, 5), np.float32))
 
 
 def test_more_boxes_than_there_is_room_for(tmp_path):
-    cache = Filling(tmp_path).opened()
+    cache = Filling(tmp_path).open_cache()
     features = {index: np.zeros(cache.features[index].shape[1:], np.float32) for index in cache.reads}
     cache.put(3, features, np.ones((50, 5), np.float32))
     assert cache.read(Place(3, 0)).truths.shape == (20, 5)
@@ -119,7 +119,7 @@ def test_a_full_disk_is_noticed_before(tmp_path, monkeypatch):
     with pytest.raises(
         DarkshareError, match=r"the features need 0\.1 MiB, but only 0\.0 MiB are free; take fewer copies"
     ):
-        Filling(tmp_path).opened()
+        Filling(tmp_path).open_cache()
     assert list((tmp_path / "f").iterdir()) == []
 
 

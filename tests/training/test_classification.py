@@ -30,9 +30,8 @@ from darkshare.training.building import build  # noqa: E402
 from darkshare.training.cropping import Crops, augmented, class_truth, drawn_view, turned, undistorted  # noqa: E402
 from darkshare.training.loading import Place, Source, drawn_size, require_sizes  # noqa: E402
 from darkshare.training.losses import head_losses, surrogate  # noqa: E402
-from darkshare.training.preparation import Changes  # noqa: E402
-from darkshare.training.settings import Options  # noqa: E402
-from darkshare.training.train import train  # noqa: E402
+from darkshare.training.run import run_training as train  # noqa: E402
+from darkshare.training.settings import Changes, Options  # noqa: E402
 
 NAMES = ("blue", "green", "red")
 NET = "batch=6\nsubdivisions=2\nlearning_rate=0.05\nmomentum=0.9\ndecay=0.0005\nmax_batches=4\n"
@@ -268,7 +267,7 @@ def test_it_learns_colours_and_the_trunk_stays(data, tmp_path):
         base,
         data,
         tmp_path / "out",
-        options(batches=300, rate=0.05, validate_every=300, bn_eval=True, augment=False),
+        options(batches=300, lr=0.05, validate_every=300, bn_eval=True, augment=False),
         judge=judge,
         watch=said,
     )
@@ -285,7 +284,7 @@ def test_it_learns_colours_and_the_trunk_stays(data, tmp_path):
 
 def test_the_head_gets_the_data_sets_classes(tmp_path):
     learn = read_class_folders(draw_classes(tmp_path / "set", 3, names=("red", "white", "blue", "black")))["all"]
-    train(trainable(), learn, tmp_path / "out", options(batches=1, rate=1e-9))
+    train(trainable(), learn, tmp_path / "out", options(batches=1, lr=1e-9))
     written, base = load(tmp_path / "out.cfg"), trainable()
     assert written.tasks[0].names == ("black", "blue", "red", "white")
     old, new = base.tensors(3)["weights"], written.tensors(3)["weights"]
@@ -328,7 +327,7 @@ def test_what_averages_is_never_trained(data, tmp_path, combine, constant):
 
 def test_an_ensemble_from_a_cache_and_after_an_interruption_is_the_same(data, tmp_path):
     base = ensemble()
-    how = {"copies": 4, "cache_anyway": True, "cache_dtype": "float32", "ema": 0.9}
+    how = {"cache_features": 4, "cache_anyway": True, "cache_dtype": "float32", "ema": 0.9}
     train(base, data, tmp_path / "plain", options(ema=0.9))
     train(base, data, tmp_path / "whole", options(**how))
     stopped = train(base, data, tmp_path / "out", options(**how), watch=Said(stop=2))
@@ -346,7 +345,7 @@ def test_a_cache_keeps_the_shares_of_what_is_mixed(data, tmp_path):
     losses = []
     for copies in (0, 2):
         said = Said()
-        how = options(copies=copies, cache_anyway=True, cache_dtype="float32", epochs=1)
+        how = options(cache_features=copies, cache_anyway=True, cache_dtype="float32", epochs=1)
         train(base, data, tmp_path / str(copies), how, watch=said)
         losses.append(said.losses)
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)

@@ -9,14 +9,14 @@ import pytest
 
 from darkshare.errors import DarkshareError
 from darkshare.training import checkpoints
-from darkshare.training.journal import Entry, Journal, plot_training
+from darkshare.training.journal import Journal, Update, plot_training
 
 
-def entry(batch: int, loss: float = 2.0, **more) -> Entry:
-    return Entry(batch, 8 * batch, 0.001, 32, 32, loss, loss, 0.5, None, 0.25)._replace(**more)
+def entry(batch: int, loss: float = 2.0, **more) -> Update:
+    return Update(batch, 8 * batch, 0.001, 32, 32, loss, loss, 0.5, None, 0.25)._replace(**more)
 
 
-def filled(path, count: int) -> Journal:
+def fill_cache(path, count: int) -> Journal:
     journal = Journal(path)
     for batch in range(1, count + 1):
         journal.add(entry(batch))
@@ -24,7 +24,7 @@ def filled(path, count: int) -> Journal:
 
 
 def test_a_line_per_update_and_the_map_where_it_was_measured(tmp_path):
-    journal = filled(tmp_path / "t.csv", 2)
+    journal = fill_cache(tmp_path / "t.csv", 2)
     journal.amend(0.75)
     rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
     assert [row["batch"] for row in rows] == ["1", "2"]
@@ -35,7 +35,7 @@ def test_a_line_per_update_and_the_map_where_it_was_measured(tmp_path):
 
 def test_what_a_killed_training_wrote_too_much_is_dropped(tmp_path):
     path = tmp_path / "t.csv"
-    journal = filled(path, 5)
+    journal = fill_cache(path, 5)
     journal.amend(0.5)
     with path.open("a") as file:
         file.write("6,48,0.0")  # cut off by the kill
@@ -54,7 +54,7 @@ def test_the_mean_loss_is_darknets(tmp_path):
 
 
 def test_a_journal_that_cannot_be_written_is_named(tmp_path):
-    journal = filled(tmp_path / "t.csv", 1)
+    journal = fill_cache(tmp_path / "t.csv", 1)
     journal.path = tmp_path / "no" / "t.csv"
     with pytest.raises(DarkshareError, match=r"t\.csv: cannot be written"):
         journal.add(entry(2))
@@ -73,7 +73,7 @@ def test_the_figure(tmp_path, measured):
 def test_checkpoints_come_back(tmp_path):
     torch = pytest.importorskip("torch", reason="training needs PyTorch")
     path = tmp_path / "t.checkpoint"
-    checkpoints.write_state(path, {"about": {"seed": 1}, "net": {"0.weights": torch.arange(3.0)}, "best": None})
+    checkpoints.write_state(path, {"fingerprint": {"seed": 1}, "net": {"0.weights": torch.arange(3.0)}, "best": None})
     found = checkpoints.read_state(path, {"seed": 1})
     assert found["net"]["0.weights"].tolist() == [0, 1, 2]
     with pytest.raises(

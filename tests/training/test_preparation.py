@@ -14,7 +14,8 @@ from darkshare.darknet.weights import Weights
 from darkshare.data import Box, Dataset, Sample
 from darkshare.errors import BadValue, Unsupported, WeightsSize
 from darkshare.surgery.residual import branch
-from darkshare.training.preparation import Changes, prepared, updates
+from darkshare.training.preparation import prepared, updates
+from darkshare.training.settings import Changes
 
 NET = """channels=3
 batch=8
@@ -127,7 +128,7 @@ def test_epochs_and_batches_exclude_each_other():
 
 
 def test_size_and_rate_stand_in_the_cfg_that_is_written():
-    found, notes = of(model(TEXT), changes=Changes(size=(64, 96), rate=0.005))
+    found, notes = of(model(TEXT), changes=Changes(size=(64, 96), lr=0.005))
     assert found.network.input[1:3] == (96, 64)
     assert found.network.net.learning_rate == 0.005
     assert notes == []

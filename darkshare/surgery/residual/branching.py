@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from darkshare.analysis.trunk import require_same_structure, require_same_trunk
 from darkshare.darknet.cfg import Section, comment_line, new_section
-from darkshare.darknet.model import Model, branches_of, only_ensemble
+from darkshare.darknet.model import Model, branch_tasks, common_ensemble
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Header
 from darkshare.errors import BadArguments, BadValue, require_choice
@@ -87,14 +87,14 @@ def _require_ensemble(model: Model, after: int | str | None, branches: int | Non
         raise BadArguments("give --after and -m; or an ensemble of branches, with its .tasks.json, and neither")
     if idle:
         raise BadArguments(f"{', '.join(f'--{name}' for name in idle)}: an ensemble is only laid out or averaged anew")
-    if not only_ensemble(model):
+    if not common_ensemble(model):
         raise BadValue("does other tasks beside one ensemble's; take the ensemble out with split", file=model.name)
 
 
 def _laid_out_anew(model: Model, *, combine: str, layout: str) -> Model:
     """The branches of an ensemble, put together again."""
-    name = only_ensemble(model)
-    members = branches_of(model, name)
+    name = common_ensemble(model)
+    members = branch_tasks(model, name)
     parts = split(model, [task.name for task in members])
     return ensemble_of(parts, members[0].k - 1, name=name, combine=combine, layout=layout)
 

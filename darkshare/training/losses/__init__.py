@@ -1,4 +1,4 @@
-"""What each head asks its layers to change: Darknet's deltas, on tensors of any device.
+"""Losses of the heads: Darknet's deltas, on tensors of any device.
 
 Darknet's gradient of a layer's input is -delta. A loss whose gradient is that is `surrogate`; Darknet divides by the
 pictures of the whole batch when it updates, so the sum over a batch of `surrogate / pictures` is what to go back from.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 VARIANTS = ("alexeyab", "pjreddie")
 
 
-class Loss(Protocol):
+class HeadLoss(Protocol):
     """The loss of one head."""
 
     def delta(self, raw: Tensor, truths: Any, *, seen: int | None = None) -> tuple[Tensor, Report]:
@@ -38,12 +38,12 @@ LOSSES: dict[type[Kind], Any] = {
 }
 
 
-def head_losses(network: Network, heads: tuple[int, ...], variant: str = "alexeyab") -> dict[int, Loss]:
+def head_losses(network: Network, heads: tuple[int, ...], variant: str = "alexeyab") -> dict[int, HeadLoss]:
     """The loss of each head, by its layer.
 
     Args:
         network: the resolved cfg.
-        heads: layers; `Net.heads`.
+        heads: layers; `TorchNet.heads`.
         variant: whose loss: alexeyab or pjreddie.
 
     Raises:
@@ -55,11 +55,11 @@ def head_losses(network: Network, heads: tuple[int, ...], variant: str = "alexey
     return {index: _loss(network, network.layers[index], variant) for index in heads}
 
 
-def _loss(network: Network, layer: Layer, variant: str) -> Loss:
+def _loss(network: Network, layer: Layer, variant: str) -> HeadLoss:
     with located(network, layer):
         if type(layer.kind) not in LOSSES:
             raise Unsupported("it ends the network but has no loss; heads that train are [yolo], [region], [softmax]")
-        loss: Loss = LOSSES[type(layer.kind)](network, layer, variant)
+        loss: HeadLoss = LOSSES[type(layer.kind)](network, layer, variant)
     return loss
 
 
@@ -68,4 +68,4 @@ def surrogate(delta: Tensor, raw: Tensor) -> Tensor:
     return -(delta.detach() * raw.float()).sum()
 
 
-__all__ = ["LOSSES", "VARIANTS", "Loss", "Report", "head_losses", "surrogate"]
+__all__ = ["LOSSES", "VARIANTS", "HeadLoss", "Report", "head_losses", "surrogate"]

@@ -1,4 +1,4 @@
-"""How far boxes overlap, and the slopes of that by which Darknet moves them (box.c).
+"""Overlaps of boxes, and the slopes by which Darknet moves boxes (box.c).
 
 Boxes are tensors (..., 4): centre x, y, width, height.
 """
@@ -61,7 +61,7 @@ OVERLAPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"iou": iou, "giou": g
 
 
 def _areas(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Of intersection and union."""
+    """The areas of intersection and union."""
     p, q = sides_of(a), sides_of(b)
     width = p.right.minimum(q.right) - p.left.maximum(q.left)
     height = p.bottom.minimum(q.bottom) - p.top.maximum(q.top)
@@ -84,12 +84,12 @@ def _apart(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _aspect(a: Tensor, b: Tensor) -> Tensor:
-    """How far the aspect ratios are apart, 0 to 1."""
+    """The difference of the aspect ratios, 0 to 1."""
     return 4 / math.pi**2 * ((b[..., 2] / b[..., 3]).atan() - (a[..., 2] / a[..., 3]).atan()) ** 2
 
 
 def slopes(pred: Tensor, truth: Tensor, kind: str) -> Tensor:
-    """By how much to change x, y, w, h of `pred`, as dx_box_iou has it.
+    """Changes of x, y, w, h of `pred`, as dx_box_iou has them.
 
     That is not the gradient of the overlap: width and height get twice theirs, the terms of DIoU and CIoU have
     signs and factors of their own, and the weight of the aspect ratio counts as constant. Trained weights depend on it.
@@ -194,7 +194,7 @@ def _distance_slopes(pred: Tensor, truth: Tensor, p: Sides, q: Sides, moved: Ten
 
 
 def _aspect_slopes(pred: Tensor, truth: Tensor, p: Sides, q: Sides) -> Tensor:
-    """What the aspect ratio asks of w and h."""
+    """The slopes of the aspect ratio by w and h."""
     import torch
 
     common, union, _, _ = _union_slopes(p, q)

@@ -9,7 +9,7 @@ from darkshare.darknet.network import Layer, Network
 from darkshare.errors import Unsupported
 from darkshare.training.losses.overlaps import iou
 from darkshare.training.losses.report import Report
-from darkshare.training.losses.truths import Places, Truths, cells, read_truths
+from darkshare.training.losses.truths import TruthPlaces, Truths, cells, read_truths
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,7 +116,7 @@ class RegionLoss:
         delta[..., :2] = _PULL * (0.5 - out[..., :2]) * self._slope(out[..., :2])
         delta[..., 2:4] = _PULL * (0 - out[..., 2:4])
 
-    def _places(self, found: list[Tensor], boxes: Tensor, anchors: Tensor) -> Places:
+    def _places(self, found: list[Tensor], boxes: Tensor, anchors: Tensor) -> TruthPlaces:
         """The anchor of each truth: the one whose box in that cell has its shape, or itself with bias_match."""
         import torch
 
@@ -129,9 +129,11 @@ class RegionLoss:
         own = torch.cat([torch.zeros_like(sizes), sizes], -1)
         shape = torch.cat([torch.zeros_like(rows[:, 3:]), rows[:, 3:]], -1)[:, None]
         best = iou(own, shape).argmax(1)
-        return Places(torch.stack([picture, best, row, column], 1), best, rows[:, 1:], rows[:, 0].long())
+        return TruthPlaces(torch.stack([picture, best, row, column], 1), best, rows[:, 1:], rows[:, 0].long())
 
-    def _learn(self, out: Tensor, delta: Tensor, boxes: Tensor, anchors: Tensor, grid: Tensor, part: Places) -> Tensor:
+    def _learn(
+        self, out: Tensor, delta: Tensor, boxes: Tensor, anchors: Tensor, grid: Tensor, part: TruthPlaces
+    ) -> Tensor:
         """Set the deltas where truths are; returns (IoU, objectness, class) of each."""
         import torch
 

@@ -1,4 +1,4 @@
-"""What a head's loss gives back beside its deltas: the numbers that Darknet prints."""
+"""The numbers that Darknet prints for a head, which its loss gives beside the deltas."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Report:
-    """How a head did on one mini-batch; averages are over `count` boxes and nan without any.
+    """The performance of a head on one mini-batch; averages are over `count` boxes and nan without any.
 
     Attributes:
         loss: what Darknet prints as the loss of the layer: a monitor, not what is minimised.

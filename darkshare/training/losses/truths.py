@@ -43,8 +43,8 @@ def read_truths(truths: Truths, pictures: int, classes: int, most: int) -> list[
     return found
 
 
-class Places(NamedTuple):
-    """Where truths are to be found: one row for each box that a head must change.
+class TruthPlaces(NamedTuple):
+    """The places of truths: one row for each box that a head must change.
 
     Attributes:
         slot: (n, 4): picture, anchor of the head, row, column.
@@ -58,16 +58,16 @@ class Places(NamedTuple):
     truth: Tensor
     classes: Tensor
 
-    def to(self, device: Any) -> Places:
+    def to(self, device: Any) -> TruthPlaces:
         """The same on a device."""
-        return Places(*(part.to(device) for part in self))
+        return TruthPlaces(*(part.to(device) for part in self))
 
-    def rounds(self) -> Iterator[Places]:
+    def rounds(self) -> Iterator[TruthPlaces]:
         """Parts in which no two share a slot, in the order in which Darknet would come to them."""
         turn = _turns(self.slot)
         for number in range(int(turn.max()) + 1 if len(turn) else 0):
             chosen = turn == number
-            yield Places(*(part[chosen] for part in self))
+            yield TruthPlaces(*(part[chosen] for part in self))
 
     @property
     def at(self) -> tuple[Tensor, ...]:
@@ -76,7 +76,7 @@ class Places(NamedTuple):
 
 
 def _turns(slot: Tensor) -> Tensor:
-    """How many earlier rows have the same slot."""
+    """The number of earlier rows with the same slot."""
     import torch
 
     if not len(slot):

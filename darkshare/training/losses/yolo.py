@@ -15,7 +15,7 @@ from darkshare.darknet.network import Layer, Network
 from darkshare.errors import Unsupported
 from darkshare.training.losses.overlaps import OVERLAPS, iou, slopes
 from darkshare.training.losses.report import Report
-from darkshare.training.losses.truths import Places, Truths, cells, read_truths
+from darkshare.training.losses.truths import TruthPlaces, Truths, cells, read_truths
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +26,7 @@ _PJREDDIE_MOST = 90
 
 @dataclass(frozen=True)
 class Rules:
-    """Where the forks differ, and what the cfg of one of them says.
+    """Rules in which the forks differ, with the values of a cfg.
 
     Attributes:
         iou_loss: mse, iou, giou, diou or ciou.
@@ -99,7 +99,7 @@ def alexeyab_rules(kind: Yolo) -> Rules:
 
 
 def _multipliers(kind: Yolo) -> tuple[float, ...] | None:
-    """How much more a rare class counts (get_classes_multipliers)."""
+    """Factors by which rare classes count more (get_classes_multipliers)."""
     if not kind.counters_per_class:
         return None
     if len(kind.counters_per_class) != kind.classes:
@@ -219,7 +219,7 @@ class YoloLoss:
         chosen = index[at].cpu()
         rows = torch.stack([found[int(b)][t] for b, t in zip(slot[:, 0].cpu(), chosen, strict=True)]).to(out.device)
         anchor = torch.tensor(self._ids, device=out.device)[slot[:, 1]]
-        part = Places(slot, anchor, rows[:, 1:], rows[:, 0].long())
+        part = TruthPlaces(slot, anchor, rows[:, 1:], rows[:, 0].long())
         own, change = out[at], delta[at]
         target = overlap[at] ** 2 if self.rules.objectness_smooth else torch.ones_like(own[:, 4])
         change[:, 4] = self.rules.obj_normalizer * (target - own[:, 4])
@@ -231,8 +231,8 @@ class YoloLoss:
         self._box(own, change, part, size, out.shape[2:4])
         delta[at] = change
 
-    def _places(self, found: list[Tensor], height: int, width: int, size: Tensor) -> Places:
-        """Which boxes are to find which truths, in Darknet's order; known before the network says anything."""
+    def _places(self, found: list[Tensor], height: int, width: int, size: Tensor) -> TruthPlaces:
+        """The boxes that are to find each truth, in Darknet's order; they do not depend on the output."""
         import torch
 
         rows = torch.cat(found) if found else torch.zeros(0, 5)
@@ -252,9 +252,9 @@ class YoloLoss:
         anchor = best[which].where(column == 0, column - 1)
         row_of, column_of = cells(truth[which], height, width)
         slot = torch.stack([picture[which], own[anchor], row_of, column_of], 1)
-        return Places(slot, anchor, truth[which], rows[which, 0].long())
+        return TruthPlaces(slot, anchor, truth[which], rows[which, 0].long())
 
-    def _learn(self, out: Tensor, delta: Tensor, size: Tensor, part: Places) -> Tensor:
+    def _learn(self, out: Tensor, delta: Tensor, size: Tensor, part: TruthPlaces) -> Tensor:
         """Change the deltas where truths are; returns (IoU, GIoU, objectness, class) of each."""
         import torch
 
@@ -273,7 +273,7 @@ class YoloLoss:
             return like.new_ones(len(classes))
         return like.new_tensor(self.rules.multipliers)[classes]
 
-    def _box(self, own: Tensor, change: Tensor, part: Places, size: Tensor, grid: Sequence[int]) -> Tensor:
+    def _box(self, own: Tensor, change: Tensor, part: TruthPlaces, size: Tensor, grid: Sequence[int]) -> Tensor:
         """Add to or set the deltas of boxes (delta_yolo_box); returns the boxes."""
         import torch
 

@@ -1,14 +1,14 @@
-"""A guess at k without training: where a network can be cut, what that saves, and what speaks for or against it.
+"""Cuts of a network as candidates for k: what each saves, and what is known of it without training.
 
 None of these guesses has been shown to order the mAP of retrained detectors. They say so themselves, and
-`agreement` holds them against a sweep.
+`agreement` compares them with a sweep.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from statistics import median
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ _FEWEST = 3  # ends of blocks that are enough to choose from
 
 
 @dataclass(frozen=True)
-class Guess:
+class Candidate:
     """A cut and what is known of it without training.
 
     Attributes:
@@ -58,7 +58,7 @@ class Guess:
     rank: int | None = None
 
 
-def candidates(network: Network, ks: Sequence[int] = ()) -> list[Guess]:
+def candidates(network: Network, ks: Sequence[int] = ()) -> list[Candidate]:
     """The cuts to choose from, with what they save.
 
     Without `ks` these are the ends of blocks before the first head, or every legal cut there if the network has few.
@@ -71,19 +71,18 @@ def candidates(network: Network, ks: Sequence[int] = ()) -> list[Guess]:
     legal = [k for k in legal_cuts(network) if k <= first and k - 1 in used]
     wrong = sorted(set(ks) - set(legal))
     if wrong or not legal:
-        why = f"k={wrong[0]} is" if wrong else "there is"
-        raise BadValue(
-            f"{why} no legal cut before the first head; those are {ranges(legal, '..') or 'none'}", file=network.name
-        )
+        why = f"k={wrong[0]} is not a" if wrong else "there is no"
+        known = ranges(legal, "..") or "none"
+        raise BadValue(f"{why} legal cut before the first head; those are {known}", file=network.name)
     found = [
-        Guess(one.k, one.block_end, one.flops, one.weights)
+        Candidate(one.k, one.block_end, one.flops, one.weights)
         for one in at_cuts([network, network], sorted(set(ks)) or legal)
     ]
     ends = [one for one in found if one.block_end]
     return found if ks or len(ends) < _FEWEST else ends
 
 
-def with_differences(guesses: Sequence[Guess], found: Comparison) -> list[Guess]:
+def with_differences(guesses: Sequence[Candidate], found: Comparison) -> list[Candidate]:
     """The guesses with how far training moved the layers before each k."""
     kernels = [one for one in found.differences if one.quantity == "weights" and one.relative is not None]
     return [
@@ -96,7 +95,7 @@ def _median(values: Sequence[float]) -> float | None:
     return median(values) if values else None
 
 
-def with_features(guesses: Sequence[Guess], regions: Regions) -> list[Guess]:
+def with_features(guesses: Sequence[Candidate], regions: Regions) -> list[Candidate]:
     """The guesses with what the base's features say; `regions` holds layer k-1 of each."""
     scores = np.array([logme(own, regions.classes) for own in regions.features])
     folds = jackknifed(logme, regions.features, regions.classes, regions.pictures)
@@ -113,12 +112,12 @@ def with_features(guesses: Sequence[Guess], regions: Regions) -> list[Guess]:
     ]
 
 
-def with_swaps(guesses: Sequence[Guess], curve: Mapping[int, float]) -> list[Guess]:
+def with_swaps(guesses: Sequence[Candidate], curve: Mapping[int, float]) -> list[Candidate]:
     """The guesses with the mAP of swapped models."""
     return [replace(one, swap=curve[one.k]) for one in guesses]
 
 
-def ranked(guesses: Sequence[Guess]) -> list[Guess]:
+def ranked(guesses: Sequence[Candidate]) -> list[Candidate]:
     """The guesses with ranks, best first; of equal ones the larger k, which saves more. By k where nothing ranks."""
     basis = basis_of(guesses)
     if basis is None:
@@ -127,13 +126,15 @@ def ranked(guesses: Sequence[Guess]) -> list[Guess]:
     return [replace(one, rank=number) for number, one in enumerate(order, 1)]
 
 
-def basis_of(guesses: Sequence[Guess]) -> str | None:
-    """By what they are ranked: the strongest that all have."""
+def basis_of(guesses: Sequence[Candidate]) -> str | None:
+    """The number that ranks them: the strongest that all have."""
     return next((name for name in ("swap", "logme") if all(getattr(x, name) is not None for x in guesses)), None)
 
 
-def advice(guesses: Sequence[Guess], whole: float | None, loss: float, budget: float | None) -> dict[str, int | None]:
-    """What to take, by question; None where nothing does.
+def advice(
+    guesses: Sequence[Candidate], whole: float | None, loss: float, budget: float | None
+) -> dict[str, int | None]:
+    """The k to take, by question; None where no candidate answers it.
 
     Args:
         guesses: in any order.
@@ -156,7 +157,7 @@ def advice(guesses: Sequence[Guess], whole: float | None, loss: float, budget: f
     return found
 
 
-class Agreement(NamedTuple):
+class SweepAgreement(NamedTuple):
     """A guess against a sweep.
 
     Attributes:
@@ -172,8 +173,8 @@ class Agreement(NamedTuple):
     regret: float
 
 
-def agreement(guesses: Sequence[Guess], measured: Mapping[int, float]) -> list[Agreement]:
-    """How each guess orders the k of a sweep; saving little (a small k) is a guess, too, and the one to beat.
+def agreement(guesses: Sequence[Candidate], measured: Mapping[int, float]) -> list[SweepAgreement]:
+    """Compare the order of each guess with that of a sweep. The smallest k is a guess, too, and the one to beat.
 
     Raises:
         BadValue: they have no k in common.
@@ -192,7 +193,7 @@ def agreement(guesses: Sequence[Guess], measured: Mapping[int, float]) -> list[A
         known = [value for value in values if value is not None]
         if len(known) == len(both):
             best = max(range(len(known)), key=known.__getitem__)
-            found.append(Agreement(name, len(both), kendall(known, true), max(true) - true[best]))
+            found.append(SweepAgreement(name, len(both), kendall(known, true), max(true) - true[best]))
     return found
 
 
@@ -207,9 +208,9 @@ def _sign(value: float) -> int:
     return (value > 0) - (value < 0)
 
 
-def guess_rows(guesses: Sequence[Guess]) -> list[dict[str, Any]]:
+def candidate_rows(guesses: Sequence[Candidate]) -> list[dict[str, Any]]:
     """Rows for people, with the columns that something is known for."""
-    columns: dict[str, Callable[[Guess], Any]] = {
+    columns: dict[str, Callable[[Candidate], Any]] = {
         "rank": lambda one: one.rank,
         "k": lambda one: one.k,
         "block": lambda one: "end" if one.block_end else "",
@@ -229,8 +230,3 @@ def guess_rows(guesses: Sequence[Guess]) -> list[dict[str, Any]]:
 
 def _rounded(value: float | None, factor: float, digits: int) -> float | None:
     return None if value is None else round(factor * value, digits)
-
-
-def to_json(guesses: Iterable[Guess]) -> list[dict[str, Any]]:
-    """Guesses as rows with every number."""
-    return [asdict(one) for one in guesses]

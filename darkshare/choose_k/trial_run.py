@@ -10,7 +10,7 @@ from pathlib import Path
 from time import perf_counter
 
 from darkshare._version import __version__
-from darkshare.choose_k.trials import NET, RESULT, Result, Trial, write_json
+from darkshare.choose_k.trials import NET, RESULT, Trial, TrialResult, write_json
 from darkshare.darknet.model import Model, load, sibling
 from darkshare.data import Dataset, read_data
 from darkshare.errors import DarkshareError
@@ -19,12 +19,12 @@ from darkshare.training.guards import device_of
 from darkshare.training.journal import Journal
 from darkshare.training.optimising import batch_size
 from darkshare.training.preparation import updates
-from darkshare.training.settings import Watch
-from darkshare.training.train import CHECKPOINT, train
+from darkshare.training.run import CHECKPOINT, run_training
+from darkshare.training.settings import TrainingWatch
 
 
-def run_trial(trial: Trial, watch: Watch) -> Result | None:
-    """Do what a trial says and write its result; None if Ctrl-C came first, and the next call goes on.
+def run_trial(trial: Trial, watch: TrainingWatch) -> TrialResult | None:
+    """Run a trial and write its result; None if Ctrl-C came first, and the next call goes on.
 
     Raises:
         DarkshareError: it cannot be trained or evaluated, or another process is at it.
@@ -42,7 +42,7 @@ def run_trial(trial: Trial, watch: Watch) -> Result | None:
         return result
 
 
-def _trained(trial: Trial, valid: Dataset, watch: Watch) -> tuple[Model | None, bool]:
+def _trained(trial: Trial, valid: Dataset, watch: TrainingWatch) -> tuple[Model | None, bool]:
     """The model after the last update, None if it is not that far; and whether it was trained in one go."""
     stem = trial.folder / NET
     if model := _finished(stem, trial.dialect):
@@ -50,7 +50,7 @@ def _trained(trial: Trial, valid: Dataset, watch: Watch) -> tuple[Model | None, 
     whole = not sibling(stem, CHECKPOINT).exists()
     base = load(trial.cfg, trial.weights, dialect=trial.dialect, partial=True)
     judge = partial(evaluate_model, dataset=valid, threads=trial.options.threads)
-    outcome = train(base, read_data(trial.data, "train"), stem, trial.options, judge=judge, watch=watch)
+    outcome = run_training(base, read_data(trial.data, "train"), stem, trial.options, judge=judge, watch=watch)
     return (None if outcome.stopped else load(sibling(stem, ".cfg"), dialect=trial.dialect)), whole
 
 
@@ -65,7 +65,7 @@ def _finished(stem: Path, dialect: str) -> Model | None:
 
 
 def _evaluated(trial: Trial, model: Model, valid: Dataset) -> dict[str, Evaluation]:
-    """By each rule that can be counted here."""
+    """Evaluate by each rule whose tool is installed."""
     seen = Runner.of(model, threads=trial.options.threads).detect_dataset(valid)
     found = {"darknet": seen.evaluate(valid)}
     with contextlib.suppress(DarkshareError):
@@ -74,7 +74,7 @@ def _evaluated(trial: Trial, model: Model, valid: Dataset) -> dict[str, Evaluati
     return found
 
 
-def _result(trial: Trial, model: Model, found: dict[str, Evaluation], seconds: float | None) -> Result:
+def _result(trial: Trial, model: Model, found: dict[str, Evaluation], seconds: float | None) -> TrialResult:
     import torch
 
     entries = Journal(sibling(trial.folder / NET, ".csv"), updates(model)).entries
@@ -82,7 +82,7 @@ def _result(trial: Trial, model: Model, found: dict[str, Evaluation], seconds: f
     best = max(measured, key=lambda entry: (entry.map or 0.0, -entry.batch), default=None)
     darknet, coco = found["darknet"], found["coco"].coco if "coco" in found else None
     assert model.weights is not None
-    return Result(
+    return TrialResult(
         k=trial.options.k,
         seed=trial.options.seed,
         map=darknet.mean,
@@ -123,7 +123,7 @@ def _claimed(folder: Path) -> Iterator[None]:
 
 
 def _limit_threads(threads: int | None) -> None:
-    """OpenCV's threads; torch is told by the training."""
+    """Limit OpenCV's threads; the training limits torch's."""
     if threads:
         import cv2
 

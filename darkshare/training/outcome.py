@@ -1,0 +1,89 @@
+"""The result of a training."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from darkshare._tables import Result, to_html
+from darkshare.darknet.model import Model, sibling
+from darkshare.training.journal import Update, draw_training, plot_training
+
+BEST = "-best"  # behind the stem of the files of the best network
+
+
+@dataclass(frozen=True, repr=False)
+class Outcome(Result):
+    """The network that a training left, and its course: a row for each update.
+
+    Attributes:
+        model: after the last update.
+        done: how many updates it had.
+        batches: how many it was to have.
+        map: of the model; None if it was not measured. Of a classifier, top-1.
+        best: the highest measured.
+        best_batch: after which update that was.
+        seconds: that this run took.
+        rule: by which it was counted.
+        files: that were written.
+        entries: of the updates.
+        measure: "mAP" or "top-1".
+        stopped: whether Ctrl-C ended it before everything was done.
+    """
+
+    model: Model
+    done: int
+    batches: int
+    map: float | None
+    best: float | None
+    best_batch: int
+    seconds: float
+    rule: str
+    files: tuple[Path, ...]
+    entries: tuple[Update, ...] = ()
+    measure: str = "mAP"
+    stopped: bool = False
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The updates."""
+        return [entry._asdict() for entry in self.entries]
+
+    def table(self) -> list[dict[str, Any]]:
+        """Nothing: people look at the figure, and the notes say what came out."""
+        return []
+
+    def notes(self) -> list[str]:
+        """The files, and the mAP of the networks in them."""
+        cfg = self.files[0]
+        lines = [f"{cfg}: {self.summary()}"]
+        if self.best is not None:
+            best = f"the best, after batch {self.best_batch}, {self.measure} {100 * self.best:.2f} %"
+            lines.append(f"{sibling(cfg.with_suffix(''), f'{BEST}.cfg')}: {best}")
+            lines.append(f"{self.measure}: {self.rule}")
+        return [*lines, f"{self.seconds:.0f} s; wrote {', '.join(map(str, self.files))}"]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The course, the notes, and what came out, as plain values."""
+        names = ("done", "batches", "map", "best", "best_batch", "seconds", "rule", "measure", "stopped")
+        found = {name: getattr(self, name) for name in names}
+        return {**super().as_dict(), **found, "files": [str(path) for path in self.files]}
+
+    def summary(self) -> str:
+        measured = "" if self.map is None else f", {self.measure} {100 * self.map:.2f} %"
+        return f"after batch {self.done} of {self.batches}{measured}"
+
+    def plot(self, path: Path | str) -> None:
+        """Draw loss and mAP into a .png, .svg or .pdf file.
+
+        Raises:
+            DarkshareError: another suffix, or the file cannot be written.
+        """
+        plot_training(self.entries, path, measure=self.measure)
+
+    def _repr_html_(self) -> str:
+        if not self.entries:
+            return to_html([], self.notes())
+        picture = b64encode(draw_training(self.entries, "png", measure=self.measure)).decode()
+        return f'<img src="data:image/png;base64,{picture}" alt="loss per update">{to_html([], self.notes())}'
