@@ -93,7 +93,7 @@ class Savings(Results[Saving]):
     def notes(self) -> list[str]:
         """The needs of the networks when they are not merged."""
         params, flops = sum(n.params for n in self.networks), sum(n.flops for n in self.networks)
-        size, peaks = sum(_file_bytes(n) for n in self.networks), _peaks(self.networks)
+        size, peaks = sum(file_bytes(n) for n in self.networks), _peaks(self.networks)
         return [
             f"{len(self.networks)} networks separately: {params:,} params, {flops / 1e9:.3f} BFLOPs, "
             f"{size:,} file bytes, {sum(peaks):,} activation bytes if all stay loaded "
@@ -220,7 +220,8 @@ def _share(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
 
 
-def _file_bytes(network: Network) -> int:
+def file_bytes(network: Network) -> int:
+    """The length of a network's weights file."""
     return Header().size(network.dialect) + 4 * network.params
 
 
@@ -254,24 +255,3 @@ def _block(network: Network, layer: Layer) -> tuple[int, int] | None:
 
 def _enlarges(layer: Layer) -> bool:
     return layer.inputs == (layer.index - 1,) and layer.y.h > layer.x.h
-
-
-def saved(models: Sequence[Model], merged: Model) -> list[dict[str, object]]:
-    """Count what a merge saves: one row per quantity, with the sum of the separate networks and the merged network."""
-    separate = [model.network for model in models]
-    quantities = {
-        "layers": (sum(len(n.layers) for n in separate), len(merged.network.layers)),
-        "params": (sum(n.params for n in separate), merged.network.params),
-        "BFLOPs": (sum(n.flops for n in separate) / 1e9, merged.network.flops / 1e9),
-        "file bytes": (sum(20 + 4 * n.params for n in separate), 20 + 4 * merged.network.params),
-    }
-    return [
-        {
-            "": name,
-            "separately": apart,
-            "merged": together,
-            "saved": apart - together,
-            "saved %": round(100 * (1 - together / apart), 1) if apart else 0.0,
-        }
-        for name, (apart, together) in quantities.items()
-    ]
