@@ -9,11 +9,19 @@ from typing import Any
 
 import click
 
-from darkshare.cli.findings import tell_divided
-from darkshare.cli.options import dialect_option, one_model, output_option, seed_option, size_option, threads_option
+from darkshare.cli.options import (
+    asked,
+    dialect_option,
+    one_model,
+    output_option,
+    seed_option,
+    size_option,
+    threads_option,
+)
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import bar, say_above
 from darkshare.darknet.model import Model
+from darkshare.data import is_divided
 from darkshare.errors import DarkshareError
 from darkshare.training.journal import Update
 from darkshare.training.settings import DEVICES, TrainingWatch
@@ -78,7 +86,8 @@ def train(files: tuple[str, ...], dialect: str, **how: Any) -> None:
       darkshare train ensemble.cfg signs/ --k 15 --ema 0.99 -o signs
     """
     base, data = base_and_data(files, dialect)
-    tell_divided(data, "split")
+    if asked("split") and is_divided(data):
+        say(f"Note: {data} has parts of its own, so --split is not used")
     with Bar("top-1" if base.classifies(base.tasks[0]) else "mAP") as shown:
         outcome = train_model(base, data, watch=shown, **how)
     show(outcome)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from darkshare.cli import progress
-from darkshare.cli.progress import bar, is_watched, watched, watcher
+from darkshare.cli.progress import bar, is_watched, say_above, watched, watcher
 
 
 class Terminal(io.StringIO):
@@ -63,3 +63,8 @@ def test_a_bar_is_moved_by_hand(terminal):
     with bar(4, label="bytes") as shown:
         shown.update(4)
     assert "100%" in terminal.getvalue()
+
+
+def test_a_line_is_printed_over_the_bar(terminal, capsys):
+    say_above("note\x1b")
+    assert capsys.readouterr().err == "\r\x1b[Knote\\x1b\n"
