@@ -38,7 +38,6 @@ PENDING_WORDS = {  # whose words are still to be mended
     "cli",
     "data",
     "evaluation",
-    "inference",
     "surgery",
     "training",
 }

@@ -20,7 +20,7 @@ from darkshare.darknet.kinds import ALL_KINDS, BY_NAME, Kind, Shape, Tensor
 from darkshare.darknet.kinds.base import key, window_text
 from darkshare.darknet.model import load
 from darkshare.errors import Unsupported
-from darkshare.inference.onnx import LOWER, export
+from darkshare.inference.onnx import LOWER, write_onnx
 from darkshare.surgery.residual.streams import RULES, UNSUPPORTED, streams_of
 
 
@@ -150,7 +150,7 @@ def test_both_backends_compute_the_same(pair, tmp_path, monkeypatch):
     monkeypatch.setitem(BUILD, Gain, built)
     model = load(pair[0])
     x = np.random.default_rng(0).random((1, 3, 32, 32), np.float32)
-    (output,) = export(model, tmp_path / "a.onnx")
+    (output,) = write_onnx(model, tmp_path / "a.onnx")
     (wanted,) = onnx_runtime(tmp_path / "a.onnx")(x, [output.name])
     net = build(model, 1)
     assert "1.gains" in net.state_dict()

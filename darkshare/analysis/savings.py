@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from darkshare._tables import Results, ranges
-from darkshare.analysis.memory import joined, nodes, peak
+from darkshare.analysis.memory import joined, layer_outputs, peak
 from darkshare.analysis.trunk import common_structure, require_same_structure
 from darkshare.darknet.cut_points import illegal_cut, legal_cuts
 from darkshare.darknet.model import Model
@@ -112,7 +112,7 @@ class Savings(Results[Saving]):
         Raises:
             DarkshareError: another suffix, or a k that is not a legal cut of all the networks.
         """
-        from darkshare.analysis.plots import plot_savings
+        from darkshare.analysis.savings_plot import plot_savings
 
         every = at_cuts(self.networks)
         plot_savings(every, path, k=[one.k for one in self] if len(self) < len(every) else ())
@@ -172,7 +172,7 @@ def at_cuts(networks: Sequence[Network], ks: Sequence[int] | None = None) -> lis
                 raise BadValue(why, file=other.name)
             require_same_structure(base, other, k)
     ends = block_ends(others[0])
-    graphs = [nodes(network) for network in networks]
+    graphs = [layer_outputs(network) for network in networks]
     apart = sum(_peaks(networks))
     return [_saving(networks, k, k in ends, apart, peak(base.input.size, joined(graphs[0], graphs[1:], k))) for k in ks]
 
@@ -225,7 +225,7 @@ def _file_bytes(network: Network) -> int:
 
 
 def _peaks(networks: Sequence[Network]) -> list[int]:
-    return [peak(network.input.size, nodes(network)) for network in networks]
+    return [peak(network.input.size, layer_outputs(network)) for network in networks]
 
 
 def block_ends(network: Network) -> set[int]:

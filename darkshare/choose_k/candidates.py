@@ -148,9 +148,7 @@ def advice(
         found[f"largest that loses at most {loss:g} points, even without further training"] = max(fine, default=None)
     if all(one.logme is not None for one in guesses):
         near = [one.k for one in guesses if one.behind is not None and one.behind <= (one.error or 0.0)]
-        found["largest whose features are as good as the best ones, within one standard error"] = max(
-            near, default=None
-        )
+        found["largest whose features are the best within one standard error"] = max(near, default=None)
     if budget is not None:
         enough = [one.k for one in guesses if one.flops >= budget]
         found[f"smallest that saves {100 * budget:g} % of the FLOPs"] = min(enough, default=None)
@@ -209,18 +207,19 @@ def _sign(value: float) -> int:
 
 
 def candidate_rows(guesses: Sequence[Candidate]) -> list[dict[str, Any]]:
-    """Rows for people, with the columns that something is known for."""
+    """The columns for people in which something is known; ends of blocks are marked where not all are."""
+    all_ends = all(one.block_end for one in guesses)
     columns: dict[str, Callable[[Candidate], Any]] = {
         "rank": lambda one: one.rank,
         "k": lambda one: one.k,
-        "block": lambda one: "end" if one.block_end else "",
-        "FLOPs saved %": lambda one: round(100 * one.flops, 1),
-        "weights saved %": lambda one: round(100 * one.weights, 1),
-        "swap mAP %": lambda one: _rounded(one.swap, 100, 2),
+        "block": lambda one: None if all_ends else "end" if one.block_end else "",
+        "FLOPs %": lambda one: round(100 * one.flops, 1),
+        "weights %": lambda one: round(100 * one.weights, 1),
+        "swap %": lambda one: _rounded(one.swap, 100, 2),
         "LogME": lambda one: _rounded(one.logme, 1, 4),
         "behind": lambda one: _rounded(one.behind, 1, 4),
-        "± error": lambda one: _rounded(one.error, 1, 4),
-        "like labels": lambda one: _rounded(one.similarity, 1, 3),
+        "±": lambda one: _rounded(one.error, 1, 4),
+        "labels": lambda one: _rounded(one.similarity, 1, 3),
         "moved": lambda one: _rounded(one.moved, 1, 4),
     }
     known = {name: [value(one) for one in guesses] for name, value in columns.items()}

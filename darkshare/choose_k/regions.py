@@ -89,7 +89,7 @@ def _chosen(dataset: Dataset, boxes: int, rng: np.random.Generator) -> list[Samp
         found.append(useful[number])
         count += len(useful[number].boxes)
     if len(found) < 10:
-        raise BadValue(f"{dataset.name} has {len(found)} pictures with labelled boxes; it takes at least 10")
+        raise BadValue(f"{dataset.name} has {len(found)} pictures with labelled boxes; at least 10 are needed")
     return found
 
 

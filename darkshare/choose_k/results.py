@@ -109,7 +109,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def choice_rows(found: Sequence[Choice]) -> list[dict[str, object]]:
-    """Summaries as rows for people, mAP in percent."""
+    """The columns of summaries that fit a terminal, mAP in percent."""
     return [
         {
             "k": one.k,
@@ -118,19 +118,17 @@ def choice_rows(found: Sequence[Choice]) -> list[dict[str, object]]:
             "mAP %": _percent(one.map),
             "from..to": f"{100 * one.lowest:.2f}..{100 * one.highest:.2f}",
             "lost": _percent(one.lost),
-            "± of lost": _percent(one.lost_deviation),
-            "COCO AP50": _percent(one.coco_ap50),
-            "COCO AP": _percent(one.coco_ap),
-            "FLOPs saved %": _percent(one.flops),
-            "weights saved %": _percent(one.weights),
-            "train s": round(one.train_seconds, 1),
+            "±": _percent(one.lost_deviation),
+            "COCO %": _percent(one.coco_ap),
+            "FLOPs %": _percent(one.flops),
+            "weights %": _percent(one.weights),
         }
         for one in found
     ]
 
 
 def _percent(share: float | None) -> float | None:
-    return None if share is None else round(100 * share, 2)
+    return None if share is None else round(100 * share, 2) + 0.0  # -0.0 becomes 0.0
 
 
 def result_rows(results: Sequence[TrialResult], shares: Mapping[int, tuple[float, float]]) -> list[dict[str, Any]]:

@@ -28,21 +28,26 @@ from darkshare.choose_k.results import measured_maps
 from darkshare.choose_k.swapping import swap_curve
 from darkshare.darknet.model import Model
 from darkshare.data import read_data
-from darkshare.errors import BadValue
+from darkshare.errors import BadArguments
 from darkshare.evaluation import Evaluation
 from darkshare.training.guards import require_pictures, require_torch
 from darkshare.training.settings import require_least
 
 Watch = Callable[[Sequence[Any]], Iterable[Any]]
 RELIABILITY = {
-    None: ("By k, not by accuracy: nothing here tells what mAP a k costs; data or a trained network would, a little.",),
+    None: (
+        "By k, not by accuracy: nothing here shows what mAP a k costs; data or a",
+        "trained network would, a little.",
+    ),
     "logme": (
-        "A guess: the rank is that of a linear classifier on the base's features. Nobody has shown that this orders",
-        "the mAP of retrained detectors, and the standard errors only say how much it depends on the pictures.",
+        "A guess: the rank is that of a linear classifier on the base's features.",
+        "Nobody has shown that this orders the mAP of retrained detectors, and the",
+        "standard errors only say how much it depends on the pictures.",
     ),
     "swap": (
-        "A guess: the rank is that of networks that were not trained any further. Training from layer k on should",
-        "make each of them better, but nothing here tells by how much, and the order may change.",
+        "A guess: the rank is that of networks that were not trained any further.",
+        "Training from layer k on should make each of them better, but nothing here",
+        "shows by how much, and the order may change.",
     ),
 }
 
@@ -134,7 +139,7 @@ def suggest_k(
     require_least(1, threads=threads)
     require_least(2, recalibrate=recalibrate)
     if recalibrate and (tuned is None or data is None):
-        raise BadValue("recalibrate= is for a trained network and data; give both")
+        raise BadArguments("recalibrate is for a trained network and data; give both")
     found = candidates(base.network, [k] if isinstance(k, int) else k)
     if tuned is not None:
         found = with_differences(found, stats(base, tuned)[0])

@@ -64,7 +64,7 @@ class Sweep(Result):
 
     def notes(self) -> list[str]:
         """By which rule mAP was counted, and why trainings failed."""
-        rule = [f"mAP: {self.trials[0].rule}; {self.trials[0].conditions}"] if self.trials else []
+        rule = [f"mAP: {self.trials[0].rule}", self.trials[0].conditions] if self.trials else []
         return rule + [f"k={one['k']} seed={one['seed']} failed: {one['error']}" for one in self.failed]
 
     def as_dict(self) -> dict[str, Any]:

@@ -9,19 +9,10 @@ from typing import Any
 
 import click
 
-from darkshare.cli.options import (
-    asked,
-    dialect_option,
-    one_model,
-    output_option,
-    seed_option,
-    size_option,
-    threads_option,
-)
+from darkshare.cli.options import dialect_option, one_model, output_option, seed_option, size_option, threads_option
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import bar, say_above
 from darkshare.darknet.model import Model
-from darkshare.data import is_divided
 from darkshare.errors import DarkshareError
 from darkshare.training.journal import Update
 from darkshare.training.settings import DEVICES, TrainingWatch
@@ -51,9 +42,7 @@ LINES = 20  # of the course, where there is no terminal
 @click.option(
     "--split",
     type=click.FloatRange(0, 1, max_open=True),
-    default=0.2,
-    show_default=True,
-    help="Of a folder of classes, to validate on.",
+    help="Of a folder of classes, to validate on.  [default: 0.2]",
 )
 @click.option(
     "--validate-every", type=click.IntRange(0), help="Batches between two validations; 0: none. [default: 10 in all]"
@@ -86,8 +75,6 @@ def train(files: tuple[str, ...], dialect: str, **how: Any) -> None:
       darkshare train ensemble.cfg signs/ --k 15 --ema 0.99 -o signs
     """
     base, data = base_and_data(files, dialect)
-    if asked("split") and is_divided(data):
-        say(f"Note: {data} has parts of its own, so --split is not used")
     with Bar("top-1" if base.classifies(base.tasks[0]) else "mAP") as shown:
         outcome = train_model(base, data, watch=shown, **how)
     show(outcome)

@@ -83,7 +83,9 @@ class Outcome(Result):
         plot_training(self.entries, path, measure=self.measure)
 
     def _repr_html_(self) -> str:
+        numbers = {"updates": self.done, self.measure: self.map, "best": self.best, "seconds": self.seconds}
+        table = to_html([numbers], self.notes())
         if not self.entries:
-            return to_html([], self.notes())
+            return table
         picture = b64encode(draw_training(self.entries, "png", measure=self.measure)).decode()
-        return f'<img src="data:image/png;base64,{picture}" alt="loss per update">{to_html([], self.notes())}'
+        return f'<img src="data:image/png;base64,{picture}" alt="loss per update">{table}'

@@ -86,7 +86,7 @@ class Trainer:
         step = Step(rate, sum(report.loss for report in reports) / self.batch, *_means(reports))
         if not math.isfinite(step.loss):
             raise DarkshareError(
-                f"the loss of batch {number} is {step.loss}: the training fell apart; "
+                f"the loss of batch {number} is {step.loss}: the training diverged; "
                 f"take a smaller learning rate than {rate:g} (--lr)",
                 file=self.net.network.name,
             )
@@ -138,7 +138,7 @@ class Trainer:
         blocks = {name: block.detach().clone() for name, block in self.net.state_dict().items()}
         broken = next((name for name, block in blocks.items() if not bool(torch.isfinite(block).all())), None)
         if broken:
-            why = f"{broken} holds values that are not numbers: the training fell apart"
+            why = f"{broken} holds values that are not numbers: the training diverged"
             raise DarkshareError(f"{why}; take a smaller learning rate (--lr)", file=self.net.network.name)
         return {"net": blocks, "optimiser": self.optimiser.state_dict(), "mean": self.mean}
 

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from darkshare.darknet.model import Model
-from darkshare.data import ClassifiedDataset, Dataset, read_class_folders, read_classes, read_data, read_options
+from darkshare.data import (
+    ClassifiedDataset,
+    Dataset,
+    is_divided,
+    read_class_folders,
+    read_classes,
+    read_data,
+    read_options,
+)
 from darkshare.data import split as split_off
 from darkshare.data.findings import warn_of
 from darkshare.errors import warn
@@ -18,6 +27,7 @@ from darkshare.training.run import run_training
 from darkshare.training.settings import Changes, Judge, Options, TrainingWatch
 
 AnyDataset = Dataset | ClassifiedDataset
+_SHARE = 0.2  # of a folder of classes, to validate on
 
 
 def train(  # noqa: D417 - some are described together
@@ -26,7 +36,7 @@ def train(  # noqa: D417 - some are described together
     epochs: float | None = None, batches: int | None = None, batch: int | None = None, subdivisions: int | None = None,
     lr: float | None = None, size: tuple[int, int] | None = None, seed: int = 0, device: str = "auto",
     threads: int | None = None, workers: int = 2, amp: bool = False, ema: float | None = None, bn_eval: bool = False,
-    augment: bool = True, split: float = 0.2, validate_every: int | None = None, cache_features: int = 0,
+    augment: bool = True, split: float | None = None, validate_every: int | None = None, cache_features: int = 0,
     cache_anyway: bool = False, checkpoint_every: float = 60, resume: bool = False, watch: TrainingWatch | None = None,
 ) -> Outcome:  # fmt: skip
     """Train a network from layer k on; the layers before stay the base's, byte for byte.
@@ -49,7 +59,7 @@ def train(  # noqa: D417 - some are described together
         ema: the share of the mean of the weights that an update keeps, of 0..1; None for the cfg's.
         bn_eval: batch norm with the base's statistics, for very small batches.
         augment: change pictures at random as the cfg says; without it, they are as inference sees them.
-        split: the share of a folder of classes without train and val to validate on; 0 for none.
+        split: the share of a folder of classes without train and val to validate on; 0 for none, None for 0.2.
         validate_every: updates between two validations; 0 for none, None for 10 in all.
         cache_features, cache_anyway: how many copies of each picture go through the trunk once, for the whole training;
             and whether that is done where it is not 1.5 times as fast.
@@ -68,29 +78,29 @@ def train(  # noqa: D417 - some are described together
     )  # fmt: skip
     require_torch()
     watch = watch or TrainingWatch()
-    inputs = [base.name, base.weights.path if base.weights else ""]
+    inputs, judged = [base.name, base.weights.path if base.weights else ""], validate_every != 0
     if isinstance(data, str | os.PathLike):
-        inputs.append(os.fspath(data))
-        read = _read_classes if base.classifies(base.tasks[0]) else _read_boxes
-        learn, valid = read(os.fspath(data), split, seed, watch)
-        found = (*learn.findings, *(valid.findings if valid and validate_every != 0 else ()))
-        warn_of(list(dict.fromkeys(found)), os.fspath(data))
+        data = os.fspath(data)
+        inputs.append(data)
+        learn, valid = _read(data, split, seed, watch, classifies=base.classifies(base.tasks[0]))
+        warn_of(list(dict.fromkeys((*learn.findings, *(valid.findings if valid and judged else ())))), data)
     else:
         learn, valid = data if isinstance(data, tuple) else (data, None)
-    judge = None if validate_every == 0 else _judge_on(valid)
+    judge = _judge_on(valid) if judged else None
     return run_training(base, learn, Path(output), options, judge=judge, watch=watch, protect=inputs)
 
 
-def _read_boxes(data: str, share: float, seed: int, watch: TrainingWatch) -> tuple[Dataset, Dataset | None]:
-    return read_data(data, "train"), read_data(data, "valid") if "valid" in read_options(data).parts else None
-
-
-def _read_classes(
-    data: str, share: float, seed: int, watch: TrainingWatch
-) -> tuple[ClassifiedDataset, ClassifiedDataset | None]:
-    if not Path(data).is_dir():
-        return read_classes(data), read_classes(data, "valid") if "valid" in read_options(data).parts else None
+def _read(
+    data: str, split: float | None, seed: int, watch: TrainingWatch, *, classifies: bool
+) -> tuple[AnyDataset, AnyDataset | None]:
+    """The pictures to learn from, and those to validate on if there are any."""
+    if split is not None and is_divided(data):
+        warn(f"{data} has parts of its own, so --split is not used")
+    if not classifies or not Path(data).is_dir():
+        read: Callable[[str, str], AnyDataset] = read_classes if classifies else read_data
+        return read(data, "train"), read(data, "valid") if "valid" in read_options(data).parts else None
     parts = read_class_folders(data)
+    share = _SHARE if split is None else split
     if "all" not in parts:
         return read_classes(data), parts.get("valid")
     if not share:

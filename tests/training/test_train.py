@@ -101,6 +101,11 @@ def test_findings_are_warned_of_and_counted(base, tmp_path):
     assert {one.filename for one in caught if one.category is DarkshareWarning} == {__file__}
 
 
+def test_a_share_is_not_split_off_what_is_divided(base, data, tmp_path):
+    with pytest.warns(DarkshareWarning, match=r"squares\.data has parts of its own, so --split is not used"):
+        train(load(base), data, k=4, output=tmp_path / "out", batches=1, validate_every=0, split=0.5, **QUICK)
+
+
 def test_the_base_is_not_replaced(base, data, tmp_path):
     before = base.read_bytes()
     with pytest.raises(DarkshareError, match=r"base\.cfg: is one of the inputs"):
