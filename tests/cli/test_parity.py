@@ -27,7 +27,6 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "import-data": {"json": "how the command prints; --format is the source's"},
     "savings": {"plot": "result.plot(path)"},
     "stats": dict.fromkeys(("plot", "html", "k", "log"), "result.plot(path, k=, log=) and result.write_html(path, k=)"),
-    "suggest-k": dict.fromkeys(("tuned", "data"), "the command takes it behind the base"),
     "evaluate": {
         "data": "the command takes it behind the model too",
         "plot": "result.plot(path)",
