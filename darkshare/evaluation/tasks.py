@@ -22,6 +22,7 @@ from darkshare.evaluation.results import Accuracies, Evaluations, TaskEvaluation
 from darkshare.evaluation.runner import LOWEST, Runner, Watch
 from darkshare.inference.boxes import NMS
 from darkshare.inference.engines import DEFAULT
+from darkshare.inference.onnx import BN_EPSILON
 
 OF_BOXES = {  # parameters that are for detectors only
     "rule", "points", "iou", "thresh", "lowest", "nms", "beside",
@@ -41,7 +42,7 @@ def evaluate(
     model: Model, data: Sources, *, part: str = "valid", rule: str = RULES[0], points: int | None = None,
     iou: float = 0.5, thresh: float = THRESHOLD, lowest: float = LOWEST, nms: float = NMS, top: int = TOP,
     split: float = 0, seed: int = 0, map: Mapping[str, str] | Sequence[tuple[str, str]] = (), by_order: bool = False,
-    beside: Models = (), batch: int = 1, bn_epsilon: float = 1e-5, engine: str = DEFAULT,
+    beside: Models = (), batch: int = 1, bn_epsilon: float = BN_EPSILON, engine: str = DEFAULT,
     threads: int | None = None, precision: str = "fp32", watch: Callable[[str], Watch] = lambda label: iter,
 ) -> Evaluations | Accuracies:  # fmt: skip
     """Run a model over labelled pictures and measure mean average precision per task, or top-1 and top-k.

@@ -14,7 +14,6 @@ from darkshare.cli import COMMANDS, main
 
 # What a command may have and its function not: how it takes models, how it prints and where it writes.
 OF_COMMANDS = {"dialect", "size", "format", "output"}
-OF_FILES = {"files", "paths", "source", "model"}
 OF_PROGRESS = {"watch", "progress", "tell"}  # what a function has and its command not: the command shows a bar
 WITHOUT_FUNCTION = {"demo"}
 # What differs otherwise, by command: parameter -> why.
@@ -66,7 +65,7 @@ def differences(command: click.Command, function: inspect.Signature, excepted: C
             found.append(f"{option} is not a parameter")
         elif not same(default, parameters[option].default):
             found.append(f"{option} is {default!r} for the command, {parameters[option].default!r} for the function")
-    known = {*options, *OF_FILES, *OF_PROGRESS, *excepted}
+    known = {*options, *OF_PROGRESS, *excepted}
     for name, parameter in parameters.items():
         if parameter.kind is parameter.VAR_POSITIONAL:  # models or files, as many as there are
             continue

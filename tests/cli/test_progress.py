@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from darkshare.cli import progress
-from darkshare.cli.progress import bar, is_watched, watched, watcher
+from darkshare.cli.progress import bar, is_watched, say_above, watched, watcher
 
 
 class Terminal(io.StringIO):
@@ -63,3 +63,13 @@ def test_a_bar_is_moved_by_hand(terminal):
     with bar(4, label="bytes") as shown:
         shown.update(4)
     assert "100%" in terminal.getvalue()
+
+
+def test_a_line_above_the_bar_starts_at_the_left(terminal, capsys):
+    say_above("note\x1b")
+    assert capsys.readouterr().err == "\rnote\\x1b\n"  # click leaves out codes that this stderr cannot show
+
+
+def test_a_line_above_no_bar_is_a_line(capsys):
+    say_above("note")
+    assert capsys.readouterr().err == "note\n"
