@@ -163,7 +163,9 @@ def test_an_engine_runs_the_trunk_once(files, engine):
 def test_an_engine_runs_the_trunk_of_two_yolov3_tiny_once(engine, tmp_path):
     """13 convolutions each; 7 of them lie below k=13, the paper's trunk of this network."""
     base = model(yolov3_tiny_text(4, size=64), "base")
-    both = written(quiet_concat([base, retrained(base, yolov3_tiny_text(2, size=64), "text", 13)], 13), tmp_path / "x")
+    both = written(
+        quiet_concat([base, retrained(base, yolov3_tiny_text(2, size=64), "text", 13)], 13), tmp_path / "x.onnx"
+    )
     loaded = open_engine(engine, both.path, both.outputs, profile=True)
     loaded.run(noise(both))
     assert nodes(both) == loaded.convolutions() == 13 + 6
