@@ -36,10 +36,10 @@ from darkshare._tables import render
 from darkshare.analysis.boxplot import spread_of
 from darkshare.darknet.model import Model, load, save
 from darkshare.errors import DarkshareError
-from darkshare.inference.bench.timing import ROUNDS, median_interval, require_rounds
-from darkshare.inference.detector import blob
 from darkshare.inference.engines import NAMES, available
-from darkshare.inference.onnx import export, output_name
+from darkshare.inference.engines.timing import ROUNDS, median_interval, require_rounds
+from darkshare.inference.onnx import output_name, write_onnx
+from darkshare.inference.preprocess import preprocess
 from darkshare.surgery.splice import concat
 
 SLIM = "onnxruntime on onnxslim"
@@ -109,7 +109,7 @@ def described(model: Model, stem: Path, *, task_heads: bool = True) -> dict[str,
         raise SystemExit(f"{network.name}: only [yolo] heads are compared here")
     save(model, stem)
     onnx = stem.with_name(f"{stem.name}.onnx")
-    export(model, onnx)
+    write_onnx(model, onnx)
     order = [layer.index for layer in yolos]
     return {
         "cfg": f"{stem}.cfg",
@@ -264,7 +264,7 @@ def main() -> int:
             warnings.simplefilter("ignore")
             both = concat(networks, given.k, force=True) if len(networks) > 1 else networks[0]
         seeded = np.random.default_rng(0).integers(0, 256, (720, 1280, 3), np.uint8)
-        np.save(folder / "blob.npy", blob(read_picture(given.photo) if given.photo else seeded, both.network))
+        np.save(folder / "blob.npy", preprocess(read_picture(given.photo) if given.photo else seeded, both.network))
         together = described(both, folder / "both")
         apart = [described(model, folder / f"apart{i}") for i, model in enumerate(networks)]
         entered = sides(given, together, apart, folder, stack)

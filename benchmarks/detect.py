@@ -33,10 +33,11 @@ from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Floats, Header, Weights
 from darkshare.inference.boxes import Detections, interpret
 from darkshare.inference.boxes.decoding import decode
-from darkshare.inference.detector import Detector, blob
+from darkshare.inference.detector import Detector
 from darkshare.inference.draw import annotate
-from darkshare.inference.media import Output, Places, flow, select
+from darkshare.inference.media import OutputFiles, OutputNames, flow, select
 from darkshare.inference.media.videos import VideoFile
+from darkshare.inference.preprocess import preprocess
 
 SIZE = (1280, 720)
 PROCESSORS = "detect / forward, all processors' time"
@@ -106,7 +107,7 @@ class Cost(NamedTuple):
 def through_detect(detector: Detector, video: Path) -> None:
     """All that the command does with a video."""
     with tempfile.TemporaryDirectory() as folder:
-        output, places = Output(Path(folder), detector.model), Places(Path(folder))
+        output, places = OutputFiles(Path(folder), detector.model), OutputNames(Path(folder))
         with closing(flow(detector, select([str(video)]).frames(), draws=output.draws)) as frames:
             for frame in frames:
                 if frame.error is not None:
@@ -179,7 +180,7 @@ def main() -> None:
 
 def measured(detector: Detector, video: Path, given: Any) -> dict[str, Any]:
     """Forward pass and pipeline in turn, since a busy machine slows both; then every other step by itself."""
-    batch = blob(next(select([str(video)]).frames()).image, detector.model.network)
+    batch = preprocess(next(select([str(video)]).frames()).image, detector.model.network)
     forward, whole = [], []
     for _ in range(given.rounds):
         forward.append(Cost.of(lambda: [detector._engine.run(batch) for _ in range(given.frames)], given.frames))
@@ -221,12 +222,12 @@ def steps(detector: Detector, video: Path) -> dict[str, float]:
     raw = detector.raw(image)
     found: list[Detections] = interpret(detector.model, raw, SIZE)
     with tempfile.TemporaryDirectory() as folder:
-        output = Output(Path(folder), detector.model)
+        output = OutputFiles(Path(folder), detector.model)
         done = [replace(frame, found=tuple(found), drawn=annotate(image, found), number=n) for n in range(1, 8)]
         waiting = iter(done)
         taken = {
             "decode": milliseconds(lambda: list(select([str(video)]).frames(limit=5)), 3) / 5,
-            "blob": milliseconds(lambda: blob(image, detector.model.network), 7),
+            "blob": milliseconds(lambda: preprocess(image, detector.model.network), 7),
             f"{sum(map(len, found))} boxes": milliseconds(lambda: interpret(detector.model, raw, SIZE), 7),
             "draw": milliseconds(lambda: annotate(image, found), 7),
             "write": milliseconds(lambda: output.write(next(waiting), "video"), 7),

@@ -27,8 +27,7 @@ from darkshare.darknet.cfg import parse
 from darkshare.darknet.model import Model, load
 from darkshare.darknet.network import resolve
 from darkshare.darknet.weights import Header
-from darkshare.inference.bench import Bench, bench, separate_and_merged
-from darkshare.inference.bench.merging import to_json
+from darkshare.inference.bench import Bench, measure_merging, separate_and_merged
 from darkshare.inference.engines import NAMES, available
 from darkshare.surgery.cut import initial_floats
 
@@ -62,23 +61,23 @@ def estimate(model: Model, k: int) -> float:
 
 
 def rows(k: int, found: Bench, paper: float) -> Iterator[dict[str, object]]:
-    for bout in found.bouts:
-        peaks = [one.peak_mib for one in (bout.separate, bout.merged)]
+    for one, (separate, merged) in zip(found.engines, zip(*[iter(found.table())] * 2, strict=True), strict=True):
+        peaks = [separate["peak MiB"], merged["peak MiB"]]
         yield {
             "k": k,
-            "engine": f"{bout.engine} {bout.version}",
-            "separate ms": round(1000 * bout.separate.spread.median),
-            "merged ms": round(1000 * bout.merged.spread.median),
-            "time": f"{bout.ratio.median:.3f} ({bout.ratio.low:.3f} to {bout.ratio.high:.3f})",
+            "engine": f"{one.engine} {one.version}",
+            "separate ms": round(1000 * one.separate.spread.median),
+            "merged ms": round(1000 * one.merged.spread.median),
+            "time": f"{one.ratio.median:.3f} ({one.ratio.low:.3f} to {one.ratio.high:.3f})",
             "(2-f)/2": f"{paper:.3f}",
             "by operations": f"{found.ideal:.3f}",
-            "time / operations": f"{bout.ratio.median / found.ideal:.3f}"
-            + (" !" if bout.ratio.median > LIMIT * found.ideal else ""),
+            "time / operations": f"{one.ratio.median / found.ideal:.3f}"
+            + (" !" if one.ratio.median > LIMIT * found.ideal else ""),
             "peak MiB": " → ".join(map(str, peaks)),
             "peak": f"{peaks[1] / peaks[0]:.2f}" if all(peaks) else "",
             "weights MiB": f"{found.separate_file_bytes / MIB:.1f} → {found.merged_file_bytes / MIB:.1f}",
             "file": f"{found.merged_file_bytes / found.separate_file_bytes:.2f}",
-            "convolutions": f"{bout.separate_convolutions} → {bout.merged_convolutions}",
+            "convolutions": f"{one.separate_convolutions} → {one.merged_convolutions}",
         }
 
 
@@ -105,8 +104,8 @@ def main() -> int:
         models = pair(Path(folder), given.size)
         for k in given.k:
             both = separate_and_merged(models, k)
-            found = bench(*both, given.engine, rounds=given.rounds, threads=given.threads)
-            everything.append(to_json(found))
+            found = measure_merging(*both, given.engine, rounds=given.rounds, threads=given.threads)
+            everything.append(found.as_dict())
             table += rows(k, found, estimate(models[1], k))
             print(f"k={k} done", file=sys.stderr)
     print(render(table, "text"))

@@ -34,7 +34,7 @@ from darkshare.darknet.network import Layer, Network, resolve
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Header, Weights
 from darkshare.errors import DarkshareError
-from darkshare.inference.onnx import INPUT, export, output_name
+from darkshare.inference.onnx import INPUT, output_name, write_onnx
 
 SIZES = ((96, 64), (128, 128), (128, 256), None)  # the smallest that resolves; None: the cfg's own
 SLIM = 4
@@ -123,7 +123,7 @@ def made(cfg: Cfg, fork: str, target: Path, *, whole: bool) -> dict[str, Any]:
     network = small(cfg, fork, whole=whole)
     weights = Weights(Header(), (seeded(network),))
     task = Task("net", (), tuple(head.index for head in network.heads), ((0, len(network.layers)),))
-    export(Model(network, weights, (task,)), target / "net.onnx")
+    write_onnx(Model(network, weights, (task,)), target / "net.onnx")
     (target / "net.weights").write_bytes(Header().to_bytes(fork) + weights.runs[0].tobytes())
     for head in network.heads:
         (target / f"{head.index}.cfg").write_bytes(to_bytes(ending(network, head)))

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from darkshare.darknet.model import load
-from darkshare.inference.onnx import export
+from darkshare.inference.onnx import write_onnx
 
 MIB = 2**20
 
@@ -29,7 +29,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
         start = time.perf_counter()
-        export(load(sys.argv[1], *sys.argv[2:3]), path)
+        write_onnx(load(sys.argv[1], *sys.argv[2:3]), path)
         seconds = time.perf_counter() - start
         size = path.stat().st_size / MIB
     weights = Path(sys.argv[2]).stat().st_size / MIB if len(sys.argv) > 2 else size

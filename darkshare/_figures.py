@@ -1,4 +1,4 @@
-"""What all figures share: colours, formats, and a file that is written whole.
+"""The common part of all figures: colours, formats, and a file that is written whole.
 
 Matplotlib's objects and its default style are used: no window, no global state, no trace of the user's own settings.
 """

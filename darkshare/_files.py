@@ -25,7 +25,7 @@ LARGEST_TEXT = 2**20  # bytes; the names of 20 000 classes take a third of it
 
 @contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn what the system says of a file that is read into a `DarkshareError` that names it.
+    """Turn an OSError while a file is read into a `DarkshareError` that names the file.
 
     Raises:
         DarkshareError: in place of an OSError.
@@ -38,7 +38,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
 
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn what the system says of a file that is written into a `DarkshareError` that names it.
+    """Turn an OSError while a file is written into a `DarkshareError` that names the file.
 
     Raises:
         DarkshareError: in place of an OSError.
@@ -91,7 +91,7 @@ def write_all(contents: Mapping[Path, Iterable[Any]], *, durable: bool = True) -
 
 
 def require_regular(path: str | os.PathLike[str]) -> int:
-    """The size of a regular file in bytes; a pipe or a device would block or never end.
+    """Give the size of a regular file in bytes; refuse others: a pipe would block, a device never end.
 
     Raises:
         OSError: there is none, or it is not a regular file.
@@ -105,7 +105,7 @@ def require_regular(path: str | os.PathLike[str]) -> int:
 
 
 def read_small(path: Path, largest: int = LARGEST_TEXT) -> bytes:
-    """The bytes of a file of text, such as names or a description.
+    """Read a file of text, such as names or a description.
 
     Raises:
         DarkshareError: it cannot be read, or is too large for that.
@@ -118,7 +118,7 @@ def read_small(path: Path, largest: int = LARGEST_TEXT) -> bytes:
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """The fingerprint of a file's bytes."""
+    """Compute the SHA-256 of a file, in hexadecimal."""
     import hashlib  # here, because most commands never need it and it takes longer than they do
 
     digest, buffer = hashlib.sha256(), bytearray(HASHED)
@@ -129,7 +129,7 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 def _write(handle: int, buffers: Iterable[Any], sync: Callable[[], Future[None]] | None) -> list[Future[None]]:
-    """Write a file and close it; what the disk was told meanwhile, and at the end, is still going on."""
+    """Write a file and close it; returns the syncs that were started meanwhile and at the end."""
     syncs: list[Future[None]] = []
     unsynced = 0
     with open(handle, "wb", buffering=0) as file:
@@ -143,7 +143,7 @@ def _write(handle: int, buffers: Iterable[Any], sync: Callable[[], Future[None]]
 
 
 def _sync(path: str) -> None:
-    """Wait until a file is on disk. Every call must be asked for its error: the disk tells it once."""
+    """Wait until a file is on disk. Every call must be asked for its error: the system reports it once."""
     handle = os.open(path, os.O_RDWR)
     try:
         os.fsync(handle)
@@ -158,7 +158,7 @@ def _write_fully(file: Any, buffer: Any) -> None:
 
 
 def umask() -> int:
-    """The bits that new files of this process do not get."""
+    """Read the permission bits that new files of this process do not get."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

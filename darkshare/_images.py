@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from darkshare._files import reading
 from darkshare.errors import DarkshareError
 
 _SUFFIXES = "avif bmp dib exr hdr jp2 jpe jpeg jpg pbm pgm png pnm ppm tif tiff webp"
@@ -16,19 +17,17 @@ Picture = NDArray[np.uint8]  # height x width x channels, BGR
 
 
 def read_picture(path: str | os.PathLike[str]) -> Picture:
-    """A picture file as uint8 BGR, turned as its camera noted.
+    """Read a picture file as uint8 BGR (height, width, 3), turned as its camera noted.
 
     Raises:
         DarkshareError: the file cannot be read, or is not a picture.
     """
-    try:
+    with reading(path):
         return decoded(Path(path).read_bytes(), str(path))
-    except OSError as error:
-        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
 
 
 def decoded(data: bytes, name: str) -> Picture:
-    """An encoded picture as uint8 BGR; the name is for the error.
+    """Decode a picture to uint8 BGR (height, width, 3); the name is for the error.
 
     Raises:
         DarkshareError: it is not a picture.
@@ -45,7 +44,7 @@ def decoded(data: bytes, name: str) -> Picture:
 
 
 def encoded(image: Picture, suffix: str) -> bytes:
-    """A picture in the file format that the suffix means.
+    """Encode a picture in the file format of a suffix such as `.png`.
 
     Raises:
         DarkshareError: OpenCV cannot write it.
@@ -59,7 +58,7 @@ def encoded(image: Picture, suffix: str) -> bytes:
 
 
 def writable(suffix: str) -> bool:
-    """Whether OpenCV writes pictures with this suffix."""
+    """Say whether OpenCV writes pictures with this suffix."""
     import cv2
 
     return bool(cv2.haveImageWriter(f"picture{suffix}"))

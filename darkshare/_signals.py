@@ -1,4 +1,4 @@
-"""Ctrl-C that waits until a piece of work is whole."""
+"""Ctrl-C, held back until a piece of work is complete."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from types import FrameType
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back while what must not be left half done is done; then it strikes as ever.
+    """Hold Ctrl-C back until the block has ended; then raise it.
 
-    Only the main thread hears of Ctrl-C; in any other this does nothing.
+    Python gives Ctrl-C to the main thread only; in other threads this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     caught: list[tuple[int, FrameType | None]] = []
-    before = signal.signal(signal.SIGINT, lambda *what: caught.append(what))
+    before = signal.signal(signal.SIGINT, lambda *received: caught.append(received))
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What can go wrong, as one closed family: every message says where, what and what to do.
+"""Errors and warnings, one closed family: every message says where, what and what to do.
 
 A traceback is a bug in darkshare; a `DarkshareError` is a fact about the user's files.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 _PACKAGE = str(Path(__file__).parent)
@@ -75,11 +76,21 @@ class TrunkMismatch(DarkshareError):
 
 
 class Unsupported(DarkshareError):
-    """Valid, but there is no way to do it here; the message names the layer."""
+    """A valid layer or option that darkshare cannot handle; the message names it."""
 
 
 class DarkshareWarning(UserWarning):
-    """Something that works, but that the user should know of; the command line prints it to stderr."""
+    """A fact that the user should know although nothing failed; the command line prints it to stderr."""
+
+
+def require_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Refuse a value that is not one of a few words.
+
+    Raises:
+        BadValue: with the words.
+    """
+    if value not in choices:
+        raise BadValue(f"{name} {str(value)[:40]} must be {' or '.join(choices)}")
 
 
 def warn(message: str) -> None:

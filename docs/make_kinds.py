@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from darkshare.darknet.kinds import ALL_KINDS, DIALECTS, Kind, Net, Shape, Tensor, keys_of
-from darkshare.darknet.kinds.base import Described, Key
+from darkshare.darknet.kinds.base import Described
+from darkshare.darknet.kinds.reading import Key
 
 PAGE = Path(__file__).parent / "reference" / "kinds.md"
 

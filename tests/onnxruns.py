@@ -14,7 +14,7 @@ from conftest import network_of, seeded_floats
 from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Header, Weights
-from darkshare.inference.onnx import INPUT, Form, export
+from darkshare.inference.onnx import INPUT, ExportForm, write_onnx
 
 F = np.float32
 Run = Callable[[np.ndarray, list[str]], list[np.ndarray]]
@@ -85,12 +85,12 @@ def engines(path: Path) -> Iterator[tuple[str, Run]]:
 
 
 def all_runs(
-    model: Model, tmp_path: Path, *, batch: int = 1, form: Form | None = None, **how
+    model: Model, tmp_path: Path, *, batch: int = 1, form: ExportForm | None = None, **how
 ) -> Iterator[tuple[str, np.ndarray, list]]:
     """(engine, input, outputs) of a model in every engine."""
     path = tmp_path / "network.onnx"
     how = how if form is None else vars(form)
-    names = list(dict.fromkeys(output.name for output in export(model, path, **how)))
+    names = list(dict.fromkeys(output.name for output in write_onnx(model, path, **how)))
     onnx.checker.check_model(str(path), full_check=True)
     x = input_of(model, batch=batch)
     for engine, run in engines(path):

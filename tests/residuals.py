@@ -15,7 +15,7 @@ from darkshare.darknet.kinds import Convolutional, Shortcut, Softmax
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Network
 from darkshare.darknet.tasks import Task
-from darkshare.inference.onnx import export
+from darkshare.inference.onnx import write_onnx
 
 SMALL_RESNET = ((8, 2), (16, 3), (32, 2), (64, 1))
 SMALL_DARKNET = ((8, 1), (16, 2), (32, 2), (64, 3))
@@ -74,7 +74,7 @@ def small_darknet(**how) -> Model:
 def outputs(found: Model, tmp_path: Path) -> dict[int, np.ndarray]:
     """What ONNX Runtime gives for each head, by layer."""
     path = tmp_path / "network.onnx"
-    given = export(found, path)
+    given = write_onnx(found, path)
     values = onnx_runtime(path)(input_of(found), [output.name for output in given])
     return {output.layer.index: value.ravel() for output, value in zip(given, values, strict=True)}
 

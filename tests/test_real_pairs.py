@@ -18,7 +18,8 @@ from models import quiet_concat
 
 from darkshare.darknet.model import Model, load, save
 from darkshare.errors import TrunkMismatch
-from darkshare.inference.detector import Detector, blob
+from darkshare.inference.detector import Detector
+from darkshare.inference.preprocess import preprocess
 from darkshare.surgery.splice import concat, split
 
 FIRST_HEAD = 115  # of the Yolo-Fastest networks, whose layers 0..108 are their backbone
@@ -101,7 +102,7 @@ def importer_heads(cfg: Path, one: Model, image: np.ndarray) -> list[np.ndarray]
     """The outputs of the convolutions before the heads, by OpenCV's own reading of our files."""
     dnn: Any = cv2.dnn  # OpenCV 4's: what is typed is OpenCV 5's, which has no importer
     net = dnn.readNetFromDarknet(str(cfg), str(cfg.with_suffix(".weights")))
-    net.setInput(blob(image, one.network))
+    net.setInput(preprocess(image, one.network))
     return [x[0] for x in net.forward([f"conv_{head - 1}" for task in one.tasks for head in task.heads])]
 
 

@@ -13,7 +13,7 @@ _QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 
 @dataclass(frozen=True)
 class Spread:
-    """How a set of numbers is spread; quantiles are interpolated linearly, as numpy's are.
+    """The spread of a set of numbers; quantiles are interpolated linearly, as numpy's are.
 
     Attributes:
         count: how many numbers.

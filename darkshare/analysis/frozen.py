@@ -1,4 +1,4 @@
-"""Whether a trunk was really frozen, and if not, what moved in it and why."""
+"""Tell whether a trunk was really frozen, and if not, what moved in it and why."""
 
 from __future__ import annotations
 
@@ -28,13 +28,12 @@ from darkshare.errors import BadValue, WeightsSize
 
 @dataclass(frozen=True)
 class Trunk:
-    """What two models share.
+    """The shared first layers of two models.
 
     Attributes:
         base: the base's label.
         other: the other's.
-        k: how many leading layers were asked for; without a question, how many were meant to be frozen by the look
-            of what moved in them.
+        k: how many leading layers were asked for; without that, as many as look frozen by the tensors that moved.
         identical: how many leading layers are equal in structure and every bit.
         moved: the tensors of layers 0..k-1 that moved.
         verdict: the whole in one line.
@@ -120,7 +119,7 @@ def compare_trunks(base: Model, other: Model, k: int | None = None) -> Trunk:
 
 
 def _leaked_layers(base: Model, other: Model, start: int) -> int:
-    """How many leading layers moved at most as layers do that were meant to be frozen; the first `start` did not."""
+    """Count the leading layers that moved only as frozen ones do; the first `start` did not move."""
     limit = min(common_structure(base.network, other.network), base.loaded, other.loaded)
     for index in range(start, limit):
         if not all(map(leaked, moved_tensors(base, other, index + 1, start=index))):
@@ -129,7 +128,7 @@ def _leaked_layers(base: Model, other: Model, start: int) -> int:
 
 
 def _evidence(base: Model, other: Model, k: int) -> Sequence[Moved]:
-    """Where no layer is shared: what moved in all that could be."""
+    """The moved tensors of all comparable layers, where no layer is shared."""
     limit = min(common_structure(base.network, other.network), base.loaded, other.loaded)
     return () if k else moved_tensors(base, other, limit)
 
@@ -145,7 +144,7 @@ def _require_comparable(base: Model, other: Model, k: int) -> None:
 
 
 def _shared(base: Model, other: Model, identical: int) -> str:
-    """What is shared where nothing of it moved, and what ends it."""
+    """Describe the shared layers where no tensor moved, and what ends them."""
     a, b = base.network, other.network
     if identical == len(a.layers) == len(b.layers):
         return f"all {identical} layers are bit-identical"

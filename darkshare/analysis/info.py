@@ -1,4 +1,4 @@
-"""What a model is made of: the layer table that Darknet prints, with parameters and costs.
+"""List the layers of a model as Darknet prints them, with parameters and costs.
 
 BFLOPs are Darknet's: 1e9 operations, two per multiply-add, kept in float32, nothing for the kinds that it does
 not count. Those kinds are listed as `uncounted` where they do hold weights.

@@ -1,4 +1,4 @@
-"""What of a layer is compared: its tensors as they are stored, or with batch norm folded into the kernels."""
+"""Names and values of a layer's tensors that are compared: as stored, or with batch norm folded into the kernels."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SPACES = ("raw", "folded")
 
 
 def require_space(space: str) -> None:
-    """Refuse a space that there is not.
+    """Refuse an unknown space.
 
     Raises:
-        BadValue: with those that there are.
+        BadValue: it names the known ones.
     """
     if space not in SPACES:
         raise BadValue(f"unknown space {space}; use one of {', '.join(SPACES)}")

@@ -1,4 +1,4 @@
-"""How much memory the activations of one forward pass need.
+"""Count the memory that the activations of one forward pass need.
 
 Layers run in their order, each with an output of its own. That output lives from its layer to the last layer that
 reads it; the outputs of the network live to the end. Not counted: weights, and what an engine needs inside a layer.

@@ -27,7 +27,7 @@ _SLOT, _PER_BOX, _EDGES = 0.105, 0.045, 1.4  # inches: a layer with one box, eac
 _DECADES = 10  # the most that a log axis spans
 
 
-class Box(NamedTuple):
+class BoxPlot(NamedTuple):
     """One box plot in its place: `x` in layers, `reason` for the eye where there are no numbers."""
 
     x: float
@@ -44,7 +44,7 @@ class Box(NamedTuple):
 
     @property
     def title(self) -> str:
-        """What a pointer over it is told."""
+        """The text that a pointer over it shows."""
         d, spread = self.difference, self.spread
         found = f"{self.model}: layer {d.layer} [{d.kind}] {d.quantity}"
         numbers = f"median {spread.median:.3g}, half of them {spread.q1:.3g} to {spread.q3:.3g}" if spread else ""
@@ -74,7 +74,7 @@ class Scale(NamedTuple):
         return cls(floor / strip, top * (top / floor) ** 0.06, floor / strip**0.5, floor, log=True)
 
     def place(self, value: float) -> float:
-        """Where a value is drawn: zeros in their strip, what lies outside at the edge."""
+        """The y position of a value: zeros in their strip, values outside the axis at its edge."""
         return min(max(value, self.floor), self.top) if value > 0 else self.zero
 
 
@@ -86,7 +86,7 @@ def plot_differences(
     Args:
         comparisons: of one base with one or more models.
         path: a .png, .svg or .pdf file; it is replaced as a whole.
-        k: cuts to mark; a line at k stands between layers k-1 and k.
+        k: cuts to mark; a line at k is drawn between layers k-1 and k.
         log: a logarithmic y axis, with a strip of its own for zeros.
 
     Raises:
@@ -99,7 +99,7 @@ def differences_svg(comparisons: Sequence[Comparison], *, k: int | Sequence[int]
     """The figure of `plot_differences` as text for a page: each box carries its numbers as a title."""
     from html import escape
 
-    boxes: list[Box] = []
+    boxes: list[BoxPlot] = []
 
     def draw() -> Figure:
         figure, drawn = _differences(comparisons, sorted(set(cuts_of(k))), log=log)
@@ -126,17 +126,17 @@ def plot_savings(savings: Sequence[Saving], path: Path | str, *, k: int | Sequen
     """
     known = {saving.k: saving for saving in savings}
     if not known:
-        raise DarkshareError("there is no k to draw: the networks have no layer to share")
+        raise DarkshareError("nothing to draw: the networks have no layer to share")
     marks = sorted(set(cuts_of(k)))
     if unknown := [mark for mark in marks if mark not in known]:
         raise DarkshareError(f"k={unknown[0]} cannot be marked: it is not among the k of {min(known)} to {max(known)}")
     write_figure(path, lambda: _savings(known, marks))
 
 
-# What a figure of differences is made of.
+# Figures of differences.
 
 
-def _differences(comparisons: Sequence[Comparison], ks: Sequence[int], *, log: bool) -> tuple[Figure, list[Box]]:
+def _differences(comparisons: Sequence[Comparison], ks: Sequence[int], *, log: bool) -> tuple[Figure, list[BoxPlot]]:
     from matplotlib.figure import Figure
 
     base = _common_base(comparisons)
@@ -146,7 +146,7 @@ def _differences(comparisons: Sequence[Comparison], ks: Sequence[int], *, log: b
     width = max(7.0, _EDGES + base.layers * (_SLOT + _PER_BOX * (min(len(comparisons), TOGETHER) - 1)))
     figure = Figure(figsize=(width, 0.6 + 6.2 * len(groups)), layout="constrained")
     rows = figure.subplots(2 * len(groups), 1, sharex=True, squeeze=False)[:, 0]
-    boxes: list[Box] = []
+    boxes: list[BoxPlot] = []
     for at, group in enumerate(groups):
         pair = list(rows[2 * at : 2 * at + 2])
         for axes, quantity in zip(pair, PANELS, strict=True):
@@ -170,7 +170,7 @@ def _common_base(comparisons: Sequence[Comparison]) -> Comparison:
     raise DarkshareError(f"one figure shows one base in one space, not {names}; draw one figure for each")
 
 
-def _boxes(group: Sequence[Comparison], quantity: str) -> Iterator[Box]:
+def _boxes(group: Sequence[Comparison], quantity: str) -> Iterator[BoxPlot]:
     """A layer's boxes share its place: side by side by model, and in it by sublayer."""
     room = 0.86 / len(group)
     for at, comparison in enumerate(group):
@@ -182,10 +182,10 @@ def _boxes(group: Sequence[Comparison], quantity: str) -> Iterator[Box]:
             step = room / len(differences)
             for n, d in enumerate(differences):
                 x = layer - 0.43 + at * room + (n + 0.5) * step
-                yield Box(x, 0.85 * step, COLOURS[at], d.elementwise or d.filters, d, comparison.other)
+                yield BoxPlot(x, 0.85 * step, COLOURS[at], d.elementwise or d.filters, d, comparison.other)
 
 
-def _panel(axes: Axes, boxes: Sequence[Box], base: Comparison, *, log: bool, first: int) -> None:
+def _panel(axes: Axes, boxes: Sequence[BoxPlot], base: Comparison, *, log: bool, first: int) -> None:
     scale = Scale.of([box.spread for box in boxes if box.spread], log=log)
     _ground(axes, base, scale)
     moved = [box for box in boxes if box.spread and not box.identical]
@@ -214,7 +214,7 @@ def _statistics(spread: Spread, scale: Scale) -> dict[str, Any]:
 
 
 def _ground(axes: Axes, base: Comparison, scale: Scale) -> None:
-    """What lies behind the boxes: stages as bands, heads as dotted lines, the strip of the zeros."""
+    """Draw the background: stages as bands, heads as dotted lines, the strip of the zeros."""
     from matplotlib.ticker import MultipleLocator
 
     edges = [0, *base.stages, base.layers]
@@ -246,8 +246,8 @@ def _log_axis(axes: Axes, scale: Scale) -> None:
     axes.set_yticks([m * tick for tick in ticks[-len(decades) :] for m in range(2, 10)], minor=True, labels=[])
 
 
-def _mark_single(axes: Axes, boxes: Sequence[Box], scale: Scale) -> None:
-    """What is not a box: equal layers, the furthest outliers, bases of zero and layers without numbers."""
+def _mark_single(axes: Axes, boxes: Sequence[BoxPlot], scale: Scale) -> None:
+    """Mark what is not a box: equal layers, the furthest outliers, bases of zero and layers without numbers."""
     top = axes.get_xaxis_transform()
     for box in boxes:
         if box.identical:
@@ -277,7 +277,7 @@ def _mark_cuts(pair: Sequence[Axes], ks: Sequence[int], inches: float) -> None:
         label_above(pair[0], k - 0.5, f"k={k}", row)
 
 
-def _explain(axes: Axes, group: Sequence[Comparison], boxes: Sequence[Box], inches: float) -> None:
+def _explain(axes: Axes, group: Sequence[Comparison], boxes: Sequence[BoxPlot], inches: float) -> None:
     """The legend, in as many columns as there is room for."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -313,11 +313,11 @@ def _explain(axes: Axes, group: Sequence[Comparison], boxes: Sequence[Box], inch
         text.set_parse_math(False)
 
 
-def _outliers(box: Box) -> int:
+def _outliers(box: BoxPlot) -> int:
     return box.spread.outliers if box.spread else 0
 
 
-# The trade-off of k.
+# Figures of savings.
 
 
 def _savings(known: Mapping[int, Saving], marks: Sequence[int]) -> Figure:

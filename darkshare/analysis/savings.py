@@ -1,4 +1,4 @@
-"""What sharing a trunk saves: weights, operations, file and memory, at any cut and for any number of networks.
+"""Count what sharing a trunk saves: weights, operations, file and memory, at any cut and for any number of networks.
 
 k is how many layers are shared. Shares are those of the second network, as in Table I of the shared-backbone paper
 (Bailer & Fassold), whose rows 73, 64, 48 and 40 count the last shared layer and are k = 74, 65, 49 and 41 here.
@@ -23,12 +23,12 @@ from darkshare.errors import BadValue, DarkshareError
 
 @dataclass(frozen=True)
 class Saving:
-    """What networks save that share their first k layers.
+    """The savings of networks that share their first k layers.
 
     Attributes:
         k: how many layers are shared.
         block_end: whether the last of them ends a block (see `block_ends`).
-        weights: the share of the second network's weights that lies below k.
+        weights: the share of the second network's weights below k.
         flops: the share of its operations, as Darknet counts them.
         networks: how many there are.
         params: floats of the merged network.
@@ -62,7 +62,7 @@ class Saving:
 
 @dataclass(frozen=True, repr=False)
 class Savings(Results[Saving]):
-    """What networks save; a sequence with one `Saving` for each k.
+    """The savings of some networks; a sequence with one `Saving` for each k.
 
     Attributes:
         networks: the base and the further ones.
@@ -91,7 +91,7 @@ class Savings(Results[Saving]):
         ]
 
     def notes(self) -> list[str]:
-        """What the networks need when they are not merged."""
+        """The needs of the networks when they are not merged."""
         params, flops = sum(n.params for n in self.networks), sum(n.flops for n in self.networks)
         size, peaks = sum(_file_bytes(n) for n in self.networks), _peaks(self.networks)
         return [
@@ -131,7 +131,7 @@ def savings(
     Raises:
         BadValue: fewer than two networks, another number of models than `networks`, or a cut that is not legal.
         TrunkMismatch: the networks do not compute the same below k.
-        DarkshareError: without `k`, there is no legal cut.
+        DarkshareError: without `k`, no cut is legal.
     """
     given = [models] if isinstance(models, Model | Network) else list(models)
     chosen = tuple(one.network if isinstance(one, Model) else one for one in given)
@@ -150,7 +150,7 @@ def cuts_of(k: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def at_cuts(networks: Sequence[Network], ks: Sequence[int] | None = None) -> list[Saving]:
-    """What the networks save at each k.
+    """Count what the networks save at each k.
 
     Args:
         networks: the base and the further ones; the same one n times for n networks that differ little.
@@ -159,7 +159,7 @@ def at_cuts(networks: Sequence[Network], ks: Sequence[int] | None = None) -> lis
     Raises:
         BadValue: fewer than two networks, or a cut that is not legal.
         TrunkMismatch: the networks do not compute the same below k.
-        DarkshareError: without `ks`, there is no legal cut.
+        DarkshareError: without `ks`, no cut is legal.
     """
     base, *others = networks
     if not others:
@@ -257,7 +257,7 @@ def _enlarges(layer: Layer) -> bool:
 
 
 def saved(models: Sequence[Model], merged: Model) -> list[dict[str, object]]:
-    """What a merge saves: one row per quantity, with the separate networks' sum, the product's, and the rest."""
+    """Count what a merge saves: one row per quantity, with the sum of the separate networks and the merged network."""
     separate = [model.network for model in models]
     quantities = {
         "layers": (sum(len(n.layers) for n in separate), len(merged.network.layers)),

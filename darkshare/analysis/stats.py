@@ -1,4 +1,4 @@
-"""How far models differ, per layer and quantity, relative to the base.
+"""Measure how far models differ, per layer and quantity, relative to the base.
 
 The headline is a ratio of norms and the distribution is one ratio per filter, because a mean over |b-a|/|a| of
 single weights has no meaning (docs/explanation/differences.md).
@@ -96,7 +96,7 @@ def stats(
 
 
 class _Pair(NamedTuple):
-    """What is compared, and how."""
+    """Two models and the settings of their comparison."""
 
     base: Model
     other: Model
@@ -162,7 +162,7 @@ def _layer(pair: _Pair, i: int, j: int) -> Iterator[Difference]:
 
 
 def _absent(pair: _Pair, i: int, j: int) -> str:
-    """Why there is nothing to compare, or "" if there is."""
+    """Explain why a layer cannot be compared, or "" if it can."""
     for model, index, loaded in zip((pair.base, pair.other), (i, j), pair.loaded, strict=True):
         if index < 0:
             return f"no such layer in {label(model)}"
@@ -172,7 +172,7 @@ def _absent(pair: _Pair, i: int, j: int) -> str:
 
 
 def _shapes(pair: _Pair, i: int, j: int, a: Operand, b: Operand) -> str:
-    """How shapes differ, with the class counts where that is why."""
+    """Describe how shapes differ, with the class counts where these are the reason."""
     both = " against ".join("x".join(map(str, x.values.shape)) for x in (a, b))
     heads = [model.network.layers[at + 1 : at + 2] for model, at in ((pair.base, i), (pair.other, j))]
     classes = [head[0].classes if head and head[0].kind.is_head else 0 for head in heads]

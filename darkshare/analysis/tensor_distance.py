@@ -1,4 +1,4 @@
-"""How far one tensor is from another, filter by filter, in one pass over mapped files."""
+"""Measure how far one tensor is from another, filter by filter, in one pass over mapped files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from darkshare.analysis.boxplot import Spread, spread_of
 from darkshare.darknet.weights import FLOAT, Floats, release
 
 Doubles = NDArray[np.float64]
-FLOOR = 1e-3  # of a layer's own size: what is smaller in the base counts as that large, else it decides everything
+FLOOR = 1e-3  # of a layer's own size: smaller values of the base count as that large, else they dominate every ratio
 BLOCK = 2**16  # floats looked at together: two tensors' blocks and their difference fit a core's cache
 _SAFE = (1e-30, 1e30)  # sums of squares that single precision can hold
 _CANCELLED = 0.1  # |b|² as a part of |a|², below which |a + d|² has too few digits left
@@ -77,16 +77,16 @@ class Distance(NamedTuple):
 
 
 def filters(shape: tuple[int, ...]) -> int:
-    """How many filters a tensor has: a kernel is (filters, channels, size, size), a [local] one has places before."""
+    """The number of filters: a kernel is (filters, channels, size, size), a [local] one has places before these."""
     return math.prod(shape[: max(1, len(shape) - 3)])
 
 
 def ratio(part: float, whole: float) -> float:
-    """`part` of `whole`; of nothing, nothing is nothing and something infinitely much."""
+    """`part / whole`; 0/0 is 0, x/0 is inf."""
     return part / whole if whole else (0.0 if part == 0 else math.inf)
 
 
-@np.errstate(all="ignore")  # whoever asks looks at `is_finite`
+@np.errstate(all="ignore")  # callers look at `is_finite`
 def distance(a: Operand, b: Operand, *, exact: bool = False) -> Distance:
     """Sum what `Distance` names, giving the pages of large mapped tensors back on the way.
 

@@ -1,7 +1,6 @@
-"""Whether two models compute the same thing in their first layers, and if not, what happened to them.
+"""Compare the first layers of two models: same structure, same bits, and if not, a diagnosis.
 
-Structure is compared first (what is computed), then bits (with which numbers). The one place for trunk
-detection: `concat` and every command that speaks of a shared trunk use it.
+Every command that needs a shared trunk uses these functions.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ class Moved(NamedTuple):
 
 
 def label(model: Model) -> str:
-    """What to call a model in tables: the stem of its weights file, since models can share a cfg."""
+    """The name of a model in tables: the stem of its weights file, since models can share a cfg."""
     return Path((model.weights and model.weights.path) or model.name).stem
 
 
@@ -67,7 +66,7 @@ def require_weights(model: Model) -> None:
         Unsupported: there are none.
     """
     if model.weights is None:
-        raise Unsupported(f"{model.name}: there is no weights file; give one behind the cfg")
+        raise Unsupported(f"{model.name}: has no weights file; give one behind the cfg")
 
 
 def with_input_of(base: Model, other: Model) -> Model:
@@ -88,7 +87,7 @@ def with_input_of(base: Model, other: Model) -> Model:
 
 
 def structure_difference(a: Network, b: Network, k: int) -> tuple[int, str] | None:
-    """The first of the layers 0..k-1 that does not compute the same in both, and why; None if all do."""
+    """Find the first of the layers 0..k-1 that computes something else, and why; None if there is none."""
     for index in range(k):
         if index >= min(len(a.layers), len(b.layers)):
             shorter = a if len(a.layers) < len(b.layers) else b
@@ -100,7 +99,7 @@ def structure_difference(a: Network, b: Network, k: int) -> tuple[int, str] | No
 
 
 def layer_difference(a: Layer, b: Layer) -> str | None:
-    """Why two layers do not compute the same, weights aside; None if they do."""
+    """Explain why two layers compute different things, weights aside; None if they compute the same."""
     found = a.kind.differences(b.kind)
     if not found and a.sources != b.sources:
         found = [f"reads layers {list(a.sources)} against {list(b.sources)}"]
@@ -112,14 +111,14 @@ def layer_difference(a: Layer, b: Layer) -> str | None:
 
 
 def common_structure(a: Network, b: Network) -> int:
-    """How many leading layers compute the same, weights aside."""
+    """Count the leading layers that compute the same, weights aside."""
     limit = min(len(a.layers), len(b.layers))
     found = structure_difference(a, b, limit)
     return limit if found is None else found[0]
 
 
 def identical_layers(a: Model, b: Model) -> int:
-    """How many leading layers are equal in structure and, where both have weights, in every bit."""
+    """Count the leading layers that are equal in structure and, where both have weights, in every bit."""
     limit = common_structure(a.network, b.network)
     if a.weights is None or b.weights is None:
         return limit
@@ -129,7 +128,7 @@ def identical_layers(a: Model, b: Model) -> int:
 
 
 def aligned(a: Model, b: Model, identical: int = 0) -> list[tuple[int, int]]:
-    """Which layers of two networks correspond: pairs of indices in order, -1 where one has no such layer.
+    """Pair the layers of two networks: indices in order, -1 where one has no such layer.
 
     Networks with the same kinds of layers correspond by index. Otherwise the first `identical` layers do, and of the
     rest as many as possible by a global alignment (Needleman and Wunsch, J. Mol. Biol. 48, 1970): layers of one kind,
@@ -161,7 +160,7 @@ def aligned(a: Model, b: Model, identical: int = 0) -> list[tuple[int, int]]:
 
 
 def _likeness(a: Model, b: Model, start: int) -> NDArray[np.float64]:
-    """How well each layer of `a` from `start` on fits each of `b`: 0 not at all, 1 by kind, 2 by form, 4 by weights."""
+    """Score each layer of `a` from `start` on against each of `b`: 1 for its kind, 2 its form, 4 its weights."""
     left, right = a.network.layers[start:], b.network.layers[start:]
     kinds = np.array([[x.kind.name == y.kind.name for y in right] for x in left])
     forms = [[_form(layer, model.network) for layer in model.network.layers[start:]] for model in (a, b)]
@@ -172,7 +171,7 @@ def _likeness(a: Model, b: Model, start: int) -> NDArray[np.float64]:
 
 
 def _form(layer: Layer, network: Network) -> tuple[object, ...]:
-    """What a layer stores and gives, whatever the size of the network's input."""
+    """A layer's tensors, channels and scale, which do not depend on the size of the network's input."""
     return layer.kind.name, layer.tensors, layer.y.c, round(network.input.w / max(1, layer.y.w))
 
 
@@ -232,11 +231,11 @@ def _moved(layer: Layer, name: str, x: Floats, y: Floats) -> Moved:
 
 
 def diagnose(moved: Sequence[Moved], last: int | None = None) -> str:
-    """What most likely happened to a trunk whose tensors moved, and the cure.
+    """Name the most likely cause of the moved tensors of a trunk, and the cure.
 
-    The signatures are those of Darknet's training (landscape of freezing: weight decay is applied to all
-    layers, and batch norm keeps averaging in training mode, whatever `stopbackward` says; AlexeyAB's and hank-ai's
-    freeze the layers before the one with `stopbackward=1`, not that one).
+    Darknet's training leaves these traces: pjreddie's applies weight decay to all layers and goes on averaging in
+    batch norm, whatever `stopbackward` says; AlexeyAB's and hank-ai's freeze the layers before the one with
+    `stopbackward=1`, not that one.
 
     Args:
         moved: the tensors, at least one.
@@ -285,7 +284,7 @@ def _diagnose_last(moved: Sequence[Moved], last: int | None) -> str:
 
 
 def leaked(m: Moved) -> bool:
-    """Whether a tensor moved as in a layer that Darknet was told to freeze: by weight decay or as a statistic."""
+    """Whether a tensor moved as it does in a layer that Darknet freezes: by weight decay, or as a statistic."""
     return m.is_statistic or (m.is_kernel and _shrank(m))
 
 
@@ -332,7 +331,7 @@ def require_same_trunk(base: Model, other: Model, k: int) -> None:
 
 
 def describe(moved: Sequence[Moved], base: Model, k: int) -> str:
-    """In one line: which layers and tensors of the trunk moved, and how far."""
+    """Describe in one line which layers and tensors of the trunk moved, and how far."""
     total = sum(len(layer.tensors) for layer in base.network.layers[:k])
     worst = max(moved, key=lambda m: m.relative)
     names = sorted({m.tensor.rpartition(".")[2] for m in moved})

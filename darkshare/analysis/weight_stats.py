@@ -33,7 +33,7 @@ class Distribution:
         zeros: the share of values that are exactly 0.
         filters: the norms of the filters; of one value per filter, the values.
         dead: kernels only: filters that, with batch norm folded in, are less than a thousandth of the layer's median.
-        broken: values that are NaN or infinite; all else speaks of the others.
+        broken: how many values are NaN or infinite; all else is computed from the others.
     """
 
     layer: int
@@ -65,7 +65,7 @@ COLUMNS = (
     Column("maximum", "the largest value"),
     Column("zeros", "share of values that are exactly 0"),
     Column("dead", "filters that, with batch norm folded in, are less than a thousandth of the layer's median"),
-    Column("broken", "values that are NaN or infinite; all else speaks of the others", shown=filled("broken")),
+    Column("broken", "values that are NaN or infinite; all else is computed from the others", shown=filled("broken")),
     *(
         Column(f"filter_{name}", f"{name} of the filters' norms", spread("filters", name), shown=False)
         for name in SPREAD
@@ -167,7 +167,7 @@ def _described(index: int, kind: str, name: str, operand: Operand, folded: Opera
 
 
 def _dead(norms: Doubles, folded: Operand | None) -> int:
-    """How many filters give a constant, or nearly: their batch norm can be what makes them so."""
+    """Count the filters that give a constant, or nearly; their batch norm can be the reason."""
     if folded is not None and folded.factors is not None:
         norms = norms * np.abs(np.nan_to_num(folded.factors))
     return int((norms <= FLOOR * np.median(norms)).sum())

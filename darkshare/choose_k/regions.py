@@ -15,7 +15,7 @@ from darkshare.darknet.network import Network
 from darkshare.data import Box, Dataset, Sample
 from darkshare.errors import BadValue
 from darkshare.inference.boxes import iou
-from darkshare.inference.detector import blob
+from darkshare.inference.preprocess import preprocess
 from darkshare.training.building import build
 
 _TRIES, _FREE = 20, 0.1  # places for a background of a box's size; the most it may overlap an object
@@ -67,7 +67,7 @@ def regions_of(
     pictures: list[int] = []
     for number, sample in enumerate(watch(chosen)):
         image = read_picture(sample.picture)
-        found = net.outputs(torch.from_numpy(blob(image, model.network)), layers)
+        found = net.outputs(torch.from_numpy(preprocess(image, model.network)), layers)
         for box, class_id in _looked_at(sample, len(dataset.names), rng):
             placed = _placed(box, image, model.network)
             for row, layer in zip(rows, layers, strict=True):

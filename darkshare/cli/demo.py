@@ -27,10 +27,12 @@ def demo(output: str) -> None:
     click.echo(f"Two networks of 23 layers share their first {K}. Every head, merged against separate:\n")
     click.echo(render([asdict(row) for row in shown.comparisons], "text"))
     click.echo("\nWhat that saves:\n")
-    click.echo(render(shown.rows, "text"))
+    click.echo(render(shown.savings.table(), "text"))
     click.echo("\nWhat one pass of the merged network sees:\n")
-    rows = [(found.task, *row) for found in shown.found for row in found]
-    click.echo(
-        render([{"task": task, "name": name, "score": round(score, 2)} for task, name, score, _ in rows], "text")
-    )
+    rows = [
+        {"task": found.task, "name": name, "score": round(score, 2)}
+        for found in shown.found
+        for name, score, _ in found
+    ]
+    click.echo(render(rows, "text"))
     click.echo(f"\nThe picture with both tasks' boxes: {shown.picture}")

@@ -19,8 +19,7 @@ from darkshare.evaluation import LOWEST, RULES, THRESHOLD, Evaluations
 from darkshare.evaluation.accuracy import TOP
 from darkshare.evaluation.tasks import NOT_FOR_CLASSIFIERS, NOT_FOR_DETECTORS, OF_BOXES, OF_CLASSES
 from darkshare.inference.boxes import NMS
-from darkshare.inference.engines import DEFAULT, PRECISIONS
-from darkshare.inference.engines import NAMES as ENGINES
+from darkshare.inference.engines import DEFAULT
 from darkshare.inference.onnx import SUFFIXES as EXPORTED
 
 OF_MODEL = (".cfg", ".weights")
@@ -45,11 +44,7 @@ PARTS = ("valid", "train", "test")
 @click.option("--beside", type=NAMED_FILE, multiple=True, help="Compare with this model.")
 @options.plot_option("Draw precision over recall.")
 @click.option("--csv", "table", metavar="FILE", help="Write the points of these curves.")
-@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures per run of the network.")
-@click.option("--bn-epsilon", type=float, default=1e-5, show_default=True, help="Of batch norm, see export.")
-@click.option("--engine", type=click.Choice(list(ENGINES)), default=DEFAULT, show_default=True, help="What computes.")
-@options.threads_option()
-@click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="To compute in.")
+@options.running_options(DEFAULT)
 @options.size_option
 @options.dialect_option
 @options.format_option

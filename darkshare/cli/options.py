@@ -1,4 +1,4 @@
-"""What the commands share: how they take models, and the options that mean the same everywhere."""
+"""Options that mean the same in every command, and the loading of models from file names."""
 
 from __future__ import annotations
 
@@ -117,3 +117,65 @@ def seed_option(text: str) -> Callable[[F], F]:
 
 def threads_option(text: str = "To compute with.  [default: the engine's choice]") -> Callable[[F], F]:
     return click.option("--threads", type=click.IntRange(1), help=text)
+
+
+def engine_option(
+    default: str | tuple[str, ...] | None = "opencv",
+    *,
+    names: Sequence[str] = (),
+    multiple: bool = False,
+    text: str = "What computes.",
+) -> Callable[[F], F]:
+    """`--engine`: one or, where `multiple`, several of these, or of all."""
+    from darkshare.inference.engines import NAMES
+
+    shown = default is not None
+    kind = click.Choice(list(names or NAMES))
+    return click.option("--engine", type=kind, multiple=multiple, default=default, show_default=shown, help=text)
+
+
+def precision_option(function: F) -> F:
+    """`--precision` of the multiplications."""
+    from darkshare.inference.engines import PRECISIONS
+
+    kind = click.Choice(PRECISIONS)
+    return click.option("--precision", type=kind, default="fp32", show_default=True, help="To compute in.")(function)
+
+
+def bn_epsilon_option(function: F) -> F:
+    """`--bn-epsilon` of everything that folds batch norm."""
+    from darkshare.inference.onnx import BN_EPSILON
+
+    text = "Of batch norm; OpenCV 4's own importer has 1e-6."
+    return click.option("--bn-epsilon", type=float, default=BN_EPSILON, show_default=True, help=text)(function)
+
+
+def rounds_option(text: str) -> Callable[[F], F]:
+    """`--rounds` of everything that is timed."""
+    from darkshare.inference.engines.timing import FEWEST, ROUNDS
+
+    return click.option("--rounds", type=click.IntRange(FEWEST), default=ROUNDS, show_default=True, help=text)
+
+
+def batch_option(function: F) -> F:
+    """`--batch` of everything that runs over pictures."""
+    text = "Pictures per run of the network."
+    return click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help=text)(function)
+
+
+def running_options(engine: str | None = None, text: str = "What computes.") -> Callable[[F], F]:
+    """Give the options of everything that runs a network over pictures."""
+
+    def decorate(function: F) -> F:
+        options = (
+            batch_option,
+            bn_epsilon_option,
+            engine_option(engine, text=text),
+            threads_option(),
+            precision_option,
+        )
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate

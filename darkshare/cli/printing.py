@@ -1,4 +1,4 @@
-"""How commands print: results to stdout, everything that is said about them to stderr."""
+"""Printing of results to stdout, and of everything about them to stderr."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The progress bar of every command: on stderr, and only where somebody looks."""
+"""The progress bar of every command: on stderr, and only where that is a terminal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def say_above(text: str) -> None:
 
 
 def bar(length: int | None = None, *, label: str = "", shows_text: bool = False) -> AbstractContextManager[Any]:
-    """A bar to be moved with `update(steps)`, or `update(steps, text)`; None where nobody looks."""
+    """A bar to be moved with `update(steps)`, or `update(steps, text)`; None where stderr is not a terminal."""
     if not is_watched():
         return nullcontext()
     show: Callable[[Any], str | None] | None = (lambda text: text) if shows_text else None

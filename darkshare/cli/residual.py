@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import click
 
-from darkshare._images import Picture
-from darkshare._tables import PROGRAMS, render
-from darkshare.cli.options import dialect_option, flags, format_option, models_argument, size_option
+from darkshare.cli.making import finish
+from darkshare.cli.options import (
+    dialect_option,
+    format_option,
+    models_argument,
+    one_model,
+    output_option,
+    seed_option,
+    size_option,
+)
 from darkshare.cli.parameters import NUMBERS, SHARE
-from darkshare.cli.retraining import one_model, write
-from darkshare.darknet.model import Model, branches_of, only_ensemble
-from darkshare.errors import BadValue
-from darkshare.surgery import residual, splice
-from darkshare.surgery.residual import blocks, branching, thinning, totals, widths
+from darkshare.cli.printing import show
+from darkshare.darknet.model import Model
+from darkshare.surgery import residual
+from darkshare.surgery.residual import branching, thinning, widths
 
 recalibrate_option = click.option(
     "--recalibrate-bn",
@@ -23,6 +29,7 @@ recalibrate_option = click.option(
     metavar="IMAGES",
     help="Measure batch norm's statistics again on these pictures: a folder, pattern or .txt list. Needs PyTorch.",
 )
+new_files_option = output_option(text="Path of the new files, without suffix; without it nothing is written.")
 
 
 @click.command()
@@ -41,20 +48,19 @@ recalibrate_option = click.option(
     help="Shortcuts between different shapes as layers that every fork and OpenCV run; done where there are any.",
 )
 @recalibrate_option
-@click.option("-o", "--output", help="Path of the new files, without suffix; without it nothing is written.")
+@new_files_option
 @size_option
 @dialect_option
 @format_option
 def reduce(
     files: tuple[str, ...],
-    keep: str,
     listed: bool,
-    explicit: bool | None,
     images: str | None,
     output: str | None,
     size: Any,
     dialect: str,
     form: str,
+    **how: Any,
 ) -> None:
     """Keep few residual blocks of a network, with their weights.
 
@@ -66,19 +72,18 @@ def reduce(
       darkshare reduce resnet152.cfg --list
       darkshare reduce resnet152.cfg resnet152.weights --keep 1,1,1,1 -o small
     """
-    model = one_model(files, dialect, size=size)
-    if listed and len(model.tasks) == 1:
-        click.echo(render(blocks.to_rows(model.network), form) or "no residual blocks")
+    model = one_model(files, dialect=dialect, size=size)
+    if listed:
+        show(residual.residual_blocks(model), form=form)
         return
-    reduced = residual.reduce(model, keep, explicit=explicit)
-    click.echo(render(totals.fewer(model.network, reduced.network), form))
-    write(_measured(reduced, images if output else None, 0), output, files)
+    reduced = residual.reduce(model, **how)
+    finish(_measured(reduced, images if output else None, 0), model, output=output, form=form)
 
 
 @click.command()
 @models_argument
 @click.option("--after", metavar="LAYER", help="The last shared layer, or 'block N', where that ends.")
-@click.option("-m", "--branches", "m", type=click.IntRange(1, 1024), help="How many branches.")
+@click.option("-m", "--branches", type=click.IntRange(1, 1024), help="How many branches.")
 @click.option(
     "--match",
     type=click.Choice(widths.MATCHES),
@@ -110,22 +115,14 @@ def reduce(
     show_default=True,
     help="One behind the other, or side by side in grouped convolutions.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what is drawn.")
+@seed_option("Of what is drawn.")
 @recalibrate_option
-@click.option("-o", "--output", help="Path of the new files, without suffix; without it nothing is written.")
+@new_files_option
 @size_option
 @dialect_option
 @format_option
 def branch(
-    files: tuple[str, ...],
-    after: str | None,
-    m: int | None,
-    images: str | None,
-    output: str | None,
-    size: Any,
-    dialect: str,
-    form: str,
-    **how: Any,
+    files: tuple[str, ...], images: str | None, output: str | None, size: Any, dialect: str, form: str, **how: Any
 ) -> None:
     """Divide what follows a layer among m thin branches that cost together what it did.
 
@@ -139,68 +136,16 @@ def branch(
       darkshare branch small.cfg --after 14 -m 4 --step 8 -o ensemble
       darkshare branch ensemble.cfg --layout grouped -o lean
     """
-    model = one_model(files, dialect, size=size)
-    made = {key: how.pop(key) for key in ("combine", "init", "layout", "seed")}
-    if after is None or m is None:
-        _require_again(model)
-        again = _again(model, combine=made["combine"], layout=made["layout"])
-        click.echo(render(totals.both(model.network, again.network), form))
-        write(_measured(again, images if output else None, model.tasks[-1].k), output, files)
-        return
-    plan = branching.plan_branches(model, after, m, **how)
-    branched = branching.branched(plan, **made)
-    rows = totals.beside(model.network, branched.network, plan)
-    click.echo(render(rows + (totals.divided(plan) if form in PROGRAMS else []), form))
-    numbers = ",".join(map(str, plan.fit.knobs))
-    click.echo(f"shared: layers 0..{plan.after}; {m} branches of widths {numbers}", err=True)
-    write(_measured(branched, images if output else None, plan.after + 1), output, files)
-
-
-def _require_again(model: Model) -> None:
-    """Refuse what is not an ensemble, and options that would do nothing to one.
-
-    Raises:
-        UsageError: which.
-        BadValue: the model does more than one ensemble's task.
-    """
-    if flags(("after", "m")) or not any(task.ensemble for task in model.tasks):
-        raise click.UsageError("give --after and -m; or an ensemble of branches, with its .tasks.json, and neither")
-    if idle := flags(("match", "tolerance", "step", "widths", "init", "seed")):
-        raise click.UsageError(f"{', '.join(idle)}: an ensemble is only laid out or averaged anew")
-    if not only_ensemble(model):
-        raise BadValue("does other tasks beside one ensemble's; take the ensemble out with split", file=model.name)
-
-
-def _again(model: Model, *, combine: str, layout: str) -> Model:
-    """The branches of an ensemble, put together anew."""
-    name = only_ensemble(model)
-    members = branches_of(model, name)
-    parts = splice.split(model, [task.name for task in members])
-    return residual.ensemble_of(parts, members[0].k - 1, name=name, combine=combine, layout=layout)
+    model = one_model(files, dialect=dialect, size=size)
+    made = residual.branch(model, **how)
+    assert isinstance(made.report, residual.Division)
+    finish(_measured(made, images if output else None, made.report.k), model, output=output, form=form)
 
 
 def _measured(model: Model, images: str | None, k: int) -> Model:
-    """The model with the statistics of the pictures, if there are any."""
+    """The model with batch norm's statistics of the pictures behind layer k, if any are named."""
     if images is None:
         return model
-    from darkshare.training.guards import require_torch
     from darkshare.training.recalibration import recalibrated
 
-    require_torch()
-    return recalibrated(model, _pictures(images), k=k)
-
-
-def _pictures(name: str) -> Iterator[Picture]:
-    """The pictures that a name means.
-
-    Raises:
-        DarkshareError: one that cannot be read.
-    """
-    from darkshare.inference.media.sources import select
-
-    for frame in select([name]).frames():
-        if frame.error is not None:
-            raise frame.error
-        if frame.image is None:
-            raise BadValue("gives no picture", file=frame.source)
-        yield frame.image
+    return replace(recalibrated(model, images, k=k), report=model.report)

@@ -7,25 +7,27 @@ from typing import Any
 
 import click
 
-from darkshare._tables import render
-from darkshare.analysis.savings import saved
-from darkshare.cli.options import dialect_option, format_option, load_all, models_argument, pair, size_option
-from darkshare.darknet.cfg import read_cfg
-from darkshare.darknet.model import Model, load, only_votes, save, save_weights
-from darkshare.darknet.network import resolve
-from darkshare.errors import DarkshareError
+from darkshare.cli.making import finish
+from darkshare.cli.options import (
+    dialect_option,
+    format_option,
+    inputs,
+    load_all,
+    models_argument,
+    one_model,
+    output_option,
+    seed_option,
+    size_option,
+)
+from darkshare.darknet.model import save, save_weights
 from darkshare.surgery import cut as cuts
 from darkshare.surgery import splice
 
 
-def _inputs(models: list[Model]) -> list[str]:
-    return [path for model in models for path in (model.name, model.weights.path if model.weights else "")]
-
-
 @click.command()
 @models_argument
-@click.option("--k", "ks", type=int, multiple=True, help="Shared layers, for all further networks or one for each.")
-@click.option("-o", "--output", default="merged", show_default=True, help="Path of the new files, without suffix.")
+@click.option("--k", type=int, multiple=True, help="Shared layers, for all further networks or one for each.")
+@output_option("merged")
 @click.option(
     "--layout",
     type=click.Choice(["native", "padded"]),
@@ -34,11 +36,11 @@ def _inputs(models: list[Model]) -> list[str]:
     help="Heads with their own classes, or padded to those of all, which stock Darknet needs.",
 )
 @click.option("--force", is_flag=True, help="Merge on the base's trunk although the other's weights differ.")
-@click.option("--name", "names", multiple=True, help="Name of a task or a whole ensemble, once for each.")
+@click.option("--name", multiple=True, help="Name of a task or a whole ensemble, once for each.")
 @size_option
 @dialect_option
 @format_option
-def concat(files: tuple[str, ...], output: str, dialect: str, size: Any, form: str, ks: Any, **how: Any) -> None:
+def concat(files: tuple[str, ...], output: str, dialect: str, size: Any, form: str, **how: Any) -> None:
     """Splice networks that share their first k layers into one.
 
     The first network is the base and stays as it is; of each further one, the layers from k on are
@@ -51,19 +53,15 @@ def concat(files: tuple[str, ...], output: str, dialect: str, size: Any, form: s
       darkshare concat coco.cfg masks.cfg --layout padded -o both
     """
     models = load_all(files, dialect=dialect, size=size)
-    merged = splice.concat(models, ks or None, **how)
-    written = save(merged, output, protect=_inputs(models))
-    click.echo(render(saved(models, merged), form))
-    cuts = ", ".join(f"{task.name} k={task.k}" for task in only_votes(merged).tasks if task.k)
-    click.echo(f"{cuts}; wrote {', '.join(map(str, written))}", err=True)
+    finish(splice.concat(models, **how), *models, output=output, form=form)
 
 
 @click.command()
 @models_argument
-@click.option("-o", "--output", default=".", show_default=True, help="Folder for the networks.")
-@click.option("--task", "wanted", multiple=True, help="Only these tasks.")
+@output_option(".", "Folder for the networks.")
+@click.option("--task", multiple=True, help="Only these tasks.")
 @dialect_option
-def split(files: tuple[str, ...], output: str, wanted: tuple[str, ...], dialect: str) -> None:
+def split(files: tuple[str, ...], output: str, task: tuple[str, ...], dialect: str) -> None:
     """Take a merged network apart: each task's own .cfg, .weights and .names.
 
     Needs the .tasks.json beside the cfg. The weights come back byte for byte. The vote of an ensemble comes with all
@@ -74,22 +72,21 @@ def split(files: tuple[str, ...], output: str, wanted: tuple[str, ...], dialect:
       darkshare split both.cfg -o apart
       darkshare split ensemble.cfg --task small-3 -o apart
     """
-    (merged,) = _only(load_all(files, dialect=dialect), 1)
-    parts = splice.split(merged, wanted)
-    for part in parts:
-        for path in save(part, Path(output) / part.tasks[0].name, protect=_inputs([merged])):
+    merged = one_model(files, dialect=dialect)
+    for part in splice.split(merged, task):
+        for path in save(part, Path(output) / part.tasks[0].name, protect=inputs(merged)):
             click.echo(path)
 
 
 @click.command()
 @models_argument
 @click.option("--k", type=int, required=True, help="How many leading layers to keep.")
-@click.option("-o", "--output", help="The file to write; STEM.conv.K without it.")
+@output_option(text="The file to write; STEM.conv.K without it.")
 @click.option("--full", is_flag=True, help="Append seeded weights for the rest, for forks that refuse short files.")
 @click.option("--for", "target", type=click.Path(), help="With --full: the cfg that will be trained, if another.")
-@click.option("--seed", default=0, show_default=True, help="Of the appended weights.")
+@seed_option("Of the appended weights.")
 @dialect_option
-def cut(files: tuple[str, ...], k: int, output: str | None, target: str | None, dialect: str, **how: Any) -> None:
+def cut(files: tuple[str, ...], output: str | None, dialect: str, k: int, **how: Any) -> None:
     """Write the weights of the first k layers, as `darknet partial` does, to start a training from.
 
     \b
@@ -97,16 +94,8 @@ def cut(files: tuple[str, ...], k: int, output: str | None, target: str | None, 
       darkshare cut yolov3.cfg yolov3.weights --k 74
       darkshare cut yolov3.cfg --k 74 --full --for text.cfg -o start.weights
     """
-    ((cfg, weights),) = _only(pair(files), 1)
-    model = load(cfg, weights, dialect=dialect, partial=True)
-    network = resolve(read_cfg(target), dialect=dialect) if target else None
-    found = cuts.cut(model, k, target=network, **how)
-    path = output or f"{Path(cfg).with_suffix('')}.conv.{k}"
-    save_weights(path, found, dialect, protect=_inputs([model]))
+    model = one_model(files, dialect=dialect, partial=True)
+    found = cuts.cut(model, k, **how)
+    path = output or f"{Path(model.name).with_suffix('')}.conv.{k}"
+    save_weights(path, found, dialect, protect=inputs(model))
     click.echo(path)
-
-
-def _only(models: list[Any], count: int) -> list[Any]:
-    if len(models) != count:
-        raise DarkshareError(f"this command takes one model, but {len(models)} were given")
-    return models

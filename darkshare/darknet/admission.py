@@ -1,4 +1,4 @@
-"""Which layers a backend takes: one that computes layers by itself, such as the ONNX export and the training.
+"""Admission of layers to a backend, which computes them by itself: the ONNX export and the training.
 
 A backend is a table from kind to function, and a second one from kind to the reason why it has none.
 """

@@ -17,7 +17,7 @@ from darkshare.darknet.weights import FLOAT, Floats, release
 
 @np.errstate(all="ignore")  # broken weights show in the network's output
 def scale_of(given: dict[str, Floats], epsilon: float) -> NDArray[np.float64] | None:
-    """The factor that batch norm puts on each filter; None without batch norm.
+    """Compute the factor by which batch norm multiplies each filter (float64); None without batch norm.
 
     Darknet computes (x - mean) / sqrt(variance + 0.00001) * scale + bias (normalize_cpu in blas.c).
     Some published weights hold variances a little below 0, which count as 0.
@@ -29,7 +29,7 @@ def scale_of(given: dict[str, Floats], epsilon: float) -> NDArray[np.float64] | 
 
 
 def folded_bias(given: dict[str, Floats], filters: int, epsilon: float) -> Floats:
-    """The bias with batch norm in it; pjreddie's [batchnorm] stores none, which counts as 0."""
+    """Compute the bias with batch norm in it; pjreddie's [batchnorm] stores none, which counts as 0."""
     bias = given["biases"].astype(np.float64) if "biases" in given else np.zeros(filters)
     scale = scale_of(given, epsilon)
     with np.errstate(all="ignore"):  # broken weights show in the network's output
@@ -37,7 +37,7 @@ def folded_bias(given: dict[str, Floats], filters: int, epsilon: float) -> Float
 
 
 def scaled_weights(given: dict[str, Floats], filters: int, epsilon: float) -> Iterator[Floats]:
-    """The weights times their factors, a few rows at a time, giving a mapped file's pages back behind each."""
+    """Yield the weights times their factors, a few rows at a time, releasing the pages of a mapped file."""
     rows, scale = given["weights"].reshape(filters, -1), scale_of(given, epsilon)
     step = max(1, CHUNK // (rows.shape[1] * FLOAT.itemsize))
     for start in range(0, filters, step):

@@ -3,7 +3,7 @@ r"""Darknet cfg text as sections, losslessly: `dumps(parse(text)) == text` for a
 The reader follows Darknet's own (`read_cfg` in `src/parser.c`, `strip` and `read_option` in
 `src/utils.c` and `src/option_list.c`): blanks are deleted anywhere in a line, a line that then
 starts with `#` or `;` is a comment, one that starts with `[` opens a section, and an option is
-split at its first `=`. Lines end at `\n` only. Nothing is judged here; `network.resolve` does that.
+split at its first `=`. Lines end at `\n` only. Nothing is refused here; `network.resolve` does that.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from darkshare.errors import CfgSyntaxError, DarkshareError
+from darkshare._files import reading, require_regular
+from darkshare._tables import printable
+from darkshare.errors import CfgSyntaxError
 
 LARGEST_CFG = 2**19  # bytes; the largest public cfg has 60 kB, more than this is another kind of file
 LONGEST_LINE = 2**16  # characters; public cfgs have lines of a few hundred
@@ -63,8 +65,11 @@ class Section:
         offsets = (i for i, line in enumerate(self.lines) if line.key == key)
         return self.lineno + next(offsets, 0)
 
+    def __repr__(self) -> str:
+        return f"<Section {printable(f'[{self.kind[:40]}]')}: line {self.lineno}, {len(self.options)} keys>"
+
     def set(self, /, **values: object) -> Section:
-        """A section with these keys changed or appended (`None` removes one); other lines as they are."""
+        """Change or append keys (`None` removes one); other lines stay as they are."""
         lines = list(self.lines)
         for key, value in values.items():
             at = next((i for i, line in enumerate(lines) if line.key == key), None)
@@ -79,20 +84,23 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Cfg:
-    """A whole file: what stands before the first section, then the sections."""
+    """A whole file: the lines before the first section, then the sections."""
 
     head: tuple[Line, ...]
     sections: tuple[Section, ...]
     name: str = ""  # the file it came from, for messages
 
+    def __repr__(self) -> str:
+        return f"<Cfg {printable(self.name or 'unnamed')}: {len(self.sections)} sections>"
+
 
 def option_line(key: str, value: object) -> Line:
-    """A new `key=value` line."""
+    """Make a new `key=value` line."""
     return Line(f"{key}={value}\n", key, str(value).translate(_BLANKS))
 
 
 def new_section(kind: str, /, **values: object) -> Section:
-    """A new section with these options and an empty line after them.
+    """Make a new section with these options and an empty line after them.
 
     >>> print(dumps(Cfg((), (new_section("route", layers=73),))), end="")
     [route]
@@ -104,7 +112,7 @@ def new_section(kind: str, /, **values: object) -> Section:
 
 
 def comment_line(text: str) -> Line:
-    """A comment on a line of its own, which every fork skips."""
+    """Make a comment on a line of its own, which every fork skips."""
     return Line(f"# {text}\n")
 
 
@@ -139,7 +147,7 @@ def parse(text: str, name: str = "") -> Cfg:
 
 
 def dumps(cfg: Cfg) -> str:
-    """The text of a cfg, byte for byte what was parsed where nothing was edited."""
+    """Give the text of a cfg; where nothing was edited it has the bytes that were parsed."""
     pieces = [line.text for line in cfg.head]
     for part in cfg.sections:
         pieces.extend(line.text for line in part.lines)
@@ -154,24 +162,20 @@ def read_cfg(path: str | os.PathLike[str]) -> Cfg:
         CfgSyntaxError: it is too large to be a cfg.
     """
     name = os.fspath(path)
-    try:
-        size = Path(path).stat().st_size
-        if not Path(path).is_file() and not Path(path).is_dir():  # a pipe would block, a device never end
-            raise DarkshareError("cannot be read: not a regular file", file=name)
+    with reading(path):
+        size = require_regular(path)
         if size > LARGEST_CFG:
             raise CfgSyntaxError(f"has {size} bytes, which is not a Darknet cfg; give the .cfg file", file=name)
         return parse(Path(path).read_bytes().decode("utf-8", "surrogateescape"), name)
-    except OSError as error:
-        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=name) from None
 
 
 def to_bytes(cfg: Cfg) -> bytes:
-    """The file that `read_cfg` would read as this cfg."""
+    """Give the bytes of a file that `read_cfg` reads as this cfg."""
     return dumps(cfg).encode("utf-8", "surrogateescape")
 
 
 def require_readable(cfg: Cfg) -> None:
-    """Refuse what no fork of Darknet can read at all.
+    """Refuse a text that no fork of Darknet reads.
 
     Raises:
         CfgSyntaxError: with the line and the cure.

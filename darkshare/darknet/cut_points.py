@@ -6,7 +6,7 @@ from darkshare.darknet.network import Network
 
 
 def illegal_cut(network: Network, k: int) -> str | None:
-    """Why the network cannot be cut before layer k, or None if it can."""
+    """Say why the network cannot be cut before layer k; None if it can."""
     count = len(network.layers)
     if not 1 <= k < count:
         return f"k={k} must be 1..{count - 1}: at least one layer is shared and at least one is not"
@@ -19,5 +19,5 @@ def illegal_cut(network: Network, k: int) -> str | None:
 
 
 def legal_cuts(network: Network) -> list[int]:
-    """Every k at which the network can be cut."""
+    """List every k at which the network can be cut."""
     return [k for k in range(1, len(network.layers)) if illegal_cut(network, k) is None]

@@ -1,4 +1,4 @@
-"""Weights of layers that have not been trained: as Darknet draws them, or so that a head stays silent."""
+"""Weights of layers that have not been trained: as Darknet draws them, or so that a class is never detected."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from darkshare.darknet.weights import FLOAT, Floats
 
 Initial = Callable[[str, tuple[int, ...]], Floats]  # from a tensor's name and shape to its floats
-NEVER = -20.0  # a bias that gives a probability of 2e-9: a class that no box has
+_NEVER = -20.0  # a bias that gives a probability of 2e-9: a class that no box has
 
 
 def drawn(seed: int) -> Initial:
-    """Weights to start a training from, reproducible.
+    """Draw weights to start a training from, the same for the same seed.
 
-    Kernels as Darknet draws them (make_convolutional_layer: uniform in +-sqrt(2 / fan-in)), scales and variances
-    1, the rest 0.
+    Kernels are drawn as in Darknet (make_convolutional_layer: uniform in +-sqrt(2 / fan-in)); scales and variances
+    are 1, the rest 0.
     """
     rng = np.random.default_rng(seed)
 
@@ -30,7 +30,7 @@ def drawn(seed: int) -> Initial:
     return draw
 
 
-def silent(name: str, shape: tuple[int, ...]) -> Floats:
-    """Weights of channels whose probability is next to nothing, whatever the picture."""
-    fills = {"biases": NEVER, "scales": 1.0, "rolling_variance": 1.0}
+def never_detected(name: str, shape: tuple[int, ...]) -> Floats:
+    """Make weights of channels whose probability is about 0 for every picture."""
+    fills = {"biases": _NEVER, "scales": 1.0, "rolling_variance": 1.0}
     return np.full(shape, fills.get(name, 0.0), FLOAT)

@@ -7,12 +7,12 @@ from darkshare.darknet.network import Network
 
 
 def is_letterboxed(network: Network) -> bool:
-    """Whether pictures keep their proportions: pjreddie always, the others where [net] says letter_box=1."""
+    """Say whether pictures keep their proportions: pjreddie always, the others where [net] says letter_box=1."""
     return network.dialect == P or bool(network.net.letter_box)
 
 
 def fitted(network: Network, picture: tuple[int, int]) -> tuple[int, int]:
-    """Width and height that the picture has inside the network's input (letterbox_image in image.c)."""
+    """Compute the width and height of a picture inside the network's input (letterbox_image in image.c)."""
     (_, net_h, net_w, *_), (w, h) = network.input, picture
     if not is_letterboxed(network):
         return net_w, net_h

@@ -1,17 +1,18 @@
-"""A model: a network, its weights, and the tasks that it does. Load and save."""
+"""Models: a network, its weights and its tasks; load and save."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darkshare._files import read_small, sha256, write_all
+from darkshare._tables import Result, printable, to_html
 from darkshare.darknet.cfg import Section, read_cfg, to_bytes
 from darkshare.darknet.network import Network, View, resolve
-from darkshare.darknet.tasks import Task, by_voice, tasks_from_json, tasks_to_json
+from darkshare.darknet.tasks import Task, group_by_ensemble, tasks_from_json, tasks_to_json
 from darkshare.darknet.weights import Floats, Header, Weights, chunks, read_weights
 from darkshare.darknet.wrong_size import cut_at, wrong_size
 from darkshare.errors import BadValue, DarkshareError, Unsupported
@@ -22,11 +23,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Model:
-    """A network with or without weights. `weights` may end early where the caller asked for a partial file."""
+    """A network with or without weights.
+
+    Attributes:
+        network: its layers.
+        weights: theirs; they may end early where the caller asked for a partial file.
+        tasks: what it does.
+        report: the table and the notes of the function that made it, as its command prints them; None if it was loaded.
+    """
 
     network: Network
     weights: Weights | None
     tasks: tuple[Task, ...]
+    report: Result | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -34,14 +43,14 @@ class Model:
 
     @property
     def loaded(self) -> int:
-        """How many leading layers have all their weights."""
+        """The number of leading layers that have all their weights."""
         if self.weights is None:
             return 0
         size = self.weights.size
         return next((x.index for x in self.network.layers if x.stop > size), len(self.network.layers))
 
     def tensors(self, index: int) -> dict[str, Floats]:
-        """The weights of a layer by name, as views in the tensors' own shape (never copies).
+        """Give the weights of a layer by name, as float32 views in the tensors' own shapes (never copies).
 
         A convolution that shares another's weights (share_index) gives the owner's.
 
@@ -50,7 +59,7 @@ class Model:
         """
         layer = self.network.owner(index)
         if self.weights is None:
-            raise Unsupported(f"{self.name}: there is no weights file; give one behind the cfg")
+            raise Unsupported(f"{self.name}: has no weights; give the .weights file behind the .cfg")
         if layer.stop > self.weights.size:
             raise Unsupported(f"{self.weights.path}: a partial file, it ends before {layer.label}")
         found: dict[str, Floats] = {}
@@ -65,46 +74,78 @@ class Model:
             begin += tensor.size
         return found
 
+    def __repr__(self) -> str:
+        first, *rest = [f"{printable(task.name)} ({len(task.names)} classes)" for task in self.tasks] or ["none"]
+        tasks = f"{first} and {len(rest)} more" if len(rest) > 2 else ", ".join([first, *rest])
+        return f"<Model {printable(self.name or 'unnamed')}: {self._summary()}; tasks: {tasks}>"
+
+    def _repr_html_(self) -> str:
+        tasks = to_html([task.row() for task in self.tasks])
+        layers = [layer.row() for layer in self.network.layers]
+        return tasks + to_html(layers, [f"{self.name}: {self._summary()}"])
+
+    def _summary(self) -> str:
+        count = self.loaded
+        whole = "with weights" if count == len(self.network.layers) else f"weights of {count} layers"
+        return f"{self.network.summary()}, {'no weights' if self.weights is None else whole}"
+
     @property
     def heads(self) -> tuple[int, ...]:
         """The layers that are outputs of any task, in order."""
         return tuple(sorted({head for task in self.tasks for head in task.heads}))
 
+    def task(self, name: str | None = None) -> Task:
+        """The task of a name, or the only one; of an ensemble the vote.
+
+        Raises:
+            BadValue: there is none, or there are several and no name says which.
+        """
+        known = {task.name: task for task in self.tasks}
+        ensembles = dict.fromkeys(task.ensemble for task in self.tasks if task.ensemble and self.classifies(task))
+        known |= {one: ensemble_task(self, one) for one in ensembles if one not in known}
+        if name is None:
+            name = self.tasks[0].name if len(self.tasks) == 1 else common_ensemble(self)
+        if not name:
+            raise BadValue(f"has the tasks {', '.join(known)}; say which one", file=self.name)
+        if name not in known:
+            raise BadValue(f"has no task {name}; it has {', '.join(known)}", file=self.name)
+        return known[name]
+
     def classifies(self, task: Task) -> bool:
-        """Whether a task gives one class per picture instead of boxes."""
+        """Say whether a task gives one class per picture instead of boxes."""
         return not any(self.network.layers[head].kind.gives_boxes for head in task.heads)
 
     def classes(self, head: int) -> int:
-        """The number of classes of a head, 0 if it has none."""
+        """Count the classes of a head; 0 if it has none."""
         return self.network.layers[head].classes
 
 
-def only_votes(model: Model) -> Model:
-    """The model without the branches of those ensembles whose vote its file gives."""
+def without_branch_tasks(model: Model) -> Model:
+    """Leave out the tasks of branches where the model also has the task of their ensemble, which gives their mean."""
     voted = {task.name for task in model.tasks if task.name == task.ensemble}
     return replace(model, tasks=tuple(t for t in model.tasks if t.name in voted or t.ensemble not in voted))
 
 
-def branches_of(model: Model, ensemble: str) -> list[Task]:
-    """The tasks that vote in an ensemble."""
+def branch_tasks(model: Model, ensemble: str) -> list[Task]:
+    """List the tasks whose mean is an ensemble's output."""
     return [task for task in model.tasks if task.ensemble == ensemble and task.name != ensemble]
 
 
-def task_of_ensemble(model: Model, ensemble: str) -> Task:
-    """The task that gives an ensemble's vote; where the file has none, one with all branches' heads.
+def ensemble_task(model: Model, ensemble: str) -> Task:
+    """Find the task that gives an ensemble's output; if the model has none, make one with all branches' heads.
 
     Raises:
         BadValue: the model has no such ensemble.
     """
     own = [task for task in model.tasks if task.name == ensemble]
-    branches = branches_of(model, ensemble)
+    branches = branch_tasks(model, ensemble)
     if not branches:
         raise BadValue(f"has no ensemble {ensemble}", file=model.name)
     return own[0] if own else replace(branches[0], name=ensemble, heads=_heads(branches))
 
 
-def only_ensemble(model: Model) -> str:
-    """The ensemble that all tasks of a model belong to; "" if there is no such one."""
+def common_ensemble(model: Model) -> str:
+    """Name the ensemble that all tasks of a model belong to; "" if they do not all belong to one."""
     found = {task.ensemble for task in model.tasks}
     return found.pop() if len(found) == 1 else ""
 
@@ -145,7 +186,7 @@ def load(
     found = None if weights_file is None else read_weights(weights_file, dialect=dialect)
     if found is not None:
         require_length(network, found, partial=partial)
-        found = upright(network, found)
+        found = untransposed(network, found)
     return Model(network, found, _tasks(path, text.sections[0], network, found))
 
 
@@ -160,8 +201,8 @@ def require_length(network: Network, found: Weights, *, partial: bool) -> None:
     raise wrong_size(network, found.size, found.header, found.path)
 
 
-def upright(network: Network, found: Weights) -> Weights:
-    """Weights of a transposed file (version above 1000) in today's order; others as they are."""
+def untransposed(network: Network, found: Weights) -> Weights:
+    """Bring the weights of a transposed file (version above 1000) into today's order; return others as they are."""
     if not found.header.transposed:
         return found
     data = found.view(0, found.size).copy()
@@ -197,7 +238,7 @@ def save(model: Model, stem: str | os.PathLike[str], *, protect: Sequence[str] =
         base = base.with_suffix("")
     if not base.name:
         raise BadValue(f"{str(stem)!r} cannot be the name of files; end the path with one")
-    names = [name for task, *_ in by_voice(model.tasks) for name in task.names]
+    names = [name for task, *_ in group_by_ensemble(model.tasks) for name in task.names]
     data = f"classes={len(names)}\nnames={base.name}.names\nbackup=backup\n"
     contents: dict[Path, Any] = {sibling(base, ".cfg"): [to_bytes(model.network.cfg)]}
     if model.weights is not None:
@@ -216,7 +257,7 @@ def save(model: Model, stem: str | os.PathLike[str], *, protect: Sequence[str] =
 
 
 def sibling(path: Path, suffix: str) -> Path:
-    """`path` with another suffix behind its stem; `a.b` is a whole stem."""
+    """Append another suffix to a stem; `a.b` is a whole stem."""
     return path.parent / (path.name + suffix)
 
 
@@ -275,7 +316,7 @@ def _names(path: Path, counts: set[int]) -> tuple[str, ...]:
 
 
 def _described(tasks: Sequence[Task], hashes: Mapping[str, Future[str]]) -> Iterator[bytes]:
-    """The .tasks.json, made when its turn to be written comes: the fingerprints are ready by then."""
+    """Make the .tasks.json when it is written, last, since the fingerprints are ready by then."""
     known = [
         replace(task, sha256={**task.sha256, **{kind: hashes[path].result() for kind, path in task.files.items()}})
         for task in tasks

@@ -1,6 +1,6 @@
-"""Sections and kinds become layers: indices made absolute, shapes, costs, places in the weights file.
+"""Networks: layers with absolute indices, shapes, costs and places in the weights file.
 
-`resolve` is the only way to a `Network`, so whatever holds one holds a network that fits together.
+`resolve` is the only way to a `Network`, so every `Network` fits together.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, cast
 
+from darkshare._tables import printable, to_html
 from darkshare.darknet.cfg import Cfg, Section, require_readable
 from darkshare.darknet.kinds import DIALECTS, Kind, Net, Shape, Tensor, find_kind, keys_of, read_kind
 from darkshare.darknet.kinds.base import INT_MAX
@@ -102,12 +103,28 @@ class Layer(Generic[K_co]):
 
     @property
     def stop(self) -> int:
-        """Where its floats end."""
+        """The place behind its last float."""
         return self.start + self.size
 
     @property
     def label(self) -> str:
+        """The layer as messages name it."""
         return f"layer {self.index} [{self.kind.name}]"
+
+    def row(self) -> dict[str, Any]:
+        """Describe the layer as a line of a table."""
+        return {
+            "layer": self.index,
+            "kind": self.kind.name,
+            "reads": " ".join(map(str, self.inputs)),
+            "size/stride": self.kind.window_text,
+            "output": str(self.y),
+            "params": self.size,
+            "classes": self.classes if self.kind.is_head else None,
+        }
+
+    def __repr__(self) -> str:
+        return f"<Layer {self.index} [{self.kind.name}]: {self.y}, {self.size:,} params>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,18 +159,18 @@ class Network:
         return tuple(layer for layer in self.layers if layer.kind.is_head) or self.layers[-1:]
 
     def of_kind(self, kind: type[AnyKind]) -> tuple[Layer[AnyKind], ...]:
-        """The layers of a kind, or of kinds that are derived from it, in order."""
+        """List the layers of a kind, or of kinds that are derived from it, in order."""
         return tuple(cast("Layer[AnyKind]", layer) for layer in self.layers if isinstance(layer.kind, kind))
 
     def owner(self, index: int) -> Layer:
-        """The layer whose weights a layer uses: itself, or the one that share_index names."""
+        """Find the layer whose weights a layer uses: itself, or the one that share_index names."""
         layer = self.layers[index]
         while layer.shares is not None:
             layer = self.layers[layer.shares]
         return layer
 
     def needed(self, heads: Iterable[int]) -> list[int]:
-        """The layers from which the outputs of some layers are computed, these included, in order."""
+        """List the layers from which the outputs of some layers are computed, these included, in order."""
         found: set[int] = set()
         waiting = list(heads)
         while waiting:
@@ -164,8 +181,18 @@ class Network:
         return sorted(found)
 
     def start(self, k: int) -> int:
-        """Where layer k's floats begin; k may be the number of layers."""
+        """Give the place of layer k's first float; k may be the number of layers."""
         return self.layers[k].start if k < len(self.layers) else self.params
+
+    def summary(self) -> str:
+        """Describe the network in a few words."""
+        return f"{self.input}, {len(self.layers)} layers, {self.params:,} params, {self.flops / 1e9:.3f} BFLOPs"
+
+    def __repr__(self) -> str:
+        return f"<Network {printable(self.name or 'unnamed')}: {self.summary()}>"
+
+    def _repr_html_(self) -> str:
+        return to_html([layer.row() for layer in self.layers], [f"{self.name}: {self.summary()}"])
 
 
 def resolve(
@@ -180,7 +207,7 @@ def resolve(
         size: (width, height) instead of the cfg's.
 
     Raises:
-        DarkshareError: the first thing that is wrong, with file, line and cure.
+        DarkshareError: the first fault, with file, line and cure.
     """
 
     def stop(error: DarkshareError) -> None:
@@ -190,12 +217,12 @@ def resolve(
 
 
 def problems(cfg: Cfg, *, dialect: str = "alexeyab") -> tuple[Network | None, list[DarkshareError]]:
-    """Everything that keeps a cfg from resolving; the network only where there is nothing."""
+    """Find everything that keeps a cfg from resolving; the network is None if there is anything."""
     found: list[DarkshareError] = []
 
     def report(error: DarkshareError) -> None:
         found.append(error)
-        if len(found) == MOST_PROBLEMS:  # this is not a cfg, and nobody reads on
+        if len(found) == MOST_PROBLEMS:  # this is not a cfg, and more of them help nobody
             raise error
 
     try:
@@ -206,7 +233,7 @@ def problems(cfg: Cfg, *, dialect: str = "alexeyab") -> tuple[Network | None, li
 
 
 def resized(cfg: Cfg, width: int, height: int) -> Cfg:
-    """The cfg with another input size in [net]."""
+    """Change the input size in [net]."""
     net, *layers = cfg.sections
     return replace(cfg, sections=(net.set(width=width, height=height), *layers))
 

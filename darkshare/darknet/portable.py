@@ -13,7 +13,8 @@ from typing import Any
 
 from darkshare.darknet.cfg import Cfg, Line, Section, comment_line, option_line
 from darkshare.darknet.kinds import Net, find_kind, keys_of, read_kind
-from darkshare.darknet.kinds.base import Described, Key
+from darkshare.darknet.kinds.base import Described
+from darkshare.darknet.kinds.reading import Key
 from darkshare.errors import BadValue
 
 _HEADER = re.compile(r"\[[A-Za-z0-9_]+\]\n")
@@ -23,7 +24,7 @@ _NUMBERS = re.compile(r"[-.0-9, ]+")
 
 
 def plain_cfg(cfg: Cfg, dialect: str) -> Cfg:
-    """The same network in the safe subset.
+    """Write a cfg in the subset that all forks read alike.
 
     Raises:
         BadValue: a text value with a comment behind it, which the forks read as different things.
@@ -35,7 +36,7 @@ def plain_cfg(cfg: Cfg, dialect: str) -> Cfg:
 
 
 def plain_section(section: Section, kind: type[Described], dialect: str) -> Section:
-    """One section in the safe subset."""
+    """Write one section in the subset that all forks read alike."""
     known = keys_of(kind)
     value = read_kind(kind, section, dialect)
     seen: set[str] = set()
@@ -54,7 +55,7 @@ def plain_section(section: Section, kind: type[Described], dialect: str) -> Sect
 
 
 def list_text(values: tuple[Any, ...]) -> str:
-    """A list as all forks read it.
+    """Write a list as all forks read it.
 
     >>> list_text((-1, 61))
     '-1,61'

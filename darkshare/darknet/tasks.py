@@ -1,4 +1,4 @@
-"""Tasks: what each of the networks in a model detects, where it lies, and the `.tasks.json` that says so."""
+"""Tasks: the classes, heads and layers of each network in a model, and the `.tasks.json` that lists them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from darkshare._tables import printable
 from darkshare.darknet.network import Network
 from darkshare.darknet.weights import Header
 from darkshare.errors import BadValue, DarkshareError
@@ -16,10 +18,10 @@ FORMAT = "darkshare tasks 1"
 
 @dataclass(frozen=True)
 class Task:
-    """What one original network detects, and where it lies in a merged one.
+    """The classes of one original network, and its layers in a merged one.
 
     Attributes:
-        name: what to call it.
+        name: unique within the model; the stem of the files that `split` writes.
         names: its class names, by its own class ids.
         heads: the layers that are its outputs.
         runs: (start, stop) of the layers that make up its network, in order.
@@ -29,8 +31,8 @@ class Task:
         header: the header of its own weights file.
         files: the files it was read from, by kind (cfg, weights).
         sha256: their fingerprints, known once it was saved.
-        ensemble: what it votes for together with the other tasks of the same ensemble, which have the same classes;
-            the task of that very name gives the votes' mean.
+        ensemble: the ensemble that it is a branch of, or ""; branches have the same classes, and the task with the
+            ensemble's name gives their mean.
     """
 
     name: str
@@ -49,14 +51,28 @@ class Task:
         if not self.name or Path(self.name).name != self.name:
             raise BadValue(f"task name {self.name!r} cannot be a file name")
 
+    def row(self) -> dict[str, Any]:
+        """Describe the task as a line of a table."""
+        return {
+            "task": self.name,
+            "classes": len(self.names),
+            "heads": " ".join(map(str, self.heads)),
+            "shared layers": self.k,
+            "ensemble": self.ensemble or None,
+        }
+
+    def __repr__(self) -> str:
+        heads = ", ".join(map(str, self.heads))
+        return f"<Task {printable(self.name)}: {len(self.names)} classes, heads {heads}, {self.k} shared layers>"
+
     @property
     def k(self) -> int:
-        """How many leading layers it shares with the base; 0 for the base itself."""
+        """The number of leading layers that it shares with the base; 0 for the base itself."""
         return self.runs[0][1] if len(self.runs) > 1 else 0
 
 
-def by_voice(tasks: Sequence[Task]) -> list[list[Task]]:
-    """The tasks by what has a name and classes of its own: a task alone, or all of an ensemble."""
+def group_by_ensemble(tasks: Sequence[Task]) -> list[list[Task]]:
+    """Group the tasks: those of one ensemble together, every other one alone. Each group has one list of classes."""
     found: dict[str | int, list[Task]] = {}
     for at, task in enumerate(tasks):
         found.setdefault(task.ensemble or at, []).append(task)
@@ -64,7 +80,7 @@ def by_voice(tasks: Sequence[Task]) -> list[list[Task]]:
 
 
 def tasks_to_json(tasks: Sequence[Task]) -> str:
-    """The text of a .tasks.json."""
+    """Write the text of a .tasks.json."""
     rows = [
         {
             "name": task.name,
@@ -85,7 +101,7 @@ def tasks_to_json(tasks: Sequence[Task]) -> str:
 
 
 def tasks_from_json(text: str | bytes, network: Network, file: str) -> tuple[Task, ...]:
-    """The tasks that such a text describes; the file is for errors.
+    """Read the text of a .tasks.json; the file name is for errors.
 
     Raises:
         DarkshareError: it is not such a text, or belongs to another network.

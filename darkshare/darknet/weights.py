@@ -1,4 +1,4 @@
-"""The weights file: a header and then float32 values, nothing else. Numpy enters here.
+"""The weights file: a header and then float32 values, nothing else.
 
 No layer table, no alignment, no checksum: what a value means follows from the cfg alone. Header of all
 forks: int32 major, minor, revision, then `seen` as 64 or 32 bits (load_weights_upto in parser.c).
@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from darkshare._files import CHUNK, require_regular
+from darkshare._files import CHUNK, reading, require_regular
+from darkshare._tables import printable
 from darkshare.darknet.kinds.base import P
-from darkshare.errors import BadValue, DarkshareError, WeightsSize
+from darkshare.errors import BadValue, WeightsSize
 
 Floats = NDArray[np.float32]
 FLOAT = np.dtype("<f4")
@@ -26,7 +27,7 @@ _VERSION_1000 = 1000
 
 
 class Header(NamedTuple):
-    """What all three forks read and AlexeyAB and hank-ai write: 0.2.5."""
+    """The version and the pictures seen; 0.2.5 is read by all forks and written by AlexeyAB and hank-ai."""
 
     major: int = 0
     minor: int = 2
@@ -39,7 +40,7 @@ class Header(NamedTuple):
         return self.major > _VERSION_1000 or self.minor > _VERSION_1000
 
     def is_long(self, dialect: str) -> bool:
-        """Whether `seen` has 64 bits; pjreddie has another rule than the other two for versions >= 1000."""
+        """Say whether `seen` has 64 bits; pjreddie has another rule than the other two for versions >= 1000."""
         modern = self.major * 10 + self.minor >= 2
         if dialect == P:
             return modern and self.major < _VERSION_1000 and self.minor < _VERSION_1000
@@ -74,8 +75,13 @@ class Weights:
         """Number of floats."""
         return sum(run.size for run in self.runs)
 
+    def __repr__(self) -> str:
+        *version, seen = self.header
+        name, version_text = printable(self.path or "unnamed"), ".".join(map(str, version))
+        return f"<Weights {name}: {self.size:,} floats, version {version_text}, seen {seen:,}>"
+
     def slice(self, start: int, stop: int) -> tuple[Floats, ...]:
-        """The runs of floats start..stop, as views."""
+        """Give the runs of floats start..stop-1, as views."""
         found, begin = [], 0
         for run in self.runs:
             piece = run[max(start - begin, 0) : max(stop - begin, 0)]
@@ -85,7 +91,7 @@ class Weights:
         return tuple(found)
 
     def view(self, start: int, stop: int) -> Floats:
-        """Floats start..stop as one array: a view, or a copy where they lie in several runs."""
+        """Give floats start..stop-1 as one array: a view, or a copy where they lie in several runs."""
         runs = self.slice(start, stop)
         if len(runs) == 1:
             return runs[0]
@@ -93,21 +99,18 @@ class Weights:
 
 
 def read_weights(path: str | os.PathLike[str], *, dialect: str = "alexeyab") -> Weights:
-    """Map a weights file into memory; nothing is read until it is looked at.
+    """Map a weights file into memory; its floats are read when they are used.
 
     Raises:
         DarkshareError: the file cannot be read.
         WeightsSize: it ends inside the header, or not on a whole float.
     """
     name = os.fspath(path)
-    try:
-        size = require_regular(path)
+    with reading(path):
+        size = require_regular(path)  # before it is opened: a pipe would block
         with open(path, "rb") as file:
             head = file.read(20)
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DarkshareError(f"cannot be read: {reason}", file=name) from None
     header, length = _header(head, dialect, name)
     body = size - length
     if body % FLOAT.itemsize:
@@ -121,7 +124,7 @@ def read_weights(path: str | os.PathLike[str], *, dialect: str = "alexeyab") -> 
 
 
 def parse_header(head: bytes, dialect: str) -> tuple[Header, int]:
-    """The header at the start of a file, and its length in bytes.
+    """Read the header at the start of a file; returns it with its length in bytes.
 
     Raises:
         BadValue: it is too short.
@@ -144,7 +147,7 @@ def _header(head: bytes, dialect: str, name: str) -> tuple[Header, int]:
 
 
 def chunks(runs: tuple[Floats, ...]) -> Iterator[Floats]:
-    """Walk over runs in pieces, giving the pages of mapped files back behind each: memory stays flat."""
+    """Yield runs in pieces and release the pages of mapped files after each, so that memory stays flat."""
     step = CHUNK // FLOAT.itemsize
     for run in runs:
         for start in range(0, run.size, step):
@@ -154,7 +157,7 @@ def chunks(runs: tuple[Floats, ...]) -> Iterator[Floats]:
 
 
 def release(piece: NDArray[Any]) -> None:
-    """Tell the system that a mapped file's pages under this array are not needed for now."""
+    """Release the pages of a mapped file under this array; they are read again when they are used."""
     mapped = _mapping(piece)
     if mapped is None or not hasattr(mmap, "MADV_DONTNEED"):
         return

@@ -1,4 +1,4 @@
-"""What a weights file of the wrong length is wrong by, and what it probably is instead."""
+"""Explain why a weights file does not match its cfg, and what it probably is instead."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST_CLASSES = 10_000  # more than any detector; YOLO9000 has 9418
 
 
 def wrong_size(network: Network, floats: int, header: Header, file: str) -> WeightsSize:
-    """The error for a file that does not hold exactly the network's floats.
+    """Make the error for a file that does not hold exactly the network's floats.
 
     Args:
         network: what the cfg asks for.
@@ -27,7 +27,7 @@ def wrong_size(network: Network, floats: int, header: Header, file: str) -> Weig
 
 
 def cut_at(network: Network, floats: int) -> tuple[int, int] | None:
-    """The first and last k for which the file holds just the layers 0..k-1, or None.
+    """Find the first and last k for which the file holds just the layers 0..k-1, or None.
 
     Several k fit where layers without weights follow each other.
     """

@@ -1,4 +1,4 @@
-"""Which classes a data set has: kept, renamed, put together, and the same ones in all of its parts."""
+"""Change the classes of a data set: keep, rename or join them, and make them the same in all of its parts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def with_classes(
         single: one name for all that is kept.
 
     Raises:
-        DarkshareError: there is no such class.
+        DarkshareError: a class is not among them.
     """
     before = next(iter(parts.values())).names
     _require(rename or {}, before)

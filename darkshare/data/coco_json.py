@@ -1,4 +1,4 @@
-"""What COCO's and COCO-Text's json files have in common: images by id, boxes in pixels by image."""
+"""The common part of COCO's and COCO-Text's json: images by id, boxes in pixels by image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TRIED = 50  # pictures, to find the folder that they are in
 
 
 class Image(NamedTuple):
-    """What the json says of a picture; width and height are 0 where it does not tell them."""
+    """A picture as the json has it; width and height are 0 where it does not give them."""
 
     name: str
     width: int
@@ -58,7 +58,7 @@ def read_json(path: Path) -> dict[str, Any]:
         line = getattr(error, "lineno", None)
         raise DarkshareError(f"is not json: {error}", file=str(path), line=line) from None
     if not isinstance(document, dict):
-        raise DarkshareError("holds no json object", file=str(path))
+        raise DarkshareError("is not a json object", file=str(path))
     return document
 
 

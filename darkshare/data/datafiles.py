@@ -18,7 +18,7 @@ KEYS = tuple(sorted(_KEYS.split()))
 
 
 class Option(NamedTuple):
-    """What a .data file says behind a `=`, and where."""
+    """A value of a .data file, and its line."""
 
     value: str
     line: int
@@ -60,7 +60,7 @@ def read_options(path: str | os.PathLike[str]) -> DataFile:
         if not equals or not key:
             findings.append(Finding(path, number, f"'{line[:60]}' is not key=value; left out"))
         elif key in options:
-            again = f"{key}= stands in line {options[key].line} already, and the first one counts"
+            again = f"{key}= is in line {options[key].line} already, and the first one counts"
             findings.append(Finding(path, number, again))
         else:
             options[key] = Option(value, number)
@@ -112,7 +112,7 @@ def class_names(
             `names=` only.
 
     Raises:
-        DarkshareError: it tells neither names nor their number, or is for the other kind of network.
+        DarkshareError: it has neither names nor their number, or is for the other kind of network.
     """
     key = "labels" if classify else "names"
     count = data.options.get("classes")
@@ -149,7 +149,7 @@ def named_file(data: DataFile, key: str) -> Path:
     """The file that a key of a .data file names.
 
     Raises:
-        DarkshareError: the key is missing, or there is no such file.
+        DarkshareError: the key is missing, or names a file that does not exist.
     """
     option = data.options.get(key)
     if option is None or not option.value:

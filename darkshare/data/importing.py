@@ -26,7 +26,7 @@ from darkshare.errors import BadValue, DarkshareError
 
 FORMATS = ("voc", "coco", "coco-text", "darknet")
 SHARE = 0.2  # for validation, where the source does not say which pictures are for that
-_START = 2**16  # bytes of a json that tell which kind it is
+_START = 2**16  # bytes of a json that show which kind it is
 
 
 class Choice(NamedTuple):

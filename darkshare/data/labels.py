@@ -28,7 +28,7 @@ _PJREDDIE = (("images", "labels"), ("JPEGImages", "labels"), ("raw", "labels")) 
 _LAST = re.compile(r"^(.*/|)(?:images|JPEGImages)/")
 
 
-class Labels(NamedTuple):
+class PictureLabels(NamedTuple):
     """The boxes of a label file and what is wrong with it."""
 
     boxes: tuple[Box, ...]
@@ -55,7 +55,7 @@ LABEL_RULES: Mapping[str, Callable[[str], str]] = {
 
 
 def label_path(picture: Path) -> Path:
-    """Where the labels of a picture are: where AlexeyAB's Darknet looks, else pjreddie's, else hank-ai's.
+    """The path of a picture's labels: where AlexeyAB's Darknet looks, else pjreddie's, else hank-ai's.
 
     Darknet replaces folders in the path as the list has it, which may be relative; so the last folder of such a name
     counts too. The first file that exists is taken; if there is none, the place where AlexeyAB's would look.
@@ -65,7 +65,7 @@ def label_path(picture: Path) -> Path:
     return Path(next(filter(os.path.isfile, places), next(iter(places))))
 
 
-def read_labels(path: Path, classes: int) -> Labels:
+def read_labels(path: Path, classes: int) -> PictureLabels:
     """Read a label file; what is not a box is among the findings.
 
     Args:
@@ -75,10 +75,10 @@ def read_labels(path: Path, classes: int) -> Labels:
     try:
         return parse_labels(read_text(path, LARGEST_LABELS), classes, path)
     except DarkshareError as error:
-        return Labels((), (Finding(path, None, error.message),))
+        return PictureLabels((), (Finding(path, None, error.message),))
 
 
-def parse_labels(text: str, classes: int, path: Path) -> Labels:
+def parse_labels(text: str, classes: int, path: Path) -> PictureLabels:
     """The boxes of a label file's text.
 
     Darknet (`read_boxes` in src/data.c) reads numbers without regard for lines and stops at the first that is none,
@@ -94,10 +94,10 @@ def parse_labels(text: str, classes: int, path: Path) -> Labels:
     if not marked(text):
         return labels
     mark = Finding(path, 1, "starts with a byte order mark, so Darknet reads no box")
-    return Labels(labels.boxes, (mark, *labels.findings))
+    return PictureLabels(labels.boxes, (mark, *labels.findings))
 
 
-def gathered(found: Iterable[tuple[int | None, Box | str]], path: Path) -> Labels:
+def gathered(found: Iterable[tuple[int | None, Box | str]], path: Path) -> PictureLabels:
     """The boxes of one picture, each once.
 
     Args:
@@ -117,7 +117,7 @@ def gathered(found: Iterable[tuple[int | None, Box | str]], path: Path) -> Label
             findings.append(Finding(path, number, f"the same box as before{first}; left out"))
         else:
             boxes[box] = number
-    return Labels(tuple(boxes), tuple(findings))
+    return PictureLabels(tuple(boxes), tuple(findings))
 
 
 def _judged(line: str, classes: int) -> Iterator[Box | str]:
@@ -140,7 +140,7 @@ def _judged(line: str, classes: int) -> Iterator[Box | str]:
 
 
 def within(box: Box, rounding: tuple[float, float] = (ROUNDING, ROUNDING)) -> Iterator[Box | str]:
-    """A box as far as it lies in the picture, and what is wrong with it.
+    """Clip a box to the picture, and say what is wrong with it.
 
     Args:
         box: in fractions of the picture.

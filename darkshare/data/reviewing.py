@@ -56,7 +56,7 @@ def _tried(read: Callable[..., Any], path: Path, part: str, watch: Watch) -> Dat
 
 
 def _shared(path: Path, parts: Parts) -> Iterator[Finding]:
-    """What stands in two parts."""
+    """Find the pictures that are in two parts."""
     pictures = {part: dict.fromkeys(sample.picture for sample in one.samples) for part, one in parts.items()}
     for one, other in combinations(pictures, 2):
         if both := [picture for picture in pictures[other] if picture in pictures[one]]:

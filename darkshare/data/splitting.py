@@ -1,4 +1,4 @@
-"""Training and validation apart, by the content of the pictures."""
+"""Split a data set into training and validation, by the content of the pictures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def split(dataset: D, share: float, seed: int = 0, *, watch: Watch = iter) -> tu
 
     The fingerprints of the pictures' bytes, mixed with the seed, are sorted, and the first ones are set aside. So the
     same pictures part in the same way on every machine, whatever their names and order, and a picture that is there
-    twice never stands on both sides.
+    twice is never on both sides.
 
     Args:
         dataset: with boxes or classes.

@@ -1,10 +1,12 @@
-"""What a data set is: pictures, each with its boxes or its class, and what is wrong with them."""
+"""Data sets: pictures, each with its boxes or its class, and findings about them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from darkshare._tables import printable, to_html
 
 
 class Box(NamedTuple):
@@ -59,8 +61,27 @@ class Finding(NamedTuple):
         return f"{where}: {self.text}"
 
 
-@dataclass(frozen=True)
-class Dataset:
+class Shown:
+    """A data set in one line, and as the numbers of its classes in a notebook."""
+
+    name: str
+    names: tuple[str, ...]
+    samples: tuple[Any, ...]
+    findings: tuple[Finding, ...]
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.samples)} pictures, {len(self.names)} classes, {len(self.findings)} findings"
+        return f"<{type(self).__name__}: {printable(self.name)}, {counts}>"
+
+    def _repr_html_(self) -> str:
+        from darkshare.data.tables import class_rows
+
+        parts: Any = {self.name: self}
+        return to_html(class_rows(parts))
+
+
+@dataclass(frozen=True, repr=False)
+class Dataset(Shown):
     """Pictures with boxes.
 
     Attributes:
@@ -76,8 +97,8 @@ class Dataset:
     findings: tuple[Finding, ...] = ()
 
 
-@dataclass(frozen=True)
-class ClassifiedDataset:
+@dataclass(frozen=True, repr=False)
+class ClassifiedDataset(Shown):
     """Pictures with a class each.
 
     Attributes:

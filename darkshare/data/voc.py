@@ -12,7 +12,7 @@ from xml.parsers import expat
 from darkshare._files import require_regular
 from darkshare._images import PICTURES, read_picture
 from darkshare.data.darknet import Watch
-from darkshare.data.labels import Labels, gathered, within
+from darkshare.data.labels import PictureLabels, gathered, within
 from darkshare.data.texts import lines_of, read_text
 from darkshare.data.types import Box, Dataset, Finding, Sample
 from darkshare.errors import DarkshareError
@@ -25,15 +25,15 @@ _SETS = {"train": "train", "val": "valid", "test": "test"}
 
 
 @dataclass(slots=True)
-class Node:
+class Element:
     """An XML element."""
 
     tag: str
     line: int
     text: str = ""
-    children: list[Node] = field(default_factory=list)
+    children: list[Element] = field(default_factory=list)
 
-    def find(self, tag: str) -> Node | None:
+    def find(self, tag: str) -> Element | None:
         """The first child of that tag."""
         return next((child for child in self.children if child.tag == tag), None)
 
@@ -44,18 +44,18 @@ class Node:
 
 
 class Annotation(NamedTuple):
-    """What one XML file says."""
+    """The content of one XML file."""
 
     path: Path
-    root: Node
+    root: Element
 
     @property
-    def objects(self) -> list[Node]:
+    def objects(self) -> list[Element]:
         return [child for child in self.root.children if child.tag == "object"]
 
 
-class Pictures:
-    """Where the pictures of XML files lie; each folder is listed once."""
+class PictureFolders:
+    """The pictures beside XML files; each folder is listed once."""
 
     def __init__(self, *folders: Path) -> None:
         self._folders = folders
@@ -115,7 +115,7 @@ def read_voc(
     annotations = [one for one in found if not isinstance(one, Finding)]
     known = tuple(sorted({node.said("name") for one in annotations for node in one.objects} - {""}))
     ids = {name: index for index, name in enumerate(known)}
-    pictures = Pictures(*([images] if images else []))
+    pictures = PictureFolders(*([images] if images else []))
     samples: dict[Path, Sample] = {}
     for one in annotations:
         picture = pictures.of(one)
@@ -160,20 +160,20 @@ def _annotation(path: Path) -> Annotation | Finding:
     return Annotation(path, root)
 
 
-def parse_xml(data: bytes) -> Node:
+def parse_xml(data: bytes) -> Element:
     """The elements of an XML text, with their lines.
 
     Raises:
         DarkshareError: with the line, where it is not XML, or declares entities, which can grow without bounds.
     """
     parser = expat.ParserCreate()
-    top = Node("", 0)
+    top = Element("", 0)
     stack = [top]
 
     def start(tag: str, _: object) -> None:
         if len(stack) > DEEPEST:
             raise DarkshareError(f"has more than {DEEPEST} elements in each other", line=parser.CurrentLineNumber)
-        node = Node(tag, parser.CurrentLineNumber)
+        node = Element(tag, parser.CurrentLineNumber)
         stack[-1].children.append(node)
         stack.append(node)
 
@@ -197,11 +197,11 @@ def parse_xml(data: bytes) -> Node:
     return top.children[0]
 
 
-def _labels(annotation: Annotation, picture: Path, ids: dict[str, int]) -> Labels:
+def _labels(annotation: Annotation, picture: Path, ids: dict[str, int]) -> PictureLabels:
     try:
         width, height = _size(annotation, picture)
     except DarkshareError as error:
-        return Labels((), (Finding(annotation.path, None, str(error)),))
+        return PictureLabels((), (Finding(annotation.path, None, str(error)),))
     found = ((node.line, box) for node in annotation.objects for box in _boxes(node, width, height, ids))
     return gathered(found, annotation.path)
 
@@ -219,7 +219,7 @@ def _size(annotation: Annotation, picture: Path) -> tuple[int, int]:
     return columns, rows
 
 
-def _boxes(node: Node, width: int, height: int, ids: dict[str, int]) -> Iterator[Box | str]:
+def _boxes(node: Element, width: int, height: int, ids: dict[str, int]) -> Iterator[Box | str]:
     name = node.said("name")
     if name not in ids:
         yield "an object without a name; left out"

@@ -162,9 +162,9 @@ def _require_ours(folder: Path) -> None:
         ours = {RECORD, *json.loads((folder / RECORD).read_bytes())["files"]} if RECORD in there else set()
     except (OSError, ValueError, KeyError, TypeError):
         ours = set()
-    if foreign := sorted(there - ours):
+    if others := sorted(there - ours):
         raise DarkshareError(
-            f"holds {foreign[0]}, which no import wrote; choose another folder or delete it", file=str(folder)
+            f"holds {others[0]}, which no import wrote; choose another folder or delete it", file=str(folder)
         )
 
 

@@ -1,4 +1,4 @@
-"""How good a model is on labelled pictures: average precision by Darknet's rule and by COCO's, or top-k accuracy.
+"""Measures of a model on labelled pictures: average precision by Darknet's rule and by COCO's, or top-k accuracy.
 
 Within the package: arrays, classes, curves < matching, coco < average_precision, accuracy < runner, results < tasks,
 chart. Every number comes with the rule by which it was counted.
@@ -10,22 +10,15 @@ from darkshare.evaluation.accuracy import Accuracy, ClassAccuracy, evaluate_gues
 from darkshare.evaluation.average_precision import (
     RULES,
     THRESHOLD,
+    ApRule,
     ClassScore,
     Evaluation,
     OperatingPoint,
-    Rule,
     evaluate_detections,
 )
 from darkshare.evaluation.coco import require_tool
 from darkshare.evaluation.results import Accuracies, Curves, Evaluations, TaskEvaluation
-from darkshare.evaluation.runner import (
-    LOWEST,
-    DatasetDetections,
-    Runner,
-    classifier_accuracy,
-    evaluate_model,
-    task_of,
-)
+from darkshare.evaluation.runner import LOWEST, DatasetDetections, Runner, classifier_accuracy, evaluate_model
 from darkshare.evaluation.tasks import evaluate
 
 __all__ = [
@@ -34,6 +27,7 @@ __all__ = [
     "THRESHOLD",
     "Accuracies",
     "Accuracy",
+    "ApRule",
     "ClassAccuracy",
     "ClassScore",
     "Curves",
@@ -41,7 +35,6 @@ __all__ = [
     "Evaluation",
     "Evaluations",
     "OperatingPoint",
-    "Rule",
     "Runner",
     "TaskEvaluation",
     "classifier_accuracy",
@@ -50,5 +43,4 @@ __all__ = [
     "evaluate_guesses",
     "evaluate_model",
     "require_tool",
-    "task_of",
 ]

@@ -20,7 +20,7 @@ ALL = "(all)"  # the row of all classes
 
 
 class ClassAccuracy(NamedTuple):
-    """One class: how many pictures show it, and which part of them is found among the first k guesses."""
+    """One class: the number of its pictures, and for each k the share of them found among the first k guesses."""
 
     class_id: int
     name: str
@@ -30,7 +30,7 @@ class ClassAccuracy(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Accuracy(Result):
-    """How often a task's guesses are right on a data set.
+    """Top-1 and top-k of one task on a data set.
 
     Attributes:
         task: its name.
@@ -62,7 +62,7 @@ class Accuracy(Result):
 
     @property
     def rule(self) -> str:
-        """How it was counted."""
+        """The measure and its conditions."""
         return f"top-1 of {self.task}, {self.conditions}" if self.conditions else f"top-1 of {self.task}"
 
     def rows(self) -> list[dict[str, Any]]:
@@ -144,7 +144,7 @@ def evaluate_guesses(
 
 
 def _places(guesses: Doubles, truths: Ids) -> Ids:
-    """How many classes come before the true one."""
+    """Count for each picture the classes that come before the true one."""
     own = guesses[np.arange(len(truths)), truths][:, None]
     lower = np.arange(guesses.shape[1])[None, :] < truths[:, None]
     places: Ids = ((guesses > own) | ((guesses == own) & lower)).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Boxes of all pictures in flat arrays, and which of them overlap: what every matching rule starts from."""
+"""Boxes of all pictures in flat arrays, and the pairs that overlap: the input of every matching rule."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from darkshare.inference.boxes import Detections, iou_of_pairs
 Ids = NDArray[np.int64]
 Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-AT_ONCE = 2_000_000  # pairs of boxes; about 200 MB
+PAIRS_AT_ONCE = 2_000_000  # pairs of boxes; about 200 MB
 
 
-class Found(NamedTuple):
+class RankedDetections(NamedTuple):
     """Detections of all pictures, best first; of equal scores the one of the earlier picture comes first.
 
     `corners` is (n, 4): x1, y1, x2, y2 as fractions of the picture.
@@ -29,8 +29,8 @@ class Found(NamedTuple):
     scores: Doubles
     corners: Doubles
 
-    def take(self, rows: Ids | Bools) -> Found:
-        return Found(self.pictures[rows], self.class_ids[rows], self.scores[rows], self.corners[rows])
+    def take(self, rows: Ids | Bools) -> RankedDetections:
+        return RankedDetections(self.pictures[rows], self.class_ids[rows], self.scores[rows], self.corners[rows])
 
 
 class Truths(NamedTuple):
@@ -42,19 +42,19 @@ class Truths(NamedTuple):
     difficult: Bools
 
 
-class Pairs(NamedTuple):
+class Overlaps(NamedTuple):
     """A detection and a truth of the same picture and class that overlap, by their rows."""
 
     found: Ids
     truth: Ids
     overlap: Doubles
 
-    def take(self, rows: Ids | Bools) -> Pairs:
-        return Pairs(self.found[rows], self.truth[rows], self.overlap[rows])
+    def take(self, rows: Ids | Bools) -> Overlaps:
+        return Overlaps(self.found[rows], self.truth[rows], self.overlap[rows])
 
 
-def ranked(detections: Sequence[Detections], sizes: Sequence[tuple[int, int]]) -> Found:
-    """The detections of all pictures.
+def ranked(detections: Sequence[Detections], sizes: Sequence[tuple[int, int]]) -> RankedDetections:
+    """Put the detections of all pictures into one array, best first.
 
     Args:
         detections: of each picture.
@@ -72,11 +72,11 @@ def ranked(detections: Sequence[Detections], sizes: Sequence[tuple[int, int]]) -
     ids = np.concatenate([np.empty(0, np.int64), *(one.class_ids for one in detections)]).astype(np.int64)
     pictures = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
     order = np.argsort(-scores, kind="stable")
-    return Found(pictures, ids, scores, corners).take(order)
+    return RankedDetections(pictures, ids, scores, corners).take(order)
 
 
 def truths_of(samples: Sequence[Sample], classes: Sequence[int]) -> Truths:
-    """The labelled boxes of all pictures.
+    """Put the labelled boxes of all pictures into one array.
 
     Args:
         samples: pictures and boxes.
@@ -90,8 +90,8 @@ def truths_of(samples: Sequence[Sample], classes: Sequence[int]) -> Truths:
     return Truths(table[:, 0].astype(np.int64), ids, corners, table[:, 6] > 0)
 
 
-def overlapping(found: Found, truths: Truths, least: float, *, crowds: bool = False) -> Pairs:
-    """All pairs of the same picture and class whose intersection over union is at least `least`.
+def overlapping(found: RankedDetections, truths: Truths, least: float, *, crowds: bool = False) -> Overlaps:
+    """Find all pairs of the same picture and class whose intersection over union is at least `least`.
 
     Args:
         found: detections.
@@ -99,24 +99,24 @@ def overlapping(found: Found, truths: Truths, least: float, *, crowds: bool = Fa
         least: above 0.
         crowds: measure a difficult truth as COCO measures a crowd: intersection over the detection's own area.
     """
-    parts = [Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
+    parts = [Overlaps(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
     for rows, others in _neighbours(found, truths):
         crowd = truths.difficult[others] & crowds
         overlap = iou_of_pairs(found.corners[rows], truths.corners[others], crowd=crowd)
         kept = overlap >= least
-        parts.append(Pairs(rows[kept], others[kept], overlap[kept]))
-    return Pairs(*map(np.concatenate, zip(*parts, strict=True)))
+        parts.append(Overlaps(rows[kept], others[kept], overlap[kept]))
+    return Overlaps(*map(np.concatenate, zip(*parts, strict=True)))
 
 
-def _neighbours(found: Found, truths: Truths) -> Iterator[tuple[Ids, Ids]]:
-    """Rows of detections and of truths that share picture and class, some millions at once."""
+def _neighbours(found: RankedDetections, truths: Truths) -> Iterator[tuple[Ids, Ids]]:
+    """Give rows of detections and of truths that share picture and class, some millions at once."""
     classes = 1 + max(found.class_ids.max(initial=0), truths.class_ids.max(initial=0))
     keys = truths.pictures * classes + truths.class_ids
     order = np.argsort(keys, kind="stable")
     wanted = found.pictures * classes + found.class_ids
     first = np.searchsorted(keys[order], wanted, "left")
     counts = np.searchsorted(keys[order], wanted, "right") - first
-    blocks = np.cumsum(counts) // AT_ONCE
+    blocks = np.cumsum(counts) // PAIRS_AT_ONCE
     for block in np.unique(blocks[counts > 0]):
         rows = np.flatnonzero((blocks == block) & (counts > 0))
         many = counts[rows]

@@ -12,7 +12,7 @@ import numpy as np
 from darkshare._tables import Result
 from darkshare.data import Dataset
 from darkshare.errors import BadValue, warn
-from darkshare.evaluation.arrays import Found, ranked, truths_of
+from darkshare.evaluation.arrays import RankedDetections, ranked, truths_of
 from darkshare.evaluation.classes import match_classes
 from darkshare.evaluation.coco import CocoSummary, summarise
 from darkshare.evaluation.curves import AUC, Curve, average_precision, curve
@@ -26,8 +26,8 @@ _CLOSE = 1e-6
 _WIDTH = 80  # columns of a line that people read
 
 
-class Rule(NamedTuple):
-    """How average precision is counted.
+class ApRule(NamedTuple):
+    """A rule by which average precision is counted.
 
     Attributes:
         name: one of RULES.
@@ -106,7 +106,7 @@ class ClassScore(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Evaluation(Result):
-    """How well a task does on a data set, by one rule.
+    """Average precision of one task on a data set, by one rule.
 
     Attributes:
         task: its name.
@@ -124,7 +124,7 @@ class Evaluation(Result):
     task: str
     data: str
     pictures: int
-    rule: Rule
+    rule: ApRule
     conditions: str
     classes: tuple[ClassScore, ...]
     threshold: float
@@ -140,7 +140,7 @@ class Evaluation(Result):
 
     @property
     def truths(self) -> int:
-        """How many boxes are to be found."""
+        """The number of labelled boxes, without difficult ones."""
         return sum(one.truths for one in self.classes)
 
     def __str__(self) -> str:
@@ -252,7 +252,7 @@ def evaluate_detections(
     return made
 
 
-def _chosen(rule: str, points: int | None, iou: float) -> Rule:
+def _chosen(rule: str, points: int | None, iou: float) -> ApRule:
     if rule not in RULES:
         raise BadValue(f"there is no rule {rule}; use {' or '.join(RULES)}")
     if rule == "coco" and (points not in (None, 101) or iou not in COCO_IOUS):
@@ -261,7 +261,7 @@ def _chosen(rule: str, points: int | None, iou: float) -> Rule:
         raise BadValue(f"points must be 0 for the area under the curve, or at least 2, not {points}")
     if not 0 < iou < 1:
         raise BadValue(f"the IoU must lie between 0 and 1, not {iou}")
-    return Rule(rule, (101 if rule == "coco" else AUC) if points is None else points, iou)
+    return ApRule(rule, (101 if rule == "coco" else AUC) if points is None else points, iou)
 
 
 def _task_of(
@@ -280,7 +280,7 @@ def _task_of(
 
 
 def _class_score(
-    class_id: int, name: str, rule: Rule, found: Found, hits: Hits, truths: int, threshold: float
+    class_id: int, name: str, rule: ApRule, found: RankedDetections, hits: Hits, truths: int, threshold: float
 ) -> ClassScore:
     rows = (found.class_ids == class_id) & hits.counts
     drawn = curve(found.scores[rows], hits.hit[rows], truths)
@@ -292,7 +292,7 @@ def _class_score(
     return ClassScore(class_id, name, None if none else ap, truths, int(rows.sum()), at, drawn)
 
 
-def _overlap_above(found: Found, hits: Hits, threshold: float) -> float:
+def _overlap_above(found: RankedDetections, hits: Hits, threshold: float) -> float:
     return float(hits.overlap[hits.counts & (found.scores > threshold)].sum())
 
 

@@ -1,4 +1,4 @@
-"""Which class of a data set is which class of a task: by name, and never guessed."""
+"""Matching of a data set's classes with those of a task: by name, and never guessed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _SHOWN = 5  # names in a message
 
 
 class Matched(NamedTuple):
-    """How the classes of a data set count.
+    """The task's class for each class of a data set.
 
     Attributes:
         classes: for each class of the data set the task's class, or -1 for one that is left out.
-        notes: what somebody who reads the numbers must know.
+        notes: about classes that were left out, renamed or not labelled.
     """
 
     classes: tuple[int, ...]
@@ -24,7 +24,7 @@ class Matched(NamedTuple):
 
     @property
     def counted(self) -> tuple[int, ...]:
-        """The task's classes that the data set can judge."""
+        """The task's classes that the data set has labels for."""
         return tuple(sorted({i for i in self.classes if i >= 0}))
 
 

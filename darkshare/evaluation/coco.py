@@ -1,4 +1,4 @@
-"""COCO's own numbers, by the tools that everybody takes for them: faster-coco-eval or pycocotools."""
+"""COCO's own numbers, by its usual tools: faster-coco-eval or pycocotools."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from darkshare.errors import Unsupported
-from darkshare.evaluation.arrays import Doubles, Found, Truths
+from darkshare.evaluation.arrays import Doubles, RankedDetections, Truths
 
 TOOLS = {  # the faster one first; what each calls its parts
     "faster-coco-eval": ("faster_coco_eval", "COCO", "COCOeval_faster"),
@@ -52,6 +52,10 @@ class CocoSummary(NamedTuple):
     precision: Doubles
     recall: Doubles
 
+    def __repr__(self) -> str:
+        known = ", ".join(f"{name} {value:.4f}" for name, value in self.numbers.items() if value is not None)
+        return f"<CocoSummary: {self.tool}: {known}>"
+
     def average_precision(self, class_id: int, iou: int | None = None) -> float | None:
         """Of a class at one of the ten IoUs, or the mean over them; None without truths."""
         own = self.precision[:, :, self.class_ids.index(class_id)]
@@ -67,7 +71,9 @@ class CocoSummary(NamedTuple):
         }
 
 
-def summarise(found: Found, truths: Truths, sizes: Sequence[tuple[int, int]], class_ids: Sequence[int]) -> CocoSummary:
+def summarise(
+    found: RankedDetections, truths: Truths, sizes: Sequence[tuple[int, int]], class_ids: Sequence[int]
+) -> CocoSummary:
     """Let COCO's tool count.
 
     Args:
@@ -79,7 +85,7 @@ def summarise(found: Found, truths: Truths, sizes: Sequence[tuple[int, int]], cl
     Raises:
         Unsupported: neither tool is installed.
     """
-    name, coco, judge = require_tool()
+    name, coco, evaluator = require_tool()
     extents = np.tile(np.array(sizes, np.float64).reshape(-1, 2), 2)
     images = [{"id": at, "width": w, "height": h} for at, (w, h) in enumerate(sizes)]
     head = {"images": images, "categories": [{"id": i, "name": str(i)} for i in class_ids]}
@@ -89,12 +95,12 @@ def summarise(found: Found, truths: Truths, sizes: Sequence[tuple[int, int]], cl
     results = _annotations(found.pictures, found.class_ids, found.corners * extents[found.pictures])
     for row, score in zip(results, found.scores.tolist(), strict=True):
         row["score"] = score
-    with contextlib.redirect_stdout(io.StringIO()):  # both like to talk
+    with contextlib.redirect_stdout(io.StringIO()):  # both print
         parts = [_loaded(coco, {**head, "annotations": rows}) for rows in (labelled, results)]
-        judged = judge(*parts, iouType="bbox")
-        judged.evaluate()
-        judged.accumulate()
-    return _summary(f"{name} {version(name)}", judged.eval, tuple(class_ids))
+        counted = evaluator(*parts, iouType="bbox")
+        counted.evaluate()
+        counted.accumulate()
+    return _summary(f"{name} {version(name)}", counted.eval, tuple(class_ids))
 
 
 def require_tool() -> tuple[str, Any, Any]:

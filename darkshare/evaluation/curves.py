@@ -24,6 +24,9 @@ class Curve(NamedTuple):
     precision: Doubles
     recall: Doubles
 
+    def __repr__(self) -> str:
+        return f"<Curve: {len(self.scores)} detections>"
+
     @property
     def envelope(self) -> Doubles:
         """The best precision at this recall or any higher one."""

@@ -1,4 +1,4 @@
-"""Which detection hits which truth: Darknet's rule and COCO's. They differ where objects crowd."""
+"""Matching of detections with truths by Darknet's rule and by COCO's, which differ where objects crowd."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from darkshare.evaluation.arrays import Bools, Doubles, Found, Ids, Pairs, Truths, overlapping
+from darkshare.evaluation.arrays import Bools, Doubles, Ids, Overlaps, RankedDetections, Truths, overlapping
 
 MOST = 100  # detections per picture and class that COCO looks at
 _ALMOST_ONE = 1 - 1e-10  # cocoeval.py asks for no more than that
 
 
 class Hits(NamedTuple):
-    """What became of each detection.
+    """Whether each detection is right, and whether it counts.
 
     Attributes:
         hit: whether it is a true positive; else it is a false one, unless it does not count.
@@ -27,7 +27,7 @@ class Hits(NamedTuple):
     counts: Bools
 
 
-def darknet_hits(found: Found, truths: Truths, iou: float) -> Hits:
+def darknet_hits(found: RankedDetections, truths: Truths, iou: float) -> Hits:
     """Match as Darknet does (validate_detector_map in AlexeyAB's detector.c).
 
     A detection's truth is the one it overlaps most, by more than `iou`, whether that is taken already or not; of the
@@ -49,7 +49,7 @@ def darknet_hits(found: Found, truths: Truths, iou: float) -> Hits:
     return Hits(hit, overlap, counts)
 
 
-def coco_hits(found: Found, truths: Truths, iou: float, pairs: Pairs | None = None) -> Hits:
+def coco_hits(found: RankedDetections, truths: Truths, iou: float, pairs: Overlaps | None = None) -> Hits:
     """Match as COCO does (evaluateImg in cocoeval.py).
 
     In each picture and class the 100 best detections take, best first, the free truth that they overlap most, by `iou`
@@ -81,13 +81,13 @@ def coco_hits(found: Found, truths: Truths, iou: float, pairs: Pairs | None = No
     return Hits(hit, overlap, counts)
 
 
-def _first_of_each(pairs: Pairs) -> Pairs:
+def _first_of_each(pairs: Overlaps) -> Overlaps:
     """The first pair of each detection, best detection first."""
     return pairs.take(np.unique(pairs.found, return_index=True)[1])
 
 
-def _places(found: Found) -> Ids:
-    """How many better detections of the same picture and class there are."""
+def _places(found: RankedDetections) -> Ids:
+    """Count for each detection the better ones of the same picture and class."""
     order = np.lexsort((found.class_ids, found.pictures))  # stable, so that each group stays best first
     new = np.ones(len(order), bool)
     new[1:] = (np.diff(found.pictures[order]) != 0) | (np.diff(found.class_ids[order]) != 0)

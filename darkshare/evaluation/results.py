@@ -1,4 +1,4 @@
-"""What `evaluate` returns: tasks and classes beneath one another, rules and models side by side."""
+"""Results of `evaluate`: tasks and classes beneath one another, rules and models side by side."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Curves(Result):
         return [row for one in self.tasks for model, found in one.all() for row in _curve_rows(model, found)]
 
     def summary(self) -> str:
-        """How many curves there are."""
+        """The number of curves."""
         return f"{sum(len(found.classes) for one in self.tasks for _, found in one.all())} curves"
 
 
@@ -116,7 +116,7 @@ class Accuracies(Result):
 
     Attributes:
         tasks: for each task its accuracy; of an ensemble that of its vote, each branch's, and those of both means.
-        remarks: what somebody who reads the numbers must know.
+        remarks: about the numbers that are shown.
     """
 
     tasks: tuple[tuple[Accuracy, ...], ...]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from darkshare._images import Picture, read_picture
 from darkshare.darknet.letterbox import is_letterboxed
-from darkshare.darknet.model import Model, only_ensemble, task_of_ensemble
+from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Floats
 from darkshare.data import ClassifiedDataset, Dataset
@@ -19,9 +18,10 @@ from darkshare.errors import BadValue, Unsupported
 from darkshare.evaluation.accuracy import Accuracy, evaluate_guesses
 from darkshare.evaluation.average_precision import Evaluation, evaluate_detections
 from darkshare.inference.boxes import NMS, Detections, interpret
-from darkshare.inference.classification import Doubles, cropped, mean_of, probabilities, voices
+from darkshare.inference.classification import Doubles, by_classifier, cropped, mean_of, probabilities
 from darkshare.inference.detector import Detector
 from darkshare.inference.engines import DEFAULT, presence
+from darkshare.inference.threads import made_ahead
 
 LOWEST = 0.005  # scores above it count (validate_detector_map)
 _WORDS = {"softmax": "probabilities", "logits": "logits"}
@@ -107,7 +107,7 @@ class Runner:
         Raises:
             DarkshareError: a picture that cannot be read, or a task that is not there or gives no boxes.
         """
-        own = task_of(self.model, task)
+        own = self.model.task(task)
         alone = replace(self.model, tasks=(own,))
         found, sizes = [], []
         for image, raw in self._raw(dataset, watch, lambda image: image):
@@ -129,7 +129,7 @@ class Runner:
         self, dataset: ClassifiedDataset, task: str | None = None, watch: Watch = iter, **how: Any
     ) -> list[Accuracy]:
         """`classify`; of an ensemble its vote, then each branch, then both ways to average them, in one pass."""
-        own = task_of(self.model, task)
+        own = self.model.task(task)
         if not self.model.classifies(own):
             raise Unsupported(f"{own.name} is a detector: it needs a data set with boxes", file=self.model.name)
         raws = [raw for _, raw in self._raw(dataset, watch, lambda image: cropped(image, self.model.network))]
@@ -146,7 +146,7 @@ class Runner:
             yield own, probabilities(self.model, own, raws)
             return
         mine = replace(self.model, tasks=tuple(task for task in self.model.tasks if task.ensemble == own.name))
-        vote, *branches = voices(mine, raws, branches=True)
+        vote, *branches = by_classifier(mine, raws, branches=True)
         yield from (vote, *branches)
         for how in ("softmax", "logits"):
             yield (
@@ -160,11 +160,11 @@ class Runner:
         """Every picture and what the heads give for it."""
         if not dataset.samples:
             raise BadValue(f"{dataset.name} has no pictures to evaluate on")
-        with ThreadPoolExecutor(2) as pool:
-            pictures = ahead(pool, [sample.picture for sample in dataset.samples], 2 * self.batch)
+        jobs = ([partial(read_picture, sample.picture)] for sample in dataset.samples)
+        with closing(made_ahead(jobs, 2, 2 * self.batch)) as pictures:
             waiting: list[Picture] = []
             for at, _ in enumerate(watch(dataset.samples), 1):
-                waiting.append(next(pictures))
+                waiting += next(pictures)
                 if len(waiting) == self.batch or at == len(dataset.samples):
                     yield from zip(waiting, self.detector.raw_batch([fit(one) for one in waiting]), strict=True)
                     waiting = []
@@ -232,38 +232,3 @@ def classifier_accuracy(
         DarkshareError: what `Detector` and `Runner.classify` raise.
     """
     return Runner.of(model, **how).classify(dataset, task, watch)
-
-
-def task_of(model: Model, name: str | None) -> Task:
-    """The task of a name, or the only one; of an ensemble its vote.
-
-    Raises:
-        BadValue: there is none, or there are several and none was named.
-    """
-    known = {task.name: task for task in model.tasks}
-    ensembles = dict.fromkeys(task.ensemble for task in model.tasks if task.ensemble and model.classifies(task))
-    known |= {one: task_of_ensemble(model, one) for one in ensembles if one not in known}
-    if name is None and len(model.tasks) == 1:
-        return model.tasks[0]
-    if name is None:
-        name = only_ensemble(model)
-    if not name:
-        raise BadValue(f"{model.name} has the tasks {', '.join(known)}; say which one")
-    if name not in known:
-        raise BadValue(f"{model.name} has no task {name}; it has {', '.join(known)}")
-    return known[name]
-
-
-def ahead(pool: ThreadPoolExecutor, paths: Sequence[Path], size: int) -> Iterator[Picture]:
-    """Read pictures before they are asked for, at most `size` at a time.
-
-    Raises:
-        DarkshareError: one of them cannot be read.
-    """
-    waiting: deque[Future[Picture]] = deque()
-    for path in paths:
-        waiting.append(pool.submit(read_picture, path))
-        if len(waiting) >= size:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()

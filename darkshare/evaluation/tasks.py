@@ -19,7 +19,7 @@ from darkshare.evaluation.average_precision import RULES, THRESHOLD, Evaluation
 from darkshare.evaluation.classes import listed, match_classes
 from darkshare.evaluation.coco import require_tool
 from darkshare.evaluation.results import Accuracies, Evaluations, TaskEvaluation
-from darkshare.evaluation.runner import LOWEST, Runner, Watch, task_of
+from darkshare.evaluation.runner import LOWEST, Runner, Watch
 from darkshare.inference.boxes import NMS
 from darkshare.inference.engines import DEFAULT
 
@@ -175,7 +175,7 @@ class _Run:
         return found
 
     def _matching(self, dataset: Dataset | ClassifiedDataset) -> dict[str, Any]:
-        """How the classes of one of the data sets are matched; `map` may speak of those of another."""
+        """The arguments for matching the classes of one data set; `map` may have those of another."""
         return {"map": {old: new for old, new in self.map.items() if old in dataset.names}, "by_order": self.by_order}
 
     def _require_classes(self, datasets: Sequence[Dataset | ClassifiedDataset]) -> None:
@@ -242,7 +242,7 @@ def _label(source: Source) -> str:
 def _task(model: Model, name: str, source: Source) -> Task:
     """The task that a data set is for."""
     try:
-        return task_of(model, name or None)
+        return model.task(name or None)
     except BadValue as error:
         if not name:
             error.message += f", with --data TASK={_label(source)}"

@@ -1,25 +1,24 @@
-"""What classifiers say of a picture: the part of it that they see, their probabilities, the vote of an ensemble."""
+"""Classifiers on pictures: the part that they see, their probabilities, the vote of an ensemble."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from darkshare._images import Picture
+from darkshare._tables import Result
 from darkshare.darknet.kinds import Connected, Route, Softmax
 from darkshare.darknet.kinds.base import P
-from darkshare.darknet.model import Model, branches_of, task_of_ensemble
+from darkshare.darknet.model import Model, branch_tasks, ensemble_task
 from darkshare.darknet.network import Network
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Floats
 from darkshare.errors import BadValue, DarkshareError
-
-if TYPE_CHECKING:
-    import pandas as pd
+from darkshare.inference.boxes import softmax
 
 Doubles = NDArray[np.float64]
 MEANS = ("file", "softmax", "logits")  # of an ensemble: the file's own output, or the mean made outside of it
@@ -34,9 +33,9 @@ class Guess(NamedTuple):
     probability: float
 
 
-@dataclass(frozen=True, eq=False)
-class Guesses:
-    """What one task, or one branch of an ensemble, thinks that a picture shows.
+@dataclass(frozen=True, eq=False, repr=False)
+class Guesses(Result):
+    """The probabilities that one task, or one branch of an ensemble, gives the classes of a picture.
 
     Attributes:
         task: its name.
@@ -58,13 +57,13 @@ class Guesses:
         """The likeliest class."""
         return self.top(1)[0]
 
-    def to_dataframe(self) -> pd.DataFrame:
+    def rows(self) -> list[dict[str, Any]]:
         """All classes, the likeliest first."""
-        import pandas as pd
+        return [{"task": self.task, **guess._asdict()} for guess in self.top(len(self.names))]
 
-        frame = pd.DataFrame(self.top(len(self.names)))
-        frame.insert(0, "task", self.task)
-        return frame
+    def summary(self) -> str:
+        """The likeliest class."""
+        return f"{self.task}: {self.best.name} {self.best.probability:.3f} of {len(self.names)} classes"
 
 
 def only_classifiers(model: Model) -> Model | None:
@@ -122,12 +121,12 @@ def probabilities(model: Model, task: Task, raws: Sequence[Mapping[int, Floats]]
             raise BadValue(f"{layer.label} gives {values.shape[1]} numbers for {len(task.names)} classes")
         if not np.isfinite(values).all():
             raise DarkshareError(f"{layer.label} gives values that are not numbers: are the weights broken?")
-        parts.append(values if gives_probabilities(model.network, head) else _softmax(values))
+        parts.append(values if gives_probabilities(model.network, head) else softmax(values))
     return mean_of(parts, "softmax")
 
 
 def gives_probabilities(network: Network, head: int) -> bool:
-    """Whether a head's values are probabilities: those of a [softmax], or the mean of several that a matrix makes."""
+    """Tell whether a head's values are probabilities: those of a [softmax], or their mean that a matrix makes."""
     layer = network.layers[head]
     if isinstance(layer.kind, Softmax):
         return True
@@ -139,15 +138,15 @@ def gives_probabilities(network: Network, head: int) -> bool:
 def mean_of(parts: Sequence[Doubles], how: str) -> Doubles:
     """The mean of several probabilities, or the probabilities that the mean of their logits gives."""
     if how == "logits":
-        return _softmax(np.mean([np.log(np.maximum(part, _LEAST)) for part in parts], axis=0))
+        return softmax(np.mean([np.log(np.maximum(part, _LEAST)) for part in parts], axis=0))
     found: Doubles = np.mean(parts, axis=0)
     return found
 
 
-def voices(
+def by_classifier(
     model: Model, raws: Sequence[Mapping[int, Floats]], *, mean: str = MEANS[0], branches: bool = False
 ) -> Iterator[tuple[Task, Doubles]]:
-    """Each classifier of a model, of an ensemble its vote, with its probabilities (pictures, classes).
+    """Go through the classifiers of a model, of an ensemble its vote, with their probabilities (pictures, classes).
 
     Args:
         model: whose heads they are.
@@ -160,11 +159,10 @@ def voices(
         BadValue: a mean that there is not.
         DarkshareError: see `probabilities`.
     """
-    if mean not in MEANS:
-        raise BadValue(f"there is no mean of {mean}; use one of {', '.join(MEANS)}")
+    require_mean(mean)
     for name in dict.fromkeys(task.ensemble or task.name for task in model.tasks if model.classifies(task)):
-        members = branches_of(model, name)
-        own = next((task for task in model.tasks if task.name == name), None) or task_of_ensemble(model, name)
+        members = branch_tasks(model, name)
+        own = next((task for task in model.tasks if task.name == name), None) or ensemble_task(model, name)
         if mean == "file" or not members:
             yield own, probabilities(model, own, raws)
         else:
@@ -173,7 +171,11 @@ def voices(
             yield one, probabilities(model, one, raws)
 
 
-def _softmax(values: Doubles) -> Doubles:
-    powers = np.exp(values - values.max(axis=1, keepdims=True))
-    shares: Doubles = powers / powers.sum(axis=1, keepdims=True)
-    return shares
+def require_mean(mean: str) -> None:
+    """Refuse a way to vote that is not one of `MEANS`.
+
+    Raises:
+        BadValue: it is not.
+    """
+    if mean not in MEANS:
+        raise BadValue(f"there is no mean of {mean}; use one of {', '.join(MEANS)}")

@@ -7,21 +7,27 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from darkshare._images import Picture
-from darkshare.darknet.letterbox import fitted
-from darkshare.darknet.model import Model
-from darkshare.darknet.network import Network
+from darkshare._tables import printable
+from darkshare.darknet.model import Model, load
 from darkshare.darknet.weights import Floats
 from darkshare.errors import BadValue, DarkshareError, Unsupported
 from darkshare.inference import engines
 from darkshare.inference.boxes import NMS, THRESHOLD, Detections, Levels, interpret, levels
-from darkshare.inference.classification import MEANS, Guesses, cropped, only_classifiers, voices
+from darkshare.inference.classification import (
+    MEANS,
+    Guesses,
+    by_classifier,
+    cropped,
+    only_classifiers,
+    require_mean,
+)
 from darkshare.inference.engines import Engine
-from darkshare.inference.onnx import Exported, buffers, output_name, read_exported
+from darkshare.inference.onnx import BN_EPSILON, SUFFIXES, Exported, buffers, output_name, read_exported
+from darkshare.inference.preprocess import PictureLike, as_pictures, preprocess
 
 
 class Detector:
@@ -33,7 +39,7 @@ class Detector:
         model: with weights.
         threshold: keep scores above it; one number, or some tasks' own by name.
         nms: of two boxes of one task and class that overlap more, keep the better one; likewise.
-        bn_epsilon: see `onnxfile.export`.
+        bn_epsilon: see `export`.
         engine: one of `engines.NAMES`.
         threads: see `engines.open_engine`.
         precision: likewise.
@@ -50,13 +56,15 @@ class Detector:
         *,
         threshold: Levels = THRESHOLD,
         nms: Levels = NMS,
-        bn_epsilon: float = 1e-5,
+        bn_epsilon: float = BN_EPSILON,
         engine: str = engines.DEFAULT,
         threads: int | None = None,
         precision: str = "fp32",
         file: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.model = model
+        if file and bn_epsilon != BN_EPSILON:
+            raise BadValue("its batch norm is settled; give bn_epsilon to export", file=str(file))
+        self.model, self.engine = model, engine
         self.threshold = levels(model.tasks, threshold, THRESHOLD)
         self.nms = levels(model.tasks, nms, NMS)
         self._heads = model.heads
@@ -76,22 +84,30 @@ class Detector:
         Raises:
             DarkshareError: no file of ours, or an engine that is not there or cannot read it.
         """
-        found = read_exported(path)
-        return cls(found.model, engine=engine_for(found, engine), file=path, **how)
+        found = runnable(path, engine)
+        return cls(found.model, engine=found.engine, file=found.file, **how)
 
-    def raw(self, image: Picture) -> dict[int, Floats]:
-        """What each head gives for a picture, by its layer: (channels, height, width), not decoded.
+    def __repr__(self) -> str:
+        return f"<Detector: {_described(self.model)}, on {self.engine}>"
+
+    def raw(self, image: PictureLike) -> dict[int, Floats]:
+        """Give the numbers of each head for a picture, by its layer: (channels, height, width), not decoded.
 
         Args:
-            image: uint8 as `cv2.imread` gives it: BGR, gray or BGRA.
+            image: a path, an array as `cv2.imread` gives it (uint8, BGR, gray or BGRA), or a picture of PIL; see
+                `preprocess.as_picture`.
+
+        Raises:
+            DarkshareError: no picture, or the engine refuses.
         """
         return self.raw_batch([image])[0]
 
-    def raw_batch(self, images: Sequence[Picture]) -> list[dict[int, Floats]]:
+    def raw_batch(self, images: Sequence[PictureLike]) -> list[dict[int, Floats]]:
         """`raw` of several pictures, of any sizes, in one batch."""
-        if not images:
+        pictures = as_pictures(images)
+        if not pictures:
             return []
-        batch = np.concatenate([blob(image, self.model.network) for image in images])
+        batch = np.concatenate([preprocess(picture, self.model.network) for picture in pictures])
         try:
             with self._lock:
                 found = self._engine.run(batch)
@@ -99,28 +115,39 @@ class Detector:
             raise error.locate(self.model.name, None) from None
         return [dict(zip(self._heads, values, strict=True)) for values in zip(*found, strict=True)]
 
-    def detect(self, image: Picture) -> list[Detections]:
-        """The boxes of every task, in pixels of the picture; see `detections.interpret`."""
+    def detect(self, image: PictureLike) -> list[Detections]:
+        """Find the boxes of every task, in pixels of the picture.
+
+        Args:
+            image: see `raw`.
+
+        Returns:
+            One `Detections` per task, in the model's order.
+
+        Raises:
+            DarkshareError: no picture, or heads whose values are not numbers.
+        """
         return self.detect_batch([image])[0]
 
-    def detect_batch(self, images: Sequence[Picture]) -> list[list[Detections]]:
+    def detect_batch(self, images: Sequence[PictureLike]) -> list[list[Detections]]:
         """`detect` of several pictures, of any sizes, in one batch."""
+        pictures = as_pictures(images)
         how = {"threshold": self.threshold, "nms": self.nms}
         return [
-            interpret(self.model, raw, (image.shape[1], image.shape[0]), **how)
-            for image, raw in zip(images, self.raw_batch(images), strict=True)
+            interpret(self.model, raw, (picture.shape[1], picture.shape[0]), **how)
+            for picture, raw in zip(pictures, self.raw_batch(pictures), strict=True)
         ]
 
 
 class Classifier:
-    """A model that is loaded into an engine and says what pictures show: one forward pass for all its classifiers.
+    """A model that is loaded into an engine and classifies pictures: one forward pass for all its classifiers.
 
     Threads may share it; they wait for one another.
 
     Args:
         model: with weights; tasks that give boxes are left out.
         branches: of an ensemble give each branch too, behind its vote.
-        mean: how an ensemble votes; see `guesses.voices`.
+        mean: how an ensemble votes; see `classification.by_classifier`.
         how: `engine` and the other arguments of a `Detector`, but for thresholds.
 
     Raises:
@@ -132,39 +159,78 @@ class Classifier:
         chosen = only_classifiers(model)
         if chosen is None:
             raise Unsupported("finds boxes and classifies nothing; darkshare detect runs it", file=model.name)
-        if mean not in MEANS:
-            raise BadValue(f"there is no mean of {mean}; use one of {', '.join(MEANS)}")
+        require_mean(mean)
         self.model, self.branches, self.mean = chosen, branches, mean
         self._runner = Detector(chosen, **how)
 
     @classmethod
     def of_file(cls, path: str | os.PathLike[str], *, engine: str | None = None, **how: Any) -> Classifier:
         """Load a file that `export` wrote; see `Detector.of_file`."""
-        found = read_exported(path)
-        return cls(found.model, engine=engine_for(found, engine), file=path, **how)
+        found = runnable(path, engine)
+        return cls(found.model, engine=found.engine, file=found.file, **how)
 
-    def classify(self, image: Picture) -> list[Guesses]:
-        """What each classifier thinks that a picture shows; of an ensemble its vote first.
+    def __repr__(self) -> str:
+        return f"<Classifier: {_described(self.model)}, on {self._runner.engine}>"
+
+    def classify(self, image: PictureLike) -> list[Guesses]:
+        """Give the probabilities that each classifier sees in a picture; of an ensemble its vote first.
 
         Args:
-            image: uint8 as `cv2.imread` gives it: BGR, gray or BGRA; its middle is what they see, as in Darknet.
+            image: a path, an array as `cv2.imread` gives it (uint8, BGR, gray or BGRA), or a picture of PIL. Its
+                middle is what they see, as in Darknet.
+
+        Raises:
+            DarkshareError: no picture, or heads whose values are not numbers.
         """
         return self.classify_batch([image])[0]
 
-    def classify_batch(self, images: Sequence[Picture]) -> list[list[Guesses]]:
+    def classify_batch(self, images: Sequence[PictureLike]) -> list[list[Guesses]]:
         """`classify` of several pictures, of any sizes, in one batch."""
-        if not images:
+        pictures = as_pictures(images)
+        if not pictures:
             return []
-        raws = self._runner.raw_batch([cropped(image, self.model.network) for image in images])
+        raws = self._runner.raw_batch([cropped(picture, self.model.network) for picture in pictures])
         try:
-            found = list(voices(self.model, raws, mean=self.mean, branches=self.branches))
+            found = list(by_classifier(self.model, raws, mean=self.mean, branches=self.branches))
         except DarkshareError as error:
             raise error.locate(self.model.name, None) from None
-        return [[Guesses(task.name, task.names, rows[i]) for task, rows in found] for i in range(len(images))]
+        return [[Guesses(task.name, task.names, rows[i]) for task, rows in found] for i in range(len(pictures))]
+
+
+class Runnable(NamedTuple):
+    """A model that can be run.
+
+    Attributes:
+        model: its network and tasks.
+        engine: to run it on.
+        file: an exported file that holds the weights; None where the model has them.
+    """
+
+    model: Model
+    engine: str
+    file: Path | None
+
+
+def runnable(given: Model | str | os.PathLike[str], engine: str | None) -> Runnable:
+    """Make a model, the name of its .cfg, or that of a file that `export` wrote ready for an engine.
+
+    Args:
+        given: the model or file.
+        engine: one of `engines.NAMES`; None for the default, or the one that an int8 file was made for.
+
+    Raises:
+        DarkshareError: the file cannot be read, or not be run on this engine.
+    """
+    if isinstance(given, Model):
+        return Runnable(given, engine or engines.DEFAULT, None)
+    if Path(given).suffix not in SUFFIXES:
+        return Runnable(load(given), engine or engines.DEFAULT, None)
+    found = read_exported(given)
+    return Runnable(found.model, engine_for(found, engine), found.path)
 
 
 def engine_for(found: Exported, wanted: str | None) -> str:
-    """The engine to run an exported file on: the wanted one, else the one that it was made for, else the default.
+    """Choose the engine for an exported file: the wanted one, else the one that it was made for, else the default.
 
     Raises:
         Unsupported: an int8 file and OpenCV, which refuses such files or computes other numbers (seen in 4.14 and 5.0).
@@ -176,51 +242,12 @@ def engine_for(found: Exported, wanted: str | None) -> str:
     return wanted or found.engine or engines.DEFAULT
 
 
-def blob(image: Picture, network: Network) -> Floats:
-    """A picture as the network's input: RGB in 0..1, stretched, or fitted into gray where Darknet does so.
-
-    Raises:
-        BadValue: it is not a uint8 picture.
-    """
-    import cv2
-
-    c, h, w, *_ = network.input
-    fitting = _with_channels(image, c)
-    inner = fitted(network, (image.shape[1], image.shape[0]))
-    small = cv2.dnn.blobFromImage(fitting, 1 / 255, inner, swapRB=c == 3)
-    if inner == (w, h):
-        return np.asarray(small, np.float32)
-    top, left = (h - inner[1]) // 2, (w - inner[0]) // 2
-    whole = np.full((1, c, h, w), 0.5, np.float32)
-    whole[:, :, top : top + inner[1], left : left + inner[0]] = small
-    return whole
-
-
-def _with_channels(image: Picture, wanted: int) -> Picture:
-    import cv2
-
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:
-        raise BadValue(f"a picture must be uint8, height x width x channels, not {image.dtype} {image.shape}")
-    has = 1 if image.ndim == 2 else image.shape[2]
-    conversions = {
-        (1, 3): cv2.COLOR_GRAY2BGR,
-        (4, 3): cv2.COLOR_BGRA2BGR,
-        (3, 1): cv2.COLOR_BGR2GRAY,
-        (4, 1): cv2.COLOR_BGRA2GRAY,
-    }
-    if has == wanted:
-        return image
-    if (has, wanted) not in conversions:
-        raise BadValue(f"a picture of {has} channels cannot be given to a network that reads {wanted}")
-    return np.asarray(cv2.cvtColor(image, conversions[has, wanted]), np.uint8)
-
-
 def _loaded(model: Model, bn_epsilon: float, engine: str, how: Mapping[str, Any]) -> Engine:
     """The model in an engine, through a file: from memory, OpenCV 5 ignores its choice and doubles its peak."""
     with tempfile.TemporaryDirectory(prefix="darkshare-") as folder:
         path = Path(folder) / "network.onnx"
         with open(path, "wb") as file:
-            file.writelines(memoryview(piece).cast("B") for piece in buffers(model, bn_epsilon))
+            file.writelines(memoryview(piece).cast("B") for piece in buffers(model, bn_epsilon=bn_epsilon))
         return _opened(model, path, engine, how)
 
 
@@ -230,3 +257,8 @@ def _opened(model: Model, path: str | os.PathLike[str], engine: str, how: Mappin
         return engines.open_engine(engine, path, outputs, **how)
     except DarkshareError as error:
         raise error.locate(model.name, None) from None
+
+
+def _described(model: Model) -> str:
+    tasks = ", ".join(task.name for task in model.tasks)
+    return printable(f"{model.name}, {'task' if len(model.tasks) == 1 else 'tasks'} {tasks}")

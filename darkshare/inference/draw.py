@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from darkshare._images import Picture
 from darkshare.inference.boxes import Detections
 
-# Okabe and Ito, "Color Universal Design", 2008: told apart with any kind of colour vision. Red, green, blue.
+# Okabe and Ito, "Color Universal Design", 2008: distinct with any kind of colour vision. Red, green, blue.
 # In this order, the first four stay apart in all their shades.
 HUES = ((0, 114, 178), (230, 159, 0), (0, 158, 115), (240, 228, 66), (213, 94, 0), (86, 180, 233), (204, 121, 167))
 SHADES = ((0, 0.0), (255, 0.4), (0, 0.35))  # the hue itself, lighter, darker: (mixed with, share)

@@ -1,4 +1,4 @@
-"""The one splicing primitive: runs of layers with their runs of floats, put one behind the other."""
+"""Join runs of layers, with their runs of floats, into one network: every splicing goes through here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from darkshare.errors import BadReference
 
 @dataclass(frozen=True)
 class Part:
-    """A run of a model's layers, start..stop; `known` says where layers outside it lie in the product."""
+    """A run of a model's layers, start..stop; `known` maps layers outside of it to their places in the product."""
 
     model: Model
     start: int

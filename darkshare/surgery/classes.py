@@ -1,20 +1,24 @@
-"""Which classes a detector or classifier is to have: kept, left out, put in another order, renamed, added."""
+"""Change the classes of a detector or classifier: keep, leave out, put in another order, rename, add."""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
-from darkshare.darknet.initial import Initial, silent
+from darkshare._tables import Result
+from darkshare.darknet.initial import Initial, drawn, never_detected
 from darkshare.darknet.kinds import Region, Softmax
 from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.data import read_names
-from darkshare.errors import BadValue, DarkshareError, Unsupported, warn
+from darkshare.errors import BadArguments, BadValue, DarkshareError, Unsupported, require_choice, warn
 from darkshare.surgery.heads import pad_to_union, unpad, with_classes
+
+INITS = ("silent", "random")
+NamesFile = str | os.PathLike[str]
 
 
 class Classes(NamedTuple):
@@ -29,6 +33,108 @@ class Classes(NamedTuple):
     rows: tuple[int | None, ...]
 
 
+@dataclass(frozen=True, repr=False)
+class ClassChange(Result):
+    """The classes of a task, with the class that each one was.
+
+    Attributes:
+        before: the names that the task had.
+        now: the classes that it has.
+    """
+
+    before: tuple[str, ...]
+    now: Classes
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [
+            {"class": at, "name": name, "was": row, "old_name": "new" if row is None else self.before[row]}
+            for at, (name, row) in enumerate(zip(*self.now, strict=True))
+        ]
+
+    def summary(self) -> str:
+        return f"{len(self.now.names)} classes instead of {len(self.before)}"
+
+
+def classes(
+    model: Model,
+    *,
+    keep: str | Sequence[str] = (),
+    drop: str | Sequence[str] = (),
+    rename: str | Sequence[str] | Mapping[str, str] = (),
+    add: str | Sequence[str] = (),
+    names: NamesFile | Sequence[str] | None = None,
+    fresh: NamesFile | Sequence[str] | None = None,
+    task: str | None = None,
+    init: str | None = None,
+    seed: int = 0,
+) -> Model:
+    """Change the classes of a task in all its heads; boxes and scores of the classes that stay are the same.
+
+    A class is called by its name, or by its number where no class has that name.
+
+    Args:
+        model: the model; without weights only cfg and names change.
+        keep: these classes only, in this order; a text may hold several names with commas between them.
+        drop: not these.
+        rename: new names by old ones, or texts like `car=vehicle`.
+        add: new classes behind the others.
+        names: all classes instead, or a file with one in each line; the same names stay, others are new.
+        fresh: likewise, but all of them are new.
+        task: the task's name; a model of one task needs none.
+        init: the weights of new classes: `silent`, so that no box ever has them, or `random`, which is the default
+            with `fresh`.
+        seed: of random weights.
+
+    Returns:
+        The changed model, or the model itself where nothing changes. Its report is a `ClassChange`.
+
+    Raises:
+        BadArguments: `names` or `fresh` with each other or with edits.
+        BadValue: no such task or class, or a name that is there twice.
+        Unsupported: a head whose classes cannot be changed.
+        DarkshareError: a file that does not hold names.
+    """
+    own = model.task(task)
+    if (names is not None) + (fresh is not None) + bool(keep or drop or rename or add) > 1:
+        raise BadArguments("--from and --fresh each say all classes; leave the other options out")
+    if names is not None:
+        chosen = matched(own.names, _read(names))
+    elif fresh is not None:
+        chosen = afresh(_read(fresh))
+    else:
+        kept = _separated(keep, own.names) if keep else None
+        new = rename if isinstance(rename, Mapping) else dict(_renaming(text, own.names) for text in _texts(rename))
+        chosen = edited(own.names, keep=kept, drop=_separated(drop, own.names), rename=new, add=_texts(add))
+    if init is None:
+        init = "silent" if fresh is None else "random"
+    require_choice("init", init, INITS)
+    if chosen != edited(own.names):
+        initial = drawn(seed) if init == "random" else never_detected
+        model = relabelled(model, chosen, task=own.name, initial=initial)
+    return replace(model, report=ClassChange(own.names, chosen))
+
+
+def _read(given: NamesFile | Sequence[str]) -> tuple[str, ...]:
+    return wanted_names(given) if isinstance(given, str | os.PathLike) else tuple(given)
+
+
+def _texts(given: str | Sequence[str]) -> Sequence[str]:
+    return [given] if isinstance(given, str) else given
+
+
+def _separated(given: str | Sequence[str], names: Sequence[str]) -> list[str]:
+    """Names from texts with commas between them; a name may hold a comma itself."""
+    return [part for text in _texts(given) for part in ([text] if text in names else text.split(","))]
+
+
+def _renaming(text: str, names: Sequence[str]) -> tuple[str, str]:
+    whole = next((name for name in names if text.startswith(f"{name}=")), "")  # a name may hold an = itself
+    old, equals, new = (whole, "=", text[len(whole) + 1 :]) if whole else text.partition("=")
+    if not (equals and new):
+        raise BadValue(f"--rename {text!r} does not say OLD=NEW")
+    return old, new
+
+
 def edited(
     names: Sequence[str],
     *,
@@ -37,7 +143,7 @@ def edited(
     rename: Mapping[str, str] | None = None,
     add: Sequence[str] = (),
 ) -> Classes:
-    """Edit a list of classes. A class is called by its name, or by its number where no name is so.
+    """Edit a list of classes. A class is called by its name, or by its number where no class has that name.
 
     Args:
         names: the classes now.
@@ -65,7 +171,7 @@ def edited(
 
 
 def matched(names: Sequence[str], wanted: Sequence[str]) -> Classes:
-    """These classes in this order: those of the same name are kept, the others are new.
+    """Take the wanted classes in their order: those of the same name are kept, the others are new.
 
     Raises:
         BadValue: a name given twice, or none.
@@ -77,7 +183,7 @@ def matched(names: Sequence[str], wanted: Sequence[str]) -> Classes:
 
 
 def afresh(wanted: Sequence[str]) -> Classes:
-    """These classes, all of them new.
+    """Take the wanted classes, all of them as new ones.
 
     Raises:
         BadValue: a name given twice, or none.
@@ -85,8 +191,8 @@ def afresh(wanted: Sequence[str]) -> Classes:
     return _distinct(Classes(tuple(wanted), (None,) * len(wanted)))
 
 
-def wanted_names(path: str | Path) -> tuple[str, ...]:
-    """The class names in a file, one in each line.
+def wanted_names(path: NamesFile) -> tuple[str, ...]:
+    """Read a file of class names, one in each line.
 
     Raises:
         DarkshareError: it cannot be read, is empty, or its lines are not names.
@@ -98,12 +204,12 @@ def wanted_names(path: str | Path) -> tuple[str, ...]:
     return names
 
 
-def relabelled(model: Model, classes: Classes, *, task: str | None = None, initial: Initial = silent) -> Model:
+def relabelled(model: Model, chosen: Classes, *, task: str | None = None, initial: Initial = never_detected) -> Model:
     """Change the classes of a task in all its heads; boxes and scores of the classes that stay are the same.
 
     Args:
         model: the model; without weights only cfg and names change.
-        classes: what it is to have.
+        chosen: the classes that it is to have.
         task: the task's name; a model of one task needs none.
         initial: the weights of new classes; without it no box ever has them.
 
@@ -112,49 +218,34 @@ def relabelled(model: Model, classes: Classes, *, task: str | None = None, initi
             classes only get other names.
         BadValue: there is no such task.
     """
-    own = task_of(model, task)
+    own = model.task(task)
     if own.ensemble:
-        return _renamed(model, own.ensemble, classes)
+        return _renamed(model, own.ensemble, chosen)
     _require_own_heads(model, own)
-    kept = sorted(row for row in classes.rows if row is not None)
+    kept = sorted(row for row in chosen.rows if row is not None)
     fewer = kept and kept != list(range(len(own.names)))
-    if fewer and initial is silent and _is_softmax(model, own):  # others are to be trained
+    if fewer and initial is never_detected and _is_softmax(model, own):  # others are to be trained
         warn(f"{model.name}: a softmax shares its scores out among the classes: without some, the others' scores grow")
     padded = own.padded
     model = unpad(model)
     for head in own.heads:
-        model = with_classes(model, head, classes.rows, initial=initial)
-    changed = replace(own, names=classes.names, padded=False, offset=0, files={}, sha256={})
+        model = with_classes(model, head, chosen.rows, initial=initial)
+    changed = replace(own, names=chosen.names, padded=False, offset=0, files={}, sha256={})
     tasks = tuple(changed if other.name == own.name else other for other in model.tasks)
     model = replace(model, tasks=tasks)
     return pad_to_union(model) if padded else model
 
 
-def _renamed(model: Model, ensemble: str, classes: Classes) -> Model:
+def _renamed(model: Model, ensemble: str, chosen: Classes) -> Model:
     """An ensemble whose tasks all have these names for the classes that they had."""
     own = [task for task in model.tasks if task.ensemble == ensemble]
-    if classes.rows != tuple(range(len(own[0].names))):
+    if chosen.rows != tuple(range(len(own[0].names))):
         raise Unsupported(
             f"{model.name}: the branches of the ensemble {ensemble} have the same classes, which can be renamed only; "
             "change them before `darkshare branch`"
         )
-    named = {task.name: replace(task, names=classes.names, files={}, sha256={}) for task in own}
+    named = {task.name: replace(task, names=chosen.names, files={}, sha256={}) for task in own}
     return replace(model, tasks=tuple(named.get(task.name, task) for task in model.tasks))
-
-
-def task_of(model: Model, name: str | None) -> Task:
-    """The task of this name, or the only one.
-
-    Raises:
-        BadValue: there is none, or there are several and no name says which.
-    """
-    known = ", ".join(task.name for task in model.tasks)
-    if name is None and len(model.tasks) > 1:
-        raise BadValue(f"does several tasks ({known}); say which one is meant", file=model.name)
-    found = [task for task in model.tasks if name in (None, task.name)]
-    if not found:
-        raise BadValue(f"has no task {name}; it does {known}", file=model.name)
-    return found[0]
 
 
 def _require_own_heads(model: Model, own: Task) -> None:
@@ -184,11 +275,11 @@ def _id_of(name: str, names: Sequence[str]) -> int:
     raise BadValue(f"there is no class {name!r}; the classes are {shown}")
 
 
-def _distinct(classes: Classes) -> Classes:
-    if not classes.names:
+def _distinct(chosen: Classes) -> Classes:
+    if not chosen.names:
         raise BadValue("no class would be left; a detector needs at least one")
-    if twice := [name for name, count in Counter(classes.names).items() if count > 1]:
+    if twice := [name for name, count in Counter(chosen.names).items() if count > 1]:
         raise BadValue(f"class {twice[0]!r} would be there twice; give the names once, and other names to new classes")
-    if bad := [name for name in classes.names if not name.strip() or name != name.strip() or "\n" in name]:
-        raise BadValue(f"class name {bad[0]!r} cannot stand in a .names file: one name in each line, no blanks around")
-    return classes
+    if bad := [name for name in chosen.names if not name.strip() or name != name.strip() or "\n" in name]:
+        raise BadValue(f"class name {bad[0]!r} cannot be in a .names file: one name in each line, no blanks around")
+    return chosen

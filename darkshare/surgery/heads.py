@@ -8,12 +8,12 @@ from itertools import accumulate
 
 import numpy as np
 
-from darkshare.darknet.initial import Initial, silent
+from darkshare.darknet.initial import Initial, never_detected
 from darkshare.darknet.kinds import Avgpool, Boxes, Connected, Convolutional, Cost, Dropout, Region, Softmax
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, resolve
 from darkshare.darknet.portable import list_text
-from darkshare.darknet.tasks import Task, by_voice
+from darkshare.darknet.tasks import Task, group_by_ensemble
 from darkshare.darknet.weights import FLOAT, Floats, Weights
 from darkshare.errors import Unsupported, warn
 
@@ -29,9 +29,9 @@ def pad_to_union(model: Model) -> Model:
             of an ensemble.
     """
     _require_no_vote(model)
-    voices = by_voice(model.tasks)
-    *starts, total = accumulate((len(voice[0].names) for voice in voices), initial=0)
-    offsets = {task.name: start for start, voice in zip(starts, voices, strict=True) for task in voice}
+    groups = group_by_ensemble(model.tasks)
+    *starts, total = accumulate((len(group[0].names) for group in groups), initial=0)
+    offsets = {task.name: start for start, group in zip(starts, groups, strict=True) for task in group}
     shared = [h for task in model.tasks for h in task.heads]
     if len(shared) != len(set(shared)):
         raise Unsupported(
@@ -68,7 +68,7 @@ def unpad(model: Model) -> Model:
     return replace(model, tasks=tuple(tasks))
 
 
-def with_classes(model: Model, head: int, rows: Sequence[int | None], *, initial: Initial = silent) -> Model:
+def with_classes(model: Model, head: int, rows: Sequence[int | None], *, initial: Initial = never_detected) -> Model:
     """Choose the classes of one head.
 
     Args:
@@ -102,7 +102,9 @@ def with_boxes(model: Model, head: int, blocks: Sequence[int], **keys: object) -
         Unsupported: it is not such a head, or the layer before cannot be changed alone.
     """
     size = head_kind(model, head).values
-    return _with_channels(model, head, [block * size + i for block in blocks for i in range(size)], silent, **keys)
+    return _with_channels(
+        model, head, [block * size + i for block in blocks for i in range(size)], never_detected, **keys
+    )
 
 
 def head_kind(model: Model, head: int) -> Boxes:
@@ -138,7 +140,7 @@ def _counters(model: Model, head: int, rows: Sequence[int | None]) -> dict[str, 
 
 
 def _with_outputs(model: Model, head: int, rows: Sequence[int | None], initial: Initial) -> Model:
-    """A classifier with other classes: pools and [dropout] may stand between the layer that has them and its [softmax].
+    """A classifier with other classes: pools and [dropout] may lie between the layer that has them and its [softmax].
 
     Raises:
         Unsupported: groups or a tree of classes, or something reads what changes.
@@ -146,7 +148,7 @@ def _with_outputs(model: Model, head: int, rows: Sequence[int | None], initial: 
     kind, index = model.network.layers[head].kind, head - 1
     assert isinstance(kind, Softmax)
     if kind.tree or kind.groups > 1:
-        raise _unchangeable(model, head, "its classes stand in groups or a tree")
+        raise _unchangeable(model, head, "its classes are in groups or a tree")
     while isinstance(model.network.layers[index].kind, Avgpool | Dropout):
         index -= 1
     passed = range(index, head + 1)

@@ -1,4 +1,4 @@
-"""The numbers between two layers' numbers: on a line or an arc, as they are in the files or with batch norm in them."""
+"""Interpolate two layers' weights, linearly or by slerp, as they are in the files or with batch norm folded in."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Rows = Mapping[str, Floats]  # tensor name -> its values, one row for each filte
 
 @np.errstate(all="ignore")  # broken weights stay broken; `check` names them
 def between(layer: Layer, a: Floats, b: Floats, ratios: Mapping[str, Ratio], *, folded: bool, epsilon: float) -> Floats:
-    """A layer's floats between those of two models, in the order of the file.
+    """Interpolate a layer's floats between those of two models, in the order of the file.
 
     Where a tensor has the same bits in both, it keeps them. New variances are averages of the old ones and never
     below 0.
@@ -103,7 +103,7 @@ def _put(out: Floats, a: Floats, b: Floats, ca: Doubles | float, cb: Doubles | f
 
 
 def _coefficients(a: Operand, b: Operand, ratio: Ratio) -> tuple[float, float]:
-    """What the base's and the other's values are multiplied with.
+    """Find the factors of the base's and the other's values.
 
     An arc turns the direction evenly (Shoemake, SIGGRAPH 1985) and changes the length evenly. It is a line where one
     side is zero, or both point the same way or opposite ways.

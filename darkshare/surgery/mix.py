@@ -2,21 +2,100 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise, zip_longest
 from typing import Any
 
-from darkshare._tables import ranges
+from darkshare._tables import Result, ranges
 from darkshare.analysis.frozen import compare_trunks
-from darkshare.analysis.trunk import layer_difference, require_same_structure, require_weights
+from darkshare.analysis.trunk import (
+    Moved,
+    describe,
+    diagnose,
+    last_stored,
+    layer_difference,
+    moved_tensors,
+    require_same_structure,
+    require_weights,
+)
 from darkshare.darknet.model import Model
-from darkshare.darknet.network import Layer, resized, resolve
+from darkshare.darknet.network import Layer, Network, resized, resolve
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Floats, Header, Weights
 from darkshare.errors import BadValue, TrunkMismatch, WeightsSize, warn
 from darkshare.surgery.interpolate import between
-from darkshare.surgery.mix_recipe import Recipe, shares, told
+from darkshare.surgery.mix_recipe import Recipe, read_recipe, shares, with_overrides
+
+SHOWN = ("layer", "kind", "tensor", "relative", "cosine", "scale")  # of a tensor that had moved
+
+
+@dataclass(frozen=True, repr=False)
+class Origin(Result):
+    """The share of both models in the tensors of a mix.
+
+    Attributes:
+        network: of the mix.
+        recipe: the ratios.
+    """
+
+    network: Network
+    recipe: Recipe
+
+    def rows(self) -> list[dict[str, Any]]:
+        layers = self.network.layers
+        return [
+            {
+                "layers": ranges(_bridged({layer.index for layer, _ in found}, layers)),
+                "tensors": ", ".join(dict.fromkeys(tensor.name for _, tensor in found)),
+                "params": sum(tensor.size for _, tensor in found),
+                "alpha": ratio.alpha,
+                "method": ratio.method,
+            }
+            for ratio, found in shares(self.recipe, layers)
+        ]
+
+    def summary(self) -> str:
+        return "; ".join(f"layers {row['layers']} alpha {row['alpha']:g}" for row in self.rows())
+
+
+@dataclass(frozen=True, repr=False)
+class Restored(Result):
+    """The tensors of a model that were not the base's before its trunk was put back.
+
+    Attributes:
+        snapped: the model with the base's trunk.
+        other: the model before that.
+        k: how many layers were put back.
+    """
+
+    snapped: Model
+    other: Model
+    k: int
+
+    @cached_property
+    def moved(self) -> list[Moved]:
+        """The tensors, with the way that each had moved."""
+        return list(moved_tensors(self.snapped, self.other, self.k))
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [moved._asdict() for moved in self.moved]
+
+    def table(self) -> list[dict[str, Any]]:
+        return [{column: row[column] for column in SHOWN} for row in self.rows()]
+
+    def notes(self) -> list[str]:
+        if not self.moved:
+            same = f"layers 0..{self.k - 1} of {self.other.name} are already identical with the base's, bit for bit"
+            return [f"k={self.k}: {same}"]
+        cause = diagnose(self.moved, last_stored(self.snapped.network, self.k))
+        found = describe(self.moved, self.snapped, self.k)
+        return [f"k={self.k}: put the base's trunk back; {found}; {cause}"]
+
+    def summary(self) -> str:
+        return f"k={self.k}, {len(self.moved)} tensors had moved"
 
 
 def mix(
@@ -25,9 +104,9 @@ def mix(
     *,
     k: int | None = None,
     alpha: float | None = None,
+    recipe: Recipe | str | os.PathLike[str] | None = None,
     method: str | None = None,
     space: str | None = None,
-    recipe: Recipe | None = None,
     bn_epsilon: float = 1e-5,
 ) -> Model:
     """Take each tensor from the base, from the other model, or from between them.
@@ -41,10 +120,13 @@ def mix(
         other: the second one.
         k: layers 0..k-1 are the base's; the rest is the other's, unless an alpha is given.
         alpha: the share of the other model, 0..1, for tensors that no rule names.
+        recipe: rules for single layers and tensors, of which the last one counts, or their file.
         method: linear; or slerp, which interpolates direction and length of whole kernels.
         space: raw, the values of the files; or folded, the kernels and biases with batch norm in them.
-        recipe: rules for single layers and tensors, of which the last one counts.
         bn_epsilon: what the engine adds to a variance before its root is taken.
+
+    Returns:
+        The mix. Its report, an `Origin`, has the share of both models in its tensors.
 
     Raises:
         BadValue: a k or a rule beyond the layers, or nothing that says how much to take.
@@ -52,7 +134,8 @@ def mix(
         WeightsSize: a partial file ends before a layer that is needed.
         Unsupported: a model has no weights.
     """
-    how = told(recipe or Recipe(), k=k, alpha=alpha, method=method, space=space)
+    rules = Recipe() if recipe is None else recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+    how = with_overrides(rules, k=k, alpha=alpha, method=method, space=space)
     for model in (base, other):
         require_weights(model)
     fitted = _at_size_of(base, other)
@@ -65,22 +148,7 @@ def mix(
         _warn_of_names(base, other)
     runs = [run for layer in giver.network.layers for run in _floats(fitted, other, layer, how, bn_epsilon)]
     tasks = tuple(replace(task, header=Header()) for task in _anew(giver.tasks))
-    return Model(giver.network, Weights(Header(), tuple(runs)), tasks)
-
-
-def to_rows(base: Model, other: Model, recipe: Recipe) -> list[dict[str, Any]]:
-    """What a mix takes from where, for people; `recipe` as `told` returns it."""
-    layers = _giver(_at_size_of(base, other), other, recipe).network.layers
-    return [
-        {
-            "layers": ranges(_bridged({layer.index for layer, _ in found}, layers)),
-            "tensors": ", ".join(dict.fromkeys(tensor.name for _, tensor in found)),
-            "params": sum(tensor.size for _, tensor in found),
-            "alpha": ratio.alpha,
-            "method": ratio.method,
-        }
-        for ratio, found in shares(recipe, layers)
-    ]
+    return Model(giver.network, Weights(Header(), tuple(runs)), tasks, Origin(giver.network, how))
 
 
 def _bridged(found: set[int], layers: Sequence[Layer]) -> list[int]:
@@ -99,7 +167,10 @@ def snap(base: Model, other: Model, k: int | None = None) -> Model:
         base: whose trunk it is; it may be a partial file of at least k layers.
         other: the model that was trained from it.
         k: how many layers; without it, as many as were meant to be frozen by the look of what moved in them
-            (see `freezing.frozen`).
+            (see `frozen`).
+
+    Returns:
+        The other model on the base's trunk. Its report, a `Restored`, has the tensors that had moved.
 
     Raises:
         TrunkMismatch: the layers differ in structure; or, without k, the first layer was trained.
@@ -119,11 +190,12 @@ def snap(base: Model, other: Model, k: int | None = None) -> Model:
     assert other.weights
     start = other.network.start(k)
     runs = (*base.weights.slice(0, start), *other.weights.slice(start, other.weights.size))
-    return replace(other, weights=Weights(other.weights.header, runs), tasks=_anew(other.tasks))
+    snapped = replace(other, weights=Weights(other.weights.header, runs), tasks=_anew(other.tasks), report=None)
+    return replace(snapped, report=Restored(snapped, other, k))
 
 
 def meant_trunk(base: Model, other: Model) -> int:
-    """How many leading layers of `other` are the base's, or moved at most as layers do that were to be frozen.
+    """Count the leading layers of `other` that are the base's, or moved at most as layers do that were to be frozen.
 
     Raises:
         TrunkMismatch: not even the first one.
@@ -144,7 +216,7 @@ def _anew(tasks: Sequence[Task]) -> tuple[Task, ...]:
 
 
 def _at_size_of(base: Model, other: Model) -> Model:
-    """The base as a network for the other's input: what its weights mean does not depend on width and height."""
+    """The base as a network for the other's input: the layout of its weights does not depend on width and height."""
     a, b = base.network, other.network
     if a.input == b.input or not b.input.is_image:
         return base
@@ -212,7 +284,7 @@ def _floats(base: Model, other: Model, layer: Layer, recipe: Recipe, epsilon: fl
 
 
 def _place(model: Model, index: int) -> tuple[Weights, int, int]:
-    """Where a layer's own floats lie: the weights, start and stop."""
+    """The weights that hold a layer's own floats, with start and stop."""
     layer = model.network.layers[index]
     _require_layer(model, index)
     assert model.weights

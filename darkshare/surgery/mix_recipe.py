@@ -1,4 +1,4 @@
-"""How much of the second model a mix takes, tensor by tensor.
+"""Recipes: the share of the second model in a mix, tensor by tensor.
 
 A recipe file is JSON, or YAML where PyYAML is installed:
 
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from darkshare._files import read_small
 from darkshare.darknet.kinds import Tensor
 from darkshare.darknet.network import Layer
-from darkshare.errors import BadValue, DarkshareError, Unsupported
+from darkshare.errors import BadValue, DarkshareError, Unsupported, require_choice
 
 METHODS, SPACES = ("linear", "slerp"), ("raw", "folded")
 COPY = "copy"  # the method where a tensor is taken as it is
@@ -53,10 +53,11 @@ class Rule:
 
     def __post_init__(self) -> None:
         _require_alpha(self.alpha)
-        _require_choice("method", self.method, METHODS)
+        if self.method is not None:
+            require_choice("method", self.method, METHODS)
 
     def names(self, layer: Layer, tensor: str) -> bool:
-        """Whether it speaks of this tensor; "" stands for a layer without any."""
+        """Tell whether it applies to this tensor; "" is a layer without any."""
         index = layer.index
         inside = any(first <= index and (last is None or index <= last) for first, last in self.layers)
         named = any(fnmatchcase(name, self.tensor) for name in (tensor, tensor.rpartition(".")[2]))
@@ -68,7 +69,7 @@ class Recipe:
     """Rules, of which the last one that names a tensor decides.
 
     Attributes:
-        alpha: for tensors that no rule names; None if it is still to be said.
+        alpha: for tensors that no rule names; None if it is given later.
         method: linear, or slerp for kernels.
         space: raw, the values of the files; or folded, with batch norm put into kernels and biases.
         rules: later ones win.
@@ -84,14 +85,14 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.alpha is not None:
             _require_alpha(self.alpha)
-        _require_choice("method", self.method, METHODS)
-        _require_choice("space", self.space, SPACES)
+        require_choice("method", self.method, METHODS)
+        require_choice("space", self.space, SPACES)
 
     def ratio(self, layer: Layer, tensor: str = "") -> Ratio:
-        """What holds for a tensor, or for a layer without any. Statistics, scales and biases are never slerped."""
+        """The ratio of a tensor, or of a layer without any. Statistics, scales and biases are never slerped."""
         rule = next((rule for rule in reversed(self.rules) if rule.names(layer, tensor)), None)
         alpha = rule.alpha if rule else self.alpha
-        assert alpha is not None  # `told` sees to it
+        assert alpha is not None  # `with_overrides` gives one
         if alpha in (0, 1):
             return Ratio(float(alpha), COPY)
         method = (rule and rule.method) or self.method
@@ -118,7 +119,7 @@ class Recipe:
         return BadValue(f"rule {number} {why}", file=self.path)
 
 
-def told(
+def with_overrides(
     recipe: Recipe,
     *,
     k: int | None = None,
@@ -126,7 +127,7 @@ def told(
     method: str | None = None,
     space: str | None = None,
 ) -> Recipe:
-    """A recipe with what was said beside it, which counts more than the file.
+    """Return a recipe with the arguments that count more than its own values.
 
     Args:
         recipe: the rules.
@@ -158,7 +159,7 @@ def told(
 
 
 def shares(recipe: Recipe, layers: Sequence[Layer]) -> list[tuple[Ratio, list[tuple[Layer, Tensor]]]]:
-    """Which tensors each ratio holds for, in the order of the layers."""
+    """List the tensors of each ratio, in the order of the layers."""
     found: dict[Ratio, list[tuple[Layer, Tensor]]] = {}
     for layer in layers:
         for tensor in layer.tensors:
@@ -166,7 +167,7 @@ def shares(recipe: Recipe, layers: Sequence[Layer]) -> list[tuple[Ratio, list[tu
     return list(found.items())
 
 
-def read(path: str | os.PathLike[str]) -> Recipe:
+def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     """Read a recipe file: JSON, or YAML if its name ends in .yaml or .yml.
 
     Raises:
@@ -258,8 +259,3 @@ def _layers(given: Any) -> tuple[tuple[int, int | None], ...]:
 def _require_alpha(alpha: Any) -> None:
     if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 <= alpha <= 1:
         raise BadValue(f"alpha {str(alpha)[:40]} must be a number from 0, the base, to 1, the second model")
-
-
-def _require_choice(key: str, value: Any, choices: Sequence[str]) -> None:
-    if value is not None and value not in choices:
-        raise BadValue(f"{key} {str(value)[:40]} must be {' or '.join(choices)}")

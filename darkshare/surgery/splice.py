@@ -6,12 +6,13 @@ From the shared-backbone paper (Bailer & Fassold): base + [route] to layer k-1 +
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from darkshare._tables import runs
 from darkshare._version import __version__
+from darkshare.analysis.savings import saved
 from darkshare.analysis.trunk import (
     common_structure,
     describe,
@@ -23,15 +24,38 @@ from darkshare.analysis.trunk import (
 )
 from darkshare.darknet.cfg import Line, Section, comment_line, new_section
 from darkshare.darknet.cut_points import illegal_cut
-from darkshare.darknet.model import Model, branches_of, only_votes
-from darkshare.darknet.tasks import Task, by_voice
-from darkshare.errors import BadValue, DarkshareError, ShapeMismatch, TrunkMismatch, warn
+from darkshare.darknet.model import Model, branch_tasks, without_branch_tasks
+from darkshare.darknet.tasks import Task, group_by_ensemble
+from darkshare.errors import BadValue, DarkshareError, ShapeMismatch, TrunkMismatch, require_choice, warn
 from darkshare.surgery.assemble import Part, assemble
 from darkshare.surgery.heads import pad_to_union, unpad
+from darkshare.surgery.quantities import Quantities
 
 Layout = Literal["native", "padded"]
 # Keys that change the training of layers far from their own.
-TRAPS = ("stopbackward", "train_only_bn", "onlyforward", "dont_update", "burnin_update")
+TRAINING_KEYS = ("stopbackward", "train_only_bn", "onlyforward", "dont_update", "burnin_update")
+
+
+@dataclass(frozen=True, repr=False)
+class Merger(Quantities):
+    """Numbers of separate networks beside those of the merged one, with the k of each task.
+
+    Attributes:
+        models: the separate networks, the base first.
+        merged: the product.
+    """
+
+    models: tuple[Model, ...]
+    merged: Model
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [{name or "quantity": value for name, value in row.items()} for row in saved(self.models, self.merged)]
+
+    def notes(self) -> list[str]:
+        return [", ".join(f"{task.name} k={task.k}" for task in without_branch_tasks(self.merged).tasks if task.k)]
+
+    def summary(self) -> str:
+        return f"{len(self.models)} networks in one, {', '.join(self.notes())}"
 
 
 def concat(
@@ -40,25 +64,29 @@ def concat(
     *,
     layout: Layout = "native",
     force: bool = False,
-    names: Sequence[str] = (),
+    name: Sequence[str] = (),
 ) -> Model:
     """Splice networks onto the first one, which stays as it is.
 
     Args:
         models: the base and at least one further network, all with weights or all without.
-        k: how many leading layers each further network shares with the base; one number for all or one for
+        k: the number of leading layers that each further network shares with the base; one number for all or one for
             each. Without it, the longest trunk that is bit-identical and a legal cut.
         layout: "native" keeps each head's own classes; "padded" gives every head the classes of all tasks, so
             that stock Darknet runs it.
         force: merge on the base's trunk although the weights of the other's differ.
-        names: what to call the tasks, instead of the file names; an ensemble has one for its vote and branches.
+        name: the names of the tasks, in place of the file names; an ensemble has one for its vote and branches.
+
+    Returns:
+        The merged model. Its report, a `Merger`, says what it saves.
 
     Raises:
         TrunkMismatch: the trunks differ in structure or, without `force`, in bits.
         ShapeMismatch: the input sizes differ.
         BadValue: a cut that is not legal, or names for more or fewer tasks.
     """
-    base, *others = _named(models, names)
+    require_choice("layout", layout, get_args(Layout))
+    base, *others = _named(models, name)
     _require_joinable(base, others)
     ks = _cuts(base, others, k)
     net = base.network.cfg.sections[0]
@@ -75,9 +103,10 @@ def concat(
     network, weights = assemble(net, parts, base.network.dialect, _title([base, *others]))
     merged = Model(network, weights, tuple(tasks))
     if layout == "padded":
-        return pad_to_union(merged)
-    _warn_of_unequal_classes(merged)
-    return merged
+        merged = pad_to_union(merged)
+    else:
+        _warn_of_unequal_classes(merged)
+    return replace(merged, report=Merger(tuple(models), merged))
 
 
 def _require_joinable(base: Model, others: Sequence[Model]) -> None:
@@ -99,7 +128,7 @@ def _require_joinable(base: Model, others: Sequence[Model]) -> None:
 
 
 def _cuts(base: Model, others: Sequence[Model], k: int | Sequence[int] | None) -> list[int]:
-    if k is None:
+    if k is None or (not isinstance(k, int) and not k):
         return [longest_trunk(base, other) for other in others]
     ks = [k] * len(others) if isinstance(k, int) else list(k)
     if len(ks) == 1:
@@ -110,7 +139,7 @@ def _cuts(base: Model, others: Sequence[Model], k: int | Sequence[int] | None) -
 
 
 def longest_trunk(base: Model, other: Model) -> int:
-    """The largest legal k below the first head with all layers before it bit-identical in both models.
+    """Find the largest legal k below the first head with all layers before it bit-identical in both models.
 
     Raises:
         TrunkMismatch: not even the first layer is the same.
@@ -144,14 +173,14 @@ def _require_trunk(base: Model, other: Model, k: int, *, force: bool) -> None:
 def _bridge(other: Model, k: int, index: int) -> Section:
     """The inserted route back to the last shared layer."""
     route = new_section("route", layers=k - 1)
-    names = ", ".join(task.name for task in only_votes(other).tasks)
+    names = ", ".join(task.name for task in without_branch_tasks(other).tasks)
     last = index + len(other.network.layers) - k
     mark = comment_line(f"task {names}: layers {index + 1}..{last}, on the shared layers 0..{k - 1}")
     return replace(route, lines=(route.lines[0], mark, *route.lines[1:]))
 
 
 def _title(models: Sequence[Model]) -> tuple[Line, ...]:
-    names = [task.name for model in models for task in only_votes(model).tasks]
+    names = [task.name for model in models for task in without_branch_tasks(model).tasks]
     text = f"Merged by darkshare {__version__}: " + ", ".join(names)
     return comment_line(text.encode("ascii", "backslashreplace").decode()), Line("\n")
 
@@ -170,22 +199,22 @@ def _moved_task(task: Task, k: int, distance: int) -> Task:
 
 def _named(models: Sequence[Model], names: Sequence[str]) -> list[Model]:
     """The models with the names asked for, and no name twice."""
-    voices = [by_voice(model.tasks) for model in models]
-    wanted = list(names) or [one[0].ensemble or one[0].name for its in voices for one in its]
-    if len(wanted) != sum(map(len, voices)):
+    groups = [group_by_ensemble(model.tasks) for model in models]
+    wanted = list(names) or [one[0].ensemble or one[0].name for its in groups for one in its]
+    if len(wanted) != sum(map(len, groups)):
         raise BadValue(
-            f"{len(wanted)} names for {sum(map(len, voices))} tasks: give one for each, and one for a whole ensemble"
+            f"{len(wanted)} names for {sum(map(len, groups))} tasks: give one for each, and one for a whole ensemble"
         )
     left, taken = iter(wanted), set[str]()
     found = []
-    for model, its in zip(models, voices, strict=True):
+    for model, its in zip(models, groups, strict=True):
         tasks = [task for one in its for task in _with_new_name(one, next(left), taken)]
         found.append(replace(model, tasks=tuple(tasks)))
     return found
 
 
 def _with_new_name(tasks: Sequence[Task], name: str, taken: set[str]) -> list[Task]:
-    """A voice with this name, or with a number behind it where that is taken; what it takes is added."""
+    """A task or an ensemble with this name, or with a number behind it where that is taken; adds to `taken`."""
     numbered = (name if number == 1 else f"{name}-{number}" for number in count(1))
     found = next(its for one in numbered if taken.isdisjoint(_names_of(its := _called(tasks, one))))
     taken |= _names_of(found)
@@ -193,12 +222,12 @@ def _with_new_name(tasks: Sequence[Task], name: str, taken: set[str]) -> list[Ta
 
 
 def _names_of(tasks: Sequence[Task]) -> set[str]:
-    """What tasks are called; an ensemble has its name also where no task of it gives the vote."""
+    """The names of tasks; an ensemble has its name also where no task of it gives the vote."""
     return {name for task in tasks for name in (task.name, task.ensemble) if name}
 
 
 def _called(tasks: Sequence[Task], name: str) -> list[Task]:
-    """A voice with this name: of an ensemble the vote has it, and each branch with its number."""
+    """A task or an ensemble with this name: of an ensemble the vote has it, and each branch with its number."""
     if not tasks[0].ensemble:
         return [replace(tasks[0], name=name)]
     numbers = count(1)
@@ -209,14 +238,14 @@ def _called(tasks: Sequence[Task], name: str) -> list[Task]:
 
 
 def _warn_of_differences(base: Model, other: Model, k: int) -> None:
-    """Say what the product cannot keep of a further network."""
+    """Warn of what the product cannot keep of a further network."""
     if base.network.net.letter_box != other.network.net.letter_box:
         warn(f"{other.name}: letter_box={other.network.net.letter_box} gives way to the base's [net]")
     for layer in other.network.layers[k:]:
-        traps = [key for key in TRAPS if getattr(layer.kind, key)]
-        if traps:
+        found = [key for key in TRAINING_KEYS if getattr(layer.kind, key)]
+        if found:
             warn(
-                f"{other.name}: {traps[0]}= in {layer.label} would change the training of the merged network; "
+                f"{other.name}: {found[0]}= in {layer.label} would change the training of the merged network; "
                 "it does nothing at inference"
             )
 
@@ -231,14 +260,14 @@ def _warn_of_unequal_classes(merged: Model) -> None:
         )
 
 
-def split(model: Model, names: Sequence[str] = ()) -> list[Model]:
+def split(model: Model, task: str | Sequence[str] = ()) -> list[Model]:
     """Take a merged model apart: each task's own network, with its own [net], classes and weights header.
 
     The vote of an ensemble comes with its branches, as tasks of one model.
 
     Args:
         model: the merged model.
-        names: the tasks wanted; all without it.
+        task: the name of the task wanted, or several; all without it.
 
     Raises:
         BadValue: it is not merged, or has no task of that name.
@@ -249,11 +278,12 @@ def split(model: Model, names: Sequence[str] = ()) -> list[Model]:
             "is not a merged model, or its .tasks.json is missing, which says what belongs to which task",
             file=model.name,
         )
-    known = {task.name: task for task in model.tasks}
-    unknown = [name for name in names if name not in known]
+    known = {one.name: one for one in model.tasks}
+    wanted = (task,) if isinstance(task, str) else task
+    unknown = [name for name in wanted if name not in known]
     if unknown:
         raise BadValue(f"has no task {unknown[0]}; its tasks are {', '.join(known)}", file=model.name)
-    return [_alone(model, known[name]) for name in names or known]
+    return [_alone(model, known[name]) for name in wanted or known]
 
 
 def _alone(model: Model, task: Task) -> Model:
@@ -269,7 +299,7 @@ def _alone(model: Model, task: Task) -> Model:
     net = new_section("net", **task.net) if task.k else merged_net.set(**task.net)
     network, weights = assemble(net, parts, model.network.dialect)
     is_vote = task.name == task.ensemble
-    own = [task, *branches_of(model, task.name)] if is_vote else [replace(task, ensemble="")]
+    own = [task, *branch_tasks(model, task.name)] if is_vote else [replace(task, ensemble="")]
     tasks = tuple(_placed(model, one, known) for one in own)
     return unpad(Model(network, weights and replace(weights, header=task.header), tasks))
 

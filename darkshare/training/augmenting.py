@@ -18,7 +18,7 @@ from darkshare.darknet.letterbox import fitted
 from darkshare.darknet.network import Network
 from darkshare.darknet.weights import Floats
 from darkshare.errors import BadValue, Unsupported
-from darkshare.inference.detector import blob
+from darkshare.inference.preprocess import preprocess
 from darkshare.training import colours, geometry, mosaics
 from darkshare.training.geometry import Size, Window
 from darkshare.training.mosaics import Shot
@@ -146,7 +146,9 @@ def undistorted(network: Network, labelled: Labelled) -> Example:
     scale = inner / size
     corner = (size - inner) // 2 / size
     center = truths[:, 1:3] * scale + corner
-    return Example(blob(picture, network)[0], np.concatenate([truths[:, :1], center, truths[:, 3:5] * scale], axis=1))
+    return Example(
+        preprocess(picture, network)[0], np.concatenate([truths[:, :1], center, truths[:, 3:5] * scale], axis=1)
+    )
 
 
 def _coloured(labelled: Labelled, how: Augmentation) -> Labelled:

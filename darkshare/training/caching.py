@@ -22,8 +22,9 @@ from darkshare._files import read_small, write_all
 from darkshare.darknet.network import Network
 from darkshare.darknet.weights import Floats
 from darkshare.errors import DarkshareError, Unsupported
+from darkshare.inference.threads import made_ahead
 from darkshare.training.geometry import Size
-from darkshare.training.loading import Place, Source, ahead
+from darkshare.training.loading import Place, Source
 
 if TYPE_CHECKING:
     from darkshare.training.building import TorchNet
@@ -228,7 +229,7 @@ def fill_cache(
         places = [Place(row % cache.count, row // cache.count) for row in groups[number]]
         return [lambda place=place: source.example(place, size) for place in places]  # type: ignore[misc]
 
-    for group, examples in zip(groups, ahead(make, range(len(groups)), workers), strict=True):
+    for group, examples in zip(groups, made_ahead(map(make, range(len(groups))), workers), strict=True):
         found = _features(net, [example.image for example in examples], device)
         for at, (row, example) in enumerate(zip(group, examples, strict=True)):
             cache.put(row, {index: values[at] for index, values in found.items()}, example.truths)

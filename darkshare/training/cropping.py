@@ -16,7 +16,7 @@ from darkshare.darknet.network import Network
 from darkshare.darknet.weights import Floats
 from darkshare.errors import Unsupported
 from darkshare.inference.classification import cropped
-from darkshare.inference.detector import blob
+from darkshare.inference.preprocess import preprocess
 from darkshare.training import colours
 from darkshare.training.augmenting import Example, Labelled, Read, scale_up_to
 from darkshare.training.geometry import Size
@@ -97,7 +97,7 @@ def class_truth(class_id: int) -> Floats:
 
 def undistorted(network: Network, labelled: Labelled) -> Example:
     """A picture as inference sees it: its middle."""
-    return Example(blob(cropped(labelled.picture, network), network)[0], labelled.truths)
+    return Example(preprocess(cropped(labelled.picture, network), network)[0], labelled.truths)
 
 
 def augmented(how: Crops, read: Read, index: int, count: int, size: Size, rng: np.random.Generator) -> Example:

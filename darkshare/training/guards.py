@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from darkshare.darknet.model import Model, upright
+from darkshare.darknet.model import Model, untransposed
 from darkshare.darknet.weights import read_weights
 from darkshare.data import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, DarkshareError, TrunkMismatch
@@ -78,7 +78,7 @@ def require_trunk(model: Model, base: Model, k: int, wanted: str) -> None:
     there = [model]
     if k and path and Path(path).is_file():
         found = read_weights(path, dialect=base.network.dialect)
-        there.append(replace(base, weights=upright(base.network, found)))
+        there.append(replace(base, weights=untransposed(base.network, found)))
     if any(digest(trunk_floats(one, k)) != wanted for one in there):
         raise TrunkMismatch(
             f"layers 0..{k - 1} are no longer those that the training began with, so nothing is written; "

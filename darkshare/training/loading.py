@@ -6,10 +6,7 @@ training stands is one number. Each picture comes once per epoch, where Darknet 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
@@ -28,7 +25,6 @@ from darkshare.training.cropping import Crops
 from darkshare.training.geometry import Size, truths_of
 
 T = TypeVar("T")
-_AHEAD = 2  # updates whose pictures are made before they are wanted
 _PERIOD, _CLASSIFIERS_PERIOD = 10, 40  # updates between two input sizes
 _LAST = {"pjreddie": 200}  # updates at the end that are at the largest size
 _ORDER, _PICTURE, _SIZE = range(3)  # what random numbers are for: each purpose has its own
@@ -159,35 +155,3 @@ def _require_size(network: Network, size: Size) -> None:
         raise
     if found.params != network.params:
         raise BadValue(f"{said}, which needs other weights; set random=0", file=network.name)
-
-
-def ahead(
-    make: Callable[[int], Sequence[Callable[[], T]]],
-    numbers: Sequence[int],
-    workers: int,
-) -> Generator[list[T], None, None]:
-    """The examples of each update in turn, made by threads while earlier ones are trained on.
-
-    Args:
-        make: for an update, what makes each of its examples.
-        numbers: of the updates.
-        workers: threads; with 0, each example is made when it is wanted.
-    """
-    if not workers:
-        for number in numbers:
-            yield [one() for one in make(number)]
-        return
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="pictures")
-    waiting: deque[list[Future[T]]] = deque()
-    coming = iter(numbers)
-    try:
-        while True:
-            with suppress(StopIteration):
-                while len(waiting) < _AHEAD:
-                    number = next(coming)
-                    waiting.append([pool.submit(one) for one in make(number)])
-            if not waiting:
-                return
-            yield [future.result() for future in waiting.popleft()]
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)

@@ -11,7 +11,7 @@ import numpy as np
 from darkshare.darknet.cfg import Cfg, Section
 from darkshare.darknet.cut_points import illegal_cut
 from darkshare.darknet.initial import drawn
-from darkshare.darknet.model import Model, branches_of, only_ensemble
+from darkshare.darknet.model import Model, branch_tasks, common_ensemble
 from darkshare.darknet.network import resized, resolve
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import FLOAT, Floats, Header, Weights
@@ -62,7 +62,7 @@ def _anew(model: Model, task: Task, name: str) -> Task:
 
 
 def _notes_of_branches(base: Model, k: int) -> Iterator[str]:
-    shared, m = max(task.k for task in base.tasks), len(branches_of(base, only_ensemble(base)))
+    shared, m = max(task.k for task in base.tasks), len(branch_tasks(base, common_ensemble(base)))
     if k < shared:
         what = f"layers {k}..{shared - 1} are shared by {m} branches and take the sum of their gradients"
         yield f"{what}; --k {shared} keeps them as they are"
@@ -76,7 +76,7 @@ def updates(model: Model) -> int:
 def _require_base(base: Model, k: int) -> None:
     layers = base.network.layers
     if len(base.tasks) != 1 and not _is_ensemble(base):
-        vote = ", or give the ensemble a vote (`darkshare branch --combine logits`)" if only_ensemble(base) else ""
+        vote = ", or give the ensemble a vote (`darkshare branch --combine logits`)" if common_ensemble(base) else ""
         raise Unsupported(f"does {len(base.tasks)} tasks; train one after `darkshare split`{vote}", file=base.name)
     if not 0 <= k < len(layers):
         raise BadValue(f"k={k} must be 0..{len(layers) - 1}", file=base.name)
@@ -99,7 +99,7 @@ def _is_ensemble(model: Model) -> bool:
 
     Of detectors, one with a vote in its file: without it there is nothing to measure.
     """
-    name = only_ensemble(model)
+    name = common_ensemble(model)
     return bool(name) and (model.classifies(model.tasks[0]) or name in {task.name for task in model.tasks})
 
 

@@ -5,6 +5,7 @@ The authors of RRR-TorchNet do it to a reduced trunk, before they freeze it. No 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -16,8 +17,10 @@ from darkshare.darknet.model import Model
 from darkshare.darknet.weights import Floats
 from darkshare.errors import BadValue
 from darkshare.inference.classification import cropped, only_detectors
-from darkshare.inference.detector import blob
+from darkshare.inference.media.sources import select
+from darkshare.inference.preprocess import preprocess
 from darkshare.training.building import TorchNet, build, trained
+from darkshare.training.guards import require_torch
 from darkshare.training.norm import MOMENTUM
 
 if TYPE_CHECKING:
@@ -26,7 +29,9 @@ if TYPE_CHECKING:
 BATCH = 32
 
 
-def recalibrated(model: Model, pictures: Iterable[Picture], *, k: int = 0, batch: int = BATCH) -> Model:
+def recalibrated(
+    model: Model, pictures: str | os.PathLike[str] | Iterable[Picture], *, k: int = 0, batch: int = BATCH
+) -> Model:
     """The model with the rolling statistics that pictures give; all other numbers are its own.
 
     Every batch is normalised by its own statistics on its way, and their means over the batches are what stays. No
@@ -34,17 +39,21 @@ def recalibrated(model: Model, pictures: Iterable[Picture], *, k: int = 0, batch
 
     Args:
         model: with weights.
-        pictures: uint8 BGR, of any sizes; at least two. A model that finds boxes is given them whole, any other their
-            middle.
+        pictures: uint8 BGR, of any sizes, or the name of a folder, pattern or .txt list; at least two. A model that
+            finds boxes is given them whole, any other their middle.
         k: layers 0..k-1 keep their statistics.
         batch: pictures that go through together; a last one alone joins none and is left out.
 
     Raises:
         BadValue: there are fewer than two pictures, or no batch norm behind layer k.
-        Unsupported: torch is not installed, or a layer does not train.
+        Unsupported: a layer does not train.
+        DarkshareError: torch is not installed, or a picture cannot be read.
     """
+    require_torch()
     import torch
 
+    if isinstance(pictures, str | os.PathLike):
+        pictures = _read(os.fspath(pictures))
     net = build(model, k, dropout=False).train()
     statistics = _statistics(net)
     if not statistics:
@@ -65,9 +74,18 @@ def recalibrated(model: Model, pictures: Iterable[Picture], *, k: int = 0, batch
     return trained(net, model)
 
 
+def _read(name: str) -> Iterator[Picture]:
+    for frame in select([name]).frames():
+        if frame.error is not None:
+            raise frame.error
+        if frame.image is None:
+            raise BadValue("gives no picture", file=frame.source)
+        yield frame.image
+
+
 def _seen(model: Model, picture: Picture) -> Floats:
     whole = only_detectors(model) is not None
-    return blob(picture if whole else cropped(picture, model.network), model.network)
+    return preprocess(picture if whole else cropped(picture, model.network), model.network)
 
 
 def _statistics(net: TorchNet) -> list[Tensor]:

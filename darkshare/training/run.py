@@ -16,6 +16,7 @@ from darkshare.darknet.model import Model, require_unprotected, save, sibling
 from darkshare.data import ClassifiedDataset, Dataset, in_order
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.inference.detector import Detector
+from darkshare.inference.threads import made_ahead
 from darkshare.training import caching, checkpoints, cropping, loading
 from darkshare.training.augmenting import Augmentation
 from darkshare.training.building import build, trained
@@ -150,7 +151,7 @@ class Training:
             self._validate()  # Ctrl-C ended the last run before it
         numbers = range(self.done + 1, self.batches + 1)
         self.watch.begin(self.done, self.batches)
-        with closing(loading.ahead(feed.jobs, numbers, self.options.workers)) as coming:
+        with closing(made_ahead(map(feed.jobs, numbers), self.options.workers)) as coming:
             for number in numbers:
                 begun = perf_counter()
                 examples = next(coming)

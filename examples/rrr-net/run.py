@@ -35,7 +35,7 @@ from darkshare.darknet.initial import drawn
 from darkshare.data import ClassifiedDataset, read_classes
 from darkshare.evaluation import Runner
 from darkshare.surgery.classes import afresh, relabelled
-from darkshare.surgery.residual.branching import layer_after
+from darkshare.surgery.residual.planning import layer_after
 from darkshare.training.guards import digest
 from darkshare.training.outcome import Outcome
 from darkshare.training.preparation import trunk_floats

@@ -14,6 +14,7 @@ from darkshare.analysis.check import Problems, check
 from darkshare.analysis.check import weights as weight_rules
 from darkshare.darknet.kinds import DIALECTS
 from darkshare.darknet.weights import Header
+from darkshare.errors import BadValue
 
 A, P, H = DIALECTS
 LAST = "[yolo]\nmask=1,2"
@@ -29,6 +30,31 @@ def edited(old: str, new: str) -> str:
     text = tiny_text()
     assert old in text, old
     return text.replace(old, new, 1)
+
+
+def test_models_and_data_sets_are_checked_in_one_call(tmp_path, tiny):
+    (tmp_path / "m.names").write_text("a\n")
+    (tmp_path / "m.data").write_text("classes=1\nnames=m.names\nvaild=m.txt\n")
+    weights = tiny.with_suffix(".weights")
+    found = check(tmp_path / "m.data", tiny, weights, weights, decode=True)
+    assert [problem.file for problem in found] == [str(tmp_path / "m.data")]
+    assert repr(found) == "<Problems: 1 error>"
+    assert "vaild" in found._repr_html_()
+    for files in ((), (weights,), (tmp_path / "m.names",)):
+        with pytest.raises(BadValue):
+            check(*files)
+
+
+def test_strict_decides_what_is_fine(tmp_path):
+    path = tmp_path / "x.cfg"
+    for text, fine, strictly in (
+        (tiny_text(), True, True),
+        (edited("filters=8", "filters=8\nfilters=8"), True, True),
+        (edited("filters=8", "filters=8\nfilter=4"), True, False),
+        (edited("filters=8", "filters=x"), False, False),
+    ):
+        path.write_text(text)
+        assert (check(path).is_fine, check(path, strict=True).is_fine) == (fine, strictly)
 
 
 # rule: (old, new, dialect, severity, line that is blamed, what the message says)

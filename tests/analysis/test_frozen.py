@@ -111,7 +111,7 @@ def test_what_cannot_be_answered_is_refused(base):
     short = Weights(Header(), (base.weights.view(0, base.network.start(4)),), "short.weights")
     with pytest.raises(WeightsSize, match=r"short.weights: ends before layer 4, so it cannot show 5 layers"):
         compare_trunks(base, replace(base, weights=short), 5)
-    with pytest.raises(Unsupported, match="there is no weights file"):
+    with pytest.raises(Unsupported, match="has no weights file"):
         compare_trunks(base, without_weights(tiny_text(), "x"))
 
 

@@ -116,5 +116,5 @@ def test_the_trade_off_of_k(tmp_path):
     ET.fromstring(svg)
     with pytest.raises(DarkshareError, match="k=500 cannot be marked"):
         plot_savings(found, tmp_path / "savings.svg", k=500)
-    with pytest.raises(DarkshareError, match="there is no k to draw"):
+    with pytest.raises(DarkshareError, match="nothing to draw"):
         plot_savings([], tmp_path / "savings.svg")

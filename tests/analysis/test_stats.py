@@ -270,7 +270,7 @@ def test_progress_counts_every_float():
 
 
 def test_models_without_weights_and_unknown_spaces_are_refused():
-    with pytest.raises(Unsupported, match="there is no weights file; give one behind the cfg"):
+    with pytest.raises(Unsupported, match="has no weights file; give one behind the cfg"):
         stats(tiny(1), without_weights(tiny_text(), "x"))
     with pytest.raises(BadValue, match="unknown space"):
         stats(tiny(1), tiny(2), space="log")

@@ -94,7 +94,7 @@ def test_stats_of_one_model_describes_it(tiny):
 
 
 def test_a_model_without_weights_is_refused():
-    with pytest.raises(Unsupported, match="there is no weights file"):
+    with pytest.raises(Unsupported, match="has no weights file"):
         describe_weights(without_weights(tiny_text(), "x"))
 
 

@@ -294,7 +294,7 @@ def test_a_dask_cluster(base, data, tmp_path):
     done = planned(base, data, tmp_path / "done").trials[0]
     long = planned(base, data, tmp_path / "long", batches=100_000).trials[0]
     with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp://"
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0", protocol="tcp://"
     ) as cluster:
         address = cluster.scheduler_address
         assert address.startswith("tcp://")
@@ -403,7 +403,7 @@ def test_regions_are_means_over_the_cells_that_boxes_touch(base, tmp_path):
     """Against the whole maps of a network with one layer more to see: the first layer of the base."""
     torch = pytest.importorskip("torch", reason="features need PyTorch")
     from darkshare._images import read_picture
-    from darkshare.inference.detector import blob
+    from darkshare.inference.preprocess import preprocess
     from darkshare.training.building import build
 
     dataset, model = draw(tmp_path / "more", 12), load(base)
@@ -413,7 +413,9 @@ def test_regions_are_means_over_the_cells_that_boxes_touch(base, tmp_path):
     net = build(model, 0)
     rows = {tuple(np.round(row, 5)) for row in found.features[0]}
     for sample in dataset.samples:
-        values = net.outputs(torch.from_numpy(blob(read_picture(sample.picture), model.network)), [0])[0][0].numpy()
+        values = net.outputs(torch.from_numpy(preprocess(read_picture(sample.picture), model.network)), [0])[0][
+            0
+        ].numpy()
         box = sample.boxes[0]
         left, right = int(16 * (box.x - box.w / 2)), int(np.ceil(16 * (box.x + box.w / 2)))
         top, bottom = int(16 * (box.y - box.h / 2)), int(np.ceil(16 * (box.y + box.h / 2)))

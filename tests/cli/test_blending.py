@@ -49,7 +49,7 @@ def test_mix_by_a_recipe(pair, tmp_path):
     recipe.write_text('{"alpha": 0.25, "rules": [{"layers": "5-6,11-12", "alpha": 1}, {"layers": "0-1", "alpha": 0}]}')
     result = run("mix", *pair, "--recipe", recipe, "-o", tmp_path / "mixed", "--format", "json")
     assert result.exit_code == 0, result.output
-    rows = json.loads(result.stdout)
+    rows = json.loads(result.stdout)["rows"]
     assert [(row["layers"], row["alpha"], row["method"]) for row in rows] == [
         ("0-1", 0, "copy"),
         ("4, 8", 0.25, "linear"),
@@ -118,13 +118,13 @@ def test_snap_finds_the_trunk_and_says_what_had_moved(pair, tmp_path):
     base, text = pair
     result = run("snap", *pair, "-o", tmp_path / "snapped")
     assert result.exit_code == 0, result.output
-    rows = [line.split()[:3] for line in result.stdout.splitlines()]
-    assert rows == [
+    table, note = result.stdout.split("\n\n")
+    assert [line.split()[:3] for line in table.splitlines()] == [
         ["layer", "kind", "tensor"],
         *([str(i), "convolutional", f"rolling_{name}"] for i in (0, 1) for name in ("mean", "variance")),
     ]
-    assert "k=4: put the base's trunk back; layers 0..3 are not the base's: 4 of 10 tensors differ" in result.stderr
-    assert "only rolling statistics drifted" in result.stderr
+    assert "k=4: put the base's trunk back; layers 0..3 are not the base's: 4 of 10 tensors differ" in note
+    assert "only rolling statistics drifted" in note
     snapped, start = tmp_path / "snapped.cfg", network_of(tiny_text(2)).start(4)
     assert values(snapped).tobytes() == values(base)[:start].tobytes() + values(text)[start:].tobytes()
     assert snapped.read_bytes() == text.read_bytes()
@@ -136,8 +136,9 @@ def test_snap_finds_the_trunk_and_says_what_had_moved(pair, tmp_path):
 def test_snapping_what_was_never_moved(pair, tmp_path):
     run("snap", *pair, "-o", tmp_path / "once")
     again = run("snap", pair[0], tmp_path / "once.cfg", "-o", tmp_path / "twice", "--format", "json")
-    assert json.loads(again.stdout) == []
-    assert "already identical" in again.stderr
+    found = json.loads(again.stdout)
+    assert found["rows"] == []
+    assert "already identical" in found["notes"][0]
     for suffix in (".cfg", ".weights", ".names"):
         assert (tmp_path / f"twice{suffix}").read_bytes() == (tmp_path / f"once{suffix}").read_bytes()
 
@@ -160,5 +161,5 @@ def test_numbers_that_are_none_are_no_broken_json(pair, tmp_path):
     floats[:8] = 0  # layer 0's biases
     base.with_suffix(".weights").write_bytes(Header().to_bytes("alexeyab") + floats.tobytes())
     result = run("snap", *pair, "--k", 4, "-o", tmp_path / "snapped", "--format", "json")
-    first = json.loads(result.stdout, parse_constant=pytest.fail)[0]
+    first = json.loads(result.stdout, parse_constant=pytest.fail)["rows"][0]
     assert (first["tensor"], first["relative"]) == ("biases", None)

@@ -39,7 +39,7 @@ run = partial(conftest.run, code=0)
 
 def test_engines_lists_what_is_here(monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)  # as if it were not installed
-    rows = {row["engine"]: row for row in json.loads(run("engines", "--format", "json").stdout)}
+    rows = {row["engine"]: row for row in json.loads(run("engines", "--format", "json").stdout)["rows"]}
     assert list(rows) == ["opencv", "opencv-classic", "onnxruntime", "openvino"]
     assert rows["opencv"]["remark"] == "the default"
     assert rows["openvino"]["version"] is None
@@ -82,9 +82,9 @@ def test_bench_of_a_merged_file_as_json(folder):
     result = run("bench", "both.cfg", "both.weights", *FAST, "--format", "json", "--size", "64x32")
     found = json.loads(result.stdout)
     assert (found["networks"], found["ks"], found["rounds"]) == (["base", "text"], [K], 6)
-    (bout,) = found["bouts"]
-    assert (bout["separate_convolutions"], bout["merged_convolutions"]) == (12, 9)
-    assert len(bout["merged"]["seconds"]) == 6
+    (one,) = found["engines"]
+    assert (one["separate_convolutions"], one["merged_convolutions"]) == (12, 9)
+    assert len(one["merged"]["seconds"]) == 6
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_bench_of_a_merged_file_as_json(folder):
         (["bench", "base.cfg", "text.cfg", "--precision", "bf16"], 1, "engine opencv cannot compute in bf16 here"),
         (["bench", "base.cfg", "text.cfg", "--plot", "x.gif"], 1, "x.gif: no such kind of figure"),
         (["bench", "base.cfg", "text.cfg", "--plot", "base.cfg"], 1, "base.cfg: no such kind of figure"),
-        (["engines", "base.cfg", "text.cfg"], 1, "engines times one model, but 2 were given"),
+        (["engines", "base.cfg", "text.cfg"], 2, "give one model; 2 were given"),
         (["engines", "base.cfg", "--threads", "0"], 2, "0 is not in the range x>=1"),
     ],
 )

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import network_of, seeded_floats, tiny_text, write_model
-from test_evaluation import CLASSIFIER, drawn, painted, require_a_tool
+from synthetic import CLASSIFIER, drawn, painted, require_a_tool
 
 from darkshare import load
 from darkshare.data import Dataset, Sample
@@ -38,7 +38,7 @@ def one_line(text: str) -> str:
 
 
 def table(result) -> str:
-    """What is printed above the notes."""
+    """The lines above the notes."""
     return result.stdout.partition("\n\n")[0]
 
 
@@ -143,7 +143,7 @@ def test_curves_as_picture_and_table(home):
     assert len(rows) == sum(one["detections"] for one in table["classes"])
 
 
-def test_classes_that_do_not_match_are_told_and_can_be_mapped(home):
+def test_classes_that_do_not_match_are_named_and_can_be_mapped(home):
     Path("base.names").write_text("cat\nbase 1\n")
     Path("other.names").write_text("base 0\nbase 1\n")
     shutil.copy("base.cfg", "other.cfg")
@@ -175,7 +175,7 @@ def test_classes_are_matched_before_anything_runs(home, monkeypatch):
     assert "does not know" in run("base.cfg", "text.data", code=1).stderr
 
 
-def test_what_is_wrong_with_the_data_set_is_told(home):
+def test_faults_of_the_data_set_are_printed(home):
     Path("base_pictures/0.txt").unlink()
     result = run("base.cfg", "base.data")
     assert "3 pictures" in result.stdout

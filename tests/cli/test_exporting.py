@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import onnx
 import pytest
 from conftest import network_of, run, seeded_floats, tiny_text, write_model
+
+import darkshare
+from darkshare.darknet.cfg import parse
+from darkshare.darknet.model import load
+from darkshare.darknet.network import resolve
+from darkshare.errors import BadValue
 
 
 def dims(value) -> list:
@@ -37,7 +44,7 @@ def test_every_option_reaches_the_file(tiny, tmp_path):
     how = ("--size", "64x32", "--batch", "dynamic", "--decode", "--precision", "fp16", "--bn-epsilon", "1e-6")
     result = run("export", tiny, tiny.with_suffix(".weights"), "-o", path, "--format", "json", *how)
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout) == [
+    assert json.loads(result.stdout)["rows"] == [
         {"output": "tiny_L6_yolo", "task": "tiny", "shape": "batch x 256 x 7", "values": "boxes"},
         {"output": "tiny_L12_yolo", "task": "tiny", "shape": "batch x 1024 x 7", "values": "boxes"},
     ]
@@ -96,8 +103,8 @@ def test_inputs_are_not_replaced(tiny):
 
 def test_one_model_at_a_time(tiny):
     result = run("export", tiny, tiny)
-    assert result.exit_code == 1
-    assert "merge them with concat" in result.stderr
+    assert result.exit_code == 2
+    assert "give one model; 2 were given" in result.stderr
 
 
 def test_a_layer_that_cannot_be_written_is_named_with_its_line(tmp_path):
@@ -108,6 +115,38 @@ def test_a_layer_that_cannot_be_written_is_named_with_its_line(tmp_path):
     result = run("export", cfg)
     assert result.exit_code == 1
     assert f"{cfg}:26: layer 3 [normalization]: it has no ONNX form: " in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ({"calibrate": "photos"}, "calibrate does not go with precision fp32"),
+        ({"precision": "fp16", "threads": 1}, "threads does not go with precision fp16"),
+        ({"precision": "int8", "calibrate": "x", "batch": 2}, "batch does not go with precision int8"),
+        ({"precision": "int8"}, "precision int8 needs calibrate"),
+        ({"precision": "int4"}, "int4"),
+    ],
+)
+def test_the_function_refuses_options_that_would_do_nothing(tiny, tmp_path, how, says):
+    with pytest.raises(BadValue, match=says):
+        darkshare.export(load(tiny), tmp_path / "x.onnx", **how)
+    assert not (tmp_path / "x.onnx").exists()
+
+
+def test_the_function_says_what_it_wrote(tiny, tmp_path):
+    found = darkshare.export(load(tiny), decode=True, batch=None)
+    assert found.paths == [tmp_path / "tiny.onnx"]
+    assert repr(found) == f"<OnnxExport: {tmp_path / 'tiny.onnx'}, 2 outputs>"
+    assert [row["output"] for row in found.rows()] == ["tiny_L6_yolo", "tiny_L12_yolo"]
+    assert "<td>batch x 512 x 7</td>" in found._repr_html_()
+
+
+def test_a_model_that_was_never_in_a_file_needs_a_name(tiny, tmp_path):
+    model = load(tiny)
+    made = replace(model, network=resolve(parse(tiny_text())))
+    with pytest.raises(BadValue, match="does not come from a file, so name the one to write"):
+        darkshare.export(made)
+    assert darkshare.export(made, tmp_path / "y.onnx").paths[0].is_file()
 
 
 # int8
@@ -151,7 +190,7 @@ def test_int8_says_how_good_and_how_fast_it_is_and_detect_runs_it(tiny, photos):
     assert f"wrote {photos / 'tiny-int8.onnx'}, " in result.stderr
     found = run("detect", photos / "tiny-int8.onnx", photos / "0.png", "-o", photos / "out", "--format", "json")
     assert found.exit_code == 0, found.output
-    assert {row["task"] for row in json.loads(found.stdout)} <= {"tiny"}
+    assert {row["task"] for row in json.loads(found.stdout)["rows"]} <= {"tiny"}
     assert (photos / "out" / "result.json").is_file()
 
 
@@ -193,7 +232,7 @@ def test_an_exported_file_is_a_model_for_detect(tiny, photos):
     assert answers[0] == answers[1]
     for arguments, says in (
         ([path], "give at least one picture"),
-        ([path, tiny, "0.png"], "detect runs one model"),
+        ([path, tiny, "0.png"], "give one model; "),
         ([path, "0.png", "--size", "64"], "are settled in"),
         ([path, "0.png", "--bn-epsilon", "1e-6"], "are settled in"),
     ):

@@ -22,7 +22,7 @@ def run(code: str) -> str:
 
 
 def processor_time(code: str) -> float:
-    """What a Python that runs this takes of the processor, in seconds."""
+    """Processor seconds of a Python that runs this."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     run(code)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

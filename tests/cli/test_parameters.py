@@ -1,4 +1,4 @@
-"""What may be typed for an option, and what is refused with a hint."""
+"""Values that may be typed for an option, and the hints for others."""
 
 from __future__ import annotations
 

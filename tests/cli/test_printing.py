@@ -1,4 +1,4 @@
-"""How results are printed: the table and its notes on stdout, what is said about them on stderr."""
+"""Printing of results: the table and its notes on stdout, everything about them on stderr."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress bars: only where somebody looks."""
+"""Progress bars: only on a terminal."""
 
 from __future__ import annotations
 

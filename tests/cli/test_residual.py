@@ -39,7 +39,7 @@ def test_reduce_says_what_it_saves_and_writes_a_model(net):
 
 def test_reduce_lists_blocks(net):
     result = run("reduce", net, "--list", "--format", "json")
-    rows = json.loads(result.stdout)
+    rows = json.loads(result.stdout)["rows"]
     assert [row["stage"] for row in rows] == [1, 1, 2, 2, 2, 3, 3, 4]
     assert rows[0]["can go"] == "no: it makes 16x16x32 of 16x16x8"
     assert rows[1]["can go"] == "yes"
@@ -73,7 +73,7 @@ def test_branch_and_take_a_branch_out(small):
     rows = {line.split()[0]: line.split() for line in result.stdout.splitlines()[1:4]}
     assert rows["layers"][1:3] == ["32", "74"]
     assert 0.97 < float(rows["params"][-1]) < 1.03
-    assert "shared: layers 0..14; 3 branches of widths " in result.stderr
+    assert "\nshared: layers 0..14; 3 branches of widths " in result.stdout
     tasks = json.loads(small.with_name("ensemble.tasks.json").read_text())["tasks"]
     assert [(task["name"], task["k"], task["ensemble"]) for task in tasks] == [
         ("small", 0, "small"),
@@ -99,7 +99,7 @@ def test_an_ensemble_is_laid_out_anew(small):
 
 def test_the_widths_that_it_prints_give_the_same_again(small):
     first = run("branch", small, "--after", 14, "-m", 3, "--tolerance", "0.03", "-o", small.with_name("a"))
-    widths = first.stderr.split("widths ")[1].split()[0]
+    widths = first.stdout.split("widths ")[1].split()[0]
     second = run("branch", small, "--after", 14, "-m", 3, "--widths", widths, "-o", small.with_name("b"))
     assert second.exit_code == 0, second.output
     assert first.stdout == second.stdout
@@ -110,14 +110,14 @@ def test_the_widths_that_it_prints_give_the_same_again(small):
 def test_widths_of_a_step_give_the_same_again_with_it(small):
     how = ("--after", 14, "-m", 3, "--step", 4)
     first = run("branch", small, *how, "--tolerance", "20%", "-o", small.with_name("a"))
-    widths = first.stderr.split("widths ")[1].split()[0]
+    widths = first.stdout.split("widths ")[1].split()[0]
     second = run("branch", small, *how, "--widths", widths, "-o", small.with_name("b"))
     assert (second.exit_code, first.stdout) == (0, second.stdout)
 
 
 def test_json_holds_what_text_says_in_a_line(small):
     result = run("branch", small, "--after", 14, "-m", 3, "--widths", "16,32", "--format", "json")
-    rows = {row.pop("quantity"): row for row in json.loads(result.stdout)}
+    rows = {row.pop("quantity"): row for row in json.loads(result.stdout)["rows"]}
     assert rows["shared layers"]["after"] == 15
     assert rows["branches"] == {"before": 1, "after": 3, "ratio": 3}
     assert [rows[f"width {i}"]["after"] for i in (1, 2)] == [16, 32]

@@ -57,7 +57,7 @@ def test_classes_are_kept_renamed_and_added(base, tmp_path):
     how = ("--keep", "car,person", "--rename", "car=vehicle", "--add", "logo", "-o", tmp_path / "small")
     result = run("classes", base, *how, "--format", "json")
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout) == [
+    assert json.loads(result.stdout)["rows"] == [
         {"class": 0, "name": "vehicle", "was": 1, "old_name": "car"},
         {"class": 1, "name": "person", "was": 0, "old_name": "person"},
         {"class": 2, "name": "logo", "was": None, "old_name": "new"},
@@ -92,7 +92,7 @@ def test_a_file_says_all_classes(base, tmp_path, option, is_drawn):
     [
         (("--keep", "tram"), 1, "no class 'tram'; the classes are person, car, a=b"),
         (("--rename", "car"), 1, "--rename 'car' does not say OLD=NEW"),
-        (("--task", "text"), 1, "has no task text; it does base"),
+        (("--task", "text"), 1, "has no task text; it has base"),
         (("--from", "x.names", "--drop", "car"), 2, "--from and --fresh each say all classes"),
         (("--from", "missing.names"), 1, "missing.names: cannot be read"),
     ],
@@ -114,7 +114,7 @@ def test_a_merged_model_needs_a_task(base, tmp_path):
         tmp_path / "text", tiny_text(3), seeded_floats(network_of(tiny_text(3)), 1), names=("x", "y", "z")
     )
     save(quiet_concat([load(base), load(other)], 4), tmp_path / "both")
-    assert "several tasks (base, text)" in run("classes", tmp_path / "both.cfg").stderr
+    assert "has the tasks base, text; say which one" in run("classes", tmp_path / "both.cfg").stderr
     result = run("classes", tmp_path / "both.cfg", "--task", "text", "--keep", "y", "-o", tmp_path / "less")
     assert result.exit_code == 0, result.output
     assert [task.names for task in load(tmp_path / "less.cfg").tasks] == [("person", "car", "a=b"), ("y",)]
@@ -139,8 +139,8 @@ def test_anchors_of_a_cfg_alone_as_json(base, data, tmp_path):
     base.with_suffix(".weights").unlink()
     result = run("anchors", base, data, "--assign", "count", "--format", "json", "-o", tmp_path / "new")
     assert result.exit_code == 0, result.output
-    (found,) = json.loads(result.stdout)
-    assert [row["num"] for row in found["fit"]] == [3, 4]  # masks 0,1 and 1,2 share one
+    found = json.loads(result.stdout)
+    assert [row["num"] for row in found["rows"]] == [3, 4]  # masks 0,1 and 1,2 share one
     assert [(head["layer"], head["mask"]) for head in found["heads"]] == [(6, [2, 3]), (12, [0, 1])]
     assert not (tmp_path / "new.weights").exists()
     assert len(check(tmp_path / "new.cfg")) == 0

@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 from conftest import ROOT, network_of, seeded_floats, tiny_text, write_model, zoo_path
 
+import darkshare
 from darkshare._images import encoded
 from darkshare.darknet.model import load, save
+from darkshare.errors import BadValue, DarkshareWarning
 from darkshare.inference.media.videos import VideoFile
 from darkshare.surgery.residual import branch
 
@@ -65,10 +67,10 @@ def test_writes_picture_table_and_json(model, photo, tmp_path):
 def test_of_an_ensemble_the_vote_is_told_and_its_branches_on_request(model, photo, tmp_path):
     ensemble, how = tmp_path / "votes", ("-o", tmp_path / "out", "--thresh", 0.2, "--format", "json")
     save(branch(load(model), 3, 2, widths=(4, 16)), ensemble)  # of full width, so each finds what the network does
-    alone, vote = (json.loads(run(path, photo, *how).stdout) for path in (model, f"{ensemble}.cfg"))
+    alone, vote = (json.loads(run(path, photo, *how).stdout)["rows"] for path in (model, f"{ensemble}.cfg"))
     assert alone
     assert vote == alone
-    found = json.loads(run(f"{ensemble}.cfg", photo, *how, "--branches").stdout)
+    found = json.loads(run(f"{ensemble}.cfg", photo, *how, "--branches").stdout)["rows"]
     assert [row["task"] for row in found] == [name for name in ("tiny", "tiny-1", "tiny-2") for _ in alone]
     assert all(row["score"] == pytest.approx(found[i % len(alone)]["score"], abs=1e-4) for i, row in enumerate(found))
     run(f"{ensemble}.cfg", photo, *how, "--thresh", "tiny-1=0.3", code=1)
@@ -77,7 +79,7 @@ def test_of_an_ensemble_the_vote_is_told_and_its_branches_on_request(model, phot
 def test_json_is_darknets_plus_the_task(model, photo, tmp_path):
     out = tmp_path / "out"
     result = run(model, model.with_suffix(".weights"), photo, "-o", out, "--thresh", 0.2, "--format", "json")
-    rows = json.loads(result.stdout)
+    rows = json.loads(result.stdout)["rows"]
     (frame,) = json.loads((out / "result.json").read_text())
     assert list(frame) == ["frame_id", "filename", "objects"]
     assert (frame["frame_id"], frame["filename"]) == (1, str(photo))
@@ -131,7 +133,7 @@ def test_options_reach_the_detector(model, photo, tmp_path):
     out = tmp_path / "out"
 
     def count(*options):
-        return len(json.loads(run(model, photo, "-o", out, "--format", "json", *options).stdout))
+        return len(json.loads(run(model, photo, "-o", out, "--format", "json", *options).stdout)["rows"])
 
     everything = count("--thresh", 0.05, "--nms", 0)
     assert everything > count("--thresh", 0.05) > count("--thresh", 0.54) > 0
@@ -146,7 +148,7 @@ def test_options_reach_the_detector(model, photo, tmp_path):
 def test_thresholds_by_task_the_last_wins(model, photo, tmp_path):
     def count(*options):
         words = [model, photo, "-o", tmp_path / "out", "--format", "json", "--nms", "tiny=0", *options]
-        return len(json.loads(run(*words).stdout))
+        return len(json.loads(run(*words).stdout)["rows"])
 
     low, high = count("--thresh", 0.05), count("--thresh", 0.54)
     assert low > high > 0
@@ -171,7 +173,7 @@ def test_a_video_becomes_a_video_and_lines_of_json(model, clip, tmp_path):
     result = run(model, clip, "-o", out, "--every", 2, "--limit", 4, "--thresh", 0.54, "--format", "json")
     lines = [json.loads(line) for line in (out / "clip.jsonl").read_text().splitlines()]
     assert [line["frame_id"] for line in lines] == [1, 3, 5, 7]
-    rows = json.loads(result.stdout)
+    rows = json.loads(result.stdout)["rows"]
     assert [list(row) for row in rows] == [["source", "task", "name", "frames", "boxes", "best"]] * len(rows)
     for row in rows:
         objects = [[o for o in line["objects"] if o["name"] == row["name"]] for line in lines]
@@ -251,7 +253,8 @@ def test_a_terminal_sees_progress_and_a_pipe_does_not(model, clip, tmp_path):
 
 def test_nothing_found_is_no_error(model, photo, tmp_path):
     result = run(model, photo, "-o", tmp_path / "out", "--thresh", 1, "--format", "json")
-    assert json.loads(result.stdout) == []
+    found = json.loads(result.stdout)
+    assert (found["rows"], found["notes"], found["done"], found["boxes"]) == ([], [], 1, 0)
     assert "1 of 1 pictures, 0 boxes" in result.stderr
     (frame,) = json.loads((tmp_path / "out" / "result.json").read_text())
     assert frame["objects"] == []
@@ -262,14 +265,14 @@ def test_nothing_found_is_no_error(model, photo, tmp_path):
     [
         (["{model}"], 2, "give at least one picture, video or other source behind the model"),
         (["{photo}"], 2, "give a model: a .cfg, or a file that export wrote"),
-        (["{model}", "{model}", "{photo}"], 2, "detect runs one model, but 2 were given; merge them with concat"),
+        (["{model}", "{model}", "{photo}"], 2, "give one model; 2 were given"),
         (["{model}", "{photo}", "--thresh", "2"], 2, "2.0 is not in the range"),
         (["{model}", "{photo}", "--bn-epsilon", "0"], 1, "the batch norm epsilon must be above 0"),
         (["{model}", "{photo}", "--engine", "fast"], 2, "'fast' is not one of 'opencv', 'opencv-classic'"),
         (["{model}", "{photo}", "--thresh", "dogs=0.3"], 1, "there is no task dogs; the tasks are tiny"),
         (["{model}", "{photo}", "--nms", "tiny="], 2, "'' is not a valid float"),
         (["{model}", "{photo}", "--save", "json,xml"], 2, "'xml' is not one of"),
-        (["{model}", "{photo}", "--save", "video"], 2, "--save video needs a video, camera or stream"),
+        (["{model}", "{photo}", "--save", "video"], 1, "to save a video, name a video, camera or stream"),
         (["{model}", "{photo}", "--every", "0"], 2, "0 is not in the range"),
         (["{model}", "{photo}", "--precision", "bf16"], 1, "engine opencv cannot compute in bf16"),
         (["{model}", "{photo}", "--size", "0"], 1, "the network has no input"),
@@ -292,9 +295,52 @@ def test_help_ends_with_examples():
     assert "darkshare detect both.cfg both.weights street.jpg -o out" in run("--help").output
 
 
+def test_the_function_does_what_the_command_does(model, photo, clip, tmp_path):
+    printed = run(model, photo, clip, "-o", tmp_path / "a", "--thresh", 0.5, "--limit", 2, "--format", "json")
+    found = darkshare.detect(model, [photo, clip], output=tmp_path / "b", thresh=0.5, limit=2)
+    assert json.loads(printed.stdout)["rows"] == found.rows()
+    names = [sorted(path.name for path in (tmp_path / folder).iterdir()) for folder in "ab"]
+    assert names[0] == names[1]
+    assert repr(found).startswith(f"<DetectionRun: 3 of 3 frames, {found.boxes} boxes, ")
+    assert "<td>tiny</td>" in found._repr_html_()
+    assert len(found.to_dataframe()) == len(found.rows())
+
+
+def test_the_function_warns_of_what_fails_and_goes_on(model, photo, tmp_path):
+    with pytest.warns(DarkshareWarning, match=r"nope\.png: cannot be read"):
+        found = darkshare.detect(load(model), ["nope.png", photo], output=tmp_path / "out", save="csv", nms={"tiny": 0})
+    assert (found.done, found.failed, found.interrupted) == (1, 1, False)
+    assert found.files == (tmp_path / "out" / "detections.csv",)
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ({"save": ("json", "xml")}, "nothing is saved as xml; use picture, video, json, csv, yolo, coco"),
+        ({"container": ".mov"}, r"no video is written as \.mov; use \.avi, \.mkv, \.mp4"),
+        ({"batch": 0}, "batch must be at least 1, not 0"),
+        ({"every": 0}, "every must be at least 1, not 0"),
+        ({"limit": 0}, "limit must be at least 1, not 0"),
+        ({"thresh": {"dogs": 0.3}}, "there is no task dogs; the tasks are tiny"),
+        ({"engine": "fast"}, "there is no engine fast"),
+    ],
+)
+def test_the_function_refuses_what_the_command_refuses(model, photo, tmp_path, how, says):
+    with pytest.raises(BadValue, match=says):
+        darkshare.detect(model, photo, output=tmp_path / "out", **how)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_own_threshold_wins_over_that_of_all_others(model, photo, tmp_path):
+    def boxes(thresh):
+        return darkshare.detect(model, photo, output=tmp_path / "out", thresh=thresh).boxes
+
+    assert boxes({"": 0.05}) == boxes(0.05) > boxes({"": 0.05, "tiny": 0.54}) == boxes({"tiny": 0.54}) > 0
+
+
 @pytest.mark.zoo
 def test_a_real_photo(tmp_path):
     cfg = zoo_path("models", "f11-plate", "f11-plate.cfg")
     result = run(cfg, zoo_path("media", "car-with-plate.jpg"), "-o", tmp_path, "--format", "json")
-    (row,) = json.loads(result.stdout)
+    (row,) = json.loads(result.stdout)["rows"]
     assert (row["task"], row["name"]) == ("f11-plate", "license plate")

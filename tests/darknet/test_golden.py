@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from conftest import ZOO, zoo_cfgs
 
-from darkshare.darknet import model as models
 from darkshare.darknet.cfg import dumps, parse, read_cfg, to_bytes
 from darkshare.darknet.kinds import DIALECTS, Kind, keys_of
+from darkshare.darknet.model import load
 from darkshare.darknet.network import resolve
 from darkshare.errors import UnknownKind
 
@@ -93,7 +93,7 @@ def test_every_block_that_darknet_wrote_lies_where_we_look(folder, stem):
         ours = {(layer.index, t.name): t.size for layer in network.layers for t in layer.tensors}
         assert ours == {key: n for key, (n, _) in recorded.items()}
         return
-    model = models.load(cfg, weights, dialect=fork, view="save")
+    model = load(cfg, weights, dialect=fork, view="save")
     found = {(i, b): t for i, _ in enumerate(model.network.layers) for b, t in model.tensors(i).items()}
     assert {k: (t.size, f"{zlib.crc32(t.tobytes()):08x}") for k, t in found.items()} == {k: recorded[k] for k in found}
     assert {k for k in recorded if k not in found} == only_in_memory(model, fork, recorded)

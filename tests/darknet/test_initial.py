@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from darkshare.darknet.initial import drawn, silent
+from darkshare.darknet.initial import drawn, never_detected
 
 
 def test_kernels_are_drawn_as_darknet_draws_them():
@@ -25,8 +25,8 @@ def test_a_seed_gives_the_same_numbers_again():
 
 
 def test_silent_channels_say_no_with_and_without_batch_norm():
-    assert not silent("weights", (2, 3, 1, 1)).any()
-    assert silent("biases", (2,)).tolist() == [-20, -20]
+    assert not never_detected("weights", (2, 3, 1, 1)).any()
+    assert never_detected("biases", (2,)).tolist() == [-20, -20]
     # batch norm: (0 - mean) / sqrt(variance + eps) * scale + bias
-    mean, variance, scale = (silent(name, (1,)) for name in ("rolling_mean", "rolling_variance", "scales"))
-    assert (0 - mean) / np.sqrt(variance) * scale + silent("biases", (1,)) == [-20]
+    mean, variance, scale = (never_detected(name, (1,)) for name in ("rolling_mean", "rolling_variance", "scales"))
+    assert (0 - mean) / np.sqrt(variance) * scale + never_detected("biases", (1,)) == [-20]

@@ -15,7 +15,8 @@ from strategies import numbers
 
 from darkshare.darknet.cfg import parse
 from darkshare.darknet.kinds import ALL_KINDS, BY_NAME, DIALECTS, Kind, Net, Shape, find_kind, keys_of, read_kind
-from darkshare.darknet.kinds.base import A, H, P, as_read, atof, atoi, list_items, slide
+from darkshare.darknet.kinds.base import A, H, P, slide
+from darkshare.darknet.kinds.reading import as_read, atof, atoi, list_items
 from darkshare.errors import BadReference, BadValue, ShapeMismatch, UnknownKind
 
 AH, AP, ALL = A + " " + H, A + " " + P, " ".join(DIALECTS)

@@ -116,7 +116,7 @@ def test_what_is_not_there_is_said(tmp_path, tiny):
     tiny.with_suffix(".weights").unlink()
     model = load(tiny)
     assert (model.weights, model.loaded) == (None, 0)
-    with pytest.raises(Unsupported, match=r"tiny\.cfg: there is no weights file; give one behind the cfg"):
+    with pytest.raises(Unsupported, match=r"tiny\.cfg: has no weights; give the .weights file behind the .cfg"):
         model.tensors(0)
     data = seeded_floats(model.network, 1)[:856]
     partial = load(write_model(tmp_path / "part", tiny_text(), data), partial=True)

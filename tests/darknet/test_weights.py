@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from strategies import floats, headers
 
 from darkshare._files import CHUNK
-from darkshare.darknet import model as models
 from darkshare.darknet.kinds import DIALECTS
+from darkshare.darknet.model import save_weights
 from darkshare.darknet.weights import Header, Weights, chunks, parse_header, read_weights, release
 from darkshare.errors import BadValue, DarkshareError, WeightsSize
 
@@ -78,7 +78,7 @@ def test_what_is_read_is_written_back_bit_for_bit(tmp_path_factory, header, data
     whole = header.to_bytes(dialect) + data.tobytes()
     (folder / "in.weights").write_bytes(whole)
     found = read_weights(folder / "in.weights", dialect=dialect)
-    models.save_weights(folder / "out.weights", found, dialect)
+    save_weights(folder / "out.weights", found, dialect)
     assert (folder / "out.weights").read_bytes() == whole
 
 

@@ -377,6 +377,16 @@ def test_sizes_are_the_root_of_the_area_in_percent(data):
     assert review(data).as_dict()["parts"][0]["without boxes"] == 1
 
 
+def test_one_line_says_what_a_data_set_is_and_a_notebook_shows_its_numbers(data, classes):
+    found, boxes, classified = review(data), read_data(data), read_class_list(classes)
+    assert repr(found) == f"<Review: {data}, 4 train pictures, 2 valid pictures, 0 findings>"
+    assert found._repr_html_().count("<tr>") == (1 + 2) + (1 + 4)
+    assert repr(boxes) == "<Dataset: x, 4 pictures, 2 classes, 0 findings>"
+    assert boxes._repr_html_().count("<tr>") == 1 + 2
+    assert repr(classified) == f"<ClassifiedDataset: {classes.stem}, 6 pictures, 2 classes, 0 findings>"
+    assert "median" not in classified._repr_html_()
+
+
 def test_check_compares_pictures_within_and_between_parts(data):
     folder = data.parent
     for name in ("twin.png", "leak.png"):

@@ -300,7 +300,7 @@ def test_everything_wrong_with_a_coco_json_is_said(coco):
         ("", "is not json"),
         ('{"images": [\n,]}', ":2: is not json"),
         ("[" * 100_000, "is not json"),
-        ("[1]", "holds no json object"),
+        ("[1]", "is not a json object"),
         ("{}", "has no list of categories"),
         ('{"categories": [], "images": [], "annotations": []}', "has no categories"),
         ('{"categories": [{"id": 1, "name": "a"}], "images": [], "annotations": []}', "has no images"),
@@ -555,6 +555,16 @@ def test_what_is_written_is_read_again(voc, tmp_path):
     assert review(done.path).findings == ()
     record = json.loads((tmp_path / "out" / "import.json").read_text())
     assert (record["seed"], record["share"], record["source"]) == (2, 0.5, str(voc))
+
+
+def test_what_was_imported_is_shown_as_the_command_shows_it(voc, tmp_path):
+    done = import_data(voc, tmp_path / "out", format="voc", split=0.5, rename_classes={"acme": "zeta"})
+    assert repr(done) == f"<Imported: {tmp_path}/out/out.data, 3 train pictures, 3 valid pictures, 0 findings>"
+    assert str(done).splitlines()[-1] == f"Wrote {tmp_path}/out/out.data; start Darknet in {tmp_path}/out"
+    assert set(done.as_dict()) == {"data", "parts", "classes", "findings"}
+    assert "zeta" in done.to_dataframe()["class"].tolist()
+    with pytest.raises(DarkshareError, match="unknown format xml; use one of voc, coco, coco-text, darknet"):
+        import_data(voc, tmp_path / "out", format="xml")
 
 
 def test_all_forks_find_the_labels_of_what_is_written(tmp_path):

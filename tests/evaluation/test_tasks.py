@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import tiny_text
 from models import model, quiet_concat, retrained
-from test_evaluation import colour_judge, drawn, labelled_by, painted
+from synthetic import colour_classifier, drawn, labelled_by, painted
 
 from darkshare import evaluate
 from darkshare.data import Classified, ClassifiedDataset, Dataset
@@ -90,6 +90,8 @@ def test_results_are_one_line_and_a_table_in_a_notebook(both):
     assert repr(found) == f"<Evaluations: mAP@0.50 base {own.mean:.4f}, text {found.means['text']:.4f}>"
     assert repr(own) == f"<Evaluation: base on own, 3 pictures: mAP@0.50 {own.mean:.6f}>"
     assert repr(found.curves()) == "<Curves: 8 curves>"
+    assert repr(own.classes[0]).endswith(f"curve=<Curve: {own.classes[0].detections} detections>)")
+    assert repr(found.tasks[0]).startswith("TaskEvaluation(own=(<Evaluation: base on own, ")
     assert found._repr_html_().startswith("<table><tr><th>task</th>")
     assert "<th>precision</th>" in found.curves()._repr_html_()
     assert "<td>base_0</td>" in own._repr_html_()
@@ -155,8 +157,8 @@ def test_there_must_be_a_data_set_of_the_right_kind(base):
 def test_a_classifier(tmp_path):
     paths = painted(tmp_path, [(200, 100, 0), (0, 200, 100), (200, 100, 0), (100, 0, 200)])
     data = ClassifiedDataset("set", ("red", "green", "blue"), tuple(map(Classified, paths, (0, 1, 1, 1))))
-    judge = colour_judge(tmp_path)
-    found = evaluate(judge, data, top=2)
+    classifier = colour_classifier(tmp_path)
+    found = evaluate(classifier, data, top=2)
     assert isinstance(found, Accuracies)
     assert found.means == {"colour": 0.5}
     assert [row["top2"] for row in found.rows()] == [1, pytest.approx(2 / 3), 0.75]
@@ -164,11 +166,11 @@ def test_a_classifier(tmp_path):
     assert repr(found.tasks[0][0]) == "<Accuracy: colour on set, 4 pictures: top-1 0.5000, top-2 0.7500>"
     assert "<td>(all)</td>" in found.tasks[0][0]._repr_html_()
     assert found.as_dict()["tasks"][0]["top1"] == 0.5
-    assert evaluate(judge, data, top=3).notes()[-1] == (
+    assert evaluate(classifier, data, top=3).notes()[-1] == (
         "Note: colour has 3 classes, so top-3 holds all and is not shown"
     )
-    assert len(evaluate(judge, data).notes()) == 1
+    assert len(evaluate(classifier, data).notes()) == 1
     with pytest.raises(BadArguments, match="iou, beside: about boxes, and this model classifies pictures"):
-        evaluate(judge, data, iou=0.6, beside=judge)
+        evaluate(classifier, data, iou=0.6, beside=classifier)
     with pytest.raises(BadValue, match="boxes has boxes, which is not what colour gives"):
-        evaluate(judge, Dataset("boxes", ("red",), ()))
+        evaluate(classifier, Dataset("boxes", ("red",), ()))

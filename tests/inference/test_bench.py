@@ -15,11 +15,11 @@ from models import assert_same_function, floats, model, quiet_concat, retrained
 from darkshare.analysis.boxplot import spread_of
 from darkshare.darknet.model import save
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, TrunkMismatch
-from darkshare.inference import bench as benching
-from darkshare.inference.bench import bench, choice, merging, race, racing, separate_and_merged
+from darkshare.inference.bench import bench, compare_engines, comparing, engines, measure_merging, separate_and_merged
 from darkshare.inference.bench.chart import _figure, plot_bench
-from darkshare.inference.bench.timing import Measured, Ratio, median_interval, ratio
+from darkshare.inference.bench.comparing import EngineTiming
 from darkshare.inference.engines import available
+from darkshare.inference.engines.timing import Measured, TimeRatio, median_interval, ratio
 from darkshare.inference.engines.worker import Loading, Worker
 from darkshare.surgery.residual import branch
 
@@ -35,7 +35,7 @@ def pair():
 
 @pytest.fixture(scope="module")
 def found(pair):
-    return bench(*separate_and_merged(pair, K), INSTALLED, rounds=6, threads=1)
+    return bench(pair, k=K, engine=INSTALLED, rounds=6, threads=1)
 
 
 def of(*seconds: tuple[float, ...], peak: int | None = 2**20) -> Measured:
@@ -71,7 +71,7 @@ def test_a_ratio_is_the_median_of_the_rounds():
     """The machine is half as fast in some rounds: sums would say something else, the rounds do not care."""
     slow = (1, 1, 10, 1, 10, 1)
     one, other = of(*[(0.3 * s, 0.3 * s) for s in slow]), of(*[(1.0 * s,) for s in slow])
-    assert ratio(one, other) == Ratio(pytest.approx(0.6), pytest.approx(0.6), pytest.approx(0.6))
+    assert ratio(one, other) == TimeRatio(pytest.approx(0.6), pytest.approx(0.6), pytest.approx(0.6))
 
 
 # Which networks meet
@@ -113,7 +113,7 @@ def test_a_vote_is_one_network_with_its_branches():
     both = quiet_concat([base, votes], 3)
     separate, _ = separate_and_merged([both])
     assert [len(one.network.layers) for one in separate] == [len(one.network.layers) for one in (base, votes)]
-    found = bench(separate, both, rounds=6, threads=1)
+    found = measure_merging(separate, both, rounds=6, threads=1)
     assert (found.networks, found.ks) == (("net", "net-2"), (3,))
     assert found.ideal == pytest.approx(both.network.flops / (base.network.flops + votes.network.flops))
     with pytest.raises(DarkshareError, match="is one ensemble: give a further network, or a merged one"):
@@ -130,20 +130,20 @@ def test_branches_without_a_vote_meet_one_by_one():
 
 @pytest.mark.slow
 def test_every_engine_is_measured(found):
-    assert [bout.engine for bout in found.bouts] == INSTALLED
-    for bout in found.bouts:
-        assert [len(one.seconds) for one in (bout.separate, bout.merged)] == [6, 6]
-        assert {len(one) for one in bout.separate.seconds} == {2}
-        assert {len(one) for one in bout.merged.seconds} == {1}
-        values = [sum(b) / sum(a) for a, b in zip(bout.separate.seconds, bout.merged.seconds, strict=True)]
-        assert bout.ratio.median == pytest.approx(np.median(values))
-        assert (bout.ratio.low, bout.ratio.high) == (min(values), max(values))
-        assert bout.separate.loading.load > 0
+    assert [one.engine for one in found.engines] == INSTALLED
+    for one in found.engines:
+        assert [len(one.seconds) for one in (one.separate, one.merged)] == [6, 6]
+        assert {len(one) for one in one.separate.seconds} == {2}
+        assert {len(one) for one in one.merged.seconds} == {1}
+        values = [sum(b) / sum(a) for a, b in zip(one.separate.seconds, one.merged.seconds, strict=True)]
+        assert one.ratio.median == pytest.approx(np.median(values))
+        assert (one.ratio.low, one.ratio.high) == (min(values), max(values))
+        assert one.separate.loading.load > 0
 
 
 def test_the_trunk_is_run_once_on_every_engine(found):
     """Layers 0, 1 and 4 are the trunk's convolutions: 6 + 6 - 3."""
-    assert {(bout.separate_convolutions, bout.merged_convolutions) for bout in found.bouts} == {(12, 9)}
+    assert {(one.separate_convolutions, one.merged_convolutions) for one in found.engines} == {(12, 9)}
 
 
 def test_the_ideal_is_that_of_the_operations(found, pair):
@@ -165,37 +165,60 @@ def test_file_sizes_are_those_on_disk(found, pair, tmp_path):
 
 
 def test_rows_and_json_say_the_same(found):
-    rows = merging.to_rows(found)
+    rows = found.table()
     assert [(row["engine"], row["networks"]) for row in rows[:2]] == [("opencv", "separate"), ("opencv", "merged")]
-    described = json.loads(json.dumps(merging.to_json(found)))
-    (first, *_) = described["bouts"]
+    described = json.loads(json.dumps(found.as_dict()))
+    (first, *_) = described["engines"]
     assert rows[0]["ms"] == pytest.approx(1000 * first["separate"]["spread"]["median"], rel=1e-3)
     assert rows[1]["ratio"] == pytest.approx(first["ratio"]["median"], abs=1e-3)
     assert rows[0]["ratio"] is None
     assert first["merged"]["loading"]["load"] > 0
-    assert "by operations" in "\n".join(merging.totals(found))
+    assert "by operations" in "\n".join(found.notes())
+
+
+def test_values_are_one_line(found):
+    assert repr(found).startswith("<Bench: base + text, k=5; merged / separate: opencv ")
+    assert "<td>separate</td>" in found._repr_html_()
+    assert list(engines()) == INSTALLED
+    assert repr(engines()) == f"<EngineList: {', '.join(INSTALLED)}>"
+
+
+def test_rows_have_every_digit_and_tables_do_not(found):
+    assert found.rows()[1]["ratio"] == found.engines[0].ratio.median
+    assert found.table()[1]["ratio"] == round(found.engines[0].ratio.median, 3)
+
+
+def test_a_cut_of_no_layers_is_not_taken_for_no_cut(pair):
+    with pytest.raises(DarkshareError, match="k=0"):
+        bench(pair, k=0)
+
+
+def test_pictures_without_a_model_are_refused():
+    with pytest.raises(BadValue, match="calibrate needs a model"):
+        engines(calibrate="photos")
 
 
 def test_too_few_rounds_are_refused_before_anything_runs(pair):
-    for act in (lambda: bench(*separate_and_merged(pair, K), rounds=5), lambda: race(pair[0], rounds=5)):
+    for act in (lambda: bench(pair, k=K, rounds=5), lambda: compare_engines(pair[0], rounds=5)):
         with pytest.raises(BadValue, match="5 rounds are too few"):
             act()
 
 
-# race
+# One engine against another
 
 
-def test_a_race_runs_every_engine_in_every_precision(pair):
-    entries = race(pair[0], rounds=6, threads=1)
+def test_a_comparison_runs_every_engine_in_every_precision(pair):
+    entries = compare_engines(pair[0], rounds=6, threads=1)
     wanted = [(name, precision) for name, one in available().items() for precision in one.precisions]
     assert [(entry.engine, entry.precision) for entry in entries] == wanted
-    assert entries[0].ratio == Ratio(1, 1, 1)
+    assert entries[0].ratio == TimeRatio(1, 1, 1)
     assert entries[0].difference == 0
     for entry in entries:
         assert entry.difference < (1e-4 if entry.precision == "fp32" else 0.5)
         assert entry.ratio.low <= entry.ratio.median <= entry.ratio.high
-    assert choice(entries).startswith("use --engine ")
-    assert len(racing.to_rows(entries)) == len(json.loads(json.dumps(racing.to_json(entries)))) == len(entries)
+    assert entries.notes()[0].startswith("use --engine ")
+    assert repr(entries).startswith(f"<EngineComparison: {len(entries)} timings; use --engine ")
+    assert len(entries.table()) == len(json.loads(json.dumps(entries.as_dict()))["timings"]) == len(entries)
 
 
 def test_an_engine_that_cannot_run_it_is_left_out(pair, monkeypatch):
@@ -206,27 +229,27 @@ def test_an_engine_that_cannot_run_it_is_left_out(pair, monkeypatch):
             raise DarkshareError("no")
         return real(engine, files, **how)
 
-    monkeypatch.setattr(racing, "Worker", worker)
+    monkeypatch.setattr(comparing, "Worker", worker)
     if len(INSTALLED) > 1:
         with pytest.warns(DarkshareWarning, match="is left out: no"):
-            assert [entry.engine for entry in race(pair[0], rounds=6)] == ["opencv"]
-    monkeypatch.setattr(racing, "Worker", lambda *_, **__: (_ for _ in ()).throw(DarkshareError("no")))
+            assert [entry.engine for entry in compare_engines(pair[0], rounds=6)] == ["opencv"]
+    monkeypatch.setattr(comparing, "Worker", lambda *_, **__: (_ for _ in ()).throw(DarkshareError("no")))
     with pytest.raises(DarkshareError, match=r"test\.cfg: no"):
-        race(pair[0], rounds=6)
+        compare_engines(pair[0], rounds=6)
 
 
 def test_a_difference_is_a_share_of_each_head_s_largest_number():
     first, second = np.array([1.0, -4.0], "f4"), np.array([100.0, 0.0], "f4")
-    assert racing._difference([first, second], [first, second]) == 0
-    assert racing._difference([first + 1, second], [first, second]) == pytest.approx(1 / 4)
-    assert racing._difference([first, second + 5], [first, second]) == pytest.approx(5 / 100)
-    assert racing._difference([first, second], [np.zeros(2, "f4"), second]) == 4
-    assert racing._difference([first, second * np.float32(np.nan)], [first, second]) is None
-    assert racing._difference([first], [np.array([np.inf, 1], "f4")]) is None
+    assert comparing._difference([first, second], [first, second]) == 0
+    assert comparing._difference([first + 1, second], [first, second]) == pytest.approx(1 / 4)
+    assert comparing._difference([first, second + 5], [first, second]) == pytest.approx(5 / 100)
+    assert comparing._difference([first, second], [np.zeros(2, "f4"), second]) == 4
+    assert comparing._difference([first, second * np.float32(np.nan)], [first, second]) is None
+    assert comparing._difference([first], [np.array([np.inf, 1], "f4")]) is None
 
 
-def entry(engine: str, low: float, median: float, high: float, precision: str = "fp32", off=0.1) -> racing.Entry:
-    return racing.Entry(engine, precision, "1", of((1.0,)), Ratio(median, low, high), off)
+def entry(engine: str, low: float, median: float, high: float, precision: str = "fp32", off=0.1) -> EngineTiming:
+    return EngineTiming(engine, precision, "1", of((1.0,)), TimeRatio(median, low, high), off)
 
 
 OPENCV = entry("opencv", 1, 1, 1)
@@ -254,8 +277,8 @@ OPENCV = entry("opencv", 1, 1, 1)
         ),
     ],
 )
-def test_the_choice(others, said):
-    assert choice([OPENCV, *others]) == said
+def test_the_recommendation(others, said):
+    assert "\n".join(comparing.recommendation([OPENCV, *others])) == said
 
 
 # The chart
@@ -263,14 +286,14 @@ def test_the_choice(others, said):
 
 def test_the_chart_shows_the_medians(found):
     axes: Any = _figure(found).axes[0]
-    for place, bout in enumerate(found.bouts):
+    for place, one in enumerate(found.engines):
         bars = [bar for bar in axes.patches if abs(bar.get_x() + bar.get_width() / 2 - place) < 0.5]
         *stack, merged = bars
         assert len(stack) == 2
-        assert sum(bar.get_height() for bar in stack) == pytest.approx(1000 * bout.separate.spread.median)
-        assert merged.get_height() == pytest.approx(1000 * bout.merged.spread.median)
+        assert sum(bar.get_height() for bar in stack) == pytest.approx(1000 * one.separate.spread.median)
+        assert merged.get_height() == pytest.approx(1000 * one.merged.spread.median)
     texts = [text.get_text() for text in axes.texts]
-    assert texts == [f"×{bout.ratio.median:.2f}" for bout in found.bouts]
+    assert texts == [f"×{one.ratio.median:.2f}" for one in found.engines]
     assert [label.get_text().split("\n")[0] for label in axes.get_xticklabels()] == INSTALLED
 
 
@@ -290,10 +313,6 @@ def test_a_chart_of_another_kind_is_refused(found, tmp_path):
 
 
 def test_peaks_may_be_unknown(found):
-    bout = replace(found.bouts[0], separate=of((1.0, 1.0), peak=None), merged=of((1.0,), peak=None))
-    rows = merging.to_rows(replace(found, bouts=(bout,)))
+    one = replace(found.engines[0], separate=of((1.0, 1.0), peak=None), merged=of((1.0,), peak=None))
+    rows = replace(found, engines=(one,)).table()
     assert [row["peak MiB"] for row in rows] == [None, None]
-
-
-def test_names_of_the_package():
-    assert benching.FEWEST <= benching.ROUNDS

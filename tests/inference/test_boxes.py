@@ -28,7 +28,8 @@ from darkshare.inference.boxes import (
     suppress,
 )
 from darkshare.inference.boxes.nms import _greedy
-from darkshare.inference.detector import Detector, blob
+from darkshare.inference.detector import Detector
+from darkshare.inference.preprocess import preprocess
 
 F = np.float32
 NET = "[net]\nwidth=96\nheight=64\nchannels=3\n{net}\n[convolutional]\nfilters={filters}\nsize=1\nstride=32\n"
@@ -513,7 +514,7 @@ def test_boxes_equal_those_of_opencvs_darknet_importer(name):
     image = cv2.imread(str(zoo_path("media", "people-masks-bag.jpg")))
     raw = Detector(model, bn_epsilon=1e-6).raw(image)
     oracle = cv2.dnn.readNetFromDarknet(str(cfg), str(cfg.with_suffix(".weights")))
-    oracle.setInput(blob(image, model.network))
+    oracle.setInput(preprocess(image, model.network))
     seen = 0
     for index, values in raw.items():
         kind = model.network.layers[index].kind

@@ -10,17 +10,17 @@ from architectures import darknet53_text
 from conftest import network_of, tiny_text
 from residuals import SMALL_DARKNET, model
 
-from darkshare.darknet.model import only_ensemble, task_of_ensemble
+from darkshare.darknet.model import common_ensemble, ensemble_task
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.inference.classification import (
     Guesses,
+    by_classifier,
     cropped,
     gives_probabilities,
     mean_of,
     only_classifiers,
     only_detectors,
     probabilities,
-    voices,
 )
 from darkshare.surgery.residual import branch
 
@@ -83,10 +83,10 @@ def test_an_ensemble_votes_as_the_file_says_or_outside_of_it(combine):
     of_logits = np.exp(logits.mean(axis=0))
     of_logits /= of_logits.sum(axis=1, keepdims=True)
     for mean, wanted in (("softmax", shares.mean(axis=0)), ("logits", of_logits)):
-        ((task, values),) = voices(found, rows, mean=mean)
+        ((task, values),) = by_classifier(found, rows, mean=mean)
         assert task.name == "net"
         np.testing.assert_allclose(values, wanted, atol=1e-6)
-    own, *branches = voices(found, rows, branches=True)
+    own, *branches = by_classifier(found, rows, branches=True)
     np.testing.assert_allclose(own[1], shares.mean(axis=0) if combine == "none" else np.full((4, 5), 0.2), atol=1e-6)
     assert [task.name for task, _ in branches] == ["net-1", "net-2", "net-3"]
     for (_, values), wanted in zip(branches, shares, strict=True):
@@ -111,17 +111,17 @@ def test_tasks_are_told_apart():
     assert [only_classifiers(one) is None for one in (classifier, detector)] == [False, True]
     assert [only_detectors(one) is None for one in (classifier, detector)] == [True, False]
     assert classifier.classifies(classifier.tasks[1])
-    assert only_ensemble(classifier) == "net"
-    assert only_ensemble(detector) == ""
-    assert only_ensemble(replace(classifier, tasks=(*classifier.tasks, detector.tasks[0]))) == ""
+    assert common_ensemble(classifier) == "net"
+    assert common_ensemble(detector) == ""
+    assert common_ensemble(replace(classifier, tasks=(*classifier.tasks, detector.tasks[0]))) == ""
 
 
 def test_what_cannot_vote_is_said():
     found = ensemble("none")
     with pytest.raises(BadValue, match="there is no mean of median; use one of file, softmax, logits"):
-        list(voices(found, [], mean="median"))
+        list(by_classifier(found, [], mean="median"))
     with pytest.raises(BadValue, match="has no ensemble other"):
-        task_of_ensemble(found, "other")
+        ensemble_task(found, "other")
     rows, _ = raws_of(found, np.full((3, 1, CLASSES), np.nan))
     with pytest.raises(DarkshareError, match="not numbers: are the weights broken"):
         probabilities(found, found.tasks[0], rows)

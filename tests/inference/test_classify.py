@@ -15,13 +15,13 @@ import pytest
 from conftest import network_of, seeded_floats, tiny_text
 from residuals import moderate_floats
 
-from darkshare import Classifier, branch, concat, load, save, split
+from darkshare import Classifier, branch, classify, concat, load, save, split
 from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Header, Weights
-from darkshare.errors import BadValue, Unsupported
+from darkshare.errors import BadValue, DarkshareWarning, Unsupported
 from darkshare.inference.engines import NAMES, presence
-from darkshare.inference.onnx import export
+from darkshare.inference.onnx import write_onnx
 
 TRUNK = """\
 [net]
@@ -184,7 +184,7 @@ def test_of_a_mixed_model_each_command_runs_its_own_and_names_the_others(mixed):
     detected = conftest.run("detect", "mixed.cfg", "photos/0.png", "--format", "json")
     assert detected.exit_code == 0, detected.output
     assert "Note: colour: classifies whole pictures, which darkshare classify does" in detected.stderr
-    assert {row["task"] for row in json.loads(detected.stdout)} <= {"things"}
+    assert {row["task"] for row in json.loads(detected.stdout)["rows"]} <= {"things"}
     wrong = conftest.run("evaluate", "mixed.cfg", "--data", "colour=a", "--data", "things=b")
     assert "some of the tasks find boxes, others classify pictures" in wrong.stderr
 
@@ -221,7 +221,7 @@ def test_what_is_broken_is_named_and_skipped(files):
 
 def test_branches_and_json_of_a_list(files):
     Path("list.txt").write_text("photos/0.png\nphotos/1.png\n")
-    rows = json.loads(run("votes.cfg", "list.txt", "--branches", "--top", "1", "--format", "json").stdout)
+    rows = json.loads(run("votes.cfg", "list.txt", "--branches", "--top", "1", "--format", "json").stdout)["rows"]
     assert [row["task"] for row in rows] == ["colour", "colour-1", "colour-2"] * 2
     assert all(isinstance(row["class_id"], int) and "frame" not in row for row in rows)
 
@@ -231,14 +231,14 @@ def test_frames_of_a_video_are_numbered(files):
     for number in range(4):
         video.write(picture(number, 32, 32))
     video.release()
-    rows = json.loads(run("votes.cfg", "clip.avi", "--every", "2", "--top", "1", "--format", "json").stdout)
+    rows = json.loads(run("votes.cfg", "clip.avi", "--every", "2", "--top", "1", "--format", "json").stdout)["rows"]
     assert [row["frame"] for row in rows] == [1, 3]
 
 
 def test_an_exported_file_is_a_model_too(files):
-    export(load("votes.cfg"), "votes.onnx")
-    wanted = json.loads(run("votes.cfg", "photos/0.png", "--format", "json").stdout)
-    found = json.loads(run("votes.onnx", "photos/0.png", "--format", "json").stdout)
+    write_onnx(load("votes.cfg"), "votes.onnx")
+    wanted = json.loads(run("votes.cfg", "photos/0.png", "--format", "json").stdout)["rows"]
+    found = json.loads(run("votes.onnx", "photos/0.png", "--format", "json").stdout)["rows"]
     assert [row["name"] for row in found] == [row["name"] for row in wanted]
     assert found[0]["probability"] == pytest.approx(wanted[0]["probability"], abs=1e-5)
     assert Classifier.of_file("votes.onnx").classify(picture())[0].task == "colour"
@@ -266,3 +266,27 @@ def test_evaluate_tells_each_branch_and_both_means(files):
 def test_a_mean_that_there_is_not():
     with pytest.raises(BadValue, match="there is no mean of median"):
         Classifier(ensemble(), mean="median")
+
+
+def test_the_function_does_what_the_command_does(files):
+    printed = json.loads(run("votes.cfg", "photos", "--branches", "--top", "2", "--format", "json", code=1).stdout)
+    with pytest.warns(DarkshareWarning, match=r"broken\.jpg: is not a picture"):
+        found = classify("votes.cfg", "photos", branches=True, top=2)
+    assert found.rows() == printed["rows"]
+    assert repr(found) == "<PictureClasses: 2 of 3 pictures>"
+    assert (found.done, found.failed) == (printed["done"], printed["failed"]) == (2, 1)
+    with pytest.raises(BadValue, match="top must be at least 1, not 0"):
+        classify("votes.cfg", "photos", top=0)
+
+
+def test_values_are_one_line(files):
+    one = Classifier(load("votes.cfg"))
+    assert repr(one) == "<Classifier: votes.cfg, tasks colour, colour-1, colour-2, on opencv>"
+    (found,) = one.classify("photos/0.png")
+    assert repr(found).startswith(f"<Guesses: colour: {found.best.name} 0.")
+    assert f"<td>{found.best.name}</td>" in found._repr_html_()
+    assert [row["class_id"] for row in found.rows()] == [guess.class_id for guess in found.top(3)]
+    with pytest.raises(BadValue, match="a picture is a path"):
+        one.classify(None)
+    with pytest.raises(BadValue, match="a picture must be uint8"):
+        one.classify(np.zeros(9))

@@ -17,60 +17,11 @@ from darkshare.darknet.model import Model, load
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Header, Weights
 from darkshare.errors import BadValue, DarkshareError
-from darkshare.inference.detector import Detector, blob
+from darkshare.inference.detector import Detector
 from darkshare.inference.engines import available
 from darkshare.surgery import splice
 
 ENGINES = [name for name, one in available().items() if one.version]
-NET = "[net]\nwidth={}\nheight={}\nchannels={}\n{}\n[avgpool]\n"
-
-
-def network(w=8, h=4, c=3, more="", **how):
-    return network_of(NET.format(w, h, c, more), **how)
-
-
-def test_blob_is_rgb_from_0_to_1():
-    image = np.zeros((4, 8, 3), np.uint8)
-    image[1, 2] = (51, 102, 255)  # blue, green, red
-    made = blob(image, network())
-    assert made.shape == (1, 3, 4, 8)
-    assert made.dtype == np.float32
-    assert made[0, :, 1, 2] == pytest.approx([1, 0.4, 0.2])
-    assert made.sum() == pytest.approx(1.6)
-
-
-def test_blob_stretches():
-    image = np.zeros((8, 8, 3), np.uint8)
-    image[:, 4:] = 255
-    made = blob(image, network())
-    assert made[0, 0].tolist() == [[0, 0, 0, 0, 1, 1, 1, 1]] * 4
-
-
-@pytest.mark.parametrize(("more", "dialect"), [("letter_box=1", "alexeyab"), ("", "pjreddie")])
-def test_blob_fits_into_gray(more, dialect):
-    """letterbox_image: an 8x8 picture in 8x4 becomes 4x4 with two gray columns on each side."""
-    made = blob(np.full((8, 8, 3), 255, np.uint8), network(more=more, dialect=dialect))
-    assert made[0, 1].tolist() == [[0.5, 0.5, 1, 1, 1, 1, 0.5, 0.5]] * 4
-
-
-def test_blob_of_other_channels():
-    gray = np.full((4, 8), 51, np.uint8)
-    assert blob(gray, network())[0, :, 0, 0] == pytest.approx([0.2] * 3)
-    assert blob(gray[..., None], network())[0, :, 0, 0] == pytest.approx([0.2] * 3)
-    assert blob(np.dstack([gray] * 3), network(c=1)).shape == (1, 1, 4, 8)
-    assert blob(gray, network(c=1))[0, 0, 0, 0] == pytest.approx(0.2)
-    assert blob(np.dstack([gray, gray, 2 * gray, gray]), network())[0, :, 0, 0] == pytest.approx([0.4, 0.2, 0.2])
-
-
-@pytest.mark.parametrize("image", [np.zeros((4, 8, 3)), np.zeros((4, 0, 3), np.uint8), np.zeros(9, np.uint8)])
-def test_what_is_no_picture_is_refused(image):
-    with pytest.raises(BadValue, match="a picture must be uint8"):
-        blob(image, network())
-
-
-def test_channels_that_do_not_fit_are_refused():
-    with pytest.raises(BadValue, match="3 channels cannot be given to a network that reads 6"):
-        blob(np.zeros((4, 8, 3), np.uint8), network(c=6))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -173,6 +124,16 @@ def test_threshold_and_nms_are_passed_on(tiny):
     ]
     assert counts[0] > counts[1] > 0
     assert counts[0] > counts[2]
+
+
+def test_values_are_one_line(tiny):
+    detector = Detector(load(tiny), threshold=0.05)
+    assert repr(detector) == f"<Detector: {tiny}, task tiny, on opencv>"
+    (found,) = detector.detect(np.random.default_rng(2).integers(0, 256, (32, 32, 3), np.uint8))
+    assert repr(found).startswith(f"<Detections: tiny, {len(found)} boxes, best class_")
+    assert "\n" not in repr(found)
+    assert found._repr_html_().count("<tr>") == min(len(found), 60) + 1
+    assert list(found.rows()[0]) == list(found.to_dataframe().columns)
 
 
 # Pictures in files

@@ -19,25 +19,14 @@ from darkshare._images import read_picture
 from darkshare.darknet.model import load
 from darkshare.darknet.network import Network
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, Unsupported
+from darkshare.evaluation.exporting import quantise
 from darkshare.inference.boxes import Detections
 from darkshare.inference.detector import Detector
 from darkshare.inference.engines import available
-from darkshare.inference.int8 import (
-    QUANTISERS,
-    SUFFIXES,
-    agreement,
-    attempted,
-    choose,
-    layers,
-    lines,
-    missing,
-    quantise,
-    to_json,
-    to_rows,
-)
+from darkshare.inference.int8 import QUANTISERS, SUFFIXES, Int8, agreement, attempted, choose, layers, missing
 from darkshare.inference.int8 import onnxruntime as by_onnxruntime
 from darkshare.inference.int8.calibration import Blobs
-from darkshare.inference.onnx import export, read_exported
+from darkshare.inference.onnx import read_exported, write_onnx
 
 pytest.importorskip("onnxruntime", reason="int8 files are made by ONNX Runtime")
 each_quantiser = pytest.mark.parametrize("engine", [engine for engine in QUANTISERS if not missing(engine)])
@@ -169,7 +158,7 @@ def test_fp32_agrees_with_itself_and_not_with_noise(photos, tmp_path):
     both = two_tasks()
     chosen = choose(str(photos))
     run = Detector(both)._engine.run
-    trial = agreement.Trial(both, chosen.trial, run)
+    trial = agreement.Reference(both, chosen.trial, run)
     same = trial.judge(run)
     assert [(head.task, head.output) for head in same] == [
         ("base", "L6_yolo"), ("base", "L12_yolo"), ("text", "L15_yolo"), ("text", "L21_yolo"),
@@ -188,7 +177,7 @@ def test_classifiers_agree_in_their_best_class(photos):
     one = model_of(text)
     one = replace(one, tasks=(replace(one.tasks[0], heads=(2,), names=("a", "b", "c", "d")),))
     run = Detector(one)._engine.run
-    trial = agreement.Trial(one, choose(str(photos)).trial, run)
+    trial = agreement.Reference(one, choose(str(photos)).trial, run)
     (same,) = trial.judge(run)
     assert (same.found, same.both, same.score_difference) == (3, 1, 0)
     (other,) = trial.judge(lambda values: [np.roll(head, 1, axis=1) for head in run(values)])
@@ -214,7 +203,7 @@ def test_the_last_layer_of_a_head_and_the_worst_below_it():
 def test_heads_that_come_out_badly_get_layers_back_in_fp32(photos, engine, monkeypatch):
     """Judged as if int8 were hopeless until the third attempt."""
     both = two_tasks()
-    judge = agreement.Trial.judge
+    judge = agreement.Reference.judge
 
     tries = 0
 
@@ -223,8 +212,8 @@ def test_heads_that_come_out_badly_get_layers_back_in_fp32(photos, engine, monke
         tries += 1
         return tuple(replace(head, both=1.0 if tries == 3 else 0.5) for head in judge(self, run))
 
-    monkeypatch.setattr(agreement.Trial, "judge", strict)
-    with attempted(both, choose(str(photos)), engine, limit=0.9) as best:
+    monkeypatch.setattr(agreement.Reference, "judge", strict)
+    with attempted(both, choose(str(photos)), Int8(engine, 0.9)) as best:
         assert tries == 3
         assert {5, 11, 14, 20} < set(best.kept)  # the heads' own convolutions, then the worst of the others
         kept = json.loads(facts_of(Path(best.file.path))["quantised"])["kept"]
@@ -242,7 +231,7 @@ def test_a_layer_that_is_kept_is_exact(photos, engine, tmp_path):
     """With all layers in fp32 nothing is off; with none, all is."""
     both = two_tasks()
     pictures = choose(str(photos))
-    export(both, tmp_path / "fp32.onnx")
+    write_onnx(both, tmp_path / "fp32.onnx")
     quantiser = QUANTISERS[engine](tmp_path / "fp32.onnx", Blobs(both.network, pictures.calibration))
     every = [layer.index for layer in both.network.layers]
     errors = {}
@@ -259,21 +248,21 @@ def test_a_layer_that_is_kept_is_exact(photos, engine, tmp_path):
 
 def test_what_cannot_be_reached_is_said(photos):
     said = pytest.warns(DarkshareWarning, match=r"heads that agree with fp32 in less than 1")
-    with said, attempted(two_tasks(), choose(str(photos)), "onnxruntime", limit=1) as best:
+    with said, attempted(two_tasks(), choose(str(photos)), Int8(agreement=1)) as best:
         assert best.worst < 1
 
 
 def test_layers_that_hardly_help_are_not_kept(photos, monkeypatch):
     """Of attempts that all fail, the first that is nearly as good as the best."""
-    judge, levels = agreement.Trial.judge, iter((0.5, 0.6, 0.61, 0.615))
+    judge, levels = agreement.Reference.judge, iter((0.5, 0.6, 0.61, 0.615))
 
     def given(self, run):
         level = next(levels)
         return tuple(replace(head, both=level) for head in judge(self, run))
 
-    monkeypatch.setattr(agreement.Trial, "judge", given)
+    monkeypatch.setattr(agreement.Reference, "judge", given)
     said = pytest.warns(DarkshareWarning, match=r"less than 0\.9: L6_yolo 0\.60")
-    with said, attempted(two_tasks(), choose(str(photos)), "onnxruntime") as best:
+    with said, attempted(two_tasks(), choose(str(photos)), Int8()) as best:
         assert best.kept == (5, 11, 14, 20)
 
 
@@ -284,11 +273,12 @@ def test_layers_that_hardly_help_are_not_kept(photos, monkeypatch):
 def test_quantise_writes_a_file_that_runs_alone(photos, tmp_path, engine):
     both = two_tasks()
     path = tmp_path / f"both{SUFFIXES[engine]}"
-    result = quantise(both, path, str(photos), engine=engine, rounds=6, threads=1, limit=0)
-    assert [row["task"] for row in to_rows(result)] == ["base", "base", "text", "text"]
-    assert "layers kept in fp32: none" in lines(result)
-    assert "calibrated with 9 pictures, compared on 3 other ones" in lines(result)
-    told: dict[str, Any] = to_json(result)
+    result = quantise(both, path, calibrate=str(photos), engine=engine, rounds=6, threads=1, agreement=0)
+    assert [row["task"] for row in result.rows()] == ["base", "base", "text", "text"]
+    assert "layers kept in fp32: none" in result.notes()
+    assert "calibrated with 9 pictures, compared on 3 other ones" in result.notes()
+    assert repr(result).startswith(f"<Quantised: {path} for {engine}, agrees with fp32 in ")
+    told: dict[str, Any] = result.as_dict()
     assert len(told["speed"]["exact"]["seconds"]) == 6
     assert all(head.difference < 0.3 for head in result.heads)
     known = read_exported(path)
@@ -310,7 +300,7 @@ def result_picture(photos: Path) -> Path:
 
 def test_an_fp32_file_runs_alone_too_and_gives_the_same(photos, tmp_path):
     both = two_tasks()
-    export(both, tmp_path / "both.onnx")
+    write_onnx(both, tmp_path / "both.onnx")
     picture = read_picture(result_picture(photos))
     alone, model_itself = Detector.of_file(tmp_path / "both.onnx"), Detector(both)
     for own, wanted in zip(alone.detect(picture), model_itself.detect(picture), strict=True):
@@ -322,7 +312,7 @@ def test_an_fp32_file_runs_alone_too_and_gives_the_same(photos, tmp_path):
 
 def test_the_cfg_in_a_file_is_the_one_that_was_exported(tmp_path):
     one = model(tiny_text(2).replace("[net]", "# caf\udce9\n[net]", 1))
-    export(one, tmp_path / "x.onnx")
+    write_onnx(one, tmp_path / "x.onnx")
     assert read_exported(tmp_path / "x.onnx").model.network.layers == one.network.layers
     assert "caf\udce9" in json.loads(facts_of(tmp_path / "x.onnx")["model"])["cfg"]
 
@@ -331,10 +321,10 @@ def test_files_of_others_and_decoded_ones_are_refused(tmp_path):
     import onnx
 
     one = model(tiny_text(2))
-    export(one, tmp_path / "boxes.onnx", decode=True)
+    write_onnx(one, tmp_path / "boxes.onnx", decode=True)
     with pytest.raises(Unsupported, match=r"gives boxes .* export it without --decode"):
         read_exported(tmp_path / "boxes.onnx")
-    export(one, tmp_path / "x.onnx")
+    write_onnx(one, tmp_path / "x.onnx")
     message = onnx.load(tmp_path / "x.onnx")
     for entry in message.metadata_props:
         entry.value = "{" if entry.key == "model" else entry.value
@@ -364,7 +354,7 @@ def test_files_of_others_and_decoded_ones_are_refused(tmp_path):
     ("how", "says"),
     [
         ({"engine": "opencv"}, "engine opencv has no quantiser; use onnxruntime or openvino"),
-        ({"limit": 1.5}, "an agreement lies between 0 and 1, not at 1.5"),
+        ({"agreement": 1.5}, "an agreement lies between 0 and 1, not at 1.5"),
         ({"rounds": 2}, "2 rounds are too few"),
         ({"path": "x.xml"}, r"x\.xml: int8 for onnxruntime is a file with the suffix \.onnx"),
     ],
@@ -372,14 +362,14 @@ def test_files_of_others_and_decoded_ones_are_refused(tmp_path):
 def test_what_cannot_be_is_said_before_anything_is_computed(photos, how, says):
     how = {"path": "x.onnx", **how}
     with pytest.raises(DarkshareError, match=says):
-        quantise(two_tasks(), how.pop("path"), str(photos), **how)
+        quantise(two_tasks(), how.pop("path"), calibrate=str(photos), **how)
 
 
 def test_a_data_set_of_other_classes_is_refused_at_once(photos):
     from darkshare.data import Dataset
 
     with pytest.raises(BadValue, match="no task has all classes of zoo, such as 'zebra'"):
-        quantise(two_tasks(), "x.onnx", str(photos), data=Dataset("zoo", ("base_0", "zebra"), ()))
+        quantise(two_tasks(), "x.onnx", calibrate=str(photos), data=Dataset("zoo", ("base_0", "zebra"), ()))
 
 
 def test_a_quantiser_that_is_not_installed_names_its_extra(monkeypatch):
@@ -421,8 +411,8 @@ def test_a_real_detector_keeps_its_accuracy(tmp_path, engine):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DarkshareWarning)
         result = quantise(
-            one, tmp_path / f"x{SUFFIXES[engine]}", str(data.with_name("train.txt")), engine=engine, count=16,
-            rounds=6, threads=1, data=dataset, limit=0.85,
+            one, tmp_path / f"x{SUFFIXES[engine]}", calibrate=str(data.with_name("train.txt")), engine=engine, count=16,
+            rounds=6, threads=1, data=dataset, agreement=0.85,
         )  # fmt: skip
     (score,) = result.scores
     assert score.exact > 0.5

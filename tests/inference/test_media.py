@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from base64 import b64decode
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,12 +25,12 @@ from conftest import network_of, seeded_floats, tiny_text, write_model
 from darkshare._images import encoded, read_picture
 from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
-from darkshare.errors import DarkshareError
+from darkshare.errors import BadValue, DarkshareError
 from darkshare.inference.boxes import Detections
-from darkshare.inference.media import Frame, Output, Places, Video, flow, select, watch
-from darkshare.inference.media.pipeline import ahead
+from darkshare.inference.media import Frame, OutputFiles, OutputNames, Video, flow, select, watch
 from darkshare.inference.media.sources import PictureFile, item_of
 from darkshare.inference.media.videos import CONTAINERS, VideoFile
+from darkshare.inference.threads import ahead
 
 ROOT = Path(__file__).parents[2]
 SIZE = (64, 48)
@@ -355,38 +356,6 @@ def test_a_full_disk_does_not_pass_in_silence(tmp_path):
 # The pipeline
 
 
-def test_ahead_gives_everything_in_order_and_no_more_than_asked_for():
-    taken = []
-
-    def items():
-        for number in range(100):
-            taken.append(number)
-            yield number
-
-    stage = ahead(items(), 3)
-    assert next(stage) == 0
-    time.sleep(0.1)
-    assert len(taken) <= 1 + 3 + 1  # given, waiting, and one that waits to be put
-    assert list(stage) == list(range(1, 100))
-
-
-def test_ahead_passes_errors_on_and_ends_its_thread():
-    closed = []
-
-    def items():
-        try:
-            yield 1
-            raise ZeroDivisionError
-        finally:
-            closed.append(True)
-
-    stage = ahead(items(), 2)
-    assert next(stage) == 1
-    with pytest.raises(ZeroDivisionError):
-        next(stage)
-    assert closed
-
-
 def test_closing_stops_all_stages(tmp_path):
     path = video(tmp_path / "v.avi", 100)
     before = threading.active_count()
@@ -480,12 +449,30 @@ def test_a_frame_as_a_table(tmp_path):
     assert len(Frame("x").to_dataframe()) == 0
 
 
+def test_a_frame_is_one_line_and_a_picture_in_a_notebook(tmp_path):
+    (frame,) = watch(Finder(), str(picture(tmp_path / "p.png", 100)))
+    assert repr(frame) == f"<Frame: {tmp_path / 'p.png'}, {frame.size[0]} x {frame.size[1]}, 2 boxes>"
+    html = frame._repr_html_()
+    assert html.startswith("<img alt=")
+    data = b64decode(html.partition("base64,")[2].partition('"')[0])
+    assert cv2.imdecode(np.frombuffer(data, np.uint8), 1).shape[:2] == frame.image.shape[:2]
+    (broken,) = watch(Finder(), "nope.png")
+    assert repr(broken) == "<Frame: nope.png, nope.png: cannot be read: No such file or directory>"
+    assert broken._repr_html_().startswith("<p>Frame: nope.png")
+
+
+@pytest.mark.parametrize("name", ["batch", "every", "limit"])
+def test_counts_below_one_are_refused_at_once(name):
+    with pytest.raises(BadValue, match=f"{name} must be at least 1, not 0"):
+        watch(Finder(), ["x.png"], **{name: 0})
+
+
 # What is written
 
 
 def written(folder: Path, sources, save=(), **how) -> list[str]:
     """Lead sources through to files; the names of those the user is told of."""
-    output, places = Output(folder, MODEL, save, **how), Places(folder)
+    output, places = OutputFiles(folder, MODEL, save, **how), OutputNames(folder)
     with closing(flow(Finder(), select(map(str, sources)).frames(), draws=output.draws)) as frames:
         for frame in frames:
             output.write(frame, places.stem(frame))
@@ -590,20 +577,20 @@ def test_where_nothing_can_be_written_it_is_said(tmp_path):
 
 
 def test_stems_are_numbered_and_addresses_become_names(tmp_path):
-    places = Places(tmp_path)
+    places = OutputNames(tmp_path)
     sources = ["a/p.png", "b/p.jpg", "a/p-2.png", "rtsp://me:word@10.0.0.1:554/cam 1?channel=2", "c/p.png"]
     assert [places.stem(Frame(source)) for source in sources] == ["p", "p-2", "p-2-2", "cam-1", "p-3"]
 
 
 def test_inputs_in_the_output_folder_are_refused(tmp_path):
     path = picture(tmp_path / "p.png")
-    places = Places(tmp_path)
+    places = OutputNames(tmp_path)
     with pytest.raises(DarkshareError, match=r"p\.png: is an input and would be replaced; choose another -o"):
         places.admit(str(path))
     (frame,) = select([str(path)]).frames(admit=places.admit)
     assert "would be replaced" in str(frame.error)
     places.admit(str(tmp_path / "not-there.png"))
-    Places(tmp_path / "out").admit(str(path))
+    OutputNames(tmp_path / "out").admit(str(path))
 
 
 # A long video, and a run that is killed

@@ -17,14 +17,14 @@ from darkshare.darknet.model import save
 from darkshare.data import Box, Dataset, Sample
 from darkshare.errors import BadValue, DarkshareError, Unsupported
 from darkshare.surgery.anchors import (
+    AnchorFit,
     anchored,
+    anchors,
     best_anchors,
     box_sizes,
     head_sizes,
     ious,
-    plot_anchors,
     quality,
-    reanchor,
     rounded,
     shared_out,
 )
@@ -133,7 +133,7 @@ def test_impossible_numbers_of_anchors_are_refused():
     with pytest.raises(BadValue, match="the heads have 9 anchors, not 6"):
         shared_out(m, m.tasks[0], np.ones((6, 2)), "count")
     with pytest.raises(BadValue, match="rounded, two are the same"):
-        reanchor(model(tiny_text()), dataset(((0.5, 0.5), (0.5, 0.501), (0.9, 0.9))), count=3)
+        anchors(model(tiny_text()), dataset(((0.5, 0.5), (0.5, 0.501), (0.9, 0.9))), num=3)
 
 
 def test_heads_keep_the_weights_of_their_boxes_by_rank():
@@ -165,7 +165,7 @@ def test_region_counts_in_cells():
     text = "[net]\nwidth=64\nheight=32\nchannels=1\n[maxpool]\nsize=2\nstride=2\n[convolutional]\nfilters=14\nsize=1\n"
     base = model(text + "[region]\nanchors=1,2, 3,4\nnum=2\nclasses=2\nsoftmax=0\n")
     assert head_sizes(base, base.tasks[0]).tolist() == [[2, 4], [6, 8]]
-    changed = reanchor(base, dataset(((0.25, 0.25), (0.5, 0.75), (0.75, 0.75))), count=3).model
+    changed = anchors(base, dataset(((0.25, 0.25), (0.5, 0.75), (0.75, 0.75))), num=3)
     kind = changed.network.heads[0].kind
     assert (kind.num, kind.anchors) == (3, (8, 4, 16, 12, 24, 12))  # 16x8, 32x24, 48x24 pixels of 2x2 cells
     assert changed.network.layers[1].kind.filters == 21
@@ -178,23 +178,25 @@ def test_anchors_are_whole_pixels_and_small_ones_tenths():
 @pytest.mark.parametrize("rule", ["stride", "count"])
 def test_the_fit_gets_better_and_check_finds_nothing(rule, tmp_path):
     base = model(tiny_text(2))
-    found = reanchor(base, dataset(), count=4, rule=rule)
+    changed = anchors(base, dataset(), num=4, assign=rule)
+    found = changed.report
+    assert isinstance(found, AnchorFit)
     assert found.quality_after.average_iou > 0.9 > found.quality_before.average_iou
     assert len(found.before) == 3
     # strides 4 and 2: none of the boxes is below 30/8*2=7.5 pixels but the first two, which share one anchor
-    assert [(head.layer, len(head.mask)) for head in found.changed_counts] == (
-        [(6, 3), (12, 1)] if rule == "stride" else []
+    assert [(head.layer, len(head.mask), head.was) for head in found.heads] == (
+        [(6, 3, 2), (12, 1, 2)] if rule == "stride" else [(6, 2, 2), (12, 2, 2)]
     )
-    save(found.model, tmp_path / "new")
+    save(changed, tmp_path / "new")
     assert len(check(tmp_path / "new.cfg")) == 0
 
 
 def test_one_task_of_a_merged_model():
     base = model(tiny_text(2), "base")
     both = quiet_concat([base, retrained(base, tiny_text(3), "text", 4)], 4)
-    with pytest.raises(BadValue, match="several tasks"):
-        reanchor(both, dataset())
-    changed = reanchor(both, dataset(), task="text", rule="count").model
+    with pytest.raises(BadValue, match="has the tasks base, text; say which one"):
+        anchors(both, dataset())
+    changed = anchors(both, dataset(), task="text", assign="count")
     old, new = both.network, changed.network
     assert all(new.layers[i].kind.anchors == old.layers[i].kind.anchors for i in both.tasks[0].heads)
     assert all(new.layers[i].kind.anchors != old.layers[i].kind.anchors for i in both.tasks[1].heads)
@@ -203,7 +205,7 @@ def test_one_task_of_a_merged_model():
 def test_branches_of_an_ensemble_keep_theirs():
     ensemble = branch(model(tiny_text()), 3, 2, widths=(3, 12), combine="none")
     with pytest.raises(Unsupported, match="change them before darkshare branch"):
-        reanchor(ensemble, dataset(), task="base-2")
+        anchors(ensemble, dataset(), task="base-2")
 
 
 def test_what_has_no_anchors_is_refused():
@@ -213,12 +215,24 @@ def test_what_has_no_anchors_is_refused():
     )
     own = replace(base.tasks[0], heads=(1,))
     with pytest.raises(Unsupported, match="not a box head"):
-        reanchor(replace(classifier, tasks=(own,)), dataset())
+        anchors(replace(classifier, tasks=(own,)), dataset())
 
 
 def test_the_figure_is_written_whole(tmp_path):
-    found = reanchor(model(tiny_text(2)), dataset(), count=4)
-    plot_anchors(tmp_path / "a.png", found.sizes, found.heads, found.before, title="$x_1$")
+    found = anchors(model(tiny_text(2)), replace(dataset(), name="$x_1$"), num=4).report
+    assert isinstance(found, AnchorFit)
+    found.plot(tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(DarkshareError, match="no such kind of figure"):
-        plot_anchors(tmp_path / "a.txt", found.sizes, found.heads, found.before)
+        found.plot(tmp_path / "a.txt")
+
+
+def test_the_report_is_a_table_with_a_line_for_each_head():
+    found = anchors(model(tiny_text(2)), dataset(), num=4).report
+    assert isinstance(found, AnchorFit)
+    assert [row["num"] for row in found.rows()] == [3, 4]
+    assert found.notes() == [str(head) for head in found.heads]
+    assert found.notes()[1].startswith("layer 12, stride 2: 1 anchor, 2 before: ")
+    assert [head["mask"] for head in found.as_dict()["heads"]] == [head.mask for head in found.heads]
+    assert repr(found).startswith("<AnchorFit: 4 anchors for boxes, average IoU 0.9")
+    assert "<td>before</td>" in found._repr_html_()

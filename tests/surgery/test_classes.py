@@ -13,10 +13,9 @@ from models import floats, model, quiet_concat, retrained
 from darkshare.analysis.check import check
 from darkshare.darknet.initial import drawn
 from darkshare.darknet.model import Model, save
-from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, Unsupported
+from darkshare.errors import BadArguments, BadValue, DarkshareError, DarkshareWarning, Unsupported
 from darkshare.inference.detector import Detector
-from darkshare.surgery import classes as relabelling
-from darkshare.surgery.classes import Classes, afresh, edited, matched, relabelled, wanted_names
+from darkshare.surgery.classes import ClassChange, Classes, afresh, classes, edited, matched, relabelled, wanted_names
 from darkshare.surgery.residual import branch
 from darkshare.surgery.splice import split
 
@@ -49,7 +48,7 @@ def test_a_list_of_classes_is_edited(how, names, rows):
         ({"keep": ["bus", "bus"]}, "'bus' would be there twice"),
         ({"add": ["bus"]}, "'bus' would be there twice"),
         ({"drop": NAMES}, "no class would be left"),
-        ({"add": [" logo"]}, "cannot stand in a .names file"),
+        ({"add": [" logo"]}, "cannot be in a .names file"),
     ],
 )
 def test_what_cannot_be_meant_is_an_error(how, why):
@@ -206,10 +205,10 @@ def test_an_ensemble_s_classes_are_renamed_in_all_its_tasks_only(combine):
 
 def test_the_task_has_to_be_said_and_known():
     both = merged()
-    with pytest.raises(BadValue, match=r"several tasks \(base, text\)"):
-        relabelling.task_of(both, None)
-    with pytest.raises(BadValue, match="no task bus; it does base, text"):
-        relabelling.task_of(both, "bus")
+    with pytest.raises(BadValue, match=r"has the tasks base, text; say which one"):
+        classes(both)
+    with pytest.raises(BadValue, match="no task bus; it has base, text"):
+        classes(both, task="bus")
 
 
 def test_heads_that_cannot_be_changed_are_named():
@@ -228,3 +227,43 @@ def test_check_finds_nothing_wrong_with_the_product(tmp_path):
     save(relabelled(base, edited(names, keep=[names[3], names[0]]), initial=drawn(1)), tmp_path / "small")
     assert (tmp_path / "small.names").read_text() == "base_3\nbase_0\n"
     assert len(check(tmp_path / "small.cfg")) == 0
+
+
+@pytest.mark.parametrize(
+    ("how", "names", "was"),
+    [
+        ({}, ("base_0", "base_1", "base_2"), (0, 1, 2)),
+        ({"keep": "base_2,base_0", "rename": {"base_0": "thing"}}, ("base_2", "thing"), (2, 0)),
+        ({"keep": ["2", "0"], "rename": "base_0=thing", "add": "new"}, ("base_2", "thing", "new"), (2, 0, None)),
+        ({"drop": ["base_1"]}, ("base_0", "base_2"), (0, 2)),
+        ({"names": ["base_2", "new"]}, ("base_2", "new"), (2, None)),
+        ({"fresh": ["base_2"]}, ("base_2",), (None,)),
+    ],
+)
+def test_all_in_one_call(how, names, was):
+    changed = classes(model(tiny_text(3), "base"), **how)
+    assert changed.tasks[0].names == names
+    report = changed.report
+    assert isinstance(report, ClassChange)
+    assert [row["was"] for row in report.rows()] == list(was)
+    assert repr(report) == f"<ClassChange: {len(names)} classes instead of 3>"
+    assert "<th>old_name</th>" in report._repr_html_()
+
+
+@pytest.mark.parametrize(("how", "is_drawn"), [({}, True), ({"init": "silent"}, False), ({"seed": 5}, True)])
+def test_fresh_classes_are_drawn_unless_said_otherwise(how, is_drawn):
+    base = model(tiny_text(1), "base")
+    kernel = classes(base, fresh=["one"], **how).tensors(5)["weights"][5]
+    assert kernel.any() == is_drawn
+    assert np.array_equal(kernel, classes(base, fresh=["one"]).tensors(5)["weights"][5]) == (how == {})
+
+
+@pytest.mark.parametrize("how", [{"names": ["a"], "fresh": ["a"]}, {"names": ["a"], "drop": ["b"]}])
+def test_classes_are_said_in_one_way(how):
+    with pytest.raises(BadArguments, match="--from and --fresh each say all classes"):
+        classes(model(tiny_text(1)), **how)
+
+
+def test_an_unknown_start_of_weights():
+    with pytest.raises(BadValue, match="init zero must be silent or random"):
+        classes(model(tiny_text(1)), init="zero")

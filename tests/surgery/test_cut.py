@@ -73,3 +73,13 @@ def test_cut_refuses_what_it_cannot_give(pair):
     assert cut(partial, 4).size == base.network.start(4)
     with pytest.raises(WeightsSize, match="ends before layer 4, so it cannot give 5 layers"):
         cut(partial, 5)
+
+
+def test_the_target_may_be_a_cfg_file(pair, tmp_path):
+    base, text = pair
+    path = tmp_path / "text.cfg"
+    path.write_text(tiny_text(1))
+    one, other = cut(base, 4, full=True, target=path, seed=3), cut(base, 4, full=True, target=text.network, seed=3)
+    assert np.array_equal(one.view(0, one.size), other.view(0, other.size))
+    with pytest.raises(DarkshareError, match=r"missing\.cfg: cannot be read"):
+        cut(base, 4, full=True, target=tmp_path / "missing.cfg")

@@ -120,7 +120,7 @@ def test_the_classes_of_a_classifier_are_rows_of_the_layer_that_makes_them(form)
 def test_what_keeps_a_classifier_as_it_is():
     net, matrix = "[net]\nwidth=4\nheight=4\nchannels=1\n", "[connected]\noutput=4\n"
     for text, why in (
-        (f"{net}{matrix}[softmax]\ngroups=2\n", "its classes stand in groups or a tree"),
+        (f"{net}{matrix}[softmax]\ngroups=2\n", "its classes are in groups or a tree"),
         (f"{net}{matrix}[softmax]\n[route]\nlayers=0\n[connected]\noutput=2\n", r"layer 2 \[route\] reads its"),
         (f"{net}[softmax]\n", "not a convolution with channels of its own"),
     ):

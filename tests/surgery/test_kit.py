@@ -23,7 +23,7 @@ from darkshare.data import Box, Dataset, Sample, read_data
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, Unsupported
 from darkshare.inference.detector import Detector
 from darkshare.surgery.cut import cut
-from darkshare.surgery.kit import make_kit, write_kit
+from darkshare.surgery.kit import kit, make_kit, write_kit
 from darkshare.surgery.kit.schedule import scheduled
 from darkshare.surgery.kit.stops import STOP, frozen_below
 from darkshare.surgery.mix import snap
@@ -272,3 +272,19 @@ def test_what_a_drifting_fork_leaves_can_be_snapped_and_merged(base_files, tmp_p
     assert frozen(base_files, ready, k=k).is_frozen
     both = quiet_concat([base_files, ready], k)
     assert [task.names for task in both.tasks] == [("class_0", "class_1"), ("mask_0",)]
+
+
+def test_a_kit_is_written_in_one_call(base_files, tmp_path):
+    train = pictures(tmp_path / "p")
+    (tmp_path / "train.txt").write_text("".join(f"{sample.picture}\n" for sample in train.samples) + "gone.jpg\n")
+    (tmp_path / "masks.names").write_text("mask\n")
+    data = tmp_path / "masks.data"
+    data.write_text("classes=1\ntrain=train.txt\nnames=masks.names\n")
+    with pytest.warns(DarkshareWarning, match=r"gone\.jpg"):
+        found = kit(base_files, data, k=4, batches=100, output=tmp_path / "kit")
+    assert repr(found) == f"<Kit: masks, {len(found.files)} files, 100 batches from layer 4 on; 3 pictures>"
+    assert [row["file"] for row in found.rows()] == list(map(str, found.files))
+    assert all(path.is_file() for path in found.files)
+    assert f"<td>{tmp_path / 'kit' / 'masks.conv.4'}</td>" in found._repr_html_()
+    with pytest.warns(DarkshareWarning), pytest.raises(DarkshareError, match="is one of the inputs"):
+        kit(base_files, data, k=4, output=tmp_path)

@@ -18,8 +18,8 @@ from darkshare.darknet.model import Model, load, save
 from darkshare.darknet.weights import Header, Weights
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, TrunkMismatch, Unsupported, WeightsSize
 from darkshare.surgery.cut import cut
-from darkshare.surgery.mix import meant_trunk, mix, snap, to_rows
-from darkshare.surgery.mix_recipe import Recipe, Rule, told
+from darkshare.surgery.mix import Origin, Restored, meant_trunk, mix, snap
+from darkshare.surgery.mix_recipe import Recipe, Rule
 
 HEADS = Rule(1.0, ((5, 6), (11, 12)))  # of the tiny network: what another class count changes
 
@@ -244,14 +244,23 @@ def test_folded_gives_outputs_between_the_outputs():
 
 
 def test_rows_say_what_comes_from_where(base, text):
-    how = told(Recipe(rules=(Rule(0.5, ((8, 8),), tensor="weights"),)), k=4)
-    rows = to_rows(base, text, how)
+    found = mix(base, text, recipe=Recipe(rules=(Rule(0.5, ((8, 8),), tensor="weights"),)), k=4).report
+    assert isinstance(found, Origin)
+    rows = found.rows()
+    assert repr(found) == "<Origin: layers 0-1 alpha 0; layers 4-11 alpha 1; layers 8 alpha 0.5>"
+    assert "<td>linear</td>" in found._repr_html_()
     assert [(row["layers"], row["alpha"], row["method"]) for row in rows] == [
         ("0-1", 0, "copy"),
         ("4-11", 1, "copy"),
         ("8", 0.5, "linear"),
     ]
     assert sum(row["params"] for row in rows) == text.network.params
+
+
+def test_a_recipe_can_be_a_file(base, text, tmp_path):
+    path = tmp_path / "recipe.json"
+    path.write_text('{"alpha": 1, "rules": [{"layers": "0-4", "alpha": 0}]}')
+    assert bits(mix(base, text, recipe=path)) == bits(mix(base, text, k=5))
 
 
 # --- snap ------------------------------------------------------------------------------------------------------------
@@ -286,6 +295,8 @@ def test_what_was_meant_to_be_frozen_is_found(base):
     assert identical_layers(base, leaky) == 0
     assert meant_trunk(base, leaky) == 4
     snapped = snap(base, leaky)
+    assert isinstance(snapped.report, Restored)
+    assert repr(snapped.report) == f"<Restored: k=4, {len(snapped.report.moved)} tensors had moved>"
     assert bits(snapped) == bits(retrained(base, tiny_text(1), "text", 4))
     assert snapped.weights.header.seen == 640
     assert identical_layers(base, snapped) == 4

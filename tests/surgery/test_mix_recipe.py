@@ -8,7 +8,7 @@ import pytest
 from conftest import network_of, tiny_text
 
 from darkshare.errors import BadValue, DarkshareError, Unsupported
-from darkshare.surgery.mix_recipe import Ratio, Recipe, Rule, read, shares, told
+from darkshare.surgery.mix_recipe import Ratio, Recipe, Rule, read_recipe, shares, with_overrides
 
 LAYERS = network_of(tiny_text()).layers
 
@@ -49,28 +49,28 @@ def test_only_kernels_are_slerped_and_whole_tensors_are_copied():
 
 def test_what_is_said_beside_a_recipe_counts_more():
     recipe = Recipe(0.25, "slerp", rules=(Rule(0.5, ((0, 0),)),))
-    assert told(recipe, alpha=0.75, method="linear", space="folded").ratio(LAYERS[1], "weights") == Ratio(
+    assert with_overrides(recipe, alpha=0.75, method="linear", space="folded").ratio(LAYERS[1], "weights") == Ratio(
         0.75, "linear"
     )
-    assert told(recipe, alpha=0.75).ratio(LAYERS[0], "weights") == Ratio(0.5, "slerp")
-    below_two = told(recipe, k=2)
+    assert with_overrides(recipe, alpha=0.75).ratio(LAYERS[0], "weights") == Ratio(0.5, "slerp")
+    below_two = with_overrides(recipe, k=2)
     assert [below_two.ratio(layer).alpha for layer in LAYERS[:3]] == [0, 0, 0.25]
 
 
 def test_k_alone_takes_the_rest_from_the_other():
-    recipe = told(Recipe(), k=4)
+    recipe = with_overrides(Recipe(), k=4)
     assert [recipe.ratio(layer).alpha for layer in LAYERS] == [0.0] * 4 + [1.0] * 9
 
 
 def test_saying_nothing_is_refused():
     with pytest.raises(BadValue, match="say how much to take"):
-        told(Recipe())
+        with_overrides(Recipe())
     with pytest.raises(BadValue, match="k=0: at least one layer"):
-        told(Recipe(), k=0)
+        with_overrides(Recipe(), k=0)
 
 
 def test_shares_group_tensors_by_ratio():
-    found = shares(told(Recipe(), k=4), LAYERS)
+    found = shares(with_overrides(Recipe(), k=4), LAYERS)
     assert [(ratio, [layer.index for layer, _ in pairs]) for ratio, pairs in found] == [
         (Ratio(0.0, "copy"), [0] * 5 + [1] * 5),
         (Ratio(1.0, "copy"), [4] * 5 + [5] * 2 + [8] * 5 + [11] * 2),
@@ -83,7 +83,7 @@ def test_a_file_says_all_that_the_types_hold(tmp_path):
          "method": "linear"}]}"""
     path = written(tmp_path, text)
     rules = Rule(0, ((0, 3), (7, 7))), Rule(1, ((5, 5), (8, None)), "conv*", "bias*", "linear")
-    assert read(path) == Recipe(0.5, "slerp", "folded", rules, str(path))
+    assert read_recipe(path) == Recipe(0.5, "slerp", "folded", rules, str(path))
 
 
 @pytest.mark.parametrize("suffix", ["yaml", "yml"])
@@ -91,7 +91,10 @@ def test_yaml_says_the_same(tmp_path, suffix):
     pytest.importorskip("yaml")
     given = {"alpha": 0.5, "rules": [{"layers": "0-3", "alpha": 0}, {"layers": 5, "tensor": "rolling_*", "alpha": 1}]}
     text = "alpha: .5\nrules:\n- {layers: 0-3, alpha: 0}\n- layers: 5\n  tensor: rolling_*\n  alpha: 1\n"
-    one, other = read(written(tmp_path, json.dumps(given))), read(written(tmp_path, text, f"recipe.{suffix}"))
+    one, other = (
+        read_recipe(written(tmp_path, json.dumps(given))),
+        read_recipe(written(tmp_path, text, f"recipe.{suffix}")),
+    )
     assert (one.alpha, one.rules) == (other.alpha, other.rules)
 
 
@@ -99,7 +102,7 @@ def test_yaml_without_pyyaml_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "yaml", None)
     path = written(tmp_path, "alpha: 1", "recipe.yaml")
     with pytest.raises(Unsupported, match=r"recipe.yaml: YAML needs PyYAML: pip install .*or write the recipe as JSON"):
-        read(path)
+        read_recipe(path)
 
 
 WRONG = {
@@ -140,7 +143,7 @@ WRONG = {
 def test_a_wrong_file_is_named_with_its_rule(tmp_path, text):
     path = written(tmp_path, text)
     with pytest.raises(DarkshareError) as caught:
-        read(path)
+        read_recipe(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert WRONG[text] in str(caught.value)
     assert len(str(caught.value)) < 1000
@@ -151,16 +154,16 @@ def test_wrong_yaml(tmp_path, text):
     pytest.importorskip("yaml")
     path = written(tmp_path, text, "recipe.yaml")
     with pytest.raises(DarkshareError, match=r"recipe\.yaml: "):
-        read(path)
+        read_recipe(path)
 
 
 def test_bytes_that_are_no_text(tmp_path):
     path = tmp_path / "recipe.json"
     path.write_bytes(b"\xff\xfe\x00{")
     with pytest.raises(DarkshareError, match=r"recipe\.json: is not a recipe"):
-        read(path)
+        read_recipe(path)
     with pytest.raises(DarkshareError, match="cannot be read"):
-        read(tmp_path / "missing.json")
+        read_recipe(tmp_path / "missing.json")
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,12 @@ from models import assert_same_function, floats, model, quiet_concat, retrained,
 
 from darkshare.darknet.cfg import dumps
 from darkshare.darknet.cut_points import illegal_cut
-from darkshare.darknet.model import Model, branches_of, load, only_votes, save
+from darkshare.darknet.model import Model, branch_tasks, load, save, without_branch_tasks
 from darkshare.darknet.network import Network
 from darkshare.darknet.weights import Header, Weights
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, ShapeMismatch, TrunkMismatch
 from darkshare.surgery.residual import branch
-from darkshare.surgery.splice import concat, longest_trunk, split
+from darkshare.surgery.splice import Merger, concat, longest_trunk, split
 
 TEXT_ANCHORS = (12, 5, 24, 8, 40, 10, 60, 14, 90, 20, 130, 28, 180, 36, 260, 50, 380, 70)
 
@@ -226,11 +226,11 @@ def test_a_lost_letter_box_is_said_out_loud(pair):
 def test_tasks_have_names_and_no_name_twice(pair):
     base, _ = pair
     assert [t.name for t in quiet_concat([base, base], 4).tasks] == ["base", "base-2"]
-    assert [t.name for t in quiet_concat(pair, 4, names=["cars", "words"]).tasks] == ["cars", "words"]
+    assert [t.name for t in quiet_concat(pair, 4, name=["cars", "words"]).tasks] == ["cars", "words"]
     with pytest.raises(BadValue, match="1 names for 2 tasks"):
-        concat(pair, 4, names=["cars"])
+        concat(pair, 4, name=["cars"])
     with pytest.raises(BadValue, match="cannot be a file name"):
-        concat(pair, 4, names=["../cars", "words"])
+        concat(pair, 4, name=["../cars", "words"])
 
 
 def test_saved_files_load_again_and_split_to_the_same_bytes(pair, tmp_path):
@@ -367,21 +367,21 @@ def test_an_ensemble_is_renamed_as_a_whole(combine, branches, wanted):
 def test_ensembles_of_one_name_stay_two():
     merged = quiet_concat([ensemble(), ensemble()], 3)
     assert len({task.name for task in merged.tasks}) == 8
-    one, two = (task.name for task in only_votes(merged).tasks)
-    assert [[t.heads for t in branches_of(merged, name)] for name in (one, two)] == [
+    one, two = (task.name for task in without_branch_tasks(merged).tasks)
+    assert [[t.heads for t in branch_tasks(merged, name)] for name in (one, two)] == [
         [t.heads for t in merged.tasks[1:4]],
         [t.heads for t in merged.tasks[5:]],
     ]
 
 
 def test_an_ensemble_takes_one_name():
-    merged = quiet_concat([neighbour(3), ensemble()], 3, names=["cars", "words"])
+    merged = quiet_concat([neighbour(3), ensemble()], 3, name=["cars", "words"])
     assert called(merged) == [("cars", ""), ("words", "words"), *((f"words-{i}", "words") for i in (1, 2, 3))]
     text = dumps(merged.network.cfg)
     assert text.splitlines()[0].endswith(": cars, words")
     assert "# task words: layers" in text
     with pytest.raises(BadValue, match="5 names for 2 tasks: give one for each, and one for a whole ensemble"):
-        concat([neighbour(3), ensemble()], 3, names="abcde")
+        concat([neighbour(3), ensemble()], 3, name="abcde")
 
 
 def test_a_name_with_a_number_is_not_given_twice(pair):
@@ -428,3 +428,26 @@ def test_few_cuts_of_public_cfgs_are_refused(fork):
     networks = [load(path, dialect=fork).network for path in zoo_cfgs(fork)]
     refused = [bool(illegal_cut(network, k)) for network in networks for k in cuts_of(network)]
     assert len(refused) > 31 * sum(refused) > 0
+
+
+def test_the_report_says_what_is_saved_and_where_each_branch_begins(pair):
+    merged = quiet_concat(pair, 4)
+    report = merged.report
+    assert isinstance(report, Merger)
+    assert report.rows()[0] == {"quantity": "layers", "separately": 26, "merged": 23, "saved": 3, "saved %": 11.5}
+    assert list(report.table()[0]) == ["", "separately", "merged", "saved", "saved %"]
+    assert report.notes() == ["text k=4"]
+    assert repr(report) == "<Merger: 2 networks in one, text k=4>"
+    assert "<td>file bytes</td>" in report._repr_html_()
+    assert merged == replace(merged, report=None)  # how a model was made is no part of it
+
+
+def test_one_name_of_a_task_may_be_a_text(pair):
+    (text,) = split(quiet_concat(pair, 4), "text")
+    assert text.tasks[0].name == "text"
+
+
+def test_an_unknown_layout_and_no_k_in_a_list(pair):
+    with pytest.raises(BadValue, match="layout wide must be native or padded"):
+        concat(pair, 4, layout="wide")
+    assert quiet_concat(pair, []).tasks[1].k == 4

@@ -16,7 +16,7 @@ from darkshare.darknet.kinds import ALL_KINDS
 from darkshare.darknet.model import Model, load
 from darkshare.darknet.network import resolve
 from darkshare.errors import BadValue, TrunkMismatch, Unsupported
-from darkshare.inference.onnx import export
+from darkshare.inference.onnx import write_onnx
 from darkshare.inference.onnx.activations import ACTIVATIONS as ONNX_ACTIVATIONS
 from darkshare.surgery.residual import branch
 from darkshare.training.activations import ACTIVATIONS
@@ -92,7 +92,7 @@ PJREDDIE = {
 
 def run_onnx(model: Model, x: np.ndarray, tmp_path: Path) -> dict[int, np.ndarray]:
     pytest.importorskip("onnxruntime", reason="ONNX Runtime is the oracle")
-    outputs = export(model, tmp_path / "network.onnx", batch=len(x))
+    outputs = write_onnx(model, tmp_path / "network.onnx", batch=len(x))
     names = [output.name for output in outputs]
     found = onnx_runtime(tmp_path / "network.onnx")(x, names)
     return {output.layer.index: y for output, y in zip(outputs, found, strict=True)}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections import Counter
 
 import numpy as np
@@ -88,37 +86,3 @@ def test_a_network_for_one_size_only_is_refused_with_random():
         BadValue, match=r"random= leads to an input of \d+x\d+, which needs other weights; set random=0"
     ):
         loading.require_sizes(network_of(text + connected))
-
-
-# --- ahead of time ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("workers", [0, 1, 3])
-def test_examples_come_in_order_whoever_makes_them(workers):
-    def make(number: int):
-        def one(i: int) -> tuple[int, int]:
-            time.sleep(0.002 * (i % 2))
-            return number, i
-
-        return [lambda i=i: one(i) for i in range(3)]
-
-    found = list(loading.ahead(make, range(5, 9), workers))
-    assert found == [[(number, i) for i in range(3)] for number in range(5, 9)]
-
-
-def test_no_more_is_made_than_is_soon_wanted():
-    made: list[int] = []
-    before = threading.active_count()
-    coming = loading.ahead(lambda number: [lambda: made.append(number)], range(100), 2)
-    next(coming)
-    assert len(made) <= 3
-    coming.close()
-    assert threading.active_count() == before
-
-
-def test_an_error_in_a_thread_arrives():
-    def fail() -> None:
-        raise DarkshareError("is not a picture")
-
-    with pytest.raises(DarkshareError, match="is not a picture"):
-        list(loading.ahead(lambda number: [fail], range(3), 2))

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="recalibration needs PyTorch; pip in
 
 from darkshare.errors import BadValue  # noqa: E402
 from darkshare.inference.classification import cropped  # noqa: E402
-from darkshare.inference.detector import blob  # noqa: E402
+from darkshare.inference.preprocess import preprocess  # noqa: E402
 from darkshare.surgery.residual import branch, reduce  # noqa: E402
 from darkshare.training.recalibration import recalibrated  # noqa: E402
 
@@ -35,7 +35,7 @@ def convolved(model, images) -> np.ndarray:
 
 
 def first_layer(model, images) -> np.ndarray:
-    x = torch.from_numpy(np.concatenate([blob(image, model.network) for image in images]))
+    x = torch.from_numpy(np.concatenate([preprocess(image, model.network) for image in images]))
     weights = torch.from_numpy(np.array(model.tensors(0)["weights"]))
     conv = model.network.layers[0].kind
     return torch.nn.functional.conv2d(x, weights, stride=conv.stride, padding=conv.pads).numpy()

@@ -17,7 +17,7 @@ from darkshare._tables import Results, printable
 from darkshare.analysis.check import heads, keys, layers, training, values, weights
 from darkshare.analysis.check.problem import Problem, Rule, Severity, from_error, note, read_subject
 from darkshare.darknet.cfg import Cfg, read_cfg, require_readable
-from darkshare.darknet.model import Model, load, require_length, sibling, upright
+from darkshare.darknet.model import Model, load, require_length, sibling, untransposed
 from darkshare.darknet.network import MOST_PROBLEMS, Network, problems
 from darkshare.darknet.pairing import pair
 from darkshare.darknet.weights import Weights, read_weights
@@ -65,7 +65,7 @@ class Problems(Results[Problem]):
         return super().as_dict() | {"is_fine": self.is_fine, "datasets": [one.as_dict() for one in self.datasets]}
 
     def summary(self) -> str:
-        """How many problems of each severity there are."""
+        """The number of problems of each severity."""
         counts = Counter(problem.severity for problem in self)
         words = [f"{n} {name}{'s' if n > 1 else ''}" for name in get_args(Severity) if (n := counts[name])]
         return ", ".join(words) or "no problems found"
@@ -180,7 +180,7 @@ def _beside(
 
 
 def _model(network: Network, stored: Weights) -> Model:
-    return Model(network, upright(network, stored), ())
+    return Model(network, untransposed(network, stored), ())
 
 
 __all__ = ["Problem", "Problems", "Severity", "check"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from darkshare.analysis.check.problem import Part, Problem, Rule, Subject, error, from_error, warning
+from darkshare.analysis.check.problem import Problem, ReadSection, Rule, Subject, error, from_error, warning
 from darkshare.darknet.kinds import Boxes, Convolutional, GaussianYolo, Region, Shape, Yolo
 from darkshare.darknet.kinds.base import A, H, P
 from darkshare.errors import ShapeMismatch
@@ -25,7 +25,7 @@ def filters(subject: Subject) -> Iterator[Problem]:
 
 
 def masks(subject: Subject) -> Iterator[Problem]:
-    """A mask names anchors 0..num-1; beyond them Darknet reads what lies behind its array."""
+    """A mask names anchors 0..num-1; beyond them Darknet reads outside its array."""
     for part, head in _heads(subject):
         wrong = [i for i in getattr(head, "mask", ()) if not 0 <= i < head.num]
         if wrong:
@@ -148,11 +148,11 @@ def _nearest(length: int) -> int:
     return max(STRIDE, round(length / STRIDE) * STRIDE)
 
 
-def _heads(subject: Subject) -> Iterator[tuple[Part, Boxes]]:
+def _heads(subject: Subject) -> Iterator[tuple[ReadSection, Boxes]]:
     return ((part, part.kind) for part in subject.layers if isinstance(part.kind, Boxes))
 
 
-def _feeder(subject: Subject, part: Part) -> Convolutional | None:
+def _feeder(subject: Subject, part: ReadSection) -> Convolutional | None:
     """The convolution right before a head, if there is one."""
     before = subject.layers[part.index - 1].kind if part.index else None
     return before if isinstance(before, Convolutional) else None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from darkshare.analysis.check.problem import Part, Problem, Rule, Subject, error, note, warning
+from darkshare.analysis.check.problem import Problem, ReadSection, Rule, Subject, error, note, warning
 from darkshare.darknet.cfg import Line
 from darkshare.darknet.kinds import ALL_KINDS
-from darkshare.darknet.kinds.base import DIALECTS, H, Key, P, keys_of
+from darkshare.darknet.kinds.base import DIALECTS, H, P
+from darkshare.darknet.kinds.reading import Key, keys_of
 
 # Keys of [net] that Darknet reads with these policies only (parse_net_options in parser.c).
 _POLICIES = {
@@ -56,7 +57,7 @@ def unknown_keys(subject: Subject) -> Iterator[Problem]:
             yield severity(number, text + _cure(key, part))
 
 
-def _cure(key: str, part: Part) -> str:
+def _cure(key: str, part: ReadSection) -> str:
     others = [kind.names[0] for kind in ALL_KINDS if key in keys_of(kind)]
     if others:
         return f"it belongs to [{others[0]}]: remove it"
@@ -120,7 +121,7 @@ def numbered(subject: Subject) -> Iterator[tuple[int, Line]]:
     yield from enumerate(lines, 1)
 
 
-def _options(subject: Subject) -> Iterator[tuple[Part, int, str, Key | None]]:
+def _options(subject: Subject) -> Iterator[tuple[ReadSection, int, str, Key | None]]:
     """Every option of the sections whose kind is known, with the key's declaration if it has one."""
     for part in subject.parts:
         if part.kind is None:

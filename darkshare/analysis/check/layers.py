@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from darkshare.analysis.check.problem import Problem, Rule, Subject, error, from_error, note, warning
 from darkshare.darknet.kinds import Convolutional, Kind, Route, Shortcut
-from darkshare.darknet.kinds.base import A, P, keys_of
+from darkshare.darknet.kinds.base import A, P
+from darkshare.darknet.kinds.reading import keys_of
 from darkshare.darknet.network import Layer, require_earlier
 from darkshare.errors import BadReference
 
@@ -54,7 +55,7 @@ def route_groups(subject: Subject) -> Iterator[Problem]:
 
 
 def shortcut_size(subject: Subject) -> Iterator[Problem]:
-    """AlexeyAB asserts equal width and height (parse_shortcut in parser.c); the others add what lies there."""
+    """AlexeyAB asserts equal width and height (parse_shortcut in parser.c); the others add what is in memory there."""
     for layer, source in _added(subject):
         if (layer.x.w, layer.x.h) == (source.y.w, source.y.h):
             continue

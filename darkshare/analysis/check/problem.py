@@ -1,4 +1,4 @@
-"""What a rule finds, and what it looks at."""
+"""The problems that rules find, and the sections that they look at."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Part:
+class ReadSection:
     """A section with its kind, so far as it can be read. [net] has index -1."""
 
     index: int
@@ -53,7 +53,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Subject:
-    """What the rules for cfgs look at.
+    """The sections of a cfg, as the rules look at them.
 
     Attributes:
         parts: all sections, [net] first.
@@ -64,12 +64,12 @@ class Subject:
     cfg: Cfg
     dialect: str
     net: Net
-    parts: tuple[Part, ...]
+    parts: tuple[ReadSection, ...]
     network: Network | None
     merged: bool = False
 
     @property
-    def layers(self) -> tuple[Part, ...]:
+    def layers(self) -> tuple[ReadSection, ...]:
         return self.parts[1:]
 
 
@@ -77,17 +77,17 @@ Rule = Callable[[Subject], Iterator[Problem]]
 
 
 def error(line: int | None, message: str) -> Problem:
-    """What Darknet refuses, crashes on, or computes otherwise than it looks."""
+    """A problem that Darknet refuses, crashes on, or computes otherwise than the cfg says."""
     return Problem("error", message, line=line)
 
 
 def warning(line: int | None, message: str) -> Problem:
-    """What works and is probably not meant."""
+    """A problem that works, and is probably not meant."""
     return Problem("warning", message, line=line)
 
 
 def note(line: int | None, message: str) -> Problem:
-    """What one should know."""
+    """A fact that one should know."""
     return Problem("note", message, line=line)
 
 
@@ -106,10 +106,10 @@ def read_subject(
     """
     errors: list[DarkshareError] = []
     net = _read(Net, cfg.sections[0], dialect, errors)
-    parts = [Part(-1, cfg.sections[0], net)]
+    parts = [ReadSection(-1, cfg.sections[0], net)]
     for index, section in enumerate(cfg.sections[1:]):
         kind = _kind_of(section, dialect)
-        parts.append(Part(index, section, _read(kind, section, dialect, errors) if kind else None))
+        parts.append(ReadSection(index, section, _read(kind, section, dialect, errors) if kind else None))
     return Subject(cfg, dialect, net, tuple(parts), network, merged), errors
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from darkshare.analysis.check.problem import Part, Problem, Rule, Subject, error, note, warning
+from darkshare.analysis.check.problem import Problem, ReadSection, Rule, Subject, error, note, warning
 from darkshare.darknet.kinds import Kind, Shortcut
 from darkshare.darknet.kinds.base import A, H, P
 
@@ -147,7 +147,7 @@ def schedule(subject: Subject) -> Iterator[Problem]:
         yield warning(line, f"{scales} scales= for {steps} steps=: the rest is ignored; give one per step")
 
 
-def _stops(subject: Subject) -> Iterator[tuple[Part, int]]:
+def _stops(subject: Subject) -> Iterator[tuple[ReadSection, int]]:
     pairs = ((part, getattr(part.kind, "stopbackward", 0)) for part in subject.layers)
     return ((part, value) for part, value in pairs if value)
 
@@ -157,11 +157,11 @@ def _last_stop(subject: Subject) -> int:
     return max((part.index for part, value in _stops(subject) if value == 1), default=-1)
 
 
-def _has_weights(subject: Subject, part: Part) -> bool:
+def _has_weights(subject: Subject, part: ReadSection) -> bool:
     return subject.network is not None and bool(subject.network.layers[part.index].tensors)
 
 
-def _with_norm(subject: Subject) -> Iterator[Part]:
+def _with_norm(subject: Subject) -> Iterator[ReadSection]:
     return (part for part in subject.layers if getattr(part.kind, "batch_normalize", 0))
 
 

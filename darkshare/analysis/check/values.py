@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 
 from darkshare.analysis.check.keys import numbered
-from darkshare.analysis.check.problem import Part, Problem, Rule, Subject, error, warning
+from darkshare.analysis.check.problem import Problem, ReadSection, Rule, Subject, error, warning
 from darkshare.darknet.cfg import Line
-from darkshare.darknet.kinds.base import A, H, Key, P, as_read, keys_of, list_items
+from darkshare.darknet.kinds.base import A, H, P
+from darkshare.darknet.kinds.reading import Key, as_read, keys_of, list_items
 
 _BOTH = (
     "logistic loggy relu elu selu relie plse hardtan lhtan linear ramp leaky tanh stair"  # activations.c of both forks
@@ -147,7 +148,7 @@ def _hank_option(line: Line) -> tuple[str, str] | None:
     return (found[1], found[2].strip()) if found else None
 
 
-def _read_options(subject: Subject) -> Iterator[tuple[Part, int, Line, Key]]:
+def _read_options(subject: Subject) -> Iterator[tuple[ReadSection, int, Line, Key]]:
     """The options that the dialect reads: known keys, the first of several."""
     for part in subject.parts:
         if part.kind is None:

@@ -21,7 +21,7 @@ SENSITIVE = 1e-4  # below this, that epsilon decides the result
 VERSIONS = ((0, 1, 0), (0, 2, 0), (0, 2, 5))  # what released Darknets wrote
 
 
-class Block(NamedTuple):
+class TensorRows(NamedTuple):
     """Consecutive rows of a tensor: one row per channel."""
 
     name: str
@@ -33,12 +33,12 @@ class Defect(NamedTuple):
     """A kind of value that is worth a message, and how to count it in a block."""
 
     severity: Severity
-    count: Callable[[Block], int]
+    count: Callable[[TensorRows], int]
     what: str
     cure: str
 
 
-def _variance(block: Block) -> bool:
+def _variance(block: TensorRows) -> bool:
     return block.name.endswith("rolling_variance")
 
 
@@ -46,7 +46,7 @@ def _number(mask: NDArray[np.bool_]) -> int:
     return int(np.count_nonzero(mask))
 
 
-def _dead_rows(block: Block) -> int:
+def _dead_rows(block: TensorRows) -> int:
     """Channels whose kernel or scale is all zero."""
     if not (block.name.endswith("scales") or (block.name.endswith("weights") and block.values.shape[1] > 1)):
         return 0
@@ -124,7 +124,7 @@ def body(model: Model) -> Iterator[Problem]:
 
 
 def _count(model: Model) -> tuple[dict[Defect, Counter[str]], bool]:
-    """How often each defect is found in which tensor, and whether any value is not 0."""
+    """Count each defect by tensor, and find out whether any value is not 0."""
     found: dict[Defect, Counter[str]] = {defect: Counter() for defect in DEFECTS}
     filled = model.network.params == 0
     with np.errstate(invalid="ignore"):
@@ -142,7 +142,7 @@ def _places(places: Counter[str]) -> str:
     return named + (f" and {len(places) - 3} more blocks" if len(places) > 3 else "")
 
 
-def _blocks(model: Model) -> Iterator[tuple[str, Block]]:
+def _blocks(model: Model) -> Iterator[tuple[str, TensorRows]]:
     for layer in model.network.layers[: model.loaded]:
         if not layer.tensors:
             continue
@@ -151,6 +151,6 @@ def _blocks(model: Model) -> Iterator[tuple[str, Block]]:
             step = max(BLOCK // rows.shape[1], 1)
             for start in range(0, len(rows), step):
                 piece = rows[start : start + step]
-                yield f"{layer.label} '{name}'", Block(name, piece, np.abs(piece))
+                yield f"{layer.label} '{name}'", TensorRows(name, piece, np.abs(piece))
                 if piece.flags.c_contiguous:
                     release(piece)

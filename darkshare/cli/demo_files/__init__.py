@@ -1,4 +1,4 @@
-"""A small self-contained run of the main job: two tiny detectors, one merged, the same answers in one pass.
+"""Run the main job on two tiny detectors: one merged network, the same answers in one pass.
 
 One detector was trained for shapes, the other from its layer 13 on for text; `examples/demo-models` says how.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 from darkshare._files import write_all
 from darkshare._images import Picture, encoded, read_picture
-from darkshare.analysis.savings import saved
+from darkshare._tables import Result
 from darkshare.darknet.model import Model, load, save
 from darkshare.darknet.weights import Floats
 from darkshare.inference.boxes import Detections
@@ -40,12 +40,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Demonstration:
-    """What `demonstrate` made, found and measured."""
+    """The picture that `demonstrate` drew, what is on it, and how merged and separate networks compare."""
 
     picture: Path
     found: tuple[Detections, ...]
     comparisons: tuple[Comparison, ...]
-    rows: list[dict[str, object]]
+    savings: Result
 
 
 def demonstrate(folder: Path) -> Demonstration:
@@ -55,8 +55,9 @@ def demonstrate(folder: Path) -> Demonstration:
         folder: where the networks, the merged one and the pictures go.
     """
     separate = _write_networks(folder)
-    merged = concat(separate, K)
-    save(merged, folder / "both")
+    both = concat(separate, K)
+    assert both.report is not None
+    save(both, folder / "both")
     merged = load(folder / "both.cfg")
     photo = read_picture(HERE / PHOTO)
     detector = Detector(merged)
@@ -64,7 +65,7 @@ def demonstrate(folder: Path) -> Demonstration:
     found = tuple(detector.detect(photo))
     picture = folder / "both.png"
     write_all({folder / PHOTO: [(HERE / PHOTO).read_bytes()], picture: [encoded(annotate(photo, found), ".png")]})
-    return Demonstration(picture, found, comparisons, saved(separate, merged))
+    return Demonstration(picture, found, comparisons, both.report)
 
 
 def _write_networks(folder: Path) -> list[Model]:

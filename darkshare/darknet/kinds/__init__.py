@@ -1,13 +1,17 @@
-"""The grammar: every section name of the three Darknet forks as a kind."""
+"""Layer kinds: every section name of the three Darknet forks as a class.
+
+`ALL_KINDS` is the one list of them.
+"""
 
 from __future__ import annotations
 
-from darkshare.darknet.kinds.base import DIALECTS, H, Kind, Refs, Shape, Tensor, as_read, keys_of, read_kind
+from darkshare.darknet.kinds.base import DIALECTS, H, Kind, Refs, Shape, Tensor
 from darkshare.darknet.kinds.dense import Batchnorm, Connected, Convolutional, Deconvolutional, Implicit, Local
 from darkshare.darknet.kinds.heads import Boxes, Contrastive, Cost, Detection, GaussianYolo, Iseg, Region, Softmax, Yolo
 from darkshare.darknet.kinds.joins import Route, Sam, ScaleChannels, Shortcut
 from darkshare.darknet.kinds.net import Net
 from darkshare.darknet.kinds.pool import Avgpool, LocalAvgpool, Maxpool
+from darkshare.darknet.kinds.reading import as_read, keys_of, read_kind
 from darkshare.darknet.kinds.recurrent import ConvLstm, Crnn, Gru, Lstm, Rnn
 from darkshare.darknet.kinds.reshape import (
     Activation,
@@ -67,7 +71,7 @@ BY_NAME: dict[str, type[Kind]] = {name: kind for kind in ALL_KINDS for name in k
 
 
 def find_kind(name: str, dialect: str) -> type[Kind]:
-    """The kind of a section name, in a dialect.
+    """Find the kind of a section name in a dialect.
 
     Raises:
         UnknownKind: with the nearest names, or the forks that do know it.

@@ -1,7 +1,7 @@
-"""What a layer kind is: a frozen dataclass whose fields are cfg keys with Darknet's defaults.
+"""Base of all layer kinds: frozen dataclasses whose fields are cfg keys with Darknet's defaults.
 
-From that one block come reading, defaults and types, reference rewriting, the weights layout, the cost,
-`check`'s "unused key" and the question whether two layers compute the same thing.
+From a kind's fields and methods follow reading, reference rewriting, the weights layout, the cost, the keys that
+`check` reports as unused, and whether two layers compute the same.
 
 Conventions: a shape is (c, h, w); all divisions are C's, which truncate toward zero; FLOPs are what
 Darknet prints (two per multiply-add, and nothing for the kinds that it does not count).
@@ -9,15 +9,11 @@ Darknet prints (two per multiply-add, and nothing for the kinds that it does not
 
 from __future__ import annotations
 
-import re
-import types
-import typing
-from collections.abc import Callable, Sequence
-from dataclasses import Field, FrozenInstanceError, dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import FrozenInstanceError, dataclass, field, fields
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
 
-from darkshare.darknet.cfg import Section
-from darkshare.errors import BadValue, ShapeMismatch
+from darkshare.errors import ShapeMismatch
 
 A, P, H = "alexeyab", "pjreddie", "hank-ai"
 DIALECTS = (A, P, H)
@@ -118,8 +114,8 @@ def trained(default: T, *, forks: tuple[str, ...] = DIALECTS) -> T:
 class Described:
     """A section whose keys are declared: [net] or a layer kind. A frozen dataclass.
 
-    The methods that make it one stand here once. `dataclass` would compile them again for each of forty classes,
-    which took a fifth of the time of a short command. Defaults stay where it puts them, at the class.
+    It has the methods of a frozen dataclass itself, because `dataclass` would compile them again for each of forty
+    classes, which took a fifth of the time of a short command. Defaults are class attributes all the same.
     """
 
     names: ClassVar[tuple[str, ...]] = ()
@@ -233,172 +229,12 @@ class Kind(Described):
         return hash(type(self))
 
     def differences(self, other: Kind) -> list[str]:
-        """Why two layers do not compute the same thing, as 'key a against b'."""
+        """List the reasons why two layers do not compute the same, as 'key a against b'."""
         if type(self) is not type(other):
             return [f"[{self.name}] against [{other.name}]"]
         compared = (f.name for f in fields(self) if f.compare)
         pairs = ((n, getattr(self, n), getattr(other, n)) for n in (*compared, *self.derived))
         return [f"{n.rstrip('_')} {a} against {b}" for n, a, b in pairs if a != b]
-
-
-class Key(NamedTuple):
-    """A declared key, ready to read: what `Kind.read` and `check` know of it."""
-
-    field: str
-    parse: Callable[[str, str, Field[Any]], Any]
-    declared: Field[Any]
-    is_refs: bool
-
-    @property
-    def forks(self) -> tuple[str, ...]:
-        forks: tuple[str, ...] = self.declared.metadata["forks"]
-        return forks
-
-    @property
-    def training(self) -> bool:
-        """Whether only training reads it."""
-        return bool(self.declared.metadata["training"])
-
-    @property
-    def reads(self) -> bool:
-        """Whether the layer reads the outputs of the layers that it names."""
-        return bool(self.declared.metadata["reads"])
-
-
-K = TypeVar("K", bound="Described")
-
-
-_keys: dict[type[Described], dict[str, Key]] = {}
-
-
-def keys_of(kind: type[Described]) -> dict[str, Key]:
-    """The cfg keys of a kind by their spelling in the file (`from_` is the key `from`)."""
-    if kind not in _keys:
-        hints = typing.get_type_hints(kind, include_extras=True)
-        _keys[kind] = {
-            f.name.rstrip("_"): Key(f.name, _parser(hints[f.name]), f, hints[f.name] == Refs)
-            for f in fields(kind)
-            if f.metadata
-        }
-    return _keys[kind]
-
-
-def read_kind(kind: type[K], section: Section, dialect: str) -> K:
-    """Build a kind from a section as the dialect reads it; keys that it does not know are left out.
-
-    Raises:
-        BadValue: a number that no layer can be built from, with its line.
-    """
-    known = keys_of(kind)
-    values: dict[str, Any] = {}
-    for number, line in enumerate(section.lines, section.lineno):
-        found = known.get(line.key)
-        if found is None or found.field in values or dialect not in found.forks:
-            continue
-        try:
-            values[found.field] = found.parse(as_read(line.value, dialect), dialect, found.declared)
-        except BadValue as error:
-            raise BadValue(f"{line.key}={line.value[:40]}: {error.message}", line=number) from None
-    return kind(dialect=dialect, **values)
-
-
-def as_read(value: str, dialect: str) -> str:
-    """A value as the dialect sees it: only hank-ai knows comments behind a value."""
-    return value.partition("#")[0] if dialect == H else value
-
-
-# Blanks are gone by now, but for two that Darknet keeps and C's atoi and atof skip.
-_INT = re.compile(r"[\f\v]*([+-]?)0*([0-9]{0,11})")
-_FLOAT = re.compile(r"[\f\v]*([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?)")
-_ODD_FLOAT = re.compile(r"[\f\v]*[+-]?(0x[0-9a-f.]|inf|nan)", re.IGNORECASE)
-
-
-def atoi(text: str) -> int:
-    """C's atoi: the leading digits, or 0.
-
-    Raises:
-        BadValue: the number does not fit a C int, where atoi is undefined.
-
-    >>> atoi("232#192"), atoi("4.7"), atoi("abc")
-    (232, 4, 0)
-    """
-    found = _INT.match(text)
-    assert found is not None  # every part may be empty
-    number = int(found[1] + (found[2] or "0"))
-    if not -INT_MAX - 1 <= number <= INT_MAX:
-        raise BadValue("does not fit Darknet's 32-bit int")
-    return number
-
-
-def atof(text: str) -> float:
-    """C's atof: the leading number, or 0.
-
-    Raises:
-        BadValue: hexadecimal, infinite or no number at all, which C reads but no network needs.
-
-    >>> atof(".3"), atof("1e-3x"), atof("abc")
-    (0.3, 0.001, 0.0)
-    """
-    if _ODD_FLOAT.match(text):
-        raise BadValue("is not a plain decimal number")
-    found = _FLOAT.match(text)
-    return float(found[1]) if found else 0.0
-
-
-def list_items(text: str, dialect: str, hash_ends: tuple[str, ...] = ()) -> list[str]:
-    """The items of a list as the dialect counts them.
-
-    AlexeyAB and pjreddie count the commas of the whole value, a trailing comment included, so that
-    `-1,` and `-1 # a, b` both have a second item, which atoi reads as 0.
-
-    >>> list_items("-1,", A), list_items("1,2#a,b", A, (A,))
-    (['-1', ''], ['1', '2'])
-    """
-    if dialect == H:
-        return re.findall(r"-?[\d.]+", text)
-    return (text.partition("#")[0] if dialect in hash_ends else text).split(",")
-
-
-def _int(text: str, dialect: str, declared: Field[Any]) -> int:
-    number = atoi(text)
-    low = declared.metadata["low"]
-    if low is not None and number < low:
-        raise BadValue(f"must be at least {low}")
-    high = declared.metadata["high"]
-    if high is not None and number > high:
-        raise BadValue(f"must be at most {high}")
-    return number
-
-
-def _ints(text: str, dialect: str, declared: Field[Any]) -> tuple[int, ...]:
-    return tuple(atoi(item) for item in list_items(text, dialect, declared.metadata["hash_ends"]))
-
-
-def _floats(text: str, dialect: str, declared: Field[Any]) -> tuple[float, ...]:
-    return tuple(atof(item) for item in list_items(text, dialect, declared.metadata["hash_ends"]))
-
-
-def _refs(text: str, dialect: str, declared: Field[Any]) -> tuple[int, ...]:
-    if declared.metadata["none"] is not None and atoi(text) == declared.metadata["none"]:
-        return ()
-    if dialect in declared.metadata["first_only"]:
-        return (atoi(text),)
-    return _ints(text, dialect, declared)
-
-
-def _parser(hint: Any) -> Callable[[str, str, Field[Any]], Any]:
-    if hint == Refs:
-        return _refs
-    if isinstance(hint, types.UnionType):  # "int | None": the default depends on another key
-        hint = next(part for part in typing.get_args(hint) if part is not type(None))
-    parsers: dict[Any, Callable[[str, str, Field[Any]], Any]] = {
-        int: _int,
-        float: lambda text, dialect, declared: atof(text),
-        str: lambda text, dialect, declared: text,
-        tuple[int, ...]: _ints,
-        tuple[float, ...]: _floats,
-    }
-    return parsers[hint]
 
 
 def slide(length: int, padding: int, size: int, stride: int) -> int:
@@ -414,7 +250,7 @@ def slide(length: int, padding: int, size: int, stride: int) -> int:
 
 
 def window_text(size: int, strides: tuple[int, int], dilation: int = 1) -> str:
-    """A window as Darknet prints it.
+    """Write a window as Darknet prints it.
 
     >>> window_text(3, (1, 1), dilation=2), window_text(2, (2, 1))
     ('3x3/1(2)', '2x2/2x1')
@@ -425,5 +261,5 @@ def window_text(size: int, strides: tuple[int, int], dilation: int = 1) -> str:
 
 
 def one_class_per_value(y: Shape) -> int:
-    """The classes of a classifier's output; a larger one is not a classifier's."""
+    """Count the classes of a classifier's output; 0 where it has more values than any classifier."""
     return y.size if y.size <= MOST else 0

@@ -51,14 +51,14 @@ def matrix_tensors(outputs: int, inputs: int, *, norm: bool) -> tuple[Tensor, ..
 
 
 def blurred(y: Shape, antialiasing: int, stride_x: int, stride_y: int) -> Shape:
-    """What AlexeyAB's antialiasing blur makes of a host layer that ran at stride 1."""
+    """Compute the shape behind AlexeyAB's antialiasing blur of a layer that ran at stride 1."""
     size, padding = (2, 0) if antialiasing == 2 else (3, 2)
     return Shape(y.c, slide(y.h, padding, size, stride_y), slide(y.w, padding, size, stride_x))
 
 
 @dataclass(init=False, repr=False, eq=False)
 class Padded(Kind):
-    """What all sliding kernels share: `pad` stands for half the size, else `padding` counts, on each side."""
+    """Base of sliding kernels: `pad` stands for half the size, else `padding` counts, on each side."""
 
     needs_image: ClassVar[bool] = True
     derived: ClassVar[tuple[str, ...]] = ("pads",)
@@ -72,7 +72,7 @@ class Padded(Kind):
         return self.size // 2 if self.pad else self.padding
 
     def slid(self, x: Shape, filters: int, stride_x: int, stride_y: int) -> Shape:
-        """What a convolution makes of `x`; Darknet leaves the dilation out of it."""
+        """Compute the shape that a convolution makes of `x`; Darknet leaves the dilation out of it."""
         height = slide(x.h, 2 * self.pads, self.size, stride_y)
         return Shape(filters, height, slide(x.w, 2 * self.pads, self.size, stride_x))
 

@@ -27,7 +27,7 @@ FLOAT_MAX = 3.4028234663852886e38
 
 @dataclass(init=False, repr=False, eq=False)
 class Boxes(Kind):
-    """What all anchor-box heads share: one box per place and anchor, `entries` values before the classes."""
+    """Base of anchor-box heads: one box per place and anchor, `entries` values before the classes."""
 
     needs_image: ClassVar[bool] = True
     is_head: ClassVar[bool] = True
@@ -59,7 +59,7 @@ class Boxes(Kind):
         return self.boxes * self.values
 
     def anchor_sizes(self) -> list[tuple[float, float]]:
-        """(width, height) of each used anchor, as written; missing ones are 0.5 in Darknet.
+        """List (width, height) of each used anchor, as written; missing ones are 0.5 in Darknet.
 
         Raises:
             BadValue: a mask that is not an anchor, for which Darknet reads behind its array.

@@ -5,20 +5,19 @@ of its own. Ratios are medians of the ratios of single rounds. Times are those o
 pictures and decoding boxes is not in them.
 """
 
-from darkshare.inference.bench.merging import Bench, Bout, bench, separate_and_merged
-from darkshare.inference.bench.racing import Entry, choice, race
-from darkshare.inference.bench.timing import FEWEST, ROUNDS, Measured, Ratio
+from darkshare.inference.bench.comparing import EngineComparison, EngineTiming, compare_engines
+from darkshare.inference.bench.listing import EngineList, engines
+from darkshare.inference.bench.merging import Bench, EngineResult, bench, measure_merging, separate_and_merged
 
 __all__ = [
-    "FEWEST",
-    "ROUNDS",
     "Bench",
-    "Bout",
-    "Entry",
-    "Measured",
-    "Ratio",
+    "EngineComparison",
+    "EngineList",
+    "EngineResult",
+    "EngineTiming",
     "bench",
-    "choice",
-    "race",
+    "compare_engines",
+    "engines",
+    "measure_merging",
     "separate_and_merged",
 ]

@@ -1,4 +1,4 @@
-"""The chart of a bench: for each engine the separate networks on top of each other, and the merged one beside them."""
+"""Bars of a bench: for each engine the separate networks on top of each other, and the merged one beside them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from darkshare._figures import COLOURS, write_figure
-from darkshare.inference.bench.merging import Bench, Bout
+from darkshare.inference.bench.merging import Bench, EngineResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,32 +28,28 @@ def plot_bench(found: Bench, path: Path | str) -> None:
 def _figure(found: Bench) -> Figure:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(max(5.5, 2.2 + 1.7 * len(found.bouts)), 4.4), layout="constrained")
+    figure = Figure(figsize=(max(5.5, 2.2 + 1.7 * len(found.engines)), 4.4), layout="constrained")
     axes = figure.subplots()
-    for place, bout in enumerate(found.bouts):
-        _bars(axes, place, bout, found)
-    axes.set_xticks(range(len(found.bouts)), [f"{bout.engine}\n{bout.version}" for bout in found.bouts])
-    axes.set_xlim(-0.6, len(found.bouts) - 0.4)
+    for place, one in enumerate(found.engines):
+        _bars(axes, place, one, found)
+    axes.set_xticks(range(len(found.engines)), [f"{one.engine}\n{one.version}" for one in found.engines])
+    axes.set_xlim(-0.6, len(found.engines) - 0.4)
     axes.set_ylabel("time of a pass in ms (median and quartiles)")
     axes.margins(y=0.12)
     axes.grid(axis="y", color="#D0D0D0", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(f"{len(found.networks)} networks one after another, and merged ({_cuts(found)})")
+    figure.suptitle(f"{len(found.networks)} networks one after another, and merged ({found.cuts})")
     _legend(figure, found)
     return figure
 
 
-def _cuts(found: Bench) -> str:
-    return ", ".join(f"k={k}" for k in dict.fromkeys(found.ks))
-
-
-def _bars(axes: Axes, place: float, bout: Bout, found: Bench) -> None:
+def _bars(axes: Axes, place: float, one: EngineResult, found: Bench) -> None:
     """Two bars: a stack of the networks' own medians, scaled to the median of the sums, and the merged network."""
-    separate, merged = bout.separate.spread, bout.merged.spread
+    separate, merged = one.separate.spread, one.merged.spread
     left, right = place - 0.52 * WIDTH, place + 0.52 * WIDTH
     bottom = 0.0
-    for number, share in enumerate(_shares(bout)):
+    for number, share in enumerate(_shares(one)):
         height = 1000 * separate.median * share
         axes.bar(left, height, WIDTH, bottom, color=_shade(number), edgecolor="white", linewidth=0.8)
         bottom += height
@@ -64,7 +60,7 @@ def _bars(axes: Axes, place: float, bout: Bout, found: Bench) -> None:
     ideal = 1000 * separate.median * found.ideal
     axes.plot([right - WIDTH / 2, right + WIDTH / 2], [ideal, ideal], color="black", linewidth=1.4, linestyle=":")
     axes.annotate(
-        f"×{bout.ratio.median:.2f}",
+        f"×{one.ratio.median:.2f}",
         (right, 1000 * max(merged.q3, ideal / 1000)),
         (0, 4),
         textcoords="offset points",
@@ -73,14 +69,14 @@ def _bars(axes: Axes, place: float, bout: Bout, found: Bench) -> None:
     )
 
 
-def _shares(bout: Bout) -> list[float]:
-    """The part that each network has in the time of all."""
-    sums = [sum(network) for network in zip(*bout.separate.seconds, strict=True)]
-    return [one / sum(sums) for one in sums]
+def _shares(one: EngineResult) -> list[float]:
+    """Give the part that each network has in the time of all."""
+    sums = [sum(network) for network in zip(*one.separate.seconds, strict=True)]
+    return [part / sum(sums) for part in sums]
 
 
 def _shade(number: int) -> str:
-    """Blues, darker and lighter in turn, so that neighbours in the stack differ without more colours."""
+    """Give blues, darker and lighter in turn, so that neighbours in the stack differ without more colours."""
     return (COLOURS[0], "#7FB8DC")[number % 2]
 
 

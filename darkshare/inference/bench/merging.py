@@ -10,17 +10,29 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from darkshare.darknet.model import Model, only_votes
+from darkshare._tables import Result
+from darkshare.darknet.model import Model, without_branch_tasks
 from darkshare.darknet.weights import Header
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning
-from darkshare.inference.bench.timing import MIB, ROUNDS, Measured, Ratio, measured, ratio, require_rounds, written
 from darkshare.inference.engines import DEFAULT, presence
-from darkshare.inference.engines.worker import File, Worker, take_turns
+from darkshare.inference.engines.timing import (
+    DIGITS,
+    MIB,
+    ROUNDS,
+    Measured,
+    TimeRatio,
+    engine_file,
+    in_turns,
+    ratio,
+    require_rounds,
+    rounded,
+)
+from darkshare.inference.engines.worker import File, Worker
 from darkshare.surgery import splice
 
 
 @dataclass(frozen=True)
-class Bout:
+class EngineResult:
     """Separate networks against the merged one on an engine.
 
     Attributes:
@@ -37,14 +49,14 @@ class Bout:
     version: str
     separate: Measured
     merged: Measured
-    ratio: Ratio
+    ratio: TimeRatio
     separate_convolutions: int
     merged_convolutions: int
 
 
-@dataclass(frozen=True)
-class Bench:
-    """What merging gains on this machine.
+@dataclass(frozen=True, repr=False)
+class Bench(Result):
+    """Separate networks against the merged one on this machine.
 
     Attributes:
         networks: the separate ones.
@@ -55,7 +67,7 @@ class Bench:
         rounds: how often everything ran.
         threads: None: as many as the engine took.
         precision: that was computed in.
-        bouts: one for each engine.
+        engines: the result of each engine.
     """
 
     networks: tuple[str, ...]
@@ -66,13 +78,70 @@ class Bench:
     rounds: int
     threads: int | None
     precision: str
-    bouts: tuple[Bout, ...]
+    engines: tuple[EngineResult, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Two rows for each engine, in milliseconds and MiB."""
+        return [
+            {
+                "engine": one.engine,
+                "networks": name,
+                **side.columns(one.ratio if side is one.merged else None),
+                "convolutions": convolutions,
+            }
+            for one in self.engines
+            for name, side, convolutions in (
+                ("separate", one.separate, one.separate_convolutions),
+                ("merged", one.merged, one.merged_convolutions),
+            )
+        ]
+
+    def table(self) -> list[dict[str, Any]]:
+        """The rows, rounded."""
+        return [rounded(row, DIGITS) for row in self.rows()]
+
+    def notes(self) -> list[str]:
+        """The networks and their cuts, the ratio by operations, and the sizes of the files."""
+        apart, together = self.separate_file_bytes, self.merged_file_bytes
+        counted = {None: "as many threads as the engine takes", 1: "1 thread"}
+        threads = counted.get(self.threads, f"{self.threads} threads")
+        cuts = ", ".join(f"k={k}" for k in self.ks)
+        return [
+            f"{' + '.join(self.networks)}, {cuts}; {self.rounds} rounds in turns, {threads}, {self.precision}",
+            f"ratio: median of merged / separate in each round; the true one lies from low to high with 95 %; "
+            f"by operations {self.ideal:.3f}",
+            f"weights: {apart / MIB:.1f} MiB separate, {together / MIB:.1f} MiB merged, ratio {together / apart:.3f}",
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, with the seconds of every round."""
+        return {**super().as_dict(), **asdict(self)}
+
+    def summary(self) -> str:
+        """The ratio on each engine."""
+        ratios = ", ".join(f"{one.engine} {one.ratio.median:.3f}" for one in self.engines)
+        return f"{' + '.join(self.networks)}, {self.cuts}; merged / separate: {ratios}"
+
+    @property
+    def cuts(self) -> str:
+        """The k of each further network, once each where they are the same."""
+        return ", ".join(f"k={k}" for k in dict.fromkeys(self.ks))
+
+    def plot(self, path: Path | str) -> None:
+        """Draw the median times as bars into a file.
+
+        Raises:
+            DarkshareError: the suffix is none of .png, .svg and .pdf, or the file cannot be written.
+        """
+        from darkshare.inference.bench.chart import plot_bench
+
+        plot_bench(self, path)
 
 
 def separate_and_merged(
     models: Sequence[Model], k: int | Sequence[int] | None = None, *, force: bool = False
 ) -> tuple[list[Model], Model]:
-    """The networks and their merger, from several networks or from one that is merged already.
+    """Give the networks and the merged one, from several networks or from one that is merged already.
 
     Raises:
         DarkshareError: they cannot be merged, or the only one given does not do two tasks; the vote of an ensemble
@@ -83,7 +152,7 @@ def separate_and_merged(
             warnings.simplefilter("ignore", DarkshareWarning)
             return list(models), splice.concat(models, k, force=force)
     (merged,) = models
-    names = [task.name for task in only_votes(merged).tasks]
+    names = [task.name for task in without_branch_tasks(merged).tasks]
     if len(names) < 2:
         found = "is one ensemble" if len(merged.tasks) > 1 else "has one task only"
         raise DarkshareError(f"{found}: give a further network, or a merged one", file=merged.name)
@@ -93,6 +162,37 @@ def separate_and_merged(
 
 
 def bench(
+    models: Model | Sequence[Model],
+    *,
+    k: int | Sequence[int] | None = None,
+    force: bool = False,
+    engine: str | Sequence[str] = (DEFAULT,),
+    precision: str = "fp32",
+    rounds: int = ROUNDS,
+    threads: int | None = None,
+) -> Bench:
+    """Measure networks separately against merged: time, memory, load time, beside what operations promise.
+
+    Args:
+        models: several networks, which are merged in memory; or one that is merged already, which is taken apart.
+        k: shared layers, for all further networks or one for each; without it, the longest bit-identical trunk.
+        force: merge although the trunks' weights differ; the time is the same.
+        engine: one or more of `engines()`.
+        precision: to compute in.
+        rounds: how often each side runs.
+        threads: to compute with; what the engine takes without it.
+
+    Raises:
+        DarkshareError: they cannot be merged, an engine that cannot run them, or too few rounds.
+    """
+    require_rounds(rounds)
+    given = [models] if isinstance(models, Model) else list(models)
+    sides = separate_and_merged(given, None if k == () else k, force=force)
+    names = [engine] if isinstance(engine, str) else engine
+    return measure_merging(*sides, names, rounds=rounds, threads=threads, precision=precision)
+
+
+def measure_merging(
     separate: Sequence[Model],
     merged: Model,
     engines: Sequence[str] = (DEFAULT,),
@@ -108,10 +208,10 @@ def bench(
     """
     require_rounds(rounds)
     with tempfile.TemporaryDirectory(prefix="darkshare-") as folder:
-        files = [written(model, Path(folder) / f"{i}.onnx") for i, model in enumerate([*separate, merged])]
+        files = [engine_file(model, Path(folder) / f"{i}.onnx") for i, model in enumerate([*separate, merged])]
         how = {"threads": threads, "precision": precision}
-        bouts = tuple(_bout(engine, files[:-1], files[-1:], rounds, how) for engine in dict.fromkeys(engines))
-    tasks = only_votes(merged).tasks
+        found = tuple(_measure(engine, files[:-1], files[-1:], rounds, how) for engine in dict.fromkeys(engines))
+    tasks = without_branch_tasks(merged).tasks
     return Bench(
         networks=tuple(task.name for task in tasks),
         ks=tuple(task.k for task in tasks if task.k),
@@ -121,75 +221,25 @@ def bench(
         rounds=rounds,
         threads=threads,
         precision=precision,
-        bouts=bouts,
+        engines=found,
     )
 
 
-def _bout(engine: str, separate: Sequence[File], merged: Sequence[File], rounds: int, how: Mapping[str, Any]) -> Bout:
-    arms = (separate, merged)
+def _measure(
+    engine: str, separate: Sequence[File], merged: Sequence[File], rounds: int, how: Mapping[str, Any]
+) -> EngineResult:
+    sides = (separate, merged)
     with ExitStack() as stack:
-        workers = [stack.enter_context(Worker(engine, files, **how)) for files in arms]
-        times = take_turns(workers, rounds)
-        found = [measured(*one) for one in zip(workers, times, strict=True)]
-    apart, together = found
-    counts = [_count(engine, files, how) for files in arms]
-    return Bout(engine, presence(engine).version, apart, together, ratio(together, apart), *counts)
+        apart, together = in_turns([stack.enter_context(Worker(engine, files, **how)) for files in sides], rounds)
+    counts = [_count(engine, files, how) for files in sides]
+    return EngineResult(engine, presence(engine).version, apart, together, ratio(together, apart), *counts)
 
 
 def _count(engine: str, files: Sequence[File], how: Mapping[str, Any]) -> int:
-    """The convolutions that an engine runs; in a process that is not timed, since keeping the record costs time."""
+    """Count the convolutions that an engine runs, in a process of its own: keeping the record costs time."""
     with Worker(engine, files, profile=True, **how) as worker:
         return sum(worker.convolutions())
 
 
 def _file_bytes(model: Model) -> int:
     return Header().size(model.network.dialect) + 4 * model.network.params
-
-
-def to_rows(found: Bench) -> list[dict[str, object]]:
-    """Two lines for each engine, times in milliseconds, for people; `to_json` has every number."""
-    return [row for bout in found.bouts for row in _lines(bout)]
-
-
-def _lines(bout: Bout) -> list[dict[str, object]]:
-    arms = [("separate", bout.separate, bout.separate_convolutions), ("merged", bout.merged, bout.merged_convolutions)]
-    return [
-        {
-            "engine": bout.engine,
-            "networks": name,
-            "ms": _milliseconds(arm.spread.median),
-            "q1": _milliseconds(arm.spread.q1),
-            "q3": _milliseconds(arm.spread.q3),
-            "ratio": round(bout.ratio.median, 3) if arm is bout.merged else None,
-            "low": round(bout.ratio.low, 3) if arm is bout.merged else None,
-            "high": round(bout.ratio.high, 3) if arm is bout.merged else None,
-            "load ms": _milliseconds(arm.loading.load),
-            "first ms": _milliseconds(arm.loading.first),
-            "peak MiB": arm.peak_mib,
-            "convolutions": convolutions,
-        }
-        for name, arm, convolutions in arms
-    ]
-
-
-def _milliseconds(seconds: float) -> float:
-    return float(f"{1000 * seconds:.4g}")
-
-
-def totals(found: Bench) -> list[str]:
-    """The lines below the table."""
-    apart, together = found.separate_file_bytes, found.merged_file_bytes
-    counted = {None: "as many threads as the engine takes", 1: "1 thread"}
-    threads = counted.get(found.threads, f"{found.threads} threads")
-    cuts = ", ".join(f"k={k}" for k in found.ks)
-    return [
-        f"{' + '.join(found.networks)}, {cuts}; {found.rounds} rounds in turns, {threads}, {found.precision}",
-        f"ratio: median of merged / separate in each round; the true one lies from low to high with 95 %; "
-        f"by operations {found.ideal:.3f}",
-        f"weights: {apart / MIB:.1f} MiB separate, {together / MIB:.1f} MiB merged, ratio {together / apart:.3f}",
-    ]
-
-
-def to_json(found: Bench) -> dict[str, object]:
-    """Everything, with the seconds of every round."""
-    return asdict(found)

@@ -15,13 +15,13 @@ from darkshare.darknet.network import Network
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Floats
 from darkshare.errors import BadValue
-from darkshare.inference.boxes.decoding import DECODE, decode
+from darkshare.inference.boxes.decoding import DECODE, decode, softmax
 from darkshare.inference.boxes.forms import coco_annotations, darknet_objects, first_ids, label_lines
 from darkshare.inference.boxes.found import Detections
 from darkshare.inference.boxes.nms import Candidates, diou_exponent, suppress
 from darkshare.inference.boxes.overlap import iou, iou_of_pairs
 
-Levels = float | Mapping[str, float]  # one number for all tasks, or some tasks' own by name
+Levels = float | Mapping[str, float]  # one number for all tasks, or some tasks' own by name and "" for the others
 THRESHOLD, NMS = 0.25, 0.45  # what Darknet takes (detector.c, demo.c)
 
 
@@ -55,13 +55,18 @@ def interpret(
 
 
 def levels(tasks: Sequence[Task], given: Levels, default: float) -> dict[str, float]:
-    """Each task's own threshold.
+    """Give each task its own threshold.
+
+    Args:
+        tasks: of the model.
+        given: one number, or some tasks' own by name; "" names all others.
+        default: for the others, where "" is not among them.
 
     Raises:
         BadValue: one that does not lie between 0 and 1, or one for a task that is not there.
     """
-    known = dict.fromkeys((task.name for task in tasks), default if isinstance(given, Mapping) else given)
-    named = given if isinstance(given, Mapping) else {}
+    named = dict(given) if isinstance(given, Mapping) else {"": given}
+    known = dict.fromkeys((task.name for task in tasks), named.pop("", default))
     if unknown := [name for name in named if name not in known]:
         raise BadValue(f"there is no task {unknown[0]}; the tasks are {', '.join(known)}")
     for value in (merged := {**known, **named}).values():
@@ -112,5 +117,6 @@ __all__ = [
     "iou_of_pairs",
     "label_lines",
     "levels",
+    "softmax",
     "suppress",
 ]

@@ -7,9 +7,10 @@ probability, so none is lost.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from darkshare.darknet.kinds import Boxes, GaussianYolo, Kind, Region, Shape, Yolo
 from darkshare.darknet.kinds.base import P
@@ -20,6 +21,7 @@ from darkshare.darknet.weights import Floats
 from darkshare.errors import DarkshareError, Unsupported
 from darkshare.inference.boxes.nms import Candidates
 
+F = TypeVar("F", bound=NDArray[Any])
 _ABSURD = np.float32(1e30)  # no honest value; OpenCV 5's new engine turns NaN into the largest float
 
 
@@ -122,9 +124,7 @@ def _class_values(kind: Region, classes: Floats) -> Floats:
     """Softmax where asked for; else pjreddie takes logistic values, the others leave them as they are."""
     if not kind.softmax:
         return _sigmoid(classes) if kind.dialect == P else classes
-    powers = np.exp(classes - classes.max(axis=1, keepdims=True))
-    shares: Floats = powers / powers.sum(axis=1, keepdims=True)
-    return shares
+    return softmax(classes)
 
 
 Decode = Callable[[Any, _Block, Shape], tuple[Floats, Floats]]
@@ -142,6 +142,13 @@ def _spread(xy: Floats, scale: float) -> Floats:
 
 def _extent(net: Shape) -> Floats:
     return np.array([net.w, net.h], np.float32)
+
+
+def softmax(values: F) -> F:
+    """Softmax of each row, (n, classes)."""
+    powers = np.exp(values - values.max(axis=1, keepdims=True))
+    shares: F = powers / powers.sum(axis=1, keepdims=True)
+    return shares
 
 
 def _sigmoid(x: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""What was found in a picture: plain arrays, and the tables that other libraries take."""
+"""The boxes of a picture: plain arrays, and the tables that other libraries take."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from darkshare._tables import Result
 from darkshare.darknet.weights import Floats
 from darkshare.inference.boxes.nms import Ids
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True, eq=False)
-class Detections:
+@dataclass(frozen=True, eq=False, repr=False)
+class Detections(Result):
     """The boxes of one task in one picture, best first.
 
     Attributes:
@@ -40,6 +41,25 @@ class Detections:
         """(class name, score, (x1, y1, x2, y2)) of each box."""
         for box, score, class_id in zip(self.boxes, self.scores, self.class_ids, strict=True):
             yield self.names[class_id], float(score), tuple(map(float, box))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per box: task, class_id, name, score, x1, y1, x2, y2."""
+        corners = ("x1", "y1", "x2", "y2")
+        return [
+            {
+                "task": self.task,
+                "class_id": int(class_id),
+                "name": name,
+                "score": score,
+                **dict(zip(corners, box, strict=True)),
+            }
+            for (name, score, box), class_id in zip(self, self.class_ids, strict=True)
+        ]
+
+    def summary(self) -> str:
+        """The number of boxes, and the best one."""
+        found = f"{self.task}, {len(self)} {'box' if len(self) == 1 else 'boxes'}"
+        return f"{found}, best {self.names[self.class_ids[0]]} {self.scores[0]:.3f}" if len(self) else found
 
     def to_dataframe(self) -> pd.DataFrame:
         """A table with a row per box: task, class_id, name, score, x1, y1, x2, y2."""

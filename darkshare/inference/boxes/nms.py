@@ -36,7 +36,7 @@ class Candidates(NamedTuple):
 
 
 def diou_exponent(kind: Kind) -> float | None:
-    """What nms_kind means: plain overlap (None), or overlap minus (distance / diagonal) to this power.
+    """Read nms_kind: plain overlap (None), or overlap minus (distance / diagonal) to this power.
 
     Darknet's greedynms is not plain greedy NMS: diounms_sort calls box_diou for it, with a power of 0.6.
     """

@@ -35,7 +35,7 @@ def iou_of_pairs(
     Args:
         a: (..., 4), x1, y1, x2, y2.
         b: likewise, of the same or a broadcastable shape.
-        areas: of both, where they are known better than their corners tell.
+        areas: of both, where they are known more exactly than from the corners.
         crowd: where b is a crowd, as COCO has it: the intersection is divided by a's own area.
     """
     shared = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0).prod(axis=-1)

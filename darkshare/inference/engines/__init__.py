@@ -1,7 +1,7 @@
 """The programs that run networks, behind one small interface: `open_engine` loads a file, `Engine.run` computes.
 
 Every engine gets the same ONNX file and gives the same outputs in the same order. What each of them needs to do so
-stands in its own module.
+is in its own module.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _OWN = ".xml"  # OpenVINO's form of a network
 
 
 class Maker(NamedTuple):
-    """How an engine is opened.
+    """The functions that open an engine.
 
     Attributes:
         version: imports the engine; ImportError, or `Unsupported` where this engine is not in the library.
@@ -45,7 +45,7 @@ NAMES: dict[str, Maker] = {
 
 
 class Presence(NamedTuple):
-    """Whether an engine can be used: its version and precisions, or the reason why not."""
+    """An engine's version and precisions, or the reason why it cannot be used."""
 
     version: str
     precisions: tuple[str, ...] = ()
@@ -53,12 +53,12 @@ class Presence(NamedTuple):
 
 
 def available() -> dict[str, Presence]:
-    """What is installed on this machine; it imports every engine that is."""
+    """Look up all engines on this machine; it imports every one that is installed."""
     return {name: presence(name) for name in NAMES}
 
 
 def presence(name: str) -> Presence:
-    """Whether one of `NAMES` can be used here."""
+    """Look up one of `NAMES` on this machine."""
     maker = NAMES[name]
     try:
         return Presence(maker.version(), maker.precisions())
@@ -85,7 +85,7 @@ def open_engine(
         name: one of `NAMES`.
         path: the file; OpenVINO also takes its own form, an .xml with its .bin.
         outputs: the names of all of its outputs, in the order in which `run` is to give them.
-        threads: how many to compute with; without it, what the engine thinks best. OpenCV's number holds for
+        threads: how many to compute with; without it, the engine's choice. OpenCV's number holds for
             everything that OpenCV does in this process.
         precision: what to multiply in: fp32, or bf16 and fp16 where engine and processor can.
         profile: let the engine keep a record of what it runs, for `Engine.convolutions`.

@@ -1,4 +1,4 @@
-"""What all engines are: a loaded network that runs, and the settings that each of them takes in its own way."""
+"""The interface of all engines: a loaded network that runs, and the settings that each of them takes in its own way."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Engine(Protocol):
         """
 
     def convolutions(self) -> int:
-        """How many convolutions one run computes, from the engine's own record of its last runs.
+        """Count the convolutions of one run, from the engine's own record of its last runs.
 
-        The engine must have been opened with `profile` and have run; ONNX Runtime tells it once.
+        The engine must have been opened with `profile` and have run; ONNX Runtime gives it once.
         """
 
 

@@ -25,7 +25,7 @@ class OnnxRuntime:
         self._outputs = list(outputs)
         (source,) = session.get_inputs()
         self._input = source.name
-        self._takes_batches = not isinstance(source.shape[0], int)  # else the file says 1, and means it
+        self._takes_batches = not isinstance(source.shape[0], int)  # else the file has a fixed batch of 1
 
     def run(self, blob: Floats) -> list[Floats]:
         with errors_of("ONNX Runtime"):

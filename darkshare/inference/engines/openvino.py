@@ -1,4 +1,4 @@
-"""OpenVINO on the processor. It computes in bf16 where the processor can, unless told otherwise, as here always."""
+"""OpenVINO on the processor. Left alone, it computes in bf16 where it can; here the precision is always set."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def version() -> str:
 
 
 def precisions() -> tuple[str, ...]:
-    """What this processor can compute in."""
+    """List the precisions that this processor has."""
     import openvino
 
     able = openvino.Core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")

@@ -1,4 +1,4 @@
-"""Networks in a process of their own that run when told to: its memory and its threads are nobody else's.
+"""Networks in a process of their own, with its own memory and threads.
 
 The parent writes one word a line and gets one line of JSON back. Only the files of the networks are handed over, so
 that nothing but the engine fills the memory that is measured.
@@ -44,7 +44,7 @@ class File(NamedTuple):
 
 @dataclass(frozen=True)
 class Loading:
-    """How long it took, in seconds, over all networks: from the files to ready engines, and their first runs."""
+    """Seconds over all networks: from the files to ready engines, and their first runs."""
 
     load: float
     first: float
@@ -95,7 +95,7 @@ class Worker:
         return found
 
     def peak(self) -> int | None:
-        """The largest resident memory so far, in bytes; None where the system does not tell."""
+        """Give the largest resident memory so far, in bytes; None where the system does not report it."""
         found: int | None = self.ask("peak")
         return found
 
@@ -113,7 +113,7 @@ class Worker:
         """Send a line and wait for the answer.
 
         Raises:
-            DarkshareError: what the other side says, or that it died.
+            DarkshareError: the error of the other process, or that it died.
         """
         assert self._process.stdin
         assert self._process.stdout
@@ -147,8 +147,8 @@ class Worker:
         return DarkshareError(f"the process that ran the engine {self._engine} died: {why}")
 
 
-def take_turns(workers: Sequence[Worker], rounds: int, *, warm_up: int = 2) -> list[list[list[float]]]:
-    """Let the workers run one after another, again and again, so that what slows the machine slows them alike.
+def run_in_turns(workers: Sequence[Worker], rounds: int, *, warm_up: int = 2) -> list[list[list[float]]]:
+    """Run the workers one after another, again and again, so that what slows the machine slows them alike.
 
     Every second round goes backwards: none of them always runs behind the same other one.
 
@@ -170,7 +170,7 @@ def take_turns(workers: Sequence[Worker], rounds: int, *, warm_up: int = 2) -> l
     return found
 
 
-# The other side.
+# Below is what runs in the other process.
 
 
 def _serve(lines: IO[str], answers: IO[str]) -> None:

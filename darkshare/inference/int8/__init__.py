@@ -6,27 +6,22 @@ OpenVINO's is NNCF, which gives an .xml with a .bin.
 
 from __future__ import annotations
 
-from darkshare.inference.int8.agreement import Agreement
-from darkshare.inference.int8.calibration import PICTURES, SEED, choose
-from darkshare.inference.int8.search import LIMIT, QUANTISERS, SUFFIXES, Attempt, attempted, missing
-from darkshare.inference.int8.writing import Quantised, Score, Speed, lines, quantise, to_json, to_rows
+from darkshare.inference.int8.agreement import HeadAgreement
+from darkshare.inference.int8.calibration import choose
+from darkshare.inference.int8.search import QUANTISERS, SUFFIXES, Attempt, Int8, attempted, missing
+from darkshare.inference.int8.writing import Quantised, Score, Speed, write_int8
 
 __all__ = [
-    "LIMIT",
-    "PICTURES",
     "QUANTISERS",
-    "SEED",
     "SUFFIXES",
-    "Agreement",
     "Attempt",
+    "HeadAgreement",
+    "Int8",
     "Quantised",
     "Score",
     "Speed",
     "attempted",
     "choose",
-    "lines",
     "missing",
-    "quantise",
-    "to_json",
-    "to_rows",
+    "write_int8",
 ]

@@ -1,4 +1,4 @@
-"""How far an int8 file's heads are from fp32 on pictures: boxes that both find, their scores, and the raw numbers."""
+"""The agreement of an int8 file's heads with fp32 on pictures: common boxes, their scores, and the raw numbers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Floats
 from darkshare.inference.boxes import DECODE, THRESHOLD, Detections, interpret, iou
-from darkshare.inference.detector import blob
 from darkshare.inference.onnx import output_name
+from darkshare.inference.preprocess import preprocess
 
 OVERLAP = 0.5  # of two boxes that are the same
 LOWER = THRESHOLD - 0.05  # a box that only one of the two has over the threshold may be that low in the other
@@ -23,7 +23,7 @@ Run = Callable[[Floats], list[Floats]]
 
 
 @dataclass(frozen=True)
-class Agreement:
+class HeadAgreement:
     """A head in int8 against the same head in fp32.
 
     Attributes:
@@ -48,19 +48,19 @@ class Agreement:
 
     @property
     def level(self) -> float:
-        """What is held against the limit: the share that both find, else how alike the raw numbers are."""
+        """The share that both find, else the agreement of the raw numbers; it is compared with the limit."""
         return 1 - self.difference if self.both is None else self.both
 
 
-class Pairs(NamedTuple):
-    """How many things either finds, how many both, and the sum of these ones' differences in score."""
+class Matches(NamedTuple):
+    """The number of things that either finds, that both find, and the sum of the latter's differences in score."""
 
     either: int
     both: int
     scores: float
 
 
-class Trial:
+class Reference:
     """Pictures that judge, with what fp32 gives for each of them.
 
     Args:
@@ -76,7 +76,7 @@ class Trial:
         self._sizes: list[tuple[int, int]] = []
         self._wanted = self._outputs(run)
 
-    def judge(self, run: Run) -> tuple[Agreement, ...]:
+    def judge(self, run: Run) -> tuple[HeadAgreement, ...]:
         """Compare another form of the network with fp32, head by head."""
         given = self._outputs(run)
         return tuple(
@@ -90,16 +90,16 @@ class Trial:
         for name in self._names:
             picture = read_picture(name)
             self._sizes.append((picture.shape[1], picture.shape[0]))
-            heads = run(blob(picture, self._model.network))
+            heads = run(preprocess(picture, self._model.network))
             found.append(dict(zip(self._heads, (values[0] for values in heads), strict=True)))
         return found
 
-    def _of_head(self, task: Task, head: int, given: Sequence[dict[int, Floats]]) -> Agreement:
+    def _of_head(self, task: Task, head: int, given: Sequence[dict[int, Floats]]) -> HeadAgreement:
         layer = self._model.network.layers[head]
         pairs = [(wanted[head], found[head]) for wanted, found in zip(self._wanted, given, strict=True)]
         size = sum(float(np.abs(a).sum()) for a, _ in pairs)
         apart = sum(float(np.abs(a - b).sum()) for a, b in pairs) / size if size else 0.0
-        counted: list[Pairs] = []
+        counted: list[Matches] = []
         if type(layer.kind) in DECODE:
             solo = replace(self._model, tasks=(replace(task, heads=(head,)),))
             boxes = [
@@ -111,10 +111,10 @@ class Trial:
             counted = [_best_in_common(a.ravel(), b.ravel()) for a, b in pairs]
         either, both, scores = (sum(column) for column in zip(*counted, strict=True)) if counted else (None, 0, 0.0)
         share = both / either if either else None
-        return Agreement(task.name, output_name(layer), head, either, share, scores / both if both else None, apart)
+        return HeadAgreement(task.name, output_name(layer), head, either, share, scores / both if both else None, apart)
 
 
-def _boxes_in_common(a: Detections, b: Detections) -> Pairs:
+def _boxes_in_common(a: Detections, b: Detections) -> Matches:
     """Pair boxes of one class, the largest overlap first; of very many the best.
 
     Boxes over `LOWER` are given, and those count that are over `THRESHOLD` on one side at least.
@@ -129,11 +129,11 @@ def _boxes_in_common(a: Detections, b: Detections) -> Pairs:
             both, scores = both + 1, scores + abs(float(left[i]) - float(right[j]))
         overlap[i], overlap[:, j], left[i], right[j] = 0, 0, 0, 0
     alone = int((left > THRESHOLD).sum() + (right > THRESHOLD).sum())
-    return Pairs(both + alone, both, scores)
+    return Matches(both + alone, both, scores)
 
 
-def _best_in_common(a: Floats, b: Floats) -> Pairs:
-    """Whether a classifier's best class is the same one."""
+def _best_in_common(a: Floats, b: Floats) -> Matches:
+    """Compare the best class of a classifier."""
     best = int(a.argmax())
     same = int(best == int(b.argmax()))
-    return Pairs(1, same, same * abs(float(a[best]) - float(b[best])))
+    return Matches(1, same, same * abs(float(a[best]) - float(b[best])))

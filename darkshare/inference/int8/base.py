@@ -1,4 +1,4 @@
-"""What both quantisers are: told how large the numbers become on real pictures, they write int8 files."""
+"""The interface of both quantisers: they take the range of each number on real pictures, and write int8 files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Quantiser(Protocol):
         Args:
             target: the file, with `suffix`; an .xml gets a .bin beside it.
             kept: the layers that stay in fp32.
-            facts: what the file shall say about itself, as JSON by key.
+            facts: the file's metadata, as JSON by key.
         """
 
     def tapped(self, path: Path, names: Sequence[str]) -> Run:

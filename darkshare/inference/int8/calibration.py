@@ -1,4 +1,4 @@
-"""The pictures that tell a quantiser how large a network's numbers become, and others that judge the result."""
+"""The pictures that calibrate a quantiser, and others that judge the result."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from darkshare.darknet.network import Network
 from darkshare.darknet.weights import Floats
 from darkshare.data import read_data
 from darkshare.errors import BadValue, DarkshareError, warn
-from darkshare.inference.detector import blob
 from darkshare.inference.media.sources import Broken, PictureFile, select
+from darkshare.inference.preprocess import preprocess
 
 PICTURES, SEED = 64, 0
 TRIAL = 32  # pictures that judge
@@ -93,4 +93,4 @@ class Blobs:
         return len(self._names)
 
     def __iter__(self) -> Iterator[Floats]:
-        return (blob(read_picture(name), self._network) for name in self._names)
+        return (preprocess(read_picture(name), self._network) for name in self._names)

@@ -1,4 +1,4 @@
-"""Which layers to leave in fp32 when a head comes out badly: its own convolution, then those that add most error."""
+"""The layers to leave in fp32 when a head comes out badly: its own convolution, then those that add most error."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def worst_layers(network: Network, head: int, errors: Mapping[int, float], kept:
 
 
 def _added(network: Network, below: Iterable[int], errors: Mapping[int, float]) -> dict[int, float]:
-    """How much more error each layer's output has than the worst of its inputs."""
+    """Compute how much more error each layer's output has than the worst of its inputs."""
     reached: dict[int, float] = {-1: 0.0}
     found = {}
     for index in below:
@@ -63,7 +63,7 @@ def layer_errors(
 
 
 def _outputs(path: Path, network: Network) -> dict[int, str]:
-    """What each layer with weights gives: the value of the last operator that is named for it."""
+    """Name the output of each layer with weights: the value of the last operator that has its name."""
     import onnx
 
     found = {}

@@ -68,7 +68,7 @@ class Static:
 
 
 def _ranges(path: Path, blobs: Iterable[Floats]) -> Any:
-    """How large every value becomes; a picture at a time, since all values of many would not fit into memory."""
+    """Find the range of every value; a picture at a time, since all values of many would not fit into memory."""
     from onnxruntime.quantization import CalibrationMethod, create_calibrator
 
     calibrator = create_calibrator(
@@ -78,7 +78,7 @@ def _ranges(path: Path, blobs: Iterable[Floats]) -> Any:
         CalibrationMethod.Percentile,
         extra_options={"symmetric": False, "percentile": PERCENTILE},
     )
-    with contextlib.redirect_stdout(io.StringIO()):  # it tells about each step
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints each step
         for values in blobs:
             calibrator.collect_data(_Reader(values))
         return calibrator.compute_data()
@@ -95,7 +95,7 @@ class _Reader:
 
 
 def saturates() -> bool:
-    """Whether this processor adds pairs of uint8 x int8 products in 16 bits, where large ones do not fit.
+    """Tell whether this processor adds pairs of uint8 x int8 products in 16 bits, where large ones do not fit.
 
     x86 without VNNI does; weights of 7 bits keep it from happening, as ONNX Runtime's guide advises.
     """

@@ -1,4 +1,4 @@
-"""From a model and pictures to an int8 file whose heads agree with fp32 as well as asked for."""
+"""The search for an int8 file whose heads agree with fp32 as well as asked for."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from typing import Any
 
 from darkshare.darknet.model import Model
 from darkshare.errors import BadValue, Unsupported, warn
-from darkshare.inference.bench.timing import written
 from darkshare.inference.engines import open_engine, presence
+from darkshare.inference.engines.timing import ROUNDS, engine_file
 from darkshare.inference.engines.worker import File
-from darkshare.inference.int8.agreement import Agreement, Trial
+from darkshare.inference.int8.agreement import HeadAgreement, Reference
 from darkshare.inference.int8.base import Quantiser
-from darkshare.inference.int8.calibration import SEED, Blobs, Chosen
+from darkshare.inference.int8.calibration import PICTURES, SEED, Blobs, Chosen
 from darkshare.inference.int8.layers import last_layer, layer_errors, worst_layers
 from darkshare.inference.int8.nncf import Nncf
 from darkshare.inference.int8.onnxruntime import Static
+from darkshare.inference.onnx import BN_EPSILON
 
 LIMIT = 0.9
 ATTEMPTS = 4
@@ -30,6 +31,30 @@ PROBES = 4  # pictures on which the layers' errors are measured
 QUANTISERS: dict[str, Callable[[Path, Blobs], Quantiser]] = {"onnxruntime": Static, "openvino": Nncf}
 LIBRARIES = {"onnxruntime": "onnxruntime", "openvino": "nncf"}  # also the names of the extras
 SUFFIXES = {"onnxruntime": Static.suffix, "openvino": Nncf.suffix}
+
+
+@dataclass(frozen=True)
+class Int8:
+    """The options of a model in int8.
+
+    Attributes:
+        engine: whose quantiser is used, and that the file is for; one of `QUANTISERS`.
+        agreement: keep layers in fp32 until each head agrees that well (see `HeadAgreement.level`); 0 takes int8 as it
+            comes.
+        count: how many pictures calibrate at most.
+        seed: of the lot that draws them.
+        rounds: how often each file runs for the comparison of times.
+        threads: to measure with; what the engine takes without it.
+        bn_epsilon: see `export`.
+    """
+
+    engine: str = next(iter(QUANTISERS))
+    agreement: float = LIMIT
+    count: int = PICTURES
+    seed: int = SEED
+    rounds: int = ROUNDS
+    threads: int | None = None
+    bn_epsilon: float = BN_EPSILON
 
 
 @dataclass(frozen=True)
@@ -46,7 +71,7 @@ class Attempt:
     exact: File
     file: File
     kept: tuple[int, ...]
-    heads: tuple[Agreement, ...]
+    heads: tuple[HeadAgreement, ...]
 
     @property
     def worst(self) -> float:
@@ -55,7 +80,7 @@ class Attempt:
 
 
 def missing(engine: str) -> str:
-    """Why there cannot be an int8 file for an engine here; "" where there can."""
+    """Say why there cannot be an int8 file for an engine here; "" where there can."""
     if reason := presence(engine).reason:
         return reason
     library = LIBRARIES[engine]
@@ -63,33 +88,28 @@ def missing(engine: str) -> str:
 
 
 @contextmanager
-def attempted(
-    model: Model, chosen: Chosen, engine: str, *, limit: float = LIMIT, seed: int = SEED, bn_epsilon: float = 1e-5
-) -> Iterator[Attempt]:
-    """The best int8 file that was found, which is gone behind the `with` block; see `quantise`.
+def attempted(model: Model, chosen: Chosen, how: Int8) -> Iterator[Attempt]:
+    """Give the best int8 file that was found, which is gone behind the `with` block; see `write_int8`.
 
     Args:
         model: with weights.
         chosen: the pictures.
-        engine: one of `QUANTISERS`.
-        limit: see `Agreement.level`.
-        seed: that drew the pictures, to be noted in the file.
-        bn_epsilon: see `onnxfile.export`.
+        how: the engine and the agreement that is wanted.
 
     Raises:
         DarkshareError: what cannot be quantised.
     """
-    require_quantiser(engine, limit)
+    require_quantiser(how.engine, how.agreement)
     with tempfile.TemporaryDirectory(prefix="darkshare-") as folder:
-        exact = written(model, Path(folder) / "fp32.onnx", bn_epsilon=bn_epsilon)
-        quantiser = QUANTISERS[engine](Path(exact.path), Blobs(model.network, chosen.calibration))
+        exact = engine_file(model, Path(folder) / "fp32.onnx", bn_epsilon=how.bn_epsilon)
+        quantiser = QUANTISERS[how.engine](Path(exact.path), Blobs(model.network, chosen.calibration))
         facts = {
-            "engine": engine,
-            "version": presence(engine).version,
+            "engine": how.engine,
+            "version": presence(how.engine).version,
             "pictures": len(chosen.calibration),
-            "seed": seed,
+            "seed": how.seed,
         }
-        yield _search(model, exact, quantiser, chosen, limit, facts)
+        yield _search(model, exact, quantiser, chosen, how.agreement, facts)
 
 
 def require_quantiser(engine: str, limit: float = LIMIT) -> None:
@@ -110,7 +130,7 @@ def _search(
     model: Model, exact: File, quantiser: Quantiser, chosen: Chosen, limit: float, facts: Mapping[str, Any]
 ) -> Attempt:
     """Quantise again and again, with more layers in fp32, until all heads are good enough; the best attempt."""
-    trial = Trial(model, chosen.trial, open_engine(facts["engine"], exact.path, exact.outputs).run)
+    trial = Reference(model, chosen.trial, open_engine(facts["engine"], exact.path, exact.outputs).run)
     attempts: list[Attempt] = []
     kept: tuple[int, ...] = ()
     for number in range(ATTEMPTS):
@@ -133,7 +153,7 @@ def _search(
 
 
 def _more(model: Model, quantiser: Quantiser, attempt: Attempt, blobs: Blobs, limit: float) -> tuple[int, ...]:
-    """Which layers to keep next time."""
+    """Choose the layers to keep next time."""
     kept = set(attempt.kept)
     bad = [head.layer for head in attempt.heads if head.level < limit]
     first = {last_layer(model.network, head) for head in bad} - kept

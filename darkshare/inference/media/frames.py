@@ -1,13 +1,15 @@
-"""What goes through the pipeline: a picture with what became of it, or the error instead."""
+"""Frames of the pipeline: a picture with its boxes, or the error instead."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from darkshare._images import Picture
+from darkshare._images import Picture, encoded
+from darkshare._tables import printable
 from darkshare.errors import DarkshareError
 from darkshare.inference.boxes import Detections
+from darkshare.inference.draw import annotate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,8 +19,8 @@ class Clip(NamedTuple):
     """The video, camera or stream that a frame is from.
 
     Attributes:
-        rate: frames per second; 0 where nobody knows.
-        live: whether it goes on without us, so that what comes late is worth nothing.
+        rate: frames per second; 0 where that is not known.
+        live: whether it goes on without us, so that late frames are worthless.
         step: which frames are taken: 1 each, 2 every second one.
     """
 
@@ -27,14 +29,14 @@ class Clip(NamedTuple):
     step: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Frame:
     """A picture, or a frame of a video.
 
     Attributes:
         source: the file, camera or address it is from.
         image: uint8 BGR; None where there is an error.
-        error: why there is no picture, or nothing could be found in it.
+        error: the reason why there is no picture, or why the network failed on it.
         number: its place in its source, from 1.
         seconds: its time in its video.
         clip: the video, if it is from one.
@@ -58,8 +60,23 @@ class Frame:
 
     @property
     def boxes(self) -> int:
-        """How many boxes all tasks have."""
+        """The number of boxes of all tasks."""
         return sum(map(len, self.found))
+
+    def __repr__(self) -> str:
+        place = f", frame {self.number}" if self.clip else ""
+        found = self.error or f"{self.size[0]} x {self.size[1]}, {self.boxes} boxes"
+        return f"<Frame: {printable(f'{self.source}{place}, {found}')}>"
+
+    def _repr_html_(self) -> str:
+        """The picture with its boxes, as a notebook shows it."""
+        from base64 import b64encode
+        from html import escape
+
+        if self.image is None:
+            return f"<p>{escape(repr(self)[1:-1])}</p>"
+        data = encoded(annotate(self.image, self.found) if self.drawn is None else self.drawn, ".jpg")
+        return f'<img alt="{escape(repr(self)[1:-1])}" src="data:image/jpeg;base64,{b64encode(data).decode()}">'
 
     def to_dataframe(self) -> pd.DataFrame:
         """The tables of all tasks below one another, with source, frame and seconds before them."""

@@ -1,31 +1,31 @@
-"""All the files of a run: which sinks its frames go to, and when these are opened and finished."""
+"""The files of a run: which sinks its frames go to, and when these are opened and finished."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from darkshare.darknet.model import Model
 from darkshare.errors import DarkshareError
 from darkshare.inference.media.frames import Frame
-from darkshare.inference.media.sinks import PER_RUN, PER_VIDEO, Job, Sink
+from darkshare.inference.media.sinks import FORMATS, Sink, SinkJob
 
-NAMES = tuple(dict.fromkeys([*PER_RUN, *PER_VIDEO]))
 _OF_PICTURES, _OF_VIDEOS = ("picture", "json"), ("video", "json")
 
 
-class Output:
-    """All the files of a run.
+class OutputFiles:
+    """The files of a run.
 
     Args:
         folder: where they go.
         model: whose tasks and classes are found.
-        save: which of `NAMES`; without any, pictures become pictures and JSON, videos a video and JSON lines.
+        save: which of `sinks.FORMATS`; without any, pictures become pictures and JSON, videos a video and JSON lines.
         container: the suffix of videos, one of `videos.CONTAINERS`.
     """
 
-    def __init__(self, folder: Path, model: Model, save: tuple[str, ...] = (), container: str = ".avi") -> None:
-        self._job = Job(folder, model, container)
+    def __init__(self, folder: Path, model: Model, save: Sequence[str] = (), container: str = ".avi") -> None:
+        self._job = SinkJob(folder, model, container)
         self._save = save
         self._run: dict[str, Sink] = {}
         self._video: dict[str, Sink] = {}
@@ -33,7 +33,7 @@ class Output:
         self._done: list[Path] = []
 
     def draws(self, frame: Frame) -> bool:
-        """Whether any file shows this frame."""
+        """Tell whether any file shows this frame."""
         return any(kind.draws for kind in self._kinds(frame).values())
 
     def write(self, frame: Frame, stem: str) -> None:
@@ -47,7 +47,7 @@ class Output:
                 self._close(self._video)
                 self._source = frame.source
             for name, kind in self._kinds(frame).items():
-                open_ones = self._video if kind in PER_VIDEO.values() else self._run
+                open_ones = self._video if kind is FORMATS[name].video else self._run
                 if name not in open_ones:
                     open_ones[name] = kind(self._job)
                 open_ones[name].write(frame, stem)
@@ -55,7 +55,7 @@ class Output:
             raise self._failed(error) from None
 
     def close(self) -> list[Path]:
-        """Finish all files; what to tell the user of.
+        """Finish all files, and give those that the user is to know of.
 
         Raises:
             DarkshareError: one cannot be finished.
@@ -69,8 +69,8 @@ class Output:
 
     def _kinds(self, frame: Frame) -> dict[str, type[Sink]]:
         wanted = self._save or (_OF_VIDEOS if frame.clip else _OF_PICTURES)
-        table = {**PER_RUN, **PER_VIDEO} if frame.clip else PER_RUN
-        return {name: table[name] for name in wanted if name in table}
+        kinds = {name: (frame.clip and FORMATS[name].video) or FORMATS[name].run for name in wanted}
+        return {name: kind for name, kind in kinds.items() if kind}
 
     def _close(self, sinks: dict[str, Sink]) -> None:
         """Finish them all, even where one fails."""

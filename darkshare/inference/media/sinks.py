@@ -26,8 +26,8 @@ RESULT, TABLE, COCO, CLASSES = "result.json", "detections.csv", "coco.json", "cl
 COLUMNS = ("source", "frame", "seconds", "task", "class_id", "name", "score", "x1", "y1", "x2", "y2")
 
 
-class Job(NamedTuple):
-    """What sinks know of the run: where to, whose classes, and what videos are written as."""
+class SinkJob(NamedTuple):
+    """The run as sinks know it: the folder, the model, and the format of videos."""
 
     folder: Path
     model: Model
@@ -42,7 +42,7 @@ class Sink:
 
     draws = False  # whether it needs frames that are drawn
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: SinkJob) -> None:
         self.job = job
 
     def write(self, frame: Frame, stem: str) -> None:
@@ -50,11 +50,11 @@ class Sink:
         raise NotImplementedError
 
     def close(self) -> list[Path]:
-        """Finish; the files to tell the user of."""
+        """Finish, and give the files that the user is to know of."""
         return []
 
 
-class Pictures(Sink):
+class DrawnPictures(Sink):
     """Each picture, or frame, with its boxes."""
 
     draws = True
@@ -107,10 +107,10 @@ class JsonLines(Sink):
         return [self._path]
 
 
-class Results(Sink):
+class ResultFile(Sink):
     """Darknet's result.json of all pictures."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: SinkJob) -> None:
         super().__init__(job)
         self._frames = _Spool()
 
@@ -127,7 +127,7 @@ class Results(Sink):
 class Table(Sink):
     """A CSV row per box, written as soon as it is there."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: SinkJob) -> None:
         super().__init__(job)
         self._path = job.folder / TABLE
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,10 +148,10 @@ class Table(Sink):
         return [self._path]
 
 
-class Labels(Sink):
+class LabelFiles(Sink):
     """A YOLO label file per picture or frame, empty where nothing is, with the classes of all tasks counted through."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: SinkJob) -> None:
         super().__init__(job)
         self._first = first_ids(job.model)
         names = "".join(f"{name}\n" for task in job.model.tasks for name in task.names)
@@ -170,7 +170,7 @@ class Labels(Sink):
 class Coco(Sink):
     """One COCO document: images, annotations with scores, and the classes of all tasks as categories."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: SinkJob) -> None:
         super().__init__(job)
         self._images, self._annotations, self._first = _Spool(), _Spool(), first_ids(job.model)
 
@@ -221,7 +221,7 @@ class _Spool:
 
 
 def _shown(frame: Frame) -> Picture:
-    assert frame.drawn is not None, "the pipeline draws what `Output.draws` asks for"
+    assert frame.drawn is not None, "the pipeline draws what `OutputFiles.draws` asks for"
     return frame.drawn
 
 
@@ -241,5 +241,23 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-PER_RUN: dict[str, type[Sink]] = {"picture": Pictures, "json": Results, "csv": Table, "yolo": Labels, "coco": Coco}
-PER_VIDEO: dict[str, type[Sink]] = {"video": AnnotatedVideo, "json": JsonLines}
+class Format(NamedTuple):
+    """A format that detections are saved in.
+
+    Attributes:
+        run: takes the frames of the whole run; None where only videos have such a file.
+        video: takes those of a video instead, a new one for each.
+    """
+
+    run: type[Sink] | None
+    video: type[Sink] | None = None
+
+
+FORMATS: dict[str, Format] = {  # a row is all that a further format takes, besides its `Sink`
+    "picture": Format(DrawnPictures),
+    "video": Format(None, AnnotatedVideo),
+    "json": Format(ResultFile, JsonLines),
+    "csv": Format(Table),
+    "yolo": Format(LabelFiles),
+    "coco": Format(Coco),
+}

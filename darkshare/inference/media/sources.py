@@ -1,4 +1,4 @@
-"""What a name on the command line means: a picture, folder, pattern, list, video, camera, stream or standard input."""
+"""Sources by name: a picture, folder, pattern, list, video, camera, stream or standard input."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
+from darkshare._files import reading
 from darkshare._images import PICTURES, decoded, read_picture
-from darkshare.errors import DarkshareError
+from darkshare.errors import BadValue, DarkshareError
 from darkshare.inference.media.frames import Frame
 from darkshare.inference.media.videos import SUFFIXES as VIDEOS
 from darkshare.inference.media.videos import Video
@@ -19,6 +20,7 @@ from darkshare.inference.media.videos import Video
 STDIN = "-"
 _PORTABLE_MAPS = (b"P4\n", b"P5\n", b"P6\n", b"P7\n")  # pictures that may have no NUL byte; names never have one
 Admit = Callable[[str], None]
+Names = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
 class Item(Protocol):
@@ -26,10 +28,10 @@ class Item(Protocol):
 
     @property
     def name(self) -> str:
-        """What the user calls it."""
+        """The name that the user gave."""
 
     def length(self, step: int = 1, limit: int | None = None) -> int | None:
-        """How many frames will come; None where nobody knows."""
+        """Count the frames that will come; None where that is not known."""
 
     def frames(self, step: int = 1, limit: int | None = None) -> Iterator[Frame]:
         """Decode them; DarkshareError where that cannot go on."""
@@ -74,13 +76,13 @@ class Broken(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """What is known at the start, and what comes through standard input later on."""
+    """The items that are known at the start, and those that come through standard input later on."""
 
     known: tuple[Item, ...]
     later: Iterable[Item] = ()
 
     def length(self, step: int = 1, limit: int | None = None) -> int | None:
-        """How many frames will come; None where nobody knows."""
+        """Count the frames that will come; None where that is not known."""
         lengths = [item.length(step, limit) for item in self.known]
         return None if self.later or None in lengths else sum(filter(None, lengths))
 
@@ -104,17 +106,29 @@ def _safely(item: Item, step: int, limit: int | None, admit: Admit) -> Iterator[
         yield Frame(item.name, error=error)
 
 
-def select(names: Iterable[str], stdin: IO[bytes] | None = None) -> Selection:
+def require_counts(**counts: int | None) -> None:
+    """Refuse counts below 1; None means no limit.
+
+    Raises:
+        BadValue: one of them, by its name.
+    """
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise BadValue(f"{name} must be at least 1, not {count}")
+
+
+def select(names: Names, stdin: IO[bytes] | None = None) -> Selection:
     """Find out what names mean; what is named twice counts once.
 
     Args:
-        names: files, folders, patterns, .txt lists, videos, numbers of cameras, addresses, or "-" for standard
-            input, which may hold one encoded picture or a list of names.
+        names: one or more files, folders, patterns, .txt lists, videos, numbers of cameras, addresses, or "-" for
+            standard input, which may hold one encoded picture or a list of names.
         stdin: instead of the program's own.
     """
     known: dict[str, Item] = {}
     later: Iterable[Item] = ()
-    for name in dict.fromkeys(names):
+    given = [names] if isinstance(names, str | os.PathLike) else names
+    for name in dict.fromkeys(os.fspath(one) for one in given):
         if name == STDIN:
             picture, later = _piped(stdin or sys.stdin.buffer)
             known.update({one.name: one for one in picture})
@@ -140,7 +154,7 @@ def item_of(name: str) -> Item:
 
 
 def _expanded(name: str) -> Iterable[str]:
-    """The names that a name stands for."""
+    """Expand a name."""
     return next(expand(name) for means, expand in _EXPANSIONS if means(name))
 
 
@@ -160,10 +174,8 @@ def _matching(name: str) -> list[str]:
 
 def _listed(name: str) -> list[str]:
     """The lines of a list, as in Darknet's train.txt; names are taken from here or else from the list's folder."""
-    try:
+    with reading(name):
         lines = Path(name).read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
-    except OSError as error:
-        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=name) from None
     found = [line.strip() for line in lines if line.strip()]
     if not found:
         raise DarkshareError("is a list without a name", file=name)

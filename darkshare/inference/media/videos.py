@@ -19,9 +19,9 @@ _SUFFIXES = "3gp asf avi flv gif m2ts m4v mjpeg mjpg mkv mov mp4 mpeg mpg mts og
 SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 # Killed in the middle, the first two stay playable; .mp4 is written for those who need it and is lost then.
 CONTAINERS = {".avi": "MJPG", ".mkv": "mp4v", ".mp4": "mp4v"}
-USUAL_RATE = 25.0  # frames per second, for cameras and streams that do not tell
+USUAL_RATE = 25.0  # frames per second, for cameras and streams that do not report it
 _PATIENCE = 30  # frames in a row that may be broken before a video counts as ended
-_LONGEST_GAP = 1000  # frames that the one before stands in for
+_LONGEST_GAP = 1000  # frames that are filled with the one before
 
 
 class Video(NamedTuple):
@@ -37,11 +37,11 @@ class Video(NamedTuple):
 
     @property
     def is_file(self) -> bool:
-        """Whether it lies on this machine and so has an end."""
+        """True if it lies on this machine and so has an end."""
         return isinstance(self.target, str) and "://" not in self.target and not self.target.startswith("/dev/")
 
     def length(self, step: int = 1, limit: int | None = None) -> int | None:
-        """How many frames will come, as far as the file tells."""
+        """Count the frames that will come; None where the file does not say."""
         if not self.is_file:
             return limit
         try:
@@ -101,7 +101,7 @@ class Video(NamedTuple):
         return Frame(self.name, image, error, number, round(now, 3), clip)
 
     def _require_end(self, last: int, expected: int, seconds: float, clip: Clip) -> None:
-        """Tell a video that was cut off from one whose header is a little off, by the time that is missing."""
+        """Refuse a video that was cut off; one whose header is a little off is told apart by the missing time."""
         if not last:
             raise DarkshareError("has no frame that can be decoded", file=self.name)
         if clip.live and isinstance(self.target, int):
@@ -112,7 +112,7 @@ class Video(NamedTuple):
 
 
 def _counted(capture: Any) -> int:
-    """How many frames the header tells; 0 where it does not."""
+    """Read the number of frames from the header; 0 where it is not there."""
     import cv2
 
     found = capture.get(cv2.CAP_PROP_FRAME_COUNT)
@@ -171,7 +171,7 @@ class VideoFile:
         self._last = place
 
     def close(self) -> None:
-        """Finish the file and look whether it holds what was written, since OpenCV does not tell.
+        """Finish the file and check that it holds what was written, since OpenCV does not.
 
         Raises:
             DarkshareError: it does not.
@@ -182,5 +182,5 @@ class VideoFile:
         capture = cv2.VideoCapture(str(self.path))
         held = _counted(capture)
         capture.release()
-        if held < self._written * 0.98 - 1:  # some formats tell the time, from which the count is worked out
+        if held < self._written * 0.98 - 1:  # some formats store the time, from which the count is derived
             raise DarkshareError(f"holds {held} of {self._written} frames; is the disk full?", file=str(self.path))

@@ -4,25 +4,28 @@ One file runs alike on OpenCV 4 and 5, ONNX Runtime and OpenVINO. What a head's 
 into the file's metadata; `darkshare.inference.boxes` reads them.
 """
 
-from darkshare.inference.onnx.graph import INPUT, PRECISIONS, Form, Graph, Output, output_name
+from darkshare.inference.onnx.graph import BN_EPSILON, INPUT, PRECISIONS, ExportForm, Graph, HeadOutput, output_name
 from darkshare.inference.onnx.layers import LOWER, UNSUPPORTED
 from darkshare.inference.onnx.lowering import lower
 from darkshare.inference.onnx.reading import SUFFIXES, Exported, read_exported
-from darkshare.inference.onnx.writing import buffers, export
+from darkshare.inference.onnx.writing import OnnxExport, beside, buffers, write_onnx
 
 __all__ = [
+    "BN_EPSILON",
     "INPUT",
     "LOWER",
     "PRECISIONS",
     "SUFFIXES",
     "UNSUPPORTED",
+    "ExportForm",
     "Exported",
-    "Form",
     "Graph",
-    "Output",
+    "HeadOutput",
+    "OnnxExport",
+    "beside",
     "buffers",
-    "export",
     "lower",
     "output_name",
     "read_exported",
+    "write_onnx",
 ]

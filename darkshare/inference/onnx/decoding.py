@@ -109,7 +109,7 @@ def _yolo(head: Head, kind: kinds.Yolo, own: tuple[int, int]) -> Parts:
 
 
 def _gaussian(head: Head, kind: kinds.GaussianYolo, own: tuple[int, int]) -> Parts:
-    """get_gaussian_yolo_box: behind each coordinate stands an uncertainty, whose mean lowers the scores."""
+    """get_gaussian_yolo_box: behind each coordinate comes an uncertainty, whose mean lowers the scores."""
     start, stop = own
     xy = head.op("Concat", head.sigmoid(0, 1), head.sigmoid(2, 3), axis=2)
     raw_sizes = head.op("Concat", head.slice(4, 5), head.slice(6, 7), axis=2)

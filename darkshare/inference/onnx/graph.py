@@ -1,4 +1,4 @@
-"""What an ONNX graph holds, before it is written: nodes, and tensors that are made only while writing."""
+"""An ONNX graph before it is written: operators, and tensors that are made only while writing."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from darkshare.darknet.weights import FLOAT, Floats
 from darkshare.errors import BadValue, Unsupported
 
 INPUT = "image"
+BN_EPSILON = 1e-5  # Darknet's, inside the root
 PRECISIONS: dict[str, np.dtype[Any]] = {"fp32": FLOAT, "fp16": np.dtype("<f2")}
 Each = Callable[[Floats], Floats]
 Sources = Sequence[tuple[str, Shape]]  # name and shape of each layer that is read by index
 
 
 @dataclass(frozen=True)
-class Form:
-    """How a model is written.
+class ExportForm:
+    """The form in which a model is written.
 
     Attributes:
         decode: boxes and scores as outputs, instead of the raw heads.
@@ -40,7 +41,7 @@ class Form:
     batch: int | None = 1
     dynamic_size: bool = False
     precision: str = "fp32"
-    bn_epsilon: float = 1e-5
+    bn_epsilon: float = BN_EPSILON
 
     def __post_init__(self) -> None:
         if not self.bn_epsilon > 0:
@@ -53,7 +54,7 @@ class Form:
             raise Unsupported("decoded boxes need a fixed input size: leave out dynamic size, or take raw heads")
 
 
-class Node(NamedTuple):
+class Operator(NamedTuple):
     """One operator; its output is its name."""
 
     op: str
@@ -75,7 +76,7 @@ class Stored(NamedTuple):
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
 
-class Output(NamedTuple):
+class HeadOutput(NamedTuple):
     """A named result: `{name}` is the tensor, and its shape has no batch."""
 
     name: str
@@ -83,6 +84,16 @@ class Output(NamedTuple):
     layer: Layer
     shape: tuple[int, ...]
     sized: bool  # whether height and width follow the input's
+
+    @property
+    def dims(self) -> tuple[int | str, ...]:
+        """The shape, with names for what is open."""
+        return (self.shape[0], "height", "width") if self.sized else self.shape
+
+    @property
+    def values(self) -> str:
+        """`boxes`, the `raw` numbers of a head, or other `values`."""
+        return "boxes" if len(self.shape) == 2 else "raw" if self.layer.kind.is_head else "values"
 
 
 @dataclass
@@ -98,10 +109,10 @@ class Graph:
     """
 
     model: Model
-    form: Form = Form()
-    nodes: list[Node] = field(default_factory=list)
+    form: ExportForm = ExportForm()
+    nodes: list[Operator] = field(default_factory=list)
     stored: list[Stored] = field(default_factory=list)
-    outputs: list[Output] = field(default_factory=list)
+    outputs: list[HeadOutput] = field(default_factory=list)
     _used: Counter[str] = field(default_factory=Counter)
     _sized: set[str] = field(default_factory=set)
 
@@ -111,7 +122,7 @@ class Graph:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """What the network computes in."""
+        """The type that the network computes in."""
         return PRECISIONS[self.form.precision]
 
     def node(self, layer: Layer, op: str, *inputs: str, **attributes: Any) -> str:
@@ -122,11 +133,11 @@ class Graph:
         """Append an operator whose output gets this name."""
         if op != "GlobalAveragePool" and self._sized.intersection(inputs):
             self._sized.add(name)
-        self.nodes.append(Node(op, inputs, name, attributes))
+        self.nodes.append(Operator(op, inputs, name, attributes))
         return name
 
     def is_sized(self, name: str) -> bool:
-        """Whether height and width of a value are open because the input's are."""
+        """Tell whether height and width of a value are open because the input's are."""
         return name in self._sized
 
     def require_fixed(self, *names: str) -> None:

@@ -47,7 +47,7 @@ def shortcut(graph: Graph, layer: Layer[Shortcut], x: str, sources: Sources) -> 
 
 
 def _factors(layer: Layer[Shortcut], weights: Floats | None) -> Floats:
-    """What this layer and each source are multiplied by: (1 + sources, 1 or channels)."""
+    """The factors of this layer and of each source: (1 + sources, 1 or channels)."""
     kind = layer.kind
     count = len(kind.from_) + 1
     if weights is None:

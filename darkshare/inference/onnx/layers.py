@@ -1,4 +1,4 @@
-"""How each kind of layer becomes ONNX operators, in one table; and what does not, with the reason."""
+"""The table from kinds of layers to ONNX operators, and the kinds without, each with its reason."""
 
 from __future__ import annotations
 

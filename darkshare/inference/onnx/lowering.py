@@ -8,19 +8,19 @@ from darkshare.darknet.network import Layer
 from darkshare.darknet.tasks import Task
 from darkshare.errors import Unsupported
 from darkshare.inference.onnx.decoding import DECODE, decoded
-from darkshare.inference.onnx.graph import INPUT, Form, Graph, Output, output_name
+from darkshare.inference.onnx.graph import INPUT, ExportForm, Graph, HeadOutput, output_name
 from darkshare.inference.onnx.layers import LOWER, UNSUPPORTED
 
 _FLOAT, _HALF = 1, 10  # TensorProto.FLOAT and FLOAT16
 
 
-def lower(model: Model, form: Form | None = None) -> Graph:
+def lower(model: Model, form: ExportForm | None = None) -> Graph:
     """Turn the layers that the tasks' heads need into a graph with one output per head.
 
     Raises:
         Unsupported: a layer that has no ONNX form, or whose weights are missing.
     """
-    form = form or Form()
+    form = form or ExportForm()
     network = model.network
     if not network.input.is_image:
         raise Unsupported(
@@ -48,7 +48,7 @@ def _heads(model: Model) -> list[tuple[Task, int]]:
     return sorted(((task, head) for task in model.tasks for head in task.heads), key=lambda pair: pair[1])
 
 
-def _output(graph: Graph, task: Task, layer: Layer, value: str) -> Output:
+def _output(graph: Graph, task: Task, layer: Layer, value: str) -> HeadOutput:
     """Give a value out in fp32 under its name; decoded it is the task's own part of a head, so that names the task."""
     as_boxes = graph.form.decode and type(layer.kind) in DECODE
     name = f"{task.name}_{output_name(layer)}" if as_boxes else output_name(layer)
@@ -62,4 +62,4 @@ def _output(graph: Graph, task: Task, layer: Layer, value: str) -> Output:
     if as_boxes:
         value, shape = decoded(graph, layer, task, value)
     sized = graph.is_sized(value)
-    return Output(graph.named(name, "Identity", value), task, layer, shape, sized)
+    return HeadOutput(graph.named(name, "Identity", value), task, layer, shape, sized)

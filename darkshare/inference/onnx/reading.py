@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
+from darkshare._files import reading
 from darkshare.darknet.cfg import parse
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import resolve
@@ -34,7 +35,7 @@ class Exported(NamedTuple):
 
 
 def read_exported(path: str | os.PathLike[str]) -> Exported:
-    """Read what an .onnx or .xml file of ours says about itself.
+    """Read the description that an .onnx or .xml file of ours carries.
 
     Raises:
         DarkshareError: it cannot be read, is none of ours, or its boxes are decoded already.
@@ -61,9 +62,8 @@ def _metadata(path: Path) -> dict[str, str]:
     from google.protobuf.message import DecodeError
 
     try:
-        message = onnx.load(str(path), load_external_data=False)
-    except OSError as error:
-        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
+        with reading(path):
+            message = onnx.load(str(path), load_external_data=False)
     except DecodeError:
         raise DarkshareError("is not an ONNX file", file=str(path)) from None
     return {entry.key: entry.value for entry in message.metadata_props if _is_ours(entry.key)}
@@ -71,9 +71,8 @@ def _metadata(path: Path) -> dict[str, str]:
 
 def _rt_info(path: Path) -> dict[str, str]:
     try:
-        root = ElementTree.parse(path).getroot()  # noqa: S314  expat itself limits what entities grow to
-    except OSError as error:
-        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
+        with reading(path):
+            root = ElementTree.parse(path).getroot()  # noqa: S314  expat itself limits what entities grow to
     except ElementTree.ParseError as error:
         raise DarkshareError(f"is not an OpenVINO file: {error}", file=str(path)) from None
     if not path.with_suffix(".bin").is_file():

@@ -10,7 +10,7 @@ from darkshare.inference.onnx.graph import Graph, Sources
 
 
 def as_is(graph: Graph, layer: Layer, x: str, sources: Sources) -> str:
-    """What changes nothing at inference."""
+    """Give the input, since the layer changes nothing at inference."""
     return x
 
 

@@ -11,17 +11,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from darkshare._files import write_all
+from darkshare._tables import Results
 from darkshare.darknet.cfg import dumps
 from darkshare.darknet.kinds import Boxes
 from darkshare.darknet.letterbox import is_letterboxed
-from darkshare.darknet.model import Model, require_unprotected
+from darkshare.darknet.model import Model, require_unprotected, sibling
 from darkshare.darknet.tasks import Task, tasks_to_json
-from darkshare.errors import Unsupported
-from darkshare.inference.onnx.graph import INPUT, Form, Graph, Output, Stored
+from darkshare.errors import BadValue, Unsupported
+from darkshare.inference.onnx.graph import INPUT, ExportForm, Graph, HeadOutput, Stored
 from darkshare.inference.onnx.lowering import lower
 
 OPSET, IR_VERSION = 13, 8  # what OpenCV 4.7 reads, and everything since
@@ -34,17 +36,46 @@ _HEAD_KEYS = (
 DECODED = "x, y, w, h as fractions of the input, objectness, objectness times probability of each class"
 
 
-def export(
-    model: Model,
-    path: str | os.PathLike[str],
-    *,
-    decode: bool = False,
-    batch: int | None = 1,
-    dynamic_size: bool = False,
-    precision: str = "fp32",
-    bn_epsilon: float = 1e-5,
-    protect: Sequence[str] = (),
-) -> tuple[Output, ...]:
+@dataclass(frozen=True, repr=False)
+class OnnxExport(Results[HeadOutput]):
+    """An ONNX file that was written.
+
+    Attributes:
+        items: the outputs, in the file's order.
+        path: the file.
+        batch: pictures per pass; None is open.
+    """
+
+    path: Path
+    batch: int | None
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that were written."""
+        return [self.path]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each output: its task, shape, and whether it gives raw heads, boxes or other values."""
+        return [
+            {
+                "output": output.name,
+                "task": output.task.name,
+                "shape": " x ".join(map(str, ["batch" if self.batch is None else self.batch, *output.dims])),
+                "values": output.values,
+            }
+            for output in self
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The rows, and the path."""
+        return {**super().as_dict(), "path": str(self.path)}
+
+    def summary(self) -> str:
+        """The file and its outputs."""
+        return f"{self.path}, {len(self)} outputs"
+
+
+def write_onnx(model: Model, path: str | os.PathLike[str], *, protect: Sequence[str] = (), **form: Any) -> OnnxExport:
     """Write a model as an ONNX file with one output per task and head.
 
     The input is `image`, batch x channels x height x width, fp32, RGB in 0..1. Raw heads are `L82_yolo`, batch x
@@ -55,38 +86,46 @@ def export(
     Args:
         model: with weights.
         path: the file.
-        decode: boxes instead of raw heads; the numbers that `detections` makes of these.
-        batch: pictures per pass; None leaves it open.
-        dynamic_size: leave width and height open; any that the strides divide will do.
-        precision: fp32, or fp16 for weights and sums.
-        bn_epsilon: Darknet's 1e-5 inside the root; OpenCV 4's own importer uses 1e-6.
         protect: files that must not be replaced, usually the inputs.
-
-    Returns:
-        The outputs, in the file's order.
+        form: the fields of `ExportForm`.
 
     Raises:
         DarkshareError: a layer that has no ONNX form, missing weights, or a file that cannot be written.
     """
-    graph = lower(model, Form(decode, batch, dynamic_size, precision, bn_epsilon))
+    wanted = ExportForm(**form)
+    graph = lower(model, wanted)
     contents = {Path(path): _file(graph)}
     require_unprotected(contents, protect)
     write_all(contents)
-    return tuple(graph.outputs)
+    return OnnxExport(tuple(graph.outputs), Path(path), wanted.batch)
 
 
-def buffers(model: Model, bn_epsilon: float = 1e-5, **how: Any) -> Iterator[Any]:
-    """The bytes of the ONNX file in order, a few megabytes at a time.
+def beside(model: Model, suffix: str) -> Path:
+    """Name a file beside the model's cfg.
+
+    Args:
+        model: that is to be written.
+        suffix: appended to the stem of the cfg.
+
+    Raises:
+        BadValue: the model does not come from a file.
+    """
+    if not model.name:
+        raise BadValue("the model does not come from a file, so name the one to write")
+    return sibling(Path(model.name).with_suffix(""), suffix)
+
+
+def buffers(model: Model, **form: Any) -> Iterator[Any]:
+    """Give the bytes of the ONNX file in order, a few megabytes at a time.
 
     Args:
         model: with weights.
-        bn_epsilon: see `export`.
-        how: the other fields of `Form`.
+        form: the fields of `ExportForm`.
 
     Raises:
         Unsupported: a layer that has no ONNX form, missing weights, or more than 2 GiB.
     """
-    yield from _file(lower(model, Form(bn_epsilon=bn_epsilon, **how)))
+    yield from _file(lower(model, ExportForm(**form)))
 
 
 def _file(graph: Graph) -> Iterator[Any]:
@@ -144,7 +183,7 @@ def _graph_message(graph: Graph) -> Any:
     return helper.make_graph(nodes, Path(network.name).stem or "network", [image], outputs)
 
 
-def _value(form: Form, name: str, shape: tuple[int, ...], sized: bool, prefix: str = "") -> Any:
+def _value(form: ExportForm, name: str, shape: tuple[int, ...], sized: bool, prefix: str = "") -> Any:
     """An input or output; where its size is open, height and width are names instead of numbers."""
     import onnx
 
@@ -175,7 +214,7 @@ def _model_message(graph: Graph) -> Any:
 
 
 def described_model(model: Model) -> dict[str, str]:
-    """What `reading.read_exported` makes a model of again."""
+    """Describe a model for `reading.read_exported`."""
     network = model.network
     return {"cfg": dumps(network.cfg), "dialect": network.dialect, "tasks": tasks_to_json(model.tasks)}
 
@@ -185,8 +224,8 @@ def _described_task(model: Model, task: Task) -> dict[str, Any]:
     return {"name": task.name, "k": task.k, "names": list(task.names), "heads": list(task.heads)}
 
 
-def _described(output: Output) -> dict[str, Any]:
-    """What the numbers of a head mean, for readers that have no cfg."""
+def _described(output: HeadOutput) -> dict[str, Any]:
+    """Describe the numbers of a head, for readers that have no cfg."""
     layer, task = output.layer, output.task
     kind = layer.kind
     decoded = len(output.shape) == 2

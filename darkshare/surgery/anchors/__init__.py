@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
+from darkshare._tables import Result
 from darkshare.darknet.model import Model
 from darkshare.data import Dataset
-from darkshare.errors import BadValue, Unsupported
+from darkshare.errors import BadValue, Unsupported, require_choice
 from darkshare.surgery.anchors.assignment import (
     RULES,
     HeadAnchors,
@@ -18,88 +22,121 @@ from darkshare.surgery.anchors.assignment import (
 )
 from darkshare.surgery.anchors.clusters import RESTARTS, Quality, Sizes, best_anchors, box_sizes, ious, quality
 from darkshare.surgery.anchors.scatter import plot_anchors
-from darkshare.surgery.classes import task_of
+from darkshare.surgery.labelled import read_labelled
 
 
-class Reanchored(NamedTuple):
-    """A model with other anchors, and what they bring.
+@dataclass(frozen=True, repr=False)
+class AnchorFit(Result):
+    """Quality of the anchors for a data set before and after, and the anchors of each head.
 
     Attributes:
-        model: with the new anchors.
-        heads: what each head has now.
+        data: the name of the data set.
+        heads: the anchors of each head now.
         sizes: of the boxes, in pixels of the input.
-        before: the anchors that it had, in pixels.
+        before: the anchors that the heads had, in pixels.
         quality_before: how well these fit.
         quality_after: how well the new ones do.
     """
 
-    model: Model
+    data: str
     heads: tuple[HeadAnchors, ...]
     sizes: Sizes
     before: Sizes
     quality_before: Quality
     quality_after: Quality
 
-    @property
-    def changed_counts(self) -> list[HeadAnchors]:
-        """The heads that have another number of anchors than before."""
-        return [head for head in self.heads if len(head.mask) != head.was]
+    def rows(self) -> list[dict[str, Any]]:
+        after = sum(len(head.mask) for head in self.heads)
+        return [
+            {"anchors": "before", "num": len(self.before), **self.quality_before._asdict()},
+            {"anchors": "after", "num": after, **self.quality_after._asdict()},
+        ]
+
+    def notes(self) -> list[str]:
+        return list(map(str, self.heads))
+
+    def as_dict(self) -> dict[str, Any]:
+        heads = [
+            {"layer": head.layer, "stride": head.stride, "mask": head.mask, "was": head.was, "anchors": head.anchors}
+            for head in self.heads
+        ]
+        return {**super().as_dict(), "heads": heads}
+
+    def summary(self) -> str:
+        old, new = self.quality_before.average_iou, self.quality_after.average_iou
+        return f"{self.rows()[1]['num']} anchors for {self.data}, average IoU {new:.3f}, {old:.3f} before"
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Draw the sizes of the boxes with new and old anchors into a .png, .svg or .pdf file.
+
+        Raises:
+            DarkshareError: another suffix, or the file cannot be written.
+        """
+        title = f"{self.data}: {len(self.sizes)} boxes"
+        plot_anchors(Path(path), self.sizes, self.heads, self.before, title=title)
 
 
-def reanchor(
+def anchors(
     model: Model,
-    dataset: Dataset,
+    dataset: Dataset | str | os.PathLike[str],
     *,
-    count: int | None = None,
-    rule: str = "stride",
+    num: int | None = None,
+    assign: str = "stride",
     task: str | None = None,
     seed: int = 0,
     restarts: int = RESTARTS,
-) -> Reanchored:
+) -> Model:
     """Give a task's heads anchors that fit a data set.
 
     Args:
         model: with or without weights.
-        dataset: whose boxes they are to fit, at the input size of the model.
-        count: how many anchors; as many as the heads use now without it.
-        rule: how heads share them, see `shared_out`.
+        dataset: labelled pictures, or a .data file, whose train= pictures count; their boxes are taken at the input
+            size of the model.
+        num: how many anchors; as many as the heads use now without it.
+        assign: how heads share them, see `shared_out`.
         task: the task's name; a model of one task needs none.
         seed: of k-means.
         restarts: how many k-means to choose from.
 
+    Returns:
+        The changed model, which has to be trained. Its report is an `AnchorFit`.
+
     Raises:
         BadValue: an impossible number of anchors, or no such task.
         Unsupported: a head without anchors, or whose channels cannot be chosen; an ensemble.
-        DarkshareError: there are too few boxes.
+        DarkshareError: there are too few boxes, or the data set cannot be read.
     """
-    own = task_of(model, task)
+    require_choice("assign", assign, RULES)
+    own = model.task(task)
     if own.ensemble:
         why = f"{own.name}: the branches of an ensemble have the same anchors; change them before darkshare branch"
         raise Unsupported(why, file=model.name)
+    if not isinstance(dataset, Dataset):
+        dataset = read_labelled(dataset)
     before = head_sizes(model, own)
     sizes = box_sizes(dataset, model.network)
-    found = rounded(best_anchors(sizes, count or anchor_count(model, own), seed=seed, restarts=restarts))
+    found = rounded(best_anchors(sizes, num or anchor_count(model, own), seed=seed, restarts=restarts))
     if len({tuple(anchor) for anchor in found}) < len(found):
         raise BadValue(f"{len(found)} anchors are too many for these boxes: rounded, two are the same; ask for fewer")
-    shared = shared_out(model, own, found, rule)
-    changed = anchored(model, own, shared)
-    return Reanchored(changed, tuple(shared), sizes, before, quality(sizes, before), quality(sizes, found))
+    shared = shared_out(model, own, found, assign)
+    fit = AnchorFit(dataset.name, tuple(shared), sizes, before, quality(sizes, before), quality(sizes, found))
+    return replace(anchored(model, own, shared), report=fit)
 
 
 __all__ = [
     "RESTARTS",
     "RULES",
+    "AnchorFit",
     "HeadAnchors",
     "Quality",
-    "Reanchored",
     "anchored",
+    "anchors",
     "best_anchors",
     "box_sizes",
     "head_sizes",
     "ious",
     "plot_anchors",
     "quality",
-    "reanchor",
     "rounded",
     "shared_out",
 ]

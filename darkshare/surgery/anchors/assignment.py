@@ -1,4 +1,4 @@
-"""Which head takes which anchors, and the cfg and weights that say so."""
+"""Share anchors out among heads, and write them into cfg and weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REACH = 30 / 8  # AlexeyAB's advice: below 30x30 for the head of stride 8, belo
 
 
 class HeadAnchors(NamedTuple):
-    """What one head is to take.
+    """The anchors that one head takes.
 
     Attributes:
         layer: its index.
@@ -36,6 +36,12 @@ class HeadAnchors(NamedTuple):
     mask: tuple[int, ...]
     was: int
     anchors: tuple[tuple[float, float], ...]
+
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{w:g}x{h:g}" for w, h in self.anchors)
+        count = len(self.anchors)
+        before = "" if count == self.was else f", {self.was} before"
+        return f"layer {self.layer}, stride {self.stride:g}: {count} anchor{'s' * (count != 1)}{before}: {sizes}"
 
 
 def head_sizes(model: Model, task: Task) -> Sizes:
@@ -53,7 +59,7 @@ def head_sizes(model: Model, task: Task) -> Sizes:
 
 
 def anchor_count(model: Model, task: Task) -> int:
-    """How many anchors the heads of a task use together."""
+    """Count the anchors that the heads of a task use together."""
     return sum(head_kind(model, index).boxes for index in task.heads)
 
 
@@ -96,7 +102,7 @@ def shared_out(model: Model, task: Task, anchors: Sizes, rule: str = "stride") -
 
 
 def _ends_by_size(sides: Sequence[float] | Sizes, limits: Sequence[float]) -> list[int]:
-    """Behind which anchor each head's end, finest head first; every head keeps at least one."""
+    """The end of each head's anchors, finest head first; every head keeps at least one."""
     ends: list[int] = []
     for at, limit in enumerate(limits):
         end = int(np.sum(np.asarray(sides) < limit))

@@ -1,4 +1,4 @@
-"""Sizes of boxes, and anchors that stand for them: k-means with 1 - IoU as the distance.
+"""Sizes of boxes, and anchors that represent them: k-means with 1 - IoU as the distance.
 
 As in AlexeyAB's `calc_anchors` (detector.c): boxes are compared by their sizes alone, as if they had one centre.
 """
@@ -19,12 +19,12 @@ from darkshare.errors import DarkshareError
 Sizes = NDArray[np.float64]  # n x 2: width and height
 RESTARTS = 10
 CENTRE = np.median  # of a cluster
-_ROUNDS = 300  # of one k-means; it rests long before
+_ROUNDS = 300  # of one k-means; it converges long before
 _MOST = 50_000  # boxes that are clustered; of more, a seeded sample
 
 
 class Quality(NamedTuple):
-    """How well anchors fit boxes.
+    """Measures of how well anchors fit boxes.
 
     Attributes:
         average_iou: of each box with its best anchor.
@@ -67,7 +67,7 @@ def ious(sizes: Sizes, anchors: Sizes) -> NDArray[np.float64]:
 
 
 def quality(sizes: Sizes, anchors: Sizes) -> Quality:
-    """How well anchors fit boxes."""
+    """Measure how well anchors fit boxes."""
     best = ious(sizes, anchors).max(axis=1)
     return Quality(float(best.mean()), float((best > 0.25).mean()), float((best > 0.5).mean()))
 
@@ -108,7 +108,7 @@ def _k_means(sizes: Sizes, count: int, rng: np.random.Generator) -> Sizes:
         nearest = now
         for at in range(count):
             own = sizes[nearest == at]
-            # an anchor that lost all its boxes starts again at the box that is served worst
+            # an anchor that lost all its boxes starts again at the box that fits worst
             anchors[at] = CENTRE(own, axis=0) if len(own) else sizes[found.max(axis=1).argmin()]
     return anchors
 

@@ -1,34 +1,37 @@
-"""Everything to train the layers behind k in stock Darknet: cfg, weights to start from, lists, commands."""
+"""Write a kit to train the layers behind k in stock Darknet: cfg, weights to start from, lists, commands."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from darkshare._files import write_all
+from darkshare._files import write_all, writing
+from darkshare._tables import Result
 from darkshare.darknet.cfg import to_bytes
 from darkshare.darknet.kinds.base import DIALECTS
 from darkshare.darknet.model import Model, require_unprotected
 from darkshare.darknet.network import Network, problems, resolve
 from darkshare.darknet.weights import Header, Weights, chunks
-from darkshare.data import Dataset
+from darkshare.data import Dataset, read_options
 from darkshare.data.labels import LABEL_RULES
-from darkshare.errors import DarkshareError, Unsupported, warn
-from darkshare.surgery.anchors import reanchor
+from darkshare.errors import Unsupported, warn
+from darkshare.surgery.anchors import anchors as fitting_anchors
 from darkshare.surgery.classes import matched, relabelled
 from darkshare.surgery.cut import cut
 from darkshare.surgery.heads import head_kind
 from darkshare.surgery.kit.guide import Facts, guide_page
 from darkshare.surgery.kit.schedule import scheduled
 from darkshare.surgery.kit.stops import Frozen, frozen_below, stopped_only
+from darkshare.surgery.labelled import read_labelled
 
 
-class Kit(NamedTuple):
-    """What it takes to train a network from layer k on.
+@dataclass(frozen=True, repr=False)
+class Kit(Result):
+    """A network, weights and data sets to train from layer k on, and the files that they were written to.
 
     Attributes:
         base: the model that it starts from.
@@ -40,6 +43,7 @@ class Kit(NamedTuple):
         train: the pictures to train with.
         valid: the pictures to measure with, or None.
         batches: how many are trained.
+        files: the files of the kit, once it was written.
     """
 
     base: Model
@@ -51,6 +55,52 @@ class Kit(NamedTuple):
     train: Dataset
     valid: Dataset | None
     batches: int
+    files: tuple[Path, ...] = ()
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [{"file": str(path)} for path in self.files]
+
+    def notes(self) -> list[str]:
+        valid = f", {len(self.valid.samples)} to measure with" if self.valid else ""
+        return [f"{self.batches} batches from layer {self.k} on; {len(self.train.samples)} pictures{valid}"]
+
+    def summary(self) -> str:
+        return f"{self.train.name}, {len(self.files)} files, {self.notes()[0]}"
+
+
+def kit(
+    base: Model,
+    data: str | os.PathLike[str],
+    *,
+    k: int,
+    anchors: bool = False,
+    batches: int | None = None,
+    full: bool = False,
+    seed: int = 0,
+    output: str | os.PathLike[str] = "kit",
+) -> Kit:
+    """Write a folder with all that it takes to train a network from layer k on in stock Darknet.
+
+    Args:
+        base: a detector of one task; layers 0..k-1 are to stay as they are.
+        data: a .data file; its classes become the network's, its valid= pictures are for measuring.
+        k: how many leading layers to freeze.
+        anchors: find the anchors that fit the data set; each head keeps its number.
+        batches: how many to train; by AlexeyAB's advice without it.
+        full: write weights of full length too, which hank-ai's Darknet needs.
+        seed: of k-means, and of new weights.
+        output: the folder to write.
+
+    Raises:
+        BadValue: the network cannot be cut at k.
+        Unsupported: a merged model, or a head that cannot be changed or that would be frozen.
+        DarkshareError: the base has no weights, or its file ends before k; a file that cannot be read or written.
+    """
+    train = read_labelled(data)
+    valid = read_labelled(data, "valid") if "valid" in read_options(data).options else None
+    made = make_kit(base, k, train, valid, anchors=anchors, batches=batches, full=full, seed=seed)
+    files = write_kit(made, output, protect=[os.fspath(data), *_files_of(base)])
+    return replace(made, files=tuple(files))
 
 
 def make_kit(
@@ -89,7 +139,7 @@ def make_kit(
         head_kind(base, head)
     changed = relabelled(replace(base, weights=None), matched(task.names, train.names))
     if anchors:
-        changed = reanchor(changed, train, rule="count", seed=seed).model
+        changed = fitting_anchors(changed, train, assign="count", seed=seed)
     network = changed.network
     cfg, count = scheduled(
         network.cfg, network.dialect, classes=len(train.names), pictures=len(train.samples), batches=batches
@@ -130,10 +180,8 @@ def write_kit(kit: Kit, folder: str | os.PathLike[str], *, protect: Sequence[str
             files[home / name] = chain([Header().to_bytes(network.dialect)], chunks(found.runs))
     require_unprotected(files, protect)
     write_all(files)
-    try:
+    with writing(home / "backup"):
         (home / "backup").mkdir(exist_ok=True)  # Darknet saves there, and does not make it
-    except OSError as error:
-        raise DarkshareError(f"cannot be made: {error.strerror}", file=str(home / "backup")) from None
     for fork, missing in unlabelled(kit).items():
         warn(
             f"{fork}'s Darknet does not find the labels of {missing} of {len(kit.train.samples)} pictures; the kit's "
@@ -143,7 +191,7 @@ def write_kit(kit: Kit, folder: str | os.PathLike[str], *, protect: Sequence[str
 
 
 def unlabelled(kit: Kit) -> dict[str, int]:
-    """How many pictures each fork finds no labels for, of the forks for which there are any."""
+    """Count the pictures that each fork finds no labels for; forks that find all are left out."""
     places = {
         fork: [rule(_absolute(sample.picture)) for sample in kit.train.samples] for fork, rule in LABEL_RULES.items()
     }
@@ -152,7 +200,7 @@ def unlabelled(kit: Kit) -> dict[str, int]:
 
 
 def _facts(kit: Kit) -> Facts:
-    """What the guide tells."""
+    """Collect what the guide names."""
     cfg = kit.frozen.network.cfg
     refused = {fork: errors[0].message for fork in DIALECTS if (errors := problems(cfg, dialect=fork)[1])}
     first = _absolute(kit.train.samples[0].picture)
@@ -161,7 +209,7 @@ def _facts(kit: Kit) -> Facts:
         k=kit.k,
         carrier=kit.frozen.carrier,
         size=_other_size(kit.base),
-        base=[_absolute(path) for path in (kit.base.name, kit.base.weights.path if kit.base.weights else "") if path],
+        base=list(map(_absolute, _files_of(kit.base))),
         inserted=kit.frozen.inserted,
         batches=kit.batches,
         has_cpu=kit.cpu is not None,
@@ -170,6 +218,10 @@ def _facts(kit: Kit) -> Facts:
         refused=refused,
         unlabelled={fork: (count, LABEL_RULES[fork](first)) for fork, count in unlabelled(kit).items()},
     )
+
+
+def _files_of(base: Model) -> list[str]:
+    return [path for path in (base.name, base.weights.path if base.weights else "") if path]
 
 
 def _other_size(base: Model) -> str:
@@ -196,4 +248,4 @@ def _absolute(path: Path | str) -> str:
     return str(Path(path).absolute())
 
 
-__all__ = ["Frozen", "Kit", "make_kit", "unlabelled", "write_kit"]
+__all__ = ["Frozen", "Kit", "kit", "make_kit", "unlabelled", "write_kit"]

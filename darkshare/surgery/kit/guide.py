@@ -1,4 +1,4 @@
-"""The page that comes with a kit: commands for each fork, what drifts there, and how to finish."""
+"""Write the page that comes with a kit: commands for each fork, what drifts there, and how to finish."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Facts(NamedTuple):
-    """What the page tells of a kit.
+    """Facts of a kit that the page names.
 
     Attributes:
         stem: of its files.

@@ -1,4 +1,4 @@
-"""How long to train: the [net] of a base says how it was tested, or trained on another data set."""
+"""Set the batches of a training: the [net] of a base is that of a test, or of a training on another data set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STEPS = (0.8, 0.9)  # of all batches, at which the rate falls to a tenth
 
 
 def scheduled(cfg: Cfg, dialect: str, *, classes: int, pictures: int, batches: int | None = None) -> tuple[Cfg, int]:
-    """The cfg with a batch to train with, `max_batches` and `steps`.
+    """Write a batch to train with, `max_batches` and `steps` into a cfg.
 
     Args:
         cfg: the network's.

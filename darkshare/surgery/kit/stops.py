@@ -1,4 +1,4 @@
-"""Where `stopbackward` has to stand so that Darknet really freezes the layers before it.
+"""Place `stopbackward` so that Darknet really freezes the layers before it.
 
 A layer that carries it gets no gradient, but is updated all the same: weight decay and batch norm change it. So a
 layer without weights has to carry it (update_network and backward_network in AlexeyAB's network.c, parse_network_cfg
@@ -73,7 +73,7 @@ def frozen_below(model: Model, k: int) -> Frozen:
 
 
 def stopped_only(frozen: Frozen) -> Network:
-    """The same network for AlexeyAB on a CPU, which crashes where batch norm lies below `stopbackward=1`.
+    """Return the same network for AlexeyAB on a CPU, which crashes where batch norm lies below `stopbackward=1`.
 
     Any other value only ends the backward pass there; `learning_rate=0` keeps the kernels.
     """

@@ -1,7 +1,7 @@
-"""The layers that average the branches' outputs.
+"""Layers that average the branches' outputs.
 
-A sum of [shortcut]s and a convolution that divides each channel cost two numbers for a class, and leave every branch
-its own head. Probabilities have no image in Darknet, so only a matrix can read them.
+A sum of [shortcut]s and a convolution that divides each channel cost two numbers for each class, and leave every
+branch its own head. Probabilities are not an image in Darknet, so only a matrix can read them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LARGEST_MATRIX = 1_000_000  # floats
 def averaged(
     network: Network, heads: Sequence[int], distances: Sequence[int], length: int, combine: str
 ) -> tuple[list[Section | Fresh], tuple[int, ...]]:
-    """The layers to append, and the outputs among them.
+    """Build the layers to append, and find the outputs among them.
 
     Args:
         network: the undivided one.
@@ -61,7 +61,7 @@ def _logits(network: Network, head: Layer, distances: Sequence[int]) -> list[Sec
         new_section("route", layers=first),
         *(new_section("shortcut", **{"from": other}, activation="linear") for other in others),
         Fresh(divide, values),
-        _again(head),
+        _without_loss(head),
     ]
 
 
@@ -82,7 +82,7 @@ def _softmax(network: Network, head: Layer, distances: Sequence[int]) -> list[Se
     return [route, Fresh(new_section("connected", output=c, activation="linear"), matrix)]
 
 
-def _again(head: Layer) -> Section:
+def _without_loss(head: Layer) -> Section:
     """The head once more; without a loss, since in training each branch has its own."""
     return head.section.set(noloss=1) if isinstance(head.kind, Softmax) else head.section
 

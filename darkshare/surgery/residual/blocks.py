@@ -1,12 +1,14 @@
-"""Residual blocks of any network, their stages, and which of them can be left out."""
+"""Residual blocks of any network, their stages, and whether they can be left out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from darkshare._tables import Result
 from darkshare.darknet.kinds import Shortcut
+from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network
 from darkshare.errors import BadValue
 
@@ -36,13 +38,61 @@ class Block:
         return f"block {self.number} (layers {self.before + 1}..{self.last})"
 
 
-def residual_blocks(network: Network) -> tuple[Block, ...]:
-    """Every [shortcut] that adds one earlier layer to what a closed run of layers makes of it.
+@dataclass(frozen=True, repr=False)
+class ResidualBlocks(Result):
+    """The residual blocks of a network, in order.
+
+    Attributes:
+        network: whose they are.
+        blocks: all of them.
+    """
+
+    network: Network
+    blocks: tuple[Block, ...]
+
+    def __iter__(self) -> Iterator[Block]:
+        return iter(self.blocks)
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __contains__(self, block: object) -> bool:
+        return block in self.blocks
+
+    def rows(self) -> list[dict[str, Any]]:
+        layers = self.network.layers
+        return [
+            {
+                "block": block.number,
+                "stage": block.stage,
+                "layers": f"{block.before + 1}..{block.last}",
+                "input": str(layers[block.before].y),
+                "output": str(layers[block.last].y),
+                "params": sum(layer.size for layer in layers[block.before + 1 : block.last + 1]),
+                "bflops": sum(layer.flops for layer in layers[block.before + 1 : block.last + 1]) / 1e9,
+                "can go": f"no: {block.needed}" if block.needed else "yes",
+            }
+            for block in self.blocks
+        ]
+
+    def notes(self) -> list[str]:
+        return [] if self.blocks else ["no residual blocks"]
+
+    def summary(self) -> str:
+        return f"{len(self.blocks)} of {self.network.name or 'a network'}, {len(stages_of(self.blocks))} stages"
+
+
+def residual_blocks(model: Model | Network) -> ResidualBlocks:
+    """Find every [shortcut] that adds one earlier layer to what a closed run of layers makes of it.
 
     The run reads that layer and itself alone, and holds no other [shortcut] and no head. A projection, the layers
     that bring the other summand to its shape, may be part of it. So the innermost shortcuts count, and joins of a
     neck do not.
+
+    Raises:
+        BadValue: it is a merged or branched model.
     """
+    network = model if isinstance(model, Network) else single_network(model)
     found: list[Block] = []
     for layer in network.layers:
         before = _before(network, layer)
@@ -51,11 +101,25 @@ def residual_blocks(network: Network) -> tuple[Block, ...]:
         same = bool(found) and network.layers[found[-1].last].y == layer.y
         stage = (found[-1].stage + (not same)) if found else 1
         found.append(Block(len(found) + 1, stage, before, layer.index, _needed(network, before, layer.index)))
-    return tuple(found)
+    return ResidualBlocks(network, tuple(found))
 
 
-def stages_of(blocks: Sequence[Block]) -> list[list[Block]]:
+def single_network(model: Model) -> Network:
+    """The network of a model that is neither merged nor branched, with all of its weights or none.
+
+    Raises:
+        BadValue: it is another one.
+    """
+    if len(model.tasks) > 1:
+        raise BadValue("is a merged or branched model; take one network out of it with split", file=model.name)
+    if model.weights is not None and model.loaded < len(model.network.layers):
+        raise BadValue("has weights for some layers only", file=model.weights.path)
+    return model.network
+
+
+def stages_of(blocks: Iterable[Block]) -> list[list[Block]]:
     """The blocks by stage."""
+    blocks = list(blocks)
     return [[block for block in blocks if block.stage == n] for n in sorted({block.stage for block in blocks})]
 
 
@@ -88,24 +152,7 @@ def _needed(network: Network, before: int, last: int) -> str:
     return f"{outside[0]} reads a layer inside it" if outside else ""
 
 
-def to_rows(network: Network) -> list[dict[str, Any]]:
-    """The blocks as rows for `report.render`."""
-    return [
-        {
-            "block": block.number,
-            "stage": block.stage,
-            "layers": f"{block.before + 1}..{block.last}",
-            "input": str(network.layers[block.before].y),
-            "output": str(network.layers[block.last].y),
-            "params": sum(layer.size for layer in network.layers[block.before + 1 : block.last + 1]),
-            "bflops": sum(layer.flops for layer in network.layers[block.before + 1 : block.last + 1]) / 1e9,
-            "can go": f"no: {block.needed}" if block.needed else "yes",
-        }
-        for block in residual_blocks(network)
-    ]
-
-
-def kept_blocks(blocks: Sequence[Block], keep: str) -> tuple[Block, ...]:
+def kept_blocks(blocks: Collection[Block], keep: str) -> tuple[Block, ...]:
     """The blocks that a `--keep` names.
 
     Args:
@@ -125,7 +172,7 @@ def kept_blocks(blocks: Sequence[Block], keep: str) -> tuple[Block, ...]:
     return tuple(block for block in blocks if block.number in numbers)
 
 
-def _numbers(blocks: Sequence[Block], keep: str) -> set[int]:
+def _numbers(blocks: Collection[Block], keep: str) -> set[int]:
     stages = stages_of(blocks)
     if keep == "all":
         return {block.number for block in blocks}

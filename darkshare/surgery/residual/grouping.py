@@ -52,7 +52,7 @@ def grouped(branches: Sequence[Model], streams: Streams) -> Model:
 
 
 def _is_mean(layer: Layer, streams: Streams) -> bool:
-    """Whether a layer gives what a head reads, of which there is one for all branches."""
+    """Tell whether a layer gives what a head reads, of which there is one for all branches."""
     return bool(set(streams.gives[layer.index]) & streams.means)
 
 
@@ -103,7 +103,7 @@ def _obstacles(layer: Layer, streams: Streams) -> Iterator[str]:
 
 
 def _obstacles_of_means(layer: Layer, reads_branches: bool) -> Iterator[str]:
-    """Why the mean of what a layer gives is not what it makes of all branches at once."""
+    """Reasons why the mean of a layer's outputs is not its output for all branches at once."""
     if layer.kind.is_head:
         return
     if not layer.kind.is_linear:

@@ -1,4 +1,4 @@
-"""Leave residual blocks out, and say shortcuts between different shapes in layers that every fork runs.
+"""Leave residual blocks out, and replace shortcuts between different shapes by layers that every fork runs.
 
 Where shapes differ, pjreddie's Darknet adds what fits: every second value of every second row, and the channels
 that both have (`shortcut_cpu` in blas.c). AlexeyAB's and hank-ai's refuse such a cfg, OpenCV fails on it.
@@ -18,30 +18,31 @@ from darkshare.darknet.network import Layer, Network
 from darkshare.darknet.weights import FLOAT
 from darkshare.errors import BadValue, DarkshareError, Unsupported, warn
 from darkshare.surgery.assemble import Fresh, Part, assemble
-from darkshare.surgery.residual.blocks import kept_blocks, residual_blocks
+from darkshare.surgery.residual.blocks import kept_blocks, residual_blocks, single_network
+from darkshare.surgery.residual.totals import Reduction
 
 
-def reduce(model: Model, keep: str, *, explicit: bool | None = None) -> Model:
+def reduce(model: Model, keep: str = "first", *, explicit: bool | None = None) -> Model:
     """Keep some residual blocks of a network; its other layers stay as they are, and so do all weights.
 
-    A block that goes passes on what it read. With everything kept and every shortcut fitting, the result is the
-    model itself.
+    A block that goes passes on what it read. With everything kept and every shortcut fitting, network and weights are
+    the model's own.
 
     Args:
         model: with or without weights; one network, not a merged one.
-        keep: see `blocks.kept_blocks`.
+        keep: `first`, the first block of each stage; `all`; counts like `1,1,1,1`, the first blocks of each stage; or
+            numbers like `blocks 1,4,12-14`.
         explicit: replace each shortcut between different shapes by layers that compute the same and that AlexeyAB's
             and hank-ai's Darknet and OpenCV run too; without it, where there is one.
 
+    Returns:
+        The reduced model. Its report, a `Reduction`, has what both have and cost.
+
     Raises:
-        BadValue: no such blocks, or one that is needed would go.
+        BadValue: no such blocks, or one that is needed would go; a merged or branched model.
         Unsupported: a shortcut that cannot be said in other layers.
     """
-    network = model.network
-    if len(model.tasks) > 1:
-        raise BadValue("is a merged or branched model; reduce one network, before that", file=model.name)
-    if model.weights is not None and model.loaded < len(network.layers):
-        raise BadValue("has weights for some layers only", file=model.weights.path)
+    network = single_network(model)
     blocks = residual_blocks(network)
     try:
         kept = kept_blocks(blocks, keep)
@@ -49,7 +50,8 @@ def reduce(model: Model, keep: str, *, explicit: bool | None = None) -> Model:
         raise error.locate(model.name, None) from None
     going = {index for block in blocks if block not in kept for index in range(block.before + 1, block.last + 1)}
     replaced = _replaced(network, going, explicit=explicit)
-    return _rebuilt(model, {b.last: b.before for b in blocks if b not in kept}, going, replaced)
+    reduced = _rebuilt(model, {b.last: b.before for b in blocks if b not in kept}, going, replaced)
+    return replace(reduced, report=Reduction(network, reduced.network))
 
 
 def unfitting(network: Network) -> list[Layer[Shortcut]]:
@@ -59,7 +61,7 @@ def unfitting(network: Network) -> list[Layer[Shortcut]]:
 
 
 def _replaced(network: Network, going: Collection[int], *, explicit: bool | None) -> dict[int, Projection]:
-    """What stands for each shortcut that does not fit."""
+    """The layers in place of each shortcut that does not fit."""
     found = [layer for layer in unfitting(network) if layer.index not in going]
     if explicit is False:
         if found:
@@ -76,7 +78,7 @@ def _replaced(network: Network, going: Collection[int], *, explicit: bool | None
 
 @dataclass(frozen=True)
 class Projection:
-    """What brings the layer that a shortcut adds to its shape.
+    """The layers that bring what a shortcut adds to its shape.
 
     Attributes:
         source: the layer that is added.
@@ -107,7 +109,7 @@ class Projection:
 
 
 def projection(network: Network, layer: Layer[Shortcut]) -> Projection:
-    """What makes the one source of a shortcut fit.
+    """Find the layers that make the one source of a shortcut fit.
 
     Raises:
         Unsupported: it has several sources or factors, or a source of which pjreddie's Darknet takes no regular grid.

@@ -1,4 +1,4 @@
-"""Which channels of a tail belong together: whatever is added to each other must be thinned alike.
+"""Group the channels of a tail that must be thinned alike, because they are added to each other.
 
 A tail is the layers behind one that stays whole. Each of its convolutions opens a group of channels; a [shortcut]
 joins the groups that it adds; what a head reads keeps its width, and so does what comes from the trunk. A grouped
@@ -35,7 +35,7 @@ class Streams:
         packs: how many of them stay or go together.
         trunk: the groups that come from the trunk.
         fixed: the groups that keep their channels: the trunk's, and those that heads read.
-        area: where a group lies, as values of a channel there.
+        area: the values of a channel at the resolution of each group.
     """
 
     network: Network
@@ -79,7 +79,7 @@ class _Grouping:
         self.fixed |= self.trunk
 
     def opened(self, channels: int) -> Channels:
-        """A new group."""
+        """Open a new group."""
         group = len(self.full)
         self.full[group], self.packs[group], self.parent[group] = channels, 1, group
         return (group,)
@@ -90,7 +90,7 @@ class _Grouping:
         return group
 
     def joined(self, layer: Layer, a: Channels, b: Channels) -> Channels:
-        """Two tensors whose channels are paired; they must be made of as many groups of the same width."""
+        """Join the groups of two tensors whose channels are paired; they must be as many and as wide."""
         if [self.full[g] for g in a] != [self.full[g] for g in b]:
             why = "it adds or multiplies images whose channels are not paired; darkshare reduce --keep all pairs them"
             raise Unsupported(why)
@@ -100,7 +100,7 @@ class _Grouping:
         return a
 
     def pack(self, group: int, channels: int) -> None:
-        """So many channels of a group stay or go together, and as many as did before."""
+        """Keep so many channels of a group together, and as many as were before."""
         root = self.root(group)
         self.packs[root] = math.lcm(self.packs[root], channels)
 
@@ -203,7 +203,7 @@ UNSUPPORTED: dict[type[Kind], str] = {
 
 
 def streams_of(network: Network, after: int) -> Streams:
-    """The groups of channels behind layer `after`.
+    """Find the groups of channels behind layer `after`.
 
     Raises:
         Unsupported: a layer in the tail whose channels cannot be told apart.
@@ -236,7 +236,7 @@ def streams_of(network: Network, after: int) -> Streams:
 
 
 def is_parallel(layer: Layer) -> TypeGuard[Layer[kinds.Convolutional]]:
-    """Whether a convolution computes packs of channels apart, each from as many: depthwise from one."""
+    """Tell whether a convolution computes packs of channels apart, each from as many: depthwise from one."""
     kind = layer.kind
     return isinstance(kind, kinds.Convolutional) and kind.used_groups > 1 and kind.filters == layer.x.c
 
@@ -247,7 +247,7 @@ def groups_of(layer: Layer[kinds.Convolutional], filters: int) -> int:
 
 
 def _areas(network: Network, after: int, gives: dict[int, Channels]) -> dict[int, int]:
-    """Within a block a group counts as where the block ends, elsewhere as where it is largest."""
+    """The area of each group: within a block that of the block's end, elsewhere the largest."""
     found: dict[int, int] = {}
     ends: dict[int, int] = {}
     for block in residual_blocks(network):

@@ -1,4 +1,4 @@
-"""One thin branch: the network with fewer channels behind its trunk, and the weights that it starts from."""
+"""Make one thin branch: a network with fewer channels behind its trunk, and its first weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Init = Callable[["Branch"], Iterator[Floats]]
 
 
 class Branch:
-    """What a start of weights is made from: which of m branches, and how wide it is.
+    """One of m branches, with all that its first weights are made from.
 
     Args:
         model: the network that is divided, with weights.
@@ -74,13 +74,13 @@ def thinned_network(streams: Streams, widths: Widths) -> Network:
 
 
 def thinned(branch: Branch, network: Network, init: str) -> Model:
-    """One branch behind the whole trunk; the trunk's floats are the model's own, as views.
+    """Build one branch behind the whole trunk; the trunk's floats are the model's own, as views.
 
     Args:
         branch: which one.
         network: as `thinned_network` makes it.
-        init: `slice`: the channels of a part of the model, with their batch norm; `rrr`: RRR-Net's own dealing of
-            kernels, with fresh batch norm and head; `random`: as Darknet starts a training.
+        init: `slice`: the channels of a part of the model, with their batch norm; `rrr`: RRR-Net's own distribution
+            of kernels, with fresh batch norm and head; `random`: as Darknet starts a training.
     """
     weights = branch.model.weights
     if weights is None:
@@ -90,10 +90,10 @@ def thinned(branch: Branch, network: Network, init: str) -> Model:
 
 
 def _sliced(branch: Branch) -> Iterator[Floats]:
-    """The model's own numbers for the channels that stay.
+    """The model's own values for the channels that stay.
 
-    Sums over fewer inputs are smaller. Batch norm's statistics are told so, and where there are none, the kernels make
-    up for it. (Larger kernels in front of batch norm would compute the same, but learn more slowly.)
+    Sums over fewer inputs are smaller. Batch norm's statistics are scaled for it, and where there are none, the
+    kernels are. (Larger kernels in front of batch norm would compute the same, but learn more slowly.)
     """
     for layer in branch.streams.tail:
         given = branch.model.tensors(layer.index)
@@ -132,8 +132,8 @@ def _random(branch: Branch) -> Iterator[Floats]:
             yield _fresh(branch, layer, tensor.name, _thin_shape(layer, tensor.shape, x, y)).ravel()
 
 
-def _dealt(branch: Branch) -> Iterator[Floats]:
-    """RRR-Net's recycling: 2-D kernels are dealt to the branches, for each input channel anew.
+def _recycled(branch: Branch) -> Iterator[Floats]:
+    """RRR-Net's recycling: 2-D kernels are distributed among the branches, for each input channel anew.
 
     From the authors' code: of each convolution the first input channels count; per input channel its kernels go to
     the branches in their order, and where there are too few, random permutations of all follow. Batch norm and heads
@@ -148,17 +148,17 @@ def _dealt(branch: Branch) -> Iterator[Floats]:
                 yield _fresh(branch, layer, tensor.name, shape).ravel()
                 continue
             given = branch.model.tensors(layer.index)["weights"]
-            dealt = np.empty(shape, FLOAT)
+            values = np.empty(shape, FLOAT)
             random = branch.random(layer)
             for c in range(shape[1]):
-                hand = _hand(random, len(given), branch.m * y)[branch.number * y : (branch.number + 1) * y]
-                dealt[:, c] = given[hand, c]
-            yield dealt.ravel()
+                order = _kernel_order(random, len(given), branch.m * y)
+                values[:, c] = given[order[branch.number * y : (branch.number + 1) * y], c]
+            yield values.ravel()
 
 
-def _hand(random: np.random.Generator, cards: int, wanted: int) -> Ids:
-    """0..cards-1 in order, then shuffled again and again, up to the number wanted."""
-    rounds = [np.arange(cards)] + [random.permutation(cards) for _ in range(math.ceil(wanted / cards) - 1)]
+def _kernel_order(random: np.random.Generator, count: int, wanted: int) -> Ids:
+    """0..count-1 in order, then in random permutations, up to the number wanted."""
+    rounds = [np.arange(count)] + [random.permutation(count) for _ in range(math.ceil(wanted / count) - 1)]
     return np.concatenate(rounds)[:wanted]
 
 
@@ -181,4 +181,4 @@ def _fresh(branch: Branch, layer: Layer, name: str, shape: tuple[int, ...]) -> F
     return branch.random(layer, branch.number + 1).uniform(-limit, limit, shape).astype(FLOAT)
 
 
-_STARTS: dict[str, Init] = {"slice": _sliced, "rrr": _dealt, "random": _random}
+_STARTS: dict[str, Init] = {"slice": _sliced, "rrr": _recycled, "random": _random}

@@ -1,4 +1,4 @@
-"""How wide branches may be so that all together cost what the undivided tail costs.
+"""Find widths of branches that together cost what the undivided tail costs.
 
 Two numbers are free: a factor for the widths at the lowest resolution, and one for all others. The first weighs in
 parameters, the second in operations, so both totals can be met. (The authors of RRR-Net take one number
@@ -22,7 +22,7 @@ Knobs = tuple[int, ...]
 
 
 class Totals(NamedTuple):
-    """What layers store and compute."""
+    """Parameters and operations of layers."""
 
     params: float
     flops: float
@@ -32,7 +32,7 @@ CostOf = Callable[[Knobs], Totals]  # of one branch
 
 
 class Fit(NamedTuple):
-    """Knobs, and what all branches then cost as a part of the undivided tail."""
+    """Knobs, and the cost of all branches with them as a part of the undivided tail."""
 
     knobs: Knobs
     params: float
@@ -40,7 +40,7 @@ class Fit(NamedTuple):
 
     @property
     def off(self) -> float:
-        """How far the worse of the two is from 1."""
+        """The distance of the worse of the two from 1."""
         return max(abs(self.params - 1), abs(self.flops - 1))
 
 
@@ -61,7 +61,7 @@ class Knob:
 
 
 def knobs_of(streams: Streams, *, match: str = "params,flops") -> tuple[Knob, ...]:
-    """The knobs of a tail, the more they weigh in operations the earlier.
+    """Find the knobs of a tail, those with the most operations first.
 
     They are the higher resolutions and the lowest one. In a tail of one resolution they are what the heads read and
     the rest, since a classifier has many parameters and few operations. RRR-Net's own rule takes a number off the
@@ -113,7 +113,7 @@ def widths_at(streams: Streams, knobs: Sequence[Knob], values: Knobs, step: int 
 
 
 def tail_cost(streams: Streams, widths: dict[int, int], known: dict[Any, Totals] | None = None) -> Totals:
-    """What one tail of these widths stores and computes, as Darknet counts; `known` remembers layers."""
+    """Count parameters and operations of one tail of these widths, as Darknet does; `known` caches layers."""
     known = {} if known is None else known
     params = flops = 0.0
     for layer in streams.tail:
@@ -201,6 +201,6 @@ def _around(first: Knobs, values: list[int], small: Callable[[Knobs], bool]) -> 
 
 
 def _spread(knobs: Knobs, full: Knobs) -> float:
-    """How far the knobs are from one common factor."""
+    """The distance of the knobs from one common factor."""
     factors = [value / whole for value, whole in zip(knobs, full, strict=True)]
     return max(factors) - min(factors)

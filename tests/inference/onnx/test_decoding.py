@@ -15,7 +15,7 @@ from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.errors import BadValue, DarkshareError, Unsupported
 from darkshare.inference.boxes import decode
-from darkshare.inference.onnx import Form, export, lower
+from darkshare.inference.onnx import ExportForm, lower, write_onnx
 
 YOLO = "[yolo]\nmask=0,2\nanchors=4,5, 8,9, 16,20\nclasses=3\nnum=3\n"
 HEADS = {
@@ -127,7 +127,7 @@ def two_tasks() -> Model:
 def test_each_task_gets_its_own_classes(tmp_path):
     model = two_tasks()
     raws = {engine: found for engine, _, found in all_runs(model, tmp_path)}
-    outputs = export(model, tmp_path / "x.onnx", decode=True)
+    outputs = write_onnx(model, tmp_path / "x.onnx", decode=True)
     assert [(o.name, o.shape) for o in outputs] == [("all_L6_yolo", (128, 7)), ("own_L12_yolo", (512, 6))]
     for engine, _, found in all_runs(model, tmp_path, decode=True):
         for (task, index), raw, rows in zip(
@@ -140,12 +140,12 @@ def test_each_task_gets_its_own_classes(tmp_path):
 def test_a_raw_head_of_two_tasks_is_one_output(tmp_path):
     model = two_tasks()
     model = replace(model, tasks=(model.tasks[0], replace(model.tasks[1], heads=(6, 12))))
-    outputs = export(model, tmp_path / "x.onnx")
+    outputs = write_onnx(model, tmp_path / "x.onnx")
     assert [(o.name, o.task.name) for o in outputs] == [("L6_yolo", "all"), ("L6_yolo", "own"), ("L12_yolo", "own")]
     read = onnx.load(tmp_path / "x.onnx")
     assert [o.name for o in read.graph.output] == ["L6_yolo", "L12_yolo"]
     assert len(json.loads(read.metadata_props[-1].value)) == 3
-    decoded = export(model, tmp_path / "x.onnx", decode=True)
+    decoded = write_onnx(model, tmp_path / "x.onnx", decode=True)
     assert [o.name for o in decoded] == ["all_L6_yolo", "own_L6_yolo", "own_L12_yolo"]
 
 
@@ -155,7 +155,7 @@ def test_region_heads_that_are_not_decoded(keys):
     model = model_of(text, identity(7), dialect="pjreddie")
     assert lower(model).outputs  # raw does not matter
     with pytest.raises(Unsupported, match=r"^test.cfg:9: layer 1 \[region\]: .* is not decoded$"):
-        lower(model, Form(decode=True))
+        lower(model, ExportForm(decode=True))
 
 
 # Open sizes
@@ -166,8 +166,8 @@ def test_open_batch(tmp_path, decoded):
     """Each picture of a batch gets what it gets alone."""
     model = model_of(tiny_text())
     model = replace(model, tasks=(replace(model.tasks[0], names=("a", "b")),))
-    for engine, x, found in all_runs(model, tmp_path, batch=3, form=Form(batch=None, decode=decoded)):
-        names = [o.name for o in lower(model, Form(decode=decoded)).outputs]
+    for engine, x, found in all_runs(model, tmp_path, batch=3, form=ExportForm(batch=None, decode=decoded)):
+        names = [o.name for o in lower(model, ExportForm(decode=decoded)).outputs]
         alone = loaders()[engine](tmp_path / "network.onnx")(x[1:2], names)
         for together, one in zip(found, alone, strict=True):
             assert len(together) == 3
@@ -176,7 +176,7 @@ def test_open_batch(tmp_path, decoded):
 
 def test_fixed_batch(tmp_path):
     model = model_of(tiny_text())
-    for _, _, found in all_runs(model, tmp_path, batch=2, form=Form(batch=2)):
+    for _, _, found in all_runs(model, tmp_path, batch=2, form=ExportForm(batch=2)):
         assert [y.shape for y in found] == [(2, 14, 8, 8), (2, 14, 16, 16)]
     read = onnx.load(tmp_path / "network.onnx")
     assert [d.dim_value for d in read.graph.input[0].type.tensor_type.shape.dim] == [2, 3, 32, 32]
@@ -189,12 +189,12 @@ def dims(value) -> list:
 def test_open_size_is_that_of_a_network_of_this_size(tmp_path):
     text = tiny_text()
     model, wide = model_of(text), model_of(text.replace("width=32", "width=96"))
-    export(model, tmp_path / "open.onnx", dynamic_size=True, batch=None)
+    write_onnx(model, tmp_path / "open.onnx", dynamic_size=True, batch=None)
     onnx.checker.check_model(str(tmp_path / "open.onnx"), full_check=True)
     read = onnx.load(tmp_path / "open.onnx")
     assert dims(read.graph.input[0]) == ["batch", 3, "height", "width"]
     assert dims(read.graph.output[1]) == ["batch", 14, "L12_yolo_height", "L12_yolo_width"]
-    export(model, tmp_path / "fixed.onnx")
+    write_onnx(model, tmp_path / "fixed.onnx")
     for engine, x, wanted in all_runs(wide, tmp_path):
         # OpenCV 4 reads no open sizes, but takes any size for a file of a fixed one.
         file = tmp_path / ("fixed.onnx" if engine == "OpenCV" else "open.onnx")
@@ -205,23 +205,23 @@ def test_open_size_is_that_of_a_network_of_this_size(tmp_path):
 
 def test_open_size_ends_where_an_average_is_taken(tmp_path):
     text = net(3, 8, 8) + "[convolutional]\nfilters=4\nsize=3\npad=1\n[avgpool]\n[connected]\noutput=2\n[softmax]\n"
-    export(model_of(text), tmp_path / "x.onnx", dynamic_size=True)
+    write_onnx(model_of(text), tmp_path / "x.onnx", dynamic_size=True)
     assert dims(onnx.load(tmp_path / "x.onnx").graph.output[0]) == [1, 2, 1, 1]
 
 
 @pytest.mark.parametrize("section", ["[connected]\noutput=2\n", "[reorg]\nstride=2\n", "[local]\n", "[softmax]\n"])
 def test_layers_that_need_a_size_say_so(section):
     with pytest.raises(Unsupported, match="it needs a fixed input size; leave out dynamic size"):
-        lower(model_of(net(4, 4, 4) + section), Form(dynamic_size=True))
+        lower(model_of(net(4, 4, 4) + section), ExportForm(dynamic_size=True))
 
 
 def test_forms_that_make_no_sense():
     with pytest.raises(Unsupported, match="decoded boxes need a fixed input size"):
-        Form(decode=True, dynamic_size=True)
+        ExportForm(decode=True, dynamic_size=True)
     with pytest.raises(BadValue, match="a batch of 0 pictures"):
-        Form(batch=0)
+        ExportForm(batch=0)
     with pytest.raises(BadValue, match="there is no precision int4; use fp32 or fp16"):
-        Form(precision="int4")
+        ExportForm(precision="int4")
 
 
 # fp16
@@ -233,7 +233,7 @@ def test_half_precision_is_close(tmp_path, decoded):
     model = replace(model, tasks=(replace(model.tasks[0], names=("a", "b")),))
     wanted = {engine: found for engine, _, found in all_runs(model, tmp_path, decode=decoded)}
     whole = (tmp_path / "network.onnx").stat().st_size
-    for engine, _, found in all_runs(model, tmp_path, form=Form(decode=decoded, precision="fp16")):
+    for engine, _, found in all_runs(model, tmp_path, form=ExportForm(decode=decoded, precision="fp16")):
         for one, other in zip(found, wanted[engine], strict=True):
             assert one.dtype == np.float32
             assert 0 < np.abs(one - other).max() < 5e-3 * max(1, np.abs(other).max()), engine
@@ -248,7 +248,7 @@ def test_weights_too_large_for_half_precision_are_said(tmp_path):
     text = net(3, 4, 4) + "[convolutional]\nfilters=1\nbatch_normalize=1\n"
     model = model_of(text, [0, 300, 0, 0, 1, 1, 1])
     with pytest.raises(Unsupported, match=r"^test.cfg:5: layer 0 \[convolutional\]: a weight of 9.49e\+04 is more"):
-        export(model, tmp_path / "x.onnx", precision="fp16")
+        write_onnx(model, tmp_path / "x.onnx", precision="fp16")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -257,7 +257,7 @@ def test_weights_too_large_for_half_precision_are_said(tmp_path):
 
 def test_facts_about_tasks_and_decoded_heads(tmp_path):
     model = two_tasks()
-    export(model, tmp_path / "x.onnx", decode=True, precision="fp16", bn_epsilon=1e-6)
+    write_onnx(model, tmp_path / "x.onnx", decode=True, precision="fp16", bn_epsilon=1e-6)
     facts = {prop.key: json.loads(prop.value) for prop in onnx.load(tmp_path / "x.onnx").metadata_props}
     assert facts["tasks"] == [
         {"name": "all", "k": 0, "names": ["x", "y"], "heads": [6]},
@@ -273,4 +273,4 @@ def test_facts_about_tasks_and_decoded_heads(tmp_path):
 def test_an_input_is_not_replaced(tmp_path):
     target = tmp_path / "x.onnx"
     with pytest.raises(DarkshareError, match="is one of the inputs"):
-        export(model_of(tiny_text()), target, protect=[str(target)])
+        write_onnx(model_of(tiny_text()), target, protect=[str(target)])

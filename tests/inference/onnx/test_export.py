@@ -35,9 +35,10 @@ from darkshare.darknet.model import Model, load
 from darkshare.darknet.network import resolve
 from darkshare.darknet.weights import Header, Weights
 from darkshare.errors import BadValue, DarkshareError, Unsupported
-from darkshare.inference.detector import Detector, blob
-from darkshare.inference.onnx import LOWER, UNSUPPORTED, Form, buffers, export, lower, writing
+from darkshare.inference.detector import Detector
+from darkshare.inference.onnx import LOWER, UNSUPPORTED, ExportForm, buffers, lower, write_onnx, writing
 from darkshare.inference.onnx.activations import ACTIVATIONS
+from darkshare.inference.preprocess import preprocess
 
 
 def test_every_kind_is_lowered_or_says_why_not():
@@ -291,7 +292,7 @@ def test_layers_that_no_head_needs_are_left_out():
 
 
 def _first_kernel(model: Model, tmp_path: Path, **how) -> tuple[np.ndarray, np.ndarray]:
-    export(model, tmp_path / "x.onnx", **how)
+    write_onnx(model, tmp_path / "x.onnx", **how)
     stored = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(tmp_path / "x.onnx").graph.initializer}
     return stored["L0_weights"], stored["L0_bias"]
 
@@ -311,9 +312,9 @@ def test_folding_by_hand(tmp_path):
 
 def test_epsilon_must_be_positive():
     with pytest.raises(BadValue, match="above 0"):
-        Form(bn_epsilon=0)
+        ExportForm(bn_epsilon=0)
     with pytest.raises(BadValue, match="above 0"):
-        Form(bn_epsilon=math.nan)
+        ExportForm(bn_epsilon=math.nan)
 
 
 # The file
@@ -321,7 +322,7 @@ def test_epsilon_must_be_positive():
 
 def test_file_names_outputs_and_facts(tiny, tmp_path):
     path = tmp_path / "tiny.onnx"
-    export(load(tiny), path)
+    write_onnx(load(tiny), path)
     onnx.checker.check_model(str(path), full_check=True)
     read = onnx.load(path)
     assert (read.ir_version, read.opset_import[0].version, read.producer_name) == (8, 13, "darkshare")
@@ -362,7 +363,7 @@ def test_nothing_is_left_behind_when_it_fails(tiny, tmp_path):
     model = model_of(tiny.read_text().replace("activation=leaky", "activation=selfmade", 1))
     (tmp_path / "out").mkdir()
     with pytest.raises(Unsupported):
-        export(model, tmp_path / "out" / "x.onnx")
+        write_onnx(model, tmp_path / "out" / "x.onnx")
     assert not list((tmp_path / "out").iterdir())
 
 
@@ -461,7 +462,7 @@ def test_heads_equal_those_of_opencvs_darknet_importer(name):
     image = cv2.imread(str(zoo_path("media", "street.jpg")))
     found = Detector(model, bn_epsilon=1e-6).raw(image)
     oracle = cv2.dnn.readNetFromDarknet(str(cfg), str(cfg.with_suffix(".weights")))
-    oracle.setInput(blob(image, model.network))
+    oracle.setInput(preprocess(image, model.network))
     wanted = oracle.forward([f"conv_{head - 1}" for head in found])
     for one, other in zip(found.values(), wanted, strict=True):
         # Against the same sums in float64, both are off by as much where a head reaches to 60.
@@ -499,7 +500,7 @@ def test_model_file_on_disk_is_mapped_not_read(tmp_path):
     text = tiny_text()
     data = seeded_floats(network_of(text), 4)
     cfg = write_model(tmp_path / "m", text, data)
-    export(load(cfg), tmp_path / "a.onnx")
+    write_onnx(load(cfg), tmp_path / "a.onnx")
     again = load(cfg)
-    export(replace(again, weights=Weights(Header(), (data[:100], data[100:]))), tmp_path / "b.onnx")
+    write_onnx(replace(again, weights=Weights(Header(), (data[:100], data[100:]))), tmp_path / "b.onnx")
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()

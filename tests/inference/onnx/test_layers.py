@@ -9,7 +9,7 @@ from conftest import seeded_floats
 from onnxruns import F, all_runs, assert_computes, convolved, copy_of_input, identity, model_of, net, pooled, runs
 
 from darkshare.errors import BadValue, Unsupported
-from darkshare.inference.onnx import Form, lower
+from darkshare.inference.onnx import ExportForm, lower
 
 
 def test_every_value_as_a_share_of_its_channels(tmp_path):
@@ -272,10 +272,10 @@ def test_implicit_values_are_the_same_for_every_picture(tmp_path, join, by_hand)
     values = np.array([0.5, -2, 3], F)
     model = model_of(text, [*identity(3), *values])
     for batch in (1, 2):
-        for engine, x, (y,) in all_runs(model, tmp_path, batch=batch, form=Form(batch=batch)):
+        for engine, x, (y,) in all_runs(model, tmp_path, batch=batch, form=ExportForm(batch=batch)):
             np.testing.assert_allclose(y[:, :, 0, 0], by_hand(x[:, :, 0, 0], values), rtol=1e-6, err_msg=engine)
     with pytest.raises(Unsupported, match="give the batch a fixed size"):
-        lower(model, Form(batch=None))
+        lower(model, ExportForm(batch=None))
 
 
 def test_classifier_behind_values_that_are_no_image(tmp_path):

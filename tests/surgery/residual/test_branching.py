@@ -24,9 +24,9 @@ from darkshare.darknet.cfg import dumps
 from darkshare.darknet.model import load, save
 from darkshare.darknet.network import resolve
 from darkshare.darknet.weights import Header, Weights
-from darkshare.errors import BadValue, TrunkMismatch, Unsupported
-from darkshare.surgery.residual import branch, ensemble_of, reduce
-from darkshare.surgery.residual.branching import layer_after, plan_branches, pooled_first
+from darkshare.errors import BadArguments, BadValue, TrunkMismatch, Unsupported
+from darkshare.surgery.residual import Division, branch, ensemble_of, reduce
+from darkshare.surgery.residual.planning import layer_after, plan_branches, pooled_first
 from darkshare.surgery.residual.thinning import Branch
 from darkshare.surgery.splice import split
 
@@ -507,10 +507,10 @@ def test_a_block_is_named_by_its_number():
 @pytest.mark.parametrize(
     ("how", "says"),
     [
-        ({"m": 0}, "give at least 1"),
-        ({"m": 2, "widths": (11,)}, "--widths takes 2 numbers, from 1 up to 32,64"),
-        ({"m": 2, "widths": (0, 65)}, "--widths takes 2 numbers, from 1 up to 32,64"),
-        ({"m": 2, "layout": "grouped", "combine": "softmax"}, "the grouped layout has one head"),
+        ({"branches": 0}, "give at least 1"),
+        ({"branches": 2, "widths": (11,)}, "--widths takes 2 numbers, from 1 up to 32,64"),
+        ({"branches": 2, "widths": (0, 65)}, "--widths takes 2 numbers, from 1 up to 32,64"),
+        ({"branches": 2, "layout": "grouped", "combine": "softmax"}, "the grouped layout has one head"),
     ],
 )
 def test_what_cannot_be_asked_for(how, says):
@@ -581,3 +581,31 @@ def test_shipped_networks_branch(path, tolerance):
     assert branched.network.params == pytest.approx(base.network.params, rel=tolerance)
     assert branched.network.flops == pytest.approx(base.network.flops, rel=tolerance)
     assert_plain(branched.network)
+
+
+def test_the_report_has_both_totals_and_the_widths():
+    made = branch(resnet(), "block 2", 3, widths=[16, 32])
+    report = made.report
+    assert isinstance(report, Division)
+    assert [row["quantity"] for row in report.rows()[5:]] == ["shared layers", "branches", "width 1", "width 2"]
+    assert [row[""] for row in report.table()] == ["layers", "params", "BFLOPs", "tail params", "tail BFLOPs"]
+    assert report.notes() == ["shared: layers 0..14; 3 branches of widths 16,32"]
+    assert repr(report).startswith("<Division: 3 branches behind k=15, ")
+    assert "<td>tail params</td>" in report._repr_html_()
+    again = branch(made, layout="grouped").report
+    assert isinstance(again, Division)
+    assert (again.k, again.notes(), len(again.rows())) == (15, [], 3)
+
+
+def test_an_ensemble_is_only_laid_out_anew():
+    ensemble = branch(resnet(), "block 2", 2, widths=(16, 32))
+    with pytest.raises(BadArguments, match="give --after and -m; or an ensemble"):
+        branch(ensemble, "block 2")
+    with pytest.raises(BadArguments, match="--step, --init: an ensemble is only laid out"):
+        branch(ensemble, step=2, init="rrr")
+
+
+@pytest.mark.parametrize("name", ["match", "combine", "init", "layout"])
+def test_an_unknown_word(name):
+    with pytest.raises(BadValue, match=f"{name} other must be "):
+        branch(resnet(), "block 2", 2, tolerance=1, **{name: "other"})

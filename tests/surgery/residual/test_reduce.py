@@ -24,7 +24,7 @@ from darkshare.darknet.cfg import dumps, to_bytes
 from darkshare.darknet.model import load, save
 from darkshare.darknet.weights import Header, Weights
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, Unsupported
-from darkshare.surgery.residual import reduce, residual_blocks
+from darkshare.surgery.residual import Reduction, reduce, residual_blocks
 from darkshare.surgery.residual.blocks import stages_of
 from darkshare.surgery.residual.reducing import unfitting
 from darkshare.surgery.splice import concat
@@ -188,10 +188,14 @@ def test_explicit_shortcuts_compute_the_same(tmp_path):
 
 def test_an_explicit_network_has_the_same_blocks_and_stays_as_it_is():
     explicit = reduce(small_resnet(), "1,2,1,1")
-    blocks = residual_blocks(explicit.network)
+    blocks = residual_blocks(explicit)
+    assert repr(blocks) == "<ResidualBlocks: 5 of test.cfg, 4 stages>"
+    assert len(blocks.to_dataframe()) == 5
+    assert "<th>can go</th>" in blocks._repr_html_()
     assert [block.stage for block in blocks] == [1, 2, 2, 3, 4]
     assert [bool(block.needed) for block in blocks] == [True, True, False, True, True]
-    assert reduce(explicit, "all") is explicit
+    again = reduce(explicit, "all")
+    assert (again.network, again.weights) == (explicit.network, explicit.weights)
     assert len(residual_blocks(reduce(explicit, "first").network)) == 4
 
 
@@ -248,7 +252,7 @@ def test_a_partial_file_is_refused():
 
 def test_a_merged_model_is_refused():
     detector = model(yolov3_text(classes=1, size=32))
-    with pytest.raises(BadValue, match="merged or branched model; reduce one network"):
+    with pytest.raises(BadValue, match="merged or branched model; take one network out of it"):
         reduce(concat([detector, detector], k=4), "first")
 
 
@@ -304,7 +308,10 @@ def test_opencv_s_own_importer_runs_what_it_could_not(tmp_path):
 
 
 def test_every_engine_agrees_on_a_reduced_network(tmp_path):
-    found = reduce(small_resnet(), "first")
+    found = reduce(small_resnet())
+    assert isinstance(found.report, Reduction)
+    assert repr(found.report).startswith("<Reduction: 32 of 37 layers, ")
+    assert [row["quantity"] for row in found.report.rows()] == ["layers", "params", "BFLOPs"]
     wanted = output(found, tmp_path)
     for engine, _, (values,) in all_runs(found, tmp_path):
         np.testing.assert_allclose(values.ravel(), wanted, atol=1e-5, err_msg=engine)

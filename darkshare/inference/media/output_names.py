@@ -1,4 +1,4 @@
-"""Where the files of a run go: none of them twice, none over an input."""
+"""Names for the files of a run: none of them twice, none over an input."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from darkshare.errors import DarkshareError
 from darkshare.inference.media.frames import Frame
 
 
-class Places:
+class OutputNames:
     """The folder that a run writes to, and the names in it that are taken.
 
     Args:

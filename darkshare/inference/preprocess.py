@@ -1,0 +1,111 @@
+"""Pictures as networks take them: from whatever holds one to the numbers that enter the first layer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkshare._images import Picture, read_picture
+from darkshare.darknet.letterbox import fitted
+from darkshare.darknet.network import Network
+from darkshare.darknet.weights import Floats
+from darkshare.errors import BadValue
+
+# Of PIL's modes those whose values are not 0 to 255, so that a conversion would lose what they mean.
+_WIDE_MODES = ("I", "F")
+
+
+PictureLike = Any  # see `as_picture`
+
+
+def as_picture(given: PictureLike) -> Picture:
+    """Give a picture as `cv2.imread` would: uint8, BGR or gray.
+
+    Args:
+        given: the path of a file; an array, which is taken as it is; or anything else with `__array_interface__`.
+            One of PIL has its channels put in order and loses its transparency. It is not turned as its camera noted,
+            since boxes are to lie where the caller sees them.
+
+    Raises:
+        DarkshareError: it is none of these, or a file that cannot be read.
+    """
+    if isinstance(given, str | os.PathLike):
+        return read_picture(given)
+    if isinstance(given, np.ndarray):
+        return _valid(given)
+    if not hasattr(given, "__array_interface__"):
+        kind = type(given).__name__
+        raise BadValue(f"a picture is a path, a uint8 array or something with __array_interface__, not {kind}")
+    mode = getattr(given, "mode", None)
+    if mode is None:
+        return _valid(np.asarray(given))
+    if mode.startswith(_WIDE_MODES):
+        raise BadValue(f"a picture of mode {mode} has no 8 bits per channel; convert it to RGB")
+    return np.ascontiguousarray(np.asarray(given.convert("RGB"))[..., ::-1])
+
+
+def as_pictures(given: Sequence[PictureLike]) -> list[Picture]:
+    """Give several pictures as `as_picture` gives one.
+
+    Raises:
+        DarkshareError: it is a single picture, or one of them cannot be taken.
+    """
+    single = isinstance(given, str | os.PathLike) or (isinstance(given, np.ndarray) and given.ndim < 4)
+    if single or not isinstance(given, Iterable):
+        raise BadValue("a batch is a list of pictures; put a single one into a list")
+    return [as_picture(one) for one in given]
+
+
+def preprocess(image: Picture, network: Network) -> Floats:
+    """Make a picture the network's input: RGB in 0..1, stretched, or fitted into gray where Darknet does so.
+
+    Args:
+        image: uint8, height x width x channels, as `cv2.imread` gives it.
+        network: whose input it is to be.
+
+    Returns:
+        float32, 1 x channels x height x width.
+
+    Raises:
+        BadValue: it is not a uint8 picture.
+    """
+    import cv2
+
+    c, h, w, *_ = network.input
+    fitting = _with_channels(image, c)
+    inner = fitted(network, (image.shape[1], image.shape[0]))
+    small = cv2.dnn.blobFromImage(fitting, 1 / 255, inner, swapRB=c == 3)
+    if inner == (w, h):
+        return np.asarray(small, np.float32)
+    top, left = (h - inner[1]) // 2, (w - inner[0]) // 2
+    whole = np.full((1, c, h, w), 0.5, np.float32)
+    whole[:, :, top : top + inner[1], left : left + inner[0]] = small
+    return whole
+
+
+def _valid(image: NDArray[Any]) -> Picture:
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:
+        raise BadValue(f"a picture must be uint8, height x width x channels, not {image.dtype} {image.shape}")
+    return image
+
+
+def _with_channels(image: Picture, wanted: int) -> Picture:
+    import cv2
+
+    _valid(image)
+    has = 1 if image.ndim == 2 else image.shape[2]
+    conversions = {
+        (1, 3): cv2.COLOR_GRAY2BGR,
+        (4, 3): cv2.COLOR_BGRA2BGR,
+        (3, 1): cv2.COLOR_BGR2GRAY,
+        (4, 1): cv2.COLOR_BGRA2GRAY,
+    }
+    if has == wanted:
+        return image
+    if (has, wanted) not in conversions:
+        raise BadValue(f"a picture of {has} channels cannot be given to a network that reads {wanted}")
+    return np.asarray(cv2.cvtColor(image, conversions[has, wanted]), np.uint8)

@@ -1,0 +1,75 @@
+"""Work done ahead in threads: in order, no more than asked for, errors where they belong."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+
+import pytest
+
+from darkshare.errors import DarkshareError
+from darkshare.inference.threads import ahead, made_ahead
+
+
+def test_ahead_gives_everything_in_order_and_no_more_than_asked_for():
+    taken = []
+
+    def items():
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    stage = ahead(items(), 3)
+    assert next(stage) == 0
+    time.sleep(0.1)
+    assert len(taken) <= 1 + 3 + 1  # given, waiting, and one that waits to be put
+    assert list(stage) == list(range(1, 100))
+
+
+def test_ahead_passes_errors_on_and_ends_its_thread():
+    closed = []
+
+    def items():
+        try:
+            yield 1
+            raise ZeroDivisionError
+        finally:
+            closed.append(True)
+
+    stage = ahead(items(), 2)
+    assert next(stage) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(stage)
+    assert closed
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_examples_come_in_order_whoever_makes_them(workers):
+    def make(number: int):
+        def one(i: int) -> tuple[int, int]:
+            time.sleep(0.002 * (i % 2))
+            return number, i
+
+        return [lambda i=i: one(i) for i in range(3)]
+
+    found = list(made_ahead(map(make, range(5, 9)), workers))
+    assert found == [[(number, i) for i in range(3)] for number in range(5, 9)]
+
+
+def test_no_more_is_made_than_is_soon_wanted():
+    made: list[int] = []
+    before = threading.active_count()
+    coming = made_ahead(([partial(made.append, n)] for n in range(100)), 2)
+    next(coming)
+    assert len(made) <= 3
+    coming.close()
+    assert threading.active_count() == before
+
+
+def test_an_error_in_a_thread_arrives():
+    def fail() -> None:
+        raise DarkshareError("is not a picture")
+
+    with pytest.raises(DarkshareError, match="is not a picture"):
+        list(made_ahead([[fail]] * 3, 2))
