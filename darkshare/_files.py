@@ -105,7 +105,7 @@ def require_regular(path: str | os.PathLike[str]) -> int:
 
 
 def read_small(path: Path, largest: int = LARGEST_TEXT) -> bytes:
-    """Read a file of text, such as names or a description.
+    """Read a file of text of at most `largest` bytes, such as names or a description.
 
     Raises:
         DarkshareError: it cannot be read, or is too large for that.

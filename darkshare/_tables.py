@@ -19,6 +19,7 @@ FORMATS = ("text", "markdown", *PROGRAMS)
 Row = Mapping[str, Any]
 T = TypeVar("T")
 MOST_HTML = 60  # rows that a notebook shows
+WIDTH = 80  # columns of a line that people read
 
 
 class Result(ABC):
@@ -152,7 +153,16 @@ def printable(text: str) -> str:
     >>> printable("[\x1b[31mconvolutional]")
     '[\\x1b[31mconvolutional]'
     """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(text.split()))
+    indent = " " * (len(text) - len(text.lstrip(" ")))
+    line = indent + " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def wrapped(text: str) -> list[str]:
+    """Break a line of words into lines of at most `WIDTH` columns, of which all but the first are indented."""
+    from textwrap import wrap
+
+    return wrap(text, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 
 
 def runs(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:

@@ -87,4 +87,4 @@ def test_an_afternoon(desk):
     assert timed.rows()
     for result in (measured, timed, outcome):
         assert repr(result).count("\n") == 0
-        assert "<table>" in result._repr_html_()
+        assert result._repr_html_().startswith(("<table>", "<img"))

@@ -165,14 +165,13 @@ def test_the_fingerprint_is_sha256_s_over_several_chunks(tmp_path):
     assert sha256(tmp_path / "empty") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
-def test_a_small_text_is_read_and_all_else_is_one_error(tmp_path, monkeypatch):
+def test_a_small_text_is_read_and_all_else_is_one_error(tmp_path):
     (tmp_path / "a.names").write_bytes(b"car\n")
     assert read_small(tmp_path / "a.names") == b"car\n"
     with pytest.raises(DarkshareError, match=r"none\.names: cannot be read: No such file or directory"):
         read_small(tmp_path / "none.names")
-    monkeypatch.setattr("darkshare._files.LARGEST_TEXT", 3)
     with pytest.raises(DarkshareError, match=r"a\.names: has 4 bytes, more than any such file"):
-        read_small(tmp_path / "a.names")
+        read_small(tmp_path / "a.names", largest=3)
 
 
 def test_what_the_system_says_of_a_file_names_the_file(tmp_path):

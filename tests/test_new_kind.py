@@ -16,11 +16,13 @@ from conftest import needs_torch, network_of, run, seeded_floats, write_model
 from onnxruns import onnx_runtime
 
 from darkshare.analysis.savings import block_ends
-from darkshare.darknet.kinds import ALL_KINDS, BY_NAME, Kind, Shape, Tensor
+from darkshare.darknet.kinds import ALL_KINDS, BY_NAME, Detection, Kind, Shape, Tensor
 from darkshare.darknet.kinds.base import key, window_text
 from darkshare.darknet.model import load
 from darkshare.errors import Unsupported
-from darkshare.inference.onnx import LOWER, export
+from darkshare.inference.boxes import decoding
+from darkshare.inference.onnx import LOWER, write_onnx
+from darkshare.inference.onnx import decoding as onnx_decoding
 from darkshare.surgery.residual.streams import RULES, UNSUPPORTED, streams_of
 
 
@@ -150,7 +152,7 @@ def test_both_backends_compute_the_same(pair, tmp_path, monkeypatch):
     monkeypatch.setitem(BUILD, Gain, built)
     model = load(pair[0])
     x = np.random.default_rng(0).random((1, 3, 32, 32), np.float32)
-    (output,) = export(model, tmp_path / "a.onnx")
+    (output,) = write_onnx(model, tmp_path / "a.onnx")
     (wanted,) = onnx_runtime(tmp_path / "a.onnx")(x, [output.name])
     net = build(model, 1)
     assert "1.gains" in net.state_dict()
@@ -168,6 +170,12 @@ def test_every_kind_can_be_divided_among_branches_or_has_a_reason():
     assert set(RULES) | set(UNSUPPORTED) == set(ALL_KINDS)
     assert not set(RULES) & set(UNSUPPORTED)
     assert all(len(reason) > 20 for reason in UNSUPPORTED.values())
+
+
+def test_every_kind_that_gives_boxes_is_decoded():
+    heads = {kind for kind in ALL_KINDS if kind.gives_boxes}
+    assert set(onnx_decoding.DECODE) == heads
+    assert set(decoding.DECODE) == heads - {Detection}  # YOLOv1 is decoded in exported graphs only
 
 
 def kinds_taken(function) -> tuple[type[Kind], ...]:

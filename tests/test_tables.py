@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from darkshare._tables import FORMATS, Result, printable, ranges, render, runs
+from darkshare._tables import FORMATS, Result, printable, ranges, render, runs, wrapped
 
 ROWS: list[dict[str, Any]] = [
     {"layer": 0, "kind": "convolutional", "reads": (), "bflops": 0.123456, "counted": True},
@@ -61,6 +61,18 @@ def test_any_text_can_be_printed(form):
 def test_printable_text_is_one_line():
     assert printable("plain") == "plain"
     assert printable("a\r\n\tb\x00é\u202e") == "a b\\x00é\\u202e"
+
+
+def test_printable_text_keeps_its_indent():
+    assert printable("  at  0.25:\n 3") == "  at 0.25: 3"
+
+
+def test_long_lines_are_broken_between_words_and_never_within():
+    assert wrapped("short") == ["short"]
+    lines = wrapped("  " + "long-word " * 20 + "x" * 90)
+    assert [len(line) <= 80 for line in lines] == [True] * (len(lines) - 1) + [False]
+    assert [line[:5] for line in lines] == ["  lon", *["    l"] * (len(lines) - 2), "    x"]
+    assert " ".join(" ".join(lines).split()) == "long-word " * 20 + "x" * 90
 
 
 def test_json_has_no_infinity_and_no_nan():

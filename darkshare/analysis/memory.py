@@ -15,16 +15,16 @@ from darkshare.darknet.network import Network
 BYTES = 4  # per value
 
 
-class Node(NamedTuple):
-    """A layer, as far as memory goes.
+class LayerOutput(NamedTuple):
+    """The output of one layer, as far as memory goes.
 
     Attributes:
-        values: of its output.
+        values: how many.
         blurred: of the second output that the next layer reads, with antialiasing; else 0.
-        reads_previous: whether it reads the node before it.
-        sources: the other nodes that it reads.
-        in_place: it has no output of its own.
-        is_head: whether its output is read after the pass.
+        reads_previous: whether its layer reads the output before it.
+        sources: the other outputs that its layer reads.
+        in_place: it is the output before it.
+        is_head: whether it is read after the pass.
     """
 
     values: int
@@ -35,11 +35,11 @@ class Node(NamedTuple):
     is_head: bool = False
 
 
-def nodes(network: Network) -> list[Node]:
-    """The layers of a network as nodes."""
+def layer_outputs(network: Network) -> list[LayerOutput]:
+    """The outputs of a network's layers."""
     heads = {head.index for head in network.heads}
     return [
-        Node(
+        LayerOutput(
             layer.y.size,
             layer.onward.size if layer.onward != layer.y else 0,
             layer.kind.reads_previous,
@@ -51,19 +51,19 @@ def nodes(network: Network) -> list[Node]:
     ]
 
 
-def joined(base: Sequence[Node], others: Sequence[Sequence[Node]], k: int) -> list[Node]:
-    """The nodes of the merged network: the base; for each other one a route to node k-1 and its nodes from k on."""
+def joined(base: Sequence[LayerOutput], others: Sequence[Sequence[LayerOutput]], k: int) -> list[LayerOutput]:
+    """The outputs of the merged network: the base's; for each other one a route to k-1 and its outputs from k on."""
     merged = list(base)
     for other in others:
         distance = len(merged) + 1 - k
-        merged.append(Node(base[k - 1].values, reads_previous=False, sources=(k - 1,)))
+        merged.append(LayerOutput(base[k - 1].values, reads_previous=False, sources=(k - 1,)))
         merged += [
-            node._replace(sources=tuple(s if s < k else s + distance for s in node.sources)) for node in other[k:]
+            output._replace(sources=tuple(s if s < k else s + distance for s in output.sources)) for output in other[k:]
         ]
     return merged
 
 
-def peak(input_values: int, found: Sequence[Node]) -> int:
+def peak(input_values: int, found: Sequence[LayerOutput]) -> int:
     """The most bytes of activations, the input among them, that are alive at once, for one image."""
     changes = [0] * (len(found) + 1)
     for values, born, last in _lives(input_values, found):
@@ -72,21 +72,21 @@ def peak(input_values: int, found: Sequence[Node]) -> int:
     return BYTES * max(accumulate(changes))
 
 
-def _lives(input_values: int, found: Sequence[Node]) -> list[list[int]]:
-    """[values, first step, last step] of every tensor; step i runs node i."""
+def _lives(input_values: int, found: Sequence[LayerOutput]) -> list[list[int]]:
+    """[values, first step, last step] of every tensor; step i runs layer i."""
     lives = [[input_values, 0, 0]]
-    outputs: list[int] = []  # the tensor that holds each node's output
-    before = 0  # the tensor that the next node reads
-    for step, node in enumerate(found):
-        for tensor in [*(outputs[s] for s in node.sources), *([before] if node.reads_previous else [])]:
-            lives[tensor][2] = max(lives[tensor][2], step)
-        if not node.in_place:
+    outputs: list[int] = []  # the tensor that holds each of them
+    before = 0  # the tensor that the next layer reads
+    for at, output in enumerate(found):
+        for tensor in [*(outputs[s] for s in output.sources), *([before] if output.reads_previous else [])]:
+            lives[tensor][2] = max(lives[tensor][2], at)
+        if not output.in_place:
             before = len(lives)
-            lives.append([node.values, step, step])
+            lives.append([output.values, at, at])
         outputs.append(before)
-        if node.is_head:
+        if output.is_head:
             lives[before][2] = len(found) - 1
-        if node.blurred:
+        if output.blurred:
             before = len(lives)
-            lives.append([node.blurred, step, step])
+            lives.append([output.blurred, at, at])
     return lives

@@ -1,4 +1,4 @@
-"""Figures: box plots of differences over the layers, and what sharing saves over k.
+"""Figures: box plots of differences over the layers.
 
 Everything is drawn from stored statistics. `docs/explanation/figures.md` says how to read the figures.
 """
@@ -6,7 +6,7 @@ Everything is drawn from stored statistics. `docs/explanation/figures.md` says h
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from darkshare._figures import COLOURS, GREY, drawable, label_above, rendered, write_figure
 from darkshare.analysis.boxplot import Spread
 from darkshare.analysis.differences import Comparison, Difference
-from darkshare.analysis.savings import Saving, cuts_of
+from darkshare.analysis.savings import cuts_of
 from darkshare.errors import DarkshareError
 
 if TYPE_CHECKING:
@@ -111,29 +111,6 @@ def differences_svg(comparisons: Sequence[Comparison], *, k: int | Sequence[int]
         identity = f'<g id="box{number}">'
         svg = svg.replace(identity, f"{identity}<title>{escape(box.title)}</title>", 1)
     return svg
-
-
-def plot_savings(savings: Sequence[Saving], path: Path | str, *, k: int | Sequence[int] = ()) -> None:
-    """Draw which part of a second network is shared at each k into a file.
-
-    Args:
-        savings: one for each k.
-        path: a .png, .svg or .pdf file; it is replaced as a whole.
-        k: those to label with their numbers.
-
-    Raises:
-        DarkshareError: another suffix, no savings, or a k that is not among them.
-    """
-    known = {saving.k: saving for saving in savings}
-    if not known:
-        raise DarkshareError("nothing to draw: the networks have no layer to share")
-    marks = sorted(set(cuts_of(k)))
-    if unknown := [mark for mark in marks if mark not in known]:
-        raise DarkshareError(f"k={unknown[0]} cannot be marked: it is not among the k of {min(known)} to {max(known)}")
-    write_figure(path, lambda: _savings(known, marks))
-
-
-# Figures of differences.
 
 
 def _differences(comparisons: Sequence[Comparison], ks: Sequence[int], *, log: bool) -> tuple[Figure, list[BoxPlot]]:
@@ -315,37 +292,3 @@ def _explain(axes: Axes, group: Sequence[Comparison], boxes: Sequence[BoxPlot], 
 
 def _outliers(box: BoxPlot) -> int:
     return box.spread.outliers if box.spread else 0
-
-
-# Figures of savings.
-
-
-def _savings(known: Mapping[int, Saving], marks: Sequence[int]) -> Figure:
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import PercentFormatter
-
-    figure = Figure(figsize=(max(7.0, _EDGES + 0.085 * max(known)), 4.6), layout="constrained")
-    axes = figure.subplots()
-    ks = sorted(known)
-    ends = [k for k in ks if known[k].block_end]
-    for name, label, colour, marker in (("flops", "FLOPs", COLOURS[0], "o"), ("weights", "weights", COLOURS[1], "s")):
-        axes.plot(ks, [getattr(known[k], name) for k in ks], color=colour, linewidth=1.6, label=label)
-        axes.plot(
-            ends,
-            [getattr(known[k], name) for k in ends],
-            marker,
-            color=colour,
-            markersize=4,
-            label=f"{label}, block end",
-        )
-    for row, k in enumerate(marks):
-        axes.axvline(k, color="black", linewidth=1, linestyle="--", zorder=0.5)
-        close = row > 0 and k - marks[row - 1] < 0.07 * max(known)
-        label_above(axes, k, f"k={k}", int(close and row % 2 == 1))
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.set(xlabel="k, the number of shared layers", ylabel="share of a further network", ylim=(0, 1))
-    axes.set_xlim(0, max(known) + 1)
-    axes.grid(color="#D0D0D0", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.legend(loc="upper left", frameon=False)
-    return figure

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from darkshare._tables import Results, ranges
-from darkshare.analysis.memory import joined, nodes, peak
+from darkshare.analysis.memory import joined, layer_outputs, peak
 from darkshare.analysis.trunk import common_structure, require_same_structure
 from darkshare.darknet.cut_points import illegal_cut, legal_cuts
 from darkshare.darknet.model import Model
@@ -93,7 +93,7 @@ class Savings(Results[Saving]):
     def notes(self) -> list[str]:
         """The needs of the networks when they are not merged."""
         params, flops = sum(n.params for n in self.networks), sum(n.flops for n in self.networks)
-        size, peaks = sum(_file_bytes(n) for n in self.networks), _peaks(self.networks)
+        size, peaks = sum(file_bytes(n) for n in self.networks), _peaks(self.networks)
         return [
             f"{len(self.networks)} networks separately: {params:,} params, {flops / 1e9:.3f} BFLOPs, "
             f"{size:,} file bytes, {sum(peaks):,} activation bytes if all stay loaded "
@@ -112,7 +112,7 @@ class Savings(Results[Saving]):
         Raises:
             DarkshareError: another suffix, or a k that is not a legal cut of all the networks.
         """
-        from darkshare.analysis.plots import plot_savings
+        from darkshare.analysis.savings_plot import plot_savings
 
         every = at_cuts(self.networks)
         plot_savings(every, path, k=[one.k for one in self] if len(self) < len(every) else ())
@@ -172,7 +172,7 @@ def at_cuts(networks: Sequence[Network], ks: Sequence[int] | None = None) -> lis
                 raise BadValue(why, file=other.name)
             require_same_structure(base, other, k)
     ends = block_ends(others[0])
-    graphs = [nodes(network) for network in networks]
+    graphs = [layer_outputs(network) for network in networks]
     apart = sum(_peaks(networks))
     return [_saving(networks, k, k in ends, apart, peak(base.input.size, joined(graphs[0], graphs[1:], k))) for k in ks]
 
@@ -220,12 +220,13 @@ def _share(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
 
 
-def _file_bytes(network: Network) -> int:
+def file_bytes(network: Network) -> int:
+    """The length of a network's weights file."""
     return Header().size(network.dialect) + 4 * network.params
 
 
 def _peaks(networks: Sequence[Network]) -> list[int]:
-    return [peak(network.input.size, nodes(network)) for network in networks]
+    return [peak(network.input.size, layer_outputs(network)) for network in networks]
 
 
 def block_ends(network: Network) -> set[int]:
@@ -254,24 +255,3 @@ def _block(network: Network, layer: Layer) -> tuple[int, int] | None:
 
 def _enlarges(layer: Layer) -> bool:
     return layer.inputs == (layer.index - 1,) and layer.y.h > layer.x.h
-
-
-def saved(models: Sequence[Model], merged: Model) -> list[dict[str, object]]:
-    """Count what a merge saves: one row per quantity, with the sum of the separate networks and the merged network."""
-    separate = [model.network for model in models]
-    quantities = {
-        "layers": (sum(len(n.layers) for n in separate), len(merged.network.layers)),
-        "params": (sum(n.params for n in separate), merged.network.params),
-        "BFLOPs": (sum(n.flops for n in separate) / 1e9, merged.network.flops / 1e9),
-        "file bytes": (sum(20 + 4 * n.params for n in separate), 20 + 4 * merged.network.params),
-    }
-    return [
-        {
-            "": name,
-            "separately": apart,
-            "merged": together,
-            "saved": apart - together,
-            "saved %": round(100 * (1 - together / apart), 1) if apart else 0.0,
-        }
-        for name, (apart, together) in quantities.items()
-    ]

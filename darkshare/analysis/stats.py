@@ -14,13 +14,13 @@ from typing import NamedTuple, overload
 
 import numpy as np
 
+from darkshare.analysis.alignment import aligned
 from darkshare.analysis.boxplot import spread_of
 from darkshare.analysis.differences import Comparison, Difference, Differences
 from darkshare.analysis.layer_tensors import give_back, quantities_of, quantity_names, require_space
 from darkshare.analysis.tensor_distance import Operand, distance, elementwise_ratios, per_filter
 from darkshare.analysis.trunk import (
     UNRELATED,
-    aligned,
     identical_layers,
     label,
     require_weights,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,10 @@ class Task:
     def k(self) -> int:
         """The number of leading layers that it shares with the base; 0 for the base itself."""
         return self.runs[0][1] if len(self.runs) > 1 else 0
+
+    def of_product(self, **changes: Any) -> Task:
+        """The same task, with changes, in a model that was made: its weights are no longer those of its files."""
+        return replace(self, files={}, sha256={}, **changes)
 
 
 def group_by_ensemble(tasks: Sequence[Task]) -> list[list[Task]]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from darkshare._tables import Result
+from darkshare._tables import Result, wrapped
 from darkshare.darknet.tasks import Task
 from darkshare.data import ClassifiedDataset
 from darkshare.errors import BadValue
@@ -75,7 +75,7 @@ class Accuracy(Result):
 
     def notes(self) -> list[str]:
         """The numbers in one line, and how classes were matched."""
-        return [str(self), *(f"Note: {remark}" for remark in self.remarks)]
+        return [*wrapped(str(self)), *(f"Note: {remark}" for remark in self.remarks)]
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain values."""

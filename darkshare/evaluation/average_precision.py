@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from textwrap import wrap
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from darkshare._tables import Result
+from darkshare._tables import Result, wrapped
 from darkshare.data import Dataset
 from darkshare.errors import BadValue, warn
 from darkshare.evaluation.arrays import RankedDetections, ranked, truths_of
@@ -23,7 +22,6 @@ RULES = ("darknet", "coco")
 COCO_IOUS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 THRESHOLD = 0.25  # of the block of precision, recall and F1 (-thresh in detector.c)
 _CLOSE = 1e-6
-_WIDTH = 80  # columns of a line that people read
 
 
 class ApRule(NamedTuple):
@@ -161,7 +159,7 @@ class Evaluation(Result):
         parts = [f"{mark}{self}", f"  at scores > {self.threshold:g}: {self.at}"]
         if self.coco:
             parts.append("  " + ", ".join(f"{k} {v:.4f}" for k, v in self.coco.numbers.items() if v is not None))
-        return [line for part in parts for line in wrap(part, _WIDTH, subsequent_indent="    ")]
+        return [line for part in parts for line in wrapped(part)]
 
     def notes(self) -> list[str]:
         """The mean with its rule, what lies above the threshold, and how classes were matched."""

@@ -107,7 +107,7 @@ def _judge(model: Model, data: Dataset, engine: str) -> Judge:
     """Give what counts the mean average precision of both files, for each task that knows the classes.
 
     Raises:
-        BadValue: there is no such task.
+        BadValue: none does.
     """
     tasks = _tasks_of(model, data)
 
@@ -127,7 +127,7 @@ def _tasks_of(model: Model, data: Dataset) -> list[Task]:
     """Give the tasks that know all classes of a data set.
 
     Raises:
-        BadValue: there is none.
+        BadValue: none does.
     """
     found = [task for task in model.tasks if set(data.names) <= set(task.names)]
     if not found:

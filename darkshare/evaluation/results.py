@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any, NamedTuple
 
-from darkshare._tables import Result
+from darkshare._tables import Result, wrapped
 from darkshare.evaluation.accuracy import ALL, Accuracy
 from darkshare.evaluation.average_precision import ClassScore, Evaluation
 
@@ -136,7 +136,8 @@ class Accuracies(Result):
     def notes(self) -> list[str]:
         """Each task's numbers in one line, and how classes were matched."""
         remarks = (*self.remarks, *(remark for first, *_ in self.tasks for remark in first.remarks))
-        return [*(str(first) for first, *_ in self.tasks), *dict.fromkeys(f"Note: {remark}" for remark in remarks)]
+        lines = [line for first, *_ in self.tasks for line in wrapped(str(first))]
+        return [*lines, *dict.fromkeys(f"Note: {remark}" for remark in remarks)]
 
     def as_dict(self) -> dict[str, Any]:
         """The rows, and everything of each task, branch and mean."""

@@ -178,4 +178,4 @@ def require_mean(mean: str) -> None:
         BadValue: it is not.
     """
     if mean not in MEANS:
-        raise BadValue(f"there is no mean of {mean}; use one of {', '.join(MEANS)}")
+        raise BadValue(f"unknown mean {mean}; use one of {', '.join(MEANS)}")

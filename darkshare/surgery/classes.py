@@ -52,7 +52,7 @@ class ClassChange(Result):
         ]
 
     def summary(self) -> str:
-        return f"{len(self.now.names)} classes instead of {len(self.before)}"
+        return f"{len(self.now.names)} instead of {len(self.before)} classes"
 
 
 def classes(
@@ -230,7 +230,7 @@ def relabelled(model: Model, chosen: Classes, *, task: str | None = None, initia
     model = unpad(model)
     for head in own.heads:
         model = with_classes(model, head, chosen.rows, initial=initial)
-    changed = replace(own, names=chosen.names, padded=False, offset=0, files={}, sha256={})
+    changed = own.of_product(names=chosen.names, padded=False, offset=0)
     tasks = tuple(changed if other.name == own.name else other for other in model.tasks)
     model = replace(model, tasks=tasks)
     return pad_to_union(model) if padded else model
@@ -244,7 +244,7 @@ def _renamed(model: Model, ensemble: str, chosen: Classes) -> Model:
             f"{model.name}: the branches of the ensemble {ensemble} have the same classes, which can be renamed only; "
             "change them before `darkshare branch`"
         )
-    named = {task.name: replace(task, names=chosen.names, files={}, sha256={}) for task in own}
+    named = {task.name: task.of_product(names=chosen.names) for task in own}
     return replace(model, tasks=tuple(named.get(task.name, task) for task in model.tasks))
 
 

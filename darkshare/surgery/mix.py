@@ -23,7 +23,6 @@ from darkshare.analysis.trunk import (
 )
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network, resized, resolve
-from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Floats, Header, Weights
 from darkshare.errors import BadValue, TrunkMismatch, WeightsSize, warn
 from darkshare.surgery.interpolate import between
@@ -147,7 +146,7 @@ def mix(
     if giver is base and _alphas(how, base.network.heads) != {0.0}:
         _warn_of_names(base, other)
     runs = [run for layer in giver.network.layers for run in _floats(fitted, other, layer, how, bn_epsilon)]
-    tasks = tuple(replace(task, header=Header()) for task in _anew(giver.tasks))
+    tasks = tuple(task.of_product(header=Header()) for task in giver.tasks)
     return Model(giver.network, Weights(Header(), tuple(runs)), tasks, Origin(giver.network, how))
 
 
@@ -190,7 +189,8 @@ def snap(base: Model, other: Model, k: int | None = None) -> Model:
     assert other.weights
     start = other.network.start(k)
     runs = (*base.weights.slice(0, start), *other.weights.slice(start, other.weights.size))
-    snapped = replace(other, weights=Weights(other.weights.header, runs), tasks=_anew(other.tasks), report=None)
+    tasks = tuple(task.of_product() for task in other.tasks)
+    snapped = replace(other, weights=Weights(other.weights.header, runs), tasks=tasks, report=None)
     return replace(snapped, report=Restored(snapped, other, k))
 
 
@@ -208,11 +208,6 @@ def meant_trunk(base: Model, other: Model) -> int:
         f"{trunk.verdict}, and not as in a trunk that was meant to be frozen; say with k how many layers to put back",
         file=other.weights.path if other.weights else other.name,
     )
-
-
-def _anew(tasks: Sequence[Task]) -> tuple[Task, ...]:
-    """Tasks of a product, whose weights are no longer those of their files."""
-    return tuple(replace(task, files={}, sha256={}) for task in tasks)
 
 
 def _at_size_of(base: Model, other: Model) -> Model:

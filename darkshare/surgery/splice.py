@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from darkshare._tables import runs
 from darkshare._version import __version__
-from darkshare.analysis.savings import saved
+from darkshare.analysis.savings import file_bytes
 from darkshare.analysis.trunk import (
     common_structure,
     describe,
@@ -49,7 +49,24 @@ class Merger(Quantities):
     merged: Model
 
     def rows(self) -> list[dict[str, Any]]:
-        return [{name or "quantity": value for name, value in row.items()} for row in saved(self.models, self.merged)]
+        separate = [model.network for model in self.models]
+        merged = self.merged.network
+        quantities = {
+            "layers": (sum(len(network.layers) for network in separate), len(merged.layers)),
+            "params": (sum(network.params for network in separate), merged.params),
+            "BFLOPs": (sum(network.flops for network in separate) / 1e9, merged.flops / 1e9),
+            "file bytes": (sum(map(file_bytes, separate)), file_bytes(merged)),
+        }
+        return [
+            {
+                "quantity": name,
+                "separately": apart,
+                "merged": together,
+                "saved": apart - together,
+                "saved %": round(100 * (1 - together / apart), 1) if apart else 0.0,
+            }
+            for name, (apart, together) in quantities.items()
+        ]
 
     def notes(self) -> list[str]:
         return [", ".join(f"{task.name} k={task.k}" for task in without_branch_tasks(self.merged).tasks if task.k)]
@@ -315,4 +332,4 @@ def _placed(model: Model, task: Task, known: Mapping[int, int]) -> Task:
             file=model.name,
         )
     heads = tuple(known[i] for i in task.heads)
-    return replace(task, heads=heads, runs=runs(known[i] for i in layers), files={}, sha256={})
+    return task.of_product(heads=heads, runs=runs(known[i] for i in layers))

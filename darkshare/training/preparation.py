@@ -55,7 +55,7 @@ def prepared(
 
 def _anew(model: Model, task: Task, name: str) -> Task:
     """The task of the product; each branch of an ensemble keeps its number."""
-    fresh = replace(task, net=model.network.cfg.sections[0].options, files={}, sha256={})
+    fresh = task.of_product(net=model.network.cfg.sections[0].options)
     if len(model.tasks) == 1:
         return replace(fresh, name=name, runs=((0, len(model.network.layers)),), ensemble="")
     return replace(fresh, name=name + task.name.removeprefix(task.ensemble), ensemble=name)

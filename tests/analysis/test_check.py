@@ -98,7 +98,7 @@ PROVOKED: dict[str, list[tuple[str, str, str, str, str, str]]] = {
         (LAST, LAST + "\niou_loss=eiou", A, "warning", "iou_loss=eiou", "becomes iou"),
         (LAST, LAST + "\nnms_kind=soft", H, "error", "nms_kind=soft", "is an error"),
     ],
-    "ghost_items": [
+    "stray_items": [
         ("layers=-3", "layers=4,", A, "error", "layers=4,", "reads layer 0; remove the comma"),
         ("layers=-3", "layers=4 # a, b", A, "error", "layers=4 # a", "counts the commas of the comment too"),
         ("mask=0,1", "mask=0,1 # a, b", P, "error", "mask=0,1", "reads 0"),

@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import quiet_concat, without_weights
 
-from darkshare.analysis.memory import Node, joined, nodes, peak
+from darkshare.analysis.memory import LayerOutput as Out
+from darkshare.analysis.memory import joined, layer_outputs, peak
 from darkshare.darknet.cut_points import illegal_cut, legal_cuts
 from darkshare.darknet.network import Network
 
 
 def bytes_of(network: Network) -> int:
-    return peak(network.input.size, nodes(network))
+    return peak(network.input.size, layer_outputs(network))
 
 
 def brute_force(network: Network) -> int:
@@ -46,34 +47,34 @@ def brute_force(network: Network) -> int:
 
 
 def test_a_chain_by_hand():
-    chain = [Node(10), Node(30), Node(5), Node(1, is_head=True)]
+    chain = [Out(10), Out(30), Out(5), Out(1, is_head=True)]
     assert peak(7, chain) == 4 * 40  # layer 0's 10 beside layer 1's 30
     assert peak(100, chain) == 4 * 110  # the input beside layer 0
 
 
 def test_a_skip_keeps_its_operand():
-    skip = [Node(10), Node(30), Node(30), Node(30, sources=(0,)), Node(1, is_head=True)]
+    skip = [Out(10), Out(30), Out(30), Out(30, sources=(0,)), Out(1, is_head=True)]
     assert peak(1, skip) == 4 * (10 + 30 + 30)
 
 
 def test_a_head_lives_to_the_end():
-    heads = [Node(10), Node(50, is_head=True), Node(5, reads_previous=False, sources=(0,)), Node(40), Node(40)]
+    heads = [Out(10), Out(50, is_head=True), Out(5, reads_previous=False, sources=(0,)), Out(40), Out(40)]
     assert peak(1, heads) == 4 * (50 + 40 + 40)
 
 
 def test_an_output_that_nobody_reads_lives_for_its_own_step():
-    assert peak(1, [Node(10), Node(99), Node(5, reads_previous=False, sources=(0,)), Node(1)]) == 4 * (10 + 99)
+    assert peak(1, [Out(10), Out(99), Out(5, reads_previous=False, sources=(0,)), Out(1)]) == 4 * (10 + 99)
 
 
 def test_in_place_layers_need_nothing_but_hand_on():
-    plain = [Node(10), Node(20), Node(20)]
-    dropped = [Node(10), Node(10, in_place=True), Node(20), Node(20, in_place=True), Node(20, sources=(1,))]
+    plain = [Out(10), Out(20), Out(20)]
+    dropped = [Out(10), Out(10, in_place=True), Out(20), Out(20, in_place=True), Out(20, sources=(1,))]
     assert peak(1, plain) == 4 * 40
     assert peak(1, dropped) == 4 * 50  # layer 1 is layer 0, which the last one reads
 
 
 def test_the_head_may_be_a_dropout():
-    assert peak(1, [Node(10), Node(10, in_place=True, is_head=True), Node(2), Node(3)]) == 4 * 15
+    assert peak(1, [Out(10), Out(10, in_place=True, is_head=True), Out(2), Out(3)]) == 4 * 15
 
 
 def test_antialiasing_gives_two_outputs():
@@ -116,10 +117,10 @@ def test_joined_nodes_are_those_of_the_merged_network(text, further, data):
     models = [without_weights(text, f"m{next(numbers)}") for _ in range(further + 1)]
     network = models[0].network
     k = data.draw(st.sampled_from(legal_cuts(network)))
-    graphs = [nodes(model.network) for model in models]
+    graphs = [layer_outputs(model.network) for model in models]
     together = joined(graphs[0], graphs[1:], k)
     merged = quiet_concat(models, k).network
-    assert [tuple(node) for node in together] == [tuple(node) for node in nodes(merged)]
+    assert [tuple(node) for node in together] == [tuple(node) for node in layer_outputs(merged)]
     assert peak(network.input.size, together) == bytes_of(merged) == brute_force(merged)
 
 
@@ -127,6 +128,6 @@ def test_joined_nodes_are_those_of_the_merged_network(text, further, data):
 def test_joining_networks_of_other_heads(k):
     models = [without_weights(tiny_text(classes), str(classes)) for classes in (2, 1, 7)]
     assert all(illegal_cut(model.network, k) is None for model in models)
-    graphs = [nodes(model.network) for model in models]
+    graphs = [layer_outputs(model.network) for model in models]
     merged = quiet_concat(models, k).network
-    assert joined(graphs[0], graphs[1:], k) == nodes(merged)
+    assert joined(graphs[0], graphs[1:], k) == layer_outputs(merged)

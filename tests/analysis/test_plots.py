@@ -14,8 +14,9 @@ from conftest import network_of, tiny_text
 from models import floats, model, retrained
 
 from darkshare._figures import COLOURS, figure_format
-from darkshare.analysis.plots import differences_svg, plot_differences, plot_savings
+from darkshare.analysis.plots import differences_svg, plot_differences
 from darkshare.analysis.savings import savings
+from darkshare.analysis.savings_plot import plot_savings
 from darkshare.analysis.stats import stats
 from darkshare.darknet.weights import Header, Weights
 from darkshare.errors import DarkshareError

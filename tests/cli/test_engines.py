@@ -102,13 +102,13 @@ def test_bench_of_a_merged_file_as_json(folder):
         (["engines", "base.cfg", "--threads", "0"], 2, "0 is not in the range x>=1"),
     ],
 )
-def test_wrong_use_is_said(folder, arguments, code, message):
+def test_wrong_use_is_reported(folder, arguments, code, message):
     result = run(*arguments, code=code)
     assert message in result.stderr
     assert "Traceback" not in result.output
 
 
-def test_missing_weights_are_said(folder):
+def test_missing_weights_are_reported(folder):
     (folder / "both.weights").unlink()
     for command in ("engines", "bench"):
         assert "both.cfg: has no weights file; give one behind the cfg" in run(command, "both.cfg", code=1).stderr

@@ -102,7 +102,7 @@ def test_one_task(home):
     assert lines[5].startswith("base on base, 4 pictures: mAP@0.50 ")
     rule = "Darknet's rule: area under the curve, IoU > 0.50, all classes; scores > 0.5, NMS 0.45, stretched to 32x32, "
     assert rule + "opencv " in said
-    assert " at scores > 0.25: precision " in said
+    assert "\n  at scores > 0.25: precision " in result.stdout
     assert max(map(len, lines[4:])) <= 80
     assert result.stderr == ""
 

@@ -74,6 +74,7 @@ def test_a_classifier_gives_values(tmp_path):
     [
         (["--batch", "many"], "'many' is neither a number nor 'dynamic'", 2),
         (["--batch", "0"], "a batch of 0 pictures is none", 1),
+        (["-o", "x.tflite"], "x.tflite: an ONNX file ends in .onnx", 1),
         (["--decode", "--dynamic-size"], "decoded boxes need a fixed input size", 1),
         (["--bn-epsilon", "0"], "the batch norm epsilon must be above 0", 1),
         (["--precision", "int4"], "'int4' is not one of", 2),
@@ -85,7 +86,7 @@ def test_a_classifier_gives_values(tmp_path):
         (["--size", "33"], "[route] joins images of different size", 1),
     ],
 )
-def test_what_cannot_be_is_said_and_writes_nothing(tiny, tmp_path, arguments, says, code):
+def test_what_cannot_be_is_reported_and_writes_nothing(tiny, tmp_path, arguments, says, code):
     result = run("export", tiny, "-o", tmp_path / "x.onnx", *arguments)
     assert result.exit_code == code
     assert says in result.stderr

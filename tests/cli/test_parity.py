@@ -14,7 +14,7 @@ from darkshare.cli import COMMANDS, main
 
 # What a command may have and its function not: how it takes models, how it prints and where it writes.
 OF_COMMANDS = {"dialect", "size", "format", "output"}
-OF_FILES = {"files", "paths", "source", "model", "tuned", "data"}
+OF_FILES = {"files", "paths", "source", "model"}
 OF_PROGRESS = {"watch", "progress", "tell"}  # what a function has and its command not: the command shows a bar
 WITHOUT_FUNCTION = {"demo"}
 # What differs otherwise, by command: parameter -> why.
@@ -72,9 +72,14 @@ def differences(command: click.Command, function: inspect.Signature, excepted: C
             continue
         if parameter.kind is parameter.VAR_KEYWORD:
             found.append(f"{parameter} hides parameters")
-        elif name not in known and (parameter.kind is parameter.KEYWORD_ONLY or parameter.default is not empty):
+        elif name not in known and not is_input(parameter):
             found.append(f"{name} is not an option")
     return found
+
+
+def is_input(parameter: inspect.Parameter) -> bool:
+    """Whether a parameter stands for a file of the command: its place counts, and without a file it is None."""
+    return parameter.kind is not parameter.KEYWORD_ONLY and parameter.default in (empty, None)
 
 
 def same(option: object, parameter: object) -> bool:
@@ -105,7 +110,7 @@ def made_up(**_):
 @pytest.mark.parametrize(
     ("function", "wrong"),
     [
-        (lambda model, *, epochs, k=None, lr=0.1, by_order=False, seed=0, watch=iter: None, []),
+        (lambda model, data=None, *, epochs, k=None, lr=0.1, by_order=False, seed=0, watch=iter: None, []),
         (lambda model, *, epochs, k=(), lr=0.1, by_order=False, seed=0, format="text": None, []),
         (lambda model, *, epochs, k=(), lr=0.2, by_order=False, seed=0: None, ["lr is 0.1 for the command, 0.2"]),
         (lambda model, *, epochs, k=3, lr=0.1, by_order=False, seed=0: None, ["k is () for the command, 3"]),
@@ -113,6 +118,7 @@ def made_up(**_):
         (lambda model, *, epochs, k=(), lr=0.1, by_order=False, seed=None: None, ["seed is 0 for the command, None"]),
         (lambda model, *, epochs=1, k=(), lr=0.1, by_order=False, seed=0: None, ["epochs is <class 'inspect._empty'>"]),
         (lambda model, *, epochs, k=(), rate=0.1, by_order=False, seed=0: None, ["lr is not a p", "rate is not an o"]),
+        (lambda model, *, epochs, data=None, k=(), lr=0.1, by_order=False, seed=0: None, ["data is not an option"]),
         (lambda model, extra=1, *, epochs, k=(), lr=0.1, by_order=False, seed=0: None, ["extra is not an option"]),
         (lambda model, *, epochs, k=(), lr=0.1, by_order=False, seed=0, **how: None, ["**how hides"]),
         (lambda model, *, epochs, k=(), lr=0.1, by_order=False, seed=0, format="x": None, ["format is 'text'"]),

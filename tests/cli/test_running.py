@@ -64,7 +64,7 @@ def test_writes_picture_table_and_json(model, photo, tmp_path):
     assert (drawn != cv2.imread(str(photo))).any()
 
 
-def test_of_an_ensemble_the_vote_is_told_and_its_branches_on_request(model, photo, tmp_path):
+def test_of_an_ensemble_its_vote_comes_and_its_branches_on_request(model, photo, tmp_path):
     ensemble, how = tmp_path / "votes", ("-o", tmp_path / "out", "--thresh", 0.2, "--format", "json")
     save(branch(load(model), 3, 2, widths=(4, 16)), ensemble)  # of full width, so each finds what the network does
     alone, vote = (json.loads(run(path, photo, *how).stdout)["rows"] for path in (model, f"{ensemble}.cfg"))
@@ -269,7 +269,7 @@ def test_nothing_found_is_no_error(model, photo, tmp_path):
         (["{model}", "{photo}", "--thresh", "2"], 2, "2.0 is not in the range"),
         (["{model}", "{photo}", "--bn-epsilon", "0"], 1, "the batch norm epsilon must be above 0"),
         (["{model}", "{photo}", "--engine", "fast"], 2, "'fast' is not one of 'opencv', 'opencv-classic'"),
-        (["{model}", "{photo}", "--thresh", "dogs=0.3"], 1, "there is no task dogs; the tasks are tiny"),
+        (["{model}", "{photo}", "--thresh", "dogs=0.3"], 1, "unknown task dogs; the tasks are tiny"),
         (["{model}", "{photo}", "--nms", "tiny="], 2, "'' is not a valid float"),
         (["{model}", "{photo}", "--save", "json,xml"], 2, "'xml' is not one of"),
         (["{model}", "{photo}", "--save", "video"], 1, "to save a video, name a video, camera or stream"),
@@ -278,13 +278,13 @@ def test_nothing_found_is_no_error(model, photo, tmp_path):
         (["{model}", "{photo}", "--size", "0"], 1, "the network has no input"),
     ],
 )
-def test_wrong_use_is_said(model, photo, arguments, code, message):
+def test_wrong_use_is_reported(model, photo, arguments, code, message):
     result = run(*(a.format(model=model, photo=photo) for a in arguments), code=code)
     assert message in result.stderr
     assert "Traceback" not in result.output
 
 
-def test_a_missing_weights_file_is_said(model, photo, tmp_path):
+def test_a_missing_weights_file_is_reported(model, photo, tmp_path):
     model.with_suffix(".weights").unlink()
     result = run(model, photo, "-o", tmp_path / "out", code=1)
     assert "tiny.cfg: has no weights file; give one behind the cfg" in result.stderr
@@ -321,8 +321,8 @@ def test_the_function_warns_of_what_fails_and_goes_on(model, photo, tmp_path):
         ({"batch": 0}, "batch must be at least 1, not 0"),
         ({"every": 0}, "every must be at least 1, not 0"),
         ({"limit": 0}, "limit must be at least 1, not 0"),
-        ({"thresh": {"dogs": 0.3}}, "there is no task dogs; the tasks are tiny"),
-        ({"engine": "fast"}, "there is no engine fast"),
+        ({"thresh": {"dogs": 0.3}}, "unknown task dogs; the tasks are tiny"),
+        ({"engine": "fast"}, "unknown engine fast"),
     ],
 )
 def test_the_function_refuses_what_the_command_refuses(model, photo, tmp_path, how, says):

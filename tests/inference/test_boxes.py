@@ -206,7 +206,7 @@ def test_padded_heads_give_each_task_its_own_classes():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, np.finfo(F).max])
-def test_broken_numbers_are_no_silence(value):
+def test_broken_numbers_are_an_error(value):
     model = model_of("yolo", f"mask=1\n{ANCHORS}", 1)
     with pytest.raises(DarkshareError, match=r"layer 1 \[yolo\] gives values that are not numbers"):
         interpret(model, {1: np.full((8, 2, 3), value, F)}, (96, 64))
@@ -249,7 +249,7 @@ def test_tasks_may_have_thresholds_of_their_own():
 
 
 def test_a_threshold_for_a_task_that_is_not_there():
-    with pytest.raises(BadValue, match="there is no task masks; the tasks are test, other"):
+    with pytest.raises(BadValue, match="unknown task masks; the tasks are test, other"):
         interpret(two_tasks(), {1: numbers(two_tasks())}, (96, 64), threshold={"masks": 0.3})
 
 

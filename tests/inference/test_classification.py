@@ -106,7 +106,7 @@ def test_the_logarithm_of_a_probability_that_went_under_is_finite():
     assert found[0, 0] > 0.99
 
 
-def test_tasks_are_told_apart():
+def test_tasks_are_separated():
     classifier, detector = ensemble("logits"), model(tiny_text())
     assert [only_classifiers(one) is None for one in (classifier, detector)] == [False, True]
     assert [only_detectors(one) is None for one in (classifier, detector)] == [True, False]
@@ -116,9 +116,9 @@ def test_tasks_are_told_apart():
     assert common_ensemble(replace(classifier, tasks=(*classifier.tasks, detector.tasks[0]))) == ""
 
 
-def test_what_cannot_vote_is_said():
+def test_what_cannot_vote_is_reported():
     found = ensemble("none")
-    with pytest.raises(BadValue, match="there is no mean of median; use one of file, softmax, logits"):
+    with pytest.raises(BadValue, match="unknown mean median; use one of file, softmax, logits"):
         list(by_classifier(found, [], mean="median"))
     with pytest.raises(BadValue, match="has no ensemble other"):
         ensemble_task(found, "other")

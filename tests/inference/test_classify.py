@@ -264,7 +264,7 @@ def test_evaluate_tells_each_branch_and_both_means(files):
 
 
 def test_a_mean_that_there_is_not():
-    with pytest.raises(BadValue, match="there is no mean of median"):
+    with pytest.raises(BadValue, match="unknown mean median"):
         Classifier(ensemble(), mean="median")
 
 

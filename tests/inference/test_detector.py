@@ -87,7 +87,7 @@ def test_results_stay_when_the_next_picture_runs(tiny):
 
 
 def test_an_engine_that_is_not_there(tiny):
-    with pytest.raises(BadValue, match=r"tiny\.cfg: there is no engine fast; use opencv, opencv-classic, onnx"):
+    with pytest.raises(BadValue, match=r"tiny\.cfg: unknown engine fast; use opencv, opencv-classic, onnx"):
         Detector(load(tiny), engine="fast")
 
 
@@ -99,7 +99,7 @@ def test_no_file_is_left(tiny, tmp_path, monkeypatch):
     assert detector.raw(np.zeros((32, 32, 3), np.uint8))  # it does not need the file any more
 
 
-def test_an_error_of_opencv_is_said_in_one_line(tiny):
+def test_an_error_of_opencv_is_reported_in_one_line(tiny):
     detector = Detector(load(tiny))
     engine: Any = detector._engine
     engine._outputs = ["nothing"]
@@ -107,7 +107,7 @@ def test_an_error_of_opencv_is_said_in_one_line(tiny):
         detector.raw(np.zeros((32, 32, 3), np.uint8))
 
 
-def test_broken_weights_are_no_silence(tiny):
+def test_broken_weights_are_an_error(tiny):
     model = load(tiny)
     data = model.weights.view(0, model.weights.size).copy()
     data[:] = np.nan

@@ -131,7 +131,7 @@ def _seen_by(colour, kind: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["any", "protan", "deutan"])
-def test_the_first_tasks_are_told_apart_by_everyone(kind):
+def test_the_first_tasks_are_separated_by_everyone(kind):
     families = [[_seen_by(colour_of(task, shade), kind) for shade in range(3)] for task in range(4)]
     for one, two in itertools.combinations(families, 2):
         assert np.linalg.norm(one[0] - two[0]) > 70  # the hues themselves

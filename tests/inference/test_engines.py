@@ -254,7 +254,7 @@ def test_openvino_computes_in_the_precision_asked_for(files, precision):
     ("how", "message"),
     [
         ({"threads": 0}, "threads must be at least 1, not 0"),
-        ({"precision": "int3"}, "there is no precision int3; use fp32, bf16, fp16"),
+        ({"precision": "int3"}, "unknown precision int3; use fp32, bf16, fp16"),
     ],
 )
 def test_settings_without_sense_are_refused(files, how, message):
@@ -266,7 +266,7 @@ def test_settings_without_sense_are_refused(files, how, message):
 
 
 def test_an_engine_of_no_such_name():
-    with pytest.raises(BadValue, match="there is no engine fast; use opencv, opencv-classic, onnxruntime, openvino"):
+    with pytest.raises(BadValue, match="unknown engine fast; use opencv, opencv-classic, onnxruntime, openvino"):
         open_engine("fast", "x.onnx", [])
 
 
@@ -308,7 +308,7 @@ print(*[w.message for w in caught if w.category is DarkshareWarning], sep="\\n")
 
 @pytest.mark.skipif(not IS_5, reason="OpenCV 4 has one engine only")
 @pytest.mark.parametrize(("force", "engine", "warned"), [("1", "opencv", True), ("1", "opencv-classic", False)])
-def test_an_engine_forced_by_the_environment_is_said(files, force, engine, warned):
+def test_an_engine_forced_by_the_environment_is_reported(files, force, engine, warned):
     """OpenCV reads the variable once, so it needs a process of its own."""
     environment = {**os.environ, "OPENCV_FORCE_DNN_ENGINE": force}
     environment["PYTHONPATH"] = str(Path(engines.__file__).parents[3])
@@ -379,14 +379,14 @@ def test_a_worker_passes_warnings_on(files, monkeypatch):
         pass
 
 
-def test_a_worker_that_is_killed_is_said(files):
+def test_a_worker_that_is_killed_is_reported(files):
     with Worker("opencv", [files["base"]]) as worker:
         worker._process.kill()
         with pytest.raises(DarkshareError, match="the engine opencv died: it was killed; is there too little memory"):
             worker.run()
 
 
-def test_a_worker_that_breaks_is_said(files):
+def test_a_worker_that_breaks_is_reported(files):
     broken = pytest.raises(DarkshareError, match="the engine opencv died: exit code 1: KeyError: 'nonsense'")
     with Worker("opencv", [files["base"]]) as worker, broken:
         worker.ask("nonsense")

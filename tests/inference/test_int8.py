@@ -166,8 +166,8 @@ def test_fp32_agrees_with_itself_and_not_with_noise(photos, tmp_path):
     assert all(head.difference == 0 and head.both == 1 and head.score_difference == 0 for head in same)
     noise = trial.judge(lambda values: [head + 3 for head in run(values)])
     assert all(head.difference > 0.5 and head.level < 1 for head in noise)
-    silent = trial.judge(lambda values: [head - 50 for head in run(values)])
-    assert all(head.both == 0 and head.score_difference is None for head in silent)
+    without = trial.judge(lambda values: [head - 50 for head in run(values)])
+    assert all(head.both == 0 and head.score_difference is None for head in without)
 
 
 def test_classifiers_agree_in_their_best_class(photos):
@@ -246,7 +246,7 @@ def test_a_layer_that_is_kept_is_exact(photos, engine, tmp_path):
     assert max(errors["none"].values()) < 0.5
 
 
-def test_what_cannot_be_reached_is_said(photos):
+def test_what_cannot_be_reached_is_reported(photos):
     said = pytest.warns(DarkshareWarning, match=r"heads that agree with fp32 in less than 1")
     with said, attempted(two_tasks(), choose(str(photos)), Int8(agreement=1)) as best:
         assert best.worst < 1
@@ -278,8 +278,8 @@ def test_quantise_writes_a_file_that_runs_alone(photos, tmp_path, engine):
     assert "layers kept in fp32: none" in result.notes()
     assert "calibrated with 9 pictures, compared on 3 other ones" in result.notes()
     assert repr(result).startswith(f"<Quantised: {path} for {engine}, agrees with fp32 in ")
-    told: dict[str, Any] = result.as_dict()
-    assert len(told["speed"]["exact"]["seconds"]) == 6
+    described: dict[str, Any] = result.as_dict()
+    assert len(described["speed"]["exact"]["seconds"]) == 6
     assert all(head.difference < 0.3 for head in result.heads)
     known = read_exported(path)
     assert (known.engine, known.model.weights) == (engine, None)
@@ -359,7 +359,7 @@ def test_files_of_others_and_decoded_ones_are_refused(tmp_path):
         ({"path": "x.xml"}, r"x\.xml: int8 for onnxruntime is a file with the suffix \.onnx"),
     ],
 )
-def test_what_cannot_be_is_said_before_anything_is_computed(photos, how, says):
+def test_what_cannot_be_is_reported_before_anything_is_computed(photos, how, says):
     how = {"path": "x.onnx", **how}
     with pytest.raises(DarkshareError, match=says):
         quantise(two_tasks(), how.pop("path"), calibrate=str(photos), **how)

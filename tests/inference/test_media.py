@@ -188,7 +188,7 @@ def test_a_list_on_standard_input_is_read_as_it_comes(tmp_path):
         assert [frame.image[0, 0, 0] for frame in frames] == [3]
 
 
-def test_empty_standard_input_is_said():
+def test_empty_standard_input_is_reported():
     (frame,) = select(["-"], io.BytesIO()).frames()
     assert "standard input is empty" in str(frame.error)
 
@@ -221,7 +221,7 @@ def test_every_and_limit(tmp_path, step, limit, numbers):
     assert source.length(step, limit) == len(numbers)
 
 
-def test_a_video_that_is_cut_off_is_said(tmp_path):
+def test_a_video_that_is_cut_off_is_reported(tmp_path):
     path = video(tmp_path / "v.avi", 100)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     *frames, last = select([str(path)]).frames()
@@ -264,13 +264,13 @@ def test_a_broken_frame_is_reported_and_skipped(monkeypatch, step, good, bad):
     assert capture.released
 
 
-def test_a_video_without_a_frame_is_said(monkeypatch):
+def test_a_video_without_a_frame_is_reported(monkeypatch):
     monkeypatch.setattr(Video, "_open", lambda self: Capture(0, set()))
     with pytest.raises(DarkshareError, match="has no frame that can be decoded"):
         list(Video("clip.mp4", "clip.mp4").frames())
 
 
-def test_a_camera_that_stops_is_said(monkeypatch):
+def test_a_camera_that_stops_is_reported(monkeypatch):
     monkeypatch.setattr(Video, "_open", lambda self: Capture(3, set()))
     monkeypatch.setattr("darkshare.inference.media.videos._counted", lambda capture: 0)
     frames = list(select(["0"]).frames())
@@ -324,7 +324,7 @@ def test_a_video_file_fills_gaps_and_scales_other_sizes(tmp_path):
     assert shades(Video("v", str(tmp_path / "v.avi")).frames()) == [1, 4, 4, 4]
 
 
-def test_a_video_that_cannot_be_written_is_said(tmp_path):
+def test_a_video_that_cannot_be_written_is_reported(tmp_path):
     (tmp_path / "v.avi").mkdir()
     with pytest.raises(DarkshareError, match="cannot be written as a video"):
         VideoFile(tmp_path / "v.avi", SIZE, 10)
@@ -343,7 +343,7 @@ file.close()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits for files")
-def test_a_full_disk_does_not_pass_in_silence(tmp_path):
+def test_a_full_disk_is_an_error(tmp_path):
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)]),
@@ -461,6 +461,24 @@ def test_a_frame_is_one_line_and_a_picture_in_a_notebook(tmp_path):
     assert broken._repr_html_().startswith("<p>Frame: nope.png")
 
 
+def test_a_list_from_windows_is_read_or_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "im").mkdir()
+    picture(tmp_path / "im" / "a.png")
+    Path("l.txt").write_bytes(b"im\\a.png\r\n")
+    assert [item.name for item in select("l.txt").known] == ["im/a.png"]
+    Path("wide.txt").write_bytes("im/a.png\r\n".encode("utf-16"))
+    (item,) = select("wide.txt").known
+    with pytest.raises(DarkshareError, match=r"wide\.txt: holds NUL bytes"):
+        list(item.frames())
+
+
+def test_a_name_that_no_file_can_have_is_an_error_in_its_place(tmp_path):
+    OutputNames(tmp_path).admit("a\0b")
+    (frame,) = watch(Finder(), ["a\0b"])
+    assert "is not the name of a file" in str(frame.error)
+
+
 @pytest.mark.parametrize("name", ["batch", "every", "limit"])
 def test_counts_below_one_are_refused_at_once(name):
     with pytest.raises(BadValue, match=f"{name} must be at least 1, not 0"):
@@ -471,7 +489,7 @@ def test_counts_below_one_are_refused_at_once(name):
 
 
 def written(folder: Path, sources, save=(), **how) -> list[str]:
-    """Lead sources through to files; the names of those the user is told of."""
+    """Lead sources through to files; the names of those that the user is to know of."""
     output, places = OutputFiles(folder, MODEL, save, **how), OutputNames(folder)
     with closing(flow(Finder(), select(map(str, sources)).frames(), draws=output.draws)) as frames:
         for frame in frames:
@@ -485,8 +503,8 @@ def listing(folder: Path) -> list[str]:
 
 def test_pictures_and_videos_have_their_own_forms(tmp_path):
     out = tmp_path / "out"
-    told = written(out, [picture(tmp_path / "p.png"), video(tmp_path / "v.avi", 3), picture(tmp_path / "q.jpg")])
-    assert told == ["v.avi", "v.jsonl", "result.json"]
+    listed = written(out, [picture(tmp_path / "p.png"), video(tmp_path / "v.avi", 3), picture(tmp_path / "q.jpg")])
+    assert listed == ["v.avi", "v.jsonl", "result.json"]
     assert listing(out) == ["p.png", "q.jpg", "result.json", "v.avi", "v.jsonl"]
     frames = json.loads((out / "result.json").read_text())
     assert [(frame["frame_id"], frame["filename"]) for frame in frames] == [
@@ -529,8 +547,8 @@ def test_a_table_of_every_box(tmp_path):
 
 def test_label_files_count_the_classes_of_all_tasks_through(tmp_path):
     """The box reaches from (10, -5) to (40, 30) in 64 x 48: cut off, its centre is (25, 15)."""
-    told = written(tmp_path / "out", [picture(tmp_path / "p.png", 100), video(tmp_path / "v.avi", 2)], ("yolo",))
-    assert told == ["classes.names"]
+    listed = written(tmp_path / "out", [picture(tmp_path / "p.png", 100), video(tmp_path / "v.avi", 2)], ("yolo",))
+    assert listed == ["classes.names"]
     assert listing(tmp_path / "out") == ["classes.names", "p.txt", "v-000001.txt", "v-000002.txt"]
     place = f"{25 / 64:.6f} {15 / 48:.6f} {30 / 64:.6f} {30 / 48:.6f}"
     assert (tmp_path / "out" / "p.txt").read_text() == f"1 {place}\n2 {place}\n"
@@ -569,7 +587,7 @@ def test_names_that_are_no_utf8_stay_readable(tmp_path):
     assert frame["filename"] == path
 
 
-def test_where_nothing_can_be_written_it_is_said(tmp_path):
+def test_where_nothing_can_be_written_it_is_reported(tmp_path):
     (tmp_path / "out").write_text("a file")
     for save in ("json", "csv", "picture", "yolo"):
         with pytest.raises(DarkshareError, match="cannot be written"):

@@ -246,7 +246,7 @@ def test_all_in_one_call(how, names, was):
     report = changed.report
     assert isinstance(report, ClassChange)
     assert [row["was"] for row in report.rows()] == list(was)
-    assert repr(report) == f"<ClassChange: {len(names)} classes instead of 3>"
+    assert repr(report) == f"<ClassChange: {len(names)} instead of 3 classes>"
     assert "<th>old_name</th>" in report._repr_html_()
 
 

@@ -1,4 +1,4 @@
-"""Rules for values: names that Darknet does not know, lists with ghost items, texts read as numbers."""
+"""Rules for values: names that Darknet does not know, lists with stray items, texts read as numbers."""
 
 from __future__ import annotations
 
@@ -63,24 +63,24 @@ def _word_cure(value: str, known: str) -> str:
     return f"use one of {known.replace(' ', ', ')}"
 
 
-def ghost_items(subject: Subject) -> Iterator[Problem]:
+def stray_items(subject: Subject) -> Iterator[Problem]:
     """List items that are not numbers: a comma too many, or commas in a comment behind the list."""
     for part, number, line, known in _read_options(subject):
         if not isinstance(known.declared.default, tuple) or subject.dialect in known.declared.metadata["first_only"]:
             continue
         items = list_items(as_read(line.value, subject.dialect), subject.dialect, known.declared.metadata["hash_ends"])
-        ghosts = [n for n, item in enumerate(items) if not re.match(r"[+-]?\.?\d", item)]
-        if ghosts:
+        stray = [n for n, item in enumerate(items) if not re.match(r"[+-]?\.?\d", item)]
+        if stray:
             severity = error if known.is_refs or line.key == "mask" else warning
             means = "layer 0" if known.is_refs else "0"
             yield severity(
                 number,
-                f"{part.label}: item {ghosts[0] + 1} of {line.key}={line.value[:40]} is not a number, so Darknet "
-                f"reads {means}; {_ghost_cure(line.value)}",
+                f"{part.label}: item {stray[0] + 1} of {line.key}={line.value[:40]} is not a number, so Darknet "
+                f"reads {means}; {_item_cure(line.value)}",
             )
 
 
-def _ghost_cure(value: str) -> str:
+def _item_cure(value: str) -> str:
     if "#" in value or ";" in value:
         return "it counts the commas of the comment too: put the comment on a line of its own"
     return "remove the comma or give the number"
@@ -162,4 +162,4 @@ def _read_options(subject: Subject) -> Iterator[tuple[ReadSection, int, Line, Ke
             yield part, number, line, found
 
 
-RULES: tuple[Rule, ...] = (words, ghost_items, numbers, plain_numbers, hank_lines)
+RULES: tuple[Rule, ...] = (words, stray_items, numbers, plain_numbers, hank_lines)

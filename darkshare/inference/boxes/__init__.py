@@ -68,7 +68,7 @@ def levels(tasks: Sequence[Task], given: Levels, default: float) -> dict[str, fl
     named = dict(given) if isinstance(given, Mapping) else {"": given}
     known = dict.fromkeys((task.name for task in tasks), named.pop("", default))
     if unknown := [name for name in named if name not in known]:
-        raise BadValue(f"there is no task {unknown[0]}; the tasks are {', '.join(known)}")
+        raise BadValue(f"unknown task {unknown[0]}; the tasks are {', '.join(known)}")
     for value in (merged := {**known, **named}).values():
         if not 0 <= value <= 1:
             raise BadValue(f"a threshold must lie between 0 and 1, not {value}")

@@ -94,11 +94,11 @@ def open_engine(
         DarkshareError: an engine that is not there, that cannot do what is asked, or that refuses the file.
     """
     if name not in NAMES:
-        raise BadValue(f"there is no engine {name}; use {', '.join(NAMES)}")
+        raise BadValue(f"unknown engine {name}; use {', '.join(NAMES)}")
     if threads is not None and threads < 1:
         raise BadValue(f"threads must be at least 1, not {threads}")
     if precision not in PRECISIONS:
-        raise BadValue(f"there is no precision {precision}; use {', '.join(PRECISIONS)}")
+        raise BadValue(f"unknown precision {precision}; use {', '.join(PRECISIONS)}")
     found = presence(name)
     if found.reason:
         raise Unsupported(f"engine {name} cannot be used: {found.reason}")

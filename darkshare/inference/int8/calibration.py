@@ -41,7 +41,7 @@ def choose(source: str, count: int = PICTURES, seed: int = SEED) -> Chosen:
         seed: of the lot.
 
     Raises:
-        DarkshareError: there is no picture that can be read.
+        DarkshareError: no picture can be read.
     """
     if count < 1:
         raise BadValue(f"calibrating takes at least one picture, not {count}")

@@ -91,8 +91,8 @@ def detect(
         model: the model; or the name of its .cfg, or of a file that `export` wrote.
         sources: names of pictures, folders, patterns, lists, videos, cameras, addresses, or "-".
         output: the folder for what is written.
-        save: which of picture, video, json, csv, yolo and coco; without any, pictures become pictures and JSON, videos
-            a video and JSON lines.
+        save: names of `media.FORMATS`, such as csv or coco; without any, pictures become pictures and JSON, videos a
+            video and JSON lines.
         container: the suffix of the videos written: .avi, .mkv or .mp4.
         thresh: keep scores above it (0.25); one number, or some tasks' own by name.
         nms: of two boxes of one task and class that overlap more, keep the better one (0.45); likewise.

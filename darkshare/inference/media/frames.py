@@ -36,7 +36,7 @@ class Frame:
     Attributes:
         source: the file, camera or address it is from.
         image: uint8 BGR; None where there is an error.
-        error: the reason why there is no picture, or why the network failed on it.
+        error: why the picture is missing, or why the network failed on it.
         number: its place in its source, from 1.
         seconds: its time in its video.
         clip: the video, if it is from one.

@@ -30,6 +30,8 @@ class OutputNames:
         Raises:
             DarkshareError: it does, and so could be replaced.
         """
+        if "\0" in name:  # not the name of a file
+            return
         path = Path(name)
         inside = self._inside.get(path.parent)
         if inside is None:

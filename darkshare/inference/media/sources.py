@@ -10,8 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
-from darkshare._files import reading
 from darkshare._images import PICTURES, decoded, read_picture
+from darkshare.data.texts import lines_of, read_text
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.inference.media.frames import Frame
 from darkshare.inference.media.videos import SUFFIXES as VIDEOS
@@ -174,13 +174,19 @@ def _matching(name: str) -> list[str]:
 
 def _listed(name: str) -> list[str]:
     """The lines of a list, as in Darknet's train.txt; names are taken from here or else from the list's folder."""
-    with reading(name):
-        lines = Path(name).read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
-    found = [line.strip() for line in lines if line.strip()]
+    found = [line for line in lines_of(read_text(Path(name))) if line]
     if not found:
         raise DarkshareError("is a list without a name", file=name)
-    beside = Path(name).parent
-    return [line if _exists(line) or not _exists(beside / line) else str(beside / line) for line in found]
+    return [_placed(line, Path(name).parent) for line in found]
+
+
+def _placed(line: str, beside: Path) -> str:
+    """Find the file that a line names; one from Windows may have backslashes."""
+    for written in dict.fromkeys([line, line.replace("\\", "/")]):
+        for path in (written, str(beside / written)):
+            if _exists(path):
+                return path
+    return line
 
 
 _EXPANSIONS: tuple[tuple[Callable[[str], Any], Callable[[str], Iterable[str]]], ...] = (

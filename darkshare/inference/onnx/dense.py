@@ -47,7 +47,7 @@ def convolutional(graph: Graph, layer: Layer[Convolutional], x: str, sources: So
 def signs(graph: Graph, layer: Layer, x: str, pad: int) -> tuple[str, int]:
     """1 above 0, else -1 (binarize_cpu), and the padding that is still to do.
 
-    pjreddie pads the signs with 0. AlexeyAB packs them into bits, in which padding is no different from -1
+    pjreddie pads the signs with 0. AlexeyAB packs them into bits, in which padding equals -1
     (gemm_nn_custom_bin_mean_transposed), so the image is padded before. ONNX's Sign gives 0 for 0, so half a step
     goes between two of them.
     """

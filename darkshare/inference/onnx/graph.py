@@ -49,7 +49,7 @@ class ExportForm:
         if self.batch is not None and self.batch < 1:
             raise BadValue(f"a batch of {self.batch} pictures is none; use 1 or more, or leave it open")
         if self.precision not in PRECISIONS:
-            raise BadValue(f"there is no precision {self.precision}; use {' or '.join(PRECISIONS)}")
+            raise BadValue(f"unknown precision {self.precision}; use {' or '.join(PRECISIONS)}")
         if self.decode and self.dynamic_size:
             raise Unsupported("decoded boxes need a fixed input size: leave out dynamic size, or take raw heads")
 

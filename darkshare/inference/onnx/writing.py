@@ -96,6 +96,8 @@ def write_onnx(model: Model, path: str | os.PathLike[str], *, protect: Sequence[
     graph = lower(model, wanted)
     contents = {Path(path): _file(graph)}
     require_unprotected(contents, protect)
+    if Path(path).suffix != ".onnx":
+        raise BadValue("an ONNX file ends in .onnx", file=str(path))
     write_all(contents)
     return OnnxExport(tuple(graph.outputs), Path(path), wanted.batch)
 

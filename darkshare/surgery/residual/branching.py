@@ -160,6 +160,7 @@ def _one_behind_the_other(branches: Sequence[Model], after: int, combine: str) -
     """The trunk, each branch behind a [route] to it, and what averages them."""
     model = branches[0]
     count, (task,) = len(model.network.layers), model.tasks
+    task = task.of_product(net=model.network.cfg.sections[0].options, header=Header())
     parts: list[Part | Fresh | Section] = [Part(model, 0, after + 1)]
     tasks: list[Task] = []
     length, starts = after + 1, []
@@ -167,7 +168,7 @@ def _one_behind_the_other(branches: Sequence[Model], after: int, combine: str) -
         parts += [_bridge(number, after), Part(one, after + 1, count, {j: j for j in range(after + 1)})]
         start, length = length + 1, length + count - after
         starts.append(start)
-        tasks.append(_branch_task(_anew(model, task), number, after, start, length))
+        tasks.append(_branch_task(task, number, after, start, length))
     shared = tuple(head for head in task.heads if head <= after)
     behind = [head for head in task.heads if head > after]
     more, heads = averaged(model.network, behind, [start - after - 1 for start in starts], length, combine)
@@ -175,9 +176,7 @@ def _one_behind_the_other(branches: Sequence[Model], after: int, combine: str) -
         model.network.cfg.sections[0], [*parts, *more], model.network.dialect, model.network.cfg.head
     )
     if heads:
-        whole = replace(
-            _anew(model, task), heads=(*shared, *heads), runs=((0, len(network.layers)),), ensemble=task.name
-        )
+        whole = replace(task, heads=(*shared, *heads), runs=((0, len(network.layers)),), ensemble=task.name)
         tasks = [whole, *tasks]
     return Model(network, weights, tuple(tasks))
 
@@ -192,8 +191,3 @@ def _branch_task(task: Task, number: int, after: int, start: int, stop: int) -> 
     heads = tuple(head if head <= after else head - after - 1 + start for head in task.heads)
     runs = ((0, after + 1), (start, stop))
     return replace(task, name=f"{task.name}-{number}", heads=heads, runs=runs, ensemble=task.name)
-
-
-def _anew(model: Model, task: Task) -> Task:
-    """The task of a product, whose weights are no longer those of its file."""
-    return replace(task, net=model.network.cfg.sections[0].options, header=Header(), files={}, sha256={})

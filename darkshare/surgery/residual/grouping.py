@@ -37,7 +37,7 @@ def grouped(branches: Sequence[Model], streams: Streams) -> Model:
         sections[layer.index + 1] = layer.section.set(**_keys(layer, streams, len(branches)))
     made = resolve(replace(network.cfg, sections=tuple(sections)), dialect=network.dialect)
     (task,) = first.tasks
-    task = replace(task, net=network.cfg.sections[0].options, header=Header(), files={}, sha256={})
+    task = task.of_product(net=network.cfg.sections[0].options, header=Header())
     if first.weights is None:
         return Model(made, None, (task,))
     trunk = first.weights.slice(0, network.start(streams.after + 1))

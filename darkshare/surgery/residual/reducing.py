@@ -164,4 +164,4 @@ def _rebuilt(
         weights = replace(weights, header=model.weights.header)
     (task,) = model.tasks
     heads = tuple(place[head] for head in task.heads)
-    return Model(made, weights, (replace(task, heads=heads, runs=((0, position),), files={}, sha256={}),))
+    return Model(made, weights, (task.of_product(heads=heads, runs=((0, position),)),))

@@ -220,7 +220,7 @@ def test_forms_that_make_no_sense():
         ExportForm(decode=True, dynamic_size=True)
     with pytest.raises(BadValue, match="a batch of 0 pictures"):
         ExportForm(batch=0)
-    with pytest.raises(BadValue, match="there is no precision int4; use fp32 or fp16"):
+    with pytest.raises(BadValue, match="unknown precision int4; use fp32 or fp16"):
         ExportForm(precision="int4")
 
 
@@ -243,7 +243,7 @@ def test_half_precision_is_close(tmp_path, decoded):
     assert kernels == {onnx.TensorProto.FLOAT16}
 
 
-def test_weights_too_large_for_half_precision_are_said(tmp_path):
+def test_weights_too_large_for_half_precision_are_reported(tmp_path):
     """A variance of 0 makes 1 / sqrt(1e-5) = 316 times as much of the weight."""
     text = net(3, 4, 4) + "[convolutional]\nfilters=1\nbatch_normalize=1\n"
     model = model_of(text, [0, 300, 0, 0, 1, 1, 1])

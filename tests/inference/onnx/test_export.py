@@ -405,13 +405,13 @@ def test_a_mask_that_is_no_anchor_is_refused():
         lower(model_of(text))
 
 
-def test_missing_weights_are_said(tiny):
+def test_missing_weights_are_reported(tiny):
     bare = replace(load(tiny), weights=None)
     with pytest.raises(Unsupported, match=r"tiny\.cfg: has no weights file"):
         lower(bare)
 
 
-def test_partial_weights_are_said(tiny, tmp_path):
+def test_partial_weights_are_reported(tiny, tmp_path):
     model = load(tiny)
     cut = tmp_path / "cut.weights"
     cut.write_bytes(tiny.with_suffix(".weights").read_bytes()[: 20 + 4 * model.network.start(4)])
