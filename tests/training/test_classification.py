@@ -419,7 +419,7 @@ def test_a_folder_of_classes_is_split_by_content(tmp_path, monkeypatch):
     assert "3 of 15 pictures are set aside for validation" in result.stderr
     assert "out.cfg: after batch 2 of 2, top-1 " in result.stdout
     told = float(result.stdout.split("top-1 ")[1].split(" ")[0])
-    again = json.loads(run("evaluate", "out.cfg", "set", "--split", "0.2", "--format", "json").stdout)
+    again = json.loads(run("evaluate", "out.cfg", "set", "--split", "0.2", "--format", "json").stdout)["tasks"]
     assert again[0]["pictures"] == 3
     assert 100 * again[0]["top1"] == pytest.approx(told, abs=0.01)
     whole = run("train", "base.cfg", "set", "--k", 1, "-o", "whole", "--split", 0, *QUICK)
