@@ -51,7 +51,7 @@ def stats(
     log: bool,
     dialect: str,
 ) -> None:
-    """How far models differ from the first one: per layer, biases, weights and batch norm, relative to it.
+    """Measure how far models differ from the first one: per layer, biases, weights and batch norm, relative to it.
 
     `relative` is ||other-base|| / ||base||; the quartiles and whiskers are those of the same ratio per filter.
     One model alone: its own norms, ranges, zeros and dead filters.

@@ -27,7 +27,7 @@ def savings(
     dialect: str,
     form: str,
 ) -> None:
-    """What networks save that share their first k layers.
+    """Count what networks save that share their first k layers.
 
     weights and FLOPs are shares of the second network, the rest is saved against all networks separately:
     numbers, file and memory. One model stands for two or more like it; several models are a base and the others.

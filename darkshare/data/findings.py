@@ -1,4 +1,4 @@
-"""What is wrong with a data set that can be used all the same, said as warnings."""
+"""Warnings of what is wrong with a data set that can be used all the same."""
 
 from __future__ import annotations
 
