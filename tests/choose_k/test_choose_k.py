@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from conftest import TRAINABLE, needs_torch, network_of, seeded_floats, write_model
 from labelled import draw
+from sweeps import planned
 
 from darkshare.analysis.stats import stats
 from darkshare.choose_k import processes
@@ -30,7 +31,6 @@ from darkshare.choose_k.candidates import (
     with_differences,
     with_features,
 )
-from darkshare.choose_k.planning import plan
 from darkshare.choose_k.processes import Message, Process, run_here, shared_out
 from darkshare.choose_k.regions import Regions, regions_of
 from darkshare.choose_k.results import choices, measured_maps
@@ -48,15 +48,6 @@ from darkshare.training.settings import Changes, Options, TrainingWatch
 CLASSIFIER = f"{TRAINABLE.partition('[yolo]')[0]}[avgpool]\n\n[softmax]\n"
 SHARES = {0: (0.0, 0.0), 2: (0.2, 0.3), 4: (0.4, 0.5)}
 pytestmark = pytest.mark.usefixtures("undrawn")
-
-
-def options(batches: int = 3, **how) -> Options:
-    chosen = {"device": "cpu", "threads": 1, "workers": 0, "validate_every": 0, **how}
-    return Options(k=0, changes=Changes(batches=batches, batch=4), **chosen)
-
-
-def planned(base: Path, data: Path, folder: Path, *, ks=(3,), seeds=(1,), **how):
-    return plan(load(base, partial=True), str(data), folder, ks=ks, seeds=seeds, options=options(**how))
 
 
 def result(k: int, seed: int, score: float, **how) -> TrialResult:

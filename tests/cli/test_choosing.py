@@ -149,7 +149,7 @@ def test_the_options_of_train_are_here_too():
 
 def test_the_bar_counts_updates_of_all_trials(monkeypatch, base, data, tmp_path):
     pytest.importorskip("torch", reason="training needs PyTorch")
-    from test_choose_k import planned
+    from sweeps import planned
 
     sweep = planned(base, data, tmp_path / "out", ks=(0, 3))
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)

@@ -12,58 +12,14 @@ import conftest
 import cv2
 import numpy as np
 import pytest
-from conftest import network_of, seeded_floats, tiny_text
-from residuals import moderate_floats
+from classifiers import NAMES_OF, TRUNK, classifier, model, picture
+from conftest import tiny_text
 
 from darkshare import Classifier, branch, classify, concat, load, save, split
 from darkshare.darknet.model import Model
-from darkshare.darknet.tasks import Task
-from darkshare.darknet.weights import Header, Weights
 from darkshare.errors import BadValue, DarkshareWarning, Unsupported
 from darkshare.inference.engines import NAMES, presence
 from darkshare.inference.onnx import write_onnx
-
-TRUNK = """\
-[net]
-width=16
-height=16
-channels=3
-[convolutional]
-batch_normalize=1
-filters=8
-size=3
-stride=2
-pad=1
-activation=leaky
-"""
-TAIL = """\
-[convolutional]
-batch_normalize=1
-filters={filters}
-size=3
-stride=2
-pad=1
-activation=leaky
-[avgpool]
-[convolutional]
-filters={classes}
-size=1
-activation=linear
-[softmax]
-"""
-NAMES_OF = ("red", "green", "blue")
-
-
-def model(text: str, name: str, names: tuple[str, ...], seed: int = 1) -> Model:
-    network = network_of(text)
-    heads = tuple(head.index for head in network.heads)
-    floats = (moderate_floats if "[softmax]" in text else seeded_floats)(network, seed)
-    task = Task(name, names, heads, ((0, len(network.layers)),), net={"width": "16", "height": "16", "channels": "3"})
-    return Model(network, Weights(Header(), (floats,)), (task,))
-
-
-def classifier(name: str = "colour", names: tuple[str, ...] = NAMES_OF, seed: int = 1) -> Model:
-    return model(TRUNK + TAIL.format(filters=16, classes=len(names)), name, names, seed)
 
 
 def ensemble(**how) -> Model:
@@ -75,10 +31,6 @@ def on_the_trunk_of(base: Model, other: Model) -> Model:
     floats = other.weights.view(0, other.weights.size).copy()
     floats[:start] = base.weights.view(0, start)
     return replace(other, weights=replace(other.weights, runs=(floats,)))
-
-
-def picture(seed: int = 0, height: int = 16, width: int = 16) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 255, (height, width, 3)).astype(np.uint8)
 
 
 @pytest.fixture

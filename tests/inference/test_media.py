@@ -332,10 +332,11 @@ def test_a_video_that_cannot_be_written_is_reported(tmp_path):
 
 FULL = """
 import resource, sys
-from test_media import SIZE, VideoFile, Path
+from pathlib import Path
 import numpy as np
+from darkshare.inference.media.videos import VideoFile
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
-file = VideoFile(Path(sys.argv[1]), SIZE, 10)
+file = VideoFile(Path(sys.argv[1]), (64, 48), 10)
 for number in range(400):
     file.add(np.random.default_rng(number).integers(0, 256, (48, 64, 3), np.uint8), number + 1)
 file.close()
@@ -344,10 +345,7 @@ file.close()
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits for files")
 def test_a_full_disk_is_an_error(tmp_path):
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)]),
-    }
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     run = [sys.executable, "-c", FULL, str(tmp_path / "v.avi")]
     done = subprocess.run(run, capture_output=True, text=True, env=environment, check=False)
     assert "of 400 frames; is the disk full?" in done.stderr

@@ -10,9 +10,9 @@ import conftest
 import cv2
 import numpy as np
 import pytest
+from classifiers import TAIL, TRUNK, classifier, picture
 from conftest import network_of, tiny_text
 from labelled import Said, draw, draw_classes, write_data
-from test_classify import TAIL, TRUNK, classifier, picture
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch")
 
