@@ -97,5 +97,5 @@ def cut(files: tuple[str, ...], output: str | None, dialect: str, k: int, **how:
     model = one_model(files, dialect=dialect, partial=True)
     found = cuts.cut(model, k, **how)
     path = output or f"{Path(model.name).with_suffix('')}.conv.{k}"
-    save_weights(path, found, dialect, protect=inputs(model))
+    save_weights(found, path, dialect, protect=inputs(model))
     click.echo(path)

@@ -261,8 +261,20 @@ def sibling(path: Path, suffix: str) -> Path:
     return path.parent / (path.name + suffix)
 
 
-def save_weights(path: str | os.PathLike[str], found: Weights, dialect: str, *, protect: Sequence[str] = ()) -> None:
-    """Write a weights file with the header that it has."""
+def save_weights(
+    found: Weights, path: str | os.PathLike[str], dialect: str = "alexeyab", *, protect: Sequence[str] = ()
+) -> None:
+    """Write a weights file with the header that it has, whole or not at all.
+
+    Args:
+        found: the weights, such as `cut` gives.
+        path: the file.
+        dialect: the fork whose header is written.
+        protect: files that must not be replaced, usually the inputs.
+
+    Raises:
+        DarkshareError: the file cannot be written, or would replace a protected one.
+    """
     contents = {Path(path): _body(found, dialect)}
     require_unprotected(contents, protect)
     write_all(contents)

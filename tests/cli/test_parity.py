@@ -148,3 +148,10 @@ def test_the_stub_lists_every_name_once():
     names = [line.rpartition(" ")[2] for line in lines]
     assert len(set(names)) == len(names)
     assert set(names) == {*dir(darkshare), "__version__"}
+
+
+def test_what_public_functions_return_is_public():
+    functions = [one for name in dir(darkshare) if inspect.isfunction(one := getattr(darkshare, name))]
+    returned = {part.strip() for one in functions for part in str(inspect.signature(one).return_annotation).split("|")}
+    plain = {"None", "list[Path]", "list[Model]"}
+    assert returned - plain <= set(dir(darkshare))

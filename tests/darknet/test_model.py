@@ -275,7 +275,7 @@ def test_an_input_is_never_replaced(tmp_path, tiny):
         save(load(tiny), tmp_path / "link", protect=[str(tiny)])
     with pytest.raises(DarkshareError, match="is one of the inputs"):
         save_weights(
-            tiny.with_suffix(".weights"), load(tiny).weights, "alexeyab", protect=[str(tiny.with_suffix(".weights"))]
+            load(tiny).weights, tiny.with_suffix(".weights"), "alexeyab", protect=[str(tiny.with_suffix(".weights"))]
         )
     link.unlink()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -78,7 +78,7 @@ def test_what_is_read_is_written_back_bit_for_bit(tmp_path_factory, header, data
     whole = header.to_bytes(dialect) + data.tobytes()
     (folder / "in.weights").write_bytes(whole)
     found = read_weights(folder / "in.weights", dialect=dialect)
-    save_weights(folder / "out.weights", found, dialect)
+    save_weights(found, folder / "out.weights", dialect)
     assert (folder / "out.weights").read_bytes() == whole
 
 
