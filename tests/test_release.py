@@ -256,8 +256,8 @@ def test_the_ci_script_is_a_program():
 # What CONTRIBUTING.md promises about files
 
 WALKS = {  # heading: the examples that it gives, which are named where there is something to do
-    "A layer kind": ("L2norm",),
-    "A column of `stats`": ("clipped",),
+    "A layer kind": ("L2norm", "l2norm"),
+    "A column of `stats`": ("clipped", "elementwise_ratios"),
     "An output format of `detect`": ("Coco",),
     "An engine": ("openvino",),
 }
@@ -270,13 +270,13 @@ def walks() -> dict[str, str]:
 
 
 def words(node: ast.AST) -> list[str]:
-    """What a piece of code names: classes that it defines or uses, keywords, parts of what it imports, strings."""
+    """What a piece of code names: functions that it defines, classes, keywords, parts of what it imports, strings."""
     match node:
         case ast.Constant(value=str(text)):
             return [text]
         case ast.ClassDef(name=name) | ast.Name(id=name) | ast.Attribute(attr=name) if name[0].isupper():
             return [name]
-        case ast.keyword(arg=str(name)):
+        case ast.FunctionDef(name=name) | ast.keyword(arg=str(name)):
             return [name]
         case ast.alias(name=name) | ast.ImportFrom(module=str(name)):
             return name.split(".")
@@ -294,7 +294,7 @@ def test_the_list_of_files_to_touch_is_complete(heading):
     text = walks()[heading]
     paths = set(re.findall(r"`([\w.-]+/[\w./-]+|[\w-]+\.\w+)`", text))
     assert [path for path in paths if not (ROOT / path).exists()] == []
-    assert all(f"`{example}`" in text for example in WALKS[heading])
+    assert f"`{WALKS[heading][0]}`" in text
     touched = set().union(*map(modules_that_name, WALKS[heading]))
     assert {path for path in paths if path.startswith("darkshare/")} == touched
 

@@ -20,6 +20,7 @@ import darkshare
 from darkshare._images import encoded
 from darkshare.darknet.model import load, save
 from darkshare.errors import BadValue, DarkshareWarning
+from darkshare.inference.media import FORMATS
 from darkshare.inference.media.videos import VideoFile
 from darkshare.surgery.residual import branch
 
@@ -316,7 +317,7 @@ def test_the_function_warns_of_what_fails_and_goes_on(model, photo, tmp_path):
 @pytest.mark.parametrize(
     ("how", "says"),
     [
-        ({"save": ("json", "xml")}, "nothing is saved as xml; use picture, video, json, csv, yolo, coco"),
+        ({"save": ("json", "xml")}, f"nothing is saved as xml; use {', '.join(FORMATS)}"),
         ({"container": ".mov"}, r"no video is written as \.mov; use \.avi, \.mkv, \.mp4"),
         ({"batch": 0}, "batch must be at least 1, not 0"),
         ({"every": 0}, "every must be at least 1, not 0"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ from conftest import seeded_floats
 from onnxruns import F, all_runs, assert_computes, convolved, copy_of_input, identity, model_of, net, pooled, runs
 
 from darkshare.errors import BadValue, Unsupported
-from darkshare.inference.onnx import ExportForm, lower
+from darkshare.inference.onnx import LOWER, ExportForm, lower
 
 
 def test_every_value_as_a_share_of_its_channels(tmp_path):
@@ -289,3 +292,9 @@ def test_classifier_behind_values_that_are_no_image(tmp_path):
 
     for engine, (x, y) in runs(model, tmp_path).items():
         np.testing.assert_allclose(y.ravel(), reference(x), atol=1e-5, err_msg=engine)
+
+
+def test_the_reference_names_every_layer_that_has_an_onnx_form():
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "onnx.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"[\w]+", page.partition("## Layers")[2].partition("Darknet's forks")[0]))
+    assert {kind.names[0] for kind in LOWER} <= named
