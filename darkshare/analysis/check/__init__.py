@@ -183,4 +183,4 @@ def _model(network: Network, stored: Weights) -> Model:
     return Model(network, untransposed(network, stored), ())
 
 
-__all__ = ["Problem", "Problems", "Severity", "check"]
+__all__ = ["Problems", "check"]
