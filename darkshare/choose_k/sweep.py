@@ -13,6 +13,7 @@ from typing import Any
 from darkshare._files import write_all
 from darkshare._signals import uninterrupted
 from darkshare._tables import Result, render
+from darkshare.analysis.savings import cuts_of
 from darkshare.choose_k.chart import plot_sweep
 from darkshare.choose_k.cluster import run_on_cluster
 from darkshare.choose_k.planning import SweepPlan, plan
@@ -126,7 +127,7 @@ def sweep(  # noqa: D417 - some are described together
         validate_every=validate_every, cache_features=cache_features, cache_anyway=cache_anyway,
         checkpoint_every=checkpoint_every, threads=threads,
     )  # fmt: skip
-    planned = plan(base, os.fspath(data), os.fspath(output), ks=_listed(k), seeds=_listed(seeds), options=options)
+    planned = plan(base, os.fspath(data), os.fspath(output), ks=cuts_of(k), seeds=cuts_of(seeds), options=options)
     warn_of(planned.findings, os.fspath(data))
     waiting = planned.waiting()
     watch = watch or SweepWatch()
@@ -134,10 +135,6 @@ def sweep(  # noqa: D417 - some are described together
     messages = run_on_cluster(waiting, scheduler) if scheduler else run_here(shared_out(waiting, jobs), jobs)
     failed, stopped = _followed(messages, planned, len(waiting), watch)
     return _written(planned, failed, stopped=stopped)
-
-
-def _listed(numbers: int | Sequence[int]) -> Sequence[int]:
-    return [numbers] if isinstance(numbers, int) else numbers
 
 
 def _followed(

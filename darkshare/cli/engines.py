@@ -64,10 +64,6 @@ def bench(files: tuple[str, ...], plot: str | None, dialect: str, size: Any, for
       darkshare bench both.cfg --engine opencv --engine onnxruntime
       darkshare bench base.cfg text.cfg --rounds 40 --threads 1 --format json
     """
-    if plot:
-        from darkshare._figures import figure_format
-
-        figure_format(plot)  # rather now than after minutes
     found = bench_models(options.load_all(files, dialect=dialect, size=size), **how)
     show(found, form=form)
     if plot:

@@ -95,7 +95,6 @@ class Quantised(Result):
         ]
 
     def table(self) -> list[dict[str, Any]]:
-        """The rows, rounded."""
         digits = {"both": 3, "score off by": 4, "numbers off by": 4, "mAP fp32": 2, "mAP int8": 2}
         return [rounded(row, digits) for row in self.rows()]
 
@@ -118,7 +117,6 @@ class Quantised(Result):
         return {**super().as_dict(), **asdict(self), "path": str(self.path)}
 
     def summary(self) -> str:
-        """The file, and how well its worst head agrees."""
         worst = min(head.level for head in self.heads)
         return f"{self.path} for {self.engine}, agrees with fp32 in {worst:.3f}, its worst head"
 

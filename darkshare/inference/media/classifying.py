@@ -41,12 +41,10 @@ class PictureClasses(Result):
         return list(self.found)
 
     def as_dict(self) -> dict[str, Any]:
-        """The rows with the counts."""
         counts = {"done": self.done, "failed": self.failed, "interrupted": self.interrupted}
         return {**super().as_dict(), **counts}
 
     def summary(self) -> str:
-        """The number of pictures."""
         return f"{self.done} of {self.done + self.failed} pictures"
 
 
