@@ -23,6 +23,11 @@ HASHED = 2**18  # bytes; read and hashed before they leave the processor's cache
 LARGEST_TEXT = 2**20  # bytes; the names of 20 000 classes take a third of it
 
 
+def failure(verb: str, path: str | os.PathLike[str], error: OSError) -> DarkshareError:
+    """The error of a file that cannot be read or written."""
+    return DarkshareError(f"cannot be {verb}: {error.strerror or error}", file=str(path))
+
+
 @contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn an OSError while a file is read into a `DarkshareError` that names the file.
@@ -33,7 +38,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DarkshareError(f"cannot be read: {error.strerror or error}", file=str(path)) from None
+        raise failure("read", path, error) from None
 
 
 @contextmanager
@@ -46,7 +51,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DarkshareError(f"cannot be written: {error.strerror or error}", file=str(path)) from None
+        raise failure("written", path, error) from None
 
 
 def write_all(contents: Mapping[Path, Iterable[Any]], *, durable: bool = True) -> None:
@@ -84,7 +89,7 @@ def write_all(contents: Mapping[Path, Iterable[Any]], *, durable: bool = True) -
             Path(temporary).replace(path)
             del waiting[path]
     except OSError as error:
-        raise DarkshareError(f"cannot be written: {error.strerror or error}", file=str(path)) from None
+        raise failure("written", path, error) from None
     finally:
         for temporary in waiting.values():
             Path(temporary).unlink(missing_ok=True)

@@ -204,6 +204,15 @@ def is_module(module: str, name: str) -> bool:
     return place.is_dir() or place.with_suffix(".py").exists()
 
 
+def test_a_class_name_stands_for_one_class():
+    places: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
 def test_modules_are_named_for_subjects():
     assert {path.stem for path in MODULES} & FORBIDDEN_NAMES == set()
 

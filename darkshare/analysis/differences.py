@@ -144,12 +144,12 @@ class Differences(Results[Comparison]):
         return f"{self[0].layers} layers of {self[0].base} against {others}"
 
     def plot(self, path: str | Path, *, k: int | Sequence[int] = (), log: bool = False) -> None:
-        """Draw box plots per layer, biases above weights, into a .png, .svg or .pdf; see `plots.plot_differences`.
+        """Draw box plots per layer, biases above weights, into a .png, .svg or .pdf file.
 
         Args:
             path: the file; it is replaced as a whole.
-            k: cuts to mark.
-            log: a logarithmic axis.
+            k: cuts to mark; a line at k is drawn between layers k-1 and k.
+            log: a logarithmic y axis, with a strip of its own for zeros.
 
         Raises:
             DarkshareError: another suffix, or a k beyond the base's layers.

@@ -81,17 +81,7 @@ class Scale(NamedTuple):
 def plot_differences(
     comparisons: Sequence[Comparison], path: Path | str, *, k: int | Sequence[int] = (), log: bool = False
 ) -> None:
-    """Draw box plots of the relative differences per layer, biases above weights, into a file.
-
-    Args:
-        comparisons: of one base with one or more models.
-        path: a .png, .svg or .pdf file; it is replaced as a whole.
-        k: cuts to mark; a line at k is drawn between layers k-1 and k.
-        log: a logarithmic y axis, with a strip of its own for zeros.
-
-    Raises:
-        DarkshareError: another suffix, comparisons with several bases or none, or a k beyond the base's layers.
-    """
+    """Draw box plots of the relative differences per layer, biases above weights; see `Differences.plot`."""
     write_figure(path, lambda: _differences(comparisons, sorted(set(cuts_of(k))), log=log)[0])
 
 

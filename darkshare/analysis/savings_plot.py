@@ -15,16 +15,7 @@ if TYPE_CHECKING:
 
 
 def plot_savings(savings: Sequence[Saving], path: Path | str, *, k: int | Sequence[int] = ()) -> None:
-    """Draw which part of a second network is shared at each k into a file.
-
-    Args:
-        savings: one for each k.
-        path: a .png, .svg or .pdf file; it is replaced as a whole.
-        k: those to label with their numbers.
-
-    Raises:
-        DarkshareError: another suffix, no savings, or a k that is not among them.
-    """
+    """Draw which part of a second network is shared at each k into a file; see `Savings.plot`."""
     known = {saving.k: saving for saving in savings}
     if not known:
         raise DarkshareError("nothing to draw: the networks have no layer to share")

@@ -16,16 +16,7 @@ if TYPE_CHECKING:
 
 
 def plot_sweep(results: Sequence[TrialResult], found: Sequence[Choice], path: Path | str) -> None:
-    """Draw a sweep into a file.
-
-    Args:
-        results: at least one.
-        found: their summaries.
-        path: a .png, .svg or .pdf file; it is replaced as a whole.
-
-    Raises:
-        DarkshareError: another suffix, or the file cannot be written.
-    """
+    """Draw at least one result of a sweep into a file; see `Sweep.plot`."""
     write_figure(path, lambda: _figure(results, found))
 
 

@@ -42,7 +42,7 @@ MOST = 10_000  # trials
 
 
 @dataclass(frozen=True)
-class Plan:
+class SweepPlan:
     """The trainings of a sweep.
 
     Attributes:
@@ -81,7 +81,7 @@ class Plan:
 
 def plan(
     base: Model, data: str, folder: str | Path, *, ks: Sequence[int], seeds: Sequence[int], options: Options
-) -> Plan:
+) -> SweepPlan:
     """Check that everything which a sweep needs is there, and begin its folder or find the same one begun.
 
     Args:
@@ -128,7 +128,7 @@ def plan(
         for k in ks
     )
     findings = tuple(dict.fromkeys((*learn.findings, *valid.findings)))
-    return Plan(folder, trials, settings, shares, updates(model), findings, (*notes, *_tool_note()))
+    return SweepPlan(folder, trials, settings, shares, updates(model), findings, (*notes, *_tool_note()))
 
 
 def _require_on_disk(base: Model) -> None:

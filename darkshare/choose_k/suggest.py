@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from darkshare._tables import Result
+from darkshare.analysis.savings import cuts_of
 from darkshare.analysis.stats import stats
 from darkshare.choose_k.candidates import (
     Candidate,
@@ -89,7 +90,6 @@ class Suggestion(Result):
         return lines
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything as plain values."""
         agreements = [one._asdict() for one in self.agreements]
         found = {"advice": dict(self.advice), "trained_map": self.trained_map, "agreement": agreements}
         return {**super().as_dict(), **found}
@@ -140,7 +140,7 @@ def suggest_k(
     require_least(2, recalibrate=recalibrate)
     if recalibrate and (tuned is None or data is None):
         raise BadArguments("recalibrate is for a trained network and data; give both")
-    found = candidates(base.network, [k] if isinstance(k, int) else k)
+    found = candidates(base.network, cuts_of(k))
     if tuned is not None:
         found = with_differences(found, stats(base, tuned)[0])
     whole = None

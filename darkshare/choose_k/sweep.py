@@ -13,9 +13,10 @@ from typing import Any
 from darkshare._files import write_all
 from darkshare._signals import uninterrupted
 from darkshare._tables import Result, render
+from darkshare.analysis.savings import cuts_of
 from darkshare.choose_k.chart import plot_sweep
 from darkshare.choose_k.cluster import run_on_cluster
-from darkshare.choose_k.planning import Plan, plan
+from darkshare.choose_k.planning import SweepPlan, plan
 from darkshare.choose_k.processes import LAST, Message, run_here, shared_out
 from darkshare.choose_k.results import Choice, choice_rows, choices, result_rows
 from darkshare.choose_k.trials import FORMAT, Trial, TrialResult, results_in
@@ -29,7 +30,7 @@ CSV, JSON, PNG = "results.csv", "results.json", "results.png"
 class SweepWatch:
     """Receives what happens in a sweep while it runs; a subclass shows it."""
 
-    def begin(self, plan: Plan, waiting: Sequence[Trial]) -> None:
+    def begin(self, plan: SweepPlan, waiting: Sequence[Trial]) -> None:
         """Trainings are about to begin: those of the plan that have no result yet."""
 
     def show(self, message: Message) -> None:
@@ -126,7 +127,7 @@ def sweep(  # noqa: D417 - some are described together
         validate_every=validate_every, cache_features=cache_features, cache_anyway=cache_anyway,
         checkpoint_every=checkpoint_every, threads=threads,
     )  # fmt: skip
-    planned = plan(base, os.fspath(data), os.fspath(output), ks=_listed(k), seeds=_listed(seeds), options=options)
+    planned = plan(base, os.fspath(data), os.fspath(output), ks=cuts_of(k), seeds=cuts_of(seeds), options=options)
     warn_of(planned.findings, os.fspath(data))
     waiting = planned.waiting()
     watch = watch or SweepWatch()
@@ -136,11 +137,9 @@ def sweep(  # noqa: D417 - some are described together
     return _written(planned, failed, stopped=stopped)
 
 
-def _listed(numbers: int | Sequence[int]) -> Sequence[int]:
-    return [numbers] if isinstance(numbers, int) else numbers
-
-
-def _followed(messages: Iterator[Message], planned: Plan, count: int, watch: SweepWatch) -> tuple[list[Message], bool]:
+def _followed(
+    messages: Iterator[Message], planned: SweepPlan, count: int, watch: SweepWatch
+) -> tuple[list[Message], bool]:
     """Pass messages on, and write the results so far after each training but the last.
 
     Returns:
@@ -162,7 +161,7 @@ def _followed(messages: Iterator[Message], planned: Plan, count: int, watch: Swe
     return failed, False
 
 
-def _written(planned: Plan, failed: Sequence[Message], *, stopped: bool = False) -> Sweep:
+def _written(planned: SweepPlan, failed: Sequence[Message], *, stopped: bool = False) -> Sweep:
     """The results as they are now, and the files that hold them."""
     trials = [one for one in results_in(planned.folder, planned.settings) if one.k in planned.shares]
     found = choices(trials, planned.shares)

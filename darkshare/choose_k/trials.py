@@ -10,6 +10,7 @@ from typing import Any
 
 from darkshare._files import reading, write_all
 from darkshare.errors import DarkshareError
+from darkshare.training.checkpoints import short
 from darkshare.training.settings import Changes, Options
 
 TRIALS, RESULT, NET, LOG = "trials", "result.json", "net", "log.txt"
@@ -174,7 +175,7 @@ def require_same(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) 
     """
     differing = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     if differing:
-        what = ", ".join(f"{key} {_short(before.get(key))}, now {_short(now.get(key))}" for key in differing)
+        what = ", ".join(f"{key} {short(before.get(key))}, now {short(now.get(key))}" for key in differing)
         raise DarkshareError(
             f"is of a sweep with other settings ({what}); give those, or choose another folder", file=str(path)
         )
@@ -198,8 +199,3 @@ def results_in(sweep: Path, settings: Mapping[str, Any] | None) -> list[TrialRes
 
 def _trial_folders(sweep: Path) -> Iterable[Path]:
     return sorted((sweep / TRIALS).glob("k*-seed*"))
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 16 else f"{text[:12]}…"

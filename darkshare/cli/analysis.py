@@ -11,7 +11,7 @@ import click
 
 from darkshare.analysis.differences import Differences
 from darkshare.analysis.layer_tensors import SPACES
-from darkshare.cli.options import dialect_option, format_option, inputs, load_all, models_argument, output_option
+from darkshare.cli import options
 from darkshare.cli.printing import show
 from darkshare.cli.progress import bar
 from darkshare.darknet.model import Model
@@ -21,23 +21,19 @@ _LONG = 400_000_000  # floats; fewer are compared in a second or two
 
 
 @click.command()
-@models_argument
-@click.option(
-    "--space",
-    type=click.Choice(SPACES),
-    default=SPACES[0],
-    show_default=True,
-    help="The values of the files, or batch norm folded into kernels and biases.",
+@options.models_argument
+@options.choice_option(
+    "--space", SPACES, "The values of the files, or batch norm folded into kernels and biases.", SPACES[0]
 )
 @click.option("--elementwise", is_flag=True, help="Also the spread over single weights; takes longer.")
 @click.option("--bn-epsilon", type=float, default=1e-5, show_default=True, help="Of batch norm, in the folded space.")
-@format_option
-@output_option(text="Write the rows to this file.")
+@options.format_option
+@options.output_option(text="Write the rows to this file.")
 @click.option("--plot", "plots", type=click.Path(), multiple=True, help="Draw box plots: .png, .svg or .pdf.")
 @click.option("--html", type=click.Path(), help="Write a page with the figures and the rows.")
 @click.option("--k", type=int, multiple=True, help="Mark this many shared layers in figures; repeatable.")
 @click.option("--log", is_flag=True, help="Logarithmic axis in --plot.")
-@dialect_option
+@options.dialect_option
 def stats(
     files: tuple[str, ...],
     space: str,
@@ -65,7 +61,7 @@ def stats(
     """
     from darkshare.analysis.stats import stats
 
-    models = load_all(files, dialect=dialect, partial=True)
+    models = options.load_all(files, dialect=dialect, partial=True)
     _require_sense(models, output, [*plots, *([html] if html else [])], marked=bool(k or log))
     with _progress(models, long=elementwise) as shown:
         found = stats(
@@ -80,10 +76,10 @@ def stats(
 
 
 @click.command()
-@models_argument
+@options.models_argument
 @click.option("--k", type=int, help="How many leading layers; the longest identical run without it.")
-@dialect_option
-@format_option
+@options.dialect_option
+@options.format_option
 def frozen(files: tuple[str, ...], k: int | None, dialect: str, form: str) -> None:
     """Whether the first k layers of further models are the first model's, bit for bit. Exit code 1 if not.
 
@@ -96,7 +92,7 @@ def frozen(files: tuple[str, ...], k: int | None, dialect: str, form: str) -> No
     """
     from darkshare.analysis.frozen import frozen
 
-    models = load_all(files, dialect=dialect, partial=True)
+    models = options.load_all(files, dialect=dialect, partial=True)
     if len(models) < 2:
         raise click.UsageError("give the model to compare with the first one, or its .weights")
     found = frozen(*models, k=k)
@@ -111,7 +107,7 @@ def _require_sense(models: Sequence[Model], output: str | None, figures: Sequenc
         raise click.UsageError("--k and --log are about figures: add --plot FILE")
     if figures and len(models) == 1:
         raise click.UsageError("a figure compares models: give at least two")
-    given = {Path(path).resolve() for path in inputs(*models)}
+    given = {Path(path).resolve() for path in options.inputs(*models)}
     for path in filter(None, [output, *figures]):
         if Path(path).resolve() in given:
             raise DarkshareError("is one of the inputs and would be replaced; choose another name", file=path)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from darkshare.cli.making import finish
-from darkshare.cli.options import dialect_option, format_option, models_argument, output_option, pair
+from darkshare.cli.options import choice_option, dialect_option, format_option, models_argument, output_option, pair
 from darkshare.darknet.model import Model, load
 from darkshare.surgery import mix as mixing
 from darkshare.surgery.mix_recipe import METHODS, SPACES
@@ -19,8 +19,8 @@ from darkshare.surgery.mix_recipe import METHODS, SPACES
 @click.option("--k", type=int, help="Layers 0..k-1 are the base's; the others the second model's, or mixed by --alpha.")
 @click.option("--alpha", type=click.FloatRange(0, 1), help="Share of the second model where no rule says another.")
 @click.option("--recipe", metavar="FILE", help="Rules for layers, kinds and tensors, in JSON or YAML.")
-@click.option("--method", type=click.Choice(METHODS), help="linear, or slerp for the kernels; else the recipe's.")
-@click.option("--space", type=click.Choice(SPACES), help="raw, or batch norm folded in; else the recipe's.")
+@choice_option("--method", METHODS, "linear, or slerp for the kernels; else the recipe's.")
+@choice_option("--space", SPACES, "raw, or batch norm folded in; else the recipe's.")
 @click.option("--bn-epsilon", type=float, default=1e-5, show_default=True, help="Of batch norm, where it is folded in.")
 @output_option("mixed")
 @dialect_option

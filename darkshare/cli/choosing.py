@@ -9,21 +9,13 @@ from typing import Any
 
 import click
 
-from darkshare.choose_k.planning import Plan
+from darkshare.choose_k.planning import SweepPlan
 from darkshare.choose_k.processes import LAST, Message
 from darkshare.choose_k.suggest import suggest_k as guess
 from darkshare.choose_k.sweep import SweepWatch
 from darkshare.choose_k.sweep import sweep as train_all
 from darkshare.choose_k.trials import Trial
-from darkshare.cli.options import (
-    dialect_option,
-    format_option,
-    load_all,
-    output_option,
-    seed_option,
-    size_option,
-    threads_option,
-)
+from darkshare.cli import options
 from darkshare.cli.parameters import NUMBERS
 from darkshare.cli.printing import say, show, wrote
 from darkshare.cli.progress import bar, say_above, watcher
@@ -36,15 +28,15 @@ _OWN = ("files", "k", "output", "seed", "threads", "workers", "split", "validate
 @click.argument("files", nargs=-1, required=True, metavar="BASE.cfg [BASE.weights] DATA.data")
 @click.option("--k", type=NUMBERS, required=True, help="Layers that stay the base's; 0 trains all.")
 @click.option("--seeds", type=NUMBERS, default="1,2,3", show_default=True, help="Each k is trained with each.")
-@output_option("sweep", "Folder for all files.")
+@options.output_option("sweep", "Folder for all files.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Trainings at once.")
-@threads_option("Of each training.  [default: the cores divided by --jobs]")
+@options.threads_option("Of each training.  [default: the cores divided by --jobs]")
 @click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="Threads that make pictures.")
 @click.option(
     "--validate-every", type=click.IntRange(0), default=0, help="Batches between validations.  [default: none]"
 )
 @click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster that does the work instead of --jobs.")
-@dialect_option
+@options.dialect_option
 def sweep(files: tuple[str, ...], dialect: str, **how: Any) -> None:
     """Train a task for every k and seed, and show what mAP each k costs and what it saves.
 
@@ -86,7 +78,7 @@ class Progress(SweepWatch):
     def __exit__(self, *_: object) -> None:
         self._bars.close()
 
-    def begin(self, plan: Plan, waiting: Sequence[Trial]) -> None:
+    def begin(self, plan: SweepPlan, waiting: Sequence[Trial]) -> None:
         say(*(f"Note: {note}" for note in plan.notes))
         done = len(plan.trials) - len(waiting)
         before = f", {done} of them done before" if done else ""
@@ -115,11 +107,11 @@ class Progress(SweepWatch):
 @click.option("--boxes", type=click.IntRange(20), default=300, show_default=True, help="Labelled objects to look at.")
 @click.option("--recalibrate", type=click.IntRange(2), help="Pictures on which batch norm is measured again.")
 @click.option("--sweep", metavar="FOLDER", help="Compare the guesses with what a sweep measured.")
-@seed_option("Of pictures and backgrounds.")
-@threads_option("To compute with.")
-@size_option
-@dialect_option
-@format_option
+@options.seed_option("Of pictures and backgrounds.")
+@options.threads_option("To compute with.")
+@options.size_option
+@options.dialect_option
+@options.format_option
 def suggest_k(files: tuple[str, ...], form: str, size: tuple[int, int] | None, dialect: str, **how: Any) -> None:
     """Guess how many layers to share, without training.
 
@@ -135,7 +127,7 @@ def suggest_k(files: tuple[str, ...], form: str, size: tuple[int, int] | None, d
     """
     of_model = [path for path in files if Path(path).suffix in (".cfg", ".weights")]
     data = [path for path in files if path not in of_model]
-    models = load_all(of_model, size=size, dialect=dialect, partial=True)
+    models = options.load_all(of_model, size=size, dialect=dialect, partial=True)
     if not 1 <= len(models) <= 2 or len(data) > 1:
         raise click.UsageError("give a base, perhaps a network trained from it, and perhaps one .data file")
     tuned = models[1] if len(models) > 1 else None

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from darkshare.cli.options import choice_option
 from darkshare.cli.parameters import RENAMING, Written
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import watcher
@@ -22,7 +23,7 @@ _NAMES = Written("A,B,...", lambda text: tuple(name.strip() for name in text.spl
 @click.command("import-data")
 @click.argument("source", type=_PATH)
 @click.option("-o", "--output", required=True, type=_PATH, help="The folder to make.")
-@click.option("--format", type=click.Choice(FORMATS), help="The source's, if it is not recognised.")
+@choice_option("--format", FORMATS, "The source's, if it is not recognised.")
 @click.option("--images", type=_PATH, help="The folder of the pictures, if they are not near the source.")
 @click.option("--valid", type=_PATH, metavar="SOURCE", help="A second source, for validation.")
 @click.option(
@@ -43,23 +44,16 @@ _NAMES = Written("A,B,...", lambda text: tuple(name.strip() for name in text.spl
     help=("Call a class otherwise; two with the same new name become one. May be repeated."),
 )
 @click.option("--single-class", metavar="NAME", help="Make all classes one.")
-@click.option(
+@choice_option(
     "--difficult",
-    type=click.Choice(DIFFICULT),
-    default=DIFFICULT[0],
-    show_default=True,
-    help=("Difficult boxes, crowds and text not asked for: list for evaluation to pass over, keep as all, or drop."),
+    DIFFICULT,
+    "Difficult boxes, crowds and text not asked for: list for evaluation to pass over, keep as all, or drop.",
+    DIFFICULT[0],
 )
 @click.option("--no-negatives", is_flag=True, help="Leave out pictures without boxes.")
 @click.option("--copy", is_flag=True, help="Copy the pictures instead of linking to them.")
 @click.option("--names", type=_PATH, help="The class names, for a list of pictures.")
-@click.option(
-    "--legibility",
-    type=click.Choice(LEGIBILITY),
-    default=LEGIBILITY[0],
-    show_default=True,
-    help=("COCO-Text: which text is asked for."),
-)
+@choice_option("--legibility", LEGIBILITY, "COCO-Text: which text is asked for.", LEGIBILITY[0])
 @click.option("--language", multiple=True, help="COCO-Text: only text of this language. May be repeated.")
 @click.option("--text-class", multiple=True, help="COCO-Text: 'machine printed', 'handwritten', 'others'.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as one json object.")

@@ -6,19 +6,7 @@ from typing import Any
 
 import click
 
-from darkshare.cli.options import (
-    dialect_option,
-    engine_option,
-    format_option,
-    load_all,
-    models_argument,
-    one_model,
-    plot_option,
-    precision_option,
-    rounds_option,
-    size_option,
-    threads_option,
-)
+from darkshare.cli import options
 from darkshare.cli.printing import show, wrote
 from darkshare.inference.bench import bench as bench_models
 from darkshare.inference.bench import engines as list_engines
@@ -28,11 +16,11 @@ from darkshare.inference.engines import DEFAULT
 @click.command()
 @click.argument("files", nargs=-1, metavar="[MODEL.cfg [MODEL.weights]]")
 @click.option("--calibrate", metavar="PHOTOS", help="Time int8 too, made with these pictures; see export.")
-@rounds_option("How often each of them runs.")
-@threads_option()
-@size_option
-@dialect_option
-@format_option
+@options.rounds_option("How often each of them runs.")
+@options.threads_option()
+@options.size_option
+@options.dialect_option
+@options.format_option
 def engines(files: tuple[str, ...], dialect: str, size: Any, form: str, **how: Any) -> None:
     """List the engines here; with a model, tell how fast each of them runs it and which to use.
 
@@ -48,22 +36,22 @@ def engines(files: tuple[str, ...], dialect: str, size: Any, form: str, **how: A
     """
     if not files and how["calibrate"]:
         raise click.UsageError("--calibrate needs a model to quantise")
-    model = one_model(files, dialect=dialect, size=size) if files else None
+    model = options.one_model(files, dialect=dialect, size=size) if files else None
     show(list_engines(model, **how), form=form)
 
 
 @click.command()
-@models_argument
+@options.models_argument
 @click.option("--k", type=int, multiple=True, help="Shared layers, for all further networks or one for each.")
 @click.option("--force", is_flag=True, help="Merge although the trunks' weights differ: the time is the same.")
-@engine_option((DEFAULT,), multiple=True, text="What computes; may be given again.")
-@precision_option
-@plot_option("Draw the times as bars.")
-@rounds_option("How often each side runs.")
-@threads_option()
-@size_option
-@dialect_option
-@format_option
+@options.engine_option((DEFAULT,), multiple=True, text="What computes; may be given again.")
+@options.precision_option
+@options.plot_option("Draw the times as bars.")
+@options.rounds_option("How often each side runs.")
+@options.threads_option()
+@options.size_option
+@options.dialect_option
+@options.format_option
 def bench(files: tuple[str, ...], plot: str | None, dialect: str, size: Any, form: str, **how: Any) -> None:
     """Measure networks separately against merged on this machine: time, memory, load time, beside the operations.
 
@@ -76,11 +64,7 @@ def bench(files: tuple[str, ...], plot: str | None, dialect: str, size: Any, for
       darkshare bench both.cfg --engine opencv --engine onnxruntime
       darkshare bench base.cfg text.cfg --rounds 40 --threads 1 --format json
     """
-    if plot:
-        from darkshare._figures import figure_format
-
-        figure_format(plot)  # rather now than after minutes
-    found = bench_models(load_all(files, dialect=dialect, size=size), **how)
+    found = bench_models(options.load_all(files, dialect=dialect, size=size), **how)
     show(found, form=form)
     if plot:
         found.plot(plot)

@@ -6,19 +6,7 @@ from typing import Any
 
 import click
 
-from darkshare.cli.options import (
-    bn_epsilon_option,
-    dialect_option,
-    engine_option,
-    flags,
-    format_option,
-    models_argument,
-    one_model,
-    rounds_option,
-    seed_option,
-    size_option,
-    threads_option,
-)
+from darkshare.cli import options
 from darkshare.cli.parameters import BATCH
 from darkshare.cli.printing import say, show
 from darkshare.evaluation.exporting import INT8, INT8_ONLY, NOT_INT8
@@ -28,18 +16,19 @@ from darkshare.inference.onnx import PRECISIONS
 
 
 @click.command()
-@models_argument
+@options.models_argument
 @click.option("-o", "--output", type=click.Path(), help="The file to write; beside the cfg without it.")
 @click.option("--decode", is_flag=True, help="Boxes and scores as outputs instead of raw heads.")
 @click.option("--batch", type=BATCH, default=1, show_default=True, help="Pictures per pass; dynamic: any.")
 @click.option("--dynamic-size", is_flag=True, help="Leave width and height of the input open.")
-@click.option(
-    "--precision", type=click.Choice([*PRECISIONS, INT8]), default="fp32", show_default=True,
-    help="Of weights and sums; input and outputs are always fp32.",
-)  # fmt: skip
-@bn_epsilon_option
+@options.choice_option(
+    "--precision", [*PRECISIONS, INT8], "Of weights and sums; input and outputs are always fp32.", "fp32"
+)
+@options.bn_epsilon_option
 @click.option("--calibrate", metavar="PHOTOS", help="int8: a folder, 'pattern', list or .data file.")
-@engine_option(Int8.engine, names=tuple(QUANTISERS), text="int8: whose quantiser is used, and what the file is for.")
+@options.engine_option(
+    Int8.engine, names=tuple(QUANTISERS), text="int8: whose quantiser is used, and what the file is for."
+)
 @click.option("--data", type=click.Path(), help="int8: a .data file; mAP is counted on its valid pictures.")
 @click.option(
     "--agreement", type=click.FloatRange(0, 1), default=Int8.agreement, show_default=True,
@@ -49,12 +38,12 @@ from darkshare.inference.onnx import PRECISIONS
     "--count", type=click.IntRange(1), default=Int8.count, show_default=True,
     help="int8: how many pictures calibrate.",
 )  # fmt: skip
-@seed_option("int8: which pictures.")
-@rounds_option("int8: how often each file is timed.")
-@threads_option("int8: to time with.  [default: the engine's choice]")
-@size_option
-@dialect_option
-@format_option
+@options.seed_option("int8: which pictures.")
+@options.rounds_option("int8: how often each file is timed.")
+@options.threads_option("int8: to time with.  [default: the engine's choice]")
+@options.size_option
+@options.dialect_option
+@options.format_option
 def export(files: tuple[str, ...], output: str | None, size: Any, dialect: str, form: str, **how: Any) -> None:
     """Write a model as an ONNX file, with one output per task and head.
 
@@ -71,11 +60,11 @@ def export(files: tuple[str, ...], output: str | None, size: Any, dialect: str, 
       darkshare export both.cfg --precision int8 --calibrate photos/
     """
     precision = how["precision"]
-    if foreign := flags(NOT_INT8 if precision == INT8 else INT8_ONLY):
+    if foreign := options.flags(NOT_INT8 if precision == INT8 else INT8_ONLY):
         raise click.UsageError(f"{foreign[0]} does not go with --precision {precision}")
     if precision == INT8 and not how["calibrate"]:
         raise click.UsageError("--precision int8 needs --calibrate PHOTOS: pictures like those it will see")
-    found = write_model(one_model(files, dialect=dialect, size=size), output, **how)
+    found = write_model(options.one_model(files, dialect=dialect, size=size), output, **how)
     show(found, form=form)
     mib = sum(path.stat().st_size for path in found.paths) / 2**20
     say(f"wrote {' and '.join(map(str, found.paths))}, {mib:.1f} MiB")

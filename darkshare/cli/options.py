@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -56,14 +56,14 @@ def models_argument(function: F) -> F:
     return click.argument("files", nargs=-1, required=True, metavar="MODEL.cfg [MODEL.weights] ...")(function)
 
 
+def choice_option(name: str, known: Iterable[str], text: str, default: str | None = None) -> Callable[[F], F]:
+    """An option that takes one of a few words."""
+    return click.option(name, type=click.Choice(list(known)), default=default, show_default=True, help=text)
+
+
 def dialect_option(function: F) -> F:
-    return click.option(
-        "--dialect",
-        type=click.Choice(DIALECTS),
-        default=DIALECTS[0],
-        show_default=True,
-        help="The Darknet fork whose reading decides where the forks differ.",
-    )(function)
+    text = "The Darknet fork whose reading decides where the forks differ."
+    return choice_option("--dialect", DIALECTS, text, DIALECTS[0])(function)
 
 
 def asked(name: str) -> bool:
@@ -96,6 +96,9 @@ def size_option(function: F) -> F:
 
 def output_option(default: str | None = None, text: str = "Path of the new files, without suffix.") -> Callable[[F], F]:
     return click.option("-o", "--output", default=default, show_default=default is not None, help=text)
+
+
+new_files_option = output_option(text="Path of the new files, without suffix; without it nothing is written.")
 
 
 def plot_option(text: str) -> Callable[[F], F]:
@@ -138,8 +141,7 @@ def precision_option(function: F) -> F:
     """`--precision` of the multiplications."""
     from darkshare.inference.engines import PRECISIONS
 
-    kind = click.Choice(PRECISIONS)
-    return click.option("--precision", type=kind, default="fp32", show_default=True, help="To compute in.")(function)
+    return choice_option("--precision", PRECISIONS, "To compute in.", "fp32")(function)
 
 
 def bn_epsilon_option(function: F) -> F:

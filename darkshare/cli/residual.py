@@ -7,16 +7,8 @@ from typing import Any
 
 import click
 
+from darkshare.cli import options
 from darkshare.cli.making import finish
-from darkshare.cli.options import (
-    dialect_option,
-    format_option,
-    models_argument,
-    one_model,
-    output_option,
-    seed_option,
-    size_option,
-)
 from darkshare.cli.parameters import NUMBERS, SHARE
 from darkshare.cli.printing import show
 from darkshare.darknet.model import Model
@@ -29,11 +21,10 @@ recalibrate_option = click.option(
     metavar="IMAGES",
     help="Measure batch norm's statistics again on these pictures: a folder, pattern or .txt list. Needs PyTorch.",
 )
-new_files_option = output_option(text="Path of the new files, without suffix; without it nothing is written.")
 
 
 @click.command()
-@models_argument
+@options.models_argument
 @click.option(
     "--keep",
     default="first",
@@ -48,10 +39,10 @@ new_files_option = output_option(text="Path of the new files, without suffix; wi
     help="Shortcuts between different shapes as layers that every fork and OpenCV run; done where there are any.",
 )
 @recalibrate_option
-@new_files_option
-@size_option
-@dialect_option
-@format_option
+@options.new_files_option
+@options.size_option
+@options.dialect_option
+@options.format_option
 def reduce(
     files: tuple[str, ...],
     listed: bool,
@@ -72,7 +63,7 @@ def reduce(
       darkshare reduce resnet152.cfg --list
       darkshare reduce resnet152.cfg resnet152.weights --keep 1,1,1,1 -o small
     """
-    model = one_model(files, dialect=dialect, size=size)
+    model = options.one_model(files, dialect=dialect, size=size)
     if listed:
         show(residual.residual_blocks(model), form=form)
         return
@@ -81,46 +72,29 @@ def reduce(
 
 
 @click.command()
-@models_argument
+@options.models_argument
 @click.option("--after", metavar="LAYER", help="The last shared layer, or 'block N', where that ends.")
 @click.option("-m", "--branches", type=click.IntRange(1, 1024), help="How many branches.")
-@click.option(
+@options.choice_option(
     "--match",
-    type=click.Choice(widths.MATCHES),
-    default="params,flops",
-    show_default=True,
-    help="What stays as it was behind the shared layers; authors is RRR-Net's own rule.",
+    widths.MATCHES,
+    "What stays as it was behind the shared layers; authors is RRR-Net's own rule.",
+    "params,flops",
 )
 @click.option("--tolerance", type=SHARE, default="1%", show_default=True, help="By how much it may miss.")
 @click.option("--step", type=click.IntRange(1), default=1, show_default=True, help="Widths are multiples of it.")
 @click.option("--widths", type=NUMBERS, default=(), help="The widths instead, as this command prints them.")
-@click.option(
-    "--combine",
-    type=click.Choice(branching.COMBINES),
-    default="logits",
-    show_default=True,
-    help="What the last layers average.",
+@options.choice_option("--combine", branching.COMBINES, "What the last layers average.", "logits")
+@options.choice_option("--init", thinning.INITS, "Where the branches' weights come from.", "slice")
+@options.choice_option(
+    "--layout", branching.LAYOUTS, "One behind the other, or side by side in grouped convolutions.", "explicit"
 )
-@click.option(
-    "--init",
-    type=click.Choice(thinning.INITS),
-    default="slice",
-    show_default=True,
-    help="Where the branches' weights come from.",
-)
-@click.option(
-    "--layout",
-    type=click.Choice(branching.LAYOUTS),
-    default="explicit",
-    show_default=True,
-    help="One behind the other, or side by side in grouped convolutions.",
-)
-@seed_option("Of what is drawn.")
+@options.seed_option("Of what is drawn.")
 @recalibrate_option
-@new_files_option
-@size_option
-@dialect_option
-@format_option
+@options.new_files_option
+@options.size_option
+@options.dialect_option
+@options.format_option
 def branch(
     files: tuple[str, ...], images: str | None, output: str | None, size: Any, dialect: str, form: str, **how: Any
 ) -> None:
@@ -136,7 +110,7 @@ def branch(
       darkshare branch small.cfg --after 14 -m 4 --step 8 -o ensemble
       darkshare branch ensemble.cfg --layout grouped -o lean
     """
-    model = one_model(files, dialect=dialect, size=size)
+    model = options.one_model(files, dialect=dialect, size=size)
     made = residual.branch(model, **how)
     assert isinstance(made.report, residual.Division)
     finish(_measured(made, images if output else None, made.report.k), model, output=output, form=form)

@@ -7,17 +7,8 @@ from typing import Any
 
 import click
 
+from darkshare.cli import options
 from darkshare.cli.making import finish
-from darkshare.cli.options import (
-    dialect_option,
-    format_option,
-    models_argument,
-    one_model,
-    output_option,
-    plot_option,
-    seed_option,
-    size_option,
-)
 from darkshare.surgery import anchors as anchoring
 from darkshare.surgery import classes as relabelling
 from darkshare.surgery import kit as kits
@@ -26,11 +17,10 @@ model_and_data_argument = click.argument(
     "files", nargs=-1, required=True, metavar="MODEL.cfg [MODEL.weights] PICTURES.data"
 )
 task_option = click.option("--task", help="Which task of a merged model.")
-new_files_option = output_option(text="Path of the new files, without suffix; without it nothing is written.")
 
 
 @click.command()
-@models_argument
+@options.models_argument
 @click.option("--keep", multiple=True, metavar="CLASS,…", help="Keep these classes only, in this order.")
 @click.option("--drop", multiple=True, metavar="CLASS,…", help="Leave these classes out.")
 @click.option("--rename", multiple=True, metavar="OLD=NEW", help="Call a class otherwise.")
@@ -38,15 +28,13 @@ new_files_option = output_option(text="Path of the new files, without suffix; wi
 @click.option("--from", "names", metavar="FILE.names", help="The classes in this file; same names stay.")
 @click.option("--fresh", metavar="FILE.names", help="The classes in this file, all of them new: to be trained.")
 @task_option
-@click.option(
-    "--init",
-    type=click.Choice(relabelling.INITS),
-    help="New classes: silent, which are never found, or random; else by --fresh.",
+@options.choice_option(
+    "--init", relabelling.INITS, "New classes: silent, which are never found, or random; else by --fresh."
 )
-@seed_option("Of random weights.")
-@new_files_option
-@dialect_option
-@format_option
+@options.seed_option("Of random weights.")
+@options.new_files_option
+@options.dialect_option
+@options.format_option
 def classes(files: tuple[str, ...], output: str | None, dialect: str, form: str, **how: Any) -> None:
     """Change the classes of a detector in cfg, weights and names at once; what stays need not be trained again.
 
@@ -58,7 +46,7 @@ def classes(files: tuple[str, ...], output: str | None, dialect: str, form: str,
       darkshare classes coco.cfg --keep person,car --rename car=vehicle -o small
       darkshare classes coco.cfg --fresh masks.names -o start
     """
-    model = one_model(files, dialect=dialect)
+    model = options.one_model(files, dialect=dialect)
     made = relabelling.classes(model, **how)
     finish(made, model, output=output, form=form, others=(how["names"], how["fresh"]))
 
@@ -66,21 +54,20 @@ def classes(files: tuple[str, ...], output: str | None, dialect: str, form: str,
 @click.command()
 @model_and_data_argument
 @click.option("--num", type=click.IntRange(1, 1000), help="How many anchors; as many as the heads use without it.")
-@click.option(
+@options.choice_option(
     "--assign",
-    type=click.Choice(anchoring.RULES),
-    default="stride",
-    show_default=True,
-    help="Which head takes which: by size against its stride, or each as many as it has.",
+    anchoring.RULES,
+    "Which head takes which: by size against its stride, or each as many as it has.",
+    "stride",
 )
 @task_option
-@seed_option("Of k-means.")
+@options.seed_option("Of k-means.")
 @click.option("--restarts", type=click.IntRange(1, 1000), default=anchoring.RESTARTS, show_default=True, help="Tries.")
-@plot_option("Draw box sizes and anchors.")
-@new_files_option
-@size_option
-@dialect_option
-@format_option
+@options.plot_option("Draw box sizes and anchors.")
+@options.new_files_option
+@options.size_option
+@options.dialect_option
+@options.format_option
 def anchors(
     files: tuple[str, ...], plot: str | None, output: str | None, size: Any, dialect: str, form: str, **how: Any
 ) -> None:
@@ -95,7 +82,7 @@ def anchors(
       darkshare anchors yolov3.cfg yolov3.weights masks.data --num 6 -o masks
     """
     given, data = _apart(files)
-    model = one_model(given, dialect=dialect, size=size)
+    model = options.one_model(given, dialect=dialect, size=size)
     made = anchoring.anchors(model, data, **how)
     if plot:
         assert isinstance(made.report, anchoring.AnchorFit)
@@ -109,10 +96,10 @@ def anchors(
 @click.option("--anchors", is_flag=True, help="Find the anchors that fit the data set; each head keeps its number.")
 @click.option("--batches", type=click.IntRange(1, 10**7), help="How many to train; by AlexeyAB's advice without it.")
 @click.option("--full", is_flag=True, help="Weights of full length too, which hank-ai's Darknet needs.")
-@seed_option("Of k-means, and of new weights.")
-@output_option("kit", "The folder to write.")
-@size_option
-@dialect_option
+@options.seed_option("Of k-means, and of new weights.")
+@options.output_option("kit", "The folder to write.")
+@options.size_option
+@options.dialect_option
 def kit(files: tuple[str, ...], size: Any, dialect: str, **how: Any) -> None:
     """Write all that it takes to train a network from layer k on in stock Darknet.
 
@@ -125,7 +112,7 @@ def kit(files: tuple[str, ...], size: Any, dialect: str, **how: Any) -> None:
       darkshare kit yolov3.cfg masks.data --k 74 --anchors --full -o kit
     """
     given, data = _apart(files)
-    base = one_model(given, dialect=dialect, size=size, partial=True)
+    base = options.one_model(given, dialect=dialect, size=size, partial=True)
     for path in kits.kit(base, data, **how).files:
         click.echo(path)
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from darkshare._tables import printable
-from darkshare.cli.options import F, asked, dialect_option, format_option, one_model, running_options, size_option
+from darkshare.cli import options
 from darkshare.cli.parameters import LEVEL, choices
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import is_watched, watched
@@ -25,11 +25,11 @@ from darkshare.inference.onnx import SUFFIXES as EXPORTED
 STOPPED = 130  # the exit code of what Ctrl-C ends
 
 
-def frames_options(function: F) -> F:
+def frames_options(function: options.F) -> options.F:
     """Give the options that `detect` and `classify` share."""
     every = click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Take every N-th frame.")
     limit = click.option("--limit", type=click.IntRange(1), help="Take no more frames of each video than that.")
-    engine = running_options(None, f"What computes.  [default: {DEFAULT}, or what an int8 file is for]")
+    engine = options.running_options(None, f"What computes.  [default: {DEFAULT}, or what an int8 file is for]")
     return every(limit(engine(function)))
 
 
@@ -40,16 +40,14 @@ def frames_options(function: F) -> F:
     "--save", type=choices(tuple(FORMATS)), multiple=True, metavar="NAME,...",
     help=f"What to write: {', '.join(FORMATS)}; may be given again.",
 )  # fmt: skip
-@click.option(
-    "--container", type=click.Choice(list(CONTAINERS)), default=".avi", show_default=True, help="Of the videos written."
-)
+@options.choice_option("--container", CONTAINERS, "Of the videos written.", ".avi")
 @click.option("--thresh", type=LEVEL, multiple=True, help=f"Keep scores above it.  [default: {THRESHOLD}]")
 @click.option("--nms", type=LEVEL, multiple=True, help=f"Largest overlap of two boxes; 0: any.  [default: {NMS}]")
 @click.option("--branches", is_flag=True, help="Of an ensemble, what each branch finds as well.")
 @frames_options
-@size_option
-@dialect_option
-@format_option
+@options.size_option
+@options.dialect_option
+@options.format_option
 def detect(paths: tuple[str, ...], size: Any, dialect: str, form: str, **how: Any) -> None:
     """Find the objects of every task in pictures and videos, in one pass.
 
@@ -89,7 +87,7 @@ def sorted_paths(paths: Sequence[str], **how: Any) -> tuple[Model | str, list[st
         _require_whole(exported[0], of_model)
     if not of_model:
         raise click.UsageError("give a model: a .cfg, or a file that export wrote")
-    model = exported[0] if exported else one_model(of_model, **how)
+    model = exported[0] if exported else options.one_model(of_model, **how)
     if not sources:
         raise click.UsageError("give at least one picture, video or other source behind the model")
     return model, sources
@@ -99,7 +97,7 @@ def _require_whole(exported: str, of_model: Sequence[str]) -> None:
     """Refuse options that are settled in an exported file."""
     if len(of_model) > 1:
         raise click.UsageError(f"give one model; {exported} is a whole one, so leave out the others")
-    if asked("size") or asked("bn_epsilon"):
+    if options.asked("size") or options.asked("bn_epsilon"):
         raise click.UsageError(f"--size and --bn-epsilon are settled in {exported}; give them to export")
 
 

@@ -7,39 +7,28 @@ from typing import Any
 
 import click
 
+from darkshare.cli import options
 from darkshare.cli.making import finish
-from darkshare.cli.options import (
-    dialect_option,
-    format_option,
-    inputs,
-    load_all,
-    models_argument,
-    one_model,
-    output_option,
-    seed_option,
-    size_option,
-)
 from darkshare.darknet.model import save, save_weights
 from darkshare.surgery import cut as cuts
 from darkshare.surgery import splice
 
 
 @click.command()
-@models_argument
+@options.models_argument
 @click.option("--k", type=int, multiple=True, help="Shared layers, for all further networks or one for each.")
-@output_option("merged")
-@click.option(
+@options.output_option("merged")
+@options.choice_option(
     "--layout",
-    type=click.Choice(["native", "padded"]),
-    default="native",
-    show_default=True,
-    help="Heads with their own classes, or padded to those of all, which stock Darknet needs.",
+    ["native", "padded"],
+    "Heads with their own classes, or padded to those of all, which stock Darknet needs.",
+    "native",
 )
 @click.option("--force", is_flag=True, help="Merge on the base's trunk although the other's weights differ.")
 @click.option("--name", multiple=True, help="Name of a task or a whole ensemble, once for each.")
-@size_option
-@dialect_option
-@format_option
+@options.size_option
+@options.dialect_option
+@options.format_option
 def concat(files: tuple[str, ...], output: str, dialect: str, size: Any, form: str, **how: Any) -> None:
     """Splice networks that share their first k layers into one.
 
@@ -52,15 +41,15 @@ def concat(files: tuple[str, ...], output: str, dialect: str, size: Any, form: s
       darkshare concat base.cfg text.cfg --k 74 -o both
       darkshare concat coco.cfg masks.cfg --layout padded -o both
     """
-    models = load_all(files, dialect=dialect, size=size)
+    models = options.load_all(files, dialect=dialect, size=size)
     finish(splice.concat(models, **how), *models, output=output, form=form)
 
 
 @click.command()
-@models_argument
-@output_option(".", "Folder for the networks.")
+@options.models_argument
+@options.output_option(".", "Folder for the networks.")
 @click.option("--task", multiple=True, help="Only these tasks.")
-@dialect_option
+@options.dialect_option
 def split(files: tuple[str, ...], output: str, task: tuple[str, ...], dialect: str) -> None:
     """Take a merged network apart: each task's own .cfg, .weights and .names.
 
@@ -72,20 +61,20 @@ def split(files: tuple[str, ...], output: str, task: tuple[str, ...], dialect: s
       darkshare split both.cfg -o apart
       darkshare split ensemble.cfg --task small-3 -o apart
     """
-    merged = one_model(files, dialect=dialect)
+    merged = options.one_model(files, dialect=dialect)
     for part in splice.split(merged, task):
-        for path in save(part, Path(output) / part.tasks[0].name, protect=inputs(merged)):
+        for path in save(part, Path(output) / part.tasks[0].name, protect=options.inputs(merged)):
             click.echo(path)
 
 
 @click.command()
-@models_argument
+@options.models_argument
 @click.option("--k", type=int, required=True, help="How many leading layers to keep.")
-@output_option(text="The file to write; STEM.conv.K without it.")
+@options.output_option(text="The file to write; STEM.conv.K without it.")
 @click.option("--full", is_flag=True, help="Append seeded weights for the rest, for forks that refuse short files.")
 @click.option("--for", "target", type=click.Path(), help="With --full: the cfg that will be trained, if another.")
-@seed_option("Of the appended weights.")
-@dialect_option
+@options.seed_option("Of the appended weights.")
+@options.dialect_option
 def cut(files: tuple[str, ...], output: str | None, dialect: str, k: int, **how: Any) -> None:
     """Write the weights of the first k layers, as `darknet partial` does, to start a training from.
 
@@ -94,8 +83,8 @@ def cut(files: tuple[str, ...], output: str | None, dialect: str, k: int, **how:
       darkshare cut yolov3.cfg yolov3.weights --k 74
       darkshare cut yolov3.cfg --k 74 --full --for text.cfg -o start.weights
     """
-    model = one_model(files, dialect=dialect, partial=True)
+    model = options.one_model(files, dialect=dialect, partial=True)
     found = cuts.cut(model, k, **how)
     path = output or f"{Path(model.name).with_suffix('')}.conv.{k}"
-    save_weights(found, path, dialect, protect=inputs(model))
+    save_weights(found, path, dialect, protect=options.inputs(model))
     click.echo(path)

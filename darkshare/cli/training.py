@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from darkshare.cli.options import dialect_option, one_model, output_option, seed_option, size_option, threads_option
+from darkshare.cli import options
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import bar, say_above
 from darkshare.darknet.model import Model
@@ -25,15 +25,15 @@ LINES = 20  # of the course, where there is no terminal
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="BASE.cfg [BASE.weights] DATA.data|FOLDER")
 @click.option("--k", type=click.IntRange(0), required=True, help="Layers 0..k-1 stay as they are; 0 trains all.")
-@output_option("trained")
+@options.output_option("trained")
 @click.option("--epochs", type=click.FloatRange(0, min_open=True), help="How often each picture is seen.")
 @click.option("--batches", type=click.IntRange(1), help="How many updates are made, instead of the cfg's max_batches.")
 @click.option("--batch", type=click.IntRange(1), help="Pictures per update, instead of the cfg's.")
 @click.option("--subdivisions", type=click.IntRange(1), help="Parts in which they go through the network.")
 @click.option("--lr", type=click.FloatRange(0, min_open=True), help="Learning rate, instead of the cfg's.")
-@seed_option("Of all that is random.")
-@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where torch computes.")
-@threads_option("How many torch computes with.")
+@options.seed_option("Of all that is random.")
+@options.choice_option("--device", DEVICES, "Where torch computes.", "auto")
+@options.threads_option("How many torch computes with.")
 @click.option("--workers", type=click.IntRange(0), default=2, show_default=True, help="Threads that make pictures.")
 @click.option("--amp", is_flag=True, help="Mixed precision: bfloat16 where that is precise enough. For GPUs.")
 @click.option("--ema", type=click.FloatRange(0, 1, max_open=True), help="Keep a mean of the weights, like 0.999.")
@@ -53,8 +53,8 @@ LINES = 20  # of the course, where there is no terminal
 @click.option("--cache-anyway", is_flag=True, help="Also where it is not 1.5 times as fast.")
 @click.option("--checkpoint-every", type=click.FloatRange(0), default=60, show_default=True, help="Seconds.")
 @click.option("--resume", is_flag=True, help="Go on with a training that was stopped or killed.")
-@size_option
-@dialect_option
+@options.size_option
+@options.dialect_option
 def train(files: tuple[str, ...], dialect: str, **how: Any) -> None:
     """Train a network from layer k on; the layers before stay the base's, byte for byte.
 
@@ -90,7 +90,7 @@ def base_and_data(paths: Sequence[str], dialect: str) -> tuple[Model, str]:
         raise DarkshareError("cannot be read: No such file or directory", file=missing)
     if len(data) != 1:
         raise click.UsageError("give one .data file or folder of classes: BASE.cfg [BASE.weights] DATA")
-    return one_model(of_model, dialect=dialect, partial=True), data[0]
+    return options.one_model(of_model, dialect=dialect, partial=True), data[0]
 
 
 def _is_data(path: Path) -> bool:

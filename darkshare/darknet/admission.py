@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
-from darkshare.darknet.kinds import Kind
+from darkshare.darknet.kinds import Convolutional, Kind
 from darkshare.darknet.network import Layer, Network
 from darkshare.errors import DarkshareError, Unsupported
 
@@ -57,3 +57,18 @@ def admitted(
         if source.onward != source.y:
             raise Unsupported(f"it reads {source.label}, of which only the layer behind it gets the antialiased image")
     return functions[kind]
+
+
+def convolution_window(layer: Layer[Convolutional]) -> tuple[tuple[int, int], int]:
+    """Give the strides (x, y) and the padding at which a backend runs a convolution; a blur may take strides after it.
+
+    Raises:
+        Unsupported: such a window gives another size than Darknet's, which ignores the dilation there.
+    """
+    kind = layer.kind
+    strides = (1, 1) if kind.antialiasing else kind.strides
+    pad, reach = kind.pads * kind.spread, kind.spread * (kind.size - 1) + 1
+    made = [(n + 2 * pad - reach) // s + 1 for n, s in zip((layer.x.w, layer.x.h), strides, strict=True)]
+    if made != [layer.y.w, layer.y.h]:
+        raise Unsupported(f"dilation={kind.spread} with size={kind.size} and this padding: Darknet gets its size wrong")
+    return strides, pad

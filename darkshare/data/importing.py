@@ -29,7 +29,7 @@ SHARE = 0.2  # for validation, where the source does not say which pictures are 
 _START = 2**16  # bytes of a json that show which kind it is
 
 
-class Choice(NamedTuple):
+class Wanted(NamedTuple):
     """The part of a data set that is wanted, and how it is divided; see `import_data`."""
 
     keep: tuple[str, ...]
@@ -152,7 +152,7 @@ def import_data(
         read_parts, format=format, images=images, names=names, legibility=legibility, language=language,
         text_class=text_class, watch=watch,
     )  # fmt: skip
-    choice = Choice(tuple(keep_classes), dict(rename_classes), single_class, difficult, not no_negatives, split, seed)
+    choice = Wanted(tuple(keep_classes), dict(rename_classes), single_class, difficult, not no_negatives, split, seed)
     parts = read(source) if valid is None else {"train": _pooled(read(source)), "valid": _pooled(read(valid))}
     chosen = _chosen(united(parts), choice, watch)
     if not any(part.samples for part in chosen.values()):
@@ -162,7 +162,7 @@ def import_data(
     return Imported(write_data(chosen, output, copy=copy, record=record, watch=watch), chosen, findings)
 
 
-def _chosen(parts: Mapping[str, Dataset], choice: Choice, watch: Watch) -> dict[str, Dataset]:
+def _chosen(parts: Mapping[str, Dataset], choice: Wanted, watch: Watch) -> dict[str, Dataset]:
     parts = with_difficult(with_classes(parts, choice.keep, choice.rename, choice.single), choice.difficult)
     return _divided(parts if choice.negatives else without_negatives(parts), choice.share, choice.seed, watch)
 

@@ -6,19 +6,16 @@ exporting, chart. Every number comes with the rule by which it was counted.
 
 from __future__ import annotations
 
-from darkshare.evaluation.accuracy import Accuracy, ClassAccuracy, evaluate_guesses
+from darkshare.evaluation.accuracy import Accuracy, evaluate_guesses
 from darkshare.evaluation.average_precision import (
     RULES,
     THRESHOLD,
-    ApRule,
-    ClassScore,
     Evaluation,
-    OperatingPoint,
     evaluate_detections,
 )
 from darkshare.evaluation.coco import require_tool
-from darkshare.evaluation.results import Accuracies, Curves, Evaluations, TaskEvaluation
-from darkshare.evaluation.runner import LOWEST, DatasetDetections, Runner, classifier_accuracy, evaluate_model
+from darkshare.evaluation.results import Accuracies, Evaluations, TaskEvaluation
+from darkshare.evaluation.runner import LOWEST, Runner, classifier_accuracy, evaluate_model
 from darkshare.evaluation.tasks import evaluate
 
 __all__ = [
@@ -27,14 +24,8 @@ __all__ = [
     "THRESHOLD",
     "Accuracies",
     "Accuracy",
-    "ApRule",
-    "ClassAccuracy",
-    "ClassScore",
-    "Curves",
-    "DatasetDetections",
     "Evaluation",
     "Evaluations",
-    "OperatingPoint",
     "Runner",
     "TaskEvaluation",
     "classifier_accuracy",

@@ -78,7 +78,6 @@ class Accuracy(Result):
         return [*wrapped(str(self)), *(f"Note: {remark}" for remark in self.remarks)]
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything as plain values."""
         return {
             "task": self.task,
             "data": self.data,
@@ -90,7 +89,6 @@ class Accuracy(Result):
         }
 
     def summary(self) -> str:
-        """Task, data set and numbers."""
         tops = ", ".join(f"top-{k} {value:.4f}" for k, value in zip(self.ks, self.top, strict=True))
         return f"{self.task} on {self.data}, {self.pictures} pictures: {tops}"
 

@@ -147,7 +147,6 @@ class Evaluation(Result):
         return f"{self.summary()} ({by}{how})"
 
     def summary(self) -> str:
-        """Task, data set and mean."""
         return f"{self.task} on {self.data}, {self.pictures} pictures: mAP@{self.rule.iou:.2f} {self.mean:.6f}"
 
     def lines(self, mark: str = "") -> list[str]:

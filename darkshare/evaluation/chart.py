@@ -26,11 +26,7 @@ _OWN, _OTHER = COLOURS[0], COLOURS[1]
 
 
 def plot_curves(tasks: Sequence[TaskEvaluation], path: str | PathLike[str]) -> None:
-    """Draw the curves of every task and class into a file; of several rules those of the first.
-
-    Raises:
-        DarkshareError: the suffix is none of .png, .svg and .pdf, the file cannot be written, or no class has truths.
-    """
+    """Draw the curves of every task and class into a file; see `Evaluations.plot`."""
     write_figure(Path(path), lambda: _figure(tasks))
 
 

@@ -12,7 +12,7 @@ from darkshare.darknet.tasks import Task
 from darkshare.data import Dataset, read_data
 from darkshare.errors import BadValue
 from darkshare.evaluation.runner import Runner
-from darkshare.inference.int8 import Int8, Quantised, Score, write_int8
+from darkshare.inference.int8 import Int8, Quantised, TaskScores, write_int8
 from darkshare.inference.int8.writing import Judge
 from darkshare.inference.onnx import OnnxExport, beside, write_onnx
 
@@ -111,16 +111,16 @@ def _judge(model: Model, data: Dataset, engine: str) -> Judge:
     """
     tasks = _tasks_of(model, data)
 
-    def judge(*paths: str) -> list[Score]:
+    def judge(*paths: str) -> list[TaskScores]:
         runners = [Runner.of(model, engine=engine, file=path) for path in paths]
         return [_score(task, data, runners) for task in tasks]
 
     return judge
 
 
-def _score(task: Task, data: Dataset, runners: Sequence[Runner]) -> Score:
+def _score(task: Task, data: Dataset, runners: Sequence[Runner]) -> TaskScores:
     exact, quantised = (runner.detect_dataset(data, task.name).evaluate(data) for runner in runners)
-    return Score(task.name, data.name, exact.mean, quantised.mean, str(exact.rule))
+    return TaskScores(task.name, data.name, exact.mean, quantised.mean, str(exact.rule))
 
 
 def _tasks_of(model: Model, data: Dataset) -> list[Task]:

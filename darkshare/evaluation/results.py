@@ -72,7 +72,6 @@ class Evaluations(Result):
         return {**super().as_dict(), "tasks": tasks}
 
     def summary(self) -> str:
-        """The mean of each task."""
         iou = self.tasks[0].own[0].rule.iou
         return f"mAP@{iou:.2f} " + ", ".join(f"{task} {mean:.4f}" for task, mean in self.means.items())
 
@@ -106,7 +105,6 @@ class Curves(Result):
         return [row for one in self.tasks for model, found in one.all() for row in _curve_rows(model, found)]
 
     def summary(self) -> str:
-        """The number of curves."""
         return f"{sum(len(found.classes) for one in self.tasks for _, found in one.all())} curves"
 
 
@@ -144,7 +142,6 @@ class Accuracies(Result):
         return {**super().as_dict(), "tasks": [one.as_dict() for task in self.tasks for one in task]}
 
     def summary(self) -> str:
-        """Top-1 of each task."""
         return "top-1 " + ", ".join(f"{task} {mean:.4f}" for task, mean in self.means.items())
 
 

@@ -176,44 +176,22 @@ class Runner:
 
 
 def evaluate_model(
-    model: Model,
-    dataset: Dataset,
-    *,
-    task: str | None = None,
-    engine: str = DEFAULT,
-    threads: int | None = None,
-    precision: str = "fp32",
-    batch: int = 1,
-    lowest: float = LOWEST,
-    nms: float = NMS,
-    bn_epsilon: float = 1e-5,
-    watch: Watch = iter,
-    **rule: Any,
+    model: Model, dataset: Dataset, *, task: str | None = None, iou: float = 0.5, watch: Watch = iter, **how: Any
 ) -> Evaluation:
-    """Run a model over a data set and compare what one task finds with the labels.
+    """Run a model over a data set and compare what one task finds with the labels, by Darknet's rule.
 
     Args:
         model: with weights.
         dataset: pictures and boxes.
         task: its name; without it, the model's only one.
-        engine: one of `engines.NAMES`.
-        threads: see `engines.open_engine`.
-        precision: likewise.
-        batch: how many pictures go through the network at once.
-        lowest: detections above this score count.
-        nms: of two boxes of one class that overlap more, the better one counts.
-        bn_epsilon: see `onnxfile.export`.
+        iou: the overlap that makes a hit.
         watch: goes through the pictures, for a progress bar.
-        **rule: see `evaluate_detections`.
+        how: see `Runner.of`.
 
     Raises:
         DarkshareError: what `Detector`, `Runner.detect_dataset` and `evaluate_detections` raise.
     """
-    runner = Runner.of(
-        model, engine=engine, threads=threads, precision=precision, batch=batch, lowest=lowest, nms=nms,
-        bn_epsilon=bn_epsilon,
-    )  # fmt: skip
-    return runner.detect_dataset(dataset, task, watch).evaluate(dataset, **rule)
+    return Runner.of(model, **how).detect_dataset(dataset, task, watch).evaluate(dataset, iou=iou)
 
 
 def classifier_accuracy(

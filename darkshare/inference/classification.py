@@ -62,7 +62,6 @@ class Guesses(Result):
         return [{"task": self.task, **guess._asdict()} for guess in self.top(len(self.names))]
 
     def summary(self) -> str:
-        """The likeliest class."""
         return f"{self.task}: {self.best.name} {self.best.probability:.3f} of {len(self.names)} classes"
 
 

@@ -67,7 +67,7 @@ def read_state(path: Path, fingerprint: Mapping[str, object]) -> dict[str, Any]:
         ) from None
     for key, value in fingerprint.items():
         if before.get(key) != value:
-            what = _FINGERPRINTS.get(key) or f"{key} ({_short(before.get(key))}, now {_short(value)})"
+            what = _FINGERPRINTS.get(key) or f"{key} ({short(before.get(key))}, now {short(value)})"
             raise DarkshareError(
                 f"was written by a training with another {what}; "
                 "give what it was started with, or remove the file to start again",
@@ -76,6 +76,7 @@ def read_state(path: Path, fingerprint: Mapping[str, object]) -> dict[str, Any]:
     return state
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """A value in a message: the first of its characters, where they are many."""
     text = str(value)
     return text if len(text) <= 16 else f"{text[:12]}…"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from darkshare.darknet.admission import convolution_window
 from darkshare.darknet.kinds import Connected, Convolutional, Deconvolutional, Local, Maxpool
 from darkshare.darknet.network import Layer
 from darkshare.errors import Unsupported
@@ -22,12 +23,8 @@ def convolutional(layer: Layer[Convolutional], form: BuildSettings) -> Forward:
     for key in ("binary", "xnor"):
         if getattr(kind, key):
             raise Unsupported(f"{key}=1: kernels of signs are not trained here; remove the key")
-    stride_x, stride_y = (1, 1) if kind.antialiasing else kind.strides
-    pad, groups = kind.pads * kind.spread, kind.used_groups
-    reach = kind.spread * (kind.size - 1) + 1
-    made = [(n + 2 * pad - reach) // s + 1 for n, s in ((layer.x.h, stride_y), (layer.x.w, stride_x))]
-    if made != [layer.y.h, layer.y.w]:
-        raise Unsupported(f"dilation={kind.spread} with size={kind.size} and this padding: Darknet gets its size wrong")
+    (stride_x, stride_y), pad = convolution_window(layer)
+    groups = kind.used_groups
     activate = activated(kind.activation)
 
     def forward(given: Given, x: Tensor, sources: Sequence[Tensor], training: bool) -> Tensor:

@@ -100,17 +100,7 @@ class Journal:
 
 
 def plot_training(entries: Sequence[Update], path: Path | str, *, title: str = "", measure: str = "mAP") -> None:
-    """Draw loss and mAP over the updates into a file.
-
-    Args:
-        entries: the updates.
-        path: a .png, .svg or .pdf file; it is replaced as a whole.
-        title: above the figure.
-        measure: what was measured.
-
-    Raises:
-        DarkshareError: another suffix, or the file cannot be written.
-    """
+    """Draw loss and mAP over the updates into a file; see `Outcome.plot`."""
     write_figure(path, lambda: _figure(entries, title, measure))
 
 

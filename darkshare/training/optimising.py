@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from darkshare.darknet.kinds import Net as Options
+from darkshare.darknet.kinds import Net
 from darkshare.darknet.kinds.base import P
 from darkshare.errors import BadValue, Unsupported
 from darkshare.training.building import TorchNet
@@ -40,10 +40,10 @@ class Schedule:
         options: the [net] section.
     """
 
-    options: Options
+    options: Net
 
     @classmethod
-    def of(cls, options: Options) -> Schedule:
+    def of(cls, options: Net) -> Schedule:
         """The schedule of a [net] section.
 
         Raises:
@@ -69,7 +69,7 @@ class Schedule:
         return POLICIES[options.policy](options, number)
 
 
-def _steps(options: Options, number: int) -> float:
+def _steps(options: Net, number: int) -> float:
     rate = options.learning_rate
     for step, scale in zip(options.steps, options.scales, strict=False):
         if step > number:
@@ -78,12 +78,12 @@ def _steps(options: Options, number: int) -> float:
     return rate
 
 
-def _random(options: Options, number: int) -> float:
+def _random(options: Net, number: int) -> float:
     """Darknet draws anew each time; here the number is the seed, so that a resumed training goes on alike."""
     return options.learning_rate * math.pow(random.Random(number).random(), options.power)  # noqa: S311
 
 
-def _sgdr(options: Options, number: int) -> float:
+def _sgdr(options: Net, number: int) -> float:
     """Cosine from learning_rate to learning_rate_min, in cycles that grow (AlexeyAB)."""
     start, cycle = 0, options.sgdr_cycle or options.max_batches
     if cycle < 1 or options.sgdr_mult < 1:
@@ -95,7 +95,7 @@ def _sgdr(options: Options, number: int) -> float:
     return lowest + 0.5 * (options.learning_rate - lowest) * (1 + math.cos((number - start) * math.pi / cycle))
 
 
-POLICIES: dict[str, Callable[[Options, int], float]] = {
+POLICIES: dict[str, Callable[[Net, int], float]] = {
     "constant": lambda options, number: options.learning_rate,
     "step": lambda options, number: options.learning_rate * options.scale ** (number // options.step),
     "steps": _steps,
@@ -109,7 +109,7 @@ POLICIES: dict[str, Callable[[Options, int], float]] = {
 }
 
 
-def batch_size(options: Options) -> int:
+def batch_size(options: Net) -> int:
     """Pictures per update: batch= rounded down to whole subdivisions.
 
     Raises:
@@ -120,7 +120,7 @@ def batch_size(options: Options) -> int:
     return options.batch // options.subdivisions * options.subdivisions
 
 
-def optimiser(net: TorchNet, options: Options, dialect: str = "alexeyab") -> Optimizer:
+def optimiser(net: TorchNet, options: Net, dialect: str = "alexeyab") -> Optimizer:
     """Darknet's optimiser for a network: SGD with momentum and decay, or Adam with adam=1.
 
     It takes gradients of the loss divided by the pictures of the whole batch, and its rates come from `set_rate`.

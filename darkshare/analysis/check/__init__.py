@@ -65,7 +65,6 @@ class Problems(Results[Problem]):
         return super().as_dict() | {"is_fine": self.is_fine, "datasets": [one.as_dict() for one in self.datasets]}
 
     def summary(self) -> str:
-        """The number of problems of each severity."""
         counts = Counter(problem.severity for problem in self)
         words = [f"{n} {name}{'s' if n > 1 else ''}" for name in get_args(Severity) if (n := counts[name])]
         return ", ".join(words) or "no problems found"
@@ -183,4 +182,4 @@ def _model(network: Network, stored: Weights) -> Model:
     return Model(network, untransposed(network, stored), ())
 
 
-__all__ = ["Problem", "Problems", "Severity", "check"]
+__all__ = ["Problems", "check"]

@@ -24,16 +24,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inl
 
 
 def write_html(comparisons: Sequence[Comparison], path: Path | str, *, k: int | Sequence[int] = ()) -> None:
-    """Write the page, as a whole or not at all.
-
-    Args:
-        comparisons: of one base with one or more models.
-        path: the .html file.
-        k: cuts to mark in the figures.
-
-    Raises:
-        DarkshareError: the comparisons cannot be drawn together, or the file cannot be written.
-    """
+    """Write the page, as a whole or not at all; see `Differences.write_html`."""
     write_all({Path(path): [page(comparisons, k=k).encode()]})
 
 

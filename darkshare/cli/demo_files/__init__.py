@@ -28,7 +28,7 @@ K = 13
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SameHead:
     """A head of the merged network against the same head of the network that it came from."""
 
     task: str
@@ -44,7 +44,7 @@ class Demonstration:
 
     picture: Path
     found: tuple[Detections, ...]
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[SameHead, ...]
     savings: Result
 
 
@@ -77,9 +77,9 @@ def _write_networks(folder: Path) -> list[Model]:
     return models
 
 
-def _compare(merged: Model, found: dict[int, Floats], separate: list[Model], photo: Picture) -> Iterator[Comparison]:
+def _compare(merged: Model, found: dict[int, Floats], separate: list[Model], photo: Picture) -> Iterator[SameHead]:
     for task, model in zip(merged.tasks, separate, strict=True):
         alone = Detector(model).raw(photo)
         for head, own in zip(task.heads, model.tasks[0].heads, strict=True):
             difference = float(np.abs(found[head] - alone[own]).max())
-            yield Comparison(task.name, head, own, alone[own].size, difference)
+            yield SameHead(task.name, head, own, alone[own].size, difference)

@@ -5,16 +5,14 @@ of its own. Ratios are medians of the ratios of single rounds. Times are those o
 pictures and decoding boxes is not in them.
 """
 
-from darkshare.inference.bench.comparing import EngineComparison, EngineTiming, compare_engines
+from darkshare.inference.bench.comparing import EngineComparison, compare_engines
 from darkshare.inference.bench.listing import EngineList, engines
-from darkshare.inference.bench.merging import Bench, EngineResult, bench, measure_merging, separate_and_merged
+from darkshare.inference.bench.merging import Bench, bench, measure_merging, separate_and_merged
 
 __all__ = [
     "Bench",
     "EngineComparison",
     "EngineList",
-    "EngineResult",
-    "EngineTiming",
     "bench",
     "compare_engines",
     "engines",

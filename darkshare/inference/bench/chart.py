@@ -17,11 +17,7 @@ _MERGED = COLOURS[1]
 
 
 def plot_bench(found: Bench, path: Path | str) -> None:
-    """Draw the median times of a bench as bars into a file.
-
-    Raises:
-        DarkshareError: the suffix is none of .png, .svg and .pdf, or the file cannot be written.
-    """
+    """Draw the median times of a bench as bars into a file; see `Bench.plot`."""
     write_figure(path, lambda: _figure(found))
 
 

@@ -80,7 +80,6 @@ class EngineComparison(Results[EngineTiming]):
         ]
 
     def table(self) -> list[dict[str, Any]]:
-        """The rows, rounded."""
         digits = {**DIGITS, "ms": 2, "q1": 2, "q3": 2, "load ms": 0, "first ms": 0}
         return [{**rounded(row, digits), "difference": _two_digits(row["difference"])} for row in self.rows()]
 
@@ -97,7 +96,6 @@ class EngineComparison(Results[EngineTiming]):
         return {**super().as_dict(), "timings": [asdict(one) for one in self], "agreement": self.agreement}
 
     def summary(self) -> str:
-        """The engine to use."""
         return f"{len(self)} timings; {recommendation(self.items)[0]}"
 
 

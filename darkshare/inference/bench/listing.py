@@ -43,7 +43,6 @@ class EngineList(Result):
         ]
 
     def summary(self) -> str:
-        """The names of those that can be used."""
         return ", ".join(self)
 
 

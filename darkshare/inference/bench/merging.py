@@ -97,7 +97,6 @@ class Bench(Result):
         ]
 
     def table(self) -> list[dict[str, Any]]:
-        """The rows, rounded."""
         return [rounded(row, DIGITS) for row in self.rows()]
 
     def notes(self) -> list[str]:
@@ -118,7 +117,6 @@ class Bench(Result):
         return {**super().as_dict(), **asdict(self)}
 
     def summary(self) -> str:
-        """The ratio on each engine."""
         ratios = ", ".join(f"{one.engine} {one.ratio.median:.3f}" for one in self.engines)
         return f"{' + '.join(self.networks)}, {self.cuts}; merged / separate: {ratios}"
 

@@ -110,7 +110,6 @@ __all__ = [
     "coco_annotations",
     "darknet_objects",
     "decode",
-    "diou_exponent",
     "first_ids",
     "interpret",
     "iou",

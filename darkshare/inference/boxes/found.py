@@ -57,7 +57,6 @@ class Detections(Result):
         ]
 
     def summary(self) -> str:
-        """The number of boxes, and the best one."""
         found = f"{self.task}, {len(self)} {'box' if len(self) == 1 else 'boxes'}"
         return f"{found}, best {self.names[self.class_ids[0]]} {self.scores[0]:.3f}" if len(self) else found
 

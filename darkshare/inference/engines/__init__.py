@@ -14,7 +14,7 @@ from darkshare.errors import BadValue, Unsupported
 from darkshare.inference.engines import onnxruntime, opencv, openvino
 from darkshare.inference.engines.base import PRECISIONS, Engine, Settings
 
-__all__ = ["DEFAULT", "NAMES", "PRECISIONS", "Engine", "Presence", "Settings", "available", "open_engine", "presence"]
+__all__ = ["DEFAULT", "NAMES", "PRECISIONS", "Engine", "Presence", "available", "open_engine", "presence"]
 
 DEFAULT = "opencv"
 _OWN = ".xml"  # OpenVINO's form of a network

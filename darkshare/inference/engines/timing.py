@@ -98,15 +98,13 @@ def median_interval(ordered: Sequence[float]) -> tuple[float, float]:
     >>> median_interval(range(1, 21))
     (6, 15)
     """
-    n = len(ordered)
+    require_rounds(n := len(ordered))
     below, left = 0.0, 0  # the chance of at most `left` values below the median
     while True:
         below += math.comb(n, left) / 2**n
         if 2 * below > 1 - CONFIDENCE:
             break
         left += 1
-    if not left:
-        raise BadValue(f"{n} rounds are too few for an interval; use at least {FEWEST}")
     return ordered[left - 1], ordered[n - left]
 
 

@@ -6,20 +6,17 @@ OpenVINO's is NNCF, which gives an .xml with a .bin.
 
 from __future__ import annotations
 
-from darkshare.inference.int8.agreement import HeadAgreement
 from darkshare.inference.int8.calibration import choose
 from darkshare.inference.int8.search import QUANTISERS, SUFFIXES, Attempt, Int8, attempted, missing
-from darkshare.inference.int8.writing import Quantised, Score, Speed, write_int8
+from darkshare.inference.int8.writing import Quantised, TaskScores, write_int8
 
 __all__ = [
     "QUANTISERS",
     "SUFFIXES",
     "Attempt",
-    "HeadAgreement",
     "Int8",
     "Quantised",
-    "Score",
-    "Speed",
+    "TaskScores",
     "attempted",
     "choose",
     "missing",

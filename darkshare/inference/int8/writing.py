@@ -32,7 +32,7 @@ class Speed:
 
 
 @dataclass(frozen=True)
-class Score:
+class TaskScores:
     """Mean average precision of a task in fp32 and int8, from 0 to 1, and the rule that counted it."""
 
     task: str
@@ -42,7 +42,7 @@ class Score:
     rule: str
 
 
-Judge = Callable[[str, str], Sequence[Score]]  # takes the paths of both files, fp32 and int8
+Judge = Callable[[str, str], Sequence[TaskScores]]  # takes the paths of both files, fp32 and int8
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,7 +71,7 @@ class Quantised(Result):
     judged: int
     apart: bool
     speed: Speed
-    scores: tuple[Score, ...] = ()
+    scores: tuple[TaskScores, ...] = ()
 
     @property
     def paths(self) -> list[Path]:
@@ -95,7 +95,6 @@ class Quantised(Result):
         ]
 
     def table(self) -> list[dict[str, Any]]:
-        """The rows, rounded."""
         digits = {"both": 3, "score off by": 4, "numbers off by": 4, "mAP fp32": 2, "mAP int8": 2}
         return [rounded(row, digits) for row in self.rows()]
 
@@ -118,7 +117,6 @@ class Quantised(Result):
         return {**super().as_dict(), **asdict(self), "path": str(self.path)}
 
     def summary(self) -> str:
-        """The file, and how well its worst head agrees."""
         worst = min(head.level for head in self.heads)
         return f"{self.path} for {self.engine}, agrees with fp32 in {worst:.3f}, its worst head"
 
@@ -191,6 +189,6 @@ def _pieces(path: Path) -> Iterator[bytes]:
             yield piece
 
 
-def _percents(score: Score | None) -> dict[str, float | None]:
+def _percents(score: TaskScores | None) -> dict[str, float | None]:
     values = (None, None) if score is None else (100 * score.exact, 100 * score.quantised)
     return dict(zip(("mAP fp32", "mAP int8"), values, strict=True))

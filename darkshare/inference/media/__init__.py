@@ -7,24 +7,22 @@ from __future__ import annotations
 
 from darkshare.inference.media.classifying import PictureClasses, classify
 from darkshare.inference.media.detecting import DetectionRun, detect
-from darkshare.inference.media.frames import Clip, Frame
+from darkshare.inference.media.frames import Frame
 from darkshare.inference.media.output import OutputFiles
 from darkshare.inference.media.output_names import OutputNames
 from darkshare.inference.media.pipeline import flow, watch
 from darkshare.inference.media.sinks import FORMATS
-from darkshare.inference.media.sources import Selection, select
+from darkshare.inference.media.sources import select
 from darkshare.inference.media.videos import CONTAINERS, Video
 
 __all__ = [
     "CONTAINERS",
     "FORMATS",
-    "Clip",
     "DetectionRun",
     "Frame",
     "OutputFiles",
     "OutputNames",
     "PictureClasses",
-    "Selection",
     "Video",
     "classify",
     "detect",

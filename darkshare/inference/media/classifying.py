@@ -41,16 +41,14 @@ class PictureClasses(Result):
         return list(self.found)
 
     def as_dict(self) -> dict[str, Any]:
-        """The rows with the counts."""
         counts = {"done": self.done, "failed": self.failed, "interrupted": self.interrupted}
         return {**super().as_dict(), **counts}
 
     def summary(self) -> str:
-        """The number of pictures."""
         return f"{self.done} of {self.done + self.failed} pictures"
 
 
-def classify(
+def classify(  # noqa: D417 - some are described with `detect`
     model: Model | str | os.PathLike[str], sources: Names, *, top: int = 5, branches: bool = False,
     mean: str = MEANS[0], batch: int = 1, every: int = 1, limit: int | None = None, bn_epsilon: float = BN_EPSILON,
     engine: str | None = None, threads: int | None = None, precision: str = "fp32", watch: Watch = unwatched,
@@ -65,15 +63,7 @@ def classify(
         branches: of an ensemble give each branch, too.
         mean: how an ensemble votes: `file` as the file itself computes it, `softmax` by the mean of the branches'
             probabilities, `logits` by the mean of what enters their softmax.
-        batch: pictures per run of the network.
-        every: of videos, take every N-th frame.
-        limit: of each video, take no more frames than that.
-        bn_epsilon: see `export`.
-        engine: one of `engines()`; None for opencv, or the one that an int8 file is for.
-        threads: to compute with; what the engine takes without it.
-        precision: to compute in.
-        watch: goes through the frames, for a progress bar; it also gets a function that counts those that will come.
-        tell: gets a line for each of the first pictures and frames that fail.
+        batch, every, limit, bn_epsilon, engine, threads, precision, watch, tell: as of `detect`.
 
     Raises:
         DarkshareError: the model cannot be run. A picture that cannot be read is counted and reported.

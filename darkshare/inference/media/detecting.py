@@ -66,12 +66,10 @@ class DetectionRun(Result):
         return list(self.found)
 
     def as_dict(self) -> dict[str, Any]:
-        """The rows with the counts and files."""
         counts = {"done": self.done, "failed": self.failed, "boxes": self.boxes, "seconds": self.seconds}
         return {**super().as_dict(), **counts, "files": list(map(str, self.files)), "interrupted": self.interrupted}
 
     def summary(self) -> str:
-        """The number of pictures, the speed, and the files."""
         what = "frames" if self.has_videos else "pictures"
         speed = f", {self.done / max(self.seconds, 1e-9):.1f} frames/s" if self.has_videos else ""
         where = ", ".join(map(str, self.files)) or (str(self.folder) if self.done else "nothing")

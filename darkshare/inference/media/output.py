@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from darkshare._files import failure
 from darkshare.darknet.model import Model
 from darkshare.errors import DarkshareError
 from darkshare.inference.media.frames import Frame
@@ -83,5 +84,4 @@ class OutputFiles:
         self._done += sink.close()
 
     def _failed(self, error: OSError) -> DarkshareError:
-        place = str(error.filename or self._job.folder)
-        return DarkshareError(f"cannot be written: {error.strerror or error}", file=place)
+        return failure("written", error.filename or self._job.folder, error)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from darkshare._files import require_regular
+from darkshare._files import reading, require_regular
 from darkshare._images import Picture
 from darkshare.errors import DarkshareError
 from darkshare.inference.media.frames import Clip, Frame
@@ -83,12 +83,11 @@ class Video(NamedTuple):
         """
         import cv2
 
-        try:
-            if self.is_file:
+        if self.is_file:
+            with reading(self.name):
                 require_regular(str(self.target))
+        try:
             capture = cv2.VideoCapture(self.target)
-        except OSError as error:
-            raise DarkshareError(f"cannot be read: {error.strerror or error}", file=self.name) from None
         except cv2.error:
             capture = cv2.VideoCapture()
         if not capture.isOpened():

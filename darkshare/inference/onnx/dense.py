@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from darkshare.darknet.admission import convolution_window
 from darkshare.darknet.batchnorm import scaled_weights
 from darkshare.darknet.kinds import Connected, Convolutional, Deconvolutional, Local, Maxpool
 from darkshare.darknet.kinds.base import P
@@ -19,12 +20,8 @@ def convolutional(graph: Graph, layer: Layer[Convolutional], x: str, sources: So
     kind = layer.kind
     if kind.binary:
         raise Unsupported("binary=1: Darknet's CPU and GPU code use different weights for it, so it has no one meaning")
-    stride_x, stride_y = (1, 1) if kind.antialiasing else kind.strides
-    pad, groups = kind.pads * kind.spread, kind.used_groups
-    reach = kind.spread * (kind.size - 1) + 1
-    made = [(n + 2 * pad - reach) // s + 1 for n, s in ((layer.x.h, stride_y), (layer.x.w, stride_x))]
-    if made != [layer.y.h, layer.y.w]:
-        raise Unsupported(f"dilation={kind.spread} with size={kind.size} and this padding: Darknet gets its size wrong")
+    (stride_x, stride_y), pad = convolution_window(layer)
+    groups = kind.used_groups
     shape = (kind.filters, layer.x.c // groups, kind.size, kind.size)
     given = graph.model.tensors(layer.index)
     names = graph.kernel(layer, shape, given, binarized) if kind.xnor else graph.kernel(layer, shape, given)

@@ -67,11 +67,9 @@ class OnnxExport(Results[HeadOutput]):
         ]
 
     def as_dict(self) -> dict[str, Any]:
-        """The rows, and the path."""
         return {**super().as_dict(), "path": str(self.path)}
 
     def summary(self) -> str:
-        """The file and its outputs."""
         return f"{self.path}, {len(self)} outputs"
 
 

@@ -21,18 +21,7 @@ _MOST = 20_000  # dots; more of them hide each other
 def plot_anchors(
     path: Path | str, sizes: Sizes, shared: Sequence[HeadAnchors], before: Sizes, *, title: str = ""
 ) -> None:
-    """Draw the sizes of boxes, coloured by the head whose anchor fits best, with new and old anchors, into a file.
-
-    Args:
-        path: a .png, .svg or .pdf file; it is replaced as a whole.
-        sizes: of the boxes in pixels of the input.
-        shared: the new anchors by head.
-        before: the old ones.
-        title: above the figure.
-
-    Raises:
-        DarkshareError: another suffix, or the file cannot be written.
-    """
+    """Draw the sizes of boxes, coloured by the head whose anchor fits best, into a file; see `AnchorFit.plot`."""
     write_figure(path, lambda: _scatter(sizes, shared, before, title))
 
 

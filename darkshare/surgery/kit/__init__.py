@@ -25,7 +25,7 @@ from darkshare.surgery.cut import cut
 from darkshare.surgery.heads import head_kind
 from darkshare.surgery.kit.guide import Facts, guide_page
 from darkshare.surgery.kit.schedule import scheduled
-from darkshare.surgery.kit.stops import Frozen, frozen_below, stopped_only
+from darkshare.surgery.kit.stops import FrozenNetwork, frozen_below, stopped_only
 from darkshare.surgery.labelled import read_labelled
 
 
@@ -48,7 +48,7 @@ class Kit(Result):
 
     base: Model
     k: int
-    frozen: Frozen
+    frozen: FrozenNetwork
     cpu: Network | None
     start: Weights
     full: Weights | None
@@ -248,4 +248,4 @@ def _absolute(path: Path | str) -> str:
     return str(Path(path).absolute())
 
 
-__all__ = ["Frozen", "Kit", "kit", "make_kit", "unlabelled", "write_kit"]
+__all__ = ["Kit", "kit", "make_kit", "write_kit"]

@@ -23,7 +23,7 @@ FREEZE = 1  # the value with which AlexeyAB and hank-ai leave all layers before 
 STOP = 1_000_000  # any other one only ends the backward pass, on GPUs while it is above the iteration
 
 
-class Frozen(NamedTuple):
+class FrozenNetwork(NamedTuple):
     """A network whose first layers Darknet freezes.
 
     Attributes:
@@ -37,7 +37,7 @@ class Frozen(NamedTuple):
     inserted: int
 
 
-def frozen_below(model: Model, k: int) -> Frozen:
+def frozen_below(model: Model, k: int) -> FrozenNetwork:
     """Freeze layers 0..k-1 of a cfg for stock Darknet: `stopbackward=1` at k, `learning_rate=0` below.
 
     AlexeyAB and hank-ai need only the first on a GPU. The second keeps the kernels where pjreddie, and AlexeyAB on a
@@ -62,17 +62,17 @@ def frozen_below(model: Model, k: int) -> Frozen:
     for carrier in (k, k - 1):
         layer = network.layers[carrier]
         if layer.kind.stops_backward and not layer.tensors and not _added(network, carrier + 1, below=carrier):
-            return Frozen(_marked(network.cfg, network.dialect, k, carrier), carrier, 0)
+            return FrozenNetwork(_marked(network.cfg, network.dialect, k, carrier), carrier, 0)
     targets = [*sorted(_added(network, k, below=k) - {k - 1}), k - 1]
     known = {index: index for index in range(k)} | {target: k + at for at, target in enumerate(targets)}
     routes: list[Part | Section] = [new_section("route", layers=target) for target in targets]
     bare = replace(model, weights=None)
     parts = [Part(bare, 0, k), *routes, Part(bare, k, len(network.layers), known)]
     joined, _ = assemble(network.cfg.sections[0], parts, network.dialect, network.cfg.head)
-    return Frozen(_marked(joined.cfg, network.dialect, k, k), k, len(routes))
+    return FrozenNetwork(_marked(joined.cfg, network.dialect, k, k), k, len(routes))
 
 
-def stopped_only(frozen: Frozen) -> Network:
+def stopped_only(frozen: FrozenNetwork) -> Network:
     """Return the same network for AlexeyAB on a CPU, which crashes where batch norm lies below `stopbackward=1`.
 
     Any other value only ends the backward pass there; `learning_rate=0` keeps the kernels.

@@ -6,9 +6,9 @@ few residual blocks are kept, and what follows one of them is divided among seve
 
 from __future__ import annotations
 
-from darkshare.surgery.residual.blocks import Block, ResidualBlocks, residual_blocks
+from darkshare.surgery.residual.blocks import ResidualBlocks, residual_blocks
 from darkshare.surgery.residual.branching import branch, ensemble_of
 from darkshare.surgery.residual.reducing import reduce
 from darkshare.surgery.residual.totals import Division, Reduction
 
-__all__ = ["Block", "Division", "Reduction", "ResidualBlocks", "branch", "ensemble_of", "reduce", "residual_blocks"]
+__all__ = ["Division", "Reduction", "ResidualBlocks", "branch", "ensemble_of", "reduce", "residual_blocks"]

@@ -19,7 +19,7 @@ from darkshare.errors import BadArguments, BadValue, require_choice
 from darkshare.surgery.assemble import Fresh, Part, assemble
 from darkshare.surgery.residual.averaging import averaged
 from darkshare.surgery.residual.grouping import grouped
-from darkshare.surgery.residual.planning import Plan, layer_after, plan_branches
+from darkshare.surgery.residual.planning import BranchPlan, layer_after, plan_branches
 from darkshare.surgery.residual.streams import Streams, streams_of
 from darkshare.surgery.residual.thinning import INITS, Branch, thinned, thinned_network
 from darkshare.surgery.residual.totals import Division
@@ -100,7 +100,7 @@ def _laid_out_anew(model: Model, *, combine: str, layout: str) -> Model:
 
 
 def branched(
-    plan: Plan, *, combine: str = "logits", init: str = "slice", layout: str = "explicit", seed: int = 0
+    plan: BranchPlan, *, combine: str = "logits", init: str = "slice", layout: str = "explicit", seed: int = 0
 ) -> Model:
     """Build the network of a plan; see `branch`."""
     require_choice("init", init, INITS)

@@ -18,7 +18,7 @@ from darkshare.surgery.residual.widths import MATCHES, Fit, Knob, Knobs, Totals,
 
 
 @dataclass(frozen=True)
-class Plan:
+class BranchPlan:
     """The division of a tail among branches.
 
     Attributes:
@@ -79,7 +79,7 @@ def plan_branches(
     tolerance: float = 0.01,
     step: int = 1,
     widths: Knobs = (),
-) -> Plan:
+) -> BranchPlan:
     """Find the widths of m branches; see `branch`.
 
     Raises:
@@ -109,7 +109,7 @@ def plan_branches(
         steps = tuple(math.lcm(step, knob.pack) for knob in knobs)
         found = fit(full, m, cost, whole, match=match, steps=steps, tolerance=tolerance)
         _require_near(model, found, m, match, tolerance)
-    return Plan(pooled, streams, knobs, found, whole, m, widths_at(streams, knobs, found.knobs, rounded))
+    return BranchPlan(pooled, streams, knobs, found, whole, m, widths_at(streams, knobs, found.knobs, rounded))
 
 
 def pooled_first(model: Model, after: int = -1) -> Model:

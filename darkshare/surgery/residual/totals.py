@@ -8,7 +8,7 @@ from typing import Any
 
 from darkshare.darknet.network import Network
 from darkshare.surgery.quantities import Quantities
-from darkshare.surgery.residual.planning import Plan
+from darkshare.surgery.residual.planning import BranchPlan
 
 Pair = tuple[str, float, float]  # the name of a quantity, its value before and after
 
@@ -49,7 +49,7 @@ class Division(Quantities):
     before: Network
     after: Network
     k: int
-    plan: Plan | None = None
+    plan: BranchPlan | None = None
 
     def rows(self) -> list[dict[str, Any]]:
         return _ratios([*self._pairs(), *self._division()])

@@ -68,4 +68,4 @@ def surrogate(delta: Tensor, raw: Tensor) -> Tensor:
     return -(delta.detach() * raw.float()).sum()
 
 
-__all__ = ["LOSSES", "VARIANTS", "HeadLoss", "Report", "head_losses", "surrogate"]
+__all__ = ["LOSSES", "Report", "head_losses", "surrogate"]

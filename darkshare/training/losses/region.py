@@ -160,14 +160,15 @@ class RegionLoss:
         every = scale * (chosen - values)
         if self.variant == "alexeyab":
             if self.kind.focal_loss:
-                every = every * 0.5 * _focal(values.gather(1, one))
+                every = every * 0.5 * focal(values.gather(1, one))
             change[:, 5:] = every
             return
         second = (before[:, :1] != 0) & (not self.kind.softmax)
         change[:, 5:] = before.where(chosen == 0, every).where(second, every)
 
 
-def _focal(probability: Tensor) -> Tensor:
+def focal(probability: Tensor) -> Tensor:
+    """Give the factor by which focal loss changes the deltas of a class (delta_region_class, delta_yolo_class)."""
     pt = probability + 1e-15
     return -(1 - pt) * (2 * pt * pt.log() + pt - 1)
 

@@ -14,6 +14,7 @@ from darkshare.darknet.kinds.heads import FLOAT_MAX, Yolo
 from darkshare.darknet.network import Layer, Network
 from darkshare.errors import Unsupported
 from darkshare.training.losses.overlaps import OVERLAPS, iou, slopes
+from darkshare.training.losses.region import focal
 from darkshare.training.losses.report import Report
 from darkshare.training.losses.truths import TruthPlaces, Truths, cells, read_truths
 
@@ -314,7 +315,7 @@ class YoloLoss:
         many = self._multiplier(classes, own)[:, None]
         single = (1 - eps + 0.5 * eps - values) * many
         if rules.focal_loss:
-            every = (chosen - values) * 0.5 * _focal(values.gather(1, one))
+            every = (chosen - values) * 0.5 * focal(values.gather(1, one))
         else:
             every = chosen * (1 - eps) + 0.5 * eps - values
             if rules.multipliers is not None:
@@ -338,11 +339,6 @@ class YoloLoss:
             missing = 1 - (generous if rules.iou_loss == "giou" else overlap)
             loss = rules.iou_normalizer * missing + rules.obj_normalizer * without
         return Report(loss, overlap, obj, no_obj, category, half, most, count)
-
-
-def _focal(probability: Tensor) -> Tensor:
-    pt = probability + 1e-15
-    return -(1 - pt) * (2 * pt * pt.log() + pt - 1)
 
 
 def _averaged(delta: Tensor) -> None:
