@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from darkshare._tables import printable
+from darkshare.cli import STOPPED
 from darkshare.cli.options import F, asked, dialect_option, format_option, one_model, running_options, size_option
 from darkshare.cli.parameters import LEVEL, choices
 from darkshare.cli.printing import say, show
@@ -21,8 +22,6 @@ from darkshare.inference.engines import DEFAULT
 from darkshare.inference.media import CONTAINERS, FORMATS, DetectionRun, Frame, PictureClasses
 from darkshare.inference.media import detect as detect_objects
 from darkshare.inference.onnx import SUFFIXES as EXPORTED
-
-STOPPED = 130  # the exit code of what Ctrl-C ends
 
 
 def frames_options(function: F) -> F:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from darkshare.cli import STOPPED
 from darkshare.cli.options import dialect_option, one_model, output_option, seed_option, size_option, threads_option
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import bar, say_above
@@ -18,7 +19,6 @@ from darkshare.training.journal import Update
 from darkshare.training.settings import DEVICES, TrainingWatch
 from darkshare.training.train import train as train_model
 
-STOPPED = 130  # the exit code of what Ctrl-C ends
 LINES = 20  # of the course, where there is no terminal
 
 
