@@ -1,16 +1,29 @@
-"""Errors and warnings, one closed family: every message says where, what and what to do.
+"""Errors and warnings, one closed family: every message says where, what and what to do; and the check of arguments.
 
 A traceback is a bug in darkshare; a `DarkshareError` is a fact about the user's files.
 """
 
 from __future__ import annotations
 
+import inspect
+import os
+import re
+import reprlib
 import sys
+import types
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cache, wraps
+from numbers import Integral, Real
 from pathlib import Path
+from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
+P = ParamSpec("P")
+R = TypeVar("R")
 _PACKAGE = str(Path(__file__).parent)
+_UNIONS = (Union, types.UnionType)
+_TRUTHS = ("bool", "bool_")  # numpy's have these names; importing numpy for them would cost every start
+_MODULES = re.compile(r"\b(?:\w+\.)+")
 
 
 class DarkshareError(ValueError):
@@ -93,9 +106,114 @@ def require_choice(name: str, value: object, choices: Sequence[str]) -> None:
         raise BadValue(f"{name} {str(value)[:40]} must be {' or '.join(choices)}")
 
 
+def require_least(least: float, *, open_end: bool = False, **given: float | None) -> None:
+    """Refuse numbers that are too small; None is not checked.
+
+    Args:
+        least: the smallest number that is allowed.
+        open_end: whether it is not allowed itself.
+        given: the numbers by name.
+
+    Raises:
+        BadValue: with the first of them.
+    """
+    for name, value in given.items():
+        if value is not None and not (value > least or (value == least and not open_end)):
+            raise BadValue(f"{name}={value} must be {'more than' if open_end else 'at least'} {least:g}")
+
+
 def warn(message: str) -> None:
     """Issue a `DarkshareWarning` that points to the line outside of darkshare which called it."""
     depth, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         depth, frame = depth + 1, frame.f_back
     warnings.warn(message, DarkshareWarning, stacklevel=depth)
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a public function refuse arguments whose type is not the one of its signature.
+
+    Otherwise they fail somewhere deep inside, with an error that does not say which argument was wrong, or mean
+    something else than was meant. Numbers of numpy count as Python's. A missing argument is Python's TypeError.
+
+    Raises:
+        BadValue: the first of them, by the function from then on.
+    """
+    place = function.__qualname__.removesuffix(".__init__")
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            given = _signature(function).bind(*args, **kwargs)
+        except TypeError:
+            return function(*args, **kwargs)  # which raises it in Python's words
+        for name, value in given.arguments.items():
+            _require(place, _signature(function).parameters[name], _hints(function).get(name, Any), value)
+        return function(*args, **kwargs)
+
+    return call
+
+
+@cache
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(function)
+
+
+@cache
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    return get_type_hints(function)
+
+
+def _require(place: str, parameter: inspect.Parameter, hint: Any, value: Any) -> None:
+    if parameter.kind is parameter.VAR_KEYWORD:
+        return
+    for one in value if parameter.kind is parameter.VAR_POSITIONAL else (value,):
+        if not _fits(one, hint):
+            cure = "; darkshare.load makes one of its files" if _words(hint) == "Model" else ""
+            raise BadValue(f"{place}: {parameter.name} must be {_words(hint)}, not {_shown(one)}{cure}")
+        if isinstance(one, str) and "\0" in one and os.PathLike in [get_origin(kind) for kind in get_args(hint)]:
+            raise BadValue(f"{place}: {parameter.name}={_shown(one)} holds a zero byte, which no path does; remove it")
+
+
+def _shown(value: object) -> str:
+    return " ".join(reprlib.repr(value).split())[:60]
+
+
+def _words(hint: Any) -> str:
+    """A hint as it is written in the code, without modules."""
+    return _MODULES.sub("", hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint))
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value has the type of a hint; whatever cannot be told fits."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in _UNIONS:
+        return any(_fits(value, one) for one in inner)
+    if origin is Literal:
+        return isinstance(value, tuple(map(type, inner)))
+    if isinstance(origin, type):
+        return _holds(value, origin, inner)
+    numbers = {int: Integral, float: Real}
+    if hint is bool:
+        return type(value).__name__ in _TRUTHS
+    if hint is Any or not isinstance(hint, type):
+        return True
+    if getattr(hint, "_is_protocol", False) and not getattr(hint, "_is_runtime_protocol", False):
+        return True
+    return isinstance(value, numbers.get(hint, hint)) and not (hint in numbers and isinstance(value, bool))
+
+
+def _holds(value: Any, origin: type, inner: tuple[Any, ...]) -> bool:
+    """Whether a value is a container, and all that it holds fits; what can be gone through but once is left alone."""
+    if origin is tuple:  # a list will do, as JSON has nothing else
+        if not isinstance(value, tuple | list):
+            return False
+        if inner[-1] is not Ellipsis:
+            return len(value) == len(inner) and all(map(_fits, value, inner))
+    elif issubclass(origin, Mapping):
+        return isinstance(value, Mapping) and all(_fits(k, inner[0]) and _fits(v, inner[1]) for k, v in value.items())
+    elif origin.__module__ != "collections.abc" or not issubclass(origin, Iterable):  # an array, a function
+        return isinstance(value, origin)
+    elif isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        return False
+    return not isinstance(value, Collection) or all(_fits(one, inner[0]) for one in value)

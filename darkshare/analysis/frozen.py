@@ -23,7 +23,7 @@ from darkshare.analysis.trunk import (
     with_input_of,
 )
 from darkshare.darknet.model import Model
-from darkshare.errors import BadValue, WeightsSize
+from darkshare.errors import BadValue, WeightsSize, checked
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ class Frozen(Results[Trunk]):
         return ", ".join(f"{one.other} {'is' if one.is_frozen else 'is not'} frozen (k={one.k})" for one in self)
 
 
+@checked
 def frozen(base: Model, *others: Model, k: int | None = None) -> Frozen:
     """Compare the first k layers of models bit for bit with those of the first one.
 

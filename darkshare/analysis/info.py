@@ -16,6 +16,7 @@ from darkshare.darknet.kinds import Shape
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network
 from darkshare.darknet.weights import Header, read_weights
+from darkshare.errors import checked
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ class Info(Result):
         )
 
 
+@checked
 def info(model: Model) -> Info:
     """Measure a model, with or without weights, as the dialect that it was loaded in."""
     network = model.network

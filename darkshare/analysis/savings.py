@@ -18,7 +18,9 @@ from darkshare.darknet.cut_points import illegal_cut, legal_cuts
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network
 from darkshare.darknet.weights import Header
-from darkshare.errors import BadValue, DarkshareError
+from darkshare.errors import BadValue, DarkshareError, checked
+
+MOST = 1000  # networks
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ class Savings(Results[Saving]):
         plot_savings(every, path, k=[one.k for one in self] if len(self) < len(every) else ())
 
 
+@checked
 def savings(
     models: Model | Network | Sequence[Model | Network], *, k: int | Sequence[int] = (), networks: int | None = None
 ) -> Savings:
@@ -129,10 +132,13 @@ def savings(
         networks: how many share the base, if one is given: 2.
 
     Raises:
-        BadValue: fewer than two networks, another number of models than `networks`, or a cut that is not legal.
+        BadValue: fewer than two networks or more than 1000, another number of models than `networks`, or a cut that
+            is not legal.
         TrunkMismatch: the networks do not compute the same below k.
         DarkshareError: without `k`, no cut is legal.
     """
+    if networks is not None and networks > MOST:
+        raise BadValue(f"networks={networks} must be at most {MOST}")
     given = [models] if isinstance(models, Model | Network) else list(models)
     chosen = tuple(one.network if isinstance(one, Model) else one for one in given)
     if len(chosen) == 1:

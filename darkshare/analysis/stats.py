@@ -30,6 +30,7 @@ from darkshare.analysis.trunk import (
 from darkshare.analysis.weight_stats import WeightStats, describe_weights
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Network
+from darkshare.errors import checked
 
 Progress = Callable[[int], object]  # called with the number of floats that were compared since its last call
 
@@ -58,6 +59,7 @@ def stats(
 ) -> Differences: ...
 
 
+@checked
 def stats(
     base: Model,
     *others: Model,

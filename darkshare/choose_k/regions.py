@@ -88,8 +88,10 @@ def _chosen(dataset: Dataset, boxes: int, rng: np.random.Generator) -> list[Samp
             break
         found.append(useful[number])
         count += len(useful[number].boxes)
+    if len(useful) < 10:
+        raise BadValue(f"{dataset.name} has {len(useful)} pictures with labelled boxes; at least 10 are needed")
     if len(found) < 10:
-        raise BadValue(f"{dataset.name} has {len(found)} pictures with labelled boxes; at least 10 are needed")
+        raise BadValue(f"boxes={boxes} come from {len(found)} pictures; at least 10 are needed, so ask for more boxes")
     return found
 
 

@@ -29,10 +29,9 @@ from darkshare.choose_k.results import measured_maps
 from darkshare.choose_k.swapping import swap_curve
 from darkshare.darknet.model import Model
 from darkshare.data import read_data
-from darkshare.errors import BadArguments
+from darkshare.errors import BadArguments, checked, require_least
 from darkshare.evaluation import Evaluation
 from darkshare.training.guards import require_pictures, require_torch
-from darkshare.training.settings import require_least
 
 Watch = Callable[[Sequence[Any]], Iterable[Any]]
 RELIABILITY = {
@@ -100,6 +99,7 @@ class Suggestion(Result):
         return f"{len(self.candidates)} cuts{best}"
 
 
+@checked
 def suggest_k(
     base: Model,
     tuned: Model | None = None,

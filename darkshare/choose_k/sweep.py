@@ -22,7 +22,8 @@ from darkshare.choose_k.results import Choice, choice_rows, choices, result_rows
 from darkshare.choose_k.trials import FORMAT, Trial, TrialResult, results_in
 from darkshare.darknet.model import Model
 from darkshare.data.findings import warn_of
-from darkshare.training.settings import Changes, Options, require_least
+from darkshare.errors import checked, require_least
+from darkshare.training.settings import Changes, Options
 
 CSV, JSON, PNG = "results.csv", "results.json", "results.png"
 
@@ -88,6 +89,7 @@ class Sweep(Result):
         plot_sweep(self.trials, self.choices, path)
 
 
+@checked
 def sweep(  # noqa: D417 - some are described together
     base: Model, data: str | os.PathLike[str], *,
     k: int | Sequence[int], seeds: int | Sequence[int] = (1, 2, 3), output: str | os.PathLike[str] = "sweep",

@@ -14,6 +14,8 @@ from darkshare._tables import printable
 from darkshare._version import __version__
 from darkshare.errors import BadArguments, DarkshareError, DarkshareWarning
 
+STOPPED = 130  # the exit code of what Ctrl-C ends
+
 
 def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     click.echo(f"Note: {printable(str(message))}", err=True)
@@ -52,7 +54,7 @@ COMMANDS = {
 
 
 class Commands(click.Group):
-    """The one place where a `DarkshareError` becomes a message and exit code 1."""
+    """The one place where a `DarkshareError` becomes a message and exit code 1, and Ctrl-C another one."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -82,6 +84,9 @@ class Commands(click.Group):
             raise click.UsageError(printable(str(error))) from None
         except DarkshareError as error:
             raise click.ClickException(printable(str(error))) from None
+        except KeyboardInterrupt:
+            click.echo("Interrupted", err=True)
+            raise click.exceptions.Exit(STOPPED) from None
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import click
 
+from darkshare.analysis.savings import MOST
 from darkshare.cli.options import dialect_option, format_option, load_all, models_argument, plot_option, size_option
 from darkshare.cli.printing import show, wrote
-
-MOST = 1000  # networks
 
 
 @click.command()

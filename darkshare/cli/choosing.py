@@ -15,11 +15,11 @@ from darkshare.choose_k.suggest import suggest_k as guess
 from darkshare.choose_k.sweep import SweepWatch
 from darkshare.choose_k.sweep import sweep as train_all
 from darkshare.choose_k.trials import Trial
-from darkshare.cli import options
+from darkshare.cli import STOPPED, options
 from darkshare.cli.parameters import NUMBERS
 from darkshare.cli.printing import say, show, wrote
 from darkshare.cli.progress import bar, say_above, watcher
-from darkshare.cli.training import STOPPED, base_and_data, train
+from darkshare.cli.training import base_and_data, train
 
 _OWN = ("files", "k", "output", "seed", "threads", "workers", "split", "validate_every", "resume", "dialect")
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from darkshare._tables import printable
-from darkshare.cli import options
+from darkshare.cli import STOPPED, options
 from darkshare.cli.parameters import LEVEL, choices
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import is_watched, watched
@@ -21,8 +21,6 @@ from darkshare.inference.engines import DEFAULT
 from darkshare.inference.media import CONTAINERS, FORMATS, DetectionRun, Frame, PictureClasses
 from darkshare.inference.media import detect as detect_objects
 from darkshare.inference.onnx import SUFFIXES as EXPORTED
-
-STOPPED = 130  # the exit code of what Ctrl-C ends
 
 
 def frames_options(function: options.F) -> options.F:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from darkshare.cli import options
+from darkshare.cli import STOPPED, options
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import bar, say_above
 from darkshare.darknet.model import Model
@@ -18,7 +18,6 @@ from darkshare.training.journal import Update
 from darkshare.training.settings import DEVICES, TrainingWatch
 from darkshare.training.train import train as train_model
 
-STOPPED = 130  # the exit code of what Ctrl-C ends
 LINES = 20  # of the course, where there is no terminal
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from darkshare._files import reading, require_regular
 from darkshare._tables import printable
-from darkshare.errors import CfgSyntaxError
+from darkshare.errors import CfgSyntaxError, checked
 
 LARGEST_CFG = 2**19  # bytes; the largest public cfg has 60 kB, more than this is another kind of file
 LONGEST_LINE = 2**16  # characters; public cfgs have lines of a few hundred
@@ -116,6 +116,7 @@ def comment_line(text: str) -> Line:
     return Line(f"# {text}\n")
 
 
+@checked
 def parse(text: str, name: str = "") -> Cfg:
     """Split a cfg text into sections. Never fails: `resolve` and `check` say what is wrong.
 

@@ -15,7 +15,7 @@ from darkshare.darknet.network import Network, View, resolve
 from darkshare.darknet.tasks import Task, group_by_ensemble, tasks_from_json, tasks_to_json
 from darkshare.darknet.weights import Floats, Header, Weights, chunks, read_weights
 from darkshare.darknet.wrong_size import cut_at, wrong_size
-from darkshare.errors import BadValue, DarkshareError, Unsupported
+from darkshare.errors import BadValue, DarkshareError, Unsupported, checked
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -154,6 +154,7 @@ def _heads(tasks: Sequence[Task]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(head for task in tasks for head in task.heads))
 
 
+@checked
 def load(
     cfg: str | os.PathLike[str],
     weights_file: str | os.PathLike[str] | None = None,
@@ -216,6 +217,7 @@ def untransposed(network: Network, found: Weights) -> Weights:
     return replace(found, header=Header(seen=found.header.seen), runs=(data,))
 
 
+@checked
 def save(model: Model, stem: str | os.PathLike[str], *, protect: Sequence[str] = ()) -> list[Path]:
     """Write `<stem>.cfg`, `.weights`, `.names`, `.data` and `.tasks.json`; all of them or none.
 
@@ -261,6 +263,7 @@ def sibling(path: Path, suffix: str) -> Path:
     return path.parent / (path.name + suffix)
 
 
+@checked
 def save_weights(
     found: Weights, path: str | os.PathLike[str], dialect: str = "alexeyab", *, protect: Sequence[str] = ()
 ) -> None:

@@ -13,7 +13,7 @@ from darkshare._tables import printable, to_html
 from darkshare.darknet.cfg import Cfg, Section, require_readable
 from darkshare.darknet.kinds import DIALECTS, Kind, Net, Shape, Tensor, find_kind, keys_of, read_kind
 from darkshare.darknet.kinds.base import INT_MAX
-from darkshare.errors import BadReference, BadValue, DarkshareError, ShapeMismatch, UnknownKind
+from darkshare.errors import BadReference, BadValue, DarkshareError, ShapeMismatch, UnknownKind, checked
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -195,6 +195,7 @@ class Network:
         return to_html([layer.row() for layer in self.layers], [f"{self.name}: {self.summary()}"])
 
 
+@checked
 def resolve(
     cfg: Cfg, *, dialect: str = "alexeyab", view: View = "load", size: tuple[int, int] | None = None
 ) -> Network:

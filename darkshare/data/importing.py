@@ -22,7 +22,7 @@ from darkshare.data.tables import DataResult
 from darkshare.data.types import Dataset
 from darkshare.data.voc import read_voc
 from darkshare.data.writing import write_data
-from darkshare.errors import BadValue, DarkshareError
+from darkshare.errors import BadValue, DarkshareError, checked
 
 FORMATS = ("voc", "coco", "coco-text", "darknet")
 SHARE = 0.2  # for validation, where the source does not say which pictures are for that
@@ -101,6 +101,7 @@ def read_parts(
     return _read_darknet(source, None if names is None else Path(names), watch)
 
 
+@checked
 def import_data(
     source: str | os.PathLike[str],
     output: str | os.PathLike[str],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.data import Dataset, read_data
-from darkshare.errors import BadValue
+from darkshare.errors import BadValue, checked
 from darkshare.evaluation.runner import Runner
 from darkshare.inference.int8 import Int8, Quantised, TaskScores, write_int8
 from darkshare.inference.int8.writing import Judge
@@ -22,6 +23,7 @@ INT8_ONLY = ("calibrate", "engine", "data", "agreement", "count", "seed", "round
 _INT8 = Int8()
 
 
+@checked
 def export(
     model: Model, output: str | os.PathLike[str] | None = None, *, decode: bool = False, batch: int | None = 1,
     dynamic_size: bool = False, precision: str = "fp32", bn_epsilon: float = _INT8.bn_epsilon,
@@ -58,7 +60,7 @@ def export(
     }  # fmt: skip
     form = {"decode": decode, "batch": batch, "dynamic_size": dynamic_size}
     for name, value in (form if precision == INT8 else others).items():
-        if value != (export.__kwdefaults__ or {})[name]:
+        if value != inspect.signature(export).parameters[name].default:
             raise BadValue(f"{name} does not go with precision {precision}")
     if precision != INT8:
         target = Path(output) if output else beside(model, ".onnx")
@@ -68,6 +70,7 @@ def export(
     return quantise(model, output, bn_epsilon=bn_epsilon, **others)
 
 
+@checked
 def quantise(
     model: Model,
     output: str | os.PathLike[str] | None = None,

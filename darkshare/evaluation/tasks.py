@@ -13,7 +13,7 @@ from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.data import ClassifiedDataset, Dataset, is_divided, read_classes, read_data
 from darkshare.data.findings import warn_of
-from darkshare.errors import BadArguments, BadValue, warn
+from darkshare.errors import BadArguments, BadValue, checked, require_least, warn
 from darkshare.evaluation.accuracy import TOP
 from darkshare.evaluation.average_precision import RULES, THRESHOLD, Evaluation
 from darkshare.evaluation.classes import listed, match_classes
@@ -38,6 +38,7 @@ T = TypeVar("T")
 D = TypeVar("D", Dataset, ClassifiedDataset)
 
 
+@checked
 def evaluate(
     model: Model, data: Sources, *, part: str = "valid", rule: str = RULES[0], points: int | None = None,
     iou: float = 0.5, thresh: float = THRESHOLD, lowest: float = LOWEST, nms: float = NMS, top: int = TOP,
@@ -75,6 +76,7 @@ def evaluate(
         DarkshareError: a task that is not there, classes that do not match, files that cannot be read.
     """
     given = dict(locals())
+    require_least(1, batch=batch)
     run = _Run(model, _jobs(model, data, beside), part, dict(map), by_order, watch, {x: given[x] for x in _RUNNING})
     if map and by_order:
         raise BadArguments("map names classes, and by_order does not look at names; give one of them")

@@ -14,7 +14,7 @@ import numpy as np
 from darkshare._tables import printable
 from darkshare.darknet.model import Model, load
 from darkshare.darknet.weights import Floats
-from darkshare.errors import BadValue, DarkshareError, Unsupported
+from darkshare.errors import BadValue, DarkshareError, Unsupported, checked
 from darkshare.inference import engines
 from darkshare.inference.boxes import NMS, THRESHOLD, Detections, Levels, interpret, levels
 from darkshare.inference.classification import (
@@ -50,6 +50,7 @@ class Detector:
         DarkshareError: a layer that has no ONNX form here, missing weights, or an engine that is not there.
     """
 
+    @checked
     def __init__(
         self,
         model: Model,
@@ -155,6 +156,7 @@ class Classifier:
         DarkshareError: it cannot be run here.
     """
 
+    @checked
     def __init__(self, model: Model, *, branches: bool = False, mean: str = MEANS[0], **how: Any) -> None:
         chosen = only_classifiers(model)
         if chosen is None:

@@ -14,7 +14,7 @@ from darkshare.darknet.kinds import Region, Softmax
 from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.data import read_names
-from darkshare.errors import BadArguments, BadValue, DarkshareError, Unsupported, require_choice, warn
+from darkshare.errors import BadArguments, BadValue, DarkshareError, Unsupported, checked, require_choice, warn
 from darkshare.surgery.heads import pad_to_union, unpad, with_classes
 
 INITS = ("silent", "random")
@@ -55,6 +55,7 @@ class ClassChange(Result):
         return f"{len(self.now.names)} instead of {len(self.before)} classes"
 
 
+@checked
 def classes(
     model: Model,
     *,

@@ -12,9 +12,10 @@ from darkshare.darknet.initial import drawn
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Network, resolve
 from darkshare.darknet.weights import FLOAT, Floats, Header, Weights
-from darkshare.errors import BadValue, DarkshareError, WeightsSize
+from darkshare.errors import BadValue, DarkshareError, WeightsSize, checked
 
 
+@checked
 def cut(
     model: Model,
     k: int,

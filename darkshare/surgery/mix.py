@@ -24,7 +24,7 @@ from darkshare.analysis.trunk import (
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network, resized, resolve
 from darkshare.darknet.weights import Floats, Header, Weights
-from darkshare.errors import BadValue, TrunkMismatch, WeightsSize, warn
+from darkshare.errors import BadValue, TrunkMismatch, WeightsSize, checked, warn
 from darkshare.surgery.interpolate import between
 from darkshare.surgery.mix_recipe import Recipe, read_recipe, shares, with_overrides
 
@@ -97,6 +97,7 @@ class Restored(Result):
         return f"k={self.k}, {len(self.moved)} tensors had moved"
 
 
+@checked
 def mix(
     base: Model,
     other: Model,
@@ -157,6 +158,7 @@ def _bridged(found: set[int], layers: Sequence[Layer]) -> list[int]:
     return sorted(found.union(*between_two))
 
 
+@checked
 def snap(base: Model, other: Model, k: int | None = None) -> Model:
     """Put the base's layers 0..k-1 under a model that was trained from it, byte for byte.
 

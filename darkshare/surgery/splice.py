@@ -26,7 +26,7 @@ from darkshare.darknet.cfg import Line, Section, comment_line, new_section
 from darkshare.darknet.cut_points import illegal_cut
 from darkshare.darknet.model import Model, branch_tasks, without_branch_tasks
 from darkshare.darknet.tasks import Task, group_by_ensemble
-from darkshare.errors import BadValue, DarkshareError, ShapeMismatch, TrunkMismatch, require_choice, warn
+from darkshare.errors import BadValue, DarkshareError, ShapeMismatch, TrunkMismatch, checked, require_choice, warn
 from darkshare.surgery.assemble import Part, assemble
 from darkshare.surgery.heads import pad_to_union, unpad
 from darkshare.surgery.quantities import Quantities
@@ -75,6 +75,7 @@ class Merger(Quantities):
         return f"{len(self.models)} networks in one, {', '.join(self.notes())}"
 
 
+@checked
 def concat(
     models: Sequence[Model],
     k: int | Sequence[int] | None = None,
@@ -103,6 +104,8 @@ def concat(
         BadValue: a cut that is not legal, or names for more or fewer tasks.
     """
     require_choice("layout", layout, get_args(Layout))
+    if len(models) < 2:
+        raise BadValue("concat needs a base and at least one further network")
     base, *others = _named(models, name)
     _require_joinable(base, others)
     ks = _cuts(base, others, k)
@@ -127,8 +130,6 @@ def concat(
 
 
 def _require_joinable(base: Model, others: Sequence[Model]) -> None:
-    if not others:
-        raise BadValue("concat needs a base and at least one further network")
     for other in others:
         if (other.weights is None) != (base.weights is None):
             without = other if other.weights is None else base
@@ -277,6 +278,7 @@ def _warn_of_unequal_classes(merged: Model) -> None:
         )
 
 
+@checked
 def split(model: Model, task: str | Sequence[str] = ()) -> list[Model]:
     """Take a merged model apart: each task's own network, with its own [net], classes and weights header.
 

@@ -15,7 +15,7 @@ import numpy as np
 from darkshare._images import Picture
 from darkshare.darknet.model import Model
 from darkshare.darknet.weights import Floats
-from darkshare.errors import BadValue
+from darkshare.errors import BadValue, checked, require_least
 from darkshare.inference.classification import cropped, only_detectors
 from darkshare.inference.media.sources import select
 from darkshare.inference.preprocess import preprocess
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 BATCH = 32
 
 
+@checked
 def recalibrated(
     model: Model, pictures: str | os.PathLike[str] | Iterable[Picture], *, k: int = 0, batch: int = BATCH
 ) -> Model:
@@ -49,6 +50,7 @@ def recalibrated(
         Unsupported: a layer does not train.
         DarkshareError: torch is not installed, or a picture cannot be read.
     """
+    require_least(2, batch=batch)
     require_torch()
     import torch
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from darkshare.darknet.model import Model
-from darkshare.errors import BadValue
+from darkshare.errors import BadValue, require_least
 from darkshare.training.journal import Update
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -89,22 +89,6 @@ class Options:
         require_least(1, threads=self.threads)
         if self.ema is not None and self.ema >= 1:
             raise BadValue(f"ema={self.ema:g} must be less than 1")
-
-
-def require_least(least: float, *, open_end: bool = False, **given: float | None) -> None:
-    """Refuse numbers that are too small; None is not checked.
-
-    Args:
-        least: the smallest number that is allowed.
-        open_end: whether it is not allowed itself.
-        given: the numbers by name.
-
-    Raises:
-        BadValue: with the first of them.
-    """
-    for name, value in given.items():
-        if value is not None and not (value > least or (value == least and not open_end)):
-            raise BadValue(f"{name}={value} must be {'more than' if open_end else 'at least'} {least:g}")
 
 
 class TrainingWatch:

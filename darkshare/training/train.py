@@ -19,7 +19,7 @@ from darkshare.data import (
 )
 from darkshare.data import split as split_off
 from darkshare.data.findings import warn_of
-from darkshare.errors import warn
+from darkshare.errors import checked, warn
 from darkshare.evaluation import classifier_accuracy, evaluate_model
 from darkshare.training.guards import require_pictures, require_torch
 from darkshare.training.outcome import Outcome
@@ -30,6 +30,7 @@ AnyDataset = Dataset | ClassifiedDataset
 _SHARE = 0.2  # of a folder of classes, to validate on
 
 
+@checked
 def train(  # noqa: D417 - some are described together
     base: Model, data: str | os.PathLike[str] | AnyDataset | tuple[AnyDataset, AnyDataset], *,
     k: int, output: str | os.PathLike[str] = "trained",

@@ -414,6 +414,8 @@ def test_regions_are_means_over_the_cells_that_boxes_touch(base, tmp_path):
         assert tuple(np.round(expected, 5)) in rows
     with pytest.raises(BadValue, match="with labelled boxes; at least 10 are needed"):
         regions_of(model, draw(tmp_path / "few", 3), [0], boxes=9)
+    with pytest.raises(BadValue, match=r"boxes=2 come from \d pictures; at least 10 are needed, so ask for more"):
+        regions_of(model, dataset, [0], boxes=2)
 
 
 def test_guesses_get_what_their_own_layer_says():

@@ -47,3 +47,12 @@ def test_help_imports_no_command():
     allowed = {"_version", "_tables", "_files", "errors", "cli"}
     assert "darkshare.cli" in found
     assert found <= {"darkshare", *(f"darkshare.{name}" for name in allowed)}
+
+
+def test_ctrl_c_in_any_command_exits_with_130(tiny, monkeypatch):
+    def strike(*_: object, form: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("darkshare.cli.inspection.show", strike)
+    result = CliRunner().invoke(main, ["info", str(tiny)])
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "Interrupted\n")

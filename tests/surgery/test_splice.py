@@ -381,7 +381,7 @@ def test_an_ensemble_takes_one_name():
     assert text.splitlines()[0].endswith(": cars, words")
     assert "# task words: layers" in text
     with pytest.raises(BadValue, match="5 names for 2 tasks: give one for each, and one for a whole ensemble"):
-        concat([neighbour(3), ensemble()], 3, name="abcde")
+        concat([neighbour(3), ensemble()], 3, name=list("abcde"))
 
 
 def test_a_name_with_a_number_is_not_given_twice(pair):

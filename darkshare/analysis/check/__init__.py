@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -22,12 +22,12 @@ from darkshare.darknet.network import MOST_PROBLEMS, Network, problems
 from darkshare.darknet.pairing import pair
 from darkshare.darknet.weights import Weights, read_weights
 from darkshare.darknet.wrong_size import cut_at
-from darkshare.errors import BadValue, DarkshareError
+from darkshare.errors import BadValue, DarkshareError, checked
 
 if TYPE_CHECKING:
     from darkshare.data import Review
-    from darkshare.data.darknet import Watch
 
+Watch = Callable[[Sequence[Any]], Iterable[Any]]  # that of `data`, which need not be imported for a cfg
 RULES: tuple[Rule, ...] = (*keys.RULES, *values.RULES, *layers.RULES, *heads.RULES, *training.RULES)
 
 
@@ -73,6 +73,7 @@ class Problems(Results[Problem]):
         return "".join([super()._repr_html_(), *(one._repr_html_() for one in self.datasets)])
 
 
+@checked
 def check(
     *files: str | os.PathLike[str],
     dialect: str = "alexeyab",

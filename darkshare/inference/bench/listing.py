@@ -9,7 +9,7 @@ from typing import Any
 
 from darkshare._tables import Result
 from darkshare.darknet.model import Model
-from darkshare.errors import BadValue, warn
+from darkshare.errors import BadValue, checked, warn
 from darkshare.inference.bench.comparing import EngineComparison, compare_engines
 from darkshare.inference.engines import DEFAULT, Presence, available
 from darkshare.inference.engines.timing import ROUNDS
@@ -46,6 +46,7 @@ class EngineList(Result):
         return ", ".join(self)
 
 
+@checked
 def engines(
     model: Model | None = None, *, calibrate: str | None = None, rounds: int = ROUNDS, threads: int | None = None
 ) -> EngineList | EngineComparison:

@@ -13,7 +13,7 @@ from typing import Any
 from darkshare._tables import Result
 from darkshare.darknet.model import Model, without_branch_tasks
 from darkshare.darknet.weights import Header
-from darkshare.errors import BadValue, DarkshareError, DarkshareWarning
+from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, checked
 from darkshare.inference.engines import DEFAULT, presence
 from darkshare.inference.engines.timing import (
     DIGITS,
@@ -149,6 +149,8 @@ def separate_and_merged(
         with warnings.catch_warnings():  # what `concat` warns of matters to those who get its files
             warnings.simplefilter("ignore", DarkshareWarning)
             return list(models), splice.concat(models, k, force=force)
+    if not models:
+        raise BadValue("bench needs the separate networks, or a merged one")
     (merged,) = models
     names = [task.name for task in without_branch_tasks(merged).tasks]
     if len(names) < 2:
@@ -159,6 +161,7 @@ def separate_and_merged(
     return splice.split(merged, names), merged
 
 
+@checked
 def bench(
     models: Model | Sequence[Model],
     *,

@@ -11,7 +11,7 @@ from typing import Any
 from darkshare._signals import uninterrupted
 from darkshare._tables import Result
 from darkshare.darknet.model import Model
-from darkshare.errors import DarkshareError, warn
+from darkshare.errors import DarkshareError, checked, warn
 from darkshare.inference.classification import MEANS, Guesses, only_detectors
 from darkshare.inference.detector import Classifier, runnable
 from darkshare.inference.media.detecting import Errors, Watch, unwatched
@@ -48,6 +48,7 @@ class PictureClasses(Result):
         return f"{self.done} of {self.done + self.failed} pictures"
 
 
+@checked
 def classify(  # noqa: D417 - some are described with `detect`
     model: Model | str | os.PathLike[str], sources: Names, *, top: int = 5, branches: bool = False,
     mean: str = MEANS[0], batch: int = 1, every: int = 1, limit: int | None = None, bn_epsilon: float = BN_EPSILON,

@@ -13,7 +13,7 @@ from typing import Any
 from darkshare._signals import uninterrupted
 from darkshare._tables import Result
 from darkshare.darknet.model import Model, without_branch_tasks
-from darkshare.errors import BadValue, Unsupported, warn
+from darkshare.errors import BadValue, Unsupported, checked, warn
 from darkshare.inference.boxes import NMS, THRESHOLD, Levels
 from darkshare.inference.classification import only_detectors
 from darkshare.inference.detector import Detector, runnable
@@ -76,6 +76,7 @@ class DetectionRun(Result):
         return f"{self.done} of {self.done + self.failed} {what}, {self.boxes} boxes{speed}; wrote {where}"
 
 
+@checked
 def detect(
     model: Model | str | os.PathLike[str], sources: Names, *, output: str | os.PathLike[str] = "detections",
     save: str | Sequence[str] = (), container: str = ".avi", thresh: Levels | None = None, nms: Levels | None = None,

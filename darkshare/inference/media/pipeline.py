@@ -6,10 +6,10 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from darkshare._images import Picture
-from darkshare.errors import DarkshareError
+from darkshare.errors import DarkshareError, checked
 from darkshare.inference.boxes import Detections
 from darkshare.inference.draw import annotate
 from darkshare.inference.media.frames import Frame
@@ -20,6 +20,7 @@ Frames = Generator[Frame, None, None]
 WAITING = 2  # frames, beyond a batch, that may lie between two stages
 
 
+@runtime_checkable
 class Detects(Protocol):
     """Something that finds boxes, as `Detector` does."""
 
@@ -27,6 +28,7 @@ class Detects(Protocol):
         """Give one `Detections` per task for each picture."""
 
 
+@checked
 def watch(
     detector: Detects,
     sources: Names,

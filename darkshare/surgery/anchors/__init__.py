@@ -10,7 +10,7 @@ from typing import Any
 from darkshare._tables import Result
 from darkshare.darknet.model import Model
 from darkshare.data import Dataset
-from darkshare.errors import BadValue, Unsupported, require_choice
+from darkshare.errors import BadValue, Unsupported, checked, require_choice, require_least
 from darkshare.surgery.anchors.assignment import (
     RULES,
     HeadAnchors,
@@ -76,6 +76,7 @@ class AnchorFit(Result):
         plot_anchors(Path(path), self.sizes, self.heads, self.before, title=title)
 
 
+@checked
 def anchors(
     model: Model,
     dataset: Dataset | str | os.PathLike[str],
@@ -107,6 +108,8 @@ def anchors(
         DarkshareError: there are too few boxes, or the data set cannot be read.
     """
     require_choice("assign", assign, RULES)
+    require_least(1, num=num, restarts=restarts)
+    require_least(0, seed=seed)
     own = model.task(task)
     if own.ensemble:
         why = f"{own.name}: the branches of an ensemble have the same anchors; change them before darkshare branch"

@@ -18,7 +18,7 @@ from darkshare.darknet.network import Network, problems, resolve
 from darkshare.darknet.weights import Header, Weights, chunks
 from darkshare.data import Dataset, read_options
 from darkshare.data.labels import LABEL_RULES
-from darkshare.errors import Unsupported, warn
+from darkshare.errors import Unsupported, checked, warn
 from darkshare.surgery.anchors import anchors as fitting_anchors
 from darkshare.surgery.classes import matched, relabelled
 from darkshare.surgery.cut import cut
@@ -68,6 +68,7 @@ class Kit(Result):
         return f"{self.train.name}, {len(self.files)} files, {self.notes()[0]}"
 
 
+@checked
 def kit(
     base: Model,
     data: str | os.PathLike[str],

@@ -10,7 +10,7 @@ from darkshare._tables import Result
 from darkshare.darknet.kinds import Shortcut
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network
-from darkshare.errors import BadValue
+from darkshare.errors import BadValue, checked
 
 _FORMS = "'first', 'all', or numbers like 'blocks 1,4-6'"
 
@@ -82,6 +82,7 @@ class ResidualBlocks(Result):
         return f"{len(self.blocks)} of {self.network.name or 'a network'}, {len(stages_of(self.blocks))} stages"
 
 
+@checked
 def residual_blocks(model: Model | Network) -> ResidualBlocks:
     """Find every [shortcut] that adds one earlier layer to what a closed run of layers makes of it.
 

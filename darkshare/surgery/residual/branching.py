@@ -15,7 +15,7 @@ from darkshare.darknet.cfg import Section, comment_line, new_section
 from darkshare.darknet.model import Model, branch_tasks, common_ensemble
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Header
-from darkshare.errors import BadArguments, BadValue, require_choice
+from darkshare.errors import BadArguments, BadValue, checked, require_choice, require_least
 from darkshare.surgery.assemble import Fresh, Part, assemble
 from darkshare.surgery.residual.averaging import averaged
 from darkshare.surgery.residual.grouping import grouped
@@ -30,6 +30,7 @@ LAYOUTS = ("explicit", "grouped")
 _PLANNED = {"match": "params,flops", "tolerance": 0.01, "step": 1, "widths": (), "init": "slice", "seed": 0}
 
 
+@checked
 def branch(
     model: Model,
     after: int | str | None = None,
@@ -76,6 +77,7 @@ def branch(
         _require_ensemble(model, after, branches, [name for name in _PLANNED if planned[name] != _PLANNED[name]])
         anew = _laid_out_anew(model, combine=combine, layout=layout)
         return replace(anew, report=Division(model.network, anew.network, model.tasks[-1].k))
+    require_least(1, step=step)
     plan = plan_branches(model, after, branches, match=match, tolerance=tolerance, step=step, widths=chosen)
     made = branched(plan, combine=combine, init=init, layout=layout, seed=seed)
     return replace(made, report=Division(model.network, made.network, plan.after + 1, plan))

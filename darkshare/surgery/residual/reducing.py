@@ -16,12 +16,13 @@ from darkshare.darknet.kinds import Shortcut
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network
 from darkshare.darknet.weights import FLOAT
-from darkshare.errors import BadValue, DarkshareError, Unsupported, warn
+from darkshare.errors import BadValue, DarkshareError, Unsupported, checked, warn
 from darkshare.surgery.assemble import Fresh, Part, assemble
 from darkshare.surgery.residual.blocks import kept_blocks, residual_blocks, single_network
 from darkshare.surgery.residual.totals import Reduction
 
 
+@checked
 def reduce(model: Model, keep: str = "first", *, explicit: bool | None = None) -> Model:
     """Keep some residual blocks of a network; its other layers stay as they are, and so do all weights.
 
