@@ -180,7 +180,9 @@ def _shown(value: object) -> str:
 
 
 def _words(hint: Any) -> str:
-    """A hint as it is written in the code, without modules."""
+    """A hint as it is written in the code, without modules; Python 3.10 has other words for unions."""
+    if get_origin(hint) in _UNIONS:
+        return " | ".join("None" if one is type(None) else _words(one) for one in get_args(hint))
     return _MODULES.sub("", hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint))
 
 
