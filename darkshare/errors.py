@@ -189,6 +189,8 @@ def _words(hint: Any) -> str:
 def _fits(value: Any, hint: Any) -> bool:
     """Whether a value has the type of a hint; whatever cannot be told fits."""
     origin, inner = get_origin(hint), get_args(hint)
+    if (alias := getattr(origin or hint, "__value__", None)) is not None:  # numpy's NDArray, from numpy 2.5 on
+        return _fits(value, alias)
     if origin in _UNIONS:
         return any(_fits(value, one) for one in inner)
     if origin is Literal:
