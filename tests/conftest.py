@@ -243,3 +243,15 @@ def data(tmp_path: Path) -> Path:
     from labelled import draw, write_data
 
     return write_data(tmp_path, draw(tmp_path, 24), valid=4)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A network that sees something everywhere: its heads' values are around 1."""
+    text = tiny_text()
+    network = network_of(text)
+    data = seeded_floats(network, 1)
+    for head in (5, 11):
+        data[network.start(head) : network.start(head + 1)] *= 0.05
+        data[network.start(head) : network.start(head) + 14] = 1
+    return write_model(tmp_path / "tiny", text, data, names=("cat", "dog"))

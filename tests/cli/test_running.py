@@ -14,7 +14,7 @@ import conftest
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT, network_of, seeded_floats, tiny_text, write_model, zoo_path
+from conftest import ROOT, zoo_path
 
 import darkshare
 from darkshare._images import encoded
@@ -25,18 +25,6 @@ from darkshare.inference.media.videos import VideoFile
 from darkshare.surgery.residual import branch
 
 IS_5 = hasattr(cv2.dnn, "ENGINE_NEW")
-
-
-@pytest.fixture
-def model(tmp_path):
-    """A network that sees something everywhere: its heads' values are around 1."""
-    text = tiny_text()
-    network = network_of(text)
-    data = seeded_floats(network, 1)
-    for head in (5, 11):
-        data[network.start(head) : network.start(head + 1)] *= 0.05
-        data[network.start(head) : network.start(head) + 14] = 1
-    return write_model(tmp_path / "tiny", text, data, names=("cat", "dog"))
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import network_of, seeded_floats, tiny_text, write_model
+from conftest import network_of, tiny_text
 
 from darkshare._images import encoded, read_picture
 from darkshare.darknet.model import Model
@@ -632,17 +632,6 @@ def long_video(tmp_path_factory):
         file.add(image, number + 1)
     file.close()
     return path
-
-
-@pytest.fixture
-def model(tmp_path):
-    text = tiny_text()
-    network = network_of(text)
-    data = seeded_floats(network, 1)
-    for head in (5, 11):
-        data[network.start(head) : network.start(head + 1)] *= 0.05
-        data[network.start(head) : network.start(head) + 14] = 1
-    return write_model(tmp_path / "tiny", text, data, names=("cat", "dog"))
 
 
 def environment() -> dict[str, str]:
