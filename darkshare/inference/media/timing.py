@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from heapq import heappush, heappushpop
+from contextlib import suppress
+from heapq import heappop, heappush
 from itertools import islice
 from math import ceil, isfinite
 
@@ -12,7 +13,8 @@ from darkshare.inference.media.frames import Clip
 
 USUAL_RATE = 25.0  # frames per second, where that is not known
 LATEST = 4  # places that a frame may come behind its own
-_FASTEST = 240.0  # frames per second of what is written, where the source has no constant rate
+_SLOWEST, _FASTEST = 10.0, 240.0  # frames per second of what is written, where the source has no constant rate
+_NOTICED = 0.2  # seconds that a frame may be off its time
 _REORDERED = 32  # frames that may be stored in another order than they are shown
 _RESTART = 1.0  # seconds that times may go back; more, and they begin anew
 
@@ -57,43 +59,64 @@ def fitting_rate(times: Iterable[float], rate: float) -> float:
         rate: what the source says: its own rate, or the mean of several. It is kept where it fits.
     """
     recent: deque[float] = deque(maxlen=LATEST + 1)  # a few gaps together: single ones tremble
-    at, late, shortest = 0, 0, float("inf")
+    at, off, shortest = 0, 0.0, float("inf")
     for now in times:
-        wanted = place(now, rate)
-        at = max(at + 1, wanted)
-        late = max(late, at - wanted)
+        at = max(at + 1, place(now, rate))
+        off = max(off, abs((at - 1) / rate - now))
         recent.append(now)
         if len(recent) > LATEST:
             shortest = min(shortest, (now - recent[0]) / LATEST)
     if 1 < len(recent) <= LATEST:
         shortest = (recent[-1] - recent[0]) / (len(recent) - 1)
-    fits = late <= 1 and rate * shortest < 1.5
-    return rate if fits or not 0 < shortest < float("inf") else min(ceil(100 / shortest) / 100, _FASTEST)
+    fits = off * rate < 1.5 and off < _NOTICED and rate * shortest < 1.5
+    if fits or not 0 < shortest < float("inf"):
+        return rate
+    return min(max(ceil(100 / shortest - 0.01) / 100, _SLOWEST), _FASTEST)
 
 
 def output_rate(source: str, clip: Clip) -> float:
     """Frames per second of a video that is written from the frames of another, so that each can keep its time.
 
-    A file is gone through for that, without decoding it. Of streams nothing but their own word is known.
+    A file is gone through for that, without decoding it where it says every frame's time. Of streams nothing but their
+    own word is known.
     """
     rate = (clip.rate or USUAL_RATE) / clip.step
-    return rate if clip.apart else fitting_rate(islice(_times(source, clip.rate), 0, None, clip.step), rate)
+    if clip.apart:
+        return rate
+    end = clip.limit and clip.limit * clip.step
+    with suppress(_Untimed):
+        return fitting_rate(islice(_stored_times(source), 0, end, clip.step), rate)
+    return fitting_rate(islice(_decoded_times(source, clip.rate), 0, end, clip.step), rate)
 
 
-def _times(path: str, rate: float) -> Iterator[float]:
-    """The times of all frames of a video file, in seconds, without decoding; none where OpenCV cannot do that."""
+class _Untimed(Exception):
+    """Some frames of a file have no time in it, or not one that is later than the frame's before."""
+
+
+def _stored_times(path: str) -> Iterator[float]:
+    """The times of all frames, in seconds, as the file says them; OpenCV gives it packet by packet."""
     import cv2
 
-    capture, clock, waiting = cv2.VideoCapture(path), Clock(rate), list[float]()
-    try:
-        if not capture.set(cv2.CAP_PROP_FORMAT, -1):
-            return
-        while capture.grab():
-            said = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            if len(waiting) < _REORDERED:
-                heappush(waiting, said)
-            else:
-                yield clock.tell(heappushpop(waiting, said))
-        yield from map(clock.tell, sorted(waiting))
-    finally:
-        capture.release()
+    capture, waiting, last = cv2.VideoCapture(path), list[float](), -1.0
+    if not capture.set(cv2.CAP_PROP_FORMAT, -1):
+        raise _Untimed
+    while waiting or capture.isOpened():
+        if capture.grab():
+            heappush(waiting, capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+        else:
+            capture.release()
+        if waiting and (len(waiting) > _REORDERED or not capture.isOpened()):
+            now = heappop(waiting)
+            if now <= last:
+                raise _Untimed
+            last = now
+            yield now
+
+
+def _decoded_times(path: str, rate: float) -> Iterator[float]:
+    """The times of all frames, in seconds, as they come when they are shown."""
+    import cv2
+
+    capture, clock = cv2.VideoCapture(path), Clock(rate)
+    while capture.grab():
+        yield clock.tell(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
