@@ -90,30 +90,32 @@ class Video(NamedTuple):
                         taken += 1
                     if taken == limit:
                         return
-                if not (live and last and reconnect):
+                if not live or not last:
                     break
                 if not lost:
                     lost = monotonic()
-                    warn(
-                        f"{self.name}: {_broken_off(last, seconds)}; waiting up to {reconnect:g} s for it to come back"
-                    )
+                    end = f"gave no more pictures after {last} frames and {seconds:.1f} s, at {strftime('%H:%M:%S')}"
+                    if reconnect:
+                        warn(f"{self.name}: {end}; waiting up to {reconnect:g} s for it to come back")
                 capture.release()
-                again = self._reopened(lost + reconnect, stopped or Event())
-                if again is None:
-                    break
-                capture = again
-            self._require_end(last, expected, seconds, clip, reconnect)
+                capture = self._reopened(end, lost, reconnect, stopped or Event())
+            self._require_end(last, expected, seconds, clip)
         finally:
             capture.release()
 
-    def _reopened(self, end: float, stopped: Event) -> Any:
-        """The cv2.VideoCapture of a stream that broke off, when it is there again; None if it is not in time."""
+    def _reopened(self, end: str, lost: float, reconnect: float, stopped: Event) -> Any:
+        """The cv2.VideoCapture of a camera or stream that broke off, as soon as it is there again.
+
+        Raises:
+            DarkshareError: it is not there in time.
+        """
         pause = 0.5
-        while (left := end - monotonic()) > 0 and not stopped.wait(min(pause, left)):
+        while (left := lost + reconnect - monotonic()) > 0 and not stopped.wait(min(pause, left)):
             with suppress(DarkshareError):
                 return self._open()
             pause = min(2 * pause, _LONGEST_PAUSE)
-        return None
+        cure = f", and is not back after {reconnect:g} s" if reconnect else "; --reconnect 60 waits for it to come back"
+        raise DarkshareError(f"{end}{cure}", file=self.name)
 
     def _open(self) -> Any:
         """The cv2.VideoCapture.
@@ -139,17 +141,10 @@ class Video(NamedTuple):
         error = None if image is not None else DarkshareError(f"frame {number} cannot be decoded", file=self.name)
         return Frame(self.name, image, error, number, round(now, 3), clip)
 
-    def _require_end(self, last: int, expected: int, seconds: float, clip: Clip, reconnect: float) -> None:
+    def _require_end(self, last: int, expected: int, seconds: float, clip: Clip) -> None:
         """Refuse a video that was cut off; one whose header is a little off is told apart by the missing time."""
         if not last:
             raise DarkshareError("has no frame that can be decoded", file=self.name)
-        if clip.live:
-            cure = (
-                f"and did not come back within {reconnect:g} s"
-                if reconnect
-                else "--reconnect 60 waits for it to come back"
-            )
-            raise DarkshareError(f"{_broken_off(last, seconds)}{'' if reconnect else ';'} {cure}", file=self.name)
         whole = expected / (clip.rate or USUAL_RATE)
         if whole - seconds > max(0.5, whole / 50):
             raise DarkshareError(f"ends after {last} of {expected} frames; it is cut off or broken", file=self.name)
@@ -161,10 +156,6 @@ def _counted(capture: Any) -> int:
 
     found = capture.get(cv2.CAP_PROP_FRAME_COUNT)
     return int(found) if 0 < found < 1e9 else 0
-
-
-def _broken_off(last: int, seconds: float) -> str:
-    return f"gave no more pictures after {last} frames and {seconds:.1f} s, at {strftime('%H:%M:%S')}"
 
 
 def _arrival() -> Callable[[], float]:
