@@ -78,12 +78,13 @@ class Video(NamedTuple):
         live = not self.is_file and not expected
         clip = Clip(rate if 0 < rate <= (120 if live else 1000) else 0.0, live, step, limit, not self.is_file)
         clock = _arrival() if live else _said(capture, clip.rate)
-        taken, last, seconds, lost = 0, 0, 0.0, 0.0
+        taken, last, seconds, lost, start = 0, 0, 0.0, 0.0, 0.0
         try:
             while True:
                 for number, now, image in _decoded(capture, step, clock, last + 1, live):
                     if lost:
                         warn(f"{self.name}: is back after {monotonic() - lost:.0f} s")
+                    start = start if last else _start(capture, clip)
                     last, seconds, lost = number, max(now, seconds), 0.0
                     if image is not None or (number - 1) % step == 0:
                         yield self._frame(number, now, image, clip)
@@ -99,7 +100,7 @@ class Video(NamedTuple):
                         warn(f"{self.name}: {end}; waiting up to {reconnect:g} s for it to come back")
                 capture.release()
                 capture = self._reopened(end, lost, reconnect, stopped or Event())
-            self._require_end(last, expected, seconds, clip)
+            self._require_end(last, expected, start + seconds, clip)
         finally:
             capture.release()
 
@@ -156,6 +157,14 @@ def _counted(capture: Any) -> int:
 
     found = capture.get(cv2.CAP_PROP_FRAME_COUNT)
     return int(found) if 0 < found < 1e9 else 0
+
+
+def _start(capture: Any, clip: Clip) -> float:
+    """The time that a file gives its first frame, in seconds: its length may count from 0, and POS_MSEC does not."""
+    import cv2
+
+    place = getattr(cv2, "CAP_PROP_PTS", None)
+    return 0.0 if place is None else max(0.0, capture.get(place) / (clip.rate or USUAL_RATE))
 
 
 def _arrival() -> Callable[[], float]:
