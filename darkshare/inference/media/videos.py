@@ -27,7 +27,7 @@ SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 CONTAINERS = {".avi": ("MJPG",), ".mkv": ("mp4v",), ".mp4": ("avc1", "mp4v"), ".webm": ("VP80",)}
 _PATIENCE = 30  # frames in a row that may be broken before a video counts as ended
 _SILENCE = 10.0  # seconds without a frame behind which a camera or stream counts as lost
-_LONGEST_PAUSE = 10.0  # seconds between two tries to open a stream again
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0  # seconds between two tries to open a stream again
 _LONGEST_GAP = 600.0  # seconds without a frame that are filled with the one before
 
 
@@ -78,13 +78,14 @@ class Video(NamedTuple):
         live = not self.is_file and not expected
         clip = Clip(rate if 0 < rate <= (120 if live else 1000) else 0.0, live, step, limit, not self.is_file)
         clock = _arrival() if live else _said(capture, clip.rate)
-        taken, last, seconds, lost, start = 0, 0, 0.0, 0.0, 0.0
+        taken, last, seconds, gap, lost, start = 0, 0, 0.0, 0.0, 0.0, 0.0
         try:
             while True:
                 for number, now, image in _decoded(capture, step, clock, last + 1, live):
                     if lost:
                         warn(f"{self.name}: is back after {monotonic() - lost:.0f} s")
                     start = start if last else _start(capture, clip)
+                    gap = max(gap, now - seconds)
                     last, seconds, lost = number, max(now, seconds), 0.0
                     if image is not None or (number - 1) % step == 0:
                         yield self._frame(number, now, image, clip)
@@ -100,7 +101,7 @@ class Video(NamedTuple):
                         warn(f"{self.name}: {end}; waiting up to {reconnect:g} s for it to come back")
                 capture.release()
                 capture = self._reopened(end, lost, reconnect, stopped or Event())
-            self._require_end(last, expected, start + seconds, clip)
+            self._require_end(last, expected, start + seconds + gap, clip)
         finally:
             capture.release()
 
@@ -110,7 +111,7 @@ class Video(NamedTuple):
         Raises:
             DarkshareError: it is not there in time.
         """
-        pause = 0.5
+        pause = _FIRST_PAUSE
         while (left := lost + reconnect - monotonic()) > 0 and not stopped.wait(min(pause, left)):
             with suppress(DarkshareError):
                 return self._open()
@@ -143,11 +144,18 @@ class Video(NamedTuple):
         return Frame(self.name, image, error, number, round(now, 3), clip)
 
     def _require_end(self, last: int, expected: int, seconds: float, clip: Clip) -> None:
-        """Refuse a video that was cut off; one whose header is a little off is told apart by the missing time."""
+        """Refuse a video that was cut off; one whose header is a little off is told apart by the missing time.
+
+        Args:
+            last: the number of its last frame.
+            expected: how many its header says; derived from its length where it does not say.
+            seconds: when its last frame ends, if it is shown as long as any other.
+            clip: the video.
+        """
         if not last:
             raise DarkshareError("has no frame that can be decoded", file=self.name)
         whole = expected / (clip.rate or USUAL_RATE)
-        if whole - seconds > max(0.5, whole / 50):
+        if last < expected and whole - seconds > max(0.5, whole / 50):
             raise DarkshareError(f"ends after {last} of {expected} frames; it is cut off or broken", file=self.name)
 
 
