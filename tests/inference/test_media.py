@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,10 +28,10 @@ from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.inference.boxes import Detections
-from darkshare.inference.media import Frame, OutputFiles, OutputNames, Video, flow, select, watch
+from darkshare.inference.media import Frame, OutputFiles, OutputNames, Video, flow, reading, select, watch
 from darkshare.inference.media.sources import PictureFile, item_of
 from darkshare.inference.media.videos import CONTAINERS, VideoFile
-from darkshare.inference.threads import ahead
+from darkshare.inference.threads import Readers
 
 ROOT = Path(__file__).parents[2]
 SIZE = (64, 48)
@@ -276,7 +277,8 @@ def test_a_camera_that_stops_is_reported(monkeypatch):
     frames = list(select(["0"]).frames())
     assert [frame.number for frame in frames[:3]] == [1, 2, 3]
     assert all(frame.clip.live for frame in frames[:3])
-    assert str(frames[3].error) == "camera-0: gave no more pictures after 3 frames"
+    told = r"camera-0: gave no more pictures after 3 frames and 0\.\d s, at \d\d:\d\d:\d\d; --reconnect 60 waits for .*"
+    assert re.fullmatch(told, str(frames[3].error))
 
 
 @contextmanager
@@ -309,8 +311,9 @@ def streaming(frames: int):
 
 def test_a_stream_is_live():
     with streaming(8) as address:
-        frames = list(select([address]).frames())
+        *frames, last = select([address]).frames()
     assert [frame.error for frame in frames] == [None] * len(frames)
+    assert f"gave no more pictures after {len(frames)} frames and " in str(last.error)
     assert len(frames) >= 6  # FFmpeg may keep the last for itself
     assert shades(frames) == [frame.number for frame in frames]
     assert all(frame.clip.live for frame in frames)
@@ -321,7 +324,7 @@ def test_a_video_file_fills_gaps_and_scales_other_sizes(tmp_path):
     file.add(shade(20), 1)
     file.add(cv2.resize(shade(80), (200, 100)), 4)
     file.close()
-    assert shades(Video("v", str(tmp_path / "v.avi")).frames()) == [1, 4, 4, 4]
+    assert shades(Video("v", str(tmp_path / "v.avi")).frames()) == [1, 1, 1, 4]
 
 
 def test_a_video_that_cannot_be_written_is_reported(tmp_path):
@@ -354,6 +357,12 @@ def test_a_full_disk_is_an_error(tmp_path):
 # The pipeline
 
 
+def ahead(items, passes=lambda item: False):
+    readers: Readers = Readers(2, passes)
+    readers.add(items)
+    return iter(readers)
+
+
 def test_closing_stops_all_stages(tmp_path):
     path = video(tmp_path / "v.avi", 100)
     before = threading.active_count()
@@ -377,7 +386,7 @@ def test_the_stages_work_side_by_side():
         assert list(items) == list(range(20))
         return time.perf_counter() - start
 
-    together = lasts(ahead(slowly(ahead(slowly(ahead(slowly(range(20)), 2)), 2)), 2))
+    together = lasts(ahead(slowly(ahead(slowly(ahead(slowly(range(20))))))))
     assert together < 2 / 3 * lasts(slowly(slowly(slowly(range(20)))))
 
 
@@ -388,7 +397,7 @@ def test_live_frames_are_dropped_when_nobody_can_take_them():
         asked.append(item)
         return item > 0
 
-    stage = ahead(iter(range(50)), 2, passes=passes)
+    stage = ahead(iter(range(50)), passes)
     assert next(stage) == 0  # its time does not pass, so it waited
     for _ in range(10_000):  # in vain only if nothing is dropped
         if 47 in asked:  # the older of the two that wait when the last one comes
@@ -429,7 +438,7 @@ def test_an_engine_that_refuses_a_frame_says_which(tmp_path):
 
 def test_only_what_is_asked_for_is_drawn(tmp_path):
     paths = [str(picture(tmp_path / f"{n}.png", 100)) for n in range(2)]
-    frames = flow(Finder(), select(paths).frames(), draws=lambda frame: frame.source == paths[1])
+    frames = flow(Finder(), reading(select(paths)), draws=lambda frame: frame.source == paths[1])
     first, second = frames
     assert first.drawn is None
     assert (second.drawn != second.image).any()
@@ -487,7 +496,7 @@ def test_counts_below_one_are_refused_at_once(name):
 def written(folder: Path, sources, save=(), **how) -> list[str]:
     """Lead sources through to files; the names of those that the user is to know of."""
     output, places = OutputFiles(folder, MODEL, save, **how), OutputNames(folder)
-    with closing(flow(Finder(), select(map(str, sources)).frames(), draws=output.draws)) as frames:
+    with closing(flow(Finder(), reading(select(map(str, sources))), draws=output.draws)) as frames:
         for frame in frames:
             output.write(frame, places.stem(frame))
     return [path.name for path in output.close()]
