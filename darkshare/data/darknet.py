@@ -6,11 +6,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
+
+from darkshare._texts import read_text
 from darkshare.data.datafiles import class_names, named_file, read_options
 from darkshare.data.forks import Audit
 from darkshare.data.labels import LABEL_RULES, PictureLabels, label_files, label_path, read_labels
 from darkshare.data.lists import file_status, finder_of, listed_pictures
-from darkshare.data.texts import lines_of, read_text
 from darkshare.data.types import Dataset, Finding, Sample
 from darkshare.errors import DarkshareError, Unsupported
 
@@ -130,7 +132,7 @@ def _difficult_labels(path: Path, bases: Sequence[Path]) -> tuple[dict[int, Path
     """
     places: dict[int, Path] = {}
     findings: list[Finding] = []
-    lines = lines_of(read_text(path))
+    lines = read_text(path).lines
     finder = finder_of(path, lines, bases, _label_status)
     for number, line in enumerate(lines, 1):
         found = finder(line)

@@ -9,7 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
-from darkshare.data.texts import lines_of, marked, read_text
+from darkshare._texts import lines_of, read_text
 from darkshare.data.types import Box, Finding
 from darkshare.errors import DarkshareError
 
@@ -24,7 +24,20 @@ _ALEXEYAB = (  # `replace_image_to_label` in its src/utils.c
     ("/images/train2014/", "/labels/train2014/"),
     ("/images/val2014/", "/labels/val2014/"),
 )
-_ALEXEYAB_SUFFIXES = (".jpg", ".JPG", ".jpeg", ".JPEG", ".png", ".PNG", ".bmp", ".BMP", ".ppm", ".PPM", ".tiff", ".TIFF")
+_ALEXEYAB_SUFFIXES = (
+    ".jpg",
+    ".JPG",
+    ".jpeg",
+    ".JPEG",
+    ".png",
+    ".PNG",
+    ".bmp",
+    ".BMP",
+    ".ppm",
+    ".PPM",
+    ".tiff",
+    ".TIFF",
+)
 _PJREDDIE = (("images", "labels"), ("JPEGImages", "labels"), ("raw", "labels"))  # `fill_truth_detection`, src/data.c
 _PJREDDIE_SUFFIXES = (".jpg", ".png", ".JPG", ".JPEG")  # wherever they stand in the path
 _LAST = re.compile(r"^(.*/|)(?:images|JPEGImages)/")
@@ -59,8 +72,8 @@ def _pjreddie(picture: str) -> str:
 
 
 # Of a picture's path as the list has it, the file that each fork opens for its labels. Where the fork does not know the
-# suffix that is the picture itself, in which it finds no box. hank-ai (`replace_image_to_label`, src-lib/utils.cpp) takes
-# any suffix.
+# suffix that is the picture itself, in which it finds no box. hank-ai's (`replace_image_to_label` in its
+# src-lib/utils.cpp) takes any suffix.
 LABEL_RULES: Mapping[str, Callable[[str], str]] = {"alexeyab": _alexeyab, "pjreddie": _pjreddie, "hank-ai": _beside}
 
 
@@ -92,9 +105,14 @@ def read_labels(path: Path, classes: int) -> PictureLabels:
         classes: how many there are.
     """
     try:
-        return parse_labels(read_text(path, LARGEST_LABELS), classes, path)
+        text = read_text(path, LARGEST_LABELS)
     except DarkshareError as error:
         return PictureLabels((), (Finding(path, None, error.message),))
+    labels = parse_labels(text.text, classes, path)
+    if not text.oddity:
+        return labels
+    odd = Finding(path, 1, f"{text.oddity}, so Darknet reads no box")
+    return PictureLabels(labels.boxes, (odd, *labels.findings))
 
 
 def parse_labels(text: str, classes: int, path: Path) -> PictureLabels:
@@ -109,11 +127,7 @@ def parse_labels(text: str, classes: int, path: Path) -> PictureLabels:
         path: for the findings.
     """
     found = ((number, box) for number, line in enumerate(lines_of(text), 1) if line for box in _judged(line, classes))
-    labels = gathered(found, path)
-    if not marked(text):
-        return labels
-    mark = Finding(path, 1, "starts with a byte order mark, so Darknet reads no box")
-    return PictureLabels(labels.boxes, (mark, *labels.findings))
+    return gathered(found, path)
 
 
 def gathered(found: Iterable[tuple[int | None, Box | str]], path: Path) -> PictureLabels:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from darkshare._images import PICTURES
-from darkshare.data.texts import LARGEST, lines_of, marked, read_text
+from darkshare._texts import read_text
 from darkshare.data.types import Finding
 from darkshare.errors import DarkshareError
 
@@ -46,11 +46,11 @@ class Listed(NamedTuple):
 class Finder:
     """Find the files that the lines of a list name.
 
-    A line is taken as it is written, with slashes for backslashes, or without quotes around it, from each of the folders.
-    If nothing is there, the list may have been written elsewhere, so that the beginning of its paths means nothing: then
-    the longest end of the path that exists in one of the folders is taken. A file name alone is such an end only in
-    `home`, and only where `moved_whole` says that nothing of the list was found as written: else a file that was deleted
-    would be taken for another one of its name.
+    A line is taken as it is written, with slashes for backslashes, or without quotes around it, from each of the
+    folders. If nothing is there, the list may have been written elsewhere, so that the beginning of its paths means
+    nothing: then the longest end of the path that exists in one of the folders is taken. A file name alone is such an
+    end only in `home`, and only where `moved_whole` says that nothing of the list was found as written: else another
+    file of its name would be taken for one that was deleted.
 
     Args:
         folders: to start relative paths at, the first ones first.
@@ -116,7 +116,9 @@ class Finder:
             raise DarkshareError(f"{line}: there is no such file, and both {both} end like it; correct the path")
         before = self._taken.setdefault(key, whole)
         if before != whole:
-            raise DarkshareError(f"{line}: there is no such file, and {first.path}, which ends like it, is {before} already")
+            raise DarkshareError(
+                f"{line}: there is no such file, and {first.path}, which ends like it, is {before} already"
+            )
         self._example = self._example or f"{line} as {first.path}"
         self.moved += 1
         return first
@@ -125,7 +127,8 @@ class Finder:
         """The names in a folder, read once."""
         if folder not in self._listings:
             try:
-                self._listings[folder] = frozenset(os.listdir(folder or "."))
+                with os.scandir(folder or ".") as entries:
+                    self._listings[folder] = frozenset(entry.name for entry in entries)
             except (OSError, ValueError):
                 self._listings[folder] = frozenset()
         return self._listings[folder]
@@ -181,10 +184,10 @@ def listed_pictures(
     Raises:
         DarkshareError: the list cannot be read, or it is not clear which picture a line names.
     """
-    text = read_text(path, LARGEST)
-    if marked(text):
-        yield Finding(path, 1, "starts with a byte order mark: Darknet does not find the first picture")
-    lines = lines_of(text)
+    text = read_text(path)
+    if text.oddity:
+        yield Finding(path, 1, f"{text.oddity}: Darknet does not find the first picture")
+    lines = text.lines
     finder = finder_of(path, lines, bases)
     _require_pictures(path, lines, finder)
     seen: dict[tuple[int, int], int] = {}
