@@ -17,6 +17,7 @@ from darkshare.errors import DarkshareError
 
 _SUFFIXES = "avif bmp dib exr hdr jp2 jpe jpeg jpg pbm pgm png pnm ppm tif tiff webp"
 PICTURES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())  # of files that OpenCV reads
+SEVERAL = frozenset({".avif", ".png", ".tif", ".tiff", ".webp"})  # suffixes of files that may hold several pictures
 Picture = NDArray[np.uint8]  # height x width x channels, BGR or BGRA
 _AT_ONCE = 2**26  # bytes of an animation's frames that are decoded together
 _LIGHT = frozenset({"Radiance HDR", "OpenEXR"})  # formats whose numbers go beyond white

@@ -43,7 +43,7 @@ class OutputNames:
 
     def stem(self, frame: Frame) -> str:
         """The name, without suffix, of what belongs to a frame: numbered where two sources have the same."""
-        if frame.clip is None:
+        if not frame.is_numbered:
             return self._new_stem(frame.source)
         if self._video[0] != frame.source:
             self._video = (frame.source, self._new_stem(frame.source))

@@ -9,11 +9,13 @@ from itertools import islice
 from typing import Protocol, runtime_checkable
 
 from darkshare._images import Picture
+from darkshare.darknet.model import Model
 from darkshare.errors import DarkshareError, checked
 from darkshare.inference.boxes import Detections
 from darkshare.inference.draw import annotate
 from darkshare.inference.media.frames import Frame
 from darkshare.inference.media.sources import Names, require_counts, select
+from darkshare.inference.preprocess import reads_alpha
 from darkshare.inference.threads import ahead
 
 Frames = Generator[Frame, None, None]
@@ -53,7 +55,9 @@ def watch(
         BadValue: a count below 1.
     """
     require_counts(batch=batch, every=every, limit=limit)
-    return flow(detector, select(sources).frames(every, limit), batch=batch)
+    model = getattr(detector, "model", None)
+    alpha = isinstance(model, Model) and reads_alpha(model.network)
+    return flow(detector, select(sources, alpha=alpha).frames(every, limit), batch=batch)
 
 
 def flow(
@@ -98,7 +102,7 @@ def _results(detector: Detects, images: Sequence[Picture]) -> list[list[Detectio
 
 def _with_result(frame: Frame, result: list[Detections] | DarkshareError) -> Frame:
     if isinstance(result, DarkshareError):
-        place = f"frame {frame.number}: " if frame.clip else ""
+        place = f"frame {frame.number}: " if frame.is_numbered else ""
         return replace(frame, image=None, error=DarkshareError(f"{place}{result}", file=frame.source))
     return replace(frame, found=tuple(result))
 
