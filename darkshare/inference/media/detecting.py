@@ -25,6 +25,7 @@ from darkshare.inference.media.sinks import FORMATS
 from darkshare.inference.media.sources import Names, Selection, require_counts, select
 from darkshare.inference.media.videos import CONTAINERS, Video
 from darkshare.inference.onnx import BN_EPSILON
+from darkshare.inference.preprocess import reads_alpha
 
 MOST_ERRORS = 20  # that are reported; the others are counted
 Watch = Callable[[Iterable[Frame], Callable[[], int | None]], Iterable[Frame]]
@@ -62,7 +63,10 @@ class DetectionRun(Result):
     interrupted: bool
 
     def rows(self) -> list[dict[str, Any]]:
-        """Each box of pictures; of videos, in how many frames each class was seen, its boxes and the best score."""
+        """Each box of pictures, with its page where a file has several; of videos each class.
+
+        Of a class it is given in how many frames it was seen, its boxes and the best score.
+        """
         return list(self.found)
 
     def as_dict(self) -> dict[str, Any]:
@@ -114,7 +118,7 @@ def detect(
     require_counts(batch=batch, every=every, limit=limit, reconnect=reconnect)
     loaded = runnable(model, engine)
     chosen = _boxes_only(loaded.model, branches=branches)
-    selection, names = select(sources), OutputNames(Path(output))
+    selection, names = select(sources, alpha=reads_alpha(chosen.network)), OutputNames(Path(output))
     for item in selection.known:
         names.admit(item.name)
     files = OutputFiles(names.folder, chosen, _require_formats(save, container, selection), container)
@@ -222,6 +226,7 @@ class _Tally:
     done: int = 0
     boxes: int = 0
     videos: bool = False
+    paged: bool = False
     rows: list[dict[str, Any]] = field(default_factory=list)
     classes: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)  # frames, boxes, best score
 
@@ -236,6 +241,7 @@ class _Tally:
             self.errors.add(frame.error)
             return
         self.done += 1
+        self.paged |= frame.paged
         self.boxes += frame.boxes
         if not self.videos:
             self.rows += _rows(frame)
@@ -248,7 +254,8 @@ class _Tally:
     def table(self) -> list[dict[str, Any]]:
         """Give the rows of a `DetectionRun`."""
         if not self.videos:
-            return self.rows
+            unwanted = () if self.paged else ("frame",)
+            return [{name: value for name, value in row.items() if name not in unwanted} for row in self.rows]
         names, counts = ("source", "task", "name"), ("frames", "boxes", "best")
         return [dict(zip((*names, *counts), (*key, *values), strict=True)) for key, values in self.classes.items()]
 
@@ -256,5 +263,11 @@ class _Tally:
 def _rows(frame: Frame) -> Iterator[dict[str, Any]]:
     for found in frame.found:
         for name, score, box in found:
-            row = {"picture": frame.source, "task": found.task, "name": name, "score": round(score, 4)}
+            row = {
+                "picture": frame.source,
+                "frame": frame.number,
+                "task": found.task,
+                "name": name,
+                "score": round(score, 4),
+            }
             yield {**row, **dict(zip(("x1", "y1", "x2", "y2"), map(round, box), strict=True))}

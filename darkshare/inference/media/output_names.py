@@ -44,9 +44,9 @@ class OutputNames:
 
     def stem(self, frame: Frame) -> str:
         """The name, without suffix, of what belongs to a frame: numbered where two sources have the same."""
-        if frame.clip is None:
+        if not frame.is_numbered:
             return self._new_stem(frame.source)
-        if frame.clip.apart:
+        if frame.clip and frame.clip.apart:
             if frame.source not in self._streams:
                 self._streams[frame.source] = self._new_stem(frame.source)
             return self._streams[frame.source]

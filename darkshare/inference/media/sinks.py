@@ -63,8 +63,7 @@ class DrawnPictures(Sink):
     draws = True
 
     def write(self, frame: Frame, stem: str) -> None:
-        own = Path(frame.source).suffix
-        suffix = ".jpg" if frame.clip else own if writable(own) else ".png"
+        suffix = _suffix(frame)
         path = self.job.folder / f"{_name(frame, stem)}{suffix}"
         write_all({path: [encoded(_shown(frame), suffix)]}, durable=False)
 
@@ -180,7 +179,8 @@ class Coco(Sink):
 
     def write(self, frame: Frame, stem: str) -> None:
         number = self._images.count + 1
-        name = f"{_name(frame, stem)}.jpg" if frame.clip else Path(frame.source).name
+        own = Path(frame.source).name
+        name = f"{_name(frame, stem)}{_suffix(frame)}" if frame.is_numbered else own
         width, height = frame.size
         self._images.add({"id": number, "file_name": name, "width": width, "height": height})
         for found, first in zip(frame.found, self._first, strict=True):
@@ -230,14 +230,21 @@ def _shown(frame: Frame) -> Picture:
 
 
 def _darknet(frame: Frame, number: int) -> dict[str, Any]:
-    """One entry as Darknet numbers and names them; frames of a video have their time as well."""
+    """One entry as Darknet numbers and names them; frames of a video have their time as well, pages their number."""
     time = {"seconds": frame.seconds} if frame.clip else {}
     objects = [row for found in frame.found for row in darknet_objects(found, frame.size)]
-    return {"frame_id": number, "filename": frame.source, **time, "objects": objects}
+    page = {"page": frame.number} if frame.paged else {}
+    return {"frame_id": number, "filename": frame.source, **page, **time, "objects": objects}
+
+
+def _suffix(frame: Frame) -> str:
+    """The suffix of the picture that shows it."""
+    own = Path(frame.source).suffix
+    return ".jpg" if frame.clip else own if writable(own) else ".png"
 
 
 def _name(frame: Frame, stem: str) -> str:
-    return f"{stem}-{frame.number:06d}" if frame.clip else stem
+    return f"{stem}-{frame.number:06d}" if frame.is_numbered else stem
 
 
 class Format(NamedTuple):
