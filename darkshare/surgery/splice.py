@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from darkshare._tables import runs
 from darkshare._version import __version__
-from darkshare.analysis.savings import file_bytes
+from darkshare.analysis.savings import cut_of_each, file_bytes
 from darkshare.analysis.trunk import (
     common_structure,
     describe,
@@ -146,14 +146,7 @@ def _require_joinable(base: Model, others: Sequence[Model]) -> None:
 
 
 def _cuts(base: Model, others: Sequence[Model], k: int | Sequence[int] | None) -> list[int]:
-    if k is None or (not isinstance(k, int) and not k):
-        return [longest_trunk(base, other) for other in others]
-    ks = [k] * len(others) if isinstance(k, int) else list(k)
-    if len(ks) == 1:
-        ks *= len(others)
-    if len(ks) != len(others):
-        raise BadValue(f"{len(ks)} values of k for {len(others)} further networks: give one, or one for each")
-    return ks
+    return cut_of_each(k, len(others)) or [longest_trunk(base, other) for other in others]
 
 
 def longest_trunk(base: Model, other: Model) -> int:
