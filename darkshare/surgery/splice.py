@@ -19,8 +19,7 @@ from darkshare.analysis.trunk import (
     diagnose,
     identical_layers,
     moved_tensors,
-    require_same_structure,
-    require_same_trunk,
+    structure_difference,
 )
 from darkshare.darknet.cfg import Line, Section, comment_line, new_section
 from darkshare.darknet.cut_points import illegal_cut
@@ -30,6 +29,7 @@ from darkshare.darknet.tasks import Task, group_by_ensemble
 from darkshare.errors import BadValue, DarkshareError, ShapeMismatch, TrunkMismatch, checked, require_choice, warn
 from darkshare.surgery.assemble import Part, assemble
 from darkshare.surgery.heads import pad_to_union, unpad
+from darkshare.surgery.mismatch import deepest_cut, require_shared
 from darkshare.surgery.quantities import Quantities
 
 Layout = Literal["native", "padded"]
@@ -163,8 +163,7 @@ def longest_trunk(base: Model, other: Model) -> int:
     if legal:
         return legal[-1]
     common = min(common_structure(base.network, other.network), first_head)
-    require_same_structure(base.network, other.network, max(common, 1))
-    require_same_trunk(base, other, common)
+    require_shared(base, other, max(common, 1), cut=deepest_cut(base, common or first_head))
     raise TrunkMismatch(f"has no legal cut below its first {same} layers", file=other.name)
 
 
@@ -172,11 +171,9 @@ def _require_trunk(base: Model, other: Model, k: int, *, force: bool) -> None:
     why = illegal_cut(other.network, k)
     if why:
         raise BadValue(why, file=other.name)
-    require_same_structure(base.network, other.network, k)
-    if base.weights is None or other.weights is None:
-        return
-    if not force:
-        require_same_trunk(base, other, k)
+    if not force or structure_difference(base.network, other.network, k):
+        require_shared(base, other, k)
+    if base.weights is None or other.weights is None or not force:
         return
     moved = moved_tensors(base, other, k)
     if moved:
