@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from darkshare._files import reading
+from darkshare._files import reading, stand_in
 from darkshare.errors import DarkshareError
 
 _SUFFIXES = "avif bmp dib exr hdr jp2 jpe jpeg jpg pbm pgm png pnm ppm tif tiff webp"
@@ -39,7 +39,7 @@ def decoded(data: bytes, name: str) -> Picture:
     except cv2.error:
         image = None
     if image is None:
-        raise DarkshareError("is not a picture that OpenCV can read", file=name)
+        raise DarkshareError(stand_in(data[:100]) or "is not a picture that OpenCV can read", file=name)
     return np.asarray(image, np.uint8)
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from darkshare._files import reading, require_regular
+from darkshare._files import reading, require_itself, require_regular, unicode_path
 from darkshare._images import Picture
 from darkshare.errors import DarkshareError
 from darkshare.inference.media.frames import Clip, Frame
@@ -86,11 +86,14 @@ class Video(NamedTuple):
         if self.is_file:
             with reading(self.name):
                 require_regular(str(self.target))
+        target = self.target if isinstance(self.target, int) else unicode_path(self.target, "OpenCV")
         try:
-            capture = cv2.VideoCapture(self.target)
+            capture = cv2.VideoCapture(target)
         except cv2.error:
             capture = cv2.VideoCapture()
         if not capture.isOpened():
+            if self.is_file:
+                require_itself(str(self.target))
             what = "is not a video" if self.is_file else "is not a camera or stream"
             raise DarkshareError(f"{what} that OpenCV can read", file=self.name)
         return capture
@@ -155,7 +158,8 @@ class VideoFile:
 
         self.path, self.size, self._written, self._last = path, size, 0, 0
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*CONTAINERS[path.suffix]), rate, size)  # type: ignore[attr-defined]
+        codec = cv2.VideoWriter_fourcc(*CONTAINERS[path.suffix])  # type: ignore[attr-defined]
+        self._writer = cv2.VideoWriter(unicode_path(path, "OpenCV"), codec, rate, size)
         if not self._writer.isOpened():
             raise DarkshareError("cannot be written as a video", file=str(path))
 
