@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from darkshare.cli.options import choice_option
-from darkshare.cli.parameters import RENAMING, Written
+from darkshare.cli.parameters import NAMES, RENAMING
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import watcher
 from darkshare.data.classes import DIFFICULT
@@ -17,7 +17,6 @@ from darkshare.data.importing import FORMATS
 
 _MANY = 500  # pictures, from which on a progress bar is worth its line
 _PATH = click.Path(path_type=Path)
-_NAMES = Written("A,B,...", lambda text: tuple(name.strip() for name in text.split(",") if name.strip()))
 
 
 @click.command("import-data")
@@ -36,7 +35,7 @@ _NAMES = Written("A,B,...", lambda text: tuple(name.strip() for name in text.spl
     ),
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Another number gives another split.")
-@click.option("--keep-classes", type=_NAMES, default=(), help="Only these, in this order.")
+@click.option("--keep-classes", type=NAMES, default=(), help="Only these, in this order.")
 @click.option(
     "--rename-classes",
     type=RENAMING,

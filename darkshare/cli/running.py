@@ -12,7 +12,7 @@ import click
 
 from darkshare._tables import printable
 from darkshare.cli import STOPPED, options
-from darkshare.cli.parameters import LEVEL, choices
+from darkshare.cli.parameters import LEVEL, NAMES, OVERLAP, choices
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import is_watched, watched
 from darkshare.darknet.model import Model
@@ -40,7 +40,15 @@ def frames_options(function: options.F) -> options.F:
 )  # fmt: skip
 @options.choice_option("--container", CONTAINERS, "Of the videos written.", ".avi")
 @click.option("--thresh", type=LEVEL, multiple=True, help=f"Keep scores above it.  [default: {THRESHOLD}]")
-@click.option("--nms", type=LEVEL, multiple=True, help=f"Largest overlap of two boxes; 0: any.  [default: {NMS}]")
+@click.option(
+    "--nms", type=OVERLAP, multiple=True, metavar="[TASK=]LEVEL[,agnostic]",
+    help=f"Largest overlap of two boxes of one class, with agnostic of any classes; 0: any.  [default: {NMS}]",
+)  # fmt: skip
+@click.option("--classes", type=NAMES, multiple=True, help="Only boxes of these; may be given again.")
+@click.option("--task", type=NAMES, multiple=True, help="Run these only; may be given again.")
+@click.option("--max-det", type=click.IntRange(1), help="The best N boxes of each picture and task.")
+@click.option("--clip", is_flag=True, help="Cut boxes off at the edge of the picture.")
+@options.tiles_options
 @click.option("--branches", is_flag=True, help="Of an ensemble, what each branch finds as well.")
 @frames_options
 @options.size_option
@@ -52,7 +60,7 @@ def detect(paths: tuple[str, ...], size: Any, dialect: str, form: str, **how: An
     A source is a picture, a folder, a pattern in quotes, a .txt list, a video, the number of a camera, the address of
     a stream, or - for a picture or a list of names on standard input. Pictures are saved with their boxes, and
     result.json in the form of Darknet's -out, plus the task. Videos become a video and a line of JSON per frame.
-    --save chooses otherwise, yolo being label files. A threshold may be one task's own: --thresh masks=0.4. An
+    --save chooses otherwise, yolo being label files. --thresh and --nms may be one task's own: --thresh masks=0.4. An
     ensemble that branch made gives its vote. A file that export wrote is a model too.
 
     \b
@@ -60,20 +68,24 @@ def detect(paths: tuple[str, ...], size: Any, dialect: str, form: str, **how: An
       darkshare detect both.cfg both.weights street.jpg -o out
       darkshare detect both.cfg photos/ --thresh masks=0.3 --save csv,yolo
       darkshare detect both.cfg traffic.mp4 --every 5 --limit 100
-      darkshare detect both-int8.onnx photos/
+      darkshare detect both-int8.onnx photos/ --classes car,person --max-det 20
+      darkshare detect both.cfg street.jpg --tiles 2x2 --nms agnostic
     """
     model, sources = sorted_paths(paths, dialect=dialect, size=size)
     silence_decoders()
-    save = [name for names in how.pop("save") for name in names]
-    levels: dict[str, Any] = {
-        name: dict(how.pop(name)) for name in ("thresh", "nms")
-    }  # of a task named twice, the last one
-    found = detect_objects(
-        model, sources, save=save, **levels, **how, watch=progress_of(with_speed=True), tell=tell_error
-    )
+    for name in ("save", "classes", "task"):
+        how[name] = [word for words in how[name] for word in words]
+    how["thresh"], how["nms"] = dict(how["thresh"]), _by_task(how["nms"])  # of a task named twice, the last level
+    found = detect_objects(model, sources, **how, watch=progress_of(with_speed=True), tell=tell_error)
     show(found, form=form)
     say(found.summary())
     end(found)
+
+
+def _by_task(given: Sequence[tuple[str, list[float | str]]]) -> dict[str, list[float | str]]:
+    """What several --nms say of each task: a level, agnostic, or both."""
+    last = {(task, isinstance(word, str)): word for task, words in given for word in words}
+    return {task: [word for (name, _), word in last.items() if name == task] for task, _ in given}
 
 
 def sorted_paths(paths: Sequence[str], **how: Any) -> tuple[Model | str, list[str]]:
