@@ -9,7 +9,7 @@ import click
 
 from darkshare.cli import command
 from darkshare.cli.options import choice_option, keyed_option, several_option
-from darkshare.cli.parameters import RENAMING, Written
+from darkshare.cli.parameters import NAMES, RENAMING
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import watcher
 from darkshare.data.classes import DIFFICULT
@@ -18,7 +18,6 @@ from darkshare.data.importing import FORMATS
 
 _MANY = 500  # pictures, from which on a progress bar is worth its line
 _PATH = click.Path(path_type=Path)
-_NAMES = Written("A,B,...", lambda text: tuple(name.strip() for name in text.split(",") if name.strip()))
 
 
 @command("import-data")
@@ -37,7 +36,7 @@ _NAMES = Written("A,B,...", lambda text: tuple(name.strip() for name in text.spl
     ),
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Another number gives another split.")
-@several_option("--keep-classes", _NAMES, help="Only these, in this order.")
+@several_option("--keep-classes", NAMES, help="Only these, in this order.")
 @keyed_option(
     "--rename-classes",
     RENAMING,
