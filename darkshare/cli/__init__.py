@@ -13,13 +13,14 @@ import click
 
 from darkshare._tables import printable
 from darkshare._version import __version__
+from darkshare.cli.progress import say_above
 from darkshare.errors import BadArguments, DarkshareError, DarkshareWarning
 
 STOPPED = 130  # the exit code of what Ctrl-C ends
 
 
 def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    click.echo(f"Note: {printable(str(message))}", err=True)
+    say_above(f"Note: {message}")
 
 
 # Where each command lives, and its line in the list of commands. A module is imported when a command of it runs:

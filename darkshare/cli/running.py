@@ -10,11 +10,10 @@ from typing import Any
 
 import click
 
-from darkshare._tables import printable
 from darkshare.cli import STOPPED, command, options
 from darkshare.cli.parameters import LEVEL, NAMES, OVERLAP, choices
 from darkshare.cli.printing import say, show
-from darkshare.cli.progress import is_watched, watched
+from darkshare.cli.progress import is_watched, say_above, watched
 from darkshare.darknet.model import Model
 from darkshare.inference.boxes import NMS, THRESHOLD
 from darkshare.inference.engines import DEFAULT
@@ -108,8 +107,7 @@ def _require_whole(exported: str, of_model: Sequence[str]) -> None:
 
 def tell_error(message: str) -> None:
     """Print what went wrong, clear of a bar."""
-    clear = "\r\x1b[K" if is_watched() else ""
-    click.echo(f"{clear}Error: {printable(message)}", err=True)
+    say_above(f"Error: {message}")
 
 
 def end(found: DetectionRun | PictureClasses) -> None:
