@@ -6,15 +6,13 @@ from difflib import get_close_matches
 
 from darkshare.darknet.kinds.base import A, H, P
 
-_BOTH = (
-    "logistic", "loggy", "relu", "elu", "selu", "relie", "plse", "hardtan", "lhtan", "linear", "ramp", "leaky", "tanh",
-    "stair",
-)  # activations.c of both older forks  # fmt: skip
-_NEWER = (
-    "swish", "mish", "hard_mish", "normalize_channels", "normalize_channels_softmax",
-    "normalize_channels_softmax_maxval", "relu6", "gelu", "revleaky",
-)  # fmt: skip
-KNOWN = {A: (*_BOTH, *_NEWER), P: _BOTH, H: (*_BOTH, *_NEWER)}
+_OLDER = (
+    *("logistic", "loggy", "relu", "elu", "selu", "relie", "plse", "hardtan", "lhtan"),
+    *("linear", "ramp", "leaky", "tanh", "stair"),
+)
+NORMALISING = ("normalize_channels", "normalize_channels_softmax", "normalize_channels_softmax_maxval")
+_NEWER = ("swish", "mish", "hard_mish", *NORMALISING, "relu6", "gelu", "revleaky")
+KNOWN = {A: (*_OLDER, *_NEWER), P: _OLDER, H: (*_OLDER, *_NEWER)}
 # The names that other frameworks have for them.
 _ELSEWHERE = {
     "silu": "swish",

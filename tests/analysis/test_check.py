@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ from darkshare.errors import BadValue
 A, P, H = DIALECTS
 LAST = "[yolo]\nmask=1,2"
 NARROW = "[net]\nwidth=12\nheight=8\nchannels=3\n"
+GROUPED = NARROW + "[{}]\n{}\npad=1\ngroups=2\n"
 REGION = "[convolutional]\nfilters=6\nactivation=linear\n[region]\nclasses=1\nanchors=1,1\n"
+CONV_5 = "[convolutional]\nsize=1"  # layer 5
 LATER = REGION.replace("[region]\n", "[region]\n\n")
 
 
@@ -135,6 +138,8 @@ PROVOKED: dict[str, list[tuple[str, str, str, str, str, str]]] = {
     "groups": [
         ("filters=16", "filters=16\ngroups=3", A, "error", "groups=3", "does not divide its 8 input channels"),
         ("filters=16", "filters=18\ngroups=4", A, "error", "groups=4", "18 filters"),
+        (tiny_text(), GROUPED.format("crnn", "hidden=4\noutput=6"), A, "error", "groups=2", "channels (3, 4, 6)"),
+        (tiny_text(), GROUPED.format("conv_lstm", "output=6"), A, "error", "groups=2", "of its channels (3, 6)"),
     ],
     "route_groups": [
         ("layers=-3", "layers=-3\ngroups=3", A, "warning", "groups=3", "does not divide the 16 channels of layer 4"),
@@ -155,6 +160,17 @@ PROVOKED: dict[str, list[tuple[str, str, str, str, str, str]]] = {
     ],
     "turned_image": [
         (tiny_text(), NARROW + "[crnn]\noutput_filters=2\n", P, "error", "[crnn]", "works on rows of 8 values"),
+    ],
+    "kernel_of_one": [
+        ("size=1\nstride=1\npad=1", "size=1\nstride=1\npadding=1", A, "note", CONV_5, "passes over padding= and"),
+        ("size=1\nstride=1", "size=1\nstride_y=2", A, "note", CONV_5, "passes over padding= and strides"),
+        ("size=1\nstride=1", "size=1\nstride=2", P, "note", CONV_5, "pjreddie passes over padding= and strides"),
+    ],
+    "wrong_activations": [
+        ("activation=leaky", "activation=relu6", A, "note", "activation=relu6", "for CPUs gives 0 for relu6"),
+        ("[maxpool]", "[activation]\nactivation=mish\n[maxpool]", A, "error", "activation=mish", "and [shortcut] only"),
+        ("[maxpool]", "[sam]\nfrom=-2\nactivation=hard_mish\n[maxpool]", A, "error", "activation=h", "such a layer"),
+        ("activation=linear", "activation=hard_mish", A, "error", "activation=hard", "not in [convolutional]"),
     ],
     "nothing_before": [
         ("[convolutional]", "[dropout]\n[convolutional]", A, "error", "[dropout]", "has no layer before it"),
@@ -296,6 +312,24 @@ def test_networks_that_crash_at_loading(tmp_path, net, layers, crashes):
     """A build of AlexeyAB's Darknet was given these: exit by SIGFPE, or not."""
     found = problems_of(tmp_path, f"[net]\n{net}\n{layers}")
     assert any("divides by their number at loading" in problem.message for problem in found) == crashes
+
+
+@pytest.mark.parametrize(
+    ("layer", "dialect"),
+    [
+        ("[convolutional]\nfilters=8\nstride=2\npadding=1\n", A),  # only a stride of 1 is passed over
+        ("[convolutional]\nfilters=8\nstride_x=2\nstride_y=1\n", A),
+        ("[convolutional]\nfilters=8\nstride=2\npadding=1\n", H),
+        ("[convolutional]\nfilters=8\npad=1\n", P),
+        ("[convolutional]\nfilters=8\nsize=2\nstride=2\npadding=1\n", P),
+        ("[convolutional]\nfilters=8\nactivation=hard_mish\n", A),
+        ("[shortcut]\nfrom=-2\nactivation=mish\n", A),
+        ("[activation]\nactivation=gelu\n", A),
+    ],
+)
+def test_what_builds_of_darknet_computed_as_written(tmp_path, layer, dialect):
+    found = problems_of(tmp_path, edited("[maxpool]", layer + "[maxpool]"), dialect)
+    assert not [problem for problem in found if re.search("passes over|gives 0", problem.message)]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

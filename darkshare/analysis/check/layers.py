@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from darkshare.analysis.check.problem import Problem, Rule, Subject, error, from_error, note, warning
+from darkshare.darknet.activations import NORMALISING
 from darkshare.darknet.kinds import (
+    Activation,
     Connected,
+    ConvLstm,
     Convolutional,
     Cost,
     Crnn,
@@ -14,16 +17,21 @@ from darkshare.darknet.kinds import (
     Gru,
     Implicit,
     Kind,
+    Local,
     Lstm,
     Rnn,
     Route,
+    Sam,
+    ScaleChannels,
     Shortcut,
 )
-from darkshare.darknet.kinds.base import A, P
+from darkshare.darknet.kinds.base import A, H, P
 from darkshare.darknet.kinds.reading import keys_of
 from darkshare.darknet.network import Layer, Network, require_earlier
 from darkshare.errors import BadReference
 
+_PLAIN = (Activation, Connected, Local, Sam, ScaleChannels)  # their activations have no other input than one value
+_LATER = ("hard_mish", *NORMALISING)
 _SIZELESS = (Connected, Implicit, Cost, Rnn, Gru, Lstm)  # of which Darknet notes no width and height
 
 
@@ -46,6 +54,17 @@ def groups(subject: Subject) -> Iterator[Problem]:
     for layer in subject.network.of_kind(Convolutional) if subject.network else ():
         if undivided := layer.kind.undivided(layer.x):
             yield error(layer.section.line_of("groups"), f"{layer.label}: {undivided}")
+    for recurrent in subject.network.layers if subject.network else ():
+        kind = recurrent.kind
+        if not isinstance(kind, Crnn | ConvLstm) or kind.xnor:
+            continue
+        channels = [recurrent.x.c, *([kind.hidden] if isinstance(kind, Crnn) else []), kind.output]
+        if any(c % kind.groups for c in channels):
+            yield error(
+                recurrent.section.line_of("groups"),
+                f"{recurrent.label}: groups={kind.groups} does not divide all of its channels "
+                f"({', '.join(map(str, channels))}), so Darknet leaves some of them out; choose a divisor of all",
+            )
 
 
 def route_groups(subject: Subject) -> Iterator[Problem]:
@@ -136,6 +155,37 @@ def turned_image(subject: Subject) -> Iterator[Problem]:
             )
 
 
+def kernel_of_one(subject: Subject) -> Iterator[Problem]:
+    """Without cuDNN the image itself stands for its windows (forward_convolutional_layer), whatever else is asked."""
+    for part in subject.layers:
+        kind = part.kind
+        if not isinstance(kind, Convolutional) or kind.size > 1 or subject.dialect == H:
+            continue
+        across, down = kind.strides
+        if (kind.pads or (across, down) != (1, 1)) and (across == 1 or subject.dialect == P):
+            yield note(
+                part.section.lineno,
+                f"{part.label}: with size=1, {subject.dialect} passes over padding= and strides like these without "
+                "cuDNN, on CPUs say, and computes something else; with cuDNN, and in exported files, they count",
+            )
+
+
+def wrong_activations(subject: Subject) -> Iterator[Problem]:
+    """Names that AlexeyAB knows in some kinds of layers only (activate in activations.c, activate_kernel on GPUs)."""
+    for part in subject.layers if subject.dialect == A else ():
+        name, number = getattr(part.kind, "activation", ""), part.section.line_of("activation")
+        if name == "relu6":
+            yield note(number, f"{part.label}: AlexeyAB's code for CPUs gives 0 for relu6; that for GPUs is right")
+        elif isinstance(part.kind, _PLAIN) and name in (*_LATER, "swish", "mish"):
+            yield error(
+                number,
+                f"{part.label}: AlexeyAB gives 0 for activation={name} in such a layer; it knows it in "
+                f"[convolutional]{'' if name in _LATER else ' and [shortcut]'} only, which may have size=1",
+            )
+        elif isinstance(part.kind, Shortcut) and name in _LATER:
+            yield error(number, f"{part.label}: AlexeyAB gives 0 for activation={name}, but not in [convolutional]")
+
+
 def nothing_before(subject: Subject) -> Iterator[Problem]:
     """[dropout] and [empty] pass on the buffer of the layer before, so they cannot be the first."""
     first = subject.layers[0]
@@ -188,6 +238,8 @@ RULES: tuple[Rule, ...] = (
     shortcut_weights,
     no_image,
     turned_image,
+    kernel_of_one,
+    wrong_activations,
     nothing_before,
     one_deformation,
     read_and_written,
