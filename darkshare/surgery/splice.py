@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from darkshare._tables import runs
 from darkshare._version import __version__
+from darkshare.analysis.check.heads import TWO_REGIONS
 from darkshare.analysis.savings import cut_of_each, file_bytes
 from darkshare.analysis.trunk import (
     common_structure,
@@ -23,7 +24,7 @@ from darkshare.analysis.trunk import (
 )
 from darkshare.darknet.cfg import Line, Section, comment_line, new_section
 from darkshare.darknet.cut_points import illegal_cut
-from darkshare.darknet.kinds import Net, Route, read_kind
+from darkshare.darknet.kinds import Net, Region, Route, read_kind
 from darkshare.darknet.model import Model, branch_tasks, without_branch_tasks
 from darkshare.darknet.tasks import Task, group_by_ensemble
 from darkshare.errors import BadValue, DarkshareError, ShapeMismatch, TrunkMismatch, checked, require_choice, warn
@@ -130,6 +131,8 @@ def concat(
         merged = pad_to_union(merged)
     else:
         _warn_of_unequal_classes(merged)
+    if len(merged.network.of_kind(Region)) > 1:
+        warn(f"the merged network has several [region] heads: {TWO_REGIONS}")
     return replace(merged, report=Merger(tuple(models), merged))
 
 

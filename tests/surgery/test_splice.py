@@ -332,6 +332,14 @@ def test_as_many_k_as_networks(pair):
         concat(pair[:1], 3)
 
 
+@pytest.mark.parametrize("layout", ["native", "padded"])
+def test_several_regions_are_said_out_loud(layout):
+    text = tiny_text().partition("[yolo]")[0] + "[region]\nanchors=1,1, 2,2\nclasses=2\nnum=2\n"
+    one = model(text, "one")
+    with pytest.warns(DarkshareWarning, match=r"several \[region\] heads: OpenCV 4's own Darknet importer .*refuses"):
+        concat([one, one], 4, layout=layout)
+
+
 def test_unequal_classes_are_said_out_loud(pair):
     with pytest.warns(DarkshareWarning, match=r"1 and 2 classes.*--layout padded"):
         concat(pair, 4)
