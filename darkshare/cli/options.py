@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,11 +11,13 @@ from click.core import ParameterSource
 
 from darkshare._files import require_promise
 from darkshare._tables import FORMATS
+from darkshare.cli import WORDS
 from darkshare.cli.parameters import NUMBERS, SIZE, Written
 from darkshare.darknet import pairing
 from darkshare.darknet.kinds.base import DIALECTS
 from darkshare.darknet.model import Model, load, stem_of
-from darkshare.errors import BadValue
+from darkshare.darknet.typed import next_command
+from darkshare.errors import BadValue, DarkshareError, WeightsSize
 
 F = TypeVar("F", bound=Callable[..., Any])
 Files = pairing.Files
@@ -31,7 +33,40 @@ def pair(paths: Sequence[str]) -> list[Files]:
 
 def load_all(paths: Sequence[str], **how: Any) -> list[Model]:
     """Load the models that the file names mean."""
-    return [load(cfg, weights, **how) for cfg, weights in pair(paths)]
+    files = pair(paths)
+    try:
+        return [load(cfg, weights, **how) for cfg, weights in files]
+    except WeightsSize as error:
+        error.message += _with_cfgs(files, how)
+        raise
+
+
+def _with_cfgs(files: Sequence[Files], how: Mapping[str, Any]) -> str:
+    """The running command with the cfgs that its weights files need, if these lie beside them; else nothing."""
+    context = click.get_current_context(silent=True)
+    cfgs = {one.weights: one.cfg for one in files if one.weights}
+    own = {one: str(Path(one).with_suffix(".cfg")) for one, cfg in cfgs.items() if not _fits(cfg, one, how)}
+    if context is None or not own or not all(_fits(cfg, weights, how) for weights, cfg in own.items()):
+        return ""
+    words: list[str] = []
+    current = ""
+    for word in context.meta[WORDS]:
+        if word in cfgs and current != (current := own.get(word, cfgs[word])):
+            words.append(current)
+        words.append(word)
+        if word == files[0].cfg and files[0].weights in own and _fits(word, None, how):
+            words.append(str(Path(word).with_suffix(".weights")))
+        if word in cfgs.values():
+            current = word
+    return f"; {next_command(str(context.info_name), *words)}"
+
+
+def _fits(cfg: str, weights: str | None, how: Mapping[str, Any]) -> bool:
+    """Whether a cfg can be read with these weights, or without any with those beside it."""
+    try:
+        return load(cfg, weights, **how).weights is not None
+    except DarkshareError:
+        return False
 
 
 def one_model(paths: Sequence[str], **how: Any) -> Model:

@@ -1,4 +1,4 @@
-"""What helps where a further network does not have the trunk of the base."""
+"""Refuse a further network that does not have the trunk of the base, with the command that helps."""
 
 from __future__ import annotations
 
