@@ -17,6 +17,7 @@ from darkshare.cli.progress import say_above
 from darkshare.errors import BadArguments, DarkshareError, DarkshareWarning
 
 STOPPED = 130  # the exit code of what Ctrl-C ends
+WORDS = "darkshare.words"  # the words of the running command, as they were typed, among what click keeps of it
 
 
 def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -59,6 +60,7 @@ class Command(click.Command):
     """A command that refuses an option that is given twice where only one of its values would count."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[WORDS] = list(args)
         *_, order = self.make_parser(ctx).parse_args(list(args))
         single = [one for one in order if isinstance(one, click.Option) and not (one.multiple or one.is_eager)]
         if again := next((one for one in single if single.count(one) > 1), None):

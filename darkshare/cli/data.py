@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from darkshare.cli import command
-from darkshare.cli.options import choice_option, keyed_option, several_option
+from darkshare.cli.options import choice_option, folder_option, keyed_option, several_option
 from darkshare.cli.parameters import NAMES, RENAMING
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import watcher
@@ -22,7 +22,7 @@ _PATH = click.Path(path_type=Path)
 
 @command("import-data")
 @click.argument("source", type=_PATH)
-@click.option("-o", "--output", required=True, type=_PATH, help="The folder to make.")
+@folder_option(None, "The folder to make.", required=True, type=_PATH)
 @choice_option("--format", FORMATS, "The source's, if it is not recognised.")
 @click.option("--images", type=_PATH, help="The folder of the pictures, if they are not near the source.")
 @click.option("--valid", type=_PATH, metavar="SOURCE", help="A second source, for validation.")

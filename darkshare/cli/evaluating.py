@@ -44,7 +44,7 @@ PARTS = ("valid", "train", "test")
 @click.option("--by-order", is_flag=True, help="Match classes by their numbers, whatever their names.")
 @click.option("--beside", type=NAMED_FILE, multiple=True, help="Compare with this model.")
 @options.plot_option("Draw precision over recall.")
-@click.option("--csv", "table", metavar="FILE", help="Write the points of these curves.")
+@options.file_option("--csv", "table", text="Write the points of these curves.", what="a table in CSV", right=(".csv",))
 @options.running_options(DEFAULT)
 @options.size_option
 @options.dialect_option

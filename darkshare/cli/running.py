@@ -36,7 +36,7 @@ def frames_options(function: options.F) -> options.F:
 
 @command()
 @click.argument("paths", nargs=-1, required=True, metavar="MODEL.cfg [MODEL.weights]|MODEL.onnx|MODEL.xml SOURCE...")
-@click.option("-o", "--output", default="detections", show_default=True, help="Folder for what is written.")
+@options.folder_option("detections", "Folder for what is written.")
 @options.several_option(
     "--save", choices(tuple(FORMATS)), metavar="NAME,...", help=f"What to write: {', '.join(FORMATS)}."
 )
