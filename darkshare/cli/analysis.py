@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import click
 
+from darkshare._files import resolved
 from darkshare.analysis.differences import Differences
 from darkshare.analysis.layer_tensors import SPACES
 from darkshare.cli import options
@@ -107,9 +107,9 @@ def _require_sense(models: Sequence[Model], output: str | None, figures: Sequenc
         raise click.UsageError("--k and --log are about figures: add --plot FILE")
     if figures and len(models) == 1:
         raise click.UsageError("a figure compares models: give at least two")
-    given = {Path(path).resolve() for path in options.inputs(*models)}
+    given = {resolved(path) for path in options.inputs(*models)}
     for path in filter(None, [output, *figures]):
-        if Path(path).resolve() in given:
+        if resolved(path) in given:
             raise DarkshareError("is one of the inputs and would be replaced; choose another name", file=path)
 
 

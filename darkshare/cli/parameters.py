@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
+
+from darkshare._files import exists
 
 
 class Written(click.ParamType):  # type: ignore[type-arg]
@@ -71,7 +72,7 @@ def _named_level(text: str) -> tuple[str, float]:
 def _named_file(text: str) -> tuple[str, str]:
     """NAME=FILE, or a file alone, whose name may hold an = itself."""
     name, equals, file = text.partition("=")
-    return ("", text) if not equals or os.sep in name or Path(text).exists() else (name, file)
+    return ("", text) if not equals or os.sep in name or exists(text) else (name, file)
 
 
 def _renaming(text: str) -> tuple[str, str]:
