@@ -25,6 +25,9 @@ STAND_INS = {  # what comes in place of a file where a download or a checkout we
     b"version https://git-lfs": "is a Git LFS pointer, not the file itself; get that with: git lfs pull",
     b"<!doctype html": "is a web page, not the file itself; download that again, and look at the page for why",
     b"<html": "is a web page, not the file itself; download that again, and look at the page for why",
+    b"pk\x03\x04": "is a ZIP archive, as PyTorch's .pt files are; unpack it, or get the file that Darknet wrote",
+    b"\x1f\x8b": "is compressed with gzip; unpack it with: gunzip",
+    b"\x89hdf": "is an HDF5 file, as Keras writes; get the file that Darknet wrote",
 }
 
 
@@ -162,7 +165,7 @@ def stand_in(head: bytes) -> str:
     Args:
         head: its first bytes.
     """
-    begin = head.lstrip()[:40].lower()
+    begin = head.lstrip()[:40].lower()  # of these, no text, picture or weights file begins so
     return next((what for mark, what in STAND_INS.items() if begin.startswith(mark)), "")
 
 
