@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from darkshare._files import is_folder
 from darkshare.darknet.model import Model, stem_of
 from darkshare.data import (
     ClassifiedDataset,
@@ -100,7 +101,7 @@ def _read(
     """The pictures to learn from, and those to validate on if there are any."""
     if split is not None and is_divided(data):
         warn(f"{data} has parts of its own, so --split is not used")
-    if not classifies or not Path(data).is_dir():
+    if not classifies or not is_folder(data):
         read: Callable[[str, str], AnyDataset] = read_classes if classifies else read_data
         return read(data, "train"), read(data, "valid") if "valid" in read_options(data).parts else None
     parts = read_class_folders(data)
@@ -128,7 +129,7 @@ def _lists(data: str, stem: Path) -> dict[str, str]:
 
 def _found(data: DataFile, key: str) -> Path | None:
     try:
-        return named_file(data, key)
+        return named_file(data, key)[0]
     except DarkshareError:
         return None  # a list that this training does not need may be missing
 
