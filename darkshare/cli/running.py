@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -63,7 +62,6 @@ def detect(paths: tuple[str, ...], size: Any, dialect: str, form: str, **how: An
       darkshare detect both-int8.onnx photos/
     """
     model, sources = sorted_paths(paths, dialect=dialect, size=size)
-    silence_decoders()
     save = [name for names in how.pop("save") for name in names]
     levels: dict[str, Any] = {
         name: dict(how.pop(name)) for name in ("thresh", "nms")
@@ -109,12 +107,6 @@ def end(found: DetectionRun | PictureClasses) -> None:
     """End with an exit code that tells of Ctrl-C and of pictures that failed."""
     if found.interrupted or found.failed:
         raise click.exceptions.Exit(STOPPED if found.interrupted else 1)
-
-
-def silence_decoders() -> None:
-    """Keep FFmpeg's and OpenCV's own words on broken files off the terminal: we say what is wrong."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
 
 def progress_of(*, with_speed: bool) -> Callable[[Iterable[Frame], Callable[[], int | None]], Iterable[Frame]]:
