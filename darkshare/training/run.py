@@ -255,6 +255,8 @@ class Training:
 
     def _finished(self) -> list[Path]:
         """Write the files; with a checkpoint where there is work left."""
+        if self.source.unreadable:
+            self.watch.say(f"{self.source.unreadable}; the pictures behind them in the list were taken instead")
         if self._has_work_left:
             self._save()
         self.written = self._model()
