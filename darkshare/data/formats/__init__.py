@@ -1,0 +1,1 @@
+"""Other programs' annotations, one module for each format."""

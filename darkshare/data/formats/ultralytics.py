@@ -1,0 +1,168 @@
+"""Ultralytics' data.yaml, as Roboflow, CVAT and many others export it too: the pictures of each part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from darkshare._files import parsed_yaml, read_small
+from darkshare._images import PICTURES
+from darkshare.data.darknet import Listed, Watch, listed_pictures
+from darkshare.data.formats.yolo import Names, files_below, labelled
+from darkshare.data.labels import label_path
+from darkshare.data.types import Dataset, Finding
+from darkshare.errors import DarkshareError
+
+_PARTS = {"train": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}
+_LEAST = 2  # names at the end of a path, if it does not exist as it is written
+
+
+def read_ultralytics(
+    path: Path, *, images: Path | None = None, names: Names | None = None, watch: Watch = iter
+) -> dict[str, Dataset]:
+    """Read the pictures and labels that a data.yaml names.
+
+    Labels lie beside the pictures, or in `labels` where these are in `images`. Polygons become the box around them,
+    keypoints are passed over, and a picture without a label file has nothing on it.
+
+    Args:
+        path: of the data.yaml.
+        images: the folder that its paths start at; without it, its `path:`, its own folder, or the current one.
+        names: of the classes, instead of those that it names.
+        watch: goes through the pictures, for a progress bar.
+
+    Returns:
+        Its parts, or all in one ("all") if it does not have both train and another one.
+
+    Raises:
+        DarkshareError: it cannot be read, names no classes, or no pictures that are there.
+        Unsupported: PyYAML is not installed.
+    """
+    try:
+        document = parsed_yaml(read_small(path), "name its folder with --format yolo and the class names with --names")
+    except DarkshareError as error:
+        raise error.locate(str(path), None) from None
+    if not isinstance(document, dict):
+        raise DarkshareError("has no train: and names:, so it is not a data.yaml", file=str(path))
+    known, findings = (names, []) if names else _names(document, path)
+    root = _text(document.get("path")) or "."
+    above = (path.parent, Path(), path.parent.parent)
+    bases = (images,) if images else tuple(dict.fromkeys([*(folder / root for folder in above), *above]))
+    keypoints = _keypoints(document.get("kpt_shape"))
+    pictures: dict[str, list[Path]] = {"train": [], "valid": [], "test": []}
+    for key, part in _PARTS.items():
+        found = list(_pictures(path, key, document.get(key), bases, watch))
+        findings += [one for one in found if isinstance(one, Finding)]
+        pictures[part] = list(dict.fromkeys([*pictures[part], *(one for one in found if isinstance(one, Path))]))
+    if pictures["valid"] and pictures["valid"] == pictures["train"]:
+        findings.append(Finding(path, None, "val: has the pictures of train:, and counts for nothing"))
+        pictures["valid"] = []
+    parts = {part: found for part, found in pictures.items() if found}
+    if not parts:
+        tried = ", ".join(str(base.absolute()) for base in bases)
+        first = f"{findings[0].text}; " if findings else ""
+        raise DarkshareError(
+            f"names no pictures that are there: {first}looked in {tried}; use --images", file=str(path)
+        )
+    if not any(label_path(picture).is_file() for found in parts.values() for picture in found):
+        place = label_path(next(iter(parts.values()))[0])
+        raise DarkshareError(f"none of its pictures has a label file beside it ({place}) or in labels", file=str(path))
+    if "train" not in parts or len(parts) == 1:
+        parts = {"all": [picture for found in parts.values() for picture in found]}
+    if keypoints:
+        findings.append(Finding(path, None, "kpt_shape: the keypoints are left out, the boxes count"))
+    made: dict[str, Dataset] = {}
+    for part, there in parts.items():
+        labels = labelled(there, len(known), keypoints=keypoints, background=True, watch=watch)
+        made[part] = Dataset(path.stem, known, labels.samples, (*findings, *labels.findings))
+        findings = []
+    return made
+
+
+def _text(value: Any) -> str:
+    return value.replace("\\", "/") if isinstance(value, str) else ""
+
+
+def _keypoints(shape: Any) -> int:
+    """The count of numbers that are keypoints in a line."""
+    try:
+        points, numbers = shape
+        return int(points) * int(numbers)
+    except (TypeError, ValueError):
+        return 0
+
+
+def _names(document: Mapping[Any, Any], path: Path) -> tuple[Names, list[Finding]]:
+    """The class names, as a list or by their ids, and what is wrong with them.
+
+    Raises:
+        DarkshareError: there are none.
+    """
+    names, count = document.get("names"), document.get("nc")
+    if names is None and isinstance(count, int) and 0 < count < 2**16:
+        return tuple(map(str, range(count))), [
+            Finding(path, None, "no names: (--names); classes are called by numbers")
+        ]
+    rows = dict(enumerate(names)) if isinstance(names, list) else names if isinstance(names, dict) else {}
+    by_id = {str(key): name for key, name in rows.items() if isinstance(name, str | int | float)}
+    if not rows or set(by_id) != set(map(str, range(len(rows)))):
+        raise DarkshareError("has no names: that are a list, or have the ids 0, 1, …; use --names", file=str(path))
+    known: dict[str, int] = {}
+    findings: list[Finding] = []
+    for index in range(len(rows)):
+        given = by_id[str(index)]
+        name = " ".join(str(given).split()) or f"class {index}"
+        if isinstance(given, bool):
+            findings.append(Finding(path, None, f"class {index} is {name} to YAML; put quotes around yes, no, on, off"))
+        if name in known:
+            findings.append(
+                Finding(path, None, f"class {index} is called {name} like another; called '{name} {index}'")
+            )
+            name = f"{name} {index}"
+        known[name] = index
+    if count is not None and count != len(rows):
+        findings.append(Finding(path, None, f"nc: {str(count)[:20]}, but there are {len(rows)} names"))
+    return tuple(known), findings
+
+
+def _pictures(path: Path, key: str, value: Any, bases: Sequence[Path], watch: Watch) -> Iterator[Path | Finding]:
+    """The pictures of a part, and what is wrong with it."""
+    for given in value if isinstance(value, list) else [] if value is None else [value]:
+        written = _text(given)
+        place = _place(written, bases)
+        if place is None:
+            yield Finding(path, None, f"{key}: {str(given)[:200]}: no such folder or list; left out")
+            continue
+        named = tuple(part for part in PurePosixPath(written).parts if part != "..")
+        if place.parts[-len(named) :] != named:
+            yield Finding(path, None, f"{key}: {written} is not there; {place} is taken")
+        if place.is_dir():
+            found = [one for one in files_below(place) if one.suffix.lower() in PICTURES]
+            yield from found
+            if not found:
+                yield Finding(path, None, f"{key}: {place} holds no pictures")
+        else:
+            try:
+                listed = list(listed_pictures(place, bases, watch))
+            except DarkshareError as error:
+                listed = [Finding(place, error.line, error.message)]
+            yield from (one.picture if isinstance(one, Listed) else one for one in listed)
+
+
+def _place(written: str, bases: Sequence[Path]) -> Path | None:
+    """The folder or list of a path: as it is written, else the longest end of it that is there.
+
+    Roboflow writes `../train/images` for `train/images` beside the file, others the paths of their own machine.
+    """
+    parts = PurePosixPath(written).parts
+    ends = [written, *(str(PurePosixPath(*parts[start:])) for start in range(1, len(parts) - _LEAST + 1))]
+    places = (base / end for end in ends for base in bases)
+    return next((place for place in places if written and _exists(place)), None)
+
+
+def _exists(place: Path) -> bool:
+    try:
+        return place.is_dir() or place.is_file()
+    except (OSError, ValueError):
+        return False
