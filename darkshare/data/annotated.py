@@ -12,7 +12,7 @@ from math import isfinite
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from darkshare._images import PICTURES, read_picture
+from darkshare._images import PICTURES, header, picture_size
 from darkshare.data.classes import with_classes
 from darkshare.data.findings import counts_of
 from darkshare.data.labels import gathered, within
@@ -186,7 +186,7 @@ def _box(one: Outline, size: Size, orientation: int, ids: dict[str, int]) -> Ite
 
 
 class _Frame(NamedTuple):
-    """What outlines are measured in: the size they were drawn in, or None where that is not known.
+    """The size that outlines were drawn in, or None where that is not known.
 
     `orientation` is EXIF's where they were drawn before the picture was turned, else 1.
     """
@@ -202,8 +202,8 @@ def _frame(one: Annotated, picture: Path) -> _Frame:
     Raises:
         DarkshareError: the picture cannot be read.
     """
-    rows, columns = read_picture(picture).shape[:2]
-    own, orientation = (columns, rows), 1
+    about = header(picture)
+    own, orientation = about.shown or picture_size(picture), about.orientation
     size = one.size or own
     if _are_alike(size, own):
         if orientation == 1 or (orientation > 4 and one.size and not _are_alike(size, size[::-1])):

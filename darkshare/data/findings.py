@@ -25,7 +25,7 @@ def by_kind(findings: Sequence[Finding]) -> Mapping[str, list[Finding]]:
 
 
 def counts_of(findings: Sequence[Finding]) -> dict[str, int]:
-    """How many findings there are of each kind."""
+    """Count the findings of each kind."""
     return {kind: len(ones) for kind, ones in by_kind(findings).items()}
 
 
@@ -41,7 +41,8 @@ def folded(findings: Sequence[Finding], rest: str) -> list[str]:
     for kind, ones in list(kinds.items())[:KINDS]:
         lines += map(str, ones[:SHOWN])
         if len(ones) > SHOWN:
-            lines.append(f"{len(ones)} such findings ({kind}), of which {SHOWN} are shown; {rest} has all")
+            what = f"findings of this kind ({kind})" if ones[0].kind else "such findings"
+            lines.append(f"{len(ones)} {what}, {SHOWN} are shown; {rest} has all")
     if others := list(kinds.values())[KINDS:]:
         lines.append(f"{sum(map(len, others))} findings of {len(others)} more kinds; {rest} has all")
     return lines
@@ -63,12 +64,7 @@ def write_findings(findings: Sequence[Finding], path: Path) -> None:
     write_all({path: [f"{text}\n".encode("utf-8", "surrogateescape")]})
 
 
-def warn_of(findings: Sequence[Finding], name: str) -> None:
-    """Issue a `DarkshareWarning` for each line that `folded` gives.
-
-    Args:
-        findings: of a data set.
-        name: of the data set.
-    """
-    for line in folded(findings, f"darkshare check of {name}"):
+def warn_of(findings: Sequence[Finding]) -> None:
+    """Issue a `DarkshareWarning` for each line that `folded` gives."""
+    for line in folded(findings, "darkshare check"):
         warn(line)

@@ -9,7 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
-from darkshare.data.texts import lines_of, marked, read_text
+from darkshare._texts import lines_of, read_text
 from darkshare.data.types import Box, Fault, Finding
 from darkshare.errors import DarkshareError
 
@@ -73,9 +73,14 @@ def read_labels(path: Path, classes: int) -> PictureLabels:
         classes: how many there are.
     """
     try:
-        return parse_labels(read_text(path, LARGEST_LABELS), classes, path)
+        text = read_text(path, LARGEST_LABELS)
     except DarkshareError as error:
         return PictureLabels((), (Finding(path, None, error.message),))
+    labels = parse_labels(text.text, classes, path)
+    if not text.oddity:
+        return labels
+    odd = Finding(path, 1, f"{text.oddity}, so Darknet reads no box")
+    return PictureLabels(labels.boxes, (odd, *labels.findings))
 
 
 def parse_labels(text: str, classes: int, path: Path) -> PictureLabels:
@@ -90,11 +95,7 @@ def parse_labels(text: str, classes: int, path: Path) -> PictureLabels:
         path: for the findings.
     """
     found = ((number, box) for number, line in enumerate(lines_of(text), 1) if line for box in _judged(line, classes))
-    labels = gathered(found, path)
-    if not marked(text):
-        return labels
-    mark = Finding(path, 1, "starts with a byte order mark, so Darknet reads no box")
-    return PictureLabels(labels.boxes, (mark, *labels.findings))
+    return gathered(found, path)
 
 
 def gathered(found: Iterable[tuple[int | None, Box | Fault]], path: Path) -> PictureLabels:

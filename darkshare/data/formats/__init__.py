@@ -31,7 +31,7 @@ class Asked(NamedTuple):
     watch: Watch = iter
 
 
-class Format(NamedTuple):
+class SourceFormat(NamedTuple):
     """A format of labelled pictures.
 
     Attributes:
@@ -49,14 +49,14 @@ def _is_json(start: bytes) -> bool:
     return start.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0")[:1] == b"{"
 
 
-FORMATS: dict[str, Format] = {  # the first that recognises a source
-    "voc": Format(
+FORMATS: dict[str, SourceFormat] = {  # the first that recognises a source
+    "voc": SourceFormat(
         "a folder of XML files", is_voc, lambda source, asked: read_voc(source, images=asked.images, watch=asked.watch)
     ),
-    "darknet": Format(
+    "darknet": SourceFormat(
         "a .data file or a list", is_darknet, lambda source, asked: read_darknet(source, asked.names, asked.watch)
     ),
-    "coco-text": Format(
+    "coco-text": SourceFormat(
         "a json",
         lambda _, start: _is_json(start) and _COCO_TEXT.search(start.replace(b"\0", b"")) is not None,
         lambda source, asked: read_coco_text(
@@ -64,7 +64,7 @@ FORMATS: dict[str, Format] = {  # the first that recognises a source
             text_class=asked.text_class, watch=asked.watch,
         ),
     ),
-    "coco": Format(
+    "coco": SourceFormat(
         "a json",
         lambda _, start: _is_json(start),
         lambda source, asked: {"all": read_coco(source, images=asked.images, watch=asked.watch)},
@@ -89,4 +89,4 @@ def format_of(source: Path) -> str:
     return found
 
 
-__all__ = ["FORMATS", "LEGIBILITY", "Asked", "Format", "format_of", "read_coco", "read_coco_text", "read_voc"]
+__all__ = ["FORMATS", "LEGIBILITY", "Asked", "SourceFormat", "format_of", "read_coco", "read_coco_text", "read_voc"]

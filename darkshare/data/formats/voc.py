@@ -10,10 +10,10 @@ from math import cos, sin
 from pathlib import Path, PurePosixPath
 
 from darkshare._images import PICTURES
+from darkshare._texts import read_text
 from darkshare.data.annotated import Annotated, Outline, Size, dataset
 from darkshare.data.darknet import Watch
 from darkshare.data.formats.xml import Element, read_xml
-from darkshare.data.texts import lines_of, read_text
 from darkshare.data.types import Dataset, Finding, Sample
 from darkshare.errors import DarkshareError
 
@@ -147,7 +147,7 @@ def _parts(whole: Dataset, root: Path) -> dict[str, Dataset]:
     chosen: dict[str, dict[Path, Sample]] = {part: {} for part, paths in lists.items() if paths}
     for part, paths in lists.items():
         for path in paths:
-            for number, line in enumerate(lines_of(read_text(path)), 1):
+            for number, line in enumerate(read_text(path).lines, 1):
                 found = _listed(line, by_stem)
                 chosen[part].update((sample.picture, sample) for sample in found)
                 if line and not found:
