@@ -12,8 +12,7 @@ from darkshare.cli.parameters import RENAMING, Written
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import watcher
 from darkshare.data.classes import DIFFICULT
-from darkshare.data.cocotext import LEGIBILITY
-from darkshare.data.importing import FORMATS
+from darkshare.data.formats import FORMATS, LEGIBILITY
 
 _MANY = 500  # pictures, from which on a progress bar is worth its line
 _PATH = click.Path(path_type=Path)
@@ -56,6 +55,7 @@ _NAMES = Written("A,B,...", lambda text: tuple(name.strip() for name in text.spl
 @choice_option("--legibility", LEGIBILITY, "COCO-Text: which text is asked for.", LEGIBILITY[0])
 @click.option("--language", multiple=True, help="COCO-Text: only text of this language. May be repeated.")
 @click.option("--text-class", multiple=True, help="COCO-Text: 'machine printed', 'handwritten', 'others'.")
+@click.option("--findings", type=_PATH, metavar="FILE", help="Write all that is wrong here; a table if it is a .csv.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as one json object.")
 def import_data(source: Path, output: Path, as_json: bool, **options: Any) -> None:
     """Make Darknet's .data, lists and labels from Pascal VOC, COCO, COCO-Text or other Darknet files.
@@ -68,11 +68,17 @@ def import_data(source: Path, output: Path, as_json: bool, **options: Any) -> No
       darkshare import-data cocotext.v2.json --images train2014 -o text
       darkshare import-data train.txt --valid test.txt --names obj.names -o masks
     """
-    from darkshare.data import import_data
+    from darkshare.data import NothingLeft, import_data
+    from darkshare.data.findings import folded
 
-    found = import_data(source, output, watch=watcher(least=_MANY), **options)
+    rest = str(options["findings"] or "--findings FILE")
+    try:
+        found = import_data(source, output, watch=watcher(least=_MANY), **options)
+    except NothingLeft as error:
+        say(*folded(error.findings, rest))
+        raise
     if as_json:
         show(found, form="json")
         return
-    say(*map(str, found.findings))
+    say(*folded(found.findings, rest))
     show(found)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from darkshare._files import reading, require_regular
 from darkshare._tables import printable
+from darkshare._texts import raw_bytes
 from darkshare.errors import CfgSyntaxError, checked
 
 LARGEST_CFG = 2**19  # bytes; the largest public cfg has 60 kB, more than this is another kind of file
@@ -172,7 +173,7 @@ def read_cfg(path: str | os.PathLike[str]) -> Cfg:
 
 def to_bytes(cfg: Cfg) -> bytes:
     """Give the bytes of a file that `read_cfg` reads as this cfg."""
-    return dumps(cfg).encode("utf-8", "surrogateescape")
+    return raw_bytes(dumps(cfg))
 
 
 def require_readable(cfg: Cfg) -> None:

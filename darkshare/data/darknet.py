@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from darkshare._images import PICTURES
+from darkshare._texts import read_text
 from darkshare.data.datafiles import class_names, first_file, named_file, read_options
 from darkshare.data.labels import label_path, read_labels
-from darkshare.data.texts import LARGEST, lines_of, marked, read_text
 from darkshare.data.types import Dataset, Finding, Sample
 from darkshare.errors import DarkshareError, Unsupported
 
@@ -84,12 +84,12 @@ def listed_pictures(path: Path, bases: Sequence[Path], watch: Watch = iter) -> I
     Raises:
         DarkshareError: the list cannot be read.
     """
-    text = read_text(path, LARGEST)
-    if marked(text):
-        yield Finding(path, 1, "starts with a byte order mark: Darknet does not find the first picture")
+    text = read_text(path)
+    if text.oddity:
+        yield Finding(path, 1, f"{text.oddity}: Darknet does not find the first picture")
     folders = tuple(dict.fromkeys([Path(), *bases, path.parent]))
     seen: dict[tuple[int, int], int] = {}
-    lines = lines_of(text)
+    lines = text.lines
     _require_pictures(path, lines, folders)
     for number, line in watch(list(enumerate(lines, 1))):
         found = first_file(line, folders) if line else None
@@ -155,7 +155,7 @@ def _difficult_labels(path: Path, bases: Sequence[Path]) -> tuple[dict[int, Path
     places: dict[int, Path] = {}
     findings: list[Finding] = []
     folders = tuple(dict.fromkeys([Path(), *bases, path.parent]))
-    for number, line in enumerate(lines_of(read_text(path)), 1):
+    for number, line in enumerate(read_text(path).lines, 1):
         place = next((p for folder in folders if (p := label_path(folder / line)).is_file()), None)
         if place is None:
             findings.append(Finding(path, number, f"{line}: no label file beside it; no box counts as difficult"))

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from darkshare._files import LARGEST_TEXT
-from darkshare.data.texts import lines_of, marked, read_text
+from darkshare._texts import read_text
+from darkshare.darknet.names import read_names as read_class_names
 from darkshare.data.types import Finding
 from darkshare.errors import DarkshareError
 
@@ -51,8 +52,8 @@ def read_options(path: str | os.PathLike[str]) -> DataFile:
     path = Path(path)
     text = read_text(path, LARGEST_TEXT)
     options: dict[str, Option] = {}
-    findings = [Finding(path, 1, "starts with a byte order mark: Darknet misses the first key")] if marked(text) else []
-    for number, line in enumerate(lines_of(text), 1):
+    findings = [Finding(path, 1, f"{text.oddity}: Darknet misses the first key")] if text.oddity else []
+    for number, line in enumerate(text.lines, 1):
         if not line or line[0] in "#;":
             continue
         before, equals, value = line.partition("=")
@@ -86,18 +87,8 @@ def read_names(path: str | os.PathLike[str]) -> tuple[tuple[str, ...], tuple[Fin
     Raises:
         DarkshareError: the file cannot be read.
     """
-    path = Path(path)
-    text = read_text(path, LARGEST_TEXT)
-    names: dict[str, int] = {}
-    findings = [Finding(path, 1, "starts with a byte order mark, which Darknet prints")] if marked(text) else []
-    for number, line in enumerate(lines_of(text), 1):
-        name = line
-        if not line or line in names:
-            name = f"class {number - 1}"
-            what = f"the name of line {names[line]} again" if line else "an empty line, which is a class to Darknet"
-            findings.append(Finding(path, number, f"{what}; called '{name}'"))
-        names[name] = number
-    return tuple(names), tuple(findings)
+    names, faults = read_class_names(path)
+    return names, tuple(Finding(Path(path), line, what) for line, what in faults)
 
 
 def class_names(

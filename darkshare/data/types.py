@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from darkshare._tables import printable, to_html
+from darkshare.errors import DarkshareError
 
 
 class Box(NamedTuple):
@@ -43,6 +45,13 @@ class Classified(NamedTuple):
     class_id: int
 
 
+class Fault(NamedTuple):
+    """Something wrong, wherever it stands; see `Finding`."""
+
+    text: str
+    kind: str = ""
+
+
 class Finding(NamedTuple):
     """Something wrong with a data set.
 
@@ -50,15 +59,30 @@ class Finding(NamedTuple):
         path: the file.
         line: in the file, from 1; None where it is about the whole file.
         text: what is wrong, and what was done about it.
+        kind: the same few words for all findings of one kind, where the text has names and numbers in it; empty where
+            the text itself says the same of all.
     """
 
     path: Path
     line: int | None
     text: str
+    kind: str = ""
 
     def __str__(self) -> str:
         where = self.path if self.line is None else f"{self.path}:{self.line}"
         return f"{where}: {self.text}"
+
+
+class NothingLeft(DarkshareError):
+    """A data set of which nothing can be used.
+
+    Attributes:
+        findings: everything that is wrong with it.
+    """
+
+    def __init__(self, message: str, *, file: str | None = None, findings: Sequence[Finding] = ()) -> None:
+        super().__init__(message, file=file)
+        self.findings = tuple(findings)
 
 
 class Shown:

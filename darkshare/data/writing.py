@@ -13,6 +13,7 @@ from typing import Any
 
 from darkshare._files import umask, writing
 from darkshare._signals import uninterrupted
+from darkshare._texts import raw_bytes
 from darkshare.data.darknet import Watch
 from darkshare.data.types import Box, Dataset, Sample
 from darkshare.errors import DarkshareError
@@ -138,7 +139,7 @@ def _write_labels(place: Path, boxes: Iterable[Box]) -> None:
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
     text = "".join(f"{line}\n" for line in lines)
-    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    path.write_bytes(raw_bytes(text))
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -84,7 +84,7 @@ def train(  # noqa: D417 - some are described together
         data = os.fspath(data)
         inputs.append(data)
         learn, valid = _read(data, split, seed, watch, classifies=base.classifies(base.tasks[0]))
-        warn_of(list(dict.fromkeys((*learn.findings, *(valid.findings if valid and judged else ())))), data)
+        warn_of(list(dict.fromkeys((*learn.findings, *(valid.findings if valid and judged else ())))))
     else:
         learn, valid = data if isinstance(data, tuple) else (data, None)
     judge = _judge_on(valid) if judged else None

@@ -34,9 +34,10 @@ from darkshare.data import (
     write_data,
 )
 from darkshare.data.classes import united, with_classes, with_difficult, without_negatives
-from darkshare.data.importing import format_of
+from darkshare.data.formats import format_of
+from darkshare.data.formats.voc import CORNERS
+from darkshare.data.formats.xml import parse_xml
 from darkshare.data.labels import LABEL_RULES
-from darkshare.data.voc import CORNERS, parse_xml
 from darkshare.errors import DarkshareError
 
 WIDTH, HEIGHT = 20, 10
@@ -306,7 +307,7 @@ def test_everything_wrong_with_a_coco_json_is_said(coco):
         ('{"categories": [{"id": 1, "name": "a"}], "images": [], "annotations": []}', "has no images"),
         (
             '{"categories": [{"id": 1, "name": "a"}], "images": [{"id": 1, "file_name": "x.png"}], "annotations": []}',
-            "its pictures are not near it; name their folder with --images",
+            "none of its pictures can be used (no picture: 1); name the folder of the pictures with --images",
         ),
     ],
 )
@@ -416,7 +417,7 @@ def test_formats_are_told_apart(coco, texts, voc, tmp_path):
     for name, says in [
         ("x.bin", "no format that is known"),
         ("none.json", "No such file"),
-        ("train2014", "no Pascal VOC"),
+        ("train2014", "no format that is known"),
     ]:
         with pytest.raises(DarkshareError, match=says):
             format_of(tmp_path / name)
@@ -561,9 +562,9 @@ def test_what_was_imported_is_shown_as_the_command_shows_it(voc, tmp_path):
     done = import_data(voc, tmp_path / "out", format="voc", split=0.5, rename_classes={"acme": "zeta"})
     assert repr(done) == f"<Imported: {tmp_path}/out/out.data, 3 train pictures, 3 valid pictures, 0 findings>"
     assert str(done).splitlines()[-1] == f"Wrote {tmp_path}/out/out.data; start Darknet in {tmp_path}/out"
-    assert set(done.as_dict()) == {"data", "parts", "classes", "findings"}
+    assert set(done.as_dict()) == {"data", "parts", "classes", "findings", "kinds"}
     assert "zeta" in done.to_dataframe()["class"].tolist()
-    with pytest.raises(DarkshareError, match="unknown format xml; use one of voc, coco, coco-text, darknet"):
+    with pytest.raises(DarkshareError, match="unknown format xml; use one of voc, darknet, coco-text, coco"):
         import_data(voc, tmp_path / "out", format="xml")
 
 

@@ -15,7 +15,7 @@ from darkshare._images import PICTURES
 from darkshare.data.darknet import Watch
 from darkshare.data.datafiles import read_names
 from darkshare.data.labels import LARGEST_LABELS, PictureLabels, label_path, parse_labels
-from darkshare.data.texts import lines_of, read_text
+from darkshare._texts import read_text
 from darkshare.data.types import Dataset, Finding, Sample
 from darkshare.errors import DarkshareError
 
@@ -127,7 +127,7 @@ def _by_list(whole: Dataset, lists: Mapping[str, Path]) -> dict[str, Dataset]:
     parts = {
         PurePosixPath(line.replace("\\", "/")).name: part
         for part, path in lists.items()
-        for line in lines_of(read_text(path))
+        for line in read_text(path).lines
     }
     return divided(whole, lambda picture: parts.get(picture.name, ""), "the list")
 
@@ -172,7 +172,7 @@ def labelled(
 
 def _labels(place: Path, classes: int, keypoints: int) -> PictureLabels:
     try:
-        text = read_text(place, LARGEST_LABELS)
+        text = read_text(place, LARGEST_LABELS).text
     except DarkshareError as error:
         return PictureLabels((), (Finding(place, None, error.message),))
     return parse_labels("\n".join(_as_box(line, keypoints) for line in text.split("\n")), classes, place)

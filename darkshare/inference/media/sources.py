@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
 from darkshare._images import PICTURES, decoded, read_picture
-from darkshare.data.texts import lines_of, read_text
+from darkshare._texts import read_text
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.inference.media.frames import Frame
 from darkshare.inference.media.videos import SUFFIXES as VIDEOS
@@ -174,7 +174,7 @@ def _matching(name: str) -> list[str]:
 
 def _listed(name: str) -> list[str]:
     """The lines of a list, as in Darknet's train.txt; names are taken from here or else from the list's folder."""
-    found = [line for line in lines_of(read_text(Path(name))) if line]
+    found = [line for line in read_text(Path(name)).lines if line]
     if not found:
         raise DarkshareError("is a list without a name", file=name)
     return [_placed(line, Path(name).parent) for line in found]

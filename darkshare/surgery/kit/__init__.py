@@ -11,6 +11,7 @@ from typing import Any
 
 from darkshare._files import write_all, writing
 from darkshare._tables import Result
+from darkshare._texts import raw_bytes
 from darkshare.darknet.cfg import to_bytes
 from darkshare.darknet.kinds.base import DIALECTS
 from darkshare.darknet.model import Model, require_unprotected
@@ -172,9 +173,9 @@ def write_kit(kit: Kit, folder: str | os.PathLike[str], *, protect: Sequence[str
         texts[f"{stem}-cpu.cfg"] = to_bytes(kit.cpu.cfg)
     if kit.valid:
         texts["valid.txt"] = _listed(kit.valid)
-    texts[f"{stem}.names"] = "".join(f"{name}\n" for name in kit.train.names).encode()
-    texts[f"{stem}.data"] = _data(kit).encode()
-    texts["README.md"] = guide_page(_facts(kit)).encode("utf-8", "surrogateescape")
+    texts[f"{stem}.names"] = raw_bytes("".join(f"{name}\n" for name in kit.train.names))
+    texts[f"{stem}.data"] = raw_bytes(_data(kit))
+    texts["README.md"] = raw_bytes(guide_page(_facts(kit)))
     files: dict[Path, Iterable[Any]] = {home / name: [text] for name, text in texts.items()}
     for name, found in ((f"{stem}.conv.{k}", kit.start), (f"{stem}-full.weights", kit.full)):
         if found:
@@ -242,7 +243,7 @@ def _data(kit: Kit) -> str:
 
 def _listed(dataset: Dataset) -> bytes:
     """Absolute paths, so that the kit works wherever it is put."""
-    return "".join(f"{_absolute(sample.picture)}\n" for sample in dataset.samples).encode("utf-8", "surrogateescape")
+    return raw_bytes("".join(f"{_absolute(sample.picture)}\n" for sample in dataset.samples))
 
 
 def _absolute(path: Path | str) -> str:
