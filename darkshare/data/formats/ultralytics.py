@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,11 +16,26 @@ from darkshare.data.types import Dataset, Finding
 from darkshare.errors import DarkshareError
 
 _PARTS = {"train": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}
+_SUFFIXES = (".yaml", ".yml")
+_NAMES, _PICTURES = (re.compile(rb"^\s*[\"']?(%s)[\"']?\s*:" % key, re.MULTILINE) for key in (b"names", b"train|val"))
 _LEAST = 2  # names at the end of a path, if it does not exist as it is written
 
 
+def is_ultralytics(source: Path, start: bytes) -> bool:
+    """Whether it is a YAML file with names, or a folder with one of those."""
+    if source.is_dir():
+        return bool(_described(source))
+    return source.suffix in _SUFFIXES and _NAMES.search(start) is not None
+
+
+def _described(folder: Path) -> list[Path]:
+    """The YAML files in a folder that name classes and pictures."""
+    found = [path for path in sorted(folder.iterdir()) if path.suffix in _SUFFIXES and path.is_file()]
+    return [path for path in found if all(key.search(read_small(path)) for key in (_NAMES, _PICTURES))]
+
+
 def read_ultralytics(
-    path: Path, *, images: Path | None = None, names: Names | None = None, watch: Watch = iter
+    source: Path, *, images: Path | None = None, names: Names | None = None, watch: Watch = iter
 ) -> dict[str, Dataset]:
     """Read the pictures and labels that a data.yaml names.
 
@@ -27,7 +43,7 @@ def read_ultralytics(
     keypoints are passed over, and a picture without a label file has nothing on it.
 
     Args:
-        path: of the data.yaml.
+        source: the data.yaml, or the folder that it is in.
         images: the folder that its paths start at; without it, its `path:`, its own folder, or the current one.
         names: of the classes, instead of those that it names.
         watch: goes through the pictures, for a progress bar.
@@ -39,6 +55,11 @@ def read_ultralytics(
         DarkshareError: it cannot be read, names no classes, or no pictures that are there.
         Unsupported: PyYAML is not installed.
     """
+    described = _described(source) if source.is_dir() else [source]
+    if len(described) != 1:
+        there = " and ".join(one.name for one in described) or "no data.yaml"
+        raise DarkshareError(f"holds {there}; give the file itself", file=str(source))
+    path = described[0]
     try:
         document = parsed_yaml(read_small(path), "name its folder with --format yolo and the class names with --names")
     except DarkshareError as error:
@@ -46,38 +67,51 @@ def read_ultralytics(
     if not isinstance(document, dict):
         raise DarkshareError("has no train: and names:, so it is not a data.yaml", file=str(path))
     known, findings = (names, []) if names else _names(document, path)
-    root = _text(document.get("path")) or "."
-    above = (path.parent, Path(), path.parent.parent)
-    bases = (images,) if images else tuple(dict.fromkeys([*(folder / root for folder in above), *above]))
+    parts, more = _parts(document, path, images, watch)
+    findings += more
     keypoints = _keypoints(document.get("kpt_shape"))
-    pictures: dict[str, list[Path]] = {"train": [], "valid": [], "test": []}
-    for key, part in _PARTS.items():
-        found = list(_pictures(path, key, document.get(key), bases, watch))
-        findings += [one for one in found if isinstance(one, Finding)]
-        pictures[part] = list(dict.fromkeys([*pictures[part], *(one for one in found if isinstance(one, Path))]))
-    if pictures["valid"] and pictures["valid"] == pictures["train"]:
-        findings.append(Finding(path, None, "val: has the pictures of train:, and counts for nothing"))
-        pictures["valid"] = []
-    parts = {part: found for part, found in pictures.items() if found}
-    if not parts:
-        tried = ", ".join(str(base.absolute()) for base in bases)
-        first = f"{findings[0].text}; " if findings else ""
-        raise DarkshareError(
-            f"names no pictures that are there: {first}looked in {tried}; use --images", file=str(path)
-        )
-    if not any(label_path(picture).is_file() for found in parts.values() for picture in found):
-        place = label_path(next(iter(parts.values()))[0])
-        raise DarkshareError(f"none of its pictures has a label file beside it ({place}) or in labels", file=str(path))
-    if "train" not in parts or len(parts) == 1:
-        parts = {"all": [picture for found in parts.values() for picture in found]}
     if keypoints:
         findings.append(Finding(path, None, "kpt_shape: the keypoints are left out, the boxes count"))
     made: dict[str, Dataset] = {}
-    for part, there in parts.items():
-        labels = labelled(there, len(known), keypoints=keypoints, background=True, watch=watch)
+    for part, pictures in parts.items():
+        labels = labelled(pictures, len(known), keypoints=keypoints, background=True, watch=watch)
         made[part] = Dataset(path.stem, known, labels.samples, (*findings, *labels.findings))
         findings = []
     return made
+
+
+def _parts(
+    document: Mapping[Any, Any], path: Path, images: Path | None, watch: Watch
+) -> tuple[dict[str, list[Path]], list[Finding]]:
+    """The pictures of each part, and what is wrong with what the file says of them.
+
+    Raises:
+        DarkshareError: there are none, or none of them has labels.
+    """
+    root = _text(document.get("path")) or "."
+    above = (path.parent, Path(), path.parent.parent)
+    bases = (images,) if images else tuple(dict.fromkeys([*(folder / root for folder in above), *above]))
+    findings: list[Finding] = []
+    parts: dict[str, list[Path]] = {"train": [], "valid": [], "test": []}
+    for key, part in _PARTS.items():
+        found = list(_pictures(path, key, document.get(key), bases, watch))
+        findings += [one for one in found if isinstance(one, Finding)]
+        parts[part] = list(dict.fromkeys([*parts[part], *(one for one in found if isinstance(one, Path))]))
+    if parts["valid"] and parts["valid"] == parts["train"]:
+        findings.append(Finding(path, None, "val: has the pictures of train:, and counts for nothing"))
+        parts["valid"] = []
+    pictures = [picture for there in parts.values() for picture in there]
+    if not pictures:
+        tried = ", ".join(str(base.absolute()) for base in bases)
+        first = f"{findings[0].text}; " if findings else ""
+        what = f"names no pictures that are there: {first}looked in {tried}; use --images"
+        raise DarkshareError(what, file=str(path))
+    if not any(label_path(picture).is_file() for picture in pictures):
+        place = label_path(pictures[0])
+        raise DarkshareError(f"none of its pictures has a label file beside it ({place}) or in labels", file=str(path))
+    if not parts["train"] or not (parts["valid"] or parts["test"]):
+        return {"all": pictures}, findings
+    return {part: there for part, there in parts.items() if there}, findings
 
 
 def _text(value: Any) -> str:

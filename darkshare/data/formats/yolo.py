@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from math import isfinite
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from darkshare._files import read_small
 from darkshare._images import PICTURES
+from darkshare._texts import read_text
 from darkshare.data.darknet import Watch
 from darkshare.data.datafiles import read_names
 from darkshare.data.labels import LARGEST_LABELS, PictureLabels, label_path, parse_labels
-from darkshare._texts import read_text
 from darkshare.data.types import Dataset, Finding, Sample
 from darkshare.errors import DarkshareError
 
 NAME_FILES = ("classes.txt", "class_list.txt", "labels.txt", "_darknet.labels")  # and *.names, and Label Studio's:
 NOTES = "notes.json"
+_TRIED = 100  # text files of a folder, of which the first may be empty or something else
 MOST_NUMBERS = 1000  # classes, where no file names them
 _PART = re.compile(
-    r"(?:obj_)?(?:(train)(?:ing)?|(val)(?:id|idate|idation)?|(test)(?:ing)?)(?:_data|20\d\d)?", re.IGNORECASE
+    r"(?:obj_)?(?:(train)(?:ing)?|(val)(?:id|idate|idation)?|(test)(?:ing)?)"
+    r"(?:20\d\d|[_-](?:data|set|labels?|images?|annotations?)(?:[_-]\w+)?)?",
+    re.IGNORECASE,
 )
 _GROUPS = ("", "train", "valid", "test")
 _LISTS = {"train.txt": "train", "val.txt": "valid", "valid.txt": "valid", "test.txt": "test"}
@@ -35,6 +40,22 @@ class Found(NamedTuple):
 
     samples: tuple[Sample, ...]
     findings: tuple[Finding, ...]
+
+
+def is_yolo(source: Path, _: bytes) -> bool:
+    """Whether it is a folder with a text file that begins with a line of five numbers or more."""
+    if not source.is_dir():
+        return False
+    texts = (path for path in files_below(source) if path.suffix == ".txt")
+    return any(map(_describes, islice(texts, _TRIED)))
+
+
+def _describes(path: Path) -> bool:
+    try:
+        first = next(filter(None, read_text(path, LARGEST_LABELS).lines), "").split()
+        return len(first) > 4 and first[0].isdecimal() and all(map(isfinite, map(float, first)))
+    except (DarkshareError, ValueError):
+        return False
 
 
 def read_yolo(
@@ -96,12 +117,14 @@ def files_below(folder: Path) -> list[Path]:
 
 def by_folder(whole: Dataset, root: Path) -> dict[str, Dataset]:
     """The parts that folders below a root make, such as `train` and `val`; see `divided`."""
+    below = {sample.picture: Path(os.path.relpath(sample.picture, root)) for sample in whole.samples}
+    return divided(whole, lambda picture: part_of(below[picture].parent), "the folder")
 
-    def part_of(picture: Path) -> str:
-        found = filter(None, map(_PART.fullmatch, picture.relative_to(root).parts[:-1]))
-        return next((_GROUPS[match.lastindex or 0] for match in found), "")
 
-    return divided(whole, part_of, "the folder")
+def part_of(path: Path) -> str:
+    """The part ("train", "valid", "test", or nothing) that a folder in a path is named for, or the file at its end."""
+    found = filter(None, (_PART.fullmatch(part.partition(".")[0]) for part in path.parts))
+    return next((_GROUPS[match.lastindex or 0] for match in found), "")
 
 
 def divided(whole: Dataset, part_of: Callable[[Path], str], place: str) -> dict[str, Dataset]:
