@@ -12,7 +12,8 @@ from typing import NamedTuple
 from darkshare._texts import LARGEST, read_text
 from darkshare.data.annotated import NEAR, Annotated, Outline, Size, dataset
 from darkshare.data.darknet import Watch
-from darkshare.data.formats.yolo import Names, files_below, part_of
+from darkshare.data.formats.folders import files_below, part_of
+from darkshare.data.formats.yolo import Names
 from darkshare.data.types import Dataset, Finding
 from darkshare.errors import DarkshareError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from math import cos, hypot, radians, sin
@@ -10,27 +11,21 @@ from pathlib import Path
 from darkshare._texts import LARGEST
 from darkshare.data.annotated import Annotated, Outline, Size, dataset, turned
 from darkshare.data.darknet import Watch
+from darkshare.data.formats.folders import start_of
 from darkshare.data.formats.xml import Element, read_xml
 from darkshare.data.formats.yolo import Names
 from darkshare.data.types import Dataset, Finding
 from darkshare.errors import DarkshareError
 
-_MARK = b"<annotations"
-_START = 2**12  # bytes
+_ROOT = re.compile(rb"(<\?[^>]*>|<!--.*?-->|\s)*<annotations\b", re.DOTALL)
 Point = tuple[float, float]
 _META = ("meta", "project", "tasks", "task", "job", "labels")  # that hold the labels, in each other
 _WITHOUT_AREA = ("polyline", "points", "skeleton", "tag")
 
 
-def is_cvat(source: Path, start: bytes) -> bool:
+def is_cvat(source: Path, _: bytes) -> bool:
     """Whether it is an XML of CVAT's, or a folder of which the first XML is one."""
-    if source.is_dir():
-        first = next(iter(sorted(source.rglob("*.xml"))), None)
-        if first is None:
-            return False
-        with first.open("rb") as file:
-            start = file.read(_START)
-    return _MARK in start[:_START]
+    return _ROOT.match(start_of(source, ".xml")) is not None
 
 
 def read_cvat(

@@ -9,7 +9,8 @@ from pathlib import Path
 from darkshare._texts import read_text
 from darkshare.data.annotated import Annotated, Outline, dataset
 from darkshare.data.darknet import Watch
-from darkshare.data.formats.yolo import Names, by_folder, files_below
+from darkshare.data.formats.folders import by_folder, files_below
+from darkshare.data.formats.yolo import Names
 from darkshare.data.labels import LARGEST_LABELS
 from darkshare.data.types import Dataset, Finding
 from darkshare.errors import DarkshareError

@@ -11,24 +11,19 @@ from typing import Any
 from darkshare.data.annotated import NEAR, Annotated, Outline, Pictures, dataset
 from darkshare.data.darknet import Watch
 from darkshare.data.formats.coco_json import MALFORMED, read_json
-from darkshare.data.formats.yolo import Names, by_folder, files_below
+from darkshare.data.formats.folders import by_folder, files_below, start_of
+from darkshare.data.formats.yolo import Names
 from darkshare.data.types import Dataset, Finding
 from darkshare.errors import DarkshareError
 
 _KEYS = re.compile(rb'"(imagePath|imageData|shapes)"\s*:')
 _WITHOUT_AREA = ("line", "linestrip", "point", "points")
-_START = 2**16  # bytes that show which kind of json it is
 
 
-def is_labelme(source: Path, start: bytes) -> bool:
+def is_labelme(source: Path, _: bytes) -> bool:
     """Whether it is a json of labelme's, or a folder of which the first json is one."""
-    if source.is_dir():
-        first = next((path for path in files_below(source) if path.suffix == ".json"), None)
-        if first is None:
-            return False
-        with first.open("rb") as file:
-            start = file.read(_START)
-    return start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{" and _KEYS.search(start) is not None
+    start = start_of(source, ".json")
+    return start[:1] == b"{" and _KEYS.search(start) is not None
 
 
 def read_labelme(

@@ -10,7 +10,8 @@ from typing import Any
 from darkshare._files import parsed_yaml, read_small
 from darkshare._images import PICTURES
 from darkshare.data.darknet import Listed, Watch, listed_pictures
-from darkshare.data.formats.yolo import Names, files_below, labelled
+from darkshare.data.formats.folders import files_below
+from darkshare.data.formats.yolo import Names, labelled
 from darkshare.data.labels import label_path
 from darkshare.data.types import Dataset, Finding
 from darkshare.errors import DarkshareError

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from itertools import islice
 from math import isfinite
 from pathlib import Path, PurePosixPath
@@ -17,6 +14,7 @@ from darkshare._images import PICTURES
 from darkshare._texts import read_text
 from darkshare.data.darknet import Watch
 from darkshare.data.datafiles import read_names
+from darkshare.data.formats.folders import by_folder, divided, files_below
 from darkshare.data.labels import LARGEST_LABELS, PictureLabels, label_path, parse_labels
 from darkshare.data.types import Dataset, Finding, Sample
 from darkshare.errors import DarkshareError
@@ -25,12 +23,6 @@ NAME_FILES = ("classes.txt", "class_list.txt", "labels.txt", "_darknet.labels") 
 NOTES = "notes.json"
 _TRIED = 100  # text files of a folder, of which the first may be empty or something else
 MOST_NUMBERS = 1000  # classes, where no file names them
-_PART = re.compile(
-    r"(?:obj_)?(?:(train)(?:ing)?|(val)(?:id|idate|idation)?|(test)(?:ing)?)"
-    r"(?:20\d\d|[_-](?:data|set|labels?|images?|annotations?)(?:[_-]\w+)?)?",
-    re.IGNORECASE,
-)
-_GROUPS = ("", "train", "valid", "test")
 _LISTS = {"train.txt": "train", "val.txt": "valid", "valid.txt": "valid", "test.txt": "test"}
 Names = tuple[str, ...]
 
@@ -102,47 +94,6 @@ def read_yolo(
         findings.append(Finding(folder, None, "names no classes (--names does); they are called by their numbers"))
     whole = Dataset(folder.resolve().name, known, found.samples, (*findings, *found.findings))
     return _by_list(whole, lists) if "train" in lists else by_folder(whole, images or folder)
-
-
-def files_below(folder: Path) -> list[Path]:
-    """All files in a folder and below it in the order of their paths, without hidden ones.
-
-    Raises:
-        DarkshareError: it is not a folder.
-    """
-    if not folder.is_dir():
-        raise DarkshareError("is not a folder", file=str(folder))
-    return sorted(path for path in folder.rglob("*") if path.name[0] != "." and path.is_file())
-
-
-def by_folder(whole: Dataset, root: Path) -> dict[str, Dataset]:
-    """The parts that folders below a root make, such as `train` and `val`; see `divided`."""
-    below = {sample.picture: Path(os.path.relpath(sample.picture, root)) for sample in whole.samples}
-    return divided(whole, lambda picture: part_of(below[picture].parent), "the folder")
-
-
-def part_of(path: Path) -> str:
-    """The part ("train", "valid", "test", or nothing) that a folder in a path is named for, or the file at its end."""
-    found = filter(None, (_PART.fullmatch(part.partition(".")[0]) for part in path.parts))
-    return next((_GROUPS[match.lastindex or 0] for match in found), "")
-
-
-def divided(whole: Dataset, part_of: Callable[[Path], str], place: str) -> dict[str, Dataset]:
-    """The parts of a data set, if one is for training and another is not; else all in one: "all".
-
-    Args:
-        whole: the data set.
-        part_of: "train", "valid", "test" or nothing for a picture.
-        place: that decides, for the finding about a picture that is in none.
-    """
-    parts: dict[str, list[Sample]] = {"train": [], "valid": [], "test": [], "": []}
-    for sample in whole.samples:
-        parts[part_of(sample.picture)].append(sample)
-    if not parts["train"] or not (parts["valid"] or parts["test"]):
-        return {"all": whole}
-    lost = [Finding(sample.picture, None, f"is in {place} of no part; left out") for sample in parts.pop("")]
-    made = {part: Dataset(whole.name, whole.names, tuple(found)) for part, found in parts.items() if found}
-    return {**made, "train": replace(made["train"], findings=(*whole.findings, *lost))}
 
 
 def _by_list(whole: Dataset, lists: Mapping[str, Path]) -> dict[str, Dataset]:

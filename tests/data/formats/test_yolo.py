@@ -6,11 +6,10 @@ import builtins
 import json
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from labelled import write_picture
 
 from darkshare.data import Box, Dataset
 from darkshare.data.formats.ultralytics import read_ultralytics
@@ -23,9 +22,7 @@ LABEL = "1 0.5 0.5 0.2 0.4\n"
 def put(root: Path, *pictures: str, label: str = LABEL) -> Path:
     """Pictures, each with its label file where YOLO's programs look for it."""
     for seed, name in enumerate(pictures):
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(bytes(cv2.imencode(".png", np.full((4, 4), seed, np.uint8))[1]))
+        write_picture(root / name, seed)
         above, middle, below = name.rpartition("images/")
         text = (root / (f"{above}labels/{below}" if middle else name)).with_suffix(".txt")
         text.parent.mkdir(parents=True, exist_ok=True)
