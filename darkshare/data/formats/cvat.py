@@ -115,13 +115,13 @@ def _outline(path: Path, node: Element, named: Mapping[str, str]) -> Outline | F
     """The outline of a shape, or nothing where the element is none."""
     name, kind = named.get("label", ""), node.tag
     if kind in _WITHOUT_AREA:
-        return Finding(path, node.line, f"{name}: a {kind} is not an area; left out", f"a {kind} is not an area")
+        return Finding(path, node.line, f"{name}: <{kind}> is not an area; left out", f"<{kind}> is not an area")
     if kind not in _POINTS:
         return None
     try:
         return Outline(name, _POINTS[kind](node.attributes), node.line)
     except (KeyError, ValueError):
-        return Finding(path, node.line, f"{name}: a {kind} without its numbers; left out", "no outline")
+        return Finding(path, node.line, f"{name}: <{kind}> without its numbers; left out", "no outline")
 
 
 def _numbers(node: Mapping[str, str], keys: str) -> list[float]:

@@ -17,7 +17,7 @@ from darkshare.errors import DarkshareError
 
 _HEADING = re.compile(r"(imagesource|gsd|acquisition dates)\s*:", re.IGNORECASE)
 _BETWEEN = re.compile(r"[\s,]+")
-_NUMBER = re.compile(r"[+-]?\d")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 _TRIED = 20  # files of a folder, that may begin with empty ones
 _CORNERS = 8  # numbers
 
@@ -37,7 +37,7 @@ def _describes(path: Path) -> bool:
         return False
     first = next((line for line in lines if line and not _HEADING.match(line)), "")
     *corners, name = _BETWEEN.split(first)[: _CORNERS + 1]
-    return len(corners) == _CORNERS and all(map(_NUMBER.match, corners)) and not _NUMBER.match(name)
+    return len(corners) == _CORNERS and all(map(_NUMBER.fullmatch, corners)) and not _NUMBER.fullmatch(name)
 
 
 def read_dota(
