@@ -150,9 +150,11 @@ def _columns(fields: Sequence[str], path: Path) -> dict[str, int]:
         return columns
     if len(fields) == len(_NEEDED) and all(_NUMBER_OR_NONE.fullmatch(field.strip()) for field in fields[1:5]):
         return {}
-    missing = "; ".join(f"no {what} ({_COLUMNS[what].replace(' ', ', ')})" for what in _NEEDED if what not in columns)
+    missing = ", ".join(
+        f"{what} ({' or '.join(_COLUMNS[what].split()[:3])})" for what in _NEEDED if what not in columns
+    )
     there = ", ".join(fields)[:200]
-    raise DarkshareError(f"has no columns of boxes: {there}: {missing}", file=str(path), line=1)
+    raise DarkshareError(f"has no columns of boxes in '{there}': needs {missing}", file=str(path), line=1)
 
 
 def _row(line: int, cells: Mapping[str, str], between: str) -> Row:
