@@ -13,6 +13,7 @@ from darkshare._tables import printable
 from darkshare.data.classes import DIFFICULT, united, with_classes, with_difficult, without_negatives
 from darkshare.data.darknet import Watch
 from darkshare.data.findings import write_findings
+from darkshare.data.forks import changed
 from darkshare.data.formats import FORMATS, LEGIBILITY, Asked, format_of
 from darkshare.data.splitting import split
 from darkshare.data.tables import DataResult
@@ -153,6 +154,7 @@ def _chosen(
         if not samples or (found and not any(sample.boxes for sample in samples)):
             what = "box" if samples else "picture"
             raise NothingLeft(f"no {what} is left", file=str(sources["train"]), findings=found)
+        found += tuple(changed(Path(sources["train"]), parts.values()))
     except NothingLeft as error:
         if into is not None:
             write_findings(error.findings, into)
