@@ -10,10 +10,11 @@ from typing import Any
 
 from darkshare._texts import read_text
 from darkshare.data.datafiles import class_names, named_file, read_options
+from darkshare.data.findings import NothingLeft
 from darkshare.data.forks import Audit
 from darkshare.data.labels import LABEL_RULES, PictureLabels, label_files, label_path, read_labels
 from darkshare.data.lists import file_status, finder_of, listed_pictures
-from darkshare.data.types import Dataset, Finding, NothingLeft, Sample
+from darkshare.data.types import Dataset, Finding, Sample
 from darkshare.errors import Unsupported
 
 Watch = Callable[[Sequence[Any]], Iterable[Any]]  # goes through things and may show how far it is
@@ -108,7 +109,7 @@ def _read(
         if audit:
             audit.add(samples[-1], found)
     if not samples:
-        raise NothingLeft(f"none of its pictures can be used; {findings[0]}", file=str(path), findings=findings)
+        raise NothingLeft("none of its pictures can be used", file=str(path), findings=findings)
     return Dataset(name, names, tuple(samples), (*findings, *more))
 
 

@@ -16,7 +16,7 @@ from darkshare._images import read_picture
 from darkshare.data.classified import read_class_list
 from darkshare.data.darknet import Watch, read_data
 from darkshare.data.datafiles import class_names, named_file, read_options
-from darkshare.data.findings import rows_of
+from darkshare.data.findings import joined, rows_of
 from darkshare.data.forks import Audit
 from darkshare.data.tables import DataResult, Parts
 from darkshare.data.types import ClassifiedDataset, Dataset, Finding
@@ -55,13 +55,12 @@ def review(path: str | os.PathLike[str], *, decode: bool = False, watch: Watch =
         for part, audit in audits.items()
     }
     parts = {part: one for part, one in found.items() if not isinstance(one, Finding)}
-    findings = [one for one in found.values() if isinstance(one, Finding)]
-    findings += (finding for part in parts.values() for finding in part.findings)
+    findings = list(joined([one] if isinstance(one, Finding) else one.findings for one in found.values()))
     if not data.parts:
         findings += [*data.findings, *class_names(data, classify=data.classifies)[1]]
     findings += [*_shared(data.path, parts), *_twins(parts, watch), *(_undecoded(parts, watch) if decode else ())]
     warnings = (one for part in parts for one in audits[part].findings(named_file(data, part)[0]))
-    return Review(data.path, parts, tuple(dict.fromkeys(findings)), tuple(warnings))
+    return Review(data.path, parts, tuple(findings), tuple(warnings))
 
 
 def _tried(read: Callable[..., Any], path: Path, part: str, watch: Watch) -> Dataset | ClassifiedDataset | Finding:
