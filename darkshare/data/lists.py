@@ -89,10 +89,14 @@ class Finder:
                     return Located(path, folder, name, status)
         return None
 
-    def said(self, lines: int) -> str:
-        """Say how many files were found by the end of their path, or nothing."""
-        what = f"{self.moved} of {lines} files were found by the end of their path, such as {self._example}"
-        return what if self.moved else ""
+    def said(self, lines: int | None = None) -> str:
+        """Say how many files were found by the end of their path, or nothing.
+
+        Args:
+            lines: of the list; None where more may come.
+        """
+        many = "files are" if lines is None else f"{self.moved} of {lines} files were"
+        return f"{many} found by the end of their path, such as {self._example}" if self.moved else ""
 
     def by_end(self, line: str) -> list[Located]:
         """The files of the longest end of a path that exists, one for each folder that has it."""

@@ -165,12 +165,9 @@ def _notes(facts: Facts, fork: str) -> str:
         notes += f"\n**It cannot read this cfg**: {facts.refused[fork]}.\n"
     if fork in facts.unlabelled:
         count, picture, place = facts.unlabelled[fork]
-        where = f"It looks for the first one's at\n`{place}`; copy or link the label files there."
-        cure = (
-            where
-            if known
-            else f"It does not know the suffix of\n`{picture}`; `darkshare import-data` writes files that it reads."
-        )
+        cure = f"It looks for the first one's at\n`{place}`; copy or link the label files there."
+        if not place.endswith(".txt"):
+            cure = f"It does not know the suffix of\n`{picture}`; `darkshare import-data` writes files that it reads."
         notes += f"\n**It does not find the labels of {count} pictures.** {cure}\n"
     return notes
 
