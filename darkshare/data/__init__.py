@@ -6,12 +6,13 @@ from darkshare.data.classes import in_order
 from darkshare.data.classified import is_divided, read_class_folders, read_class_list, read_classes
 from darkshare.data.darknet import read_data, read_list
 from darkshare.data.datafiles import read_names, read_options
+from darkshare.data.findings import NothingLeft
 from darkshare.data.formats import read_coco, read_coco_text, read_voc
 from darkshare.data.importing import Imported, import_data, read_parts
 from darkshare.data.labels import label_path
 from darkshare.data.reviewing import Review, review
 from darkshare.data.splitting import split
-from darkshare.data.types import Box, Classified, ClassifiedDataset, Dataset, Finding, NothingLeft, Sample
+from darkshare.data.types import Box, Classified, ClassifiedDataset, Dataset, Finding, Sample
 from darkshare.data.writing import write_data
 
 __all__ = [

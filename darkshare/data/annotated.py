@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from darkshare._images import PICTURES, header, picture_size
 from darkshare.data.classes import with_classes
-from darkshare.data.findings import counts_of
+from darkshare.data.findings import NothingLeft
 from darkshare.data.labels import gathered, within
-from darkshare.data.types import Box, Dataset, Fault, Finding, NothingLeft, Sample
+from darkshare.data.types import Box, Dataset, Fault, Finding, Sample
 from darkshare.errors import DarkshareError
 
 NEAR = ("", "JPEGImages", "images", "../JPEGImages", "../images")  # folders of pictures, seen from that of the file
@@ -126,10 +126,8 @@ def dataset(
 
 
 def _nothing_left(name: str, findings: Sequence[Finding]) -> NothingLeft:
-    counts = counts_of(findings)
-    why = ", ".join(f"{kind}: {count}" for kind, count in list(counts.items())[:3])
-    cure = "; name the folder of the pictures with --images" if _NO_PICTURE in counts else ""
-    return NothingLeft(f"none of its pictures can be used ({why}){cure}", file=name, findings=findings)
+    cure = ", name their folder with --images" if any(one.kind == _NO_PICTURE for one in findings) else ""
+    return NothingLeft(f"none of its pictures can be used{cure}", file=name, findings=findings)
 
 
 def _about(one: Annotated, fault: Fault) -> Finding:

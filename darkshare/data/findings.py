@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from darkshare._files import write_all
 from darkshare._tables import render
 from darkshare.data.types import Finding
-from darkshare.errors import warn
+from darkshare.errors import DarkshareError, warn
 
 SHOWN = 3  # of each kind
 KINDS = 8  # that are shown
+
+
+class NothingLeft(DarkshareError):
+    """A data set of which nothing can be used; the message ends in the first reason.
+
+    Attributes:
+        findings: everything that is wrong with it.
+    """
+
+    def __init__(self, message: str, *, file: str | None = None, findings: Sequence[Finding] = ()) -> None:
+        more = f"; {len(findings) - 1} more findings" if len(findings) > 1 else ""
+        super().__init__(f"{message}; {findings[0]}{more}" if findings else message, file=file)
+        self.findings = tuple(findings)
+
+
+def joined(parts: Iterable[Sequence[Finding]]) -> tuple[Finding, ...]:
+    """The findings of several parts; what was found in one is not said again for another."""
+    found: list[Finding] = []
+    for part in parts:
+        before = set(found)
+        found += (one for one in part if one not in before)
+    return tuple(found)
 
 
 def by_kind(findings: Sequence[Finding]) -> Mapping[str, list[Finding]]:

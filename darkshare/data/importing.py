@@ -12,11 +12,12 @@ from typing import NamedTuple
 from darkshare._tables import printable
 from darkshare.data.classes import DIFFICULT, united, with_classes, with_difficult, without_negatives
 from darkshare.data.darknet import Watch
-from darkshare.data.findings import write_findings
+from darkshare.data.findings import NothingLeft, joined, write_findings
+from darkshare.data.forks import changed
 from darkshare.data.formats import FORMATS, LEGIBILITY, Asked, format_of
 from darkshare.data.splitting import split
 from darkshare.data.tables import DataResult
-from darkshare.data.types import Dataset, Finding, NothingLeft
+from darkshare.data.types import Dataset, Finding
 from darkshare.data.writing import write_data
 from darkshare.errors import BadValue, checked
 
@@ -146,13 +147,14 @@ def _chosen(
         all_read = {part: read(source) for part, source in sources.items()}
         several = len(sources) > 1
         parts = {part: _pooled(one) for part, one in all_read.items()} if several else all_read["train"]
-        found = tuple(dict.fromkeys(finding for part in parts.values() for finding in part.findings))
+        found = joined(part.findings for part in parts.values())
         parts = with_difficult(with_classes(united(parts), choice.keep, choice.rename, choice.single), choice.difficult)
         parts = parts if choice.negatives else without_negatives(parts)
         samples = [sample for part in parts.values() for sample in part.samples]
         if not samples or (found and not any(sample.boxes for sample in samples)):
             what = "box" if samples else "picture"
             raise NothingLeft(f"no {what} is left", file=str(sources["train"]), findings=found)
+        found += tuple(changed(Path(sources["train"]), parts.values()))
     except NothingLeft as error:
         if into is not None:
             write_findings(error.findings, into)
@@ -165,7 +167,7 @@ def _chosen(
 def _pooled(parts: Mapping[str, Dataset]) -> Dataset:
     parts = united(parts)
     samples = tuple(sample for part in parts.values() for sample in part.samples)
-    findings = tuple(finding for part in parts.values() for finding in part.findings)
+    findings = joined(part.findings for part in parts.values())
     return replace(next(iter(parts.values())), samples=samples, findings=findings)
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from darkshare._tables import printable, to_html
-from darkshare.errors import DarkshareError
 
 
 class Box(NamedTuple):
@@ -71,18 +69,6 @@ class Finding(NamedTuple):
     def __str__(self) -> str:
         where = self.path if self.line is None else f"{self.path}:{self.line}"
         return f"{where}: {self.text}"
-
-
-class NothingLeft(DarkshareError):
-    """A data set of which nothing can be used.
-
-    Attributes:
-        findings: everything that is wrong with it.
-    """
-
-    def __init__(self, message: str, *, file: str | None = None, findings: Sequence[Finding] = ()) -> None:
-        super().__init__(message, file=file)
-        self.findings = tuple(findings)
 
 
 class Shown:

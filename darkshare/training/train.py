@@ -18,7 +18,7 @@ from darkshare.data import (
     read_options,
 )
 from darkshare.data import split as split_off
-from darkshare.data.findings import warn_of
+from darkshare.data.findings import joined, warn_of
 from darkshare.errors import checked, warn
 from darkshare.evaluation import classifier_accuracy, evaluate_model
 from darkshare.training.guards import require_pictures, require_torch
@@ -84,7 +84,7 @@ def train(  # noqa: D417 - some are described together
         data = os.fspath(data)
         inputs.append(data)
         learn, valid = _read(data, split, seed, watch, classifies=base.classifies(base.tasks[0]))
-        warn_of(list(dict.fromkeys((*learn.findings, *(valid.findings if valid and judged else ())))))
+        warn_of(joined((learn.findings, valid.findings if valid and judged else ())))
     else:
         learn, valid = data if isinstance(data, tuple) else (data, None)
     judge = _judge_on(valid) if judged else None

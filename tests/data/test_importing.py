@@ -307,7 +307,7 @@ def test_everything_wrong_with_a_coco_json_is_said(coco):
         ('{"categories": [{"id": 1, "name": "a"}], "images": [], "annotations": []}', "has no images"),
         (
             '{"categories": [{"id": 1, "name": "a"}], "images": [{"id": 1, "file_name": "x.png"}], "annotations": []}',
-            "none of its pictures can be used (no picture: 1); name the folder of the pictures with --images",
+            "none of its pictures can be used, name their folder with --images; ",
         ),
     ],
 )

@@ -105,6 +105,7 @@ def check(
     found = [problem for cfg, weights_file in models for problem in check_model(cfg, weights_file, dialect)]
     reviews = _reviews(data, decode, watch)
     found += [Problem("error", text, str(path), line) for one in reviews for path, line, text, _ in one.findings]
+    found += [Problem("warning", text, str(path), line) for one in reviews for path, line, text, _ in one.warnings]
     return Problems(tuple(found), tuple(reviews), strict)
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
 from darkshare._images import PICTURES, decoded, read_picture
-from darkshare._texts import read_text
-from darkshare.errors import BadValue, DarkshareError
+from darkshare._texts import is_wide, read_text, streamed_lines
+from darkshare.data.lists import Finder, any_status, finder_of
+from darkshare.errors import BadValue, DarkshareError, warn
 from darkshare.inference.media.frames import Frame
 from darkshare.inference.media.videos import SUFFIXES as VIDEOS
 from darkshare.inference.media.videos import Video
@@ -173,20 +174,24 @@ def _matching(name: str) -> list[str]:
 
 
 def _listed(name: str) -> list[str]:
-    """The lines of a list, as in Darknet's train.txt; names are taken from here or else from the list's folder."""
-    found = [line for line in read_text(Path(name)).lines if line]
-    if not found:
+    """The names in a list, as in Darknet's train.txt; see `Finder` for where they are looked for."""
+    path = Path(name)
+    lines = [line for line in read_text(path).lines if line]
+    if not lines:
         raise DarkshareError("is a list without a name", file=name)
-    return [_placed(line, Path(name).parent) for line in found]
+    finder = finder_of(path, lines, status=any_status)
+    try:
+        found = [_placed(line, finder) for line in lines]
+    except DarkshareError as error:
+        raise DarkshareError(error.message, file=name) from None
+    if moved := finder.said(len(lines)):
+        warn(f"{name}: {moved}")
+    return found
 
 
-def _placed(line: str, beside: Path) -> str:
-    """Find the file that a line names; one from Windows may have backslashes."""
-    for written in dict.fromkeys([line, line.replace("\\", "/")]):
-        for path in (written, str(beside / written)):
-            if _exists(path):
-                return path
-    return line
+def _placed(line: str, finder: Finder) -> str:
+    located = None if "://" in line else finder(line)
+    return located.path if located else line
 
 
 _EXPANSIONS: tuple[tuple[Callable[[str], Any], Callable[[str], Iterable[str]]], ...] = (
@@ -197,8 +202,8 @@ _EXPANSIONS: tuple[tuple[Callable[[str], Any], Callable[[str], Iterable[str]]], 
 )
 
 
-def _exists(name: str | Path) -> bool:
-    return os.path.exists(name)  # noqa: PTH110 - Path.exists raises for names that are too long
+def _exists(name: str) -> bool:
+    return any_status(name) is not None
 
 
 def _is_medium(path: Path) -> bool:
@@ -208,7 +213,7 @@ def _is_medium(path: Path) -> bool:
 def _piped(stdin: Any) -> tuple[list[Item], Iterable[Item]]:
     """(the picture that standard input holds, the items of the list that it is)."""
     head: bytes = stdin.read1(8192)
-    if b"\0" in head or head[:3] in _PORTABLE_MAPS:
+    if (b"\0" in head and not is_wide(head)) or head[:3] in _PORTABLE_MAPS:
         return [EncodedPicture("stdin", head + stdin.read())], ()
     if not head:
         return [
@@ -219,13 +224,12 @@ def _piped(stdin: Any) -> tuple[list[Item], Iterable[Item]]:
 
 def _from_lines(head: bytes, stdin: IO[bytes]) -> Iterator[Item]:
     """One item per line, as soon as the line is there."""
-    for line in _lines(head, stdin):
-        if name := os.fsdecode(line).strip():
-            yield item_of(name)
-
-
-def _lines(head: bytes, rest: IO[bytes]) -> Iterator[bytes]:
-    *whole, begun = head.split(b"\n")
-    yield from whole
-    yield begun + rest.readline()
-    yield from rest
+    finder, said = Finder([""], status=any_status), False
+    for line in filter(None, streamed_lines(head, stdin)):
+        try:
+            yield item_of(_placed(line, finder))
+        except DarkshareError as error:
+            yield Broken(line, error)
+        if finder.moved and not said:
+            said = True
+            warn(f"stdin: {finder.said()}")
