@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from darkshare._files import parsed_yaml, read_small
 from darkshare._images import PICTURES
-from darkshare.data.darknet import Listed, Watch, listed_pictures
+from darkshare.data.darknet import Watch
+from darkshare.data.findings import NothingLeft
 from darkshare.data.formats.folders import files_below
 from darkshare.data.formats.yolo import Names, labelled
 from darkshare.data.labels import label_path
+from darkshare.data.lists import Finder, Listed, any_status, listed_pictures
 from darkshare.data.types import Dataset, Finding
 from darkshare.errors import DarkshareError
 
 _PARTS = {"train": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}
 _SUFFIXES = (".yaml", ".yml")
 _NAMES, _PICTURES = (re.compile(rb"^\s*[\"']?(%s)[\"']?\s*:" % key, re.MULTILINE) for key in (b"names", b"train|val"))
-_LEAST = 2  # names at the end of a path, if it does not exist as it is written
 
 
 def is_ultralytics(source: Path, start: bytes) -> bool:
@@ -91,11 +92,12 @@ def _parts(
     """
     root = _text(document.get("path")) or "."
     above = (path.parent, Path(), path.parent.parent)
-    bases = (images,) if images else tuple(dict.fromkeys([*(folder / root for folder in above), *above]))
+    bases = [images] if images else [*(folder / root for folder in above), *above]
+    finder = Finder(bases, str(path.parent), any_status)
     findings: list[Finding] = []
     parts: dict[str, list[Path]] = {"train": [], "valid": [], "test": []}
     for key, part in _PARTS.items():
-        found = list(_pictures(path, key, document.get(key), bases, watch))
+        found = list(_pictures(path, key, document.get(key), finder, watch))
         findings += [one for one in found if isinstance(one, Finding)]
         parts[part] = list(dict.fromkeys([*parts[part], *(one for one in found if isinstance(one, Path))]))
     if parts["valid"] and parts["valid"] == parts["train"]:
@@ -103,10 +105,11 @@ def _parts(
         parts["valid"] = []
     pictures = [picture for there in parts.values() for picture in there]
     if not pictures:
-        tried = ", ".join(str(base.absolute()) for base in bases)
-        first = f"{findings[0].text}; " if findings else ""
-        what = f"names no pictures that are there: {first}looked in {tried}; use --images"
-        raise DarkshareError(what, file=str(path))
+        tried = ", ".join(str(Path(base).absolute()) for base in finder.folders)
+        what = (
+            f"names no pictures that are there, looked in {tried}; name the folder where its paths start with --images"
+        )
+        raise NothingLeft(what, file=str(path), findings=findings)
     if not any(label_path(picture).is_file() for picture in pictures):
         place = label_path(pictures[0])
         raise DarkshareError(f"none of its pictures has a label file beside it ({place}) or in labels", file=str(path))
@@ -161,43 +164,31 @@ def _names(document: Mapping[Any, Any], path: Path) -> tuple[Names, list[Finding
     return tuple(known), findings
 
 
-def _pictures(path: Path, key: str, value: Any, bases: Sequence[Path], watch: Watch) -> Iterator[Path | Finding]:
-    """The pictures of a part, and what is wrong with it."""
-    for given in value if isinstance(value, list) else [] if value is None else [value]:
-        written = _text(given)
-        place = _place(written, bases)
-        if place is None:
-            yield Finding(path, None, f"{key}: {str(given)[:200]}: no such folder or list; left out")
-            continue
-        named = tuple(part for part in PurePosixPath(written).parts if part != "..")
-        if place.parts[-len(named) :] != named:
-            yield Finding(path, None, f"{key}: {written} is not there; {place} is taken")
-        if place.is_dir():
-            found = [one for one in files_below(place) if one.suffix.lower() in PICTURES]
-            yield from found
-            if not found:
-                yield Finding(path, None, f"{key}: {place} holds no pictures")
-        else:
-            try:
-                listed = list(listed_pictures(place, bases, watch))
-            except DarkshareError as error:
-                listed = [Finding(place, error.line, error.message)]
-            yield from (one.picture if isinstance(one, Listed) else one for one in listed)
-
-
-def _place(written: str, bases: Sequence[Path]) -> Path | None:
-    """The folder or list of a path: as it is written, else the longest end of it that is there.
+def _pictures(path: Path, key: str, value: Any, finder: Finder, watch: Watch) -> Iterator[Path | Finding]:
+    """The pictures of a part, and what is wrong with it.
 
     Roboflow writes `../train/images` for `train/images` beside the file, others the paths of their own machine.
+
+    Raises:
+        DarkshareError: it is not clear which folder or list is meant.
     """
-    parts = PurePosixPath(written).parts
-    ends = [written, *(str(PurePosixPath(*parts[start:])) for start in range(1, len(parts) - _LEAST + 1))]
-    places = (base / end for end in ends for base in bases)
-    return next((place for place in places if written and _exists(place)), None)
-
-
-def _exists(place: Path) -> bool:
-    try:
-        return place.is_dir() or place.is_file()
-    except (OSError, ValueError):
-        return False
+    for given in value if isinstance(value, list) else [] if value is None else [value]:
+        written = _text(given)
+        found = finder.as_written(written) or finder.as_written(written.removeprefix("../")) if written else None
+        if found is None and written and (found := finder(written)):
+            yield Finding(path, None, f"{key}: {written} is not there; {found.path} is taken")
+        if found is None:
+            yield Finding(path, None, f"{key}: {str(given)[:200]}: no such folder or list; left out")
+            continue
+        place = Path(found.path)
+        if place.is_dir():
+            pictures = [one for one in files_below(place) if one.suffix.lower() in PICTURES]
+            yield from pictures
+            if not pictures:
+                yield Finding(path, None, f"{key}: {place} holds no pictures")
+            continue
+        try:
+            for one in listed_pictures(place, [Path(base) for base in finder.folders], watch):
+                yield one.picture if isinstance(one, Listed) else one
+        except DarkshareError as error:
+            yield Finding(place, error.line, error.message)

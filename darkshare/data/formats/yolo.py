@@ -14,6 +14,7 @@ from darkshare._images import PICTURES
 from darkshare._texts import read_text
 from darkshare.data.darknet import Watch
 from darkshare.data.datafiles import read_names
+from darkshare.data.findings import NothingLeft
 from darkshare.data.formats.folders import by_folder, divided, files_below
 from darkshare.data.labels import LARGEST_LABELS, PictureLabels, label_path, parse_labels
 from darkshare.data.types import Dataset, Finding, Sample
@@ -88,7 +89,7 @@ def read_yolo(
     findings += [Finding(path, None, "no picture has these labels; left out") for path in lost]
     found = labelled(pictures, len(known) if known else MOST_NUMBERS, place_of, watch=watch)
     if not found.samples:
-        raise DarkshareError(f"none of its pictures has labels; {found.findings[0]}", file=str(folder))
+        raise NothingLeft("none of its pictures has labels", file=str(folder), findings=(*findings, *found.findings))
     if known is None:
         known = tuple(map(str, range(1 + max((b.class_id for s in found.samples for b in s.boxes), default=0))))
         findings.append(Finding(folder, None, "names no classes (--names does); they are called by their numbers"))
@@ -133,7 +134,9 @@ def labelled(
         if place.is_file():
             labels = _labels(place, classes, keypoints)
             if (owner := owners.setdefault(place, picture)) != picture:
-                findings.append(Finding(picture, None, f"shares its labels with {owner.name}"))
+                findings.append(
+                    Finding(picture, None, f"shares its labels with {owner.name}", "two pictures of one label file")
+                )
             samples.append(Sample(picture, labels.boxes))
             findings += labels.findings
         elif background:

@@ -149,5 +149,7 @@ def test_folders_are_the_parts_and_names_give_the_order(tmp_path):
 
 def test_files_without_pictures_are_one_error(tmp_path):
     write_json(tmp_path / "a.json", shape([[2, 1], [12, 5]]))
-    with pytest.raises(DarkshareError, match=r"none of its pictures can be used \(no picture: 1\).*--images"):
+    with pytest.raises(
+        DarkshareError, match=r"none of its pictures can be used, name their folder with --images; .*'a.png'"
+    ):
         read_labelme(tmp_path)
