@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darkshare._files import reading
+from darkshare._files import reading, stand_in
 from darkshare._images.headers import FileHeader, header_of
 from darkshare.errors import DarkshareError
 
 _SUFFIXES = "avif bmp dib exr hdr jp2 jpe jpeg jpg pbm pgm png pnm ppm tif tiff webp"
 PICTURES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())  # of files that OpenCV reads
+SEVERAL = frozenset({".avif", ".png", ".tif", ".tiff", ".webp"})  # suffixes of files that may hold several pictures
 Picture = NDArray[np.uint8]  # height x width x channels, BGR or BGRA
 _AT_ONCE = 2**26  # bytes of an animation's frames that are decoded together
 _LIGHT = frozenset({"Radiance HDR", "OpenEXR"})  # formats whose numbers go beyond white
@@ -82,7 +83,7 @@ def decoded(data: bytes, name: str, *, alpha: bool = False) -> Picture:
     about = header_of(BytesIO(data))
     image = _decoded(data, about, alpha=alpha)
     if image is None:
-        raise DarkshareError(f"is not a picture that OpenCV can read{_why(about)}", file=name)
+        raise DarkshareError(stand_in(data[:100]) or _why(about), file=name)
     return _finished(image, about, name, alpha=alpha)
 
 
@@ -192,11 +193,14 @@ def _turned(image: NDArray[Any], orientation: int) -> Any:
 
 
 def _why(about: FileHeader) -> str:
+    """Say why a file cannot be decoded."""
     import cv2
 
+    what = "is not a picture that OpenCV can read"
     if about.format not in _FOREIGN:
-        return f"; the {about.format} is damaged" if about.format else ""
-    return f": it is {about.format}, and OpenCV {cv2.__version__} as installed does not decode it; convert it to PNG"
+        return f"{what}; the {about.format} is damaged" if about.format else what
+    version = cv2.__version__
+    return f"{what}: it is {about.format}, and OpenCV {version} as installed does not decode it; convert it to PNG"
 
 
 def encoded(image: Picture, suffix: str) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import BinaryIO, NamedTuple
 
 _ORIENTATION = 0x0112  # the tag, in EXIF and in TIFF
@@ -112,13 +113,15 @@ def _tiff(file: BinaryIO) -> FileHeader:
     wide, entry = ("Q", 20) if large else ("H", 12)
     offset = order + ("Q" if large else "I")
     file.seek(8 if large else 4)
-    seen: list[int] = []
+    seen: dict[int, None] = {}
     orientation = 1
-    while (at := _number(file, offset)) and at not in seen and len(seen) < _MOST_PAGES:
-        file.seek(at)
-        entries = file.read(entry * _number(file, order + wide))
-        orientation = orientation if seen else _oriented(entries, entry, order) or 1
-        seen.append(at)
+    with suppress(struct.error):  # cut off: the page that should be there counts
+        while (at := _number(file, offset)) and at not in seen and len(seen) < _MOST_PAGES:
+            seen[at] = None
+            file.seek(at)
+            entries = file.read(entry * _number(file, order + wide))
+            if len(seen) == 1:
+                orientation = _oriented(entries, entry, order) or 1
     return FileHeader("", orientation, None, max(len(seen), 1))
 
 
@@ -189,11 +192,12 @@ def _boxes(file: BinaryIO, at: int, end: int) -> Boxes:
 
 
 def _pnm(file: BinaryIO) -> FileHeader:
-    """The portable maps with numbers: behind width and height stands what white is."""
+    """The portable maps: behind width and height stands what white is, which OpenCV minds in text of 8 bits only."""
     words: list[bytes] = []
     while len(words) < 4 and (line := file.readline(_LARGEST_EXIF)):
         words += line.partition(b"#")[0].split()[: 4 - len(words)]
-    return FileHeader("", 1, None, 1, int(words[3]))
+    white = int(words[3])
+    return FileHeader("", 1, None, 1, None if white < 256 and words[0] in (b"P2", b"P3") else white)
 
 
 def _gif(file: BinaryIO) -> FileHeader:

@@ -27,8 +27,12 @@ def frames_options(function: options.F) -> options.F:
     """Give the options that `detect` and `classify` share."""
     every = click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Take every N-th frame.")
     limit = click.option("--limit", type=click.IntRange(1), help="Take no more frames of each video than that.")
+    reconnect = click.option(
+        "--reconnect", type=click.FloatRange(0), default=0.0, metavar="SECONDS",
+        help="Wait so long for a camera or stream that breaks off.",
+    )  # fmt: skip
     engine = options.running_options(None, f"What computes.  [default: {DEFAULT}, or what an int8 file is for]")
-    return every(limit(engine(function)))
+    return every(limit(reconnect(engine(function))))
 
 
 @click.command()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from darkshare._files import reading, require_regular
+from darkshare._files import reading, require_itself, require_regular
 from darkshare._tables import printable
 from darkshare._texts import raw_bytes
 from darkshare.errors import CfgSyntaxError, checked
@@ -168,7 +168,9 @@ def read_cfg(path: str | os.PathLike[str]) -> Cfg:
         size = require_regular(path)
         if size > LARGEST_CFG:
             raise CfgSyntaxError(f"has {size} bytes, which is not a Darknet cfg; give the .cfg file", file=name)
-        return parse(Path(path).read_bytes().decode("utf-8", "surrogateescape"), name)
+        data = Path(path).read_bytes()
+    require_itself(path, data[:100])
+    return parse(data.decode("utf-8", "surrogateescape"), name)
 
 
 def to_bytes(cfg: Cfg) -> bytes:

@@ -150,10 +150,8 @@ def _chosen(
         found = joined(part.findings for part in parts.values())
         parts = with_difficult(with_classes(united(parts), choice.keep, choice.rename, choice.single), choice.difficult)
         parts = parts if choice.negatives else without_negatives(parts)
-        samples = [sample for part in parts.values() for sample in part.samples]
-        if not samples or (found and not any(sample.boxes for sample in samples)):
-            what = "box" if samples else "picture"
-            raise NothingLeft(f"no {what} is left", file=str(sources["train"]), findings=found)
+        if missing := _missing(parts, divided=choice.share is None, expected=bool(found)):
+            raise NothingLeft(f"no {missing} is left", file=str(sources["train"]), findings=found)
         found += tuple(changed(Path(sources["train"]), parts.values()))
     except NothingLeft as error:
         if into is not None:
@@ -162,6 +160,22 @@ def _chosen(
     if into is not None:
         write_findings(found, into)
     return parts, found
+
+
+def _missing(parts: Mapping[str, Dataset], *, divided: bool, expected: bool) -> str:
+    """Name what the parts lack to be a data set, or nothing.
+
+    Args:
+        parts: of the data set.
+        divided: whether they stay as they are.
+        expected: whether there should be boxes.
+    """
+    samples = [sample for part in parts.values() for sample in part.samples]
+    if not samples:
+        return "picture"
+    if divided and "train" in parts and not parts["train"].samples:
+        return "picture to train on"
+    return "box" if expected and not any(sample.boxes for sample in samples) else ""
 
 
 def _pooled(parts: Mapping[str, Dataset]) -> Dataset:

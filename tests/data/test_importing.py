@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import os
 import random
@@ -697,6 +698,35 @@ def test_the_command_gives_json(voc, tmp_path):
     assert [row["part"] for row in found["parts"]] == ["train"]
     assert [row["line"] for row in found["findings"]] == [None]
     assert "valid" not in (tmp_path / "out" / "out.data").read_text()
+
+
+def test_many_findings_of_one_kind_are_few_lines_and_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for index in range(100):
+        write_picture(tmp_path / "v" / f"{index}.png", index)
+        write_xml(tmp_path / "v" / f"{index}.xml", *["<object><name>x</name></object>"] * 12)
+    result = run("v", "-o", "out", "--findings", "all.csv", "--json")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    *shown, more, error = result.stderr.splitlines()
+    assert [line.split(": ")[0] for line in shown] == ["v/0.xml:2"] * 3
+    assert more == "1200 findings of this kind (no outline), 3 are shown; all.csv has all"
+    assert error.startswith("Error: v: no box is left; v/0.xml:2: x: no <bndbox>")
+    rows = list(csv.DictReader((tmp_path / "all.csv").read_text().splitlines()))
+    assert len(rows) == 1200
+    assert rows[-1]["file"] == "v/99.xml"
+    assert {(row["line"], row["kind"]) for row in rows} == {("2", "no outline")}
+    assert not (tmp_path / "out").exists()
+    write_xml(tmp_path / "v" / "0.xml", xml_object("x", (3, 3, 13, 8)))
+    result = run("v", "-o", "out", "--findings", "all.txt", "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    found = json.loads(result.stdout)
+    assert found["kinds"] == {"no outline": 1188}
+    assert len(found["findings"]) == 1188
+    lines = (tmp_path / "all.txt").read_text().splitlines()
+    assert len(lines) == 1188
+    assert lines[0].startswith("v/1.xml:2: x: no <bndbox>")
+    assert "; --findings FILE has all" in run("v", "-o", "out").stderr
 
 
 def test_two_sources_and_chosen_classes(coco, tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from darkshare._files import reading, require_regular
+from darkshare._texts import likely_encoding
 from darkshare.data.annotated import Annotated, Outline, dataset
 from darkshare.data.darknet import Watch
 from darkshare.data.types import Dataset, Finding
@@ -30,7 +31,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(data)
     except UnicodeDecodeError as error:
-        what = f"is not json: not in {error.encoding}, at byte {error.start}; save it as UTF-8"
+        what = f"is not in {error.encoding}, but probably in {likely_encoding(data)}; save it as UTF-8"
         raise DarkshareError(what, file=str(path)) from None
     except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", None)

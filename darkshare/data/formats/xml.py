@@ -9,6 +9,7 @@ from pathlib import Path
 from xml.parsers import expat
 
 from darkshare._files import read_small
+from darkshare._texts import likely_encoding
 from darkshare.errors import DarkshareError
 
 LARGEST_XML = 2**21  # bytes; thousands of objects
@@ -112,5 +113,5 @@ def _in_utf8(data: bytes) -> bytes:
     except LookupError:
         raise DarkshareError(f"is in an encoding that is not known: {encoding}; save it as UTF-8") from None
     except ValueError:
-        why = "which it declares" if _DECLARED.match(data) else "and declares no other encoding"
+        why = "which it declares" if _DECLARED.match(data) else f"but probably in {likely_encoding(data)}, undeclared"
         raise DarkshareError(f"is not in {encoding}, {why}; save it as UTF-8") from None

@@ -6,11 +6,15 @@ import glob
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+from functools import partial
+from io import BytesIO
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
-from darkshare._images import PICTURES, decoded, read_picture
+from darkshare._files import reading
+from darkshare._images import PICTURES, SEVERAL, header, pictures
+from darkshare._images.headers import header_of
 from darkshare._texts import is_wide, read_text, streamed_lines
 from darkshare.data.lists import Finder, any_status, finder_of
 from darkshare.errors import BadValue, DarkshareError, warn
@@ -22,6 +26,10 @@ STDIN = "-"
 _PORTABLE_MAPS = (b"P4\n", b"P5\n", b"P6\n", b"P7\n")  # pictures that may have no NUL byte; names never have one
 Admit = Callable[[str], None]
 Names = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+
+def admit_all(name: str) -> None:
+    """Refuse no file."""
 
 
 class Item(Protocol):
@@ -39,28 +47,46 @@ class Item(Protocol):
 
 
 class PictureFile(NamedTuple):
-    """A picture on disk."""
+    """A picture on disk, or several in one file; with their alpha, where the network reads that."""
 
     name: str
+    alpha: bool = False
 
     def length(self, step: int = 1, limit: int | None = None) -> int:
-        return 1
+        if Path(self.name).suffix.lower() not in SEVERAL:
+            return 1
+        try:
+            return _taken(header(self.name).pictures, step, limit)
+        except DarkshareError:
+            return 1
 
     def frames(self, step: int = 1, limit: int | None = None) -> Iterator[Frame]:
-        yield Frame(self.name, read_picture(self.name))
+        with reading(self.name):
+            data = Path(self.name).read_bytes()
+        return EncodedPicture(self.name, data, self.alpha).frames(step, limit)
 
 
 class EncodedPicture(NamedTuple):
-    """A picture that came through standard input."""
+    """The content of a picture file, such as came through standard input."""
 
     name: str
     data: bytes
+    alpha: bool = False
 
     def length(self, step: int = 1, limit: int | None = None) -> int:
         return 1
 
     def frames(self, step: int = 1, limit: int | None = None) -> Iterator[Frame]:
-        yield Frame(self.name, decoded(self.data, self.name))
+        found = enumerate(pictures(self.data, self.name, alpha=self.alpha), 1)
+        paged = header_of(BytesIO(self.data)).pictures > 1
+        stop = None if limit is None else limit * step
+        return (Frame(self.name, image, number=number, paged=paged) for number, image in islice(found, 0, stop, step))
+
+
+def _taken(count: int, step: int, limit: int | None) -> int:
+    """Count the frames that are taken of so many."""
+    whole = -(-count // step)
+    return min(whole, limit or whole)
 
 
 class Broken(NamedTuple):
@@ -87,44 +113,55 @@ class Selection(NamedTuple):
         lengths = [item.length(step, limit) for item in self.known]
         return None if self.later or None in lengths else sum(filter(None, lengths))
 
-    def frames(self, step: int = 1, limit: int | None = None, admit: Admit = lambda name: None) -> Iterator[Frame]:
+    def frames(
+        self, step: int = 1, limit: int | None = None, admit: Admit = admit_all,
+        apart: Callable[[Video], None] | None = None,
+    ) -> Iterator[Frame]:  # fmt: skip
         """All frames in order; what cannot be read comes as a frame with an error.
 
         Args:
             step: of videos, take every step-th frame.
             limit: of each video, take no more frames than that.
             admit: called with the name of each file before it is read; it may refuse with a DarkshareError.
+            apart: takes the cameras and streams, which are then left out here.
         """
         for item in chain(self.known, self.later):
-            yield from _safely(item, step, limit, admit)
+            if apart and isinstance(item, Video) and not item.is_file:
+                apart(item)
+            else:
+                yield from safely(item.name, partial(item.frames, step, limit), admit)
 
 
-def _safely(item: Item, step: int, limit: int | None, admit: Admit) -> Iterator[Frame]:
+def safely(name: str, frames: Callable[[], Iterator[Frame]], admit: Admit) -> Iterator[Frame]:
+    """The frames of a source; where it cannot be read, or not on, its error comes as the last one."""
     try:
-        admit(item.name)
-        yield from item.frames(step, limit)
+        admit(name)
+        yield from frames()
     except DarkshareError as error:
-        yield Frame(item.name, error=error)
+        yield Frame(name, error=error)
 
 
-def require_counts(**counts: int | None) -> None:
-    """Refuse counts below 1; None means no limit.
+def require_counts(*, reconnect: float = 0.0, **counts: int | None) -> None:
+    """Refuse counts below 1, where None means no limit, and a negative time.
 
     Raises:
         BadValue: one of them, by its name.
     """
+    if not reconnect >= 0:
+        raise BadValue(f"reconnect must be at least 0, not {reconnect}")
     for name, count in counts.items():
         if count is not None and count < 1:
             raise BadValue(f"{name} must be at least 1, not {count}")
 
 
-def select(names: Names, stdin: IO[bytes] | None = None) -> Selection:
+def select(names: Names, stdin: IO[bytes] | None = None, *, alpha: bool = False) -> Selection:
     """Find out what names mean; what is named twice counts once.
 
     Args:
         names: one or more files, folders, patterns, .txt lists, videos, numbers of cameras, addresses, or "-" for
             standard input, which may hold one encoded picture or a list of names.
         stdin: instead of the program's own.
+        alpha: read the fourth channel of pictures, too.
     """
     known: dict[str, Item] = {}
     later: Iterable[Item] = ()
@@ -140,7 +177,13 @@ def select(names: Names, stdin: IO[bytes] | None = None) -> Selection:
             items = [Broken(name, error)]
         for item in items:
             known.setdefault(item.name, item)
-    return Selection(tuple(known.values()), later)
+    if not alpha:
+        return Selection(tuple(known.values()), later)
+    return Selection(tuple(map(_with_alpha, known.values())), later and map(_with_alpha, later))
+
+
+def _with_alpha(item: Item) -> Item:
+    return item._replace(alpha=True) if isinstance(item, PictureFile | EncodedPicture) else item
 
 
 def item_of(name: str) -> Item:
