@@ -178,22 +178,134 @@ def write_coco_text(folder: Path, told: Sequence[Told], encoding: str) -> Path:
     return folder / "t.json"
 
 
+def corners_of(one: Told, box: tuple[float, ...]) -> Sequence[tuple[float, float]]:
+    """The outline as points: as it is, or the corners of the box, turned if it is."""
+    if one.outline:
+        return one.outline
+    left, top, right, bottom = box
+    if one.turn:
+        size = (right - left, bottom - top)
+        points = cv2.boxPoints((((left + right) / 2, (top + bottom) / 2), size, np.degrees(one.turn)))
+        return [(float(x), float(y)) for x, y in points]
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]
+
+
+def stem_of(one: Told) -> str:
+    return one.stem or one.picture.replace("\\", "/").rpartition("/")[2].rpartition(".")[0]
+
+
+def write_labelme(folder: Path, told: Sequence[Told], encoding: str) -> Path:
+    for one in told:
+        shapes = []
+        if one.box:
+            points = corners_of(one, one.box) if one.outline or one.turn else [one.box[:2], one.box[2:]]
+            kind = "polygon" if one.outline else "rotation" if one.turn else "rectangle"
+            shapes = [{"label": one.name, "points": points, "shape_type": kind}] * (1 + one.twice)
+        size = dict(zip(("imageWidth", "imageHeight"), one.size or (), strict=False))
+        document = {"shapes": shapes, "imagePath": one.picture, "imageData": None, **size}
+        (folder / f"{stem_of(one)}.json").write_bytes(json.dumps(document).encode(encoding))
+    return folder
+
+
+def write_cvat(folder: Path, told: Sequence[Told], encoding: str) -> Path:
+    declared = {"utf-8-sig": "utf-8"}.get(encoding, encoding)
+    lines = [f'<?xml version="1.0" encoding="{declared}"?>', "<annotations>"]
+    for one in told:
+        size = 'width="{}" height="{}"'.format(*one.size) if one.size else ""
+        lines.append(f'<image name="{one.picture}" {size}>')
+        if one.box:
+            left, top, right, bottom = one.box
+            shape = f'<box label="{one.name}" xtl="{left}" ytl="{top}" xbr="{right}" ybr="{bottom}"'
+            shape += f' rotation="{np.degrees(one.turn)}"/>' if one.turn else "/>"
+            if one.outline:
+                points = ";".join(f"{x},{y}" for x, y in one.outline)
+                shape = f'<polygon label="{one.name}" points="{points}"/>'
+            lines += [shape] * (1 + one.twice)
+        lines.append("</image>")
+    (folder / "annotations.xml").write_bytes("\n".join([*lines, "</annotations>"]).encode(encoding))
+    return folder / "annotations.xml"
+
+
+def write_csv(folder: Path, told: Sequence[Told], encoding: str) -> Path:
+    lines = ["filename,width,height,class,xmin,ymin,xmax,ymax"]
+    for one in told:
+        cells = [one.picture, *(one.size or ("", "")), *((one.name, *one.box) if one.box else [""] * 5)]
+        lines += [",".join(map(str, cells))] * (1 + one.twice)
+    (folder / "boxes.csv").write_bytes("\n".join(lines).encode(encoding))
+    return folder / "boxes.csv"
+
+
+def write_dota(folder: Path, told: Sequence[Told], encoding: str) -> Path:
+    for one in told:
+        numbers = [value for point in corners_of(one, one.box) for value in point] if one.box else []
+        line = f"{' '.join(map(str, numbers))} {one.name} 0\n" * (1 + one.twice) if one.box else ""
+        (folder / f"{stem_of(one)}.txt").write_bytes(f"imagesource:null\ngsd:null\n{line}".encode(encoding))
+    return folder
+
+
+def write_yolo(folder: Path, told: Sequence[Told], encoding: str) -> Path:
+    for one in told:
+        line = ""
+        if one.box:
+            scale = np.array(one.size or (WIDTH, HEIGHT))
+            left, top, right, bottom = one.box
+            numbers = [(left + right) / 2, (top + bottom) / 2, right - left, bottom - top] / np.tile(scale, 2)
+            points = (np.array(corners_of(one, one.box)) / scale).ravel()
+            fields = points if one.outline or one.turn else numbers
+            line = f"0 {' '.join(map(str, fields))}\n"
+        (folder / f"{stem_of(one)}.txt").write_text(line * (1 + one.twice))
+    (folder / "classes.txt").write_text(told[0].name)
+    return folder
+
+
+def write_ultralytics(folder: Path, told: Sequence[Told], encoding: str) -> Path:
+    write_yolo(folder, told, encoding)
+    (folder / "classes.txt").unlink()
+    document = f"# {told[0].name}\ntrain: .\nnames: ['{told[0].name}']\n"
+    (folder / "data.yaml").write_bytes(document.encode(encoding))
+    return folder
+
+
 WRITERS: Mapping[str, Callable[[Path, Sequence[Told], str], Path]] = {
     "voc": write_voc,
     "coco": write_coco,
     "coco-text": write_coco_text,
+    "labelme": write_labelme,
+    "cvat": write_cvat,
+    "csv": write_csv,
+    "dota": write_dota,
+    "yolo": write_yolo,
+    "ultralytics": write_ultralytics,
 }
+_DECLARED = {trial for trial in TRIALS if trial.endswith(", declared")}
+_SIZED = {"half the size", "another size", "width and height swapped", "turned by EXIF, boxes before it"}
+_PATHS = {"backslashes", "a path of another machine", "another suffix"}  # in files that name no picture
+_STEMS = {"two pictures of one stem", "the same, and neither is named", "a picture twice"}
 CANNOT = {  # what a format has no words for
     "voc": set(),
-    "coco": {"a turned box", *(trial for trial in TRIALS if trial.endswith(", declared"))},
-    "coco-text": {"a turned box", *(trial for trial in TRIALS if trial.endswith(", declared"))},
+    "coco": {"a turned box", *_DECLARED},
+    "coco-text": {"a turned box", *_DECLARED},
+    "labelme": _DECLARED,
+    "cvat": set(),
+    "csv": {"a turned box", "a polygon", "a picture twice", *_DECLARED},
+    "dota": {"corners reversed", *_DECLARED, *_SIZED, *_PATHS, *_STEMS},
+    "yolo": {"UTF-16", "UTF-8 with a byte order mark", "corners reversed", *_DECLARED, *_SIZED, *_PATHS, *_STEMS},
+    "ultralytics": {"no picture", "corners reversed", *_DECLARED, *_SIZED, *_PATHS, *_STEMS},
 }
 PAIRS = [(form, trial) for form in WRITERS for trial in TRIALS if trial not in CANNOT[form]]
 
 
-def kinds_of(form: str, trial: Trial) -> frozenset[str]:
-    """An XML file's own stem finds its picture, so that the path in it need not fit."""
-    return trial.kinds - {"found by the end of its path"} if form == "voc" else trial.kinds
+UNSAID = {  # their own stem finds the picture, whatever the path; corners are in any order; labels are fractions
+    "voc": {"found by the end of its path"},
+    "labelme": {"found by the end of its path", "reversed corners"},
+    "yolo": {"turned picture"},
+    "ultralytics": {"turned picture"},
+}
+SAID_TOO = {("dota", "turned by EXIF, boxes after it"): {"turned picture"}, ("yolo", "no picture"): {"no label file"}}
+
+
+def kinds_of(form: str, name: str) -> frozenset[str]:
+    return TRIALS[name].kinds - UNSAID.get(form, set()) | SAID_TOO.get((form, name), set())
 
 
 @pytest.mark.parametrize(("form", "name"), PAIRS)
@@ -204,7 +316,7 @@ def test_what_goes_wrong_is_read_or_said(tmp_path, form, name):
     told = (trial.told, replace(Told("z.png"), name=trial.told.name), *trial.more)
     (found,) = read_parts(WRITERS[form](tmp_path, told, trial.encoding)).values()
     assert found.names == (("text",) if form == "coco-text" else (trial.told.name,))
-    assert {one.kind for one in found.findings} == kinds_of(form, trial)
+    assert {one.kind for one in found.findings} == kinds_of(form, name)
     assert all(str(one.path).startswith(str(tmp_path)) for one in found.findings)
     boxes = {sample.picture.name: [box[1:5] for box in sample.boxes] for sample in found.samples}
     assert boxes.pop("z.png") == [pytest.approx(CENTRED)]
@@ -219,7 +331,7 @@ def test_the_docs_have_the_table_of_it():
         cells = []
         for form in WRITERS:
             outcome = ["read"] if trial.boxes else ["left out"] if trial.kinds else ["read"]
-            cells.append("–" if name in CANNOT[form] else ", ".join(outcome + ["said"] * bool(kinds_of(form, trial))))
+            cells.append("–" if name in CANNOT[form] else ", ".join(outcome + ["said"] * bool(kinds_of(form, name))))
         rows.append(f"| {name} | {' | '.join(cells)} |")
     assert "\n".join(rows) in DOCS.read_text(encoding="utf-8")
 

@@ -11,7 +11,7 @@ from darkshare._files import parsed_yaml, read_small
 from darkshare._images import PICTURES
 from darkshare.data.darknet import Watch
 from darkshare.data.findings import NothingLeft
-from darkshare.data.formats.folders import files_below
+from darkshare.data.formats.folders import files_below, start_of
 from darkshare.data.formats.yolo import Names, labelled
 from darkshare.data.labels import label_path
 from darkshare.data.lists import Finder, Listed, any_status, listed_pictures
@@ -33,7 +33,7 @@ def is_ultralytics(source: Path, start: bytes) -> bool:
 def _described(folder: Path) -> list[Path]:
     """The YAML files in a folder that name classes and pictures."""
     found = [path for path in sorted(folder.iterdir()) if path.suffix in _SUFFIXES and path.is_file()]
-    return [path for path in found if all(key.search(read_small(path)) for key in (_NAMES, _PICTURES))]
+    return [path for path in found if all(key.search(start_of(path)) for key in (_NAMES, _PICTURES))]
 
 
 def read_ultralytics(

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from darkshare._files import read_small
-from darkshare._images import PICTURES
+from darkshare._images import PICTURES, picture_size
 from darkshare._texts import read_text
 from darkshare.data.darknet import Watch
 from darkshare.data.datafiles import read_names
@@ -86,7 +86,7 @@ def read_yolo(
     texts = [path for path in files if path.suffix == ".txt" and path not in used and path.name not in NAME_FILES]
     lists = {_LISTS[path.name]: path for path in texts if path.parent == folder and path.name in _LISTS}
     lost = [path for path in texts if path not in lists.values() and not path.name.startswith("README")]
-    findings += [Finding(path, None, "no picture has these labels; left out") for path in lost]
+    findings += [Finding(path, None, "no picture has these labels; left out", "no picture") for path in lost]
     found = labelled(pictures, len(known) if known else MOST_NUMBERS, place_of, watch=watch)
     if not found.samples:
         raise NothingLeft("none of its pictures has labels", file=str(folder), findings=(*findings, *found.findings))
@@ -131,6 +131,11 @@ def labelled(
     owners: dict[Path, Path] = {}
     for picture in watch(list(pictures)):
         place = place_of(picture)
+        try:
+            picture_size(picture)
+        except DarkshareError as error:
+            findings.append(Finding(picture, None, f"{error.message}; left out", "not a picture"))
+            continue
         if place.is_file():
             labels = _labels(place, classes, keypoints)
             if (owner := owners.setdefault(place, picture)) != picture:
@@ -143,7 +148,8 @@ def labelled(
             samples.append(Sample(picture, ()))
             findings.append(Finding(picture, None, "no label file: nothing is on it, as Ultralytics reads it"))
         else:
-            findings.append(Finding(picture, None, "no label file; left out (an empty one says that nothing is on it)"))
+            what = "no label file; left out (an empty one says that nothing is on it)"
+            findings.append(Finding(picture, None, what, "no label file"))
     return Found(tuple(samples), tuple(findings))
 
 

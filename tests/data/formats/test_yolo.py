@@ -136,7 +136,7 @@ def test_labels_that_lie_apart_from_the_pictures(tmp_path):
     [
         ({}, "holds no pictures; name their folder with --images"),
         ({"a.txt": LABEL}, "holds no pictures"),
-        ({"a.png": "x"}, "none of its pictures has labels; .*a.png: no label file"),
+        ({"a.png": "x"}, "none of its pictures has labels; .*a.png: is not a picture"),
         ({"classes.txt": "a", "labels/classes.txt": "b"}, r"names that differ \(classes.txt, labels/classes.txt\)"),
         ({"a.png": "x", "notes.json": '{"categories": [{"id": 1, "name": "a"}]}'}, "no categories with id and name"),
     ],
