@@ -95,10 +95,10 @@ def import_data(
     """Make Darknet's files of a data set in another format, or of one of Darknet's with other classes.
 
     Args:
-        source: a folder of XML files, a json, a .data file or a list of pictures.
+        source: a file or folder of one of `formats.FORMATS`, such as a json, a folder of XML files or a data.yaml.
         output: the folder to make, see `write_data`.
         format: of the source, of `formats.FORMATS`; without it, it is recognised.
-        images: the folder of the pictures, for XML and json, if they are not near the source.
+        images: the folder of the pictures, if they are not near the source; for a data.yaml, where its paths start.
         valid: a second source, for validation.
         split: the share of the pictures, by their content, that are set aside for validation, whatever the source
             says; 0 for none. Without it, the source's own parts, or 0.2 where it has none.
@@ -109,7 +109,7 @@ def import_data(
         difficult: "list", "keep" or "drop" boxes that evaluation is to pass over, see `with_difficult`.
         no_negatives: leave out pictures without boxes.
         copy: copy the pictures instead of linking to them.
-        names: the file of class names, for a list of pictures; for a .data file, instead of its own.
+        names: the file of class names, where the source has none, or instead of its own; not for VOC and COCO.
         legibility: of COCO-Text: "both", "legible" or "illegible".
         language: of COCO-Text: "english", "not english", …; none for all.
         text_class: of COCO-Text: "machine printed", "handwritten", "others"; none for all.
