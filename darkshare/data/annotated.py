@@ -7,7 +7,7 @@ the picture is found, its size compared, the box laid around each outline and cl
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from math import isfinite
+from math import cos, isfinite, sin
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,6 +57,7 @@ class Annotated(NamedTuple):
         objects: what is on it, and what is wrong with the rest.
         label: what to call the picture in findings, where the file describes several.
         alone: whether the file describes this picture only, so that its own stem is the picture's too.
+        fractions: whether the outlines are in fractions of the picture instead of pixels.
     """
 
     path: Path
@@ -65,6 +66,14 @@ class Annotated(NamedTuple):
     objects: Sequence[Outline | Finding]
     label: str = ""
     alone: bool = False
+    fractions: bool = False
+
+
+def turned(x: float, y: float, width: float, height: float, angle: float) -> list[tuple[float, float]]:
+    """The corners of a box that is turned about its centre (x, y) by an angle in radians, clockwise as it is seen."""
+    across, down = (width / 2 * cos(angle), width / 2 * sin(angle)), (-height / 2 * sin(angle), height / 2 * cos(angle))
+    signs = ((-1, -1), (1, -1), (1, 1), (-1, 1))
+    return [(x + i * across[0] + j * down[0], y + i * across[1] + j * down[1]) for i, j in signs]
 
 
 def dataset(
@@ -139,7 +148,8 @@ def _sample(one: Annotated, pictures: Pictures, ids: dict[str, int]) -> Iterator
         yield _about(one, frame.fault)
     if frame.size is None:
         return
-    found = ((line, box) for each in one.objects for line, box in _boxes(each, frame.size, frame.orientation, ids))
+    size = (1, 1) if one.fractions else frame.size
+    found = ((line, box) for each in one.objects for line, box in _boxes(each, size, frame.orientation, ids))
     labels = gathered(found, one.path)
     yield Sample(picture, labels.boxes)
     yield from labels.findings
@@ -178,7 +188,8 @@ def _box(one: Outline, size: Size, orientation: int, ids: dict[str, int]) -> Ite
     left, right, top, bottom = min(xs), max(xs), min(ys), max(ys)
     (width, height), x, y = size, (left + right) / 2, (top + bottom) / 2
     box = Box(ids[one.name], x / width, y / height, (right - left) / width, (bottom - top) / height, one.difficult)
-    yield from within(box, (1.01 / width, 1.01 / height))  # some programs count from 0, some from 1
+    pixel = (1.01 / width, 1.01 / height)  # some programs count from 0, some from 1
+    yield from within(box) if size == (1, 1) else within(box, pixel)
 
 
 class _Frame(NamedTuple):

@@ -565,7 +565,7 @@ def test_what_was_imported_is_shown_as_the_command_shows_it(voc, tmp_path):
     assert str(done).splitlines()[-1] == f"Wrote {tmp_path}/out/out.data; start Darknet in {tmp_path}/out"
     assert set(done.as_dict()) == {"data", "parts", "classes", "findings", "kinds"}
     assert "zeta" in done.to_dataframe()["class"].tolist()
-    with pytest.raises(DarkshareError, match="unknown format xml; use one of voc, darknet, coco-text, coco"):
+    with pytest.raises(DarkshareError, match="unknown format xml; use one of voc, darknet, coco-text, labelme, coco"):
         import_data(voc, tmp_path / "out", format="xml")
 
 

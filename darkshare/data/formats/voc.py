@@ -6,13 +6,13 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from math import cos, sin
 from pathlib import Path, PurePosixPath
 
 from darkshare._images import PICTURES
 from darkshare._texts import read_text
-from darkshare.data.annotated import Annotated, Outline, Size, dataset
+from darkshare.data.annotated import Annotated, Outline, Size, dataset, turned
 from darkshare.data.darknet import Watch
+from darkshare.data.formats.cvat import is_cvat
 from darkshare.data.formats.xml import Element, read_xml
 from darkshare.data.types import Dataset, Finding, Sample
 from darkshare.errors import DarkshareError
@@ -53,9 +53,9 @@ def read_voc(
     return _parts(Dataset(root.name, found.names, found.samples, found.findings), root)
 
 
-def is_voc(source: Path, _: bytes) -> bool:
-    """Whether it is a folder of XML files."""
-    return source.is_dir() and next(source.rglob("*.xml"), None) is not None
+def is_voc(source: Path, start: bytes) -> bool:
+    """Whether it is a folder of XML files that are not CVAT's."""
+    return source.is_dir() and next(source.rglob("*.xml"), None) is not None and not is_cvat(source, start)
 
 
 def _xml_files(root: Path) -> list[Path]:
@@ -115,9 +115,7 @@ def _rotated(node: Element) -> list[tuple[float, float]]:
     if node.find("angle") is None:
         return _polygon(node)
     x, y, w, h, angle = (float(node.said(tag)) for tag in _ROTATED)
-    across, down = (w / 2 * cos(angle), w / 2 * sin(angle)), (-h / 2 * sin(angle), h / 2 * cos(angle))
-    signs = ((-1, -1), (1, -1), (1, 1), (-1, 1))
-    return [(x + i * across[0] + j * down[0], y + i * across[1] + j * down[1]) for i, j in signs]
+    return turned(x, y, w, h, angle)
 
 
 def _polygon(node: Element) -> list[tuple[float, float]]:

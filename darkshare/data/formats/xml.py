@@ -34,6 +34,7 @@ class Element:
 
     tag: str
     line: int
+    attributes: dict[str, str]
     text: str = ""
     children: list[Element] = field(default_factory=list)
 
@@ -66,13 +67,13 @@ def parse_xml(data: bytes) -> Element:
         DarkshareError: with the line, where it is not XML, or declares entities, which can grow without bounds.
     """
     parser = expat.ParserCreate("utf-8")
-    top = Element("", 0)
+    top = Element("", 0, {})
     stack = [top]
 
-    def start(tag: str, _: object) -> None:
+    def start(tag: str, attributes: dict[str, str]) -> None:
         if len(stack) > DEEPEST:
             raise DarkshareError(f"has more than {DEEPEST} elements in each other", line=parser.CurrentLineNumber)
-        node = Element(tag, parser.CurrentLineNumber)
+        node = Element(tag, parser.CurrentLineNumber, attributes)
         stack[-1].children.append(node)
         stack.append(node)
 
