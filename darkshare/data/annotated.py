@@ -6,27 +6,25 @@ the picture is found, its size compared, the box laid around each outline and cl
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from math import cos, isfinite, sin
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
-from darkshare._images import PICTURES, header, picture_size
+from darkshare._images import header, picture_size
 from darkshare.data.classes import with_classes
 from darkshare.data.findings import NothingLeft
 from darkshare.data.labels import gathered, within
+from darkshare.data.pictures import NEAR, NO_PICTURE, Pictures
 from darkshare.data.types import Box, Dataset, Fault, Finding, Sample
 from darkshare.errors import DarkshareError
 
-NEAR = ("", "JPEGImages", "images", "../JPEGImages", "../images")  # folders of pictures, seen from that of the file
 _TURNS = {  # a point (x, y) of a picture of w x h that is stored unturned, as it is shown; by EXIF's orientation
     5: lambda x, y, w, h: (y, x),
     6: lambda x, y, w, h: (h - y, x),
     7: lambda x, y, w, h: (h - y, w - x),
     8: lambda x, y, w, h: (y, w - x),
 }
-_NO_PICTURE = "no picture"
 Size = tuple[int, int]  # width, height
 
 
@@ -126,7 +124,7 @@ def dataset(
 
 
 def _nothing_left(name: str, findings: Sequence[Finding]) -> NothingLeft:
-    cure = ", name their folder with --images" if any(one.kind == _NO_PICTURE for one in findings) else ""
+    cure = ", name their folder with --images" if any(one.kind == NO_PICTURE for one in findings) else ""
     return NothingLeft(f"none of its pictures can be used{cure}", file=name, findings=findings)
 
 
@@ -136,7 +134,7 @@ def _about(one: Annotated, fault: Fault) -> Finding:
 
 def _sample(one: Annotated, pictures: Pictures, ids: dict[str, int]) -> Iterator[Sample | Finding]:
     """The picture with its boxes, and what is wrong with it."""
-    picture, fault = pictures.of(one)
+    picture, fault = pictures.of(one.path, one.picture, alone=one.alone)
     if fault:
         yield _about(one, fault)
     if picture is None:
@@ -234,81 +232,3 @@ def _frame(one: Annotated, picture: Path) -> _Frame:
 def _are_alike(one: Size, other: Size) -> bool:
     """Whether two sizes are the same but for a scale of both sides, within a pixel of rounding."""
     return abs(one[0] * other[1] - one[1] * other[0]) <= max(*one, *other)
-
-
-class Pictures:
-    """The pictures that files describe; each folder is listed once.
-
-    Args:
-        folders: where to look first.
-        near: where else, seen from the folder of the file.
-    """
-
-    def __init__(self, folders: Sequence[Path], near: Sequence[str]) -> None:
-        self._folders, self._near = folders, near
-        self._listings: dict[Path, dict[str, list[Path]]] = {}
-
-    def of(self, one: Annotated) -> tuple[Path | None, Fault | None]:
-        """The picture and what there is to say about it, or why there is none.
-
-        A file that describes one picture has its stem: it goes with the picture when both are renamed, and the name in
-        it does not. Where several pictures have the stem, the suffix in it decides.
-        """
-        named = PurePosixPath(one.picture.replace("\\", "/").lstrip("/"))
-        places = [*self._folders, *(one.path.parent / near for near in self._near)]
-        tails = [PurePosixPath(*named.parts[start:]) for start in range(len(named.parts))]
-        wanted = [PurePosixPath(one.path.stem + _suffix(named))] if one.alone else []
-        for ways in (wanted, tails):
-            for exactly in (True, False):
-                for tail in ways:
-                    for place in places:
-                        found = self._found(place, tail, exactly=exactly)
-                        if len(found) > 1:
-                            both = " and ".join(map(str, found))
-                            return None, Fault(f"there are {both}, and it does not say which; left out", "two pictures")
-                        if found:
-                            return found[0], self._doubt(one, found[0], tail, places, tails)
-        what = f"no picture of this name and no '{one.picture}'" if one.alone else f"no picture '{one.picture}'"
-        return None, Fault(f"{what} near it; left out", _NO_PICTURE)
-
-    def _doubt(
-        self, one: Annotated, found: Path, tail: PurePosixPath, places: Sequence[Path], tails: Sequence[PurePosixPath]
-    ) -> Fault | None:
-        """Say where the picture may be meant to be another one."""
-        if not one.alone:
-            what = f"'{one.picture}' is taken for {found}"
-            return Fault(what, "found by the end of its path") if tail != tails[0] else None
-        if not tails or _stem(tails[-1]) == _stem(found):
-            return None
-        other = next(
-            (p[0] for tail in tails for place in places if (p := self._found(place, tail, exactly=True))), None
-        )
-        if other is None:
-            return None
-        return Fault(f"names {other}, but is taken for {found}, whose stem it has", "two names")
-
-    def _found(self, place: Path, tail: PurePosixPath, *, exactly: bool) -> list[Path]:
-        """The pictures of this name, or of the same stem, in a folder."""
-        found = self._listing(place / tail.parent).get(_stem(tail), [])
-        return [path for path in found if path.name == tail.name] if exactly else found
-
-    def _listing(self, folder: Path) -> dict[str, list[Path]]:
-        if folder not in self._listings:
-            listing: dict[str, list[Path]] = {}
-            try:
-                names = sorted(entry.name for entry in os.scandir(folder))
-            except (OSError, ValueError):
-                names = []
-            for name in filter(_suffix, map(PurePosixPath, names)):
-                listing.setdefault(_stem(name), []).append(folder / name)
-            self._listings[folder] = listing
-        return self._listings[folder]
-
-
-def _suffix(name: PurePosixPath | Path) -> str:
-    """The suffix of a picture; others are part of its name."""
-    return name.suffix if name.suffix.lower() in PICTURES else ""
-
-
-def _stem(name: PurePosixPath | Path) -> str:
-    return name.name.removesuffix(_suffix(name))

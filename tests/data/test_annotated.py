@@ -15,9 +15,10 @@ import pytest
 
 from darkshare._images import read_picture
 from darkshare.data import NothingLeft, import_data, read_parts
-from darkshare.data.annotated import NEAR, Annotated, Outline, Pictures, dataset
+from darkshare.data.annotated import Annotated, Outline, dataset
 from darkshare.data.findings import KINDS, SHOWN, folded, joined
 from darkshare.data.formats.xml import parse_xml
+from darkshare.data.pictures import NEAR, Pictures
 from darkshare.data.types import Box, Finding
 from darkshare.errors import DarkshareError
 
@@ -414,7 +415,7 @@ def test_the_picture_that_is_meant(tmp_path, there, stem, named, taken, kind):
     for name in there:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    found, fault = Pictures((), NEAR).of(Annotated(tmp_path / f"{stem}.xml", named, None, (), alone=True))
+    found, fault = Pictures((), NEAR).of(tmp_path / f"{stem}.xml", named, alone=True)
     assert found == (tmp_path / taken if taken else None)
     assert (fault.kind if fault else None) == kind
     assert kind != "two pictures" or all(str(tmp_path / name) in fault.text for name in there)
@@ -424,9 +425,9 @@ def test_the_folder_that_was_named_comes_first(tmp_path):
     for place in ("own/a.png", "a.png"):
         (tmp_path / place).parent.mkdir(exist_ok=True)
         (tmp_path / place).touch()
-    one = Annotated(tmp_path / "c.json", "a.png", None, ())
-    assert Pictures((tmp_path / "own",), NEAR).of(one)[0] == tmp_path / "own" / "a.png"
-    assert Pictures((tmp_path / "none",), NEAR).of(one)[0] == tmp_path / "a.png"
+    file = tmp_path / "c.json"
+    assert Pictures((tmp_path / "own",), NEAR).of(file, "a.png", alone=False)[0] == tmp_path / "own" / "a.png"
+    assert Pictures((tmp_path / "none",), NEAR).of(file, "a.png", alone=False)[0] == tmp_path / "a.png"
 
 
 def test_a_class_that_is_not_among_the_names_is_said(tmp_path):

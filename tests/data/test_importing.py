@@ -127,7 +127,7 @@ def test_everything_wrong_with_voc_files_is_said(tmp_path):
     )
     (tmp_path / "b.xml").write_text("<annotation>\n<object></annotation>")
     (tmp_path / "c.xml").write_text('<!DOCTYPE a [<!ENTITY b "c">]><annotation/>')
-    (tmp_path / "d.xml").write_text("<html/>")
+    (tmp_path / "d.xml").write_text("<recording/>")
     (tmp_path / "e.xml").write_bytes(b"")
     write_xml(tmp_path / "none.xml")
     (tmp_path / "deep.xml").write_text("<a>\n" * 100_000)

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from darkshare._texts import LARGEST, read_text
-from darkshare.data.annotated import NEAR, Annotated, Outline, Size, dataset
+from darkshare.data.annotated import Annotated, Outline, Size, dataset
 from darkshare.data.darknet import Watch
 from darkshare.data.formats.folders import files_below, part_of
 from darkshare.data.formats.yolo import Names
+from darkshare.data.pictures import NEAR
 from darkshare.data.types import Dataset, Finding
 from darkshare.errors import DarkshareError
 

@@ -8,11 +8,12 @@ from math import hypot
 from pathlib import Path
 from typing import Any
 
-from darkshare.data.annotated import NEAR, Annotated, Outline, Pictures, dataset
+from darkshare.data.annotated import Annotated, Outline, dataset
 from darkshare.data.darknet import Watch
 from darkshare.data.formats.coco_json import MALFORMED, read_json
 from darkshare.data.formats.folders import by_folder, files_below, start_of
 from darkshare.data.formats.yolo import Names
+from darkshare.data.pictures import NEAR, Pictures
 from darkshare.data.types import Dataset, Finding
 from darkshare.errors import DarkshareError
 
@@ -64,7 +65,7 @@ def _annotated(path: Path, pictures: Pictures) -> Iterator[Annotated | Finding]:
         yield Finding(path, None, "has no list of shapes, so it is not labelme's; left out")
         return
     one = Annotated(path, str(document.get("imagePath") or ""), _size(document), outlines, alone=True)
-    if document.get("imageData") and pictures.of(one)[0] is None:
+    if document.get("imageData") and pictures.of(path, one.picture, alone=True)[0] is None:
         yield Finding(path, None, "its picture is not near it, but within it (imageData): write it out; left out")
     else:
         yield one
