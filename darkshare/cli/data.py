@@ -60,8 +60,8 @@ _NAMES = Written("A,B,...", lambda text: tuple(name.strip() for name in text.spl
 def import_data(source: Path, output: Path, as_json: bool, **options: Any) -> None:
     """Make Darknet's .data, lists and labels from data sets of other programs.
 
-    These are Pascal VOC, COCO, COCO-Text, other Darknet files, YOLO folders, Ultralytics' data.yaml, labelme, CVAT, tables
-    of boxes (CSV) and DOTA.
+    These are Pascal VOC, COCO, COCO-Text, other Darknet files, YOLO folders, Ultralytics' data.yaml, labelme, CVAT,
+    tables of boxes (CSV) and DOTA.
 
     \b
     Examples:
