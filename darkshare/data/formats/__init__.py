@@ -57,6 +57,8 @@ def _with_names(read: Callable[..., dict[str, Dataset]]) -> Callable[[Path, Aske
 
     def reads(source: Path, asked: Asked) -> dict[str, Dataset]:
         names, wrong = read_names(asked.names) if asked.names else (None, ())
+        if names == ():
+            raise DarkshareError("holds no class names", file=str(asked.names))
         parts = read(source, images=asked.images, names=names, watch=asked.watch)
         first = next(iter(parts))
         return {**parts, first: replace(parts[first], findings=(*wrong, *parts[first].findings))}
@@ -101,9 +103,10 @@ def format_of(source: Path) -> str:
     """
     start = b"" if source.is_dir() else start_of(source)
     found = [name for name, form in FORMATS.items() if form.recognises(source, start)]
-    for format, another in (("yolo", "ultralytics"), ("csv", "")):  # label files of a data.yaml; a table of all boxes
-        if format in found and any(name.startswith(another) for name in found if name != format):
-            found.remove(format)
+    if "ultralytics" in found:
+        found = [name for name in found if name != "yolo"]  # these are the label files of the data.yaml
+    if len(found) > 1:
+        found = [name for name in found if name != "csv"]  # a table often says the same once more
     if not found:
         known = ", ".join(f"{form.source} ({name})" for name, form in FORMATS.items())
         raise DarkshareError(f"is of no format that is known: {known}; --format names one", file=str(source))

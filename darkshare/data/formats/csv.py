@@ -50,7 +50,16 @@ class Row(NamedTuple):
 
 def is_csv(source: Path, _: bytes) -> bool:
     """Whether it is a table by its name, or a folder with a table of boxes."""
-    return bool(_tables(source)[0]) if source.is_dir() else source.suffix.lower() in _SUFFIXES
+    if not source.is_dir():
+        return source.suffix.lower() in _SUFFIXES
+    return any(_holds_boxes(path) for path in files_below(source) if path.suffix.lower() in _SUFFIXES)
+
+
+def _holds_boxes(path: Path) -> bool:
+    try:
+        return next(_rows(path), None) is not None
+    except DarkshareError:
+        return False
 
 
 def read_csv(
@@ -74,7 +83,7 @@ def read_csv(
     Raises:
         DarkshareError: it has no such columns, or no picture of it is found.
     """
-    tables, findings = _tables(source) if source.is_dir() else ({source: _rows(source)}, [])
+    tables, findings = _tables(source) if source.is_dir() else ({source: list(_rows(source))}, [])
     if not tables:
         raise DarkshareError("holds no table of boxes", file=str(source))
     parts: dict[str, list[Path]] = {"train": [], "valid": [], "test": [], "": []}
@@ -99,13 +108,13 @@ def _tables(folder: Path) -> tuple[dict[Path, list[Row]], list[Finding]]:
     for path in files_below(folder):
         if path.suffix.lower() in _SUFFIXES:
             try:
-                tables[path] = _rows(path)
+                tables[path] = list(_rows(path))
             except DarkshareError as error:
                 findings.append(Finding(path, error.line, f"{error.message}; left out", "not a table of boxes"))
     return tables, findings
 
 
-def _rows(path: Path) -> list[Row]:
+def _rows(path: Path) -> Iterator[Row]:
     """The rows of a table.
 
     Raises:
@@ -115,7 +124,6 @@ def _rows(path: Path) -> list[Row]:
     first = next(filter(str.strip, lines), "")
     between = max(",;\t", key=first.count)
     reader = csv.reader(lines, delimiter=between)
-    found: list[Row] = []
     columns: dict[str, int] | None = None
     try:
         for fields in reader:
@@ -127,12 +135,11 @@ def _rows(path: Path) -> list[Row]:
                     continue
             at = columns or dict(zip(_NEEDED, range(len(_NEEDED)), strict=True))
             cells = {what: fields[index].strip() for what, index in at.items() if index < len(fields)}
-            found.append(_row(reader.line_num, cells, between))
+            yield _row(reader.line_num, cells, between)
     except csv.Error as error:
         raise DarkshareError(f"is not a table: {error}", file=str(path), line=reader.line_num) from None
     if columns is None:
         raise DarkshareError("is empty", file=str(path))
-    return found
 
 
 def _columns(fields: Sequence[str], path: Path) -> dict[str, int]:

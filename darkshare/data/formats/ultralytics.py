@@ -12,9 +12,9 @@ from darkshare._images import PICTURES
 from darkshare.data.darknet import Watch
 from darkshare.data.findings import NothingLeft
 from darkshare.data.formats.folders import files_below, start_of
-from darkshare.data.formats.yolo import Names, labelled
+from darkshare.data.formats.yolo import Names, labelled, listed
 from darkshare.data.labels import label_path
-from darkshare.data.lists import Finder, Listed, any_status, listed_pictures
+from darkshare.data.lists import Finder, any_status
 from darkshare.data.types import Dataset, Finding
 from darkshare.errors import DarkshareError
 
@@ -76,7 +76,8 @@ def read_ultralytics(
         findings.append(Finding(path, None, "kpt_shape: the keypoints are left out, the boxes count"))
     made: dict[str, Dataset] = {}
     for part, pictures in parts.items():
-        labels = labelled(pictures, len(known), keypoints=keypoints, background=True, watch=watch)
+        places = {picture: label_path(picture) for picture in pictures}
+        labels = labelled(places, len(known), keypoints=keypoints, background=True, watch=watch)
         made[part] = Dataset(path.stem, known, labels.samples, (*findings, *labels.findings))
         findings = []
     return made
@@ -187,8 +188,5 @@ def _pictures(path: Path, key: str, value: Any, finder: Finder, watch: Watch) ->
             if not pictures:
                 yield Finding(path, None, f"{key}: {place} holds no pictures")
             continue
-        try:
-            for one in listed_pictures(place, [Path(base) for base in finder.folders], watch):
-                yield one.picture if isinstance(one, Listed) else one
-        except DarkshareError as error:
-            yield Finding(place, error.line, error.message)
+        for one in listed(place, [Path(base) for base in finder.folders], watch):
+            yield one if isinstance(one, Finding) else one.picture

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from math import isfinite
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from darkshare._files import read_small
@@ -17,6 +20,7 @@ from darkshare.data.datafiles import read_names
 from darkshare.data.findings import NothingLeft
 from darkshare.data.formats.folders import by_folder, divided, files_below
 from darkshare.data.labels import LARGEST_LABELS, PictureLabels, label_path, parse_labels
+from darkshare.data.lists import Listed, listed_pictures
 from darkshare.data.types import Dataset, Finding, Sample
 from darkshare.errors import DarkshareError
 
@@ -25,6 +29,7 @@ NOTES = "notes.json"
 _TRIED = 100  # text files of a folder, of which the first may be empty or something else
 MOST_NUMBERS = 1000  # classes, where no file names them
 _LISTS = {"train.txt": "train", "val.txt": "valid", "valid.txt": "valid", "test.txt": "test"}
+_WHOLE = re.compile(r"\.0*(e[+-]?0+)?$")  # behind a class, as numpy writes it: 1.000000e+00
 Names = tuple[str, ...]
 
 
@@ -45,8 +50,9 @@ def is_yolo(source: Path, _: bytes) -> bool:
 
 def _describes(path: Path) -> bool:
     try:
-        first = next(filter(None, read_text(path, LARGEST_LABELS).lines), "").split()
-        return len(first) > 4 and first[0].isdecimal() and all(map(isfinite, map(float, first)))
+        first = next(filter(None, read_text(path, LARGEST_LABELS).lines), "")
+        class_id, *numbers = map(float, first.split() or ["-1"])
+        return class_id >= 0 and class_id.is_integer() and len(numbers) > 3 and all(map(isfinite, numbers))
     except (DarkshareError, ValueError):
         return False
 
@@ -82,35 +88,47 @@ def read_yolo(
         beside = (folder / picture.relative_to(images)).with_suffix(".txt") if images else picture
         return beside if beside.is_file() and images else label_path(picture)
 
-    used = {place_of(picture) for picture in pictures}
-    texts = [path for path in files if path.suffix == ".txt" and path not in used and path.name not in NAME_FILES]
-    lists = {_LISTS[path.name]: path for path in texts if path.parent == folder and path.name in _LISTS}
-    lost = [path for path in texts if path not in lists.values() and not path.name.startswith("README")]
+    places = {picture: place_of(picture) for picture in pictures}
+    texts = {path for path in files if path.suffix == ".txt" and path.name not in NAME_FILES} - set(places.values())
+    lists = [path for name in _LISTS if (path := folder / name) in texts]
+    lost = sorted(path for path in texts.difference(lists) if not path.name.startswith("README"))
     findings += [Finding(path, None, "no picture has these labels; left out", "no picture") for path in lost]
-    found = labelled(pictures, len(known) if known else MOST_NUMBERS, place_of, watch=watch)
+    found = labelled(places, len(known) if known else MOST_NUMBERS, watch=watch)
     if not found.samples:
         raise NothingLeft("none of its pictures has labels", file=str(folder), findings=(*findings, *found.findings))
     if known is None:
         known = tuple(map(str, range(1 + max((b.class_id for s in found.samples for b in s.boxes), default=0))))
         findings.append(Finding(folder, None, "names no classes (--names does); they are called by their numbers"))
     whole = Dataset(folder.resolve().name, known, found.samples, (*findings, *found.findings))
-    return _by_list(whole, lists) if "train" in lists else by_folder(whole, images or folder)
+    return _by_list(whole, lists) if folder / "train.txt" in lists else by_folder(whole, images or folder)
 
 
-def _by_list(whole: Dataset, lists: Mapping[str, Path]) -> dict[str, Dataset]:
-    """The parts that lists of pictures make, by the names of these; see `divided`."""
-    parts = {
-        PurePosixPath(line.replace("\\", "/")).name: part
-        for part, path in lists.items()
-        for line in read_text(path).lines
-    }
-    return divided(whole, lambda picture: parts.get(picture.name, ""), "the list")
+def _by_list(whole: Dataset, lists: Sequence[Path]) -> dict[str, Dataset]:
+    """The parts that lists of pictures make, see `divided`; a picture of two lists counts in the first."""
+    found: dict[str, str] = {}
+    findings: list[Finding] = []
+    for path in lists:
+        for one in listed(path, ()):
+            if isinstance(one, Finding):
+                findings.append(one)
+            elif (first := found.setdefault(os.path.realpath(one.picture), path.name)) != path.name:
+                what = f"{one.name} is in {first} too, where it counts"
+                findings.append(Finding(path, one.line, what, "in two lists"))
+    whole = replace(whole, findings=(*whole.findings, *findings))
+    return divided(whole, lambda picture: _LISTS.get(found.get(os.path.realpath(picture), ""), ""), "the list")
+
+
+def listed(path: Path, bases: Sequence[Path], watch: Watch = iter) -> Iterator[Listed | Finding]:
+    """The pictures of a list, see `listed_pictures`, or why it cannot be read."""
+    try:
+        yield from listed_pictures(path, bases, watch)
+    except DarkshareError as error:
+        yield Finding(path, error.line, f"{error.message}; left out")
 
 
 def labelled(
-    pictures: Iterable[Path],
+    places: Mapping[Path, Path],
     classes: int,
-    place_of: Callable[[Path], Path] = label_path,
     *,
     keypoints: int = 0,
     background: bool = False,
@@ -119,9 +137,8 @@ def labelled(
     """The pictures with what their label files say.
 
     Args:
-        pictures: the files.
+        places: the label file of each picture.
         classes: how many there are.
-        place_of: the label file of a picture.
         keypoints: how many numbers follow the box in a line.
         background: a picture without a label file has nothing on it; otherwise it is left out.
         watch: goes through the pictures.
@@ -129,8 +146,7 @@ def labelled(
     samples: list[Sample] = []
     findings: list[Finding] = []
     owners: dict[Path, Path] = {}
-    for picture in watch(list(pictures)):
-        place = place_of(picture)
+    for picture, place in watch(list(places.items())):
         try:
             picture_size(picture)
         except DarkshareError as error:
@@ -164,8 +180,11 @@ def _labels(place: Path, classes: int, keypoints: int) -> PictureLabels:
 def _as_box(line: str, keypoints: int) -> str:
     """A line with a polygon, or a box and keypoints, as a line with a box; any other one as it is."""
     class_id, *fields = line.split() or [""]
+    class_id = _WHOLE.sub("", class_id)
     if keypoints and len(fields) == 4 + keypoints:
-        return " ".join([class_id, *fields[:4]])
+        fields = fields[:4]
+    if len(fields) == 4:
+        return " ".join([class_id, *fields])
     try:
         values = [float(field) for field in fields]
     except ValueError:

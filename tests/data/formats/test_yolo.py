@@ -58,11 +58,12 @@ def test_pictures_and_class_names_are_found_in_every_layout(tmp_path, names, pic
         ("1 0.1 0.2 0.5 0.2 0.5 0.6", (1, 0.3, 0.4, 0.4, 0.4)),  # a triangle
         ("1 0.3 0.1 0.5 0.3 0.3 0.5 0.1 0.3", (1, 0.3, 0.3, 0.4, 0.4)),  # a square on its corner, as OBB labels have it
         ("0 0.9 0.9 0.1 0.9 0.1 0.1 0.9 0.1 0.5 0.5", (0, 0.5, 0.5, 0.8, 0.8)),
-        ("1 0.5 0.5 0.2 0.4", (1, 0.5, 0.5, 0.2, 0.4)),
+        ("1.000000e+00 5.0e-01 5.0e-01 2.0e-01 4.0e-01", (1, 0.5, 0.5, 0.2, 0.4)),  # as numpy writes it
+        ("1.0 0.1 0.2 0.5 0.2 0.5 0.6", (1, 0.3, 0.4, 0.4, 0.4)),
     ],
 )
 def test_polygons_become_the_box_around_them(tmp_path, line, box):
-    put(tmp_path, "a.png", label=f"{LABEL}{line}\r\n\n")
+    put(tmp_path, "a.png", label=f"0 0.5 0.5 0.1 0.1\n{line}\r\n\n")
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
     (sample,) = read_yolo(tmp_path)["all"].samples
     assert sample.boxes[-1] == pytest.approx((*box, False))
@@ -100,12 +101,17 @@ def test_one_folder_of_training_pictures_is_not_a_part(tmp_path):
 
 
 def test_lists_in_the_folder_are_the_parts(tmp_path):
-    put(tmp_path, "obj/a.png", "obj/b.png", "obj/c.png")
-    (tmp_path / "train.txt").write_text("data/obj/a.png\n")
-    (tmp_path / "valid.txt").write_text("C:\\data\\obj\\b.png\r\n")
+    put(tmp_path, "obj/a.png", "obj/b.png", "obj/sub/a.png")
+    (tmp_path / "train.txt").write_text("data/obj/a.png\ndata/obj/d.png\n")
+    (tmp_path / "valid.txt").write_text("C:\\data\\obj\\b.png\r\nobj/a.png\r\n")
+    (tmp_path / "test.txt").write_text("nothing\n")
     found = read_yolo(tmp_path)
     assert stems(found) == {"train": ["a"], "valid": ["b"]}
-    assert "obj/c.png: is in the list of no part; left out" in said(found, tmp_path)
+    *_, first, second, third, last = [line for line in said(found, tmp_path) if "by the end of" not in line]
+    assert first == "train.txt:2: data/obj/d.png: no such picture; left out"
+    assert second == "valid.txt:2: obj/a.png is in train.txt too, where it counts"
+    assert third.startswith("test.txt: no picture that it lists is there, such as nothing")
+    assert last == "obj/sub/a.png: is in the list of no part; left out"
 
 
 def test_everything_wrong_with_a_folder_is_said(tmp_path):
