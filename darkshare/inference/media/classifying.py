@@ -20,6 +20,7 @@ from darkshare.inference.media.frames import Frame
 from darkshare.inference.media.pipeline import reading
 from darkshare.inference.media.sources import Names, require_counts, select
 from darkshare.inference.onnx import BN_EPSILON
+from darkshare.inference.preprocess import reads_alpha
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,7 +40,7 @@ class PictureClasses(Result):
     interrupted: bool
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row for each guess, with the number of the frame where there are videos."""
+        """A row for each guess, with the number of the frame, or page, where a source has several."""
         return list(self.found)
 
     def as_dict(self) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def classify(  # noqa: D417 - some are described with `detect`
     _note_detectors(loaded.model)
     how: dict[str, Any] = {"engine": loaded.engine, "file": loaded.file, "threads": threads, "precision": precision}
     classifier = Classifier(loaded.model, branches=branches, mean=mean, bn_epsilon=bn_epsilon, **how)
-    selection = select(sources)
+    selection = select(sources, alpha=reads_alpha(loaded.model.network))
     with closing(iter(reading(selection, every=every, limit=limit, reconnect=reconnect, batch=batch))) as read:
         frames = watch(read, lambda: selection.length(every, limit))
         return _through(classifier, iter(frames), batch, top, Errors(tell))
@@ -85,16 +86,16 @@ def classify(  # noqa: D417 - some are described with `detect`
 def _through(classifier: Classifier, frames: Iterator[Frame], batch: int, top: int, errors: Errors) -> PictureClasses:
     """Classify all frames, a batch at a time."""
     rows: list[dict[str, Any]] = []
-    done, has_videos, interrupted = 0, False, False
+    done, has_several, interrupted = 0, False, False
     try:
         while group := list(islice(frames, batch)):
             with uninterrupted():
                 for frame, found in _classified(classifier, group, errors):
-                    done, has_videos = done + 1, has_videos or frame.clip is not None
+                    done, has_several = done + 1, has_several or frame.is_numbered
                     rows += _rows(frame, found, top)
     except KeyboardInterrupt:
         interrupted = True
-    if not has_videos:
+    if not has_several:
         rows = [{name: value for name, value in row.items() if name != "frame"} for row in rows]
     return PictureClasses(tuple(rows), done, errors.count, interrupted)
 

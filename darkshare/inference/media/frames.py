@@ -42,6 +42,7 @@ class Frame:
         image: uint8 BGR; None where there is an error.
         error: why the picture is missing, or why the network failed on it.
         number: its place in its source, from 1.
+        paged: whether its source is a file of several pictures: pages of a TIFF, or an animation.
         seconds: its time in its video.
         clip: the video, if it is from one.
         found: one `Detections` per task.
@@ -54,6 +55,7 @@ class Frame:
     number: int = 1
     seconds: float | None = None
     clip: Clip | None = None
+    paged: bool = False
     found: tuple[Detections, ...] = ()
     drawn: Picture | None = None
 
@@ -63,12 +65,17 @@ class Frame:
         return (0, 0) if self.image is None else (self.image.shape[1], self.image.shape[0])
 
     @property
+    def is_numbered(self) -> bool:
+        """Whether its source has other pictures, too."""
+        return self.clip is not None or self.paged
+
+    @property
     def boxes(self) -> int:
         """The number of boxes of all tasks."""
         return sum(map(len, self.found))
 
     def __repr__(self) -> str:
-        place = f", frame {self.number}" if self.clip else ""
+        place = f", frame {self.number}" if self.is_numbered else ""
         found = self.error or f"{self.size[0]} x {self.size[1]}, {self.boxes} boxes"
         return f"<Frame: {printable(f'{self.source}{place}, {found}')}>"
 

@@ -10,12 +10,14 @@ from itertools import islice
 from typing import Protocol, runtime_checkable
 
 from darkshare._images import Picture
+from darkshare.darknet.model import Model
 from darkshare.errors import DarkshareError, checked
 from darkshare.inference.boxes import Detections
 from darkshare.inference.draw import annotate
 from darkshare.inference.media.frames import Frame
 from darkshare.inference.media.sources import Admit, Names, Selection, admit_all, require_counts, safely, select
 from darkshare.inference.media.videos import Video
+from darkshare.inference.preprocess import reads_alpha
 from darkshare.inference.threads import Readers
 
 Frames = Generator[Frame, None, None]
@@ -58,7 +60,9 @@ def watch(
         BadValue: a count below 1, or a negative time.
     """
     require_counts(batch=batch, every=every, limit=limit, reconnect=reconnect)
-    read = reading(select(sources), every=every, limit=limit, reconnect=reconnect, batch=batch)
+    model = getattr(detector, "model", None)
+    alpha = isinstance(model, Model) and reads_alpha(model.network)
+    read = reading(select(sources, alpha=alpha), every=every, limit=limit, reconnect=reconnect, batch=batch)
     return flow(detector, read, batch=batch)
 
 
@@ -130,7 +134,7 @@ def _results(detector: Detects, images: Sequence[Picture]) -> list[list[Detectio
 
 def _with_result(frame: Frame, result: list[Detections] | DarkshareError) -> Frame:
     if isinstance(result, DarkshareError):
-        place = f"frame {frame.number}: " if frame.clip else ""
+        place = f"frame {frame.number}: " if frame.is_numbered else ""
         return replace(frame, image=None, error=DarkshareError(f"{place}{result}", file=frame.source))
     return replace(frame, found=tuple(result))
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from darkshare._files import reading, require_regular
+from darkshare._files import reading, require_itself, require_regular, unicode_path
 from darkshare._images import Picture
 from darkshare.errors import DarkshareError, warn
 from darkshare.inference.media.frames import Clip, Frame
@@ -130,11 +130,14 @@ class Video(NamedTuple):
         if self.is_file:
             with reading(self.name):
                 require_regular(str(self.target))
+        target = self.target if isinstance(self.target, int) else unicode_path(self.target, "OpenCV")
         try:
-            capture = cv2.VideoCapture(self.target)
+            capture = cv2.VideoCapture(target)
         except cv2.error:
             capture = cv2.VideoCapture()
         if not capture.isOpened():
+            if self.is_file:
+                require_itself(str(self.target))
             what = "is not a video" if self.is_file else "is not a camera or stream"
             raise DarkshareError(f"{what} that OpenCV can read", file=self.name)
         return capture
@@ -290,8 +293,9 @@ def _writer(path: Path, codec: str, size: tuple[int, int], rate: float) -> Any:
     """The cv2.VideoWriter of a new file, which may have failed to open."""
     import cv2
 
+    name = unicode_path(path, "OpenCV")
     with _without_stderr():
-        return cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, size)  # type: ignore[attr-defined]
+        return cv2.VideoWriter(name, cv2.VideoWriter_fourcc(*codec), rate, size)  # type: ignore[attr-defined]
 
 
 @contextmanager
