@@ -21,6 +21,14 @@ SYNC = 64 * 2**20  # bytes; a disk that begins to write while there is more to c
 SYNCERS = 4  # threads that wait for the disk
 HASHED = 2**18  # bytes; read and hashed before they leave the processor's cache
 LARGEST_TEXT = 2**20  # bytes; the names of 20 000 classes take a third of it
+STAND_INS = {  # what comes in place of a file where a download or a checkout went wrong, by how it begins
+    b"version https://git-lfs": "is a Git LFS pointer, not the file itself; get that with: git lfs pull",
+    b"<!doctype html": "is a web page, not the file itself; download that again, and look at the page for why",
+    b"<html": "is a web page, not the file itself; download that again, and look at the page for why",
+    b"pk\x03\x04": "is a ZIP archive, as PyTorch's .pt files are; unpack it, or get the file that Darknet wrote",
+    b"\x1f\x8b": "is compressed with gzip; unpack it with: gunzip",
+    b"\x89hdf": "is an HDF5 file, as Keras writes; get the file that Darknet wrote",
+}
 
 
 def failure(verb: str, path: str | os.PathLike[str], error: OSError) -> DarkshareError:
@@ -109,6 +117,49 @@ def require_regular(path: str | os.PathLike[str]) -> int:
     return found.st_size
 
 
+def unicode_path(path: str | os.PathLike[str], library: str) -> str:
+    """Give a path for a library that knows UTF-8 only, and may crash where a path holds other bytes.
+
+    Raises:
+        DarkshareError: the path holds such bytes.
+    """
+    name = os.fspath(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        what = f"the path holds bytes that are not UTF-8, which {library} cannot open; rename it"
+        raise DarkshareError(what, file=name) from None
+    return name
+
+
+def stand_in(head: bytes) -> str:
+    """Say what a file is that stands in for another one; empty where it does not.
+
+    Args:
+        head: its first bytes.
+    """
+    begin = head.lstrip()[:40].lower()  # of these, no text, picture or weights file begins so
+    return next((what for mark, what in STAND_INS.items() if begin.startswith(mark)), "")
+
+
+def require_itself(path: str | os.PathLike[str], head: bytes | None = None) -> None:
+    """Refuse a file that only stands in for another one: a pointer of Git LFS, a web page.
+
+    Args:
+        path: of the file.
+        head: its first bytes, if they were read.
+
+    Raises:
+        DarkshareError: with what it is and how to get the other one.
+        OSError: it cannot be read.
+    """
+    if head is None:
+        with open(path, "rb") as file:
+            head = file.read(100)
+    if what := stand_in(head):
+        raise DarkshareError(what, file=str(path))
+
+
 def read_small(path: Path, largest: int = LARGEST_TEXT) -> bytes:
     """Read a file of text of at most `largest` bytes, such as names or a description.
 
@@ -119,7 +170,9 @@ def read_small(path: Path, largest: int = LARGEST_TEXT) -> bytes:
         size = require_regular(path)
         if size > largest:
             raise DarkshareError(f"has {size} bytes, more than any such file; is it another one?", file=str(path))
-        return path.read_bytes()
+        data = path.read_bytes()
+    require_itself(path, data[:100])
+    return data
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import warnings
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -53,8 +54,24 @@ COMMANDS = {
 }
 
 
+class Command(click.Command):
+    """A command that refuses an option that is given twice where only one of its values would count."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        *_, order = self.make_parser(ctx).parse_args(list(args))
+        single = [one for one in order if isinstance(one, click.Option) and not (one.multiple or one.is_eager)]
+        if again := next((one for one in single if single.count(one) > 1), None):
+            raise click.UsageError(f"{' / '.join(again.opts)} is given {single.count(again)} times; give it once", ctx)
+        return super().parse_args(ctx, args)
+
+
+command = partial(click.command, cls=Command)
+
+
 class Commands(click.Group):
     """The one place where a `DarkshareError` becomes a message and exit code 1, and Ctrl-C another one."""
+
+    command_class = Command
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

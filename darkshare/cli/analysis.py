@@ -11,7 +11,7 @@ import click
 
 from darkshare.analysis.differences import Differences
 from darkshare.analysis.layer_tensors import SPACES
-from darkshare.cli import options
+from darkshare.cli import command, options
 from darkshare.cli.printing import show
 from darkshare.cli.progress import bar
 from darkshare.darknet.model import Model
@@ -20,7 +20,7 @@ from darkshare.errors import DarkshareError
 _LONG = 400_000_000  # floats; fewer are compared in a second or two
 
 
-@click.command()
+@command()
 @options.models_argument
 @options.choice_option(
     "--space", SPACES, "The values of the files, or batch norm folded into kernels and biases.", SPACES[0]
@@ -31,7 +31,7 @@ _LONG = 400_000_000  # floats; fewer are compared in a second or two
 @options.output_option(text="Write the rows to this file.")
 @click.option("--plot", "plots", type=click.Path(), multiple=True, help="Draw box plots: .png, .svg or .pdf.")
 @click.option("--html", type=click.Path(), help="Write a page with the figures and the rows.")
-@click.option("--k", type=int, multiple=True, help="Mark this many shared layers in figures; repeatable.")
+@options.k_option("Mark this many shared layers in figures.")
 @click.option("--log", is_flag=True, help="Logarithmic axis in --plot.")
 @options.dialect_option
 def stats(
@@ -75,12 +75,12 @@ def stats(
             found.write_html(html, k=k)
 
 
-@click.command()
+@command()
 @options.models_argument
-@click.option("--k", type=int, help="How many leading layers; the longest identical run without it.")
+@options.k_option("Leading layers, for all or one for each; the longest identical run without it.")
 @options.dialect_option
 @options.format_option
-def frozen(files: tuple[str, ...], k: int | None, dialect: str, form: str) -> None:
+def frozen(files: tuple[str, ...], k: tuple[int, ...], dialect: str, form: str) -> None:
     """Whether the first k layers of further models are the first model's, bit for bit. Exit code 1 if not.
 
     Prints every tensor that moved, by how much, and what probably happened to it. Input sizes may differ.

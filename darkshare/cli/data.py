@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from darkshare.cli.options import choice_option
+from darkshare.cli import command
+from darkshare.cli.options import choice_option, keyed_option, several_option
 from darkshare.cli.parameters import RENAMING, Written
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import watcher
@@ -20,7 +21,7 @@ _PATH = click.Path(path_type=Path)
 _NAMES = Written("A,B,...", lambda text: tuple(name.strip() for name in text.split(",") if name.strip()))
 
 
-@click.command("import-data")
+@command("import-data")
 @click.argument("source", type=_PATH)
 @click.option("-o", "--output", required=True, type=_PATH, help="The folder to make.")
 @choice_option("--format", FORMATS, "The source's, if it is not recognised.")
@@ -36,11 +37,10 @@ _NAMES = Written("A,B,...", lambda text: tuple(name.strip() for name in text.spl
     ),
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Another number gives another split.")
-@click.option("--keep-classes", type=_NAMES, default=(), help="Only these, in this order.")
-@click.option(
+@several_option("--keep-classes", _NAMES, help="Only these, in this order.")
+@keyed_option(
     "--rename-classes",
-    type=RENAMING,
-    multiple=True,
+    RENAMING,
     help=("Call a class otherwise; two with the same new name become one. May be repeated."),
 )
 @click.option("--single-class", metavar="NAME", help="Make all classes one.")

@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 
 from darkshare._tables import render
+from darkshare.cli import command
 
 
-@click.command()
+@command()
 @click.option("-o", "--output", default="demo", show_default=True, help="Folder for the networks and the pictures.")
 def demo(output: str) -> None:
     """Merge two tiny detectors, of shapes and of text, run them in one pass and prove that nothing changed.

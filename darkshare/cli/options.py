@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from darkshare._tables import FORMATS
-from darkshare.cli.parameters import SIZE
+from darkshare.cli.parameters import NUMBERS, SIZE, Written
 from darkshare.darknet import pairing
 from darkshare.darknet.kinds.base import DIALECTS
 from darkshare.darknet.model import Model, load
@@ -64,6 +64,32 @@ def choice_option(name: str, known: Iterable[str], text: str, default: str | Non
 def dialect_option(function: F) -> F:
     text = "The Darknet fork whose reading decides where the forks differ."
     return choice_option("--dialect", DIALECTS, text, DIALECTS[0])(function)
+
+
+def several_option(name: str, kind: Written, **how: Any) -> Callable[[F], F]:
+    """An option with any number of values: separated by commas, given again, or both."""
+    return click.option(name, type=kind, multiple=True, callback=_joined, **how)
+
+
+def _joined(_: click.Context, __: click.Parameter, values: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
+    return tuple(one for several in values for one in several)
+
+
+def keyed_option(name: str, kind: Written, **how: Any) -> Callable[[F], F]:
+    """An option for several names, whose value for each of them is given once."""
+    return click.option(name, type=kind, multiple=True, callback=_distinct, **how)
+
+
+def _distinct(_: click.Context, __: click.Parameter, values: Sequence[tuple[str, Any]]) -> Sequence[tuple[str, Any]]:
+    names = [name for name, _ in values]
+    if again := [name for name in names if names.count(name) > 1]:
+        raise click.BadParameter(f"is given {len(again)} times {again[0] and f'for {again[0]}'}".strip())
+    return values
+
+
+def k_option(text: str, **how: Any) -> Callable[[F], F]:
+    """`--k` of everything that takes more than one."""
+    return several_option("--k", NUMBERS, help=text, **how)
 
 
 def asked(name: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from darkshare._tables import printable
-from darkshare.cli import STOPPED, options
+from darkshare.cli import STOPPED, command, options
 from darkshare.cli.parameters import LEVEL, choices
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import is_watched, watched
@@ -27,20 +27,23 @@ def frames_options(function: options.F) -> options.F:
     """Give the options that `detect` and `classify` share."""
     every = click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Take every N-th frame.")
     limit = click.option("--limit", type=click.IntRange(1), help="Take no more frames of each video than that.")
+    reconnect = click.option(
+        "--reconnect", type=click.FloatRange(0), default=0.0, metavar="SECONDS",
+        help="Wait so long for a camera or stream that breaks off.",
+    )  # fmt: skip
     engine = options.running_options(None, f"What computes.  [default: {DEFAULT}, or what an int8 file is for]")
-    return every(limit(engine(function)))
+    return every(limit(reconnect(engine(function))))
 
 
-@click.command()
+@command()
 @click.argument("paths", nargs=-1, required=True, metavar="MODEL.cfg [MODEL.weights]|MODEL.onnx|MODEL.xml SOURCE...")
 @click.option("-o", "--output", default="detections", show_default=True, help="Folder for what is written.")
-@click.option(
-    "--save", type=choices(tuple(FORMATS)), multiple=True, metavar="NAME,...",
-    help=f"What to write: {', '.join(FORMATS)}; may be given again.",
-)  # fmt: skip
+@options.several_option(
+    "--save", choices(tuple(FORMATS)), metavar="NAME,...", help=f"What to write: {', '.join(FORMATS)}."
+)
 @options.choice_option("--container", CONTAINERS, "Of the videos written.", ".avi")
-@click.option("--thresh", type=LEVEL, multiple=True, help=f"Keep scores above it.  [default: {THRESHOLD}]")
-@click.option("--nms", type=LEVEL, multiple=True, help=f"Largest overlap of two boxes; 0: any.  [default: {NMS}]")
+@options.keyed_option("--thresh", LEVEL, help=f"Keep scores above it.  [default: {THRESHOLD}]")
+@options.keyed_option("--nms", LEVEL, help=f"Largest overlap of two boxes; 0: any.  [default: {NMS}]")
 @click.option("--branches", is_flag=True, help="Of an ensemble, what each branch finds as well.")
 @frames_options
 @options.size_option
@@ -64,13 +67,8 @@ def detect(paths: tuple[str, ...], size: Any, dialect: str, form: str, **how: An
     """
     model, sources = sorted_paths(paths, dialect=dialect, size=size)
     silence_decoders()
-    save = [name for names in how.pop("save") for name in names]
-    levels: dict[str, Any] = {
-        name: dict(how.pop(name)) for name in ("thresh", "nms")
-    }  # of a task named twice, the last one
-    found = detect_objects(
-        model, sources, save=save, **levels, **how, watch=progress_of(with_speed=True), tell=tell_error
-    )
+    levels: dict[str, Any] = {name: dict(how.pop(name)) for name in ("thresh", "nms")}
+    found = detect_objects(model, sources, **levels, **how, watch=progress_of(with_speed=True), tell=tell_error)
     show(found, form=form)
     say(found.summary())
     end(found)

@@ -7,16 +7,16 @@ from typing import Any
 
 import click
 
-from darkshare.cli import options
+from darkshare.cli import command, options
 from darkshare.cli.making import finish
 from darkshare.darknet.model import save, save_weights
 from darkshare.surgery import cut as cuts
 from darkshare.surgery import splice
 
 
-@click.command()
+@command()
 @options.models_argument
-@click.option("--k", type=int, multiple=True, help="Shared layers, for all further networks or one for each.")
+@options.k_option("Shared layers, for all further networks or one for each.")
 @options.output_option("merged")
 @options.choice_option(
     "--layout",
@@ -45,7 +45,7 @@ def concat(files: tuple[str, ...], output: str, dialect: str, size: Any, form: s
     finish(splice.concat(models, **how), *models, output=output, form=form)
 
 
-@click.command()
+@command()
 @options.models_argument
 @options.output_option(".", "Folder for the networks.")
 @click.option("--task", multiple=True, help="Only these tasks.")
@@ -67,7 +67,7 @@ def split(files: tuple[str, ...], output: str, task: tuple[str, ...], dialect: s
             click.echo(path)
 
 
-@click.command()
+@command()
 @options.models_argument
 @click.option("--k", type=int, required=True, help="How many leading layers to keep.")
 @options.output_option(text="The file to write; STEM.conv.K without it.")

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from darkshare.cli import STOPPED, options
+from darkshare.cli import STOPPED, command, options
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import bar, say_above
 from darkshare.darknet.model import Model
@@ -21,7 +21,7 @@ from darkshare.training.train import train as train_model
 LINES = 20  # of the course, where there is no terminal
 
 
-@click.command()
+@command()
 @click.argument("files", nargs=-1, required=True, metavar="BASE.cfg [BASE.weights] DATA.data|FOLDER")
 @click.option("--k", type=click.IntRange(0), required=True, help="Layers 0..k-1 stay as they are; 0 trains all.")
 @options.output_option("trained")

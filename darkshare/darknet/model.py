@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from darkshare._files import read_small, sha256, write_all
 from darkshare._tables import Result, printable, to_html
+from darkshare._texts import raw_bytes, to_escaped
 from darkshare.darknet.cfg import Section, read_cfg, to_bytes
+from darkshare.darknet.names import read_names
 from darkshare.darknet.network import Network, View, resolve
 from darkshare.darknet.tasks import Task, group_by_ensemble, tasks_from_json, tasks_to_json
 from darkshare.darknet.weights import Floats, Header, Weights, chunks, read_weights
@@ -245,8 +247,8 @@ def save(model: Model, stem: str | os.PathLike[str], *, protect: Sequence[str] =
     contents: dict[Path, Any] = {sibling(base, ".cfg"): [to_bytes(model.network.cfg)]}
     if model.weights is not None:
         contents[sibling(base, ".weights")] = _body(model.weights, model.network.dialect)
-    contents[sibling(base, ".names")] = ["".join(f"{name}\n" for name in names).encode()]
-    contents[sibling(base, ".data")] = [data.encode()]
+    contents[sibling(base, ".names")] = [raw_bytes("".join(f"{name}\n" for name in names))]
+    contents[sibling(base, ".data")] = [raw_bytes(data)]
     sources = {path for task in model.tasks for path in task.files.values()}
     with ThreadPoolExecutor(max_workers=2) as pool:  # fingerprints are taken while the weights are written
         hashes = {path: pool.submit(sha256, path) for path in sources}
@@ -319,11 +321,13 @@ def _names(path: Path, counts: set[int]) -> tuple[str, ...]:
     wanted = max(counts, default=0)
     if not path.is_file():
         return tuple(f"class_{i}" for i in range(wanted))
-    lines = read_small(path).decode("utf-8-sig", "replace").split("\n")
-    names = tuple(line.strip() for line in lines if line.strip())
+    names, faults = read_names(path)
     if counts and len(names) not in counts:
+        empty = next(
+            (f" (line {line} is empty, and a class to Darknet)" for line, what in faults if "empty" in what), ""
+        )
         raise DarkshareError(
-            f"holds {len(names)} names, but the heads have {' and '.join(map(str, sorted(counts)))} classes; "
+            f"holds {len(names)} names{empty}, but the heads have {' and '.join(map(str, sorted(counts)))} classes; "
             "correct it, or remove it to use class_0, class_1, … (a merged model needs its .tasks.json)",
             file=str(path),
         )
@@ -336,4 +340,4 @@ def _described(tasks: Sequence[Task], hashes: Mapping[str, Future[str]]) -> Iter
         replace(task, sha256={**task.sha256, **{kind: hashes[path].result() for kind, path in task.files.items()}})
         for task in tasks
     ]
-    yield tasks_to_json(known).encode()
+    yield to_escaped(tasks_to_json(known))

@@ -17,6 +17,7 @@ from darkshare.data.coco import read_coco
 from darkshare.data.cocotext import LEGIBILITY, read_coco_text
 from darkshare.data.darknet import Watch, read_data, read_list
 from darkshare.data.datafiles import read_names, read_options
+from darkshare.data.forks import changed
 from darkshare.data.splitting import split
 from darkshare.data.tables import DataResult
 from darkshare.data.types import Dataset
@@ -160,6 +161,7 @@ def import_data(
         raise DarkshareError("no picture is left", file=str(source))
     record = {"source": str(source), "valid": valid and str(valid), **choice._asdict()}
     findings = tuple(dict.fromkeys(finding for part in parts.values() for finding in part.findings))
+    findings += tuple(changed(Path(source), chosen.values()))
     return Imported(write_data(chosen, output, copy=copy, record=record, watch=watch), chosen, findings)
 
 

@@ -9,7 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
-from darkshare.data.texts import lines_of, marked, read_text
+from darkshare._texts import lines_of, read_text
 from darkshare.data.types import Box, Finding
 from darkshare.errors import DarkshareError
 
@@ -24,7 +24,22 @@ _ALEXEYAB = (  # `replace_image_to_label` in its src/utils.c
     ("/images/train2014/", "/labels/train2014/"),
     ("/images/val2014/", "/labels/val2014/"),
 )
+_ALEXEYAB_SUFFIXES = (
+    ".jpg",
+    ".JPG",
+    ".jpeg",
+    ".JPEG",
+    ".png",
+    ".PNG",
+    ".bmp",
+    ".BMP",
+    ".ppm",
+    ".PPM",
+    ".tiff",
+    ".TIFF",
+)
 _PJREDDIE = (("images", "labels"), ("JPEGImages", "labels"), ("raw", "labels"))  # `fill_truth_detection`, src/data.c
+_PJREDDIE_SUFFIXES = (".jpg", ".png", ".JPG", ".JPEG")  # wherever they stand in the path
 _LAST = re.compile(r"^(.*/|)(?:images|JPEGImages)/")
 
 
@@ -36,7 +51,7 @@ class PictureLabels(NamedTuple):
 
 
 def _beside(picture: str) -> str:
-    """The same path with `.txt`: hank-ai's rule (`replace_image_to_label` in its src-lib/utils.cpp)."""
+    """The same path with `.txt`."""
     stem, dot, suffix = picture.rpartition(".")
     return f"{stem if dot and '/' not in suffix else picture}.txt"
 
@@ -44,25 +59,42 @@ def _beside(picture: str) -> str:
 def _replaced(picture: str, rules: tuple[tuple[str, str], ...]) -> str:
     for old, new in rules:
         picture = picture.replace(old, new, 1)
-    return _beside(picture)
+    return picture
 
 
-LABEL_RULES: Mapping[str, Callable[[str], str]] = {
-    "alexeyab": lambda picture: _replaced(picture, _ALEXEYAB),
-    "pjreddie": lambda picture: _replaced(picture, _PJREDDIE),
-    "hank-ai": _beside,
-}
+def _alexeyab(picture: str) -> str:
+    place = _replaced(picture, _ALEXEYAB).strip(" \t")
+    return _beside(place) if place.endswith(_ALEXEYAB_SUFFIXES) else place
+
+
+def _pjreddie(picture: str) -> str:
+    return _replaced(picture, (*_PJREDDIE, *((suffix, ".txt") for suffix in _PJREDDIE_SUFFIXES)))
+
+
+# Of a picture's path as the list has it, the file that each fork opens for its labels. Where the fork does not know the
+# suffix that is the picture itself, in which it finds no box. hank-ai's (`replace_image_to_label` in its
+# src-lib/utils.cpp) takes any suffix.
+LABEL_RULES: Mapping[str, Callable[[str], str]] = {"alexeyab": _alexeyab, "pjreddie": _pjreddie, "hank-ai": _beside}
+
+
+def label_files(picture: str) -> list[str]:
+    """The label files of a picture that exist, each once: where AlexeyAB's Darknet looks, pjreddie's, hank-ai's.
+
+    Darknet replaces folders in the path as the list has it, which may be relative; so the last folder of such a name
+    counts too. Suffixes do not count: what no fork finds for its suffix is a label file all the same.
+    """
+    return [place for place in _label_places(picture) if os.path.isfile(place)]  # noqa: PTH113 - Path's may raise
 
 
 def label_path(picture: Path) -> Path:
-    """The path of a picture's labels: where AlexeyAB's Darknet looks, else pjreddie's, else hank-ai's.
-
-    Darknet replaces folders in the path as the list has it, which may be relative; so the last folder of such a name
-    counts too. The first file that exists is taken; if there is none, the place where AlexeyAB's would look.
-    """
+    """The path of a picture's labels: the first that exists, else the place where AlexeyAB's Darknet would look."""
     path = picture.as_posix()
-    places = dict.fromkeys([*(rule(path) for rule in LABEL_RULES.values()), _beside(_LAST.sub(r"\1labels/", path))])
-    return Path(next(filter(os.path.isfile, places), next(iter(places))))
+    return Path(next(iter(label_files(path)), _label_places(path)[0]))
+
+
+def _label_places(picture: str) -> list[str]:
+    moved = (_replaced(picture, _ALEXEYAB), _replaced(picture, _PJREDDIE), picture, _LAST.sub(r"\1labels/", picture))
+    return list(dict.fromkeys(map(_beside, moved)))
 
 
 def read_labels(path: Path, classes: int) -> PictureLabels:
@@ -73,9 +105,14 @@ def read_labels(path: Path, classes: int) -> PictureLabels:
         classes: how many there are.
     """
     try:
-        return parse_labels(read_text(path, LARGEST_LABELS), classes, path)
+        text = read_text(path, LARGEST_LABELS)
     except DarkshareError as error:
         return PictureLabels((), (Finding(path, None, error.message),))
+    labels = parse_labels(text.text, classes, path)
+    if not text.oddity:
+        return labels
+    odd = Finding(path, 1, f"{text.oddity}, so Darknet reads no box")
+    return PictureLabels(labels.boxes, (odd, *labels.findings))
 
 
 def parse_labels(text: str, classes: int, path: Path) -> PictureLabels:
@@ -90,11 +127,7 @@ def parse_labels(text: str, classes: int, path: Path) -> PictureLabels:
         path: for the findings.
     """
     found = ((number, box) for number, line in enumerate(lines_of(text), 1) if line for box in _judged(line, classes))
-    labels = gathered(found, path)
-    if not marked(text):
-        return labels
-    mark = Finding(path, 1, "starts with a byte order mark, so Darknet reads no box")
-    return PictureLabels(labels.boxes, (mark, *labels.findings))
+    return gathered(found, path)
 
 
 def gathered(found: Iterable[tuple[int | None, Box | str]], path: Path) -> PictureLabels:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,25 @@ from darkshare._files import sha256
 from darkshare._images import read_picture
 from darkshare.data.classified import read_class_list
 from darkshare.data.darknet import Watch, read_data
-from darkshare.data.datafiles import class_names, read_options
-from darkshare.data.tables import DataResult, Parts
+from darkshare.data.datafiles import class_names, named_file, read_options
+from darkshare.data.forks import Audit
+from darkshare.data.tables import DataResult, Parts, as_dicts
 from darkshare.data.types import ClassifiedDataset, Dataset, Finding
 from darkshare.errors import DarkshareError
 
 
+@dataclass(frozen=True, repr=False)
 class Review(DataResult):
-    """The pictures of a .data file and everything that is wrong with it."""
+    """The pictures of a .data file and everything that is wrong with it.
+
+    Attributes:
+        warnings: what not every fork of Darknet finds, reads or trains.
+    """
+
+    warnings: tuple[Finding, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return super().as_dict() | {"warnings": as_dicts(self.warnings)}
 
 
 def review(path: str | os.PathLike[str], *, decode: bool = False, watch: Watch = iter) -> Review:
@@ -35,15 +48,19 @@ def review(path: str | os.PathLike[str], *, decode: bool = False, watch: Watch =
         DarkshareError: the .data file itself cannot be read.
     """
     data = read_options(path)
-    read = read_class_list if data.classifies else read_data
-    found = {part: _tried(read, data.path, part, watch) for part in data.parts}
+    audits = {part: Audit() for part in data.parts}
+    found = {
+        part: _tried(read_class_list if data.classifies else partial(read_data, audit=audit), data.path, part, watch)
+        for part, audit in audits.items()
+    }
     parts = {part: one for part, one in found.items() if not isinstance(one, Finding)}
     findings = [one for one in found.values() if isinstance(one, Finding)]
     findings += (finding for part in parts.values() for finding in part.findings)
     if not data.parts:
         findings += [*data.findings, *class_names(data, classify=data.classifies)[1]]
     findings += [*_shared(data.path, parts), *_twins(parts, watch), *(_undecoded(parts, watch) if decode else ())]
-    return Review(data.path, parts, tuple(dict.fromkeys(findings)))
+    warnings = (one for part in parts for one in audits[part].findings(named_file(data, part)[0]))
+    return Review(data.path, parts, tuple(dict.fromkeys(findings)), tuple(warnings))
 
 
 def _tried(read: Callable[..., Any], path: Path, part: str, watch: Watch) -> Dataset | ClassifiedDataset | Finding:

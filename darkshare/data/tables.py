@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -43,7 +43,7 @@ class DataResult(Result):
             "data": str(self.path),
             "parts": part_rows(self.parts),
             "classes": self.rows(),
-            "findings": [{"file": str(path), "line": line, "message": text} for path, line, text in self.findings],
+            "findings": as_dicts(self.findings),
         }
 
     def summary(self) -> str:
@@ -52,6 +52,11 @@ class DataResult(Result):
 
     def _repr_html_(self) -> str:
         return to_html(part_rows(self.parts)) + super()._repr_html_()
+
+
+def as_dicts(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """Findings as json has them."""
+    return [{"file": str(path), "line": line, "message": text} for path, line, text in findings]
 
 
 def part_rows(parts: Parts) -> list[dict[str, Any]]:

@@ -11,9 +11,9 @@ from xml.parsers import expat
 
 from darkshare._files import require_regular
 from darkshare._images import PICTURES, read_picture
+from darkshare._texts import read_text
 from darkshare.data.darknet import Watch
 from darkshare.data.labels import PictureLabels, gathered, within
-from darkshare.data.texts import lines_of, read_text
 from darkshare.data.types import Box, Dataset, Finding, Sample
 from darkshare.errors import DarkshareError
 
@@ -242,7 +242,7 @@ def _parts(whole: Dataset, root: Path) -> dict[str, Dataset]:
     if not (lists["train"].is_file() and (lists["valid"].is_file() or lists["test"].is_file())):
         return {"all": whole}
     stems = {
-        part: {line.split()[0] for line in lines_of(read_text(path)) if line}
+        part: {line.split()[0] for line in read_text(path).lines if line}
         for part, path in lists.items()
         if path.is_file()
     }

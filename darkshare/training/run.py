@@ -14,7 +14,8 @@ from darkshare._signals import uninterrupted
 from darkshare.darknet.cfg import to_bytes
 from darkshare.darknet.model import Model, require_unprotected, save, sibling
 from darkshare.data import ClassifiedDataset, Dataset, in_order
-from darkshare.errors import BadValue, DarkshareError
+from darkshare.data.forks import crowded
+from darkshare.errors import BadValue, DarkshareError, warn
 from darkshare.inference.detector import Detector
 from darkshare.inference.threads import made_ahead
 from darkshare.training import caching, checkpoints, cropping, loading
@@ -95,6 +96,8 @@ class Training:
         given = Crops.of(network) if isinstance(data, ClassifiedDataset) else Augmentation.of(network)
         how = given if options.augment else None
         self.most, self.columns = (cropping.MOST, 2) if isinstance(given, Crops) else (given.most, 5)
+        if isinstance(data, Dataset) and (what := crowded(data.samples, self.most)):
+            warn(what)
         if how:
             loading.require_sizes(network)
         self.model, self.batches, self.source = model, updates(model), Source(data.samples, network, how, options.seed)

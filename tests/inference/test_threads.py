@@ -9,7 +9,13 @@ from functools import partial
 import pytest
 
 from darkshare.errors import DarkshareError
-from darkshare.inference.threads import ahead, made_ahead
+from darkshare.inference.threads import Readers, made_ahead
+
+
+def ahead(items, size: int):
+    readers: Readers = Readers(size)
+    readers.add(items)
+    return iter(readers)
 
 
 def test_ahead_gives_everything_in_order_and_no_more_than_asked_for():

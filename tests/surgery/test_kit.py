@@ -251,6 +251,26 @@ def test_labels_that_a_fork_does_not_find_are_told(base_files, tmp_path):
     assert f"`{tmp_path}/labels/0.txt`" in (tmp_path / "kit" / "README.md").read_text()
 
 
+def test_what_a_fork_cannot_read_or_train_is_told(base_files, tmp_path):
+    data = pictures(tmp_path / "p", classes=2)
+    webp = (tmp_path / "p" / "1.jpg").rename(tmp_path / "p" / "1.webp")
+    webp.write_bytes(b"RIFF....WEBP")
+    boxes = tuple(Box(0, 0.5, 0.5, 0.1 + i / 1000, 0.1) for i in range(203))
+    samples = (data.samples[0], Sample(webp, boxes), data.samples[2])
+    with pytest.warns(DarkshareWarning) as caught:
+        write_kit(make_kit(base_files, 4, replace(data, samples=samples)), tmp_path / "kit")
+    said = [str(one.message) for one in caught]
+    assert [text.partition("'s Darknet does not find the labels of 1 of 3")[0] for text in said[:2]] == [
+        "alexeyab",
+        "pjreddie",
+    ]
+    assert said[2].startswith("1 pictures are in a format that Darknet reads only with OpenCV")
+    assert said[3].startswith("1 of 3 pictures have more than 200 boxes")
+    assert "max=203 in each head's section" in said[3]
+    page = (tmp_path / "kit" / "README.md").read_text()
+    assert page.count(f"It does not know the suffix of\n`{webp}`") == 2
+
+
 def test_an_input_is_not_replaced(base_files, tmp_path):
     data = pictures(tmp_path / "p")
     (tmp_path / "masks.data").write_text("mine")

@@ -18,6 +18,7 @@ from darkshare.analysis.check import heads, keys, layers, training, values, weig
 from darkshare.analysis.check.problem import Problem, Rule, Severity, from_error, note, read_subject
 from darkshare.darknet.cfg import Cfg, read_cfg, require_readable
 from darkshare.darknet.model import Model, load, require_length, sibling, untransposed
+from darkshare.darknet.names import read_names
 from darkshare.darknet.network import MOST_PROBLEMS, Network, problems
 from darkshare.darknet.pairing import pair
 from darkshare.darknet.weights import Weights, read_weights
@@ -105,6 +106,7 @@ def check(
     found = [problem for cfg, weights_file in models for problem in check_model(cfg, weights_file, dialect)]
     reviews = _reviews(data, decode, watch)
     found += [Problem("error", text, str(path), line) for one in reviews for path, line, text in one.findings]
+    found += [Problem("warning", text, str(path), line) for one in reviews for path, line, text in one.warnings]
     return Problems(tuple(found), tuple(reviews), strict)
 
 
@@ -160,6 +162,10 @@ def _beside(
             load(path, dialect=dialect, sibling=False)
         except DarkshareError as found:
             yield from_error(found)
+        else:
+            names = _sibling(path, ".names")
+            faults = read_names(names).faults if names else ()
+            yield from (Problem("warning", what, str(names), line) for line, what in faults)
     if weights_file is None:
         return
     try:

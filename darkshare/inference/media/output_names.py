@@ -23,6 +23,7 @@ class OutputNames:
         self._next: dict[str, int] = {}
         self._inside: dict[Path, bool] = {}
         self._video: tuple[str, str] = ("", "")
+        self._streams: dict[str, str] = {}
 
     def admit(self, name: str) -> None:
         """Refuse an input that lies where outputs go.
@@ -43,8 +44,12 @@ class OutputNames:
 
     def stem(self, frame: Frame) -> str:
         """The name, without suffix, of what belongs to a frame: numbered where two sources have the same."""
-        if frame.clip is None:
+        if not frame.is_numbered:
             return self._new_stem(frame.source)
+        if frame.clip and frame.clip.apart:
+            if frame.source not in self._streams:
+                self._streams[frame.source] = self._new_stem(frame.source)
+            return self._streams[frame.source]
         if self._video[0] != frame.source:
             self._video = (frame.source, self._new_stem(frame.source))
         return self._video[1]
