@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkshare.errors import DarkshareError
+from darkshare.errors import BadValue, DarkshareError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -29,6 +29,37 @@ STAND_INS = {  # what comes in place of a file where a download or a checkout we
     b"\x1f\x8b": "is compressed with gzip; unpack it with: gunzip",
     b"\x89hdf": "is an HDF5 file, as Keras writes; get the file that Darknet wrote",
 }
+PROMISED = {  # the formats that people expect behind these suffixes
+    **dict.fromkeys((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"), "a picture"),
+    **dict.fromkeys((".pdf", ".svg"), "a figure"),
+    **dict.fromkeys((".avi", ".mkv", ".mov", ".mp4", ".webm"), "a video"),
+    **dict.fromkeys((".h5", ".keras", ".pb", ".tflite"), "a TensorFlow model"),
+    **dict.fromkeys((".pt", ".pth", ".safetensors"), "a PyTorch model"),
+    **dict.fromkeys((".bin", ".xml"), "an OpenVINO model"),
+    **dict.fromkeys((".htm", ".html"), "a web page"),
+    **dict.fromkeys((".tar", ".gz", ".zip"), "an archive"),
+    ".onnx": "an ONNX model", ".engine": "a TensorRT model", ".param": "an ncnn model", ".mlmodel": "a Core ML model",
+    ".cfg": "a Darknet cfg", ".weights": "Darknet weights", ".names": "class names", ".data": "a .data file",
+    ".csv": "a table in CSV", ".json": "JSON", ".md": "Markdown", ".txt": "text", ".xlsx": "an Excel table",
+}  # fmt: skip
+
+
+def require_promise(path: str | os.PathLike[str], what: str, *right: str, cure: str = "") -> None:
+    """Refuse a name that promises another format than what is written under it.
+
+    Args:
+        path: the name.
+        what: is written.
+        right: the suffixes that promise it; others that promise nothing are allowed too.
+        cure: for a name that promises something else; without it, to choose another one.
+
+    Raises:
+        BadValue: it promises something else.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in PROMISED and suffix not in right:
+        cure = cure or (f"end it in {right[0]}" if right else f"leave out {suffix}")
+        raise BadValue(f"would be {what}, but the name promises {PROMISED[suffix]}; {cure}", file=str(path))
 
 
 def failure(verb: str, path: str | os.PathLike[str], error: OSError) -> DarkshareError:

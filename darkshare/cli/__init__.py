@@ -13,13 +13,15 @@ import click
 
 from darkshare._tables import printable
 from darkshare._version import __version__
+from darkshare.cli.progress import say_above
 from darkshare.errors import BadArguments, DarkshareError, DarkshareWarning
 
 STOPPED = 130  # the exit code of what Ctrl-C ends
+WORDS = "darkshare.words"  # the words of the running command, as they were typed, among what click keeps of it
 
 
 def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    click.echo(f"Note: {printable(str(message))}", err=True)
+    say_above(f"Note: {message}")
 
 
 # Where each command lives, and its line in the list of commands. A module is imported when a command of it runs:
@@ -58,6 +60,7 @@ class Command(click.Command):
     """A command that refuses an option that is given twice where only one of its values would count."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[WORDS] = list(args)
         *_, order = self.make_parser(ctx).parse_args(list(args))
         single = [one for one in order if isinstance(one, click.Option) and not (one.multiple or one.is_eager)]
         if again := next((one for one in single if single.count(one) > 1), None):

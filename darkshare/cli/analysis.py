@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from darkshare._files import require_promise
+from darkshare._tables import SUFFIXES
 from darkshare.analysis.differences import Differences
 from darkshare.analysis.layer_tensors import SPACES
 from darkshare.cli import command, options
@@ -28,9 +30,11 @@ _LONG = 400_000_000  # floats; fewer are compared in a second or two
 @click.option("--elementwise", is_flag=True, help="Also the spread over single weights; takes longer.")
 @click.option("--bn-epsilon", type=float, default=1e-5, show_default=True, help="Of batch norm, in the folded space.")
 @options.format_option
-@options.output_option(text="Write the rows to this file.")
-@click.option("--plot", "plots", type=click.Path(), multiple=True, help="Draw box plots: .png, .svg or .pdf.")
-@click.option("--html", type=click.Path(), help="Write a page with the figures and the rows.")
+@options.output_option(text="Write the rows to this file.", is_file=True)
+@options.plot_option("Draw box plots.", "plots", multiple=True)
+@options.file_option(
+    "--html", text="Write a page with the figures and the rows.", what="a web page", right=(".html", ".htm")
+)
 @options.k_option("Mark this many shared layers in figures.")
 @click.option("--log", is_flag=True, help="Logarithmic axis in --plot.")
 @options.dialect_option
@@ -61,6 +65,8 @@ def stats(
     """
     from darkshare.analysis.stats import stats
 
+    if output:
+        _require_form(output, form)
     models = options.load_all(files, dialect=dialect, partial=True)
     _require_sense(models, output, [*plots, *([html] if html else [])], marked=bool(k or log))
     with _progress(models, long=elementwise) as shown:
@@ -99,6 +105,13 @@ def frozen(files: tuple[str, ...], k: tuple[int, ...], dialect: str, form: str) 
     show(found, form=form)
     if not found.is_frozen:
         raise click.exceptions.Exit(1)
+
+
+def _require_form(output: str, form: str) -> None:
+    """Refuse a file whose name promises another form of the rows."""
+    of_suffix = {suffix: name for name, suffix in SUFFIXES.items()}
+    wanted = of_suffix.get(Path(output).suffix.lower())
+    require_promise(output, f"rows as {form}", SUFFIXES[form], ".txt", cure=f"say --format {wanted}" if wanted else "")
 
 
 def _require_sense(models: Sequence[Model], output: str | None, figures: Sequence[str], *, marked: bool) -> None:

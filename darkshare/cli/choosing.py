@@ -28,7 +28,7 @@ _OWN = ("files", "k", "output", "seed", "threads", "workers", "split", "validate
 @click.argument("files", nargs=-1, required=True, metavar="BASE.cfg [BASE.weights] DATA.data")
 @options.k_option("Layers that stay the base's; 0 trains all.", required=True)
 @options.several_option("--seeds", NUMBERS, default=["1,2,3"], show_default=True, help="Each k is trained with each.")
-@options.output_option("sweep", "Folder for all files.")
+@options.folder_option("sweep", "Folder for all files.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Trainings at once.")
 @options.threads_option("Of each training.  [default: the cores divided by --jobs]")
 @click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="Threads that make pictures.")

@@ -36,6 +36,7 @@ PARTS = ("valid", "train", "test")
 @click.option("--thresh", type=click.FloatRange(0, 1), default=THRESHOLD, show_default=True, help="For precision, F1.")
 @click.option("--lowest", type=click.FloatRange(0, 1), default=LOWEST, show_default=True, help="Scores above it count.")
 @click.option("--nms", type=click.FloatRange(0, 1), default=NMS, show_default=True, help="Largest overlap of boxes.")
+@options.tiles_options
 @click.option("--top", type=click.IntRange(1), default=TOP, show_default=True, help="Guesses that count.")
 @click.option("--split", type=click.FloatRange(0, 1, max_open=True), default=0, help="Of a folder, see train.")
 @options.seed_option("Of --split.")
@@ -43,7 +44,7 @@ PARTS = ("valid", "train", "test")
 @click.option("--by-order", is_flag=True, help="Match classes by their numbers, whatever their names.")
 @click.option("--beside", type=NAMED_FILE, multiple=True, help="Compare with this model.")
 @options.plot_option("Draw precision over recall.")
-@click.option("--csv", "table", metavar="FILE", help="Write the points of these curves.")
+@options.file_option("--csv", "table", text="Write the points of these curves.", what="a table in CSV", right=(".csv",))
 @options.running_options(DEFAULT)
 @options.size_option
 @options.dialect_option

@@ -97,7 +97,7 @@ def anchors(
 @click.option("--batches", type=click.IntRange(1, 10**7), help="How many to train; by AlexeyAB's advice without it.")
 @click.option("--full", is_flag=True, help="Weights of full length too, which hank-ai's Darknet needs.")
 @options.seed_option("Of k-means, and of new weights.")
-@options.output_option("kit", "The folder to write.")
+@options.folder_option("kit", "The folder to write.")
 @options.size_option
 @options.dialect_option
 def kit(files: tuple[str, ...], size: Any, dialect: str, **how: Any) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkshare._files import read_small, sha256, write_all
+from darkshare._files import read_small, require_promise, sha256, write_all
 from darkshare._tables import Result, printable, to_html
 from darkshare._texts import raw_bytes, to_escaped
 from darkshare.darknet.cfg import Section, read_cfg, to_bytes
@@ -219,36 +219,50 @@ def untransposed(network: Network, found: Weights) -> Weights:
     return replace(found, header=Header(seen=found.header.seen), runs=(data,))
 
 
+def stem_of(path: str | os.PathLike[str]) -> Path:
+    """Give the stem of a network's files, of which the name of the cfg or the weights will do.
+
+    Raises:
+        BadValue: it has no name at its end, or one that promises another format.
+    """
+    stem = Path(path)
+    require_promise(stem, "the stem of a network's files", ".cfg", ".weights", cure=f"leave out {stem.suffix}")
+    if stem.suffix in (".cfg", ".weights"):
+        stem = stem.with_suffix("")
+    if not stem.name:
+        raise BadValue(f"{str(path)!r} cannot be the name of files; end the path with one")
+    return stem
+
+
 @checked
-def save(model: Model, stem: str | os.PathLike[str], *, protect: Sequence[str] = ()) -> list[Path]:
+def save(
+    model: Model, stem: str | os.PathLike[str], *, protect: Sequence[str] = (), data: Mapping[str, str] | None = None
+) -> list[Path]:
     """Write `<stem>.cfg`, `.weights`, `.names`, `.data` and `.tasks.json`; all of them or none.
 
     Args:
         model: what to write; without weights no weights file is written.
         stem: the path of the files without their suffix.
         protect: files that must not be replaced, usually the inputs.
+        data: further keys of the .data file, such as `train` and `valid`.
 
     Returns:
         The files written.
 
     Raises:
-        BadValue: the path has no name at its end.
+        BadValue: the path has no name at its end, or one that promises another format.
         DarkshareError: a file cannot be written, or would replace a protected one.
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    base = Path(stem)
-    if base.suffix in (".cfg", ".weights"):
-        base = base.with_suffix("")
-    if not base.name:
-        raise BadValue(f"{str(stem)!r} cannot be the name of files; end the path with one")
+    base = stem_of(stem)
     names = [name for task, *_ in group_by_ensemble(model.tasks) for name in task.names]
-    data = f"classes={len(names)}\nnames={base.name}.names\nbackup=backup\n"
+    options = {"classes": len(names), "names": f"{base.name}.names", **(data or {}), "backup": "backup"}
     contents: dict[Path, Any] = {sibling(base, ".cfg"): [to_bytes(model.network.cfg)]}
     if model.weights is not None:
         contents[sibling(base, ".weights")] = _body(model.weights, model.network.dialect)
     contents[sibling(base, ".names")] = [raw_bytes("".join(f"{name}\n" for name in names))]
-    contents[sibling(base, ".data")] = [raw_bytes(data)]
+    contents[sibling(base, ".data")] = [raw_bytes("".join(f"{key}={value}\n" for key, value in options.items()))]
     sources = {path for task in model.tasks for path in task.files.values()}
     with ThreadPoolExecutor(max_workers=2) as pool:  # fingerprints are taken while the weights are written
         hashes = {path: pool.submit(sha256, path) for path in sources}

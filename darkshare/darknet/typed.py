@@ -33,6 +33,6 @@ def train_words(base: Model, k: int, output: str, data: str = DATA) -> list[obje
     return [*files_of(base), *weights, data, "--k", k, "--epochs", 30, *batch, "-o", output]
 
 
-def stem_of(model: Model) -> str:
+def plain_name(model: Model) -> str:
     """The name of a model's files without folder and suffix."""
     return Path(model.name or "model").stem

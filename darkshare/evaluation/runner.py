@@ -17,7 +17,7 @@ from darkshare.data import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, Unsupported
 from darkshare.evaluation.accuracy import Accuracy, evaluate_guesses
 from darkshare.evaluation.average_precision import Evaluation, evaluate_detections
-from darkshare.inference.boxes import NMS, Detections, interpret
+from darkshare.inference.boxes import NMS, Detections, rules_of
 from darkshare.inference.classification import Doubles, by_classifier, cropped, mean_of, probabilities
 from darkshare.inference.detector import Detector
 from darkshare.inference.engines import DEFAULT, presence
@@ -59,7 +59,7 @@ class Runner:
         engine: name, version and precision of what computes.
         lowest: detections above this score count.
         nms: of two boxes of one class that overlap more, the better one counts.
-        batch: how many pictures go through the network at once.
+        batch: how many pictures, or tiles of them, go through the network at once.
     """
 
     detector: Detector
@@ -85,7 +85,7 @@ class Runner:
         Raises:
             DarkshareError: it cannot be run here.
         """
-        detector = Detector(model, engine=engine, precision=precision, **how)
+        detector = Detector(model, engine=engine, precision=precision, batch=batch, **how)
         return cls(detector, f"{engine} {presence(engine).version} {precision}", lowest, nms, batch)
 
     def __repr__(self) -> str:
@@ -108,11 +108,11 @@ class Runner:
             DarkshareError: a picture that cannot be read, or a task that is not there or gives no boxes.
         """
         own = self.model.task(task)
-        alone = replace(self.model, tasks=(own,))
+        alone, rules = replace(self.model, tasks=(own,)), rules_of((own,), threshold=self.lowest, nms=self.nms)
         found, sizes = [], []
-        for image, raw in self._raw(dataset, watch, lambda image: image):
-            sizes.append((image.shape[1], image.shape[0]))
-            found += interpret(alone, raw, sizes[-1], threshold=self.lowest, nms=self.nms)
+        for images in self._pictures(dataset, watch):
+            sizes += [(image.shape[1], image.shape[0]) for image in images]
+            found += [boxes for (boxes,) in self.detector.find(images, alone, rules)]
         return DatasetDetections(tuple(found), tuple(sizes), self._conditions())
 
     def classify(
@@ -132,7 +132,9 @@ class Runner:
         own = self.model.task(task)
         if not self.model.classifies(own):
             raise Unsupported(f"{own.name} is a detector: it needs a data set with boxes", file=self.model.name)
-        raws = [raw for _, raw in self._raw(dataset, watch, lambda image: cropped(image, self.model.network))]
+        raws: list[dict[int, Floats]] = []
+        for images in self._pictures(dataset, watch):
+            raws += self.detector.raw_batch([cropped(image, self.model.network) for image in images])
         _, h, w, *_ = self.model.network.input
         conditions = f"central {'square' if h == w else 'part'}, stretched to {w}x{h}, {self.engine}"
         return [
@@ -154,10 +156,8 @@ class Runner:
                 mean_of([rows for _, rows in branches], how),
             )
 
-    def _raw(
-        self, dataset: Dataset | ClassifiedDataset, watch: Watch, fit: Callable[[Picture], Picture]
-    ) -> Iterator[tuple[Picture, dict[int, Floats]]]:
-        """Every picture and what the heads give for it."""
+    def _pictures(self, dataset: Dataset | ClassifiedDataset, watch: Watch) -> Iterator[list[Picture]]:
+        """All pictures, a batch at a time."""
         if not dataset.samples:
             raise BadValue(f"{dataset.name} has no pictures to evaluate on")
         jobs = ([partial(read_picture, sample.picture)] for sample in dataset.samples)
@@ -166,13 +166,14 @@ class Runner:
             for at, _ in enumerate(watch(dataset.samples), 1):
                 waiting += next(pictures)
                 if len(waiting) == self.batch or at == len(dataset.samples):
-                    yield from zip(waiting, self.detector.raw_batch([fit(one) for one in waiting]), strict=True)
+                    yield waiting
                     waiting = []
 
     def _conditions(self) -> str:
         _, h, w, *_ = self.model.network.input
         fit = "letterboxed" if is_letterboxed(self.model.network) else "stretched"
-        return f"scores > {self.lowest:g}, NMS {self.nms:g}, {fit} to {w}x{h}, {self.engine}"
+        nms = f"NMS {self.nms:g}{self.detector.tiling}"
+        return f"scores > {self.lowest:g}, {nms}, {fit} to {w}x{h}, {self.engine}"
 
 
 def evaluate_model(

@@ -1,4 +1,4 @@
-"""Cures for a pair where a further network does not have the trunk of the base."""
+"""Refuse a further network that does not have the trunk of the base, with the command that helps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from darkshare.analysis.trunk import (
 )
 from darkshare.darknet.cut_points import illegal_cut, legal_cuts
 from darkshare.darknet.model import Model
-from darkshare.darknet.typed import DATA, files_of, next_command, stem_of, train_words
+from darkshare.darknet.typed import DATA, files_of, next_command, plain_name, train_words
 from darkshare.data import read_options
 from darkshare.errors import DarkshareError, TrunkMismatch
 
@@ -68,12 +68,12 @@ def _cure(base: Model, other: Model, k: int, cut: int) -> str:
         size = base.network.input
         return f"; {next_command('concat', *both, '--k', last, '--size', f'{size.w}x{size.h}', of=base)}"
     if moved and all(map(leaked, moved)):
-        snapped = next_command("snap", *both, "--k", k, "-o", f"{stem_of(other)}-snapped", of=base)
+        snapped = next_command("snap", *both, "--k", k, "-o", f"{plain_name(other)}-snapped", of=base)
         return f"; --force does so unmeasured; {snapped}"
     price = f"; {_PRICE}" if moved else ""
     if len(base.tasks) > 1:
         return f"{price}; {next_command('split', base.name, '-o', 'apart', of=base)}"
-    words = train_words(base, cut, f"{stem_of(other)}-k{cut}", _data_of(other))
+    words = train_words(base, cut, f"{plain_name(other)}-k{cut}", _data_of(other))
     return f"{price}; {next_command('train', *words, of=base)}"
 
 

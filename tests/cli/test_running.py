@@ -221,6 +221,22 @@ def test_a_broken_video_does_not_stop_the_others(model, clip, photo, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("container", [".mp4", ".webm"])
+def test_what_browsers_play_is_said_once_and_codecs_are_silent(model, clip, tmp_path, container):
+    other = tmp_path / "other.avi"
+    other.write_bytes(clip.read_bytes())
+    words = ["detect", str(model), str(clip), str(other), "-o", str(tmp_path / "out"), "--thresh", "1"]
+    command = [sys.executable, "-m", "darkshare", *words, "--container", container]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0
+    *notes, summary = done.stderr.splitlines()
+    assert summary.startswith("20 of 20 frames, 0 boxes, ")
+    fourcc = int(cv2.VideoCapture(str(tmp_path / "out" / f"clip{container}")).get(cv2.CAP_PROP_FOURCC))
+    plays = fourcc.to_bytes(4, "little").lower() in (b"h264", b"avc1", b"vp80")
+    assert [note.startswith("Note: ") and "browsers do not play it" in note for note in notes] == [True] * (not plays)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no terminals to open")
 def test_a_terminal_sees_progress_and_a_pipe_does_not(model, clip, tmp_path):
     read, write = os.openpty()
