@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -74,7 +73,6 @@ def detect(paths: tuple[str, ...], size: Any, dialect: str, form: str, **how: An
       darkshare detect both.cfg street.jpg --tiles 2x2 --nms agnostic
     """
     model, sources = sorted_paths(paths, dialect=dialect, size=size)
-    silence_decoders()
     levels: dict[str, Any] = {name: dict(how.pop(name)) for name in ("thresh", "nms")}
     found = detect_objects(model, sources, **levels, **how, watch=progress_of(with_speed=True), tell=tell_error)
     show(found, form=form)
@@ -114,12 +112,6 @@ def end(found: DetectionRun | PictureClasses) -> None:
     """End with an exit code that tells of Ctrl-C and of pictures that failed."""
     if found.interrupted or found.failed:
         raise click.exceptions.Exit(STOPPED if found.interrupted else 1)
-
-
-def silence_decoders() -> None:
-    """Keep FFmpeg's and OpenCV's own words on broken files off the terminal: we say what is wrong."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
 
 def progress_of(*, with_speed: bool) -> Callable[[Iterable[Frame], Callable[[], int | None]], Iterable[Frame]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
 
+from darkshare._files import exists
 from darkshare._signals import uninterrupted
 from darkshare.darknet.cfg import to_bytes
 from darkshare.darknet.model import Model, require_unprotected, save, sibling, stem_of
@@ -132,7 +133,7 @@ class Training:
             what = "validation" if self.done == self.batches else "training"
             self.watch.say(f"{what} stopped after batch {self.done} of {self.batches}; --resume goes on")
         except DarkshareError:
-            if not sibling(self.stem, CHECKPOINT).exists():
+            if not exists(sibling(self.stem, CHECKPOINT)):
                 self.journal.path.unlink(missing_ok=True)  # nothing goes on from here
             raise
         with uninterrupted():
@@ -238,7 +239,7 @@ class Training:
 
     def _resume(self) -> None:
         path = sibling(self.stem, CHECKPOINT)
-        if not path.exists():
+        if not exists(path):
             if self.options.resume:
                 self.watch.say(f"{path}: there is no checkpoint, so the training starts at the beginning")
             return
@@ -254,6 +255,8 @@ class Training:
 
     def _finished(self) -> list[Path]:
         """Write the files; with a checkpoint where there is work left."""
+        if self.source.unreadable:
+            self.watch.say(f"{self.source.unreadable}; the pictures behind them in the list were taken instead")
         if self._has_work_left:
             self._save()
         self.written = self._model()

@@ -63,7 +63,7 @@ def _of_task(model: Model, task: Task, seen: Sequence[tuple[View, Raw]], rule: B
     exponent = diou_exponent(model.network.layers[task.heads[-1]].kind)
     parts = [_of_view(model, task, view, raw, rule, exponent) for view, raw in seen]
     views = [view for view, _ in seen]
-    best = parts[0] if len(parts) == 1 else joined(parts, views, rule.overlap, exponent, agnostic=rule.agnostic)
+    best = parts[0] if len(parts) == 1 else joined(parts, views, rule.overlap, agnostic=rule.agnostic)
     picture = views[0].width, views[0].height
     found = Detections(_corners(best.boxes, picture), best.scores, best.class_ids, task.names, task.name)
     inside = found.within(picture) if rule.clip else found

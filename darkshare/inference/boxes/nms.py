@@ -75,7 +75,7 @@ def _greedy(found: Candidates, threshold: float, exponent: float | None, block: 
         first = order[:block]
         better, worse = np.nonzero(np.triu(ids[first, None] == ids[order], 1))
         hits = np.zeros((len(first), len(order)), bool)
-        hits[better, worse] = overlap_of(boxes[order[better]], boxes[order[worse]], exponent) > threshold
+        hits[better, worse] = _overlap(boxes[order[better]], boxes[order[worse]], exponent) > threshold
         alive = np.ones(len(order), bool)
         for row in np.flatnonzero(hits.any(axis=1)):
             if alive[row]:
@@ -85,8 +85,8 @@ def _greedy(found: Candidates, threshold: float, exponent: float | None, block: 
     return np.concatenate(kept)
 
 
-def overlap_of(a: Floats, b: Floats, exponent: float | None) -> Floats:
-    """Intersection over union of boxes, row by row (box_iou), or its DIoU form (box_diounms); see `diou_exponent`."""
+def _overlap(a: Floats, b: Floats, exponent: float | None) -> Floats:
+    """Intersection over union of boxes, row by row (box_iou), or its DIoU form (box_diounms)."""
     low = [box[..., :2] - box[..., 2:] / 2 for box in (a, b)]
     high = [box[..., :2] + box[..., 2:] / 2 for box in (a, b)]
     corners = [np.concatenate(ends, axis=-1) for ends in zip(low, high, strict=True)]

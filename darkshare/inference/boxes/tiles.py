@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from darkshare.darknet.weights import Floats
 from darkshare.errors import BadArguments, BadValue, require_least
-from darkshare.inference.boxes.nms import Candidates, overlap_of
+from darkshare.inference.boxes.nms import Candidates
+from darkshare.inference.boxes.overlap import iou_of_pairs
 
-_NEAR = 0.02  # of a tile's side: a box that ends so near to an edge within the picture may go on beyond it
+_NEAR = 0.05  # of a tile's side: a box that ends so near to an edge within the picture may go on beyond it
 
 
 OVERLAP = 0.2  # of tiles
@@ -65,21 +66,18 @@ def _parts(size: int, count: int, overlap: float) -> tuple[list[int], int]:
     return [round(i * (size - length) / max(count - 1, 1)) for i in range(count)], length
 
 
-def joined(
-    parts: Sequence[Candidates], views: Sequence[View], threshold: float, exponent: float | None, *, agnostic: bool
-) -> Candidates:
+def joined(parts: Sequence[Candidates], views: Sequence[View], level: float, *, agnostic: bool) -> Candidates:
     """Join the boxes of a picture's views, so that each object is there once.
 
-    Two boxes are of one object if they overlap by more than the threshold, or if what both views show of them does:
-    of an object at a seam one tile shows a part. A box that ends at the edge of its tile, within the picture, may be
-    such a part, so the others come first whatever their scores. Where only parts are found, the best one becomes as
-    large as all of them.
+    Boxes of two views are of one object if their overlap is above the level, or if that of what both views show of
+    them is: of an object at a seam one tile shows a part. A box that ends at the edge of its tile, within the picture,
+    may be such a part, so the others come first whatever their scores. Where only parts are found, the best one becomes
+    as large as all of them.
 
     Args:
         parts: the boxes of each view, as fractions of it, after suppression within the view.
         views: the whole picture, then tiles of it.
-        threshold: the overlap, above which boxes are of one object; 0 leaves all as they are.
-        exponent: of the overlap, see `diou_exponent`.
+        level: of the intersection over union; 0 leaves all boxes as they are.
         agnostic: whether boxes of different classes may be of one object.
 
     Returns:
@@ -87,47 +85,44 @@ def joined(
     """
     found = Candidates.join(parts)
     of_view = np.repeat(np.arange(len(parts)), [len(part.scores) for part in parts])
-    size = np.array(views[0][2:], np.float32)
-    begin, extent = (np.array(views, np.float32).reshape(-1, 2, 2)[of_view] / size).transpose(1, 0, 2)
-    boxes = np.concatenate([found.boxes[:, :2] * extent + begin, found.boxes[:, 2:] * extent], axis=1)
-    if not threshold > 0:
-        order = np.argsort(-found.scores, kind="stable")
-        return found._replace(boxes=boxes).take(order)
+    areas = np.array(views, np.float32) / np.tile(np.array(views[0][2:], np.float32), 2)
+    begin, extent = areas[of_view, :2], areas[of_view, 2:]
+    low = (found.boxes[:, :2] - found.boxes[:, 2:] / 2) * extent + begin
+    boxes = np.concatenate([low, low + found.boxes[:, 2:] * extent], axis=1)
+    shown = np.concatenate([begin, begin + extent], axis=1)
     ids = found.of_one_class().class_ids if agnostic else found.class_ids
-    cut = _may_go_on(boxes, begin, extent)
-    kept, grown, left = [], boxes.copy(), np.lexsort((-found.scores, cut))
+    cut = _may_go_on(boxes, shown)
+    kept, grown, left = [], boxes.copy(), np.lexsort((-found.scores, cut & (level > 0)))
     while len(left):
         first, rest = left[0], left[1:]
-        others = of_view[rest] != of_view[first]
-        low = np.maximum(begin[rest], begin[first])
-        high = np.maximum(np.minimum(begin[rest] + extent[rest], begin[first] + extent[first]), low)
-        seen = overlap_of(_within(boxes[first], low, high), _within(boxes[rest], low, high), exponent) > threshold
-        over = overlap_of(boxes[first], boxes[rest], exponent) > threshold
-        same = (ids[rest] == ids[first]) & (over | (seen & others))
+        both = np.concatenate(
+            [np.maximum(shown[rest, :2], shown[first, :2]), np.minimum(shown[rest, 2:], shown[first, 2:])], axis=1
+        )
+        overlap = np.maximum(
+            iou_of_pairs(boxes[first], boxes[rest]),
+            iou_of_pairs(_within(boxes[first], both), _within(boxes[rest], both)),
+        )
+        same = (overlap > level) & (ids[rest] == ids[first]) & (of_view[rest] != of_view[first]) & (level > 0)
         if cut[first]:
-            grown[first] = _around(boxes[[first, *rest[same & others]]])
+            around = boxes[[first, *rest[same]]]
+            grown[first] = [*around[:, :2].min(axis=0), *around[:, 2:].max(axis=0)]
         kept.append(first)
         left = rest[~same]
+    centers = np.concatenate([(grown[:, :2] + grown[:, 2:]) / 2, grown[:, 2:] - grown[:, :2]], axis=1)
     rows = np.array(kept, np.intp)
-    rows = rows[np.argsort(-found.scores[rows], kind="stable")]
-    return found._replace(boxes=grown).take(rows)
+    return found._replace(boxes=centers).take(rows[np.argsort(-found.scores[rows], kind="stable")])
 
 
-def _may_go_on(boxes: Floats, begin: Floats, extent: Floats) -> NDArray[np.bool_]:
-    """Tell which boxes end at an edge of their view that is not an edge of the picture."""
-    near, end = _NEAR * extent, begin + extent
-    low, high = boxes[:, :2] - boxes[:, 2:] / 2 < begin + near, boxes[:, :2] + boxes[:, 2:] / 2 > end - near
-    found: NDArray[np.bool_] = np.any((low & (begin > 0)) | (high & (end < 1 - np.float32(1e-6))), axis=1)
+def _may_go_on(boxes: Floats, shown: Floats) -> NDArray[np.bool_]:
+    """Tell which boxes end at an edge of what their view shows that is not an edge of the picture."""
+    near = _NEAR * (shown[:, 2:] - shown[:, :2])
+    low = (boxes[:, :2] < shown[:, :2] + near) & (shown[:, :2] > 0)
+    high = (boxes[:, 2:] > shown[:, 2:] - near) & (shown[:, 2:] < 1 - np.float32(1e-6))
+    found: NDArray[np.bool_] = np.any(low | high, axis=1)
     return found
 
 
-def _within(boxes: Floats, low: Floats, high: Floats) -> Floats:
-    """The parts of boxes that lie between two corners."""
-    first, last = (np.clip(boxes[..., :2] + side * boxes[..., 2:] / 2, low, high) for side in (-1, 1))
-    return np.concatenate([(first + last) / 2, last - first], axis=1)
-
-
-def _around(boxes: Floats) -> Floats:
-    """The smallest box that holds all of these."""
-    first, last = (boxes[:, :2] - boxes[:, 2:] / 2).min(axis=0), (boxes[:, :2] + boxes[:, 2:] / 2).max(axis=0)
-    return np.concatenate([(first + last) / 2, last - first])
+def _within(boxes: Floats, area: Floats) -> Floats:
+    """The parts of boxes that lie in an area; where that is empty they have no size."""
+    low, high = area[:, :2], np.maximum(area[:, 2:], area[:, :2])
+    return np.concatenate([np.clip(boxes[..., :2], low, high), np.clip(boxes[..., 2:], low, high)], axis=1)
