@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkshare.errors import DarkshareError
+from darkshare.errors import BadValue, DarkshareError, Unsupported
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -21,6 +21,45 @@ SYNC = 64 * 2**20  # bytes; a disk that begins to write while there is more to c
 SYNCERS = 4  # threads that wait for the disk
 HASHED = 2**18  # bytes; read and hashed before they leave the processor's cache
 LARGEST_TEXT = 2**20  # bytes; the names of 20 000 classes take a third of it
+STAND_INS = {  # what comes in place of a file where a download or a checkout went wrong, by how it begins
+    b"version https://git-lfs": "is a Git LFS pointer, not the file itself; get that with: git lfs pull",
+    b"<!doctype html": "is a web page, not the file itself; download that again, and look at the page for why",
+    b"<html": "is a web page, not the file itself; download that again, and look at the page for why",
+    b"pk\x03\x04": "is a ZIP archive, as PyTorch's .pt files are; unpack it, or get the file that Darknet wrote",
+    b"\x1f\x8b": "is compressed with gzip; unpack it with: gunzip",
+    b"\x89hdf": "is an HDF5 file, as Keras writes; get the file that Darknet wrote",
+}
+PROMISED = {  # the formats that people expect behind these suffixes
+    **dict.fromkeys((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"), "a picture"),
+    **dict.fromkeys((".pdf", ".svg"), "a figure"),
+    **dict.fromkeys((".avi", ".mkv", ".mov", ".mp4", ".webm"), "a video"),
+    **dict.fromkeys((".h5", ".keras", ".pb", ".tflite"), "a TensorFlow model"),
+    **dict.fromkeys((".pt", ".pth", ".safetensors"), "a PyTorch model"),
+    **dict.fromkeys((".bin", ".xml"), "an OpenVINO model"),
+    **dict.fromkeys((".htm", ".html"), "a web page"),
+    **dict.fromkeys((".tar", ".gz", ".zip"), "an archive"),
+    ".onnx": "an ONNX model", ".engine": "a TensorRT model", ".param": "an ncnn model", ".mlmodel": "a Core ML model",
+    ".cfg": "a Darknet cfg", ".weights": "Darknet weights", ".names": "class names", ".data": "a .data file",
+    ".csv": "a table in CSV", ".json": "JSON", ".md": "Markdown", ".txt": "text", ".xlsx": "an Excel table",
+}  # fmt: skip
+
+
+def require_promise(path: str | os.PathLike[str], what: str, *right: str, cure: str = "") -> None:
+    """Refuse a name that promises another format than what is written under it.
+
+    Args:
+        path: the name.
+        what: is written.
+        right: the suffixes that promise it; others that promise nothing are allowed too.
+        cure: for a name that promises something else; without it, to choose another one.
+
+    Raises:
+        BadValue: it promises something else.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in PROMISED and suffix not in right:
+        cure = cure or (f"end it in {right[0]}" if right else f"leave out {suffix}")
+        raise BadValue(f"would be {what}, but the name promises {PROMISED[suffix]}; {cure}", file=str(path))
 
 
 def failure(verb: str, path: str | os.PathLike[str], error: OSError) -> DarkshareError:
@@ -71,6 +110,8 @@ def write_all(contents: Mapping[Path, Iterable[Any]], *, durable: bool = True) -
 
     waiting: dict[Path, str] = {}
     path = Path()
+    if wrong := next((path for path in contents if "\0" in str(path)), None):
+        raise DarkshareError("cannot be written: not the name of a file", file=str(wrong))
     try:
         with ThreadPoolExecutor(SYNCERS) as disk:
             syncs: list[tuple[Path, Future[None]]] = []
@@ -95,18 +136,86 @@ def write_all(contents: Mapping[Path, Iterable[Any]], *, durable: bool = True) -
             Path(temporary).unlink(missing_ok=True)
 
 
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Say whether something is there; a name that no file can have, or a link to itself, is nothing."""
+    return os.path.exists(path)  # noqa: PTH110 - Path's raises there
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Say whether a regular file is there; a name that no file can have, or a link to itself, is none."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path's raises there
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Say whether a folder is there; a name that no folder can have, or a link to itself, is none."""
+    return os.path.isdir(path)  # noqa: PTH112 - Path's raises there
+
+
+def resolved(path: str | os.PathLike[str]) -> Path:
+    """The absolute path without links, as far as they lead somewhere."""
+    try:
+        return Path(path).resolve()
+    except (OSError, RuntimeError, ValueError):  # a link to itself, a name that no file can have
+        return Path(os.path.abspath(path))  # noqa: PTH100 - Path.absolute keeps `..`
+
+
 def require_regular(path: str | os.PathLike[str]) -> int:
     """Give the size of a regular file in bytes; refuse others: a pipe would block, a device never end.
 
     Raises:
         OSError: there is none, or it is not a regular file.
     """
+    if "\0" in os.fspath(path):
+        raise OSError(errno.EINVAL, "not the name of a file")
     found = Path(path).stat()
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "not a regular file")
     return found.st_size
+
+
+def unicode_path(path: str | os.PathLike[str], library: str) -> str:
+    """Give a path for a library that knows UTF-8 only, and may crash where a path holds other bytes.
+
+    Raises:
+        DarkshareError: the path holds such bytes.
+    """
+    name = os.fspath(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        what = f"the path holds bytes that are not UTF-8, which {library} cannot open; rename it"
+        raise DarkshareError(what, file=name) from None
+    return name
+
+
+def stand_in(head: bytes) -> str:
+    """Say what a file is that stands in for another one; empty where it does not.
+
+    Args:
+        head: its first bytes.
+    """
+    begin = head.lstrip()[:40].lower()  # of these, no text, picture or weights file begins so
+    return next((what for mark, what in STAND_INS.items() if begin.startswith(mark)), "")
+
+
+def require_itself(path: str | os.PathLike[str], head: bytes | None = None) -> None:
+    """Refuse a file that only stands in for another one: a pointer of Git LFS, a web page.
+
+    Args:
+        path: of the file.
+        head: its first bytes, if they were read.
+
+    Raises:
+        DarkshareError: with what it is and how to get the other one.
+        OSError: it cannot be read.
+    """
+    if head is None:
+        with open(path, "rb") as file:
+            head = file.read(100)
+    if what := stand_in(head):
+        raise DarkshareError(what, file=str(path))
 
 
 def read_small(path: Path, largest: int = LARGEST_TEXT) -> bytes:
@@ -119,7 +228,30 @@ def read_small(path: Path, largest: int = LARGEST_TEXT) -> bytes:
         size = require_regular(path)
         if size > largest:
             raise DarkshareError(f"has {size} bytes, more than any such file; is it another one?", file=str(path))
-        return path.read_bytes()
+        data = path.read_bytes()
+    require_itself(path, data[:100])
+    return data
+
+
+def parsed_yaml(text: bytes, otherwise: str) -> Any:
+    """The value that a YAML text describes.
+
+    Args:
+        text: in UTF-8, or UTF-16 with a byte order mark.
+        otherwise: what to do without PyYAML.
+
+    Raises:
+        BadValue: it is not YAML.
+        Unsupported: PyYAML is not installed.
+    """
+    try:
+        import yaml
+    except ImportError:
+        raise Unsupported(f"YAML needs PyYAML: pip install 'darkshare[yaml]', or {otherwise}") from None
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date such as 2020-13-01 is a ValueError
+        raise BadValue(f"is not YAML: {' '.join(str(error).split())}") from None
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

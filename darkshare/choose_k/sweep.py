@@ -13,6 +13,7 @@ from typing import Any
 from darkshare._files import write_all
 from darkshare._signals import uninterrupted
 from darkshare._tables import Result, render
+from darkshare._texts import to_escaped
 from darkshare.analysis.savings import cuts_of
 from darkshare.choose_k.chart import plot_sweep
 from darkshare.choose_k.cluster import run_on_cluster
@@ -130,7 +131,7 @@ def sweep(  # noqa: D417 - some are described together
         checkpoint_every=checkpoint_every, threads=threads,
     )  # fmt: skip
     planned = plan(base, os.fspath(data), os.fspath(output), ks=cuts_of(k), seeds=cuts_of(seeds), options=options)
-    warn_of(planned.findings, os.fspath(data))
+    warn_of(planned.findings)
     waiting = planned.waiting()
     watch = watch or SweepWatch()
     watch.begin(planned, waiting)
@@ -198,8 +199,8 @@ def write_results(
     table = render(result_rows(trials, shares), "csv")
     write_all(
         {
-            folder / CSV: [table.encode(), b"\n"],
-            folder / JSON: [json.dumps(content, indent=1, ensure_ascii=False).encode(), b"\n"],
+            folder / CSV: [to_escaped(table), b"\n"],
+            folder / JSON: [to_escaped(json.dumps(content, indent=1, ensure_ascii=False)), b"\n"],
         }
     )
     if not trials:

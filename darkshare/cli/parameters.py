@@ -6,10 +6,11 @@ import math
 import os
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
+
+from darkshare._files import exists
 
 
 class Written(click.ParamType):  # type: ignore[type-arg]
@@ -84,7 +85,7 @@ def _named_overlap(text: str) -> tuple[str, list[float | str]]:
 def _named_file(text: str) -> tuple[str, str]:
     """NAME=FILE, or a file alone, whose name may hold an = itself."""
     name, equals, file = text.partition("=")
-    return ("", text) if not equals or os.sep in name or Path(text).exists() else (name, file)
+    return ("", text) if not equals or os.sep in name or exists(text) else (name, file)
 
 
 def _renaming(text: str) -> tuple[str, str]:

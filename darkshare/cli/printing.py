@@ -9,6 +9,7 @@ import click
 
 from darkshare._files import write_all
 from darkshare._tables import PROGRAMS, Result, printable, render, to_json
+from darkshare._texts import to_escaped
 
 
 def show(*results: Result, form: str = "text", output: str | None = None) -> None:
@@ -43,6 +44,6 @@ def wrote(paths: Iterable[str | Path]) -> None:
 
 def _put(text: str, output: str | None) -> None:
     if output is not None:
-        write_all({Path(output): [f"{text}\n".encode()]})
+        write_all({Path(output): [to_escaped(f"{text}\n")]})
     elif text:
         click.echo(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -10,11 +9,10 @@ from typing import Any
 
 import click
 
-from darkshare._tables import printable
-from darkshare.cli import STOPPED, options
+from darkshare.cli import STOPPED, command, options
 from darkshare.cli.parameters import LEVEL, NAMES, OVERLAP, choices
 from darkshare.cli.printing import say, show
-from darkshare.cli.progress import is_watched, watched
+from darkshare.cli.progress import is_watched, say_above, watched
 from darkshare.darknet.model import Model
 from darkshare.inference.boxes import NMS, THRESHOLD
 from darkshare.inference.engines import DEFAULT
@@ -27,25 +25,28 @@ def frames_options(function: options.F) -> options.F:
     """Give the options that `detect` and `classify` share."""
     every = click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Take every N-th frame.")
     limit = click.option("--limit", type=click.IntRange(1), help="Take no more frames of each video than that.")
+    reconnect = click.option(
+        "--reconnect", type=click.FloatRange(0), default=0.0, metavar="SECONDS",
+        help="Wait so long for a camera or stream that breaks off.",
+    )  # fmt: skip
     engine = options.running_options(None, f"What computes.  [default: {DEFAULT}, or what an int8 file is for]")
-    return every(limit(engine(function)))
+    return every(limit(reconnect(engine(function))))
 
 
-@click.command()
+@command()
 @click.argument("paths", nargs=-1, required=True, metavar="MODEL.cfg [MODEL.weights]|MODEL.onnx|MODEL.xml SOURCE...")
-@click.option("-o", "--output", default="detections", show_default=True, help="Folder for what is written.")
-@click.option(
-    "--save", type=choices(tuple(FORMATS)), multiple=True, metavar="NAME,...",
-    help=f"What to write: {', '.join(FORMATS)}; may be given again.",
-)  # fmt: skip
+@options.folder_option("detections", "Folder for what is written.")
+@options.several_option(
+    "--save", choices(tuple(FORMATS)), metavar="NAME,...", help=f"What to write: {', '.join(FORMATS)}."
+)
 @options.choice_option("--container", CONTAINERS, "Of the videos written.", ".avi")
-@click.option("--thresh", type=LEVEL, multiple=True, help=f"Keep scores above it.  [default: {THRESHOLD}]")
-@click.option(
-    "--nms", type=OVERLAP, multiple=True, metavar="[TASK=]LEVEL[,agnostic]",
+@options.keyed_option("--thresh", LEVEL, help=f"Keep scores above it.  [default: {THRESHOLD}]")
+@options.keyed_option(
+    "--nms", OVERLAP, metavar="[TASK=]LEVEL[,agnostic]",
     help=f"Largest overlap of two boxes of one class, with agnostic of any classes; 0: any.  [default: {NMS}]",
 )  # fmt: skip
-@click.option("--classes", type=NAMES, multiple=True, help="Only boxes of these; may be given again.")
-@click.option("--task", type=NAMES, multiple=True, help="Run these only; may be given again.")
+@options.several_option("--classes", NAMES, help="Only boxes of these.")
+@options.several_option("--task", NAMES, help="Run these only.")
 @click.option("--max-det", type=click.IntRange(1), help="The best N boxes of each picture and task.")
 @click.option("--clip", is_flag=True, help="Cut boxes off at the edge of the picture.")
 @options.tiles_options
@@ -72,20 +73,11 @@ def detect(paths: tuple[str, ...], size: Any, dialect: str, form: str, **how: An
       darkshare detect both.cfg street.jpg --tiles 2x2 --nms agnostic
     """
     model, sources = sorted_paths(paths, dialect=dialect, size=size)
-    silence_decoders()
-    for name in ("save", "classes", "task"):
-        how[name] = [word for words in how[name] for word in words]
-    how["thresh"], how["nms"] = dict(how["thresh"]), _by_task(how["nms"])  # of a task named twice, the last level
-    found = detect_objects(model, sources, **how, watch=progress_of(with_speed=True), tell=tell_error)
+    levels: dict[str, Any] = {name: dict(how.pop(name)) for name in ("thresh", "nms")}
+    found = detect_objects(model, sources, **levels, **how, watch=progress_of(with_speed=True), tell=tell_error)
     show(found, form=form)
     say(found.summary())
     end(found)
-
-
-def _by_task(given: Sequence[tuple[str, list[float | str]]]) -> dict[str, list[float | str]]:
-    """What several --nms say of each task: a level, agnostic, or both."""
-    last = {(task, isinstance(word, str)): word for task, words in given for word in words}
-    return {task: [word for (name, _), word in last.items() if name == task] for task, _ in given}
 
 
 def sorted_paths(paths: Sequence[str], **how: Any) -> tuple[Model | str, list[str]]:
@@ -113,20 +105,13 @@ def _require_whole(exported: str, of_model: Sequence[str]) -> None:
 
 def tell_error(message: str) -> None:
     """Print what went wrong, clear of a bar."""
-    clear = "\r\x1b[K" if is_watched() else ""
-    click.echo(f"{clear}Error: {printable(message)}", err=True)
+    say_above(f"Error: {message}")
 
 
 def end(found: DetectionRun | PictureClasses) -> None:
     """End with an exit code that tells of Ctrl-C and of pictures that failed."""
     if found.interrupted or found.failed:
         raise click.exceptions.Exit(STOPPED if found.interrupted else 1)
-
-
-def silence_decoders() -> None:
-    """Keep FFmpeg's and OpenCV's own words on broken files off the terminal: we say what is wrong."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
 
 def progress_of(*, with_speed: bool) -> Callable[[Iterable[Frame], Callable[[], int | None]], Iterable[Frame]]:

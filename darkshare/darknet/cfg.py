@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from darkshare._files import reading, require_regular
+from darkshare._files import reading, require_itself, require_regular
 from darkshare._tables import printable
+from darkshare._texts import raw_bytes
 from darkshare.errors import CfgSyntaxError, checked
 
 LARGEST_CFG = 2**19  # bytes; the largest public cfg has 60 kB, more than this is another kind of file
@@ -167,12 +168,14 @@ def read_cfg(path: str | os.PathLike[str]) -> Cfg:
         size = require_regular(path)
         if size > LARGEST_CFG:
             raise CfgSyntaxError(f"has {size} bytes, which is not a Darknet cfg; give the .cfg file", file=name)
-        return parse(Path(path).read_bytes().decode("utf-8", "surrogateescape"), name)
+        data = Path(path).read_bytes()
+    require_itself(path, data[:100])
+    return parse(data.decode("utf-8", "surrogateescape"), name)
 
 
 def to_bytes(cfg: Cfg) -> bytes:
     """Give the bytes of a file that `read_cfg` reads as this cfg."""
-    return dumps(cfg).encode("utf-8", "surrogateescape")
+    return raw_bytes(dumps(cfg))
 
 
 def require_readable(cfg: Cfg) -> None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from darkshare._files import CHUNK, reading, require_regular
+from darkshare._files import CHUNK, reading, require_itself, require_regular
 from darkshare._tables import printable
 from darkshare.darknet.kinds.base import P
 from darkshare.errors import BadValue, WeightsSize
@@ -109,8 +109,9 @@ def read_weights(path: str | os.PathLike[str], *, dialect: str = "alexeyab") -> 
     with reading(path):
         size = require_regular(path)  # before it is opened: a pipe would block
         with open(path, "rb") as file:
-            head = file.read(20)
+            head = file.read(100)
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
+    require_itself(path, head)
     header, length = _header(head, dialect, name)
     body = size - length
     if body % FLOAT.itemsize:

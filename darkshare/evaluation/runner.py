@@ -14,13 +14,15 @@ from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Floats
 from darkshare.data import ClassifiedDataset, Dataset
-from darkshare.errors import BadValue, Unsupported
+from darkshare.data.unreadable import Unreadable, without
+from darkshare.errors import BadValue, DarkshareError, Unsupported, warn
 from darkshare.evaluation.accuracy import Accuracy, evaluate_guesses
 from darkshare.evaluation.average_precision import Evaluation, evaluate_detections
 from darkshare.inference.boxes import NMS, Detections, rules_of
 from darkshare.inference.classification import Doubles, by_classifier, cropped, mean_of, probabilities
 from darkshare.inference.detector import Detector
 from darkshare.inference.engines import DEFAULT, presence
+from darkshare.inference.preprocess import reads_alpha
 from darkshare.inference.threads import made_ahead
 
 LOWEST = 0.005  # scores above it count (validate_detector_map)
@@ -36,18 +38,21 @@ class DatasetDetections:
         detections: of each picture.
         sizes: width and height of each picture.
         conditions: thresholds, resizing, engine.
+        missing: the numbers of the data set's pictures that could not be read; they are left out with their boxes.
     """
 
     detections: tuple[Detections, ...]
     sizes: tuple[tuple[int, int], ...]
     conditions: str
+    missing: frozenset[int] = frozenset()
 
     def __repr__(self) -> str:
         return f"<DatasetDetections: {sum(map(len, self.detections))} boxes in {len(self.detections)} pictures>"
 
     def evaluate(self, dataset: Dataset, **how: Any) -> Evaluation:
         """Compare them with the data set; see `evaluate_detections`."""
-        return replace(evaluate_detections(self.detections, dataset, self.sizes, **how), conditions=self.conditions)
+        seen = without(dataset, self.missing)
+        return replace(evaluate_detections(self.detections, seen, self.sizes, **how), conditions=self.conditions)
 
 
 @dataclass(frozen=True, repr=False)
@@ -105,15 +110,19 @@ class Runner:
             watch: goes through the pictures, for a progress bar.
 
         Raises:
-            DarkshareError: a picture that cannot be read, or a task that is not there or gives no boxes.
+            DarkshareError: more than 1 % of the pictures cannot be read, or a task that is not there or gives no boxes.
         """
         own = self.model.task(task)
         alone, rules = replace(self.model, tasks=(own,)), rules_of((own,), threshold=self.lowest, nms=self.nms)
         found, sizes = [], []
-        for images in self._pictures(dataset, watch):
+        unreadable = Unreadable()
+        for images in self._pictures(dataset, watch, unreadable):
             sizes += [(image.shape[1], image.shape[0]) for image in images]
             found += [boxes for (boxes,) in self.detector.find(images, alone, rules)]
-        return DatasetDetections(tuple(found), tuple(sizes), self._conditions())
+        if unreadable:
+            lost = sum(len(dataset.samples[index].boxes) for index in unreadable.indices)
+            warn(f"{unreadable}; left out with their {lost} boxes")
+        return DatasetDetections(tuple(found), tuple(sizes), self._conditions(), unreadable.indices)
 
     def classify(
         self, dataset: ClassifiedDataset, task: str | None = None, watch: Watch = iter, **how: Any
@@ -121,7 +130,8 @@ class Runner:
         """Compare a classifier with pictures of known class; for `how` see `evaluate_guesses`.
 
         Raises:
-            DarkshareError: a picture that cannot be read, or a task that is not there or classifies nothing.
+            DarkshareError: more than 1 % of the pictures cannot be read, or a task that is not there or classifies
+                nothing.
         """
         return self.accuracies(dataset, task, watch, **how)[0]
 
@@ -132,9 +142,12 @@ class Runner:
         own = self.model.task(task)
         if not self.model.classifies(own):
             raise Unsupported(f"{own.name} is a detector: it needs a data set with boxes", file=self.model.name)
-        raws: list[dict[int, Floats]] = []
-        for images in self._pictures(dataset, watch):
+        unreadable, raws = Unreadable(), list[dict[int, Floats]]()
+        for images in self._pictures(dataset, watch, unreadable):
             raws += self.detector.raw_batch([cropped(image, self.model.network) for image in images])
+        if unreadable:
+            warn(f"{unreadable}; left out")
+        dataset = without(dataset, unreadable.indices)
         _, h, w, *_ = self.model.network.input
         conditions = f"central {'square' if h == w else 'part'}, stretched to {w}x{h}, {self.engine}"
         return [
@@ -156,16 +169,27 @@ class Runner:
                 mean_of([rows for _, rows in branches], how),
             )
 
-    def _pictures(self, dataset: Dataset | ClassifiedDataset, watch: Watch) -> Iterator[list[Picture]]:
-        """All pictures, a batch at a time."""
+    def _pictures(
+        self, dataset: Dataset | ClassifiedDataset, watch: Watch, missing: Unreadable
+    ) -> Iterator[list[Picture]]:
+        """Every picture that can be read, a batch at a time."""
         if not dataset.samples:
             raise BadValue(f"{dataset.name} has no pictures to evaluate on")
-        jobs = ([partial(read_picture, sample.picture)] for sample in dataset.samples)
+        alpha, count = reads_alpha(self.model.network), len(dataset.samples)
+
+        def read(index: int) -> list[Picture]:
+            try:
+                return [read_picture(dataset.samples[index].picture, alpha=alpha)]
+            except DarkshareError as error:
+                missing.add(index, count, error)
+                return []
+
+        jobs = ([partial(read, index)] for index in range(count))
         with closing(made_ahead(jobs, 2, 2 * self.batch)) as pictures:
             waiting: list[Picture] = []
             for at, _ in enumerate(watch(dataset.samples), 1):
-                waiting += next(pictures)
-                if len(waiting) == self.batch or at == len(dataset.samples):
+                waiting += next(pictures)[0]
+                if len(waiting) == self.batch or (waiting and at == count):
                     yield waiting
                     waiting = []
 

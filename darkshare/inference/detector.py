@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from darkshare._images import Picture
 from darkshare._tables import printable
 from darkshare.darknet.model import Model, load
 from darkshare.darknet.weights import Floats
@@ -142,7 +143,7 @@ class Detector:
 
     def raw_batch(self, images: Sequence[PictureLike]) -> list[dict[int, Floats]]:
         """`raw` of several pictures, of any sizes, in one batch."""
-        pictures = as_pictures(images)
+        pictures = self._pictures(images)
         if not pictures:
             return []
         batch = np.concatenate([preprocess(picture, self.model.network) for picture in pictures])
@@ -152,6 +153,9 @@ class Detector:
         except DarkshareError as error:
             raise error.locate(self.model.name, None) from None
         return [dict(zip(self._heads, values, strict=True)) for values in zip(*found, strict=True)]
+
+    def _pictures(self, images: Sequence[PictureLike]) -> list[Picture]:
+        return as_pictures(images, alpha=self.model.network.input.c == 4)
 
     def detect(self, image: PictureLike) -> list[Detections]:
         """Find the boxes of every task, in pixels of the picture.
@@ -179,7 +183,7 @@ class Detector:
             model: the detector's own, with those tasks.
             rules: of each task.
         """
-        pictures = as_pictures(images)
+        pictures = self._pictures(images)
         sizes = [(picture.shape[1], picture.shape[0]) for picture in pictures]
         views = [views_of(size, self._tiles or (1, 1), self._overlap) for size in sizes]
         parts = [
@@ -240,7 +244,7 @@ class Classifier:
 
     def classify_batch(self, images: Sequence[PictureLike]) -> list[list[Guesses]]:
         """`classify` of several pictures, of any sizes, in one batch."""
-        pictures = as_pictures(images)
+        pictures = as_pictures(images, alpha=self.model.network.input.c == 4)
         if not pictures:
             return []
         raws = self._runner.raw_batch([cropped(picture, self.model.network) for picture in pictures])

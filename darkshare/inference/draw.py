@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkshare._images import Picture
+from darkshare._tables import printable
 from darkshare.inference.boxes import Detections
 
 # Okabe and Ito, "Color Universal Design", 2008: distinct with any kind of colour vision. Red, green, blue.
@@ -59,10 +60,10 @@ def annotate(image: Picture, found: Sequence[Detections]) -> Picture:
     """A copy of the picture with boxes, class names and scores, and a legend where there are several tasks.
 
     Args:
-        image: uint8 BGR, height x width x 3.
+        image: uint8 BGR or BGRA, height x width x channels; alpha does not show.
         found: what `Detector.detect` gave; the first task gets the first hue.
     """
-    canvas, style = image.copy(), Style.of(image)
+    canvas, style = image[..., :3].copy(), Style.of(image)
     labels = sorted(_labels(found, image), key=lambda scored: scored[0])
     for _, label in labels:  # the best last, so that they lie on top
         _outline(canvas, label, style)
@@ -98,10 +99,11 @@ def _labels(found: Iterable[Detections], image: Picture) -> Iterator[tuple[float
 
 
 def _printable(name: str, class_id: int) -> str:
-    """OpenCV 4 has letters for ASCII only; OpenCV 5 for nearly all scripts."""
+    """OpenCV 4 has letters for ASCII only, OpenCV 5 for nearly all scripts; bytes that are not UTF-8 crash it."""
     import cv2
 
-    return name if name.isascii() or int(cv2.__version__.partition(".")[0]) > 4 else f"class {class_id}"
+    shown = printable(name)
+    return shown if shown.isascii() or int(cv2.__version__.partition(".")[0]) > 4 else f"class {class_id}"
 
 
 def _outline(canvas: Picture, label: Label, style: Style) -> None:
@@ -159,7 +161,7 @@ def _legend(canvas: Picture, found: Sequence[Detections], taken: NDArray[np.bool
     """The tasks in their hues, bottom left, last task lowest."""
     bottom = canvas.shape[0]
     for task, detections in reversed(list(enumerate(found))):
-        text = f"{detections.task}: {len(detections)}"
+        text = f"{printable(detections.task)}: {len(detections)}"
         wide, high = _extent(text, style)
         place = Area(0, max(bottom - high, 0), wide, max(bottom, high))
         _write(canvas, text, colour_of(task, 0), place, style)

@@ -166,7 +166,10 @@ def test_net_options_are_read_as_darknet_reads_them(tmp_path):
         (b"cat\r\ndog", ("cat", "dog")),
         (b"\xef\xbb\xbfcat\n  dog \n\n", ("cat", "dog")),
         ("Führerschein\n猫\n".encode(), ("Führerschein", "猫")),
-        (b"caf\xe9\nx\n", ("caf\ufffd", "x")),
+        (b"caf\xe9\nx\n", ("caf\udce9", "x")),  # the byte is kept
+        ("红\n绿\n".encode("utf-16"), ("红", "绿")),
+        (b"\ncat\n", ("class 0", "cat")),
+        (b"cat\ncat\n", ("cat", "class 1")),
         (b"traffic light\nstop sign\n", ("traffic light", "stop sign")),
     ],
 )
@@ -178,6 +181,9 @@ def test_class_names_are_the_lines_of_the_sibling(tiny, content, names):
 def test_another_number_of_names_is_refused(tiny):
     tiny.with_suffix(".names").write_text("cat\n")
     with pytest.raises(DarkshareError, match=r"tiny\.names: holds 1 names, but the heads have 2 classes; correct it"):
+        load(tiny)
+    tiny.with_suffix(".names").write_text("cat\n\ndog\n")
+    with pytest.raises(DarkshareError, match=r"holds 3 names \(line 2 is empty, and a class to Darknet\),"):
         load(tiny)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from darkshare._files import write_all
+from darkshare._texts import to_escaped
 from darkshare._version import __version__
 from darkshare.analysis import differences
 from darkshare.analysis.differences import Comparison
@@ -25,7 +26,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inl
 
 def write_html(comparisons: Sequence[Comparison], path: Path | str, *, k: int | Sequence[int] = ()) -> None:
     """Write the page, as a whole or not at all; see `Differences.write_html`."""
-    write_all({Path(path): [page(comparisons, k=k).encode()]})
+    write_all({Path(path): [to_escaped(page(comparisons, k=k))]})
 
 
 def page(comparisons: Sequence[Comparison], *, k: int | Sequence[int] = ()) -> str:

@@ -66,7 +66,7 @@ def _of_task(model: Model, task: Task, seen: Sequence[tuple[View, Raw]], rule: B
     best = parts[0] if len(parts) == 1 else joined(parts, views, rule.overlap, agnostic=rule.agnostic)
     picture = views[0].width, views[0].height
     found = Detections(_corners(best.boxes, picture), best.scores, best.class_ids, task.names, task.name)
-    inside = found.clipped(picture) if rule.clip else found
+    inside = found.within(picture) if rule.clip else found
     return inside if rule.most is None else inside.take(slice(rule.most))
 
 

@@ -41,7 +41,7 @@ def label_lines(found: Detections, picture: tuple[int, int], first: int = 0) -> 
         picture: its width and height.
         first: what is added to the class ids; see `first_ids`.
     """
-    inside = found.clipped(picture)
+    inside = found.within(picture)
     for class_id, place in zip(inside.class_ids.tolist(), _centers(inside.boxes, picture).tolist(), strict=True):
         yield f"{first + class_id} " + " ".join(f"{value:.6f}" for value in place)
 
@@ -50,7 +50,7 @@ def coco_annotations(
     found: Detections, picture: tuple[int, int], image_id: int, first: int = 0
 ) -> list[dict[str, Any]]:
     """The boxes as COCO annotations with a score, cut off at the picture's edge; category ids count from 1."""
-    inside = found.clipped(picture)
+    inside = found.within(picture)
     annotations = []
     for (_, score, (x1, y1, x2, y2)), class_id in zip(inside, inside.class_ids.tolist(), strict=True):
         box = [round(value, 2) for value in (x1, y1, x2 - x1, y2 - y1)]

@@ -46,7 +46,7 @@ class Detections(Result):
         """Some of the boxes, by their rows."""
         return replace(self, boxes=self.boxes[rows], scores=self.scores[rows], class_ids=self.class_ids[rows])
 
-    def clipped(self, picture: tuple[int, int]) -> Detections:
+    def within(self, picture: tuple[int, int]) -> Detections:
         """The boxes cut off at the edge of the picture, whose width and height are given, where something is left."""
         cut = replace(self, boxes=np.clip(self.boxes, 0, np.array([*picture, *picture], np.float32)))
         return cut.take((cut.boxes[:, 2:] > cut.boxes[:, :2]).all(axis=1))

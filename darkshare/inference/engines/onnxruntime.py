@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from darkshare._files import unicode_path
 from darkshare.darknet.weights import Floats
 from darkshare.inference.engines.base import Engine, Settings, errors_of, one_by_one
 
@@ -73,5 +74,6 @@ def load(path: str, outputs: Sequence[str], settings: Settings) -> Engine:
         options.enable_profiling = True
         # A name of its own: older versions only add the second, and would mix two sessions' records.
         options.profile_file_prefix = str(Path(tempfile.gettempdir()) / f"darkshare-{uuid4().hex}")
+    readable = unicode_path(path, "ONNX Runtime")
     with errors_of("ONNX Runtime"):
-        return OnnxRuntime(onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"]), outputs)
+        return OnnxRuntime(onnxruntime.InferenceSession(readable, options, providers=["CPUExecutionProvider"]), outputs)

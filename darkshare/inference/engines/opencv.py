@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from darkshare._files import unicode_path
 from darkshare.darknet.weights import Floats
 from darkshare.errors import Unsupported, warn
 from darkshare.inference.engines.base import Engine, Settings, errors_of
@@ -85,8 +86,9 @@ def _loaded(path: str, outputs: Sequence[str], settings: Settings, engine: str) 
     if settings.threads is not None:
         cv2.setNumThreads(settings.threads)
     choice = (getattr(cv2.dnn, f"ENGINE_{engine.upper()}"),) if engine else ()
+    readable = unicode_path(path, "OpenCV")
     with errors_of(title):
-        net = cv2.dnn.readNetFromONNX(path, *choice)
+        net = cv2.dnn.readNetFromONNX(readable, *choice)
     if engine:
         _warn_if_not_obeyed(net, engine)
     return OpenCv(net, outputs, title)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
-from darkshare._files import reading
+from darkshare._files import reading, require_itself
 from darkshare.darknet.cfg import parse
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import resolve
@@ -65,6 +65,7 @@ def _metadata(path: Path) -> dict[str, str]:
         with reading(path):
             message = onnx.load(str(path), load_external_data=False)
     except DecodeError:
+        require_itself(path)
         raise DarkshareError("is not an ONNX file", file=str(path)) from None
     return {entry.key: entry.value for entry in message.metadata_props if _is_ours(entry.key)}
 
@@ -74,6 +75,7 @@ def _rt_info(path: Path) -> dict[str, str]:
         with reading(path):
             root = ElementTree.parse(path).getroot()  # noqa: S314  expat itself limits what entities grow to
     except ElementTree.ParseError as error:
+        require_itself(path)
         raise DarkshareError(f"is not an OpenVINO file: {error}", file=str(path)) from None
     if not path.with_suffix(".bin").is_file():
         raise DarkshareError(f"its weights {path.with_suffix('.bin').name} are not beside it", file=str(path))

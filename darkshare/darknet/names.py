@@ -1,0 +1,43 @@
+"""Class names: a `.names` file, one in each line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from darkshare._files import LARGEST_TEXT
+from darkshare._texts import read_text
+
+
+class Names(NamedTuple):
+    """The class names of a file, and what is wrong with it.
+
+    Attributes:
+        names: in order and all different; an empty line and a name that was there before are called by their number.
+        faults: lines from 1, and what is wrong there.
+    """
+
+    names: tuple[str, ...]
+    faults: tuple[tuple[int, str], ...] = ()
+
+
+def read_names(path: str | os.PathLike[str]) -> Names:
+    """Read a file of class names; each line is a class, as for Darknet (`get_paths` in src/data.c).
+
+    Raises:
+        DarkshareError: the file cannot be read.
+    """
+    text = read_text(Path(path), LARGEST_TEXT)
+    names: dict[str, int] = {}
+    faults = [(1, f"{text.oddity}, which Darknet prints")] if text.oddity else []
+    if text.likely:
+        faults.append((1, f"is not UTF-8, but probably {text.likely}; its bytes are kept. UTF-8 would show them"))
+    for number, line in enumerate(text.lines, 1):
+        name = line
+        if not line or line in names:
+            name = f"class {number - 1}"
+            what = f"the name of line {names[line]} again" if line else "an empty line, which is a class to Darknet"
+            faults.append((number, f"{what}; called '{name}'"))
+        names[name] = number
+    return Names(tuple(names), tuple(faults))
