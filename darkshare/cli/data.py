@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from darkshare.cli import command
+from darkshare.cli.hints import Made, hint
 from darkshare.cli.options import choice_option, folder_option, keyed_option, several_option
 from darkshare.cli.parameters import RENAMING, Written
 from darkshare.cli.printing import say, show
@@ -15,7 +16,9 @@ from darkshare.cli.progress import watcher
 from darkshare.data.classes import DIFFICULT
 from darkshare.data.cocotext import LEGIBILITY
 from darkshare.data.importing import FORMATS
+from darkshare.data.types import Dataset
 
+_FEWEST = 10  # pictures with boxes, which suggest-k needs
 _MANY = 500  # pictures, from which on a progress bar is worth its line
 _PATH = click.Path(path_type=Path)
 _NAMES = Written("A,B,...", lambda text: tuple(name.strip() for name in text.split(",") if name.strip()))
@@ -76,3 +79,6 @@ def import_data(source: Path, output: Path, as_json: bool, **options: Any) -> No
         return
     say(*map(str, found.findings))
     show(found)
+    learn = found.parts.get("train")
+    labelled = sum(bool(sample.boxes) for sample in learn.samples) if isinstance(learn, Dataset) else 0
+    hint(Made((), k=int(labelled >= _FEWEST), data=str(found.path)))
