@@ -20,7 +20,7 @@ Words = tuple[str, list[object]]
 
 @dataclass(frozen=True)
 class Made:
-    """What a command made, as far as the next one depends on it.
+    """The result of a command, as far as the next one depends on it.
 
     Attributes:
         files: the names of the network's files, or of the one file.
