@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkshare.errors import BadValue, DarkshareError
+from darkshare.errors import BadValue, DarkshareError, Unsupported
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -25,6 +25,9 @@ STAND_INS = {  # what comes in place of a file where a download or a checkout we
     b"version https://git-lfs": "is a Git LFS pointer, not the file itself; get that with: git lfs pull",
     b"<!doctype html": "is a web page, not the file itself; download that again, and look at the page for why",
     b"<html": "is a web page, not the file itself; download that again, and look at the page for why",
+    b"pk\x03\x04": "is a ZIP archive, as PyTorch's .pt files are; unpack it, or get the file that Darknet wrote",
+    b"\x1f\x8b": "is compressed with gzip; unpack it with: gunzip",
+    b"\x89hdf": "is an HDF5 file, as Keras writes; get the file that Darknet wrote",
 }
 PROMISED = {  # the formats that people expect behind these suffixes
     **dict.fromkeys((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"), "a picture"),
@@ -107,6 +110,8 @@ def write_all(contents: Mapping[Path, Iterable[Any]], *, durable: bool = True) -
 
     waiting: dict[Path, str] = {}
     path = Path()
+    if wrong := next((path for path in contents if "\0" in str(path)), None):
+        raise DarkshareError("cannot be written: not the name of a file", file=str(wrong))
     try:
         with ThreadPoolExecutor(SYNCERS) as disk:
             syncs: list[tuple[Path, Future[None]]] = []
@@ -131,12 +136,37 @@ def write_all(contents: Mapping[Path, Iterable[Any]], *, durable: bool = True) -
             Path(temporary).unlink(missing_ok=True)
 
 
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Say whether something is there; a name that no file can have, or a link to itself, is nothing."""
+    return os.path.exists(path)  # noqa: PTH110 - Path's raises there
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Say whether a regular file is there; a name that no file can have, or a link to itself, is none."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path's raises there
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Say whether a folder is there; a name that no folder can have, or a link to itself, is none."""
+    return os.path.isdir(path)  # noqa: PTH112 - Path's raises there
+
+
+def resolved(path: str | os.PathLike[str]) -> Path:
+    """The absolute path without links, as far as they lead somewhere."""
+    try:
+        return Path(path).resolve()
+    except (OSError, RuntimeError, ValueError):  # a link to itself, a name that no file can have
+        return Path(os.path.abspath(path))  # noqa: PTH100 - Path.absolute keeps `..`
+
+
 def require_regular(path: str | os.PathLike[str]) -> int:
     """Give the size of a regular file in bytes; refuse others: a pipe would block, a device never end.
 
     Raises:
         OSError: there is none, or it is not a regular file.
     """
+    if "\0" in os.fspath(path):
+        raise OSError(errno.EINVAL, "not the name of a file")
     found = Path(path).stat()
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -166,7 +196,7 @@ def stand_in(head: bytes) -> str:
     Args:
         head: its first bytes.
     """
-    begin = head.lstrip()[:40].lower()
+    begin = head.lstrip()[:40].lower()  # of these, no text, picture or weights file begins so
     return next((what for mark, what in STAND_INS.items() if begin.startswith(mark)), "")
 
 
@@ -201,6 +231,27 @@ def read_small(path: Path, largest: int = LARGEST_TEXT) -> bytes:
         data = path.read_bytes()
     require_itself(path, data[:100])
     return data
+
+
+def parsed_yaml(text: bytes, otherwise: str) -> Any:
+    """The value that a YAML text describes.
+
+    Args:
+        text: in UTF-8, or UTF-16 with a byte order mark.
+        otherwise: what to do without PyYAML.
+
+    Raises:
+        BadValue: it is not YAML.
+        Unsupported: PyYAML is not installed.
+    """
+    try:
+        import yaml
+    except ImportError:
+        raise Unsupported(f"YAML needs PyYAML: pip install 'darkshare[yaml]', or {otherwise}") from None
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date such as 2020-13-01 is a ValueError
+        raise BadValue(f"is not YAML: {' '.join(str(error).split())}") from None
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

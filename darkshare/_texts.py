@@ -7,9 +7,11 @@ in what `raw_bytes` writes.
 from __future__ import annotations
 
 import re
-from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, getincrementaldecoder
+from collections.abc import Iterator
+from io import IncrementalNewlineDecoder
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from darkshare._files import read_small
 from darkshare.errors import DarkshareError
@@ -59,8 +61,7 @@ def decoded_text(data: bytes) -> Text:
     Raises:
         DarkshareError: it is not text.
     """
-    mark = next((mark for mark in _MARKS if data.startswith(mark)), b"")
-    encoding = _MARKS.get(mark) or _wide(data) or "utf-8"
+    mark, encoding = _encoding(data)
     if encoding == "utf-8":
         if b"\0" in data:
             raise DarkshareError("holds NUL bytes: this is not a text file")
@@ -75,6 +76,29 @@ def decoded_text(data: bytes) -> Text:
             raise DarkshareError("holds NUL characters: this is not a text file")
     text = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
     return Text(text, oddity, "" if _is_unicode(text) else likely_encoding(data))
+
+
+def is_wide(head: bytes) -> bool:
+    """Say whether what begins like this is a text in UTF-16, which has NUL bytes as binary files have."""
+    return _encoding(head[: len(head) // 2 * 2])[1] != "utf-8"
+
+
+def streamed_lines(head: bytes, rest: IO[bytes]) -> Iterator[str]:
+    """The lines of a text of any encoding, without the blanks around them, each as soon as it is there.
+
+    Args:
+        head: the beginning of it.
+        rest: what follows.
+    """
+    mark, encoding = _encoding(head[: len(head) // 2 * 2])
+    errors = "surrogateescape" if encoding == "utf-8" else "replace"
+    decoder = IncrementalNewlineDecoder(getincrementaldecoder(encoding)(errors), translate=True)
+    data, begun = head[len(mark) :], ""
+    while data:
+        *whole, begun = (begun + decoder.decode(data)).split("\n")
+        yield from map(str.strip, whole)
+        data = rest.read1(_SAMPLE)  # type: ignore[attr-defined] # of what is there, not waiting for more
+    yield (begun + decoder.decode(b"", final=True)).strip()
 
 
 def lines_of(text: str) -> list[str]:
@@ -115,6 +139,12 @@ def _is_east_asian(data: bytes, start: int, stop: int) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _encoding(data: bytes) -> tuple[bytes, str]:
+    """The byte order mark of a text, and its encoding."""
+    mark = next((mark for mark in _MARKS if data.startswith(mark)), b"")
+    return mark, _MARKS.get(mark) or _wide(data) or "utf-8"
 
 
 def _wide(data: bytes) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from darkshare._files import sha256
+from darkshare._files import exists, is_folder, sha256
 from darkshare.analysis.savings import at_cuts
 from darkshare.choose_k.trials import (
     NET,
@@ -30,6 +30,7 @@ from darkshare.darknet.model import Model, load
 from darkshare.darknet.network import Network
 from darkshare.darknet.weights import FLOAT
 from darkshare.data import Dataset, Finding, read_data
+from darkshare.data.findings import joined
 from darkshare.errors import BadValue, DarkshareError, Unsupported
 from darkshare.evaluation import require_tool
 from darkshare.inference.detector import Detector
@@ -127,7 +128,7 @@ def plan(
         for seed in seeds  # the first seed of all k comes first, so that a figure is there early
         for k in ks
     )
-    findings = tuple(dict.fromkeys((*learn.findings, *valid.findings)))
+    findings = joined((learn.findings, valid.findings))
     return SweepPlan(folder, trials, settings, shares, updates(model), findings, (*notes, *_tool_note()))
 
 
@@ -197,8 +198,8 @@ def _begun(folder: Path, settings: Mapping[str, Any]) -> None:
     path = folder / SWEEP
     before = read_json(path)
     if before is None:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if exists(folder) and (not is_folder(folder) or any(folder.iterdir())):
             raise DarkshareError("is not a folder of a sweep; choose another one", file=str(folder))
-    elif (folder / TRIALS).exists():
+    elif exists(folder / TRIALS):
         require_same(before["settings"], settings, path)
     write_json(path, {"settings": dict(settings)})

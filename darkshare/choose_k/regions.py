@@ -15,7 +15,7 @@ from darkshare.darknet.network import Network
 from darkshare.data import Box, Dataset, Sample
 from darkshare.errors import BadValue
 from darkshare.inference.boxes import iou
-from darkshare.inference.preprocess import preprocess
+from darkshare.inference.preprocess import preprocess, reads_alpha
 from darkshare.training.building import build
 
 _TRIES, _FREE = 20, 0.1  # places for a background of a box's size; the most it may overlap an object
@@ -66,7 +66,7 @@ def regions_of(
     classes: list[int] = []
     pictures: list[int] = []
     for number, sample in enumerate(watch(chosen)):
-        image = read_picture(sample.picture)
+        image = read_picture(sample.picture, alpha=reads_alpha(model.network))
         found = net.outputs(torch.from_numpy(preprocess(image, model.network)), layers)
         for box, class_id in _looked_at(sample, len(dataset.names), rng):
             placed = _placed(box, image, model.network)

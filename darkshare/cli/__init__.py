@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import warnings
 from functools import partial
@@ -13,6 +14,7 @@ import click
 
 from darkshare._tables import printable
 from darkshare._version import __version__
+from darkshare.cli.progress import say_above
 from darkshare.errors import BadArguments, DarkshareError, DarkshareWarning
 
 STOPPED = 130  # the exit code of what Ctrl-C ends
@@ -20,7 +22,7 @@ WORDS = "darkshare.words"  # the words of the running command, as they were type
 
 
 def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    click.echo(f"Note: {printable(str(message))}", err=True)
+    say_above(f"Note: {message}")
 
 
 # Where each command lives, and its line in the list of commands. A module is imported when a command of it runs:
@@ -91,6 +93,9 @@ class Commands(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
+        # FFmpeg's and OpenCV's own words on broken files stay off the terminal: we say what is wrong.
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # names of files and classes can hold what it cannot encode
                 stream.reconfigure(errors="backslashreplace")
@@ -103,6 +108,10 @@ class Commands(click.Group):
             raise click.UsageError(printable(str(error))) from None
         except DarkshareError as error:
             raise click.ClickException(printable(str(error))) from None
+        except ValueError as error:
+            if "null byte" not in str(error):
+                raise
+            raise click.UsageError("a name holds a NUL byte, which no file can have") from None
         except KeyboardInterrupt:
             click.echo("Interrupted", err=True)
             raise click.exceptions.Exit(STOPPED) from None

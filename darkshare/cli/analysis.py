@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from darkshare._files import require_promise
+from darkshare._files import require_promise, resolved
 from darkshare._tables import SUFFIXES
 from darkshare.analysis.differences import Differences
 from darkshare.analysis.layer_tensors import SPACES
@@ -120,9 +120,9 @@ def _require_sense(models: Sequence[Model], output: str | None, figures: Sequenc
         raise click.UsageError("--k and --log are about figures: add --plot FILE")
     if figures and len(models) == 1:
         raise click.UsageError("a figure compares models: give at least two")
-    given = {Path(path).resolve() for path in options.inputs(*models)}
+    given = {resolved(path) for path in options.inputs(*models)}
     for path in filter(None, [output, *figures]):
-        if Path(path).resolve() in given:
+        if resolved(path) in given:
             raise DarkshareError("is one of the inputs and would be replaced; choose another name", file=path)
 
 

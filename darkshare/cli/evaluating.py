@@ -36,6 +36,7 @@ PARTS = ("valid", "train", "test")
 @click.option("--thresh", type=click.FloatRange(0, 1), default=THRESHOLD, show_default=True, help="For precision, F1.")
 @click.option("--lowest", type=click.FloatRange(0, 1), default=LOWEST, show_default=True, help="Scores above it count.")
 @click.option("--nms", type=click.FloatRange(0, 1), default=NMS, show_default=True, help="Largest overlap of boxes.")
+@options.tiles_options
 @click.option("--top", type=click.IntRange(1), default=TOP, show_default=True, help="Guesses that count.")
 @click.option("--split", type=click.FloatRange(0, 1, max_open=True), default=0, help="Of a folder, see train.")
 @options.seed_option("Of --split.")

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from darkshare._files import require_promise
 from darkshare._tables import FORMATS
 from darkshare.cli import WORDS
-from darkshare.cli.parameters import NUMBERS, SIZE, Written
+from darkshare.cli.parameters import NUMBERS, SIZE, TILES, Written
 from darkshare.darknet import pairing
 from darkshare.darknet.kinds.base import DIALECTS
 from darkshare.darknet.model import Model, load, stem_of
@@ -261,6 +261,17 @@ def batch_option(function: F) -> F:
     """`--batch` of everything that runs over pictures."""
     text = "Pictures per run of the network."
     return click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help=text)(function)
+
+
+def tiles_options(function: F) -> F:
+    """`--tiles` and `--overlap` of everything that finds boxes in pictures."""
+    from darkshare.inference.boxes import OVERLAP
+
+    share = click.FloatRange(0, 1, max_open=True)
+    text = "Share of a tile that its neighbour has too."
+    overlap = click.option("--overlap", type=share, default=OVERLAP, show_default=True, help=text)
+    tiles = click.option("--tiles", type=TILES, help="Tiles to look at beside the whole picture, for small objects.")
+    return tiles(overlap(function))
 
 
 def running_options(engine: str | None = None, text: str = "What computes.") -> Callable[[F], F]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from darkshare._files import exists, is_folder
 from darkshare.cli import STOPPED, command, options
 from darkshare.cli.hints import Made, again, hint
 from darkshare.cli.printing import say, show
@@ -92,7 +93,7 @@ def base_and_data(paths: Sequence[str], dialect: str) -> tuple[Model, str]:
     """The base, whose weights may end early, and the data set behind it."""
     data = [path for path in paths if _is_data(Path(path))]
     of_model = [path for path in paths if path not in data]
-    if not data and (missing := next((path for path in of_model if not Path(path).exists()), None)):
+    if not data and (missing := next((path for path in of_model if not exists(path)), None)):
         raise DarkshareError("cannot be read: No such file or directory", file=missing)
     if len(data) != 1:
         raise click.UsageError("give one .data file or folder of classes: BASE.cfg [BASE.weights] DATA")
@@ -101,7 +102,7 @@ def base_and_data(paths: Sequence[str], dialect: str) -> tuple[Model, str]:
 
 def _is_data(path: Path) -> bool:
     """Everything else is a model's: a part of a weights file may be called yolov3.conv.74."""
-    return path.suffix == ".data" or (path.is_dir() and path.suffix not in (".cfg", ".weights"))
+    return path.suffix == ".data" or (is_folder(path) and path.suffix not in (".cfg", ".weights"))
 
 
 class Bar(TrainingWatch):

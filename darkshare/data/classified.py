@@ -6,10 +6,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from darkshare._files import reading
+from darkshare._files import is_folder, reading
 from darkshare._images import PICTURES
-from darkshare.data.darknet import Watch, listed_pictures
+from darkshare.data.darknet import Watch
 from darkshare.data.datafiles import class_names, named_file, read_options
+from darkshare.data.lists import listed_pictures
 from darkshare.data.splitting import split
 from darkshare.data.types import Classified, ClassifiedDataset, Finding
 from darkshare.errors import DarkshareError
@@ -31,7 +32,7 @@ def read_classes(
     Raises:
         DarkshareError: it cannot be read, or has no such part.
     """
-    if not Path(path).is_dir():
+    if not is_folder(path):
         return read_class_list(path, part)
     parts = read_class_folders(path)
     if "all" in parts and share:
@@ -64,19 +65,20 @@ def read_class_list(
     """
     data = read_options(path)
     labels, more = class_names(data, names, classify=True)
-    listed = named_file(data, part)
-    findings = [*data.findings, *more]
+    listed, moved = named_file(data, part)
+    findings = [*data.findings, *more, *moved]
     samples = []
     for found in listed_pictures(listed, (data.path.parent,), watch):
         if isinstance(found, Finding):
             findings.append(found)
             continue
-        fitting = [index for index, label in enumerate(labels) if label in found.text]
+        fitting = [index for index, label in enumerate(labels) if label in found.name]
         if len(fitting) == 1:
             samples.append(Classified(found.picture, fitting[0]))
             continue
         several = f"the labels {', '.join(labels[i] for i in fitting[:5])}" if fitting else "none of the labels"
-        findings.append(Finding(listed, found.line, f"{found.text}: the path contains {several}; left out"))
+        what = f"{found.name}: the path contains {several}; left out"
+        findings.append(Finding(listed, found.line, what, "not one label"))
     if not samples:
         raise DarkshareError(f"none of its pictures can be used; {findings[-1]}", file=str(listed))
     return ClassifiedDataset(data.path.stem, labels, tuple(samples), tuple(findings))
@@ -106,7 +108,7 @@ def is_divided(path: str | os.PathLike[str]) -> bool:
     Raises:
         DarkshareError: the folder cannot be read.
     """
-    return not Path(path).is_dir() or "all" not in _parts(Path(path))
+    return not is_folder(path) or "all" not in _parts(Path(path))
 
 
 def _parts(root: Path) -> dict[str, Path]:

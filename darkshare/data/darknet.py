@@ -6,30 +6,29 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from darkshare._images import PICTURES
+from darkshare._files import is_folder
 from darkshare._texts import read_text
-from darkshare.data.datafiles import class_names, first_file, named_file, read_options
-from darkshare.data.labels import label_path, read_labels
+from darkshare.data.datafiles import class_names, named_file, read_options
+from darkshare.data.findings import NothingLeft
+from darkshare.data.forks import Audit
+from darkshare.data.labels import LABEL_RULES, PictureLabels, label_files, label_path, read_labels
+from darkshare.data.lists import file_status, finder_of, listed_pictures
 from darkshare.data.types import Dataset, Finding, Sample
-from darkshare.errors import DarkshareError, Unsupported
+from darkshare.errors import Unsupported
 
 Watch = Callable[[Sequence[Any]], Iterable[Any]]  # goes through things and may show how far it is
-_TRIED = 1000  # pictures of a list, until it is refused
 _LABELLED = "an empty one would say that nothing is on the picture"
 
 
-class Listed(NamedTuple):
-    """A line of a list: the picture, and where it is listed."""
-
-    picture: Path
-    line: int
-    text: str
-
-
 def read_data(
-    path: str | os.PathLike[str], part: str = "train", *, names: Sequence[str] | None = None, watch: Watch = iter
+    path: str | os.PathLike[str],
+    part: str = "train",
+    *,
+    names: Sequence[str] | None = None,
+    watch: Watch = iter,
+    audit: Audit | None = None,
 ) -> Dataset:
     """Read one part of a .data file: its pictures, their boxes, and all that is wrong with them.
 
@@ -41,18 +40,20 @@ def read_data(
         part: "train", "valid" or "test".
         names: of the classes, instead of those that it names.
         watch: goes through the pictures, for a progress bar.
+        audit: counts what each fork of Darknet does not find or read.
 
     Raises:
         DarkshareError: a file that it names cannot be read, or it does not name this part.
     """
-    if Path(path).is_dir():
+    if is_folder(path):
         raise Unsupported("is a folder, but the network finds boxes: give a .data file", file=str(path))
     data = read_options(path)
     known, findings = class_names(data, names)
-    listed = named_file(data, part)
-    hard = named_file(data, "difficult") if part == "valid" and "difficult" in data.options else None
-    found = _read(listed, known, data.path.stem, (data.path.parent,), hard, watch)
-    return Dataset(found.name, known, found.samples, (*data.findings, *findings, *found.findings))
+    listed, moved = named_file(data, part)
+    has_hard = part == "valid" and "difficult" in data.options
+    hard, also = named_file(data, "difficult") if has_hard else (None, ())
+    found = _read(listed, known, data.path.stem, (data.path.parent,), hard, watch, audit)
+    return Dataset(found.name, known, found.samples, (*data.findings, *findings, *moved, *also, *found.findings))
 
 
 def read_list(
@@ -70,80 +71,61 @@ def read_list(
         DarkshareError: the list cannot be read.
     """
     path = Path(list_path)
-    return _read(path, tuple(names), name or path.stem, (), None, watch)
-
-
-def listed_pictures(path: Path, bases: Sequence[Path], watch: Watch = iter) -> Iterator[Listed | Finding]:
-    """The pictures of a list that are files, and what is wrong with the other lines.
-
-    Args:
-        path: of the list.
-        bases: folders to start relative paths at, beside the current one and the list's own.
-        watch: goes through the lines.
-
-    Raises:
-        DarkshareError: the list cannot be read.
-    """
-    text = read_text(path)
-    if text.oddity:
-        yield Finding(path, 1, f"{text.oddity}: Darknet does not find the first picture")
-    folders = tuple(dict.fromkeys([Path(), *bases, path.parent]))
-    seen: dict[tuple[int, int], int] = {}
-    lines = text.lines
-    _require_pictures(path, lines, folders)
-    for number, line in watch(list(enumerate(lines, 1))):
-        found = first_file(line, folders) if line else None
-        if found is None:
-            what = f"{line}: no such picture; left out" if line else "an empty line is a picture to Darknet; left out"
-            yield Finding(path, number, what)
-            continue
-        picture, status = found
-        if not status.st_size or picture.suffix.lower() not in PICTURES:
-            why = "is not a picture by its name" if status.st_size else "an empty file is not a picture"
-            yield Finding(path, number, f"{line}: {why}; left out")
-            continue
-        first = seen.setdefault((status.st_dev, status.st_ino), number)
-        if first != number:
-            yield Finding(path, number, f"{line}: the same picture as in line {first}; it counts twice")
-        yield Listed(picture, number, line)
-
-
-def _require_pictures(path: Path, lines: Sequence[str], folders: Sequence[Path]) -> None:
-    """Refuse a list none of whose first pictures is there: it is not a list, or this is not the folder to start in.
-
-    Raises:
-        DarkshareError: with the folders that were tried.
-    """
-    if not any(lines):
-        raise DarkshareError("lists no pictures", file=str(path))
-    if not any(first_file(line, folders) for line in lines[:_TRIED] if line):
-        tried = ", ".join(str(folder.absolute()) for folder in folders)
-        first = next(filter(None, lines))[:200]
-        raise DarkshareError(f"no picture that it lists is there, such as {first}; looked in {tried}", file=str(path))
+    return _read(path, tuple(names), name or path.stem, (), None, watch, None)
 
 
 def _read(
-    path: Path, names: tuple[str, ...], name: str, bases: Sequence[Path], difficult: Path | None, watch: Watch
+    path: Path,
+    names: tuple[str, ...],
+    name: str,
+    bases: Sequence[Path],
+    difficult: Path | None,
+    watch: Watch,
+    audit: Audit | None,
 ) -> Dataset:
     samples: list[Sample] = []
     findings: list[Finding] = []
-    hard, more = _difficult_labels(difficult, (*bases, path.parent)) if difficult else ({}, ())
+    hard, more = _difficult_labels(difficult, bases) if difficult else ({}, ())
+    used: dict[str, Path] = {}
     for found in listed_pictures(path, bases, watch):
         if isinstance(found, Finding):
             findings.append(found)
             continue
-        place = label_path(found.picture)
-        if not place.is_file():
-            findings.append(Finding(path, found.line, f"{place}: no such label file; left out ({_LABELLED})"))
+        picture = str(found.picture)
+        places = label_files(picture)
+        if not places:
+            place = label_path(found.picture)
+            what = f"{place}: no such label file; left out ({_LABELLED})"
+            findings.append(Finding(path, found.line, what, "no labels"))
             continue
-        labels = read_labels(place, len(names))
+        labels = read_labels(Path(places[0]), len(names))
         passed = read_labels(hard[found.line], len(names)) if found.line in hard else None
         boxes = chain(labels.boxes, (box._replace(difficult=True) for box in passed.boxes) if passed else ())
         samples.append(Sample(found.picture, tuple(boxes)))
         findings += labels.findings + (passed.findings if passed else ())
+        findings += _other_labels(found.picture, places, labels, len(names))
+        if (other := used.setdefault(places[0], found.picture)) != found.picture:
+            what = f"has the label file {places[0]} in common with {other}"
+            findings.append(Finding(found.picture, None, what, "labels in common"))
+        if audit:
+            audit.add(samples[-1], found)
     if not samples:
-        raise DarkshareError(f"none of its pictures can be used; {findings[0]}", file=str(path))
+        raise NothingLeft("none of its pictures can be used", file=str(path), findings=findings)
     return Dataset(name, names, tuple(samples), (*findings, *more))
+
+
+def _other_labels(picture: Path, places: Sequence[str], labels: PictureLabels, classes: int) -> Iterator[Finding]:
+    """Find the label files of a picture that hold other boxes than the first, which is taken."""
+    for other in places[1:]:
+        if set(read_labels(Path(other), classes).boxes) != set(labels.boxes):
+            readers = {place: _readers(picture, place) for place in (places[0], other)}
+            said = f"{other} holds other boxes of the same picture{readers[other]}; taken are these{readers[places[0]]}"
+            yield Finding(Path(places[0]), None, said, "other labels")
+
+
+def _readers(picture: Path, place: str) -> str:
+    forks = [fork for fork, rule in LABEL_RULES.items() if rule(str(picture)) == place]
+    return f" (for {' and '.join(forks)})" if forks else ""
 
 
 def _difficult_labels(path: Path, bases: Sequence[Path]) -> tuple[dict[int, Path], tuple[Finding, ...]]:
@@ -154,11 +136,19 @@ def _difficult_labels(path: Path, bases: Sequence[Path]) -> tuple[dict[int, Path
     """
     places: dict[int, Path] = {}
     findings: list[Finding] = []
-    folders = tuple(dict.fromkeys([Path(), *bases, path.parent]))
-    for number, line in enumerate(read_text(path).lines, 1):
-        place = next((p for folder in folders if (p := label_path(folder / line)).is_file()), None)
-        if place is None:
-            findings.append(Finding(path, number, f"{line}: no label file beside it; no box counts as difficult"))
+    lines = read_text(path).lines
+    finder = finder_of(path, lines, bases, _label_status)
+    for number, line in enumerate(lines, 1):
+        found = finder(line)
+        if found is None:
+            what = f"{line}: no label file beside it; no box counts as difficult"
+            findings.append(Finding(path, number, what, "no difficult boxes"))
         else:
-            places[number] = place
+            places[number] = label_path(Path(found.path))
+    if moved := finder.said(len(lines)):
+        findings.append(Finding(path, None, f"{moved}; correct the list for Darknet"))
     return places, tuple(findings)
+
+
+def _label_status(picture: str) -> os.stat_result | None:
+    return next(filter(None, map(file_status, label_files(picture))), None)

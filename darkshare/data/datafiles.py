@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from darkshare._files import LARGEST_TEXT
 from darkshare._texts import read_text
 from darkshare.darknet.names import read_names as read_class_names
+from darkshare.data.lists import finder_of
 from darkshare.data.types import Finding
 from darkshare.errors import DarkshareError
 
@@ -113,9 +113,11 @@ def class_names(
             raise DarkshareError(f"has neither {key}= nor classes=; name the file of class names", file=str(data.path))
         missing = Finding(data.path, None, f"has no {key}=; the classes are called by their numbers")
         return tuple(map(str, range(int(count.value)))), (missing,)
-    known, findings = (tuple(names), ()) if names is not None else read_names(named_file(data, key))
+    file, findings = (data.path, ()) if names is not None else named_file(data, key)
+    known, odd = (tuple(names), ()) if names is not None else read_names(file)
+    findings = (*findings, *odd)
     if not known:
-        raise DarkshareError("holds no class names", file=str(named_file(data, key)))
+        raise DarkshareError("holds no class names", file=str(file))
     if count and count.value != str(len(known)):
         wrong = f"classes={count.value}, but there are {len(known)} names"
         findings = (*findings, Finding(data.path, count.line, wrong))
@@ -136,8 +138,8 @@ def _require_purpose(data: DataFile, classify: bool) -> None:
         raise DarkshareError(what, file=str(data.path), line=data.options["labels"].line)
 
 
-def named_file(data: DataFile, key: str) -> Path:
-    """The file that a key of a .data file names.
+def named_file(data: DataFile, key: str) -> tuple[Path, tuple[Finding, ...]]:
+    """The file that a key of a .data file names, and the finding that it was found by the end of its path.
 
     Raises:
         DarkshareError: the key is missing, or names a file that does not exist.
@@ -146,22 +148,13 @@ def named_file(data: DataFile, key: str) -> Path:
     if option is None or not option.value:
         near = f"; it has {' and '.join(data.parts)}" if data.parts else ""
         raise DarkshareError(f"has no {key}={near}", file=str(data.path))
-    found = first_file(option.value, (Path(), data.path.parent))
+    finder = finder_of(data.path, [option.value])
+    try:
+        found = finder(option.value)
+    except DarkshareError as error:
+        raise DarkshareError(f"{key}={error.message}", file=str(data.path), line=option.line) from None
     if found is None:
         where = f"here or in {data.path.parent}"
         raise DarkshareError(f"{key}={option.value}: no such file, {where}", file=str(data.path), line=option.line)
-    return found[0]
-
-
-def first_file(name: str, folders: Iterable[Path]) -> tuple[Path, os.stat_result] | None:
-    """The first regular file of a name in some folders; a name from Windows may have backslashes."""
-    for written in dict.fromkeys([name, name.replace("\\", "/")]):
-        for folder in folders:
-            path = os.path.join(folder, written)  # noqa: PTH118 - many thousand times, and Path is slow
-            try:
-                status = os.stat(path)  # noqa: PTH116
-            except (OSError, ValueError):
-                continue
-            if stat.S_ISREG(status.st_mode):
-                return Path(path), status
-    return None
+    what = f"{key}={option.value}: no such file; {found.path}, which ends like it, is taken"
+    return Path(found.path), (Finding(data.path, option.line, what),) if finder.moved else ()

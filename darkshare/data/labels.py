@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
+from darkshare._files import is_file
 from darkshare._texts import lines_of, read_text
-from darkshare.data.types import Box, Finding
+from darkshare.data.types import Box, Fault, Finding
 from darkshare.errors import DarkshareError
 
 LARGEST_LABELS = 2**20  # bytes; Darknet takes 200 boxes of a picture by default, this is room for 20 000
@@ -24,7 +24,22 @@ _ALEXEYAB = (  # `replace_image_to_label` in its src/utils.c
     ("/images/train2014/", "/labels/train2014/"),
     ("/images/val2014/", "/labels/val2014/"),
 )
+_ALEXEYAB_SUFFIXES = (
+    ".jpg",
+    ".JPG",
+    ".jpeg",
+    ".JPEG",
+    ".png",
+    ".PNG",
+    ".bmp",
+    ".BMP",
+    ".ppm",
+    ".PPM",
+    ".tiff",
+    ".TIFF",
+)
 _PJREDDIE = (("images", "labels"), ("JPEGImages", "labels"), ("raw", "labels"))  # `fill_truth_detection`, src/data.c
+_PJREDDIE_SUFFIXES = (".jpg", ".png", ".JPG", ".JPEG")  # wherever they stand in the path
 _LAST = re.compile(r"^(.*/|)(?:images|JPEGImages)/")
 
 
@@ -36,7 +51,7 @@ class PictureLabels(NamedTuple):
 
 
 def _beside(picture: str) -> str:
-    """The same path with `.txt`: hank-ai's rule (`replace_image_to_label` in its src-lib/utils.cpp)."""
+    """The same path with `.txt`."""
     stem, dot, suffix = picture.rpartition(".")
     return f"{stem if dot and '/' not in suffix else picture}.txt"
 
@@ -44,25 +59,42 @@ def _beside(picture: str) -> str:
 def _replaced(picture: str, rules: tuple[tuple[str, str], ...]) -> str:
     for old, new in rules:
         picture = picture.replace(old, new, 1)
-    return _beside(picture)
+    return picture
 
 
-LABEL_RULES: Mapping[str, Callable[[str], str]] = {
-    "alexeyab": lambda picture: _replaced(picture, _ALEXEYAB),
-    "pjreddie": lambda picture: _replaced(picture, _PJREDDIE),
-    "hank-ai": _beside,
-}
+def _alexeyab(picture: str) -> str:
+    place = _replaced(picture, _ALEXEYAB).strip(" \t")
+    return _beside(place) if place.endswith(_ALEXEYAB_SUFFIXES) else place
+
+
+def _pjreddie(picture: str) -> str:
+    return _replaced(picture, (*_PJREDDIE, *((suffix, ".txt") for suffix in _PJREDDIE_SUFFIXES)))
+
+
+# Of a picture's path as the list has it, the file that each fork opens for its labels. Where the fork does not know the
+# suffix that is the picture itself, in which it finds no box. hank-ai's (`replace_image_to_label` in its
+# src-lib/utils.cpp) takes any suffix.
+LABEL_RULES: Mapping[str, Callable[[str], str]] = {"alexeyab": _alexeyab, "pjreddie": _pjreddie, "hank-ai": _beside}
+
+
+def label_files(picture: str) -> list[str]:
+    """The label files of a picture that exist, each once: where AlexeyAB's Darknet looks, pjreddie's, hank-ai's.
+
+    Darknet replaces folders in the path as the list has it, which may be relative; so the last folder of such a name
+    counts too. Suffixes do not count: what no fork finds for its suffix is a label file all the same.
+    """
+    return [place for place in _label_places(picture) if is_file(place)]
 
 
 def label_path(picture: Path) -> Path:
-    """The path of a picture's labels: where AlexeyAB's Darknet looks, else pjreddie's, else hank-ai's.
-
-    Darknet replaces folders in the path as the list has it, which may be relative; so the last folder of such a name
-    counts too. The first file that exists is taken; if there is none, the place where AlexeyAB's would look.
-    """
+    """The path of a picture's labels: the first that exists, else the place where AlexeyAB's Darknet would look."""
     path = picture.as_posix()
-    places = dict.fromkeys([*(rule(path) for rule in LABEL_RULES.values()), _beside(_LAST.sub(r"\1labels/", path))])
-    return Path(next(filter(os.path.isfile, places), next(iter(places))))
+    return Path(next(iter(label_files(path)), _label_places(path)[0]))
+
+
+def _label_places(picture: str) -> list[str]:
+    moved = (_replaced(picture, _ALEXEYAB), _replaced(picture, _PJREDDIE), picture, _LAST.sub(r"\1labels/", picture))
+    return list(dict.fromkeys(map(_beside, moved)))
 
 
 def read_labels(path: Path, classes: int) -> PictureLabels:
@@ -98,7 +130,7 @@ def parse_labels(text: str, classes: int, path: Path) -> PictureLabels:
     return gathered(found, path)
 
 
-def gathered(found: Iterable[tuple[int | None, Box | str]], path: Path) -> PictureLabels:
+def gathered(found: Iterable[tuple[int | None, Box | Fault]], path: Path) -> PictureLabels:
     """The boxes of one picture, each once.
 
     Args:
@@ -111,36 +143,38 @@ def gathered(found: Iterable[tuple[int | None, Box | str]], path: Path) -> Pictu
         if len(findings) == MOST_FINDINGS:
             findings.append(Finding(path, number, "so much is wrong that the rest was not looked at; left out"))
             break
-        if isinstance(box, str):
-            findings.append(Finding(path, number, box))
+        if isinstance(box, Fault):
+            findings.append(Finding(path, number, *box))
         elif box in boxes:
             first = "" if boxes[box] is None else f" in line {boxes[box]}"
-            findings.append(Finding(path, number, f"the same box as before{first}; left out"))
+            findings.append(Finding(path, number, f"the same box as before{first}; left out", "box twice"))
         else:
             boxes[box] = number
     return PictureLabels(tuple(boxes), tuple(findings))
 
 
-def _judged(line: str, classes: int) -> Iterator[Box | str]:
+def _judged(line: str, classes: int) -> Iterator[Box | Fault]:
     """The box of a line, and what is wrong with it."""
     fields = line.split()
     if len(fields) != 5:
-        yield f"{len(fields)} values where class x y w h belong; left out, and Darknet would misread all behind it"
+        what = f"{len(fields)} values where class x y w h belong; left out, and Darknet would misread all behind it"
+        yield Fault(what, "not five values")
         return
     try:
         if not all(map(_PLAIN.fullmatch, fields)) or "_" in line:
             raise ValueError
         class_id, (x, y, w, h) = int(fields[0]), map(float, fields[1:])
     except ValueError:
-        yield f"'{line[:60]}' is not one integer and four numbers; left out, and Darknet would stop reading here"
+        what = f"'{line[:60]}' is not one integer and four numbers; left out, and Darknet would stop reading here"
+        yield Fault(what, "not numbers")
         return
     if not 0 <= class_id < classes:
-        yield f"class {str(class_id)[:20]} is not among 0 to {classes - 1}; left out"
+        yield Fault(f"class {str(class_id)[:20]} is not among 0 to {classes - 1}; left out", "unknown class")
         return
     yield from within(Box(class_id, x, y, w, h))
 
 
-def within(box: Box, rounding: tuple[float, float] = (ROUNDING, ROUNDING)) -> Iterator[Box | str]:
+def within(box: Box, rounding: tuple[float, float] = (ROUNDING, ROUNDING)) -> Iterator[Box | Fault]:
     """Clip a box to the picture, and say what is wrong with it.
 
     Args:
@@ -149,10 +183,10 @@ def within(box: Box, rounding: tuple[float, float] = (ROUNDING, ROUNDING)) -> It
     """
     class_id, x, y, w, h, difficult = box
     if not (isfinite(x) and isfinite(y) and isfinite(w) and isfinite(h)):
-        yield "the box is infinite or not a number; left out"
+        yield Fault("the box is infinite or not a number; left out", "not numbers")
         return
     if w <= 0 or h <= 0:
-        yield f"the box has no area ({w:.6g} x {h:.6g}); left out"
+        yield Fault(f"the box has no area ({w:.6g} x {h:.6g}); left out", "no area")
         return
     left, right, top, bottom = x - w / 2, x + w / 2, y - h / 2, y + h / 2
     if left >= 0 and top >= 0 and right <= 1 and bottom <= 1:
@@ -161,13 +195,14 @@ def within(box: Box, rounding: tuple[float, float] = (ROUNDING, ROUNDING)) -> It
     sides = f"from {left:.4g}, {top:.4g} to {right:.4g}, {bottom:.4g}"
     if right <= 0 or bottom <= 0 or left >= 1 or top >= 1:
         pixels = "; are these pixels? Labels are fractions of the picture" if max(box[1:5]) > 2 else ""
-        yield f"the box lies outside the picture ({sides}); left out{pixels}"
+        yield Fault(f"the box lies outside the picture ({sides}); left out{pixels}", "outside the picture")
         return
     if x == y == 0:
-        yield "the box has its centre at 0, 0, which Darknet takes for no box; left out"
+        yield Fault("the box has its centre at 0, 0, which Darknet takes for no box; left out", "centre at 0, 0")
         return
     across, down = rounding
     if min(left, 1 - right) < -across or min(top, 1 - bottom) < -down:
-        yield f"the box reaches outside the picture ({sides}); clipped, as Darknet does when it trains"
+        what = f"the box reaches outside the picture ({sides}); clipped, as Darknet does when it trains"
+        yield Fault(what, "partly outside the picture")
     left, right, top, bottom = max(left, 0.0), min(right, 1.0), max(top, 0.0), min(bottom, 1.0)
     yield Box(class_id, (left + right) / 2, (top + bottom) / 2, right - left, bottom - top, difficult)

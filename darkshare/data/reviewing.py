@@ -5,22 +5,43 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from darkshare._files import sha256
-from darkshare._images import read_picture
+from darkshare._images import header, read_picture
 from darkshare.data.classified import read_class_list
 from darkshare.data.darknet import Watch, read_data
-from darkshare.data.datafiles import class_names, read_options
+from darkshare.data.datafiles import class_names, named_file, read_options
+from darkshare.data.findings import joined, rows_of
+from darkshare.data.forks import Audit
 from darkshare.data.tables import DataResult, Parts
 from darkshare.data.types import ClassifiedDataset, Dataset, Finding
 from darkshare.errors import DarkshareError
 
+_TURNED = (
+    "are stored turned or mirrored, with a note in EXIF ({}); labels are for the picture as it is shown, but Darknet "
+    "without OpenCV shows it as stored and trains on wrong boxes; turn the files: mogrify -auto-orient"
+)
+_SEVERAL = "are files of several pages or frames ({}), of which the first one counts"
 
+
+@dataclass(frozen=True, repr=False)
 class Review(DataResult):
-    """The pictures of a .data file and everything that is wrong with it."""
+    """The pictures of a .data file and everything that is wrong with it.
+
+    Attributes:
+        warnings: what not every fork of Darknet finds, reads or trains.
+    """
+
+    warnings: tuple[Finding, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return super().as_dict() | {"warnings": rows_of(self.warnings)}
 
 
 def review(path: str | os.PathLike[str], *, decode: bool = False, watch: Watch = iter) -> Review:
@@ -35,15 +56,19 @@ def review(path: str | os.PathLike[str], *, decode: bool = False, watch: Watch =
         DarkshareError: the .data file itself cannot be read.
     """
     data = read_options(path)
-    read = read_class_list if data.classifies else read_data
-    found = {part: _tried(read, data.path, part, watch) for part in data.parts}
+    audits = {part: Audit() for part in data.parts}
+    found = {
+        part: _tried(read_class_list if data.classifies else partial(read_data, audit=audit), data.path, part, watch)
+        for part, audit in audits.items()
+    }
     parts = {part: one for part, one in found.items() if not isinstance(one, Finding)}
-    findings = [one for one in found.values() if isinstance(one, Finding)]
-    findings += (finding for part in parts.values() for finding in part.findings)
+    findings = list(joined([one] if isinstance(one, Finding) else one.findings for one in found.values()))
     if not data.parts:
         findings += [*data.findings, *class_names(data, classify=data.classifies)[1]]
     findings += [*_shared(data.path, parts), *_twins(parts, watch), *(_undecoded(parts, watch) if decode else ())]
-    return Review(data.path, parts, tuple(dict.fromkeys(findings)))
+    warnings = [one for part in parts for one in audits[part].findings(named_file(data, part)[0])]
+    warnings += _of_headers(data.path, parts, watch)
+    return Review(data.path, parts, tuple(findings), tuple(warnings))
 
 
 def _tried(read: Callable[..., Any], path: Path, part: str, watch: Watch) -> Dataset | ClassifiedDataset | Finding:
@@ -77,7 +102,23 @@ def _twins(parts: Parts, watch: Watch) -> Iterator[Finding]:
         twin, before = first.setdefault(sha256(picture), (picture, part))
         if twin != picture:
             apart = f", which is for {before} while this is for {part}" if before != part else ""
-            yield Finding(picture, None, f"is the same picture as {twin}{apart}")
+            yield Finding(picture, None, f"is the same picture as {twin}{apart}", "the same picture")
+
+
+def _of_headers(path: Path, parts: Parts, watch: Watch) -> Iterator[Finding]:
+    """Pictures that are stored turned, and files of several pictures: a finding for each kind."""
+    pictures = list(dict.fromkeys(sample.picture for one in parts.values() for sample in one.samples))
+    turned: list[str] = []
+    several: list[str] = []
+    for picture in watch(pictures):
+        with suppress(DarkshareError):  # for `decode` to find
+            about = header(picture)
+            turned += [f"{picture.name}: {about.orientation}"] if about.orientation > 1 else []
+            several += [f"{picture.name}: {about.pictures}"] if about.pictures > 1 else []
+    for found, what in ((turned, _TURNED), (several, _SEVERAL)):
+        few = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
+        if found:
+            yield Finding(path, None, f"{len(found)} of {len(pictures)} pictures {what.format(few)}")
 
 
 def _undecoded(parts: Parts, watch: Watch) -> Iterator[Finding]:
@@ -91,5 +132,5 @@ def _unreadable(picture: Path) -> Finding | None:
     try:
         read_picture(picture)
     except DarkshareError as error:
-        return Finding(picture, None, error.message)
+        return Finding(picture, None, error.message, "not a picture")
     return None

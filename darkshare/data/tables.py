@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 from darkshare._tables import Result, render, to_html
+from darkshare.data.findings import counts_of, rows_of
 from darkshare.data.types import ClassifiedDataset, Dataset, Finding
 
 Parts = Mapping[str, Dataset | ClassifiedDataset]
@@ -43,7 +44,8 @@ class DataResult(Result):
             "data": str(self.path),
             "parts": part_rows(self.parts),
             "classes": self.rows(),
-            "findings": [{"file": str(path), "line": line, "message": text} for path, line, text in self.findings],
+            "findings": rows_of(self.findings),
+            "kinds": counts_of(self.findings),
         }
 
     def summary(self) -> str:

@@ -11,12 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from darkshare._files import umask, writing
+from darkshare._files import exists, is_folder, resolved, umask, writing
+from darkshare._images import encoded, read_picture
 from darkshare._signals import uninterrupted
 from darkshare._texts import raw_bytes
 from darkshare.data.darknet import Watch
+from darkshare.data.forks import ready_suffix
 from darkshare.data.types import Box, Dataset, Sample
-from darkshare.errors import DarkshareError
+from darkshare.errors import DarkshareError, warn
 
 RECORD = "import.json"  # says where a folder came from, and which files are ours
 _PICTURES, _DIFFICULT = "obj", "difficult"  # folders whose names no fork replaces when it looks for labels
@@ -34,7 +36,8 @@ def write_data(
 ) -> Path:
     """Write data sets as Darknet reads them: .data, .names, lists, and pictures with their labels beside them.
 
-    Labels lie beside the pictures because that is the only place where all three Darknets look. Paths are relative to
+    Labels lie beside the pictures because that is the only place where all three Darknets look. Pictures whose format
+    or suffix one of them does not know are written anew as PNG, or get another suffix. Paths are relative to
     the folder, where Darknet is to be started. Difficult boxes of the validation part go into a `difficult=` list,
     which AlexeyAB's Darknet passes over when it computes mAP; those of the training part are left out, as Darknet's
     scripts/voc_label.py does. A "test" part gets a .data file of its own, with the test list as its valid list.
@@ -77,13 +80,14 @@ def write_data(
 def _write(parts: Mapping[str, Dataset], folder: Path, name: str, *, copy: bool, watch: Watch) -> None:
     names = [" ".join(name.split()) for name in next(iter(parts.values())).names]
     samples = [(part, sample) for part, dataset in parts.items() for sample in dataset.samples]
-    places = _places(sample.picture for _, sample in samples)
+    ready = {sample.picture: ready_suffix(sample.picture) for _, sample in samples}
+    places = _places({picture: suffix for picture, (suffix, _) in ready.items()})
     lists: dict[str, list[str]] = {part: [] for part in parts}
     hard = {part for part, sample in samples if part != "train" and any(box.difficult for box in sample.boxes)}
     for part, sample in watch(samples):
         place = places[sample.picture]
         lists[part].append(f"{_PICTURES}/{place}")
-        _put(sample, folder / _PICTURES / place, copy=copy)
+        _put(sample, folder / _PICTURES / place, copy=copy, anew=ready[sample.picture][1])
         if part in hard:
             _write_labels(folder / _DIFFICULT / place, (box for box in sample.boxes if box.difficult))
     for part, lines in lists.items():
@@ -99,9 +103,13 @@ def _write(parts: Mapping[str, Dataset], folder: Path, name: str, *, copy: bool,
         _write_lines(folder / f"{name}{suffix}.data", lines)
 
 
-def _places(pictures: Iterable[Path]) -> dict[Path, str]:
-    """A path below the folder for each picture: its own below what all have in common, each stem once."""
-    found = list(dict.fromkeys(pictures))
+def _places(suffixes: Mapping[Path, str]) -> dict[Path, str]:
+    """A path below the folder for each picture: its own below what all have in common, each stem once.
+
+    Args:
+        suffixes: that the pictures are to have.
+    """
+    found = list(suffixes)
     common = os.path.commonpath([os.path.abspath(path.parent) for path in found]) if found else ""  # noqa: PTH100
     places: dict[Path, str] = {}
     taken: set[str] = set()
@@ -113,22 +121,35 @@ def _places(pictures: Iterable[Path]) -> dict[Path, str]:
             number += 1
             stem = f"{plain}-{number}"
         taken.add(stem.lower())
-        places[path] = stem + "".join(path.suffix.split())
+        places[path] = stem + "".join(suffixes[path].split())
     return places
 
 
-def _put(sample: Sample, place: Path, *, copy: bool) -> None:
+def _put(sample: Sample, place: Path, *, copy: bool, anew: bool) -> None:
+    """Link to a picture, copy it, or write it anew as a PNG; and write its labels."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    if copy:
+    if place.is_symlink() or place.exists():  # it is in two parts
+        pass
+    elif anew and (data := _as_png(sample.picture)):
+        place.write_bytes(data)
+    elif copy:
         shutil.copyfile(sample.picture, place)
-    elif not place.is_symlink():
+    else:
         try:
-            place.symlink_to(sample.picture.resolve())
+            place.symlink_to(resolved(sample.picture))
         except OSError as error:
             raise DarkshareError(
                 f"cannot be linked to: {error.strerror}; use --copy", file=str(sample.picture)
             ) from None
     _write_labels(place, (box for box in sample.boxes if not box.difficult))
+
+
+def _as_png(picture: Path) -> bytes:
+    try:
+        return encoded(read_picture(picture), ".png")
+    except DarkshareError as error:
+        warn(f"{error}; Darknet will not read it either")
+        return b""
 
 
 def _write_labels(place: Path, boxes: Iterable[Box]) -> None:
@@ -154,9 +175,9 @@ def _require_ours(folder: Path) -> None:
     """
     if folder.is_symlink():
         raise DarkshareError("is a link; name the folder itself, or another one", file=str(folder))
-    if not folder.exists():
+    if not exists(folder):
         return
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise DarkshareError("is a file; choose another folder", file=str(folder))
     there = {path.relative_to(folder).as_posix() for path in _files(folder)}
     try:
@@ -175,11 +196,11 @@ def _require_lasting(parts: Mapping[str, Dataset], folder: Path) -> None:
     Raises:
         DarkshareError: it names the picture.
     """
-    if not folder.exists():
+    if not exists(folder):
         return
-    whole = folder.resolve()
+    whole = resolved(folder)
     for sample in (sample for part in parts.values() for sample in part.samples):
-        if whole in (picture := sample.picture.resolve()).parents:
+        if whole in (picture := resolved(sample.picture)).parents:
             raise DarkshareError(
                 "lies in the folder that would be replaced; choose another one, or use --copy", file=str(picture)
             )

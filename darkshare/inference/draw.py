@@ -60,10 +60,10 @@ def annotate(image: Picture, found: Sequence[Detections]) -> Picture:
     """A copy of the picture with boxes, class names and scores, and a legend where there are several tasks.
 
     Args:
-        image: uint8 BGR, height x width x 3.
+        image: uint8 BGR or BGRA, height x width x channels; alpha does not show.
         found: what `Detector.detect` gave; the first task gets the first hue.
     """
-    canvas, style = image.copy(), Style.of(image)
+    canvas, style = image[..., :3].copy(), Style.of(image)
     labels = sorted(_labels(found, image), key=lambda scored: scored[0])
     for _, label in labels:  # the best last, so that they lie on top
         _outline(canvas, label, style)

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from darkshare._tables import runs
 from darkshare._version import __version__
+from darkshare.analysis.check.heads import TWO_REGIONS
 from darkshare.analysis.savings import cut_of_each, file_bytes
 from darkshare.analysis.trunk import (
     common_structure,
@@ -23,11 +24,11 @@ from darkshare.analysis.trunk import (
 )
 from darkshare.darknet.cfg import Line, Section, comment_line, new_section
 from darkshare.darknet.cut_points import illegal_cut
-from darkshare.darknet.kinds import Net, read_kind
+from darkshare.darknet.kinds import Net, Region, Route, read_kind
 from darkshare.darknet.model import Model, branch_tasks, without_branch_tasks
 from darkshare.darknet.tasks import Task, group_by_ensemble
 from darkshare.errors import BadValue, DarkshareError, ShapeMismatch, TrunkMismatch, checked, require_choice, warn
-from darkshare.surgery.assemble import Part, assemble
+from darkshare.surgery.assemble import Part, assemble, grafted
 from darkshare.surgery.heads import pad_to_union, unpad
 from darkshare.surgery.mismatch import deepest_cut, require_shared
 from darkshare.surgery.quantities import Quantities
@@ -117,10 +118,12 @@ def concat(
     for other, cut_at in zip(others, ks, strict=True):
         _require_trunk(base, other, cut_at, force=force)
         _warn_of_differences(base, other, cut_at)
-        stop = len(other.network.layers)
-        parts += [_bridge(other, cut_at, length), Part(other, cut_at, stop, {j: j for j in range(cut_at)})]
-        tasks += [_moved_task(task, cut_at, length + 1 - cut_at) for task in other.tasks]
-        length += 1 + stop - cut_at
+        names = ", ".join(task.name for task in without_branch_tasks(other).tasks)
+        graft = grafted(other, cut_at, length, f"task {names}")
+        first = length + len(graft) - 1  # behind the inserted [route], if there is one
+        parts += graft
+        tasks += [_moved_task(task, cut_at, first - cut_at) for task in other.tasks]
+        length = first + len(other.network.layers) - cut_at
     network, weights = assemble(net, parts, base.network.dialect, _title([base, *others]))
     merged = Model(network, weights, tuple(tasks))
     _warn_of_sizes(merged)
@@ -128,6 +131,8 @@ def concat(
         merged = pad_to_union(merged)
     else:
         _warn_of_unequal_classes(merged)
+    if len(merged.network.of_kind(Region)) > 1:
+        warn(f"the merged network has several [region] heads: {TWO_REGIONS}")
     return replace(merged, report=Merger(tuple(models), merged))
 
 
@@ -178,15 +183,6 @@ def _require_trunk(base: Model, other: Model, k: int, *, force: bool) -> None:
     moved = moved_tensors(base, other, k)
     if moved:
         warn(f"{other.name}: merged on the base's trunk although {describe(moved, base, k)}; {diagnose(moved)}")
-
-
-def _bridge(other: Model, k: int, index: int) -> Section:
-    """The inserted route back to the last shared layer."""
-    route = new_section("route", layers=k - 1)
-    names = ", ".join(task.name for task in without_branch_tasks(other).tasks)
-    last = index + len(other.network.layers) - k
-    mark = comment_line(f"task {names}: layers {index + 1}..{last}, on the shared layers 0..{k - 1}")
-    return replace(route, lines=(route.lines[0], mark, *route.lines[1:]))
 
 
 def _title(models: Sequence[Model]) -> tuple[Line, ...]:
@@ -322,8 +318,9 @@ def _alone(model: Model, task: Task) -> Model:
     parts: list[Part | Section] = []
     position = 0
     for start, stop in task.runs:
-        known[start - 1] = position - 1  # the inserted route stands for the layer that it copies
-        parts.append(Part(model, start, stop, dict(known)))
+        if start and isinstance(model.network.layers[start - 1].kind, Route):
+            known[start - 1] = position - 1  # the inserted route stands for the layer that it copies
+        parts.append(Part(model, start, stop, dict(known), mark=""))
         known |= {old: position + old - start for old in range(start, stop)}
         position += stop - start
     merged_net = model.network.cfg.sections[0]

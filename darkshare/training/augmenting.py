@@ -17,13 +17,12 @@ from darkshare.darknet.kinds import Boxes
 from darkshare.darknet.letterbox import fitted
 from darkshare.darknet.network import Network
 from darkshare.darknet.weights import Floats
+from darkshare.data.forks import most_boxes
 from darkshare.errors import BadValue, Unsupported
 from darkshare.inference.preprocess import preprocess
 from darkshare.training import colours, geometry, mosaics
 from darkshare.training.geometry import Size, Window
 from darkshare.training.mosaics import Shot
-
-_MOST = 90  # boxes of a picture that pjreddie takes where max= does not say
 
 
 class Example(NamedTuple):
@@ -87,11 +86,10 @@ class Augmentation:
             why = "letter_box=1 and mosaic=1 exclude each other; remove one"
             raise BadValue(why, file=network.name, line=section.line_of("mosaic"))
         if network.input.c not in (1, 3):
-            why = f"channels={network.input.c}: pictures have 1 or 3"
+            why = f"channels={network.input.c}: training reads pictures of 1 or 3, without alpha, as Darknet's does"
             raise Unsupported(why, file=network.name, line=section.line_of("channels"))
         last = heads[-1].kind
         assert isinstance(last, Boxes)
-        counted = heads[-1].section.get("max") is not None
         return cls(
             dialect=dialect,
             gray=network.input.c == 1,
@@ -107,7 +105,7 @@ class Augmentation:
             mosaic=bool(net.mosaic),
             mosaic_bound=bool(net.mosaic_bound),
             letter_box=bool(net.letter_box),
-            most=last.max if counted or dialect != "pjreddie" else _MOST,
+            most=most_boxes(network),
         )
 
 

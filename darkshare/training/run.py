@@ -10,11 +10,13 @@ from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
 
+from darkshare._files import exists
 from darkshare._signals import uninterrupted
 from darkshare.darknet.cfg import to_bytes
 from darkshare.darknet.model import Model, require_unprotected, save, sibling, stem_of
 from darkshare.data import ClassifiedDataset, Dataset, in_order
-from darkshare.errors import BadValue, DarkshareError
+from darkshare.data.forks import crowded
+from darkshare.errors import BadValue, DarkshareError, warn
 from darkshare.inference.detector import Detector
 from darkshare.inference.threads import made_ahead
 from darkshare.training import caching, checkpoints, cropping, loading
@@ -99,6 +101,8 @@ class Training:
         given = Crops.of(network) if isinstance(data, ClassifiedDataset) else Augmentation.of(network)
         how = given if options.augment else None
         self.most, self.columns = (cropping.MOST, 2) if isinstance(given, Crops) else (given.most, 5)
+        if isinstance(data, Dataset) and (what := crowded(data.samples, self.most)):
+            warn(what)
         if how:
             loading.require_sizes(network)
         self.model, self.batches, self.source = model, updates(model), Source(data.samples, network, how, options.seed)
@@ -129,7 +133,7 @@ class Training:
             what = "validation" if self.done == self.batches else "training"
             self.watch.say(f"{what} stopped after batch {self.done} of {self.batches}; --resume goes on")
         except DarkshareError:
-            if not sibling(self.stem, CHECKPOINT).exists():
+            if not exists(sibling(self.stem, CHECKPOINT)):
                 self.journal.path.unlink(missing_ok=True)  # nothing goes on from here
             raise
         with uninterrupted():
@@ -235,7 +239,7 @@ class Training:
 
     def _resume(self) -> None:
         path = sibling(self.stem, CHECKPOINT)
-        if not path.exists():
+        if not exists(path):
             if self.options.resume:
                 self.watch.say(f"{path}: there is no checkpoint, so the training starts at the beginning")
             return
@@ -251,6 +255,8 @@ class Training:
 
     def _finished(self) -> list[Path]:
         """Write the files; with a checkpoint where there is work left."""
+        if self.source.unreadable:
+            self.watch.say(f"{self.source.unreadable}; the pictures behind them in the list were taken instead")
         if self._has_work_left:
             self._save()
         self.written = self._model()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from darkshare._files import is_folder
 from darkshare.darknet.model import Model, stem_of
 from darkshare.data import (
     ClassifiedDataset,
@@ -19,7 +20,7 @@ from darkshare.data import (
 )
 from darkshare.data import split as split_off
 from darkshare.data.datafiles import DataFile, named_file
-from darkshare.data.findings import warn_of
+from darkshare.data.findings import joined, warn_of
 from darkshare.errors import DarkshareError, checked, warn
 from darkshare.evaluation import classifier_accuracy, evaluate_model
 from darkshare.training.guards import require_pictures, require_torch
@@ -87,7 +88,7 @@ def train(  # noqa: D417 - some are described together
         inputs.append(data)
         lists = _lists(data, stem_of(output))
         learn, valid = _read(data, split, seed, watch, classifies=base.classifies(base.tasks[0]))
-        warn_of(list(dict.fromkeys((*learn.findings, *(valid.findings if valid and judged else ())))), data)
+        warn_of(joined((learn.findings, valid.findings if valid and judged else ())))
     else:
         learn, valid = data if isinstance(data, tuple) else (data, None)
     judge = _judge_on(valid) if judged else None
@@ -100,7 +101,7 @@ def _read(
     """The pictures to learn from, and those to validate on if there are any."""
     if split is not None and is_divided(data):
         warn(f"{data} has parts of its own, so --split is not used")
-    if not classifies or not Path(data).is_dir():
+    if not classifies or not is_folder(data):
         read: Callable[[str, str], AnyDataset] = read_classes if classifies else read_data
         return read(data, "train"), read(data, "valid") if "valid" in read_options(data).parts else None
     parts = read_class_folders(data)
@@ -128,7 +129,7 @@ def _lists(data: str, stem: Path) -> dict[str, str]:
 
 def _found(data: DataFile, key: str) -> Path | None:
     try:
-        return named_file(data, key)
+        return named_file(data, key)[0]
     except DarkshareError:
         return None  # a list that this training does not need may be missing
 

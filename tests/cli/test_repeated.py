@@ -65,6 +65,8 @@ def test_everything_that_takes_a_list_may_be_given_again():
         ("sweep", "--seeds"),
         ("branch", "--widths"),
         ("detect", "--save"),
+        ("detect", "--classes"),
+        ("detect", "--task"),
         ("import-data", "--keep-classes"),
     }
     separated = {

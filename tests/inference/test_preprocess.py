@@ -11,8 +11,8 @@ from conftest import network_of
 from PIL import Image
 
 from darkshare import Detector, load
-from darkshare.errors import BadValue, DarkshareError
-from darkshare.inference.preprocess import as_picture, as_pictures, preprocess
+from darkshare.errors import BadValue, DarkshareError, Unsupported
+from darkshare.inference.preprocess import as_picture, as_pictures, preprocess, reads_alpha
 
 NET = "[net]\nwidth={}\nheight={}\nchannels={}\n{}\n[avgpool]\n"
 
@@ -100,9 +100,46 @@ def test_a_picture_of_pil_is_what_opencv_reads(photo, name, mode, tiny):
     assert [len(one[0]) for one in detector.detect_batch([picture, path])] == [len(found[0])] * 2
 
 
-def test_a_picture_of_16_bits_in_pil_is_refused():
-    with pytest.raises(BadValue, match="a picture of mode I;16 has no 8 bits per channel; convert it to RGB"):
-        as_picture(Image.fromarray(np.zeros((4, 4), np.uint16)))
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_numbers_of_pil_that_are_not_light_are_refused(dtype):
+    with pytest.raises(BadValue, match=r"a picture of mode [IF] has no 8 bits per channel; convert it to RGB"):
+        as_picture(Image.fromarray(np.zeros((4, 4), dtype)))
+
+
+def test_16_bits_are_scaled_by_65535():
+    deep = np.array([[0, 128, 129, 257, 30000, 65535]], np.uint16)
+    shallow = [[0, 0, 1, 1, 117, 255]]  # rounded: 30000 / 257 = 116.7
+    assert as_picture(deep).tolist() == shallow
+    assert as_picture(Image.fromarray(deep)).tolist() == shallow
+    made = preprocess(np.repeat(deep[..., None], 3, 2), network(6, 1))
+    assert made[0, 1, 0].tolist() == pytest.approx([value / 255 for value in shallow[0]])
+
+
+def test_a_network_of_4_channels_reads_rgba():
+    image = np.full((4, 8, 4), (51, 102, 255, 204), np.uint8)  # blue, green, red, alpha
+    made = preprocess(image, network(c=4))
+    assert made[0, :, 1, 2] == pytest.approx([1, 0.4, 0.2, 0.8])
+
+
+def test_alpha_is_taken_from_files_and_from_pil_where_it_is_wanted(photo):
+    path = photo / "rgba.png"
+    whole = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(as_picture(path, alpha=True), whole)
+    np.testing.assert_array_equal(as_picture(Image.open(path), alpha=True), whole)
+    for given in (photo / "rgb.png", Image.open(photo / "rgb.png"), photo / "gray.png"):
+        with pytest.raises(DarkshareError, match="has no alpha, which a network of 4 channels reads"):
+            as_picture(given, alpha=True)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_pictures_have_the_channels_that_networks_read(channels):
+    assert reads_alpha(network(c=channels)) == (channels == 4)
+
+
+@pytest.mark.parametrize("channels", [2, 5, 6])
+def test_channels_that_pictures_do_not_have_are_named(channels):
+    with pytest.raises(Unsupported, match=f":4: channels={channels}: pictures have 1, 3 or, with alpha, 4"):
+        reads_alpha(network(c=channels))
 
 
 def test_an_array_interface_without_a_mode_is_an_array():

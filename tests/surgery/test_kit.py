@@ -101,6 +101,13 @@ def test_inserted_routes_lead_where_the_shortcut_led():
     assert dumps(found.network.cfg).count("stopbackward=1") == 1
 
 
+def test_weights_are_shared_with_the_frozen_layer_and_not_with_the_route_to_it():
+    conv = "[convolutional]\nsize=1\nfilters=7\nactivation=linear\n\n"
+    text = "[net]\nwidth=4\nheight=4\nchannels=7\n\n" + conv * 3 + conv.replace("size", "share_index=1\nsize")
+    found = frozen_below(without_weights(text + "[yolo]\nclasses=2\n", "base"), 2)
+    assert (found.inserted, found.network.layers[2].sources, found.network.layers[4].shares) == (1, (1,), 1)
+
+
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
 def test_the_network_computes_the_same(k):
     base = model(tiny_text())
@@ -242,6 +249,26 @@ def test_labels_that_a_fork_does_not_find_are_told(base_files, tmp_path):
     with pytest.warns(DarkshareWarning, match="pjreddie's Darknet does not find the labels of 3 of 3 pictures"):
         write_kit(kit, tmp_path / "kit")
     assert f"`{tmp_path}/labels/0.txt`" in (tmp_path / "kit" / "README.md").read_text()
+
+
+def test_what_a_fork_cannot_read_or_train_is_told(base_files, tmp_path):
+    data = pictures(tmp_path / "p", classes=2)
+    webp = (tmp_path / "p" / "1.jpg").rename(tmp_path / "p" / "1.webp")
+    webp.write_bytes(b"RIFF....WEBP")
+    boxes = tuple(Box(0, 0.5, 0.5, 0.1 + i / 1000, 0.1) for i in range(203))
+    samples = (data.samples[0], Sample(webp, boxes), data.samples[2])
+    with pytest.warns(DarkshareWarning) as caught:
+        write_kit(make_kit(base_files, 4, replace(data, samples=samples)), tmp_path / "kit")
+    said = [str(one.message) for one in caught]
+    assert [text.partition("'s Darknet does not find the labels of 1 of 3")[0] for text in said[:2]] == [
+        "alexeyab",
+        "pjreddie",
+    ]
+    assert said[2].startswith("1 pictures are in a format that Darknet reads only with OpenCV")
+    assert said[3].startswith("1 of 3 pictures have more than 200 boxes")
+    assert "max=203 in each head's section" in said[3]
+    page = (tmp_path / "kit" / "README.md").read_text()
+    assert page.count(f"It does not know the suffix of\n`{webp}`") == 2
 
 
 def test_an_input_is_not_replaced(base_files, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ torch = pytest.importorskip("torch", reason="training needs PyTorch")
 import darkshare  # noqa: E402
 from darkshare import load, train  # noqa: E402
 from darkshare._tables import to_json  # noqa: E402
-from darkshare.data import read_data, read_options  # noqa: E402
+from darkshare.data import Box, Dataset, read_data, read_options  # noqa: E402
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning  # noqa: E402
 
 QUICK = {"batch": 4, "threads": 1, "workers": 0, "device": "cpu"}
@@ -96,10 +97,23 @@ def test_findings_are_warned_of_and_counted(base, tmp_path):
         warnings.simplefilter("always")
         train(load(base), data, k=4, output=tmp_path / "out", batches=1, validate_every=0, **QUICK)
     texts = [str(one.message) for one in caught if one.category is DarkshareWarning]
-    assert len(texts) == 6
+    assert len(texts) == 4
     assert "labels/0.txt:1: " in texts[0]
-    assert texts[5].endswith(f"more such notes about {data}; darkshare check has all")
+    assert texts[3] == "7 findings of this kind (unknown class), 3 are shown; darkshare check has all"
     assert {one.filename for one in caught if one.category is DarkshareWarning} == {__file__}
+
+
+@pytest.mark.parametrize(("most", "said"), [(3, 1), (4, 0)])
+def test_boxes_that_max_leaves_out_are_told(base, tmp_path, most, said):
+    (first, second, *_), names = draw(tmp_path / "learn", 3).samples, NAMES
+    boxes = tuple(Box(0, 0.2 * i, 0.5, 0.1, 0.1) for i in range(1, 5))
+    learn = Dataset("crowd", names, (first, second._replace(boxes=boxes)))
+    path = Path(base)
+    path.write_text(path.read_text().replace("[yolo]", f"[yolo]\nmax={most}"))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        train(load(base), learn, k=4, output=tmp_path / "out", batches=1, validate_every=0, **QUICK)
+    assert sum("max=4 in each head's section" in str(one.message) for one in caught) == said
 
 
 def test_a_share_is_not_split_off_what_is_divided(base, data, tmp_path):

@@ -14,7 +14,7 @@ from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Floats
 from darkshare.inference.boxes import DECODE, THRESHOLD, Detections, interpret, iou
 from darkshare.inference.onnx import output_name
-from darkshare.inference.preprocess import preprocess
+from darkshare.inference.preprocess import preprocess, reads_alpha
 
 OVERLAP = 0.5  # of two boxes that are the same
 LOWER = THRESHOLD - 0.05  # a box that only one of the two has over the threshold may be that low in the other
@@ -88,7 +88,7 @@ class Reference:
         found = []
         self._sizes = []
         for name in self._names:
-            picture = read_picture(name)
+            picture = read_picture(name, alpha=reads_alpha(self._model.network))
             self._sizes.append((picture.shape[1], picture.shape[0]))
             heads = run(preprocess(picture, self._model.network))
             found.append(dict(zip(self._heads, (values[0] for values in heads), strict=True)))

@@ -13,7 +13,7 @@ from darkshare.darknet.weights import Floats
 from darkshare.data import read_data
 from darkshare.errors import BadValue, DarkshareError, warn
 from darkshare.inference.media.sources import Broken, PictureFile, select
-from darkshare.inference.preprocess import preprocess
+from darkshare.inference.preprocess import preprocess, reads_alpha
 
 PICTURES, SEED = 64, 0
 TRIAL = 32  # pictures that judge
@@ -93,4 +93,5 @@ class Blobs:
         return len(self._names)
 
     def __iter__(self) -> Iterator[Floats]:
-        return (preprocess(read_picture(name), self._network) for name in self._names)
+        alpha = reads_alpha(self._network)
+        return (preprocess(read_picture(name, alpha=alpha), self._network) for name in self._names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -16,8 +17,10 @@ from darkshare.inference.classification import MEANS, Guesses, only_detectors
 from darkshare.inference.detector import Classifier, runnable
 from darkshare.inference.media.detecting import Errors, Watch, unwatched
 from darkshare.inference.media.frames import Frame
+from darkshare.inference.media.pipeline import reading
 from darkshare.inference.media.sources import Names, require_counts, select
 from darkshare.inference.onnx import BN_EPSILON
+from darkshare.inference.preprocess import reads_alpha
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,7 +40,7 @@ class PictureClasses(Result):
     interrupted: bool
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row for each guess, with the number of the frame where there are videos."""
+        """A row for each guess, with the number of the frame, or page, where a source has several."""
         return list(self.found)
 
     def as_dict(self) -> dict[str, Any]:
@@ -51,9 +54,9 @@ class PictureClasses(Result):
 @checked
 def classify(  # noqa: D417 - some are described with `detect`
     model: Model | str | os.PathLike[str], sources: Names, *, top: int = 5, branches: bool = False,
-    mean: str = MEANS[0], batch: int = 1, every: int = 1, limit: int | None = None, bn_epsilon: float = BN_EPSILON,
-    engine: str | None = None, threads: int | None = None, precision: str = "fp32", watch: Watch = unwatched,
-    tell: Callable[[str], None] = warn,
+    mean: str = MEANS[0], batch: int = 1, every: int = 1, limit: int | None = None, reconnect: float = 0.0,
+    bn_epsilon: float = BN_EPSILON, engine: str | None = None, threads: int | None = None, precision: str = "fp32",
+    watch: Watch = unwatched, tell: Callable[[str], None] = warn,
 ) -> PictureClasses:  # fmt: skip
     """Name what pictures show, by every classifier of a model.
 
@@ -64,34 +67,35 @@ def classify(  # noqa: D417 - some are described with `detect`
         branches: of an ensemble give each branch, too.
         mean: how an ensemble votes: `file` as the file itself computes it, `softmax` by the mean of the branches'
             probabilities, `logits` by the mean of what enters their softmax.
-        batch, every, limit, bn_epsilon, engine, threads, precision, watch, tell: as of `detect`.
+        batch, every, limit, reconnect, bn_epsilon, engine, threads, precision, watch, tell: as of `detect`.
 
     Raises:
         DarkshareError: the model cannot be run. A picture that cannot be read is counted and reported.
     """
-    require_counts(batch=batch, every=every, limit=limit, top=top)
+    require_counts(batch=batch, every=every, limit=limit, top=top, reconnect=reconnect)
     loaded = runnable(model, engine)
     _note_detectors(loaded.model)
     how: dict[str, Any] = {"engine": loaded.engine, "file": loaded.file, "threads": threads, "precision": precision}
     classifier = Classifier(loaded.model, branches=branches, mean=mean, bn_epsilon=bn_epsilon, **how)
-    selection = select(sources)
-    frames = watch(selection.frames(every, limit), lambda: selection.length(every, limit))
-    return _through(classifier, iter(frames), batch, top, Errors(tell))
+    selection = select(sources, alpha=reads_alpha(loaded.model.network))
+    with closing(iter(reading(selection, every=every, limit=limit, reconnect=reconnect, batch=batch))) as read:
+        frames = watch(read, lambda: selection.length(every, limit))
+        return _through(classifier, iter(frames), batch, top, Errors(tell))
 
 
 def _through(classifier: Classifier, frames: Iterator[Frame], batch: int, top: int, errors: Errors) -> PictureClasses:
     """Classify all frames, a batch at a time."""
     rows: list[dict[str, Any]] = []
-    done, has_videos, interrupted = 0, False, False
+    done, has_several, interrupted = 0, False, False
     try:
         while group := list(islice(frames, batch)):
             with uninterrupted():
                 for frame, found in _classified(classifier, group, errors):
-                    done, has_videos = done + 1, has_videos or frame.clip is not None
+                    done, has_several = done + 1, has_several or frame.is_numbered
                     rows += _rows(frame, found, top)
     except KeyboardInterrupt:
         interrupted = True
-    if not has_videos:
+    if not has_several:
         rows = [{name: value for name, value in row.items() if name != "frame"} for row in rows]
     return PictureClasses(tuple(rows), done, errors.count, interrupted)
 

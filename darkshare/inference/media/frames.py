@@ -19,14 +19,18 @@ class Clip(NamedTuple):
     """The video, camera or stream that a frame is from.
 
     Attributes:
-        rate: frames per second; 0 where that is not known.
+        rate: frames per second, or their mean; 0 where that is not known.
         live: whether it goes on without us, so that late frames are worthless.
         step: which frames are taken: 1 each, 2 every second one.
+        limit: how many of them are taken at most.
+        apart: whether it is read beside other sources, whose frames come between its own.
     """
 
     rate: float
     live: bool
     step: int
+    limit: int | None = None
+    apart: bool = False
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -38,6 +42,7 @@ class Frame:
         image: uint8 BGR; None where there is an error.
         error: why the picture is missing, or why the network failed on it.
         number: its place in its source, from 1.
+        paged: whether its source is a file of several pictures: pages of a TIFF, or an animation.
         seconds: its time in its video.
         clip: the video, if it is from one.
         found: one `Detections` per task.
@@ -50,6 +55,7 @@ class Frame:
     number: int = 1
     seconds: float | None = None
     clip: Clip | None = None
+    paged: bool = False
     found: tuple[Detections, ...] = ()
     drawn: Picture | None = None
 
@@ -59,12 +65,17 @@ class Frame:
         return (0, 0) if self.image is None else (self.image.shape[1], self.image.shape[0])
 
     @property
+    def is_numbered(self) -> bool:
+        """Whether its source has other pictures, too."""
+        return self.clip is not None or self.paged
+
+    @property
     def boxes(self) -> int:
         """The number of boxes of all tasks."""
         return sum(map(len, self.found))
 
     def __repr__(self) -> str:
-        place = f", frame {self.number}" if self.clip else ""
+        place = f", frame {self.number}" if self.is_numbered else ""
         found = self.error or f"{self.size[0]} x {self.size[1]}, {self.boxes} boxes"
         return f"<Frame: {printable(f'{self.source}{place}, {found}')}>"
 

@@ -21,7 +21,8 @@ from darkshare._texts import raw_bytes, to_escaped
 from darkshare.darknet.model import Model
 from darkshare.inference.boxes import coco_annotations, darknet_objects, first_ids, label_lines
 from darkshare.inference.media.frames import Frame
-from darkshare.inference.media.videos import USUAL_RATE, VideoFile
+from darkshare.inference.media.timing import output_rate, place
+from darkshare.inference.media.videos import VideoFile
 
 RESULT, TABLE, COCO, CLASSES = "result.json", "detections.csv", "coco.json", "classes.names"
 COLUMNS = ("source", "frame", "seconds", "task", "class_id", "name", "score", "x1", "y1", "x2", "y2")
@@ -42,6 +43,7 @@ class Sink:
     """
 
     draws = False  # whether it needs frames that are drawn
+    note = ""  # on the files, for the user, who gets one for all of a kind
 
     def __init__(self, job: SinkJob) -> None:
         self.job = job
@@ -61,8 +63,7 @@ class DrawnPictures(Sink):
     draws = True
 
     def write(self, frame: Frame, stem: str) -> None:
-        own = Path(frame.source).suffix
-        suffix = ".jpg" if frame.clip else own if writable(own) else ".png"
+        suffix = _suffix(frame)
         path = self.job.folder / f"{_name(frame, stem)}{suffix}"
         write_all({path: [encoded(_shown(frame), suffix)]}, durable=False)
 
@@ -74,16 +75,17 @@ class AnnotatedVideo(Sink):
     _file: VideoFile | None = None
 
     def write(self, frame: Frame, stem: str) -> None:
-        step = frame.clip.step if frame.clip else 1
+        assert frame.clip is not None, "only videos become videos"
         if self._file is None:
-            rate = (frame.clip and frame.clip.rate) or USUAL_RATE
-            self._file = VideoFile(self.job.folder / f"{stem}{self.job.container}", frame.size, rate / step)
-        self._file.add(_shown(frame), (frame.number - 1) // step + 1)
+            rate = output_rate(frame.source, frame.clip)
+            self._file = VideoFile(self.job.folder / f"{stem}{self.job.container}", frame.size, rate)
+        self._file.add(_shown(frame), place(frame.seconds or 0.0, self._file.rate))
 
     def close(self) -> list[Path]:
         if self._file is None:
             return []
         self._file.close()
+        self.note = self._file.note()
         return [self._file.path]
 
 
@@ -177,7 +179,8 @@ class Coco(Sink):
 
     def write(self, frame: Frame, stem: str) -> None:
         number = self._images.count + 1
-        name = f"{_name(frame, stem)}.jpg" if frame.clip else Path(frame.source).name
+        own = Path(frame.source).name
+        name = f"{_name(frame, stem)}{_suffix(frame)}" if frame.is_numbered else own
         width, height = frame.size
         self._images.add({"id": number, "file_name": name, "width": width, "height": height})
         for found, first in zip(frame.found, self._first, strict=True):
@@ -227,14 +230,21 @@ def _shown(frame: Frame) -> Picture:
 
 
 def _darknet(frame: Frame, number: int) -> dict[str, Any]:
-    """One entry as Darknet numbers and names them; frames of a video have their time as well."""
+    """One entry as Darknet numbers and names them; frames of a video have their time as well, pages their number."""
     time = {"seconds": frame.seconds} if frame.clip else {}
     objects = [row for found in frame.found for row in darknet_objects(found, frame.size)]
-    return {"frame_id": number, "filename": frame.source, **time, "objects": objects}
+    page = {"page": frame.number} if frame.paged else {}
+    return {"frame_id": number, "filename": frame.source, **page, **time, "objects": objects}
+
+
+def _suffix(frame: Frame) -> str:
+    """The suffix of the picture that shows it."""
+    own = Path(frame.source).suffix
+    return ".jpg" if frame.clip else own if writable(own) else ".png"
 
 
 def _name(frame: Frame, stem: str) -> str:
-    return f"{stem}-{frame.number:06d}" if frame.clip else stem
+    return f"{stem}-{frame.number:06d}" if frame.is_numbered else stem
 
 
 class Format(NamedTuple):

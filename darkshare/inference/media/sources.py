@@ -6,13 +6,18 @@ import glob
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+from functools import partial
+from io import BytesIO
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
-from darkshare._images import PICTURES, decoded, read_picture
-from darkshare._texts import read_text
-from darkshare.errors import BadValue, DarkshareError
+from darkshare._files import is_file, reading
+from darkshare._images import PICTURES, SEVERAL, header, pictures
+from darkshare._images.headers import header_of
+from darkshare._texts import is_wide, read_text, streamed_lines
+from darkshare.data.lists import Finder, any_status, finder_of
+from darkshare.errors import BadValue, DarkshareError, warn
 from darkshare.inference.media.frames import Frame
 from darkshare.inference.media.videos import SUFFIXES as VIDEOS
 from darkshare.inference.media.videos import Video
@@ -21,6 +26,10 @@ STDIN = "-"
 _PORTABLE_MAPS = (b"P4\n", b"P5\n", b"P6\n", b"P7\n")  # pictures that may have no NUL byte; names never have one
 Admit = Callable[[str], None]
 Names = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+
+def admit_all(name: str) -> None:
+    """Refuse no file."""
 
 
 class Item(Protocol):
@@ -38,28 +47,46 @@ class Item(Protocol):
 
 
 class PictureFile(NamedTuple):
-    """A picture on disk."""
+    """A picture on disk, or several in one file; with their alpha, where the network reads that."""
 
     name: str
+    alpha: bool = False
 
     def length(self, step: int = 1, limit: int | None = None) -> int:
-        return 1
+        if Path(self.name).suffix.lower() not in SEVERAL:
+            return 1
+        try:
+            return _taken(header(self.name).pictures, step, limit)
+        except DarkshareError:
+            return 1
 
     def frames(self, step: int = 1, limit: int | None = None) -> Iterator[Frame]:
-        yield Frame(self.name, read_picture(self.name))
+        with reading(self.name):
+            data = Path(self.name).read_bytes()
+        return EncodedPicture(self.name, data, self.alpha).frames(step, limit)
 
 
 class EncodedPicture(NamedTuple):
-    """A picture that came through standard input."""
+    """The content of a picture file, such as came through standard input."""
 
     name: str
     data: bytes
+    alpha: bool = False
 
     def length(self, step: int = 1, limit: int | None = None) -> int:
         return 1
 
     def frames(self, step: int = 1, limit: int | None = None) -> Iterator[Frame]:
-        yield Frame(self.name, decoded(self.data, self.name))
+        found = enumerate(pictures(self.data, self.name, alpha=self.alpha), 1)
+        paged = header_of(BytesIO(self.data)).pictures > 1
+        stop = None if limit is None else limit * step
+        return (Frame(self.name, image, number=number, paged=paged) for number, image in islice(found, 0, stop, step))
+
+
+def _taken(count: int, step: int, limit: int | None) -> int:
+    """Count the frames that are taken of so many."""
+    whole = -(-count // step)
+    return min(whole, limit or whole)
 
 
 class Broken(NamedTuple):
@@ -86,44 +113,55 @@ class Selection(NamedTuple):
         lengths = [item.length(step, limit) for item in self.known]
         return None if self.later or None in lengths else sum(filter(None, lengths))
 
-    def frames(self, step: int = 1, limit: int | None = None, admit: Admit = lambda name: None) -> Iterator[Frame]:
+    def frames(
+        self, step: int = 1, limit: int | None = None, admit: Admit = admit_all,
+        apart: Callable[[Video], None] | None = None,
+    ) -> Iterator[Frame]:  # fmt: skip
         """All frames in order; what cannot be read comes as a frame with an error.
 
         Args:
             step: of videos, take every step-th frame.
             limit: of each video, take no more frames than that.
             admit: called with the name of each file before it is read; it may refuse with a DarkshareError.
+            apart: takes the cameras and streams, which are then left out here.
         """
         for item in chain(self.known, self.later):
-            yield from _safely(item, step, limit, admit)
+            if apart and isinstance(item, Video) and not item.is_file:
+                apart(item)
+            else:
+                yield from safely(item.name, partial(item.frames, step, limit), admit)
 
 
-def _safely(item: Item, step: int, limit: int | None, admit: Admit) -> Iterator[Frame]:
+def safely(name: str, frames: Callable[[], Iterator[Frame]], admit: Admit) -> Iterator[Frame]:
+    """The frames of a source; where it cannot be read, or not on, its error comes as the last one."""
     try:
-        admit(item.name)
-        yield from item.frames(step, limit)
+        admit(name)
+        yield from frames()
     except DarkshareError as error:
-        yield Frame(item.name, error=error)
+        yield Frame(name, error=error)
 
 
-def require_counts(**counts: int | None) -> None:
-    """Refuse counts below 1; None means no limit.
+def require_counts(*, reconnect: float = 0.0, **counts: int | None) -> None:
+    """Refuse counts below 1, where None means no limit, and a negative time.
 
     Raises:
         BadValue: one of them, by its name.
     """
+    if not reconnect >= 0:
+        raise BadValue(f"reconnect must be at least 0, not {reconnect}")
     for name, count in counts.items():
         if count is not None and count < 1:
             raise BadValue(f"{name} must be at least 1, not {count}")
 
 
-def select(names: Names, stdin: IO[bytes] | None = None) -> Selection:
+def select(names: Names, stdin: IO[bytes] | None = None, *, alpha: bool = False) -> Selection:
     """Find out what names mean; what is named twice counts once.
 
     Args:
         names: one or more files, folders, patterns, .txt lists, videos, numbers of cameras, addresses, or "-" for
             standard input, which may hold one encoded picture or a list of names.
         stdin: instead of the program's own.
+        alpha: read the fourth channel of pictures, too.
     """
     known: dict[str, Item] = {}
     later: Iterable[Item] = ()
@@ -139,7 +177,13 @@ def select(names: Names, stdin: IO[bytes] | None = None) -> Selection:
             items = [Broken(name, error)]
         for item in items:
             known.setdefault(item.name, item)
-    return Selection(tuple(known.values()), later)
+    if not alpha:
+        return Selection(tuple(known.values()), later)
+    return Selection(tuple(map(_with_alpha, known.values())), later and map(_with_alpha, later))
+
+
+def _with_alpha(item: Item) -> Item:
+    return item._replace(alpha=True) if isinstance(item, PictureFile | EncodedPicture) else item
 
 
 def item_of(name: str) -> Item:
@@ -159,7 +203,8 @@ def _expanded(name: str) -> Iterable[str]:
 
 
 def _in_folder(name: str) -> list[str]:
-    found = sorted(str(path) for path in Path(name).iterdir() if _is_medium(path))
+    with reading(name):
+        found = sorted(str(path) for path in Path(name).iterdir() if _is_medium(path))
     if not found:
         raise DarkshareError("is a folder without a picture or video", file=name)
     return found
@@ -173,20 +218,24 @@ def _matching(name: str) -> list[str]:
 
 
 def _listed(name: str) -> list[str]:
-    """The lines of a list, as in Darknet's train.txt; names are taken from here or else from the list's folder."""
-    found = [line for line in read_text(Path(name)).lines if line]
-    if not found:
+    """The names in a list, as in Darknet's train.txt; see `Finder` for where they are looked for."""
+    path = Path(name)
+    lines = [line for line in read_text(path).lines if line]
+    if not lines:
         raise DarkshareError("is a list without a name", file=name)
-    return [_placed(line, Path(name).parent) for line in found]
+    finder = finder_of(path, lines, status=any_status)
+    try:
+        found = [_placed(line, finder) for line in lines]
+    except DarkshareError as error:
+        raise DarkshareError(error.message, file=name) from None
+    if moved := finder.said(len(lines)):
+        warn(f"{name}: {moved}")
+    return found
 
 
-def _placed(line: str, beside: Path) -> str:
-    """Find the file that a line names; one from Windows may have backslashes."""
-    for written in dict.fromkeys([line, line.replace("\\", "/")]):
-        for path in (written, str(beside / written)):
-            if _exists(path):
-                return path
-    return line
+def _placed(line: str, finder: Finder) -> str:
+    located = None if "://" in line else finder(line)
+    return located.path if located else line
 
 
 _EXPANSIONS: tuple[tuple[Callable[[str], Any], Callable[[str], Iterable[str]]], ...] = (
@@ -197,18 +246,18 @@ _EXPANSIONS: tuple[tuple[Callable[[str], Any], Callable[[str], Iterable[str]]], 
 )
 
 
-def _exists(name: str | Path) -> bool:
-    return os.path.exists(name)  # noqa: PTH110 - Path.exists raises for names that are too long
+def _exists(name: str) -> bool:
+    return any_status(name) is not None
 
 
 def _is_medium(path: Path) -> bool:
-    return path.suffix.lower() in PICTURES | VIDEOS and path.is_file()
+    return path.suffix.lower() in PICTURES | VIDEOS and is_file(path)
 
 
 def _piped(stdin: Any) -> tuple[list[Item], Iterable[Item]]:
     """(the picture that standard input holds, the items of the list that it is)."""
     head: bytes = stdin.read1(8192)
-    if b"\0" in head or head[:3] in _PORTABLE_MAPS:
+    if (b"\0" in head and not is_wide(head)) or head[:3] in _PORTABLE_MAPS:
         return [EncodedPicture("stdin", head + stdin.read())], ()
     if not head:
         return [
@@ -219,13 +268,12 @@ def _piped(stdin: Any) -> tuple[list[Item], Iterable[Item]]:
 
 def _from_lines(head: bytes, stdin: IO[bytes]) -> Iterator[Item]:
     """One item per line, as soon as the line is there."""
-    for line in _lines(head, stdin):
-        if name := os.fsdecode(line).strip():
-            yield item_of(name)
-
-
-def _lines(head: bytes, rest: IO[bytes]) -> Iterator[bytes]:
-    *whole, begun = head.split(b"\n")
-    yield from whole
-    yield begun + rest.readline()
-    yield from rest
+    finder, said = Finder([""], status=any_status), False
+    for line in filter(None, streamed_lines(head, stdin)):
+        try:
+            yield item_of(_placed(line, finder))
+        except DarkshareError as error:
+            yield Broken(line, error)
+        if finder.moved and not said:
+            said = True
+            warn(f"stdin: {finder.said()}")

@@ -18,6 +18,7 @@ from darkshare.darknet.model import Model, require_unprotected
 from darkshare.darknet.network import Network, problems, resolve
 from darkshare.darknet.weights import Header, Weights, chunks
 from darkshare.data import Dataset, read_options
+from darkshare.data.forks import crowded, finds_labels, most_boxes, undecodable, unlabelled
 from darkshare.data.labels import LABEL_RULES
 from darkshare.errors import Unsupported, checked, warn
 from darkshare.surgery.anchors import anchors as fitting_anchors
@@ -184,28 +185,34 @@ def write_kit(kit: Kit, folder: str | os.PathLike[str], *, protect: Sequence[str
     write_all(files)
     with writing(home / "backup"):
         (home / "backup").mkdir(exist_ok=True)  # Darknet saves there, and does not make it
-    for fork, missing in unlabelled(kit).items():
-        warn(
-            f"{fork}'s Darknet does not find the labels of {missing} of {len(kit.train.samples)} pictures; the kit's "
-            "README.md says where it looks"
-        )
+    _warn_of_pictures(kit)
     return list(files)
 
 
-def unlabelled(kit: Kit) -> dict[str, int]:
-    """Count the pictures that each fork finds no labels for; forks that find all are left out."""
-    places = {
-        fork: [rule(_absolute(sample.picture)) for sample in kit.train.samples] for fork, rule in LABEL_RULES.items()
-    }
-    counts = {fork: sum(not Path(path).is_file() for path in paths) for fork, paths in places.items()}
-    return {fork: count for fork, count in counts.items() if count}
+def _warn_of_pictures(kit: Kit) -> None:
+    """Warn of what a fork does not find, read or train."""
+    samples = kit.train.samples
+    said = [unlabelled(fork, count, len(samples), *first) for fork, (count, *first) in _unlabelled(kit).items()]
+    said += [undecodable(sample.picture for sample in samples), crowded(samples, most_boxes(kit.frozen.network))]
+    for text in filter(None, said):
+        warn(text)
+
+
+def _unlabelled(kit: Kit) -> dict[str, tuple[int, str, str]]:
+    """For each fork that does not find all labels: of how many pictures, the first of them, and where it looks."""
+    found: dict[str, tuple[int, str, str]] = {}
+    for picture in (_absolute(sample.picture) for sample in kit.train.samples):
+        for fork, rule in LABEL_RULES.items():
+            if not finds_labels(place := rule(picture)):
+                count, *first = found.get(fork, (0, picture, place))
+                found[fork] = (count + 1, first[0], first[1])
+    return found
 
 
 def _facts(kit: Kit) -> Facts:
     """Collect what the guide names."""
     cfg = kit.frozen.network.cfg
     refused = {fork: errors[0].message for fork in DIALECTS if (errors := problems(cfg, dialect=fork)[1])}
-    first = _absolute(kit.train.samples[0].picture)
     return Facts(
         stem=kit.train.name,
         k=kit.k,
@@ -218,7 +225,7 @@ def _facts(kit: Kit) -> Facts:
         has_full=kit.full is not None,
         has_valid=kit.valid is not None,
         refused=refused,
-        unlabelled={fork: (count, LABEL_RULES[fork](first)) for fork, count in unlabelled(kit).items()},
+        unlabelled=_unlabelled(kit),
     )
 
 

@@ -21,7 +21,7 @@ class Facts(NamedTuple):
         has_full: whether there are weights of full length.
         has_valid: whether there is a list of pictures to measure with.
         refused: forks that cannot read the cfg, with the reason.
-        unlabelled: forks that do not find labels: of how many pictures, and where they look for the first one's.
+        unlabelled: forks that do not find labels: of how many pictures, the first, and where they look.
     """
 
     stem: str
@@ -35,7 +35,7 @@ class Facts(NamedTuple):
     has_full: bool
     has_valid: bool
     refused: dict[str, str]
-    unlabelled: dict[str, tuple[int, str]]
+    unlabelled: dict[str, tuple[int, str, str]]
 
 
 def guide_page(facts: Facts) -> str:
@@ -164,11 +164,11 @@ def _notes(facts: Facts, fork: str) -> str:
     if fork in facts.refused:
         notes += f"\n**It cannot read this cfg**: {facts.refused[fork]}.\n"
     if fork in facts.unlabelled:
-        count, place = facts.unlabelled[fork]
-        notes += (
-            f"\n**It does not find the labels of {count} pictures.** It looks for the first one's at\n`{place}`; "
-            "copy or link the label files there.\n"
-        )
+        count, picture, place = facts.unlabelled[fork]
+        cure = f"It looks for the first one's at\n`{place}`; copy or link the label files there."
+        if not place.endswith(".txt"):
+            cure = f"It does not know the suffix of\n`{picture}`; `darkshare import-data` writes files that it reads."
+        notes += f"\n**It does not find the labels of {count} pictures.** {cure}\n"
     return notes
 
 
