@@ -52,6 +52,7 @@ _PATH = click.Path(path_type=Path)
     DIFFICULT[0],
 )
 @click.option("--no-negatives", is_flag=True, help="Leave out pictures without boxes.")
+@click.option("--drop-twins", is_flag=True, help="Leave out pictures that are there twice, rather of train.")
 @click.option("--copy", is_flag=True, help="Copy the pictures instead of linking to them.")
 @click.option("--names", type=_PATH, help="The class names, for a list of pictures, YOLO and tables.")
 @choice_option("--legibility", LEGIBILITY, "COCO-Text: which text is asked for.", LEGIBILITY[0])
