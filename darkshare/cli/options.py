@@ -50,7 +50,7 @@ def _with_cfgs(files: Sequence[Files], how: Mapping[str, Any]) -> str:
         return ""
     words: list[str] = []
     current = ""
-    for word in context.meta[WORDS]:
+    for word in context.meta.get(WORDS, ()):
         if word in cfgs and current != (current := own.get(word, cfgs[word])):
             words.append(current)
         words.append(word)

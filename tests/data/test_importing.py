@@ -563,7 +563,7 @@ def test_what_was_imported_is_shown_as_the_command_shows_it(voc, tmp_path):
     done = import_data(voc, tmp_path / "out", format="voc", split=0.5, rename_classes={"acme": "zeta"})
     assert repr(done) == f"<Imported: {tmp_path}/out/out.data, 3 train pictures, 3 valid pictures, 0 findings>"
     assert str(done).splitlines()[-1] == f"Wrote {tmp_path}/out/out.data; start Darknet in {tmp_path}/out"
-    assert set(done.as_dict()) == {"data", "parts", "classes", "findings", "kinds"}
+    assert set(done.as_dict()) == {"data", "parts", "classes", "findings", "kinds", "notes"}
     assert "zeta" in done.to_dataframe()["class"].tolist()
     with pytest.raises(DarkshareError, match="unknown format xml; use one of voc, darknet, coco-text, labelme, coco"):
         import_data(voc, tmp_path / "out", format="xml")
@@ -675,8 +675,13 @@ def test_the_command_imports_and_says_what(voc, tmp_path, monkeypatch):
     write_xml(voc / "acme" / "lost.xml")
     result = run("logos", "-o", "out", "--single-class", "logo", "--split", "0.34")
     assert result.exit_code == 0, result.output
-    assert result.stderr == "logos/acme/lost.xml: no picture of this name and no 'lost.png' near it; left out\n"
-    assert [line.split() for line in result.stdout.splitlines()] == [
+    assert result.stderr.splitlines() == [
+        "logos/acme/lost.xml: no picture of this name and no 'lost.png' near it; left out",
+        "next: darkshare check out/out.data",
+    ]
+    lines = result.stdout.splitlines()
+    assert lines[-6].startswith("None of the 4 pictures to train on is without objects: the detector will")
+    assert [line.split() for line in (*lines[:-6], lines[-1])] == [
         ["part", "pictures", "without", "boxes", "boxes", "difficult"],
         ["train", "4", "0", "4", "0"],
         ["valid", "2", "0", "2", "0"],
@@ -730,7 +735,11 @@ def test_many_findings_of_one_kind_are_few_lines_and_a_file(tmp_path, monkeypatc
 
 
 def test_two_sources_and_chosen_classes(coco, tmp_path):
-    other = coco_json(tmp_path / "annotations" / "instances_more.json")
+    size = {"width": WIDTH, "height": HEIGHT}
+    images = [{"id": 7, "file_name": "c.png", **size}, {"id": 9, "file_name": "d.png", **size}]
+    other = coco_json(tmp_path / "annotations" / "instances_more.json", images=images)
+    for index, name in enumerate("cd", 2):
+        write_picture(tmp_path / "images" / "val2017" / f"{name}.png", index)
     result = run(coco, "--valid", other, "--images", tmp_path / "images" / "val2017", "-o", tmp_path / "out",
                  "--keep-classes", "brush, board", "--rename-classes", "sign=board", "--no-negatives")  # fmt: skip
     assert result.exit_code == 0, result.output
