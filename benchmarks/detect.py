@@ -35,7 +35,7 @@ from darkshare.inference.boxes import Detections, interpret
 from darkshare.inference.boxes.decoding import decode
 from darkshare.inference.detector import Detector
 from darkshare.inference.draw import annotate
-from darkshare.inference.media import OutputFiles, OutputNames, flow, select
+from darkshare.inference.media import OutputFiles, OutputNames, flow, reading, select
 from darkshare.inference.media.videos import VideoFile
 from darkshare.inference.preprocess import preprocess
 
@@ -108,7 +108,7 @@ def through_detect(detector: Detector, video: Path) -> None:
     """All that the command does with a video."""
     with tempfile.TemporaryDirectory() as folder:
         output, places = OutputFiles(Path(folder), detector.model), OutputNames(Path(folder))
-        with closing(flow(detector, select([str(video)]).frames(), draws=output.draws)) as frames:
+        with closing(flow(detector, reading(select([str(video)])), draws=output.draws)) as frames:
             for frame in frames:
                 if frame.error is not None:
                     raise frame.error

@@ -51,7 +51,7 @@ READERS = ("info", "check")
 # One input of each class of error, of each file that may be to blame, and of each way to be incomplete.
 ONE_OF_EACH = (
     "bom.cfg",  # CfgSyntaxError, in a line
-    "html.cfg",  # CfgSyntaxError, of the whole file
+    "json.cfg",  # CfgSyntaxError, of the whole file
     "[upsmaple] for [upsample]",  # UnknownKind
     "filters=0 for filters=8",  # BadValue, of a key
     "width=2000000000 for width=32",  # BadValue, of a section

@@ -52,14 +52,18 @@ def layer_outputs(network: Network) -> list[LayerOutput]:
 
 
 def joined(base: Sequence[LayerOutput], others: Sequence[Sequence[LayerOutput]], k: int) -> list[LayerOutput]:
-    """The outputs of the merged network: the base's; for each other one a route to k-1 and its outputs from k on."""
+    """The outputs of the merged network: the base's; for each other one its outputs from k on.
+
+    These read k-1 through a route, unless none of them reads it.
+    """
     merged = list(base)
     for other in others:
-        distance = len(merged) + 1 - k
-        merged.append(LayerOutput(base[k - 1].values, reads_previous=False, sources=(k - 1,)))
-        merged += [
-            output._replace(sources=tuple(s if s < k else s + distance for s in output.sources)) for output in other[k:]
-        ]
+        place = {j: j for j in range(k)}
+        if other[k].reads_previous or any(k - 1 in output.sources for output in other[k:]):
+            place[k - 1] = len(merged)
+            merged.append(LayerOutput(base[k - 1].values, reads_previous=False, sources=(k - 1,)))
+        place |= {old: len(merged) + old - k for old in range(k, len(other))}
+        merged += [output._replace(sources=tuple(place[s] for s in output.sources)) for output in other[k:]]
     return merged
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from darkshare.cli import command
 from darkshare.cli.options import choice_option, dialect_option, format_option, size_option
 from darkshare.cli.printing import say, show
 from darkshare.cli.running import end, frames_options, progress_of, sorted_paths, tell_error
@@ -13,7 +14,7 @@ from darkshare.inference.classification import MEANS
 from darkshare.inference.media import classify as classify_pictures
 
 
-@click.command()
+@command()
 @click.argument("paths", nargs=-1, required=True, metavar="MODEL.cfg [MODEL.weights]|MODEL.onnx|MODEL.xml PICTURE...")
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes to print.")
 @click.option("--branches", is_flag=True, help="Of an ensemble, what each branch thinks as well.")

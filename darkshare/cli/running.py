@@ -9,11 +9,10 @@ from typing import Any
 
 import click
 
-from darkshare._tables import printable
-from darkshare.cli import STOPPED, options
-from darkshare.cli.parameters import LEVEL, choices
+from darkshare.cli import STOPPED, command, options
+from darkshare.cli.parameters import LEVEL, NAMES, OVERLAP, choices
 from darkshare.cli.printing import say, show
-from darkshare.cli.progress import is_watched, watched
+from darkshare.cli.progress import is_watched, say_above, watched
 from darkshare.darknet.model import Model
 from darkshare.inference.boxes import NMS, THRESHOLD
 from darkshare.inference.engines import DEFAULT
@@ -26,20 +25,31 @@ def frames_options(function: options.F) -> options.F:
     """Give the options that `detect` and `classify` share."""
     every = click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Take every N-th frame.")
     limit = click.option("--limit", type=click.IntRange(1), help="Take no more frames of each video than that.")
+    reconnect = click.option(
+        "--reconnect", type=click.FloatRange(0), default=0.0, metavar="SECONDS",
+        help="Wait so long for a camera or stream that breaks off.",
+    )  # fmt: skip
     engine = options.running_options(None, f"What computes.  [default: {DEFAULT}, or what an int8 file is for]")
-    return every(limit(engine(function)))
+    return every(limit(reconnect(engine(function))))
 
 
-@click.command()
+@command()
 @click.argument("paths", nargs=-1, required=True, metavar="MODEL.cfg [MODEL.weights]|MODEL.onnx|MODEL.xml SOURCE...")
-@click.option("-o", "--output", default="detections", show_default=True, help="Folder for what is written.")
-@click.option(
-    "--save", type=choices(tuple(FORMATS)), multiple=True, metavar="NAME,...",
-    help=f"What to write: {', '.join(FORMATS)}; may be given again.",
-)  # fmt: skip
+@options.folder_option("detections", "Folder for what is written.")
+@options.several_option(
+    "--save", choices(tuple(FORMATS)), metavar="NAME,...", help=f"What to write: {', '.join(FORMATS)}."
+)
 @options.choice_option("--container", CONTAINERS, "Of the videos written.", ".avi")
-@click.option("--thresh", type=LEVEL, multiple=True, help=f"Keep scores above it.  [default: {THRESHOLD}]")
-@click.option("--nms", type=LEVEL, multiple=True, help=f"Largest overlap of two boxes; 0: any.  [default: {NMS}]")
+@options.keyed_option("--thresh", LEVEL, help=f"Keep scores above it.  [default: {THRESHOLD}]")
+@options.keyed_option(
+    "--nms", OVERLAP, metavar="[TASK=]LEVEL[,agnostic]",
+    help=f"Largest overlap of two boxes of one class, with agnostic of any classes; 0: any.  [default: {NMS}]",
+)  # fmt: skip
+@options.several_option("--classes", NAMES, help="Only boxes of these.")
+@options.several_option("--task", NAMES, help="Run these only.")
+@click.option("--max-det", type=click.IntRange(1), help="The best N boxes of each picture and task.")
+@click.option("--clip", is_flag=True, help="Cut boxes off at the edge of the picture.")
+@options.tiles_options
 @click.option("--branches", is_flag=True, help="Of an ensemble, what each branch finds as well.")
 @frames_options
 @options.size_option
@@ -51,7 +61,7 @@ def detect(paths: tuple[str, ...], size: Any, dialect: str, form: str, **how: An
     A source is a picture, a folder, a pattern in quotes, a .txt list, a video, the number of a camera, the address of
     a stream, or - for a picture or a list of names on standard input. Pictures are saved with their boxes, and
     result.json in the form of Darknet's -out, plus the task. Videos become a video and a line of JSON per frame.
-    --save chooses otherwise, yolo being label files. A threshold may be one task's own: --thresh masks=0.4. An
+    --save chooses otherwise, yolo being label files. --thresh and --nms may be one task's own: --thresh masks=0.4. An
     ensemble that branch made gives its vote. A file that export wrote is a model too.
 
     \b
@@ -59,16 +69,12 @@ def detect(paths: tuple[str, ...], size: Any, dialect: str, form: str, **how: An
       darkshare detect both.cfg both.weights street.jpg -o out
       darkshare detect both.cfg photos/ --thresh masks=0.3 --save csv,yolo
       darkshare detect both.cfg traffic.mp4 --every 5 --limit 100
-      darkshare detect both-int8.onnx photos/
+      darkshare detect both-int8.onnx photos/ --classes car,person --max-det 20
+      darkshare detect both.cfg street.jpg --tiles 2x2 --nms agnostic
     """
     model, sources = sorted_paths(paths, dialect=dialect, size=size)
-    save = [name for names in how.pop("save") for name in names]
-    levels: dict[str, Any] = {
-        name: dict(how.pop(name)) for name in ("thresh", "nms")
-    }  # of a task named twice, the last one
-    found = detect_objects(
-        model, sources, save=save, **levels, **how, watch=progress_of(with_speed=True), tell=tell_error
-    )
+    levels: dict[str, Any] = {name: dict(how.pop(name)) for name in ("thresh", "nms")}
+    found = detect_objects(model, sources, **levels, **how, watch=progress_of(with_speed=True), tell=tell_error)
     show(found, form=form)
     say(found.summary())
     end(found)
@@ -99,8 +105,7 @@ def _require_whole(exported: str, of_model: Sequence[str]) -> None:
 
 def tell_error(message: str) -> None:
     """Print what went wrong, clear of a bar."""
-    clear = "\r\x1b[K" if is_watched() else ""
-    click.echo(f"{clear}Error: {printable(message)}", err=True)
+    say_above(f"Error: {message}")
 
 
 def end(found: DetectionRun | PictureClasses) -> None:

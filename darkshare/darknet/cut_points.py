@@ -18,6 +18,11 @@ def illegal_cut(network: Network, k: int) -> str | None:
     return None
 
 
+def reads_from(network: Network, start: int, index: int) -> bool:
+    """Say whether any layer from `start` on reads the output of layer `index`."""
+    return any(index in layer.inputs for layer in network.layers[start:])
+
+
 def legal_cuts(network: Network) -> list[int]:
     """List every k at which the network can be cut."""
     return [k for k in range(1, len(network.layers)) if illegal_cut(network, k) is None]

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from darkshare._files import reading
+from darkshare._files import is_folder, reading
 from darkshare._tables import printable
 from darkshare.data.classes import DIFFICULT, united, with_classes, with_difficult, without_negatives
 from darkshare.data.coco import read_coco
@@ -55,7 +55,7 @@ def format_of(source: Path) -> str:
     Raises:
         DarkshareError: it is none of those that are known.
     """
-    if source.is_dir():
+    if is_folder(source):
         if next(source.rglob("*.xml"), None):
             return "voc"
         raise DarkshareError("holds no Pascal VOC XML files; give the json or the .data file", file=str(source))

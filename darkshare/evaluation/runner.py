@@ -18,7 +18,7 @@ from darkshare.data.unreadable import Unreadable, without
 from darkshare.errors import BadValue, DarkshareError, Unsupported, warn
 from darkshare.evaluation.accuracy import Accuracy, evaluate_guesses
 from darkshare.evaluation.average_precision import Evaluation, evaluate_detections
-from darkshare.inference.boxes import NMS, Detections, interpret
+from darkshare.inference.boxes import NMS, Detections, rules_of
 from darkshare.inference.classification import Doubles, by_classifier, cropped, mean_of, probabilities
 from darkshare.inference.detector import Detector
 from darkshare.inference.engines import DEFAULT, presence
@@ -64,7 +64,7 @@ class Runner:
         engine: name, version and precision of what computes.
         lowest: detections above this score count.
         nms: of two boxes of one class that overlap more, the better one counts.
-        batch: how many pictures go through the network at once.
+        batch: how many pictures, or tiles of them, go through the network at once.
     """
 
     detector: Detector
@@ -90,7 +90,7 @@ class Runner:
         Raises:
             DarkshareError: it cannot be run here.
         """
-        detector = Detector(model, engine=engine, precision=precision, **how)
+        detector = Detector(model, engine=engine, precision=precision, batch=batch, **how)
         return cls(detector, f"{engine} {presence(engine).version} {precision}", lowest, nms, batch)
 
     def __repr__(self) -> str:
@@ -113,12 +113,12 @@ class Runner:
             DarkshareError: more than 1 % of the pictures cannot be read, or a task that is not there or gives no boxes.
         """
         own = self.model.task(task)
-        alone = replace(self.model, tasks=(own,))
+        alone, rules = replace(self.model, tasks=(own,)), rules_of((own,), threshold=self.lowest, nms=self.nms)
         found, sizes = [], []
         unreadable = Unreadable()
-        for image, raw in self._raw(dataset, watch, lambda image: image, unreadable):
-            sizes.append((image.shape[1], image.shape[0]))
-            found += interpret(alone, raw, sizes[-1], threshold=self.lowest, nms=self.nms)
+        for images in self._pictures(dataset, watch, unreadable):
+            sizes += [(image.shape[1], image.shape[0]) for image in images]
+            found += [boxes for (boxes,) in self.detector.find(images, alone, rules)]
         if unreadable:
             lost = sum(len(dataset.samples[index].boxes) for index in unreadable.indices)
             warn(f"{unreadable}; left out with their {lost} boxes")
@@ -142,9 +142,9 @@ class Runner:
         own = self.model.task(task)
         if not self.model.classifies(own):
             raise Unsupported(f"{own.name} is a detector: it needs a data set with boxes", file=self.model.name)
-        unreadable = Unreadable()
-        middle = partial(cropped, network=self.model.network)
-        raws = [raw for _, raw in self._raw(dataset, watch, middle, unreadable)]
+        unreadable, raws = Unreadable(), list[dict[int, Floats]]()
+        for images in self._pictures(dataset, watch, unreadable):
+            raws += self.detector.raw_batch([cropped(image, self.model.network) for image in images])
         if unreadable:
             warn(f"{unreadable}; left out")
         dataset = without(dataset, unreadable.indices)
@@ -169,10 +169,10 @@ class Runner:
                 mean_of([rows for _, rows in branches], how),
             )
 
-    def _raw(
-        self, dataset: Dataset | ClassifiedDataset, watch: Watch, fit: Callable[[Picture], Picture], missing: Unreadable
-    ) -> Iterator[tuple[Picture, dict[int, Floats]]]:
-        """Every picture that can be read and what the heads give for it."""
+    def _pictures(
+        self, dataset: Dataset | ClassifiedDataset, watch: Watch, missing: Unreadable
+    ) -> Iterator[list[Picture]]:
+        """Every picture that can be read, a batch at a time."""
         if not dataset.samples:
             raise BadValue(f"{dataset.name} has no pictures to evaluate on")
         alpha, count = reads_alpha(self.model.network), len(dataset.samples)
@@ -190,13 +190,14 @@ class Runner:
             for at, _ in enumerate(watch(dataset.samples), 1):
                 waiting += next(pictures)[0]
                 if len(waiting) == self.batch or (waiting and at == count):
-                    yield from zip(waiting, self.detector.raw_batch([fit(one) for one in waiting]), strict=True)
+                    yield waiting
                     waiting = []
 
     def _conditions(self) -> str:
         _, h, w, *_ = self.model.network.input
         fit = "letterboxed" if is_letterboxed(self.model.network) else "stretched"
-        return f"scores > {self.lowest:g}, NMS {self.nms:g}, {fit} to {w}x{h}, {self.engine}"
+        nms = f"NMS {self.nms:g}{self.detector.tiling}"
+        return f"scores > {self.lowest:g}, {nms}, {fit} to {w}x{h}, {self.engine}"
 
 
 def evaluate_model(

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from queue import Empty, Queue
-from threading import Event, Thread
-from typing import Any, NamedTuple, TypeVar
+from threading import Condition, Event, Thread
+from time import monotonic
+from typing import Any, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 _GRACE = 5.0  # seconds that a thread may take to notice that it is to stop
@@ -21,53 +21,104 @@ class _Raised(NamedTuple):
     error: BaseException
 
 
-def ahead(items: Iterable[T], size: int, passes: Callable[[T], bool] = lambda item: False) -> Generator[T, None, None]:
-    """Iterate in a thread of its own, at most `size` items before they are asked for.
+class Readers(Generic[T]):
+    """Iterators, each in a thread of its own, whose items come in turn, at most `size` before they are asked for.
 
     Args:
-        items: what to iterate; it is closed when the generator is.
-        size: how many may wait.
-        passes: whether an item loses its worth with time, so that it makes room for the next when the queue is full.
+        size: how many items may wait; where there are several iterators, each has its share.
+        passes: whether an item loses its worth with time, so that it makes room for the next one of its iterator.
+        before: the stage that the iterators take from; it is stopped with this one.
     """
-    waiting: Queue[Any] = Queue(size)
-    stopped = Event()
 
-    def work() -> None:
-        last: Any = _END
+    def __init__(
+        self, size: int, passes: Callable[[T], bool] = lambda item: False, before: Readers[Any] | None = None
+    ) -> None:
+        self.stopped = Event()
+        self._size, self._passes, self._before = size, passes, before
+        self._changed = Condition()
+        self._waiting: deque[deque[Any]] = deque()  # of the iterators that have not ended; the next one's turn is first
+        self._threads: list[Thread] = []
+        self._begun = False
+
+    def add(self, items: Iterable[T]) -> None:
+        """Take one more, also while others are read; it is closed when this is."""
+        own: deque[Any] = deque()
+        with self._changed:
+            self._waiting.append(own)
+            self._threads.append(Thread(target=self._read, args=(items, own), daemon=True, name="darkshare"))
+            if self._begun:
+                self._threads[-1].start()
+
+    def __iter__(self) -> Generator[T, None, None]:
+        """All items, until every iterator has ended.
+
+        Raises:
+            BaseException: what an iterator raises, where its next item would come.
+        """
+        with self._changed:
+            self._begun = True
+            for thread in self._threads:
+                thread.start()
+        try:
+            while (item := self._next()) is not _END:
+                if isinstance(item, _Raised):
+                    raise item.error
+                yield item
+        finally:
+            self.stop()
+            end = monotonic() + _GRACE
+            for thread in self._threads:
+                thread.join(max(0.0, end - monotonic()))
+
+    def stop(self) -> None:
+        """Let all threads end, also those of the stages before."""
+        with self._changed:
+            self.stopped.set()
+            self._changed.notify_all()
+        if self._before is not None:
+            self._before.stop()
+
+    def _next(self) -> Any:
+        with self._changed:
+            while self._waiting and not self.stopped.is_set():
+                for _ in range(len(self._waiting)):
+                    own = self._waiting[0]
+                    self._waiting.rotate(-1)
+                    if own and own[0] is _END:
+                        self._waiting.pop()
+                    elif own:
+                        self._changed.notify_all()
+                        return own.popleft()
+                if self._waiting:
+                    self._changed.wait()
+            return _END
+
+    def _read(self, items: Iterable[T], own: deque[Any]) -> None:
+        """Iterate, in a thread."""
         iterator = iter(items)
         try:
             for item in iterator:
-                _drop_oldest(waiting, passes)
-                waiting.put(item)
-                if stopped.is_set():
+                self._put(item, own)
+                if self.stopped.is_set():
                     break
         except BaseException as error:  # whatever it is, it belongs to the thread that asked
-            last = _Raised(error)
+            self._put(_Raised(error), own)
         finally:
             getattr(iterator, "close", lambda: None)()
-        if not stopped.is_set():
-            waiting.put(last)
+            with self._changed:
+                own.append(_END)
+                self._changed.notify_all()
 
-    thread = Thread(target=work, daemon=True, name="darkshare")
-    thread.start()
-    try:
-        while (item := waiting.get()) is not _END:
-            if isinstance(item, _Raised):
-                raise item.error
-            yield item
-    finally:
-        stopped.set()
-        with suppress(Empty):
-            while True:
-                waiting.get_nowait()
-        thread.join(_GRACE)
-
-
-def _drop_oldest(waiting: Queue[T], passes: Callable[[T], bool]) -> None:
-    """Make room in a full queue, if the time of its oldest item has passed."""
-    with waiting.mutex:
-        if len(waiting.queue) >= waiting.maxsize and passes(waiting.queue[0]):
-            waiting.queue.popleft()
+    def _put(self, item: Any, own: deque[Any]) -> None:
+        """Append an item as soon as there is room, which the oldest one makes if its time has passed."""
+        with self._changed:
+            while len(own) >= max(1, self._size // max(1, len(self._waiting))) and not self.stopped.is_set():
+                if self._passes(own[0]):
+                    own.popleft()
+                else:
+                    self._changed.wait()
+            own.append(item)
+            self._changed.notify_all()
 
 
 def made_ahead(

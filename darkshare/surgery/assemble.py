@@ -6,22 +6,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from darkshare.darknet.cfg import Cfg, Line, Section
+from darkshare.darknet.cfg import Cfg, Line, Section, comment_line, new_section
+from darkshare.darknet.cut_points import reads_from
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network, Ref, resolve
 from darkshare.darknet.portable import list_text, plain_cfg
 from darkshare.darknet.weights import Floats, Header, Weights
 from darkshare.errors import BadReference
 
+_ON = ", on the shared layers 0.."
+
 
 @dataclass(frozen=True)
 class Part:
-    """A run of a model's layers, start..stop; `known` maps layers outside of it to their places in the product."""
+    """A run of a model's layers, start..stop.
+
+    Attributes:
+        known: layers outside of it, and their places in the product.
+        through: of these, the ones whose outputs are read from another place; share_index= and the like name a layer
+            without reading it, and keep to `known`.
+        mark: the comment that its first section gets in place of an earlier one; None leaves it as it is.
+    """
 
     model: Model
     start: int
     stop: int
     known: Mapping[int, int] = field(default_factory=dict)
+    through: Mapping[int, int] = field(default_factory=dict)
+    mark: str | None = None
 
 
 class Fresh(NamedTuple):
@@ -64,7 +76,9 @@ def assemble(
             continue
         first, network = len(sections), part.model.network
         place = {**part.known, **{old: first + old - part.start for old in range(part.start, part.stop)}}
-        sections += [_rewired(layer, place) for layer in network.layers[part.start : part.stop]]
+        sections += [_rewired(layer, place, part.through) for layer in network.layers[part.start : part.stop]]
+        if part.mark is not None:
+            sections[first] = _marked(sections[first], part.mark)
         if part.model.weights is not None:
             runs += part.model.weights.slice(network.start(part.start), network.start(part.stop))
     cfg = plain_cfg(Cfg(head, (net, *map(_ended, sections)), models[0].name), dialect)
@@ -72,11 +86,41 @@ def assemble(
     return resolve(cfg, dialect=dialect), Weights(Header(), tuple(runs)) if complete else None
 
 
-def _rewired(layer: Layer, place: Mapping[int, int]) -> Section:
+def grafted(model: Model, k: int, place: int, what: str) -> list[Part | Section]:
+    """Lay a model's layers from k on behind other layers, the first k of which are its own as well.
+
+    They read layer k-1 through a [route] to it. Where none of them reads it, as where layer k is a [route] to other
+    layers, that route is left out: an engine would take it for an output of the network, since nothing reads it.
+
+    Args:
+        model: whose layers from k on are wanted.
+        k: how many layers are shared.
+        place: the index of the first one in the product.
+        what: the words for them in the comment that goes in front.
+    """
+    count, is_read = len(model.network.layers) - k, reads_from(model.network, k, k - 1)
+    place += is_read
+    mark = f"{what}: layers {place}..{place + count - 1}{_ON}{k - 1}"
+    shared = {j: j for j in range(k)}
+    if not is_read:
+        return [Part(model, k, k + count, shared, mark=mark)]
+    route = _marked(new_section("route", layers=k - 1), mark)
+    return [route, Part(model, k, k + count, shared, {k - 1: place - 1})]
+
+
+def _marked(section: Section, mark: str) -> Section:
+    """A section with this comment behind its header, or none, in place of what an earlier `grafted` put there."""
+    header, *rest = section.lines
+    if rest and _ON in rest[0].text and not rest[0].key:
+        rest = rest[1:]
+    return replace(section, lines=(header, *([comment_line(mark)] if mark else []), *rest))
+
+
+def _rewired(layer: Layer, place: Mapping[int, int], through: Mapping[int, int]) -> Section:
     changed: dict[str, str] = {}
     for key in dict.fromkeys(ref.key for ref in layer.refs):
         refs = [ref for ref in layer.refs if ref.key == key]
-        written = tuple(_written(ref, layer, place) for ref in refs)
+        written = tuple(_written(ref, layer, {**place, **through} if ref.reads else place) for ref in refs)
         if written != tuple(ref.written for ref in refs):
             changed[key] = list_text(written)
     return layer.section.set(**changed)

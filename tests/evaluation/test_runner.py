@@ -14,8 +14,10 @@ from darkshare.data import Box, Dataset, Sample
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning
 from darkshare.evaluation import (
     Runner,
+    evaluate,
     evaluate_model,
 )
+from darkshare.inference.detector import Detector
 
 
 @pytest.mark.parametrize("letterbox", [0, 1])
@@ -48,6 +50,21 @@ def test_heads_of_a_merged_network_reach_what_the_separate_ones_do(tmp_path):
         evaluate_model(both, data)
     with pytest.raises(BadValue, match="has no task logo; it has base, text"):
         evaluate_model(both, data, task="logo")
+
+
+def test_tiles_count_as_detect_finds_them(tmp_path):
+    own, how = model(tiny_text()), {"tiles": (2, 1), "overlap": 0.5}
+    paths = drawn(tmp_path, 1, [(64, 40), (40, 64), (33, 32)])
+    tiled = labelled_by(own, paths, lowest=0.2, **how)
+    detector = Detector(own, threshold=0.2, **how)
+    for sample in tiled.samples:
+        assert [box.class_id for box in sample.boxes] == detector.detect(sample.picture)[0].class_ids.tolist()
+    found = evaluate_model(own, tiled, batch=2, lowest=0.2, **how)
+    assert found.mean == pytest.approx(1)
+    tiles = "2x1 tiles with 0.5 in common and the whole picture"
+    assert found.conditions.startswith(f"scores > 0.2, NMS 0.45, {tiles}, stretched to 32x32, ")
+    assert evaluate_model(own, tiled, batch=2, lowest=0.2).mean < 1
+    assert list(evaluate(own, tiled, lowest=0.2, **how).means.values()) == [found.mean]
 
 
 def test_a_picture_that_cannot_be_read_is_an_error(tmp_path):

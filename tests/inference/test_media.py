@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -13,8 +14,7 @@ import sys
 import threading
 import time
 from base64 import b64decode
-from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,17 @@ import numpy as np
 import pytest
 from conftest import network_of, tiny_text
 from PIL import Image
+from streams import Cameras, first, number_of
 
 from darkshare._images import encoded, read_picture
 from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.inference.boxes import Detections
-from darkshare.inference.media import Frame, OutputFiles, OutputNames, Video, flow, select, watch
+from darkshare.inference.media import Frame, OutputFiles, OutputNames, Video, flow, reading, select, videos, watch
 from darkshare.inference.media.sources import PictureFile, item_of
 from darkshare.inference.media.videos import CONTAINERS, VideoFile
-from darkshare.inference.threads import ahead
+from darkshare.inference.threads import Readers
 
 ROOT = Path(__file__).parents[2]
 SIZE = (64, 48)
@@ -362,43 +363,17 @@ def test_a_camera_that_stops_is_reported(monkeypatch):
     frames = list(select(["0"]).frames())
     assert [frame.number for frame in frames[:3]] == [1, 2, 3]
     assert all(frame.clip.live for frame in frames[:3])
-    assert str(frames[3].error) == "camera-0: gave no more pictures after 3 frames"
-
-
-@contextmanager
-def streaming(frames: int):
-    """An address on this machine that sends JPEG pictures one after another, as network cameras do."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-            self.end_headers()
-            for number in range(1, frames + 1):
-                data = encoded(shade(20 * number), ".jpg")
-                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
-                self.wfile.write(head.encode() + data + b"\r\n")
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/stream.mjpg?user=me"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    told = r"camera-0: gave no more pictures after 3 frames and 0\.\d s, at \d\d:\d\d:\d\d; --reconnect 60 waits for .*"
+    assert re.fullmatch(told, str(frames[3].error))
 
 
 def test_a_stream_is_live():
-    with streaming(8) as address:
-        frames = list(select([address]).frames())
+    with Cameras(cam=first(8)).running() as address:
+        *frames, last = select([address("cam")]).frames()
     assert [frame.error for frame in frames] == [None] * len(frames)
+    assert f"gave no more pictures after {len(frames)} frames and " in str(last.error)
     assert len(frames) >= 6  # FFmpeg may keep the last for itself
-    assert shades(frames) == [frame.number for frame in frames]
+    assert [number_of(frame.image) for frame in frames] == [frame.number for frame in frames]
     assert all(frame.clip.live for frame in frames)
 
 
@@ -407,7 +382,7 @@ def test_a_video_file_fills_gaps_and_scales_other_sizes(tmp_path):
     file.add(shade(20), 1)
     file.add(cv2.resize(shade(80), (200, 100)), 4)
     file.close()
-    assert shades(Video("v", str(tmp_path / "v.avi")).frames()) == [1, 4, 4, 4]
+    assert shades(Video("v", str(tmp_path / "v.avi")).frames()) == [1, 1, 1, 4]
 
 
 def test_a_video_that_cannot_be_written_is_reported(tmp_path):
@@ -440,6 +415,12 @@ def test_a_full_disk_is_an_error(tmp_path):
 # The pipeline
 
 
+def ahead(items, passes=lambda item: False):
+    readers: Readers = Readers(2, passes)
+    readers.add(items)
+    return iter(readers)
+
+
 def test_closing_stops_all_stages(tmp_path):
     path = video(tmp_path / "v.avi", 100)
     before = threading.active_count()
@@ -463,7 +444,7 @@ def test_the_stages_work_side_by_side():
         assert list(items) == list(range(20))
         return time.perf_counter() - start
 
-    together = lasts(ahead(slowly(ahead(slowly(ahead(slowly(range(20)), 2)), 2)), 2))
+    together = lasts(ahead(slowly(ahead(slowly(ahead(slowly(range(20))))))))
     assert together < 2 / 3 * lasts(slowly(slowly(slowly(range(20)))))
 
 
@@ -474,7 +455,7 @@ def test_live_frames_are_dropped_when_nobody_can_take_them():
         asked.append(item)
         return item > 0
 
-    stage = ahead(iter(range(50)), 2, passes=passes)
+    stage = ahead(iter(range(50)), passes)
     assert next(stage) == 0  # its time does not pass, so it waited
     for _ in range(10_000):  # in vain only if nothing is dropped
         if 47 in asked:  # the older of the two that wait when the last one comes
@@ -515,7 +496,7 @@ def test_an_engine_that_refuses_a_frame_says_which(tmp_path):
 
 def test_only_what_is_asked_for_is_drawn(tmp_path):
     paths = [str(picture(tmp_path / f"{n}.png", 100)) for n in range(2)]
-    frames = flow(Finder(), select(paths).frames(), draws=lambda frame: frame.source == paths[1])
+    frames = flow(Finder(), reading(select(paths)), draws=lambda frame: frame.source == paths[1])
     first, second = frames
     assert first.drawn is None
     assert (second.drawn != second.image).any()
@@ -573,7 +554,7 @@ def test_counts_below_one_are_refused_at_once(name):
 def written(folder: Path, sources, save=(), **how) -> list[str]:
     """Lead sources through to files; the names of those that the user is to know of."""
     output, places = OutputFiles(folder, MODEL, save, **how), OutputNames(folder)
-    with closing(flow(Finder(), select(map(str, sources)).frames(), draws=output.draws)) as frames:
+    with closing(flow(Finder(), reading(select(map(str, sources))), draws=output.draws)) as frames:
         for frame in frames:
             output.write(frame, places.stem(frame))
     return [path.name for path in output.close()]
@@ -612,6 +593,38 @@ def test_videos_in_each_container(tmp_path, container):
     written(tmp_path / "out", [video(tmp_path / "v.avi", 4)], ("video",), container=container)
     assert listing(tmp_path / "out") == [f"v{container}"]
     assert len(list(Video("v", str(tmp_path / "out" / f"v{container}")).frames())) == 4
+
+
+class Writer:
+    """Stands in for the cv2.VideoWriter of a machine that has some codecs."""
+
+    def __init__(self, codec: str, has: tuple[str, ...]) -> None:
+        self.isOpened = lambda: codec in has
+
+
+@pytest.mark.parametrize(
+    ("has", "codec", "webm"),
+    [(("avc1", "mp4v", "VP80"), "avc1", False), (("mp4v", "VP80"), "mp4v", True), (("mp4v",), "mp4v", False)],
+)
+def test_an_mp4_is_one_that_browsers_play_or_the_note_says_so(tmp_path, monkeypatch, has, codec, webm):
+    monkeypatch.setattr(videos, "_writer", lambda path, codec, size, rate: Writer(codec, has))
+    file = VideoFile(tmp_path / "my clip.mp4", SIZE, 10)
+    assert file.codec == codec
+    if codec == "avc1":
+        assert file.note() == ""
+        return
+    given, made = tmp_path / "my clip.mp4", tmp_path / "my clip-h264.mp4"
+    assert file.note().startswith(f"{given}: browsers do not play it")
+    assert file.note().endswith(f" ffmpeg -i '{given}' -c:v libx264 -pix_fmt yuv420p '{made}'")
+    assert ("--container .webm" in file.note()) == webm
+
+
+def test_where_no_codec_is_there_it_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(videos, "_writer", lambda path, codec, size, rate: Writer(codec, ()))
+    with pytest.raises(
+        DarkshareError, match=r"v\.webm: cannot be written as a video \(codec VP80\); .* --container .avi"
+    ):
+        VideoFile(tmp_path / "v.webm", SIZE, 10)
 
 
 def test_a_table_of_every_box(tmp_path):

@@ -101,6 +101,13 @@ def test_inserted_routes_lead_where_the_shortcut_led():
     assert dumps(found.network.cfg).count("stopbackward=1") == 1
 
 
+def test_weights_are_shared_with_the_frozen_layer_and_not_with_the_route_to_it():
+    conv = "[convolutional]\nsize=1\nfilters=7\nactivation=linear\n\n"
+    text = "[net]\nwidth=4\nheight=4\nchannels=7\n\n" + conv * 3 + conv.replace("size", "share_index=1\nsize")
+    found = frozen_below(without_weights(text + "[yolo]\nclasses=2\n", "base"), 2)
+    assert (found.inserted, found.network.layers[2].sources, found.network.layers[4].shares) == (1, (1,), 1)
+
+
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
 def test_the_network_computes_the_same(k):
     base = model(tiny_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -15,11 +16,12 @@ from hypothesis import strategies as st
 from models import assert_same_function, floats, model, quiet_concat, retrained, without_weights
 
 from darkshare.darknet.cfg import dumps
-from darkshare.darknet.cut_points import illegal_cut
+from darkshare.darknet.cut_points import illegal_cut, reads_from
 from darkshare.darknet.model import Model, branch_tasks, load, save, without_branch_tasks
 from darkshare.darknet.network import Network
 from darkshare.darknet.weights import Header, Weights
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, ShapeMismatch, TrunkMismatch
+from darkshare.inference.detector import Detector
 from darkshare.surgery.residual import branch
 from darkshare.surgery.splice import Merger, concat, longest_trunk, split
 
@@ -98,11 +100,97 @@ def test_absolute_references_above_the_cut_move(pair):
     assert routes == [(14,), (19, 2)]
 
 
-def test_a_reference_to_the_last_shared_layer_is_the_shared_layer(pair):
+def test_a_reference_to_the_last_shared_layer_reads_the_inserted_route(pair):
     base, _ = pair
-    text = tiny_text(1).replace("layers=-1,2", "layers=-1,2").replace("layers=-3", "layers=3")
+    text = (
+        tiny_text(1).replace("layers=-1,2", "layers=-1,3,-2").replace("layers=-3", "layers=3").replace("stride=2", "")
+    )
+    text = text.replace("[upsample]\n", "[maxpool]\nsize=1\nstride=1\n").replace(
+        "size=3\n\npad", "size=3\nstride=2\npad"
+    )
+    base = model(text.replace("classes=1", "classes=2").replace("filters=12", "filters=14"), "base")
     merged = quiet_concat([base, retrained(base, text, "text", 4)], 4)
-    assert merged.network.layers[17].sources == (3,)
+    routes = [layer.sources for layer in merged.network.layers[14:] if layer.kind.name == "route"]
+    assert routes == [(13,), (19, 13, 18)]
+    assert [layer.sources for layer in split(merged)[1].network.layers if layer.kind.name == "route"] == [
+        (3,),
+        (9, 3, 8),
+    ]
+
+
+SKIPPED = ("layers=-2", "layers=2", "layers=1,2", "layers=0")  # of layers that are as large as layer 3
+
+
+def branching_off(layers: str) -> str:
+    """A network whose layer 4 is a [route], behind a head where that does not read layer 3."""
+    conv = "[convolutional]\nbatch_normalize=1\nfilters=7\nsize=3\npad=1\nactivation=leaky\n\n"
+    yolo = "[yolo]\nmask=0\nanchors=4,5\nclasses=2\nnum=1\n\n"
+    head = conv.replace("leaky", "linear") + yolo
+    net = "[net]\nwidth=16\nheight=16\nchannels=3\n\n"
+    third = yolo if layers in SKIPPED else conv
+    trunk = f"{net}{conv * 2}{conv.replace('leaky', 'linear')}{third}"
+    return f"{trunk}[route]\n{layers}\n\n{conv}{head}[route]\nlayers=-3\n\n{conv}{head}"
+
+
+@pytest.mark.parametrize("layers", [*SKIPPED, "layers=-1", "layers=3,0", "layers=-1,-2"])
+def test_a_route_is_inserted_only_where_the_branch_reads_it(layers, tmp_path):
+    """Nothing but heads is unread, the bits are those of the separate networks, and `split` gives the cfg back."""
+    one = model(branching_off(layers), "one")
+    two = retrained(one, branching_off(layers), "two", 4)
+    merged = quiet_concat([one, two], 4)
+    count = len(one.network.layers)
+    assert len(merged.network.layers) == 2 * count - 4 + (layers not in SKIPPED)
+    read = {index for layer in merged.network.layers for index in layer.inputs}
+    assert [i for i in range(len(merged.network.layers)) if i not in read] == sorted(merged.heads)
+    found = Detector(merged).raw(np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8))
+    for part, task, original in zip(split(merged), merged.tasks, (one, two), strict=True):
+        alone = Detector(original).raw(np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8))
+        for head, own in zip(task.heads, original.tasks[0].heads, strict=True):
+            assert np.array_equal(found[head].view(np.uint32), alone[own].view(np.uint32))
+        assert_same_function(part.network, original.network)
+        assert np.array_equal(floats(part), floats(original))
+    save(merged, tmp_path / "both")
+    text = dumps(split(load(tmp_path / "both.cfg"))[1].network.cfg)
+    assert text.partition("[convolutional]")[2].count("[") == count - 1
+    assert "# task" not in text
+
+
+def test_a_branch_without_an_inserted_route_says_where_it_lies():
+    one = model(branching_off("layers=-2"), "one")
+    merged = quiet_concat([one, retrained(one, branching_off("layers=-2"), "two", 4)], 4)
+    text = dumps(merged.network.cfg)
+    assert "[route]\n# task two: layers 12..19, on the shared layers 0..3\nlayers=2\n" in text
+    assert [(task.k, task.heads, task.runs) for task in merged.tasks] == [
+        (0, (3, 7, 11), ((0, 12),)),
+        (4, (3, 15, 19), ((0, 4), (12, 20))),
+    ]
+    assert_same_function(split(merged)[1].network, one.network)
+
+
+def test_branches_with_and_without_a_route_in_mergers_of_mergers():
+    one = model(branching_off("layers=-2"), "one")
+    two, three = (
+        retrained(one, branching_off("layers=-2"), name, 4, seed) for name, seed in (("two", 2), ("three", 3))
+    )
+    inner = quiet_concat([two, three], 4)  # three's branch begins at 12, with a [route]
+    for k in (3, 4, 12):
+        base = replace(inner, tasks=(replace(inner.tasks[0], name="base"), replace(inner.tasks[1], name="more")))
+        outer = quiet_concat([base, inner], k)
+        read = {index for layer in outer.network.layers for index in layer.inputs}
+        assert [i for i in range(len(outer.network.layers)) if i not in read] == sorted(outer.heads)
+        for part, original in zip(split(outer), (two, three, two, three), strict=True):
+            assert_same_function(part.network, original.network)
+            assert np.array_equal(floats(part), floats(original))
+
+
+def test_stored_values_at_the_head_of_a_branch_need_no_route():
+    """[implicit] reads nothing, and here nothing else reads layer k-1 either."""
+    conv = "[convolutional]\nsize=1\nfilters=4\nactivation=linear\n\n"
+    text = "[net]\nwidth=4\nheight=4\nchannels=4\n\n" + conv * 2
+    text += "[implicit]\nfilters=4\n\n[scale_channels]\nfrom=0\n\n" + conv.replace("=4", "=7") + "[yolo]\nclasses=2\n"
+    merged = quiet_concat([without_weights(text, "a"), without_weights(text, "b")], 2)
+    assert [layer.sources for layer in merged.network.layers[6:]] == [(), (0,), (), ()]
+    assert "[implicit]\n# task b: layers 6..9, on the shared layers 0..1\n" in dumps(merged.network.cfg)
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 9))
@@ -114,7 +202,7 @@ def test_split_undoes_concat(k1, k2, seed):
         assert illegal_cut(base.network, k1) or illegal_cut(base.network, k2)
         return
     n = len(base.network.layers)
-    assert len(merged.network.layers) == n + (1 + n - k1) + (1 + n - k2)
+    assert len(merged.network.layers) == n + (n - k1) + (n - k2) + (k1 != 7) + (k2 != 7)  # 7 is a [route] to layer 4
     assert merged.network.params == 3 * base.network.params - base.network.start(k1) - base.network.start(k2)
     for part in split(merged):
         assert_same_function(part.network, base.network)
@@ -189,6 +277,48 @@ def test_other_input_sizes_are_refused(pair):
         concat([base, other], 4)
 
 
+@pytest.mark.parametrize(
+    ("base", "other", "size", "says"),
+    [
+        ("32x32", "64x64", (32, 32), "other for 64x64"),
+        ("32x32", "64x64", (64, 64), "base for 32x32"),
+        ("32x32", "64x64", (96, 96), "base for 32x32, other for 64x64"),
+        ("32x32", "32x64", (32, 32), "other for 32x64"),
+        ("64x32", "32x32", (64, 32), "other for 32x32"),
+        ("32x32", "32x32", (64, 64), "base for 32x32, other for 32x32"),
+        ("32x32", "32x32", None, ""),
+        ("32x32", "32x32", (32, 32), ""),
+    ],
+)
+def test_it_is_said_which_task_was_made_for_another_size(tmp_path, base, other, size, says):
+    loaded = []
+    for name, own in {"base": base, "other": other}.items():
+        width, height = own.split("x")
+        text = tiny_text().replace("width=32", f"width={width}").replace("height=32", f"height={height}")
+        (tmp_path / f"{name}.cfg").write_text(text)
+        loaded.append(load(tmp_path / f"{name}.cfg", size=size))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        merged = concat(loaded, 4)
+    wanted = [f"made for another size than {size[0]}x{size[1]}: {says}; a task may find much"] if says else []
+    assert [str(one.message)[: len(wanted[0])] for one in caught if "made for" in str(one.message)] == wanted
+    assert [(task.net["width"], task.net["height"]) for task in merged.tasks] == [
+        tuple(base.split("x")),
+        tuple(other.split("x")),
+    ]
+
+
+def test_a_merged_network_remembers_the_sizes_of_its_tasks(tmp_path):
+    for name, side in {"base": 32, "other": 64}.items():
+        (tmp_path / f"{name}.cfg").write_text(tiny_text().replace("=32", f"={side}"))
+    save(
+        quiet_concat([load(tmp_path / f"{name}.cfg", size=(32, 32)) for name in ("base", "other")], 4),
+        tmp_path / "both",
+    )
+    with pytest.warns(DarkshareWarning, match=r"made for another size than 32x32: other for 64x64; a task"):
+        concat([load(tmp_path / "both.cfg"), load(tmp_path / "base.cfg")], 4)
+
+
 def test_weights_for_some_only_are_refused(pair):
     base, text = pair
     with pytest.raises(DarkshareError, match="has no weights, but another network has"):
@@ -200,6 +330,14 @@ def test_as_many_k_as_networks(pair):
         concat(pair, [3, 4])
     with pytest.raises(BadValue, match="at least one further network"):
         concat(pair[:1], 3)
+
+
+@pytest.mark.parametrize("layout", ["native", "padded"])
+def test_several_regions_are_said_out_loud(layout):
+    text = tiny_text().partition("[yolo]")[0] + "[region]\nanchors=1,1, 2,2\nclasses=2\nnum=2\n"
+    one = model(text, "one")
+    with pytest.warns(DarkshareWarning, match=r"several \[region\] heads: OpenCV 4's own Darknet importer .*refuses"):
+        concat([one, one], 4, layout=layout)
 
 
 def test_unequal_classes_are_said_out_loud(pair):
@@ -414,7 +552,7 @@ def test_every_public_cfg_with_itself_at_a_dozen_cuts(fork, part):
                 continue
             merged = quiet_concat([one, one], k)
             spliced += 1
-            assert len(merged.network.layers) == 2 * count + 1 - k
+            assert len(merged.network.layers) == 2 * count - k + reads_from(one.network, k, k - 1)
             assert merged.network.params == 2 * one.network.params - one.network.start(k)
         _, again = split(merged)
         assert_same_function(again.network, one.network)

@@ -1,6 +1,6 @@
 """Pictures, videos, cameras and lists in; pictures, videos and tables with what was found out.
 
-Within the package: frames, videos < sources, sinks < output, pipeline < detecting, classifying.
+Within the package: frames, timing < videos < sources, sinks < output, pipeline < detecting, classifying.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from darkshare.inference.media.detecting import DetectionRun, detect
 from darkshare.inference.media.frames import Frame
 from darkshare.inference.media.output import OutputFiles
 from darkshare.inference.media.output_names import OutputNames
-from darkshare.inference.media.pipeline import flow, watch
+from darkshare.inference.media.pipeline import flow, reading, watch
 from darkshare.inference.media.sinks import FORMATS
 from darkshare.inference.media.sources import select
 from darkshare.inference.media.videos import CONTAINERS, Video
@@ -27,6 +27,7 @@ __all__ = [
     "classify",
     "detect",
     "flow",
+    "reading",
     "select",
     "watch",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -16,6 +17,7 @@ from darkshare.inference.classification import MEANS, Guesses, only_detectors
 from darkshare.inference.detector import Classifier, runnable
 from darkshare.inference.media.detecting import Errors, Watch, unwatched
 from darkshare.inference.media.frames import Frame
+from darkshare.inference.media.pipeline import reading
 from darkshare.inference.media.sources import Names, require_counts, select
 from darkshare.inference.onnx import BN_EPSILON
 from darkshare.inference.preprocess import reads_alpha
@@ -52,9 +54,9 @@ class PictureClasses(Result):
 @checked
 def classify(  # noqa: D417 - some are described with `detect`
     model: Model | str | os.PathLike[str], sources: Names, *, top: int = 5, branches: bool = False,
-    mean: str = MEANS[0], batch: int = 1, every: int = 1, limit: int | None = None, bn_epsilon: float = BN_EPSILON,
-    engine: str | None = None, threads: int | None = None, precision: str = "fp32", watch: Watch = unwatched,
-    tell: Callable[[str], None] = warn,
+    mean: str = MEANS[0], batch: int = 1, every: int = 1, limit: int | None = None, reconnect: float = 0.0,
+    bn_epsilon: float = BN_EPSILON, engine: str | None = None, threads: int | None = None, precision: str = "fp32",
+    watch: Watch = unwatched, tell: Callable[[str], None] = warn,
 ) -> PictureClasses:  # fmt: skip
     """Name what pictures show, by every classifier of a model.
 
@@ -65,19 +67,20 @@ def classify(  # noqa: D417 - some are described with `detect`
         branches: of an ensemble give each branch, too.
         mean: how an ensemble votes: `file` as the file itself computes it, `softmax` by the mean of the branches'
             probabilities, `logits` by the mean of what enters their softmax.
-        batch, every, limit, bn_epsilon, engine, threads, precision, watch, tell: as of `detect`.
+        batch, every, limit, reconnect, bn_epsilon, engine, threads, precision, watch, tell: as of `detect`.
 
     Raises:
         DarkshareError: the model cannot be run. A picture that cannot be read is counted and reported.
     """
-    require_counts(batch=batch, every=every, limit=limit, top=top)
+    require_counts(batch=batch, every=every, limit=limit, top=top, reconnect=reconnect)
     loaded = runnable(model, engine)
     _note_detectors(loaded.model)
     how: dict[str, Any] = {"engine": loaded.engine, "file": loaded.file, "threads": threads, "precision": precision}
     classifier = Classifier(loaded.model, branches=branches, mean=mean, bn_epsilon=bn_epsilon, **how)
     selection = select(sources, alpha=reads_alpha(loaded.model.network))
-    frames = watch(selection.frames(every, limit), lambda: selection.length(every, limit))
-    return _through(classifier, iter(frames), batch, top, Errors(tell))
+    with closing(iter(reading(selection, every=every, limit=limit, reconnect=reconnect, batch=batch))) as read:
+        frames = watch(read, lambda: selection.length(every, limit))
+        return _through(classifier, iter(frames), batch, top, Errors(tell))
 
 
 def _through(classifier: Classifier, frames: Iterator[Frame], batch: int, top: int, errors: Errors) -> PictureClasses:

@@ -19,14 +19,18 @@ class Clip(NamedTuple):
     """The video, camera or stream that a frame is from.
 
     Attributes:
-        rate: frames per second; 0 where that is not known.
+        rate: frames per second, or their mean; 0 where that is not known.
         live: whether it goes on without us, so that late frames are worthless.
         step: which frames are taken: 1 each, 2 every second one.
+        limit: how many of them are taken at most.
+        apart: whether it is read beside other sources, whose frames come between its own.
     """
 
     rate: float
     live: bool
     step: int
+    limit: int | None = None
+    apart: bool = False
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -29,9 +29,11 @@ class OutputFiles:
         self._job = SinkJob(folder, model, container)
         self._save = save
         self._run: dict[str, Sink] = {}
-        self._video: dict[str, Sink] = {}
+        self._video: dict[str, Sink] = {}  # of the file that is read
+        self._streams: dict[str, dict[str, Sink]] = {}  # of each camera and stream
         self._source = ""
         self._done: list[Path] = []
+        self._notes: dict[type[Sink], str] = {}
 
     def draws(self, frame: Frame) -> bool:
         """Tell whether any file shows this frame."""
@@ -44,16 +46,22 @@ class OutputFiles:
             DarkshareError: it cannot be written.
         """
         try:
-            if frame.clip and self._source != frame.source:
-                self._close(self._video)
-                self._source = frame.source
+            own = self._own(frame)
             for name, kind in self._kinds(frame).items():
-                open_ones = self._video if kind is FORMATS[name].video else self._run
+                open_ones = own if kind is FORMATS[name].video else self._run
                 if name not in open_ones:
                     open_ones[name] = kind(self._job)
                 open_ones[name].write(frame, stem)
         except OSError as error:
             raise self._failed(error) from None
+
+    def end(self, source: str) -> None:
+        """Finish the files of a camera or stream that broke off, so that they are whole whatever comes.
+
+        Raises:
+            DarkshareError: one cannot be finished.
+        """
+        self._close(self._streams.get(source, {}))
 
     def close(self) -> list[Path]:
         """Finish all files, and give those that the user is to know of.
@@ -61,12 +69,23 @@ class OutputFiles:
         Raises:
             DarkshareError: one cannot be finished.
         """
-        try:
-            self._close(self._video)
-            self._close(self._run)
-        except OSError as error:
-            raise self._failed(error) from None
+        with ExitStack() as stack:
+            for sinks in (self._run, *reversed(self._streams.values()), self._video):
+                stack.callback(self._close, sinks)
         return self._done
+
+    def notes(self) -> list[str]:
+        """Give what the user is to know of the files: one line for all of a kind."""
+        return list(self._notes.values())
+
+    def _own(self, frame: Frame) -> dict[str, Sink]:
+        """The sinks of the video that a frame is from; those of a file are finished when the next one begins."""
+        if frame.clip and frame.clip.apart:
+            return self._streams.setdefault(frame.source, {})
+        if frame.clip and self._source != frame.source:
+            self._close(self._video)
+            self._source = frame.source
+        return self._video
 
     def _kinds(self, frame: Frame) -> dict[str, type[Sink]]:
         wanted = self._save or (_OF_VIDEOS if frame.clip else _OF_PICTURES)
@@ -75,13 +94,18 @@ class OutputFiles:
 
     def _close(self, sinks: dict[str, Sink]) -> None:
         """Finish them all, even where one fails."""
-        with ExitStack() as stack:
-            for sink in reversed(list(sinks.values())):
-                stack.callback(self._finish, sink)
-            sinks.clear()
+        try:
+            with ExitStack() as stack:
+                for sink in reversed(list(sinks.values())):
+                    stack.callback(self._finish, sink)
+                sinks.clear()
+        except OSError as error:
+            raise self._failed(error) from None
 
     def _finish(self, sink: Sink) -> None:
         self._done += sink.close()
+        if sink.note:
+            self._notes.setdefault(type(sink), sink.note)
 
     def _failed(self, error: OSError) -> DarkshareError:
         return failure("written", error.filename or self._job.folder, error)

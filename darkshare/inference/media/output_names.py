@@ -6,6 +6,7 @@ import re
 from itertools import count
 from pathlib import Path
 
+from darkshare._files import is_file, resolved
 from darkshare.errors import DarkshareError
 from darkshare.inference.media.frames import Frame
 
@@ -23,6 +24,7 @@ class OutputNames:
         self._next: dict[str, int] = {}
         self._inside: dict[Path, bool] = {}
         self._video: tuple[str, str] = ("", "")
+        self._streams: dict[str, str] = {}
 
     def admit(self, name: str) -> None:
         """Refuse an input that lies where outputs go.
@@ -35,8 +37,8 @@ class OutputNames:
         path = Path(name)
         inside = self._inside.get(path.parent)
         if inside is None:
-            inside = self._inside[path.parent] = path.parent.resolve() == self.folder.resolve()
-        if inside and path.is_file():
+            inside = self._inside[path.parent] = resolved(path.parent) == resolved(self.folder)
+        if inside and is_file(path):
             raise DarkshareError(
                 "is an input and would be replaced; choose another -o", file=str(self.folder / path.name)
             )
@@ -45,6 +47,10 @@ class OutputNames:
         """The name, without suffix, of what belongs to a frame: numbered where two sources have the same."""
         if not frame.is_numbered:
             return self._new_stem(frame.source)
+        if frame.clip and frame.clip.apart:
+            if frame.source not in self._streams:
+                self._streams[frame.source] = self._new_stem(frame.source)
+            return self._streams[frame.source]
         if self._video[0] != frame.source:
             self._video = (frame.source, self._new_stem(frame.source))
         return self._video[1]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import Protocol, runtime_checkable
 
@@ -14,9 +15,10 @@ from darkshare.errors import DarkshareError, checked
 from darkshare.inference.boxes import Detections
 from darkshare.inference.draw import annotate
 from darkshare.inference.media.frames import Frame
-from darkshare.inference.media.sources import Names, require_counts, select
+from darkshare.inference.media.sources import Admit, Names, Selection, admit_all, require_counts, safely, select
+from darkshare.inference.media.videos import Video
 from darkshare.inference.preprocess import reads_alpha
-from darkshare.inference.threads import ahead
+from darkshare.inference.threads import Readers
 
 Frames = Generator[Frame, None, None]
 WAITING = 2  # frames, beyond a batch, that may lie between two stages
@@ -38,6 +40,7 @@ def watch(
     batch: int = 1,
     every: int = 1,
     limit: int | None = None,
+    reconnect: float = 0.0,
 ) -> Frames:
     """Find objects in everything that some names mean, frame by frame.
 
@@ -47,33 +50,62 @@ def watch(
         batch: how many pictures go through the network at once.
         every: of videos, take every N-th frame.
         limit: of each video, take no more frames than that.
+        reconnect: seconds to wait for a camera or stream that breaks off, before that is an error.
 
     Yields:
-        The frames in order, with `found`, or with `error` where one is broken.
+        The frames of files in order, between them those of cameras and streams as they come, with `found`, or with
+        `error` where one is broken.
 
     Raises:
-        BadValue: a count below 1.
+        BadValue: a count below 1, or a negative time.
     """
-    require_counts(batch=batch, every=every, limit=limit)
+    require_counts(batch=batch, every=every, limit=limit, reconnect=reconnect)
     model = getattr(detector, "model", None)
     alpha = isinstance(model, Model) and reads_alpha(model.network)
-    return flow(detector, select(sources, alpha=alpha).frames(every, limit), batch=batch)
+    read = reading(select(sources, alpha=alpha), every=every, limit=limit, reconnect=reconnect, batch=batch)
+    return flow(detector, read, batch=batch)
+
+
+def reading(  # noqa: D417 - some are described with `watch`
+    selection: Selection, *, every: int = 1, limit: int | None = None, reconnect: float = 0.0, batch: int = 1,
+    admit: Admit = admit_all,
+) -> Readers[Frame]:  # fmt: skip
+    """Decode in threads: files in order, and each camera and stream beside them, whose late frames are dropped.
+
+    Args:
+        selection: what to decode.
+        every, limit, reconnect, batch: see `watch`.
+        admit: see `Selection.frames`.
+    """
+    readers: Readers[Frame] = Readers(batch + WAITING, _is_live)
+    begun: set[str] = set()
+
+    def begin(video: Video) -> None:
+        if video.name not in begun:
+            begun.add(video.name)
+            frames = partial(video.frames, every, limit, reconnect=reconnect, stopped=readers.stopped)
+            readers.add(safely(video.name, frames, admit))
+
+    readers.add(selection.frames(every, limit, admit, begin))
+    return readers
 
 
 def flow(
-    detector: Detects, frames: Iterable[Frame], *, batch: int = 1, draws: Callable[[Frame], bool] = lambda frame: False
+    detector: Detects, read: Readers[Frame], *, batch: int = 1, draws: Callable[[Frame], bool] = lambda frame: False
 ) -> Frames:
-    """Lead frames through decoding, inference and drawing.
+    """Lead frames through inference and drawing.
 
     Args:
         detector: see `watch`.
-        frames: read in a thread of its own; frames of a live source are dropped when the network is busy.
+        read: the frames, from `reading`.
         batch: see `watch`.
         draws: whether a frame shall be drawn.
     """
-    read = ahead(frames, batch + WAITING, _is_live)
-    seen = ahead(_seen(detector, read, batch), batch + WAITING)
-    return ahead(_drawn(seen, draws), WAITING)
+    seen: Readers[Frame] = Readers(batch + WAITING, before=read)
+    seen.add(_seen(detector, iter(read), batch))
+    drawn: Readers[Frame] = Readers(WAITING, before=seen)
+    drawn.add(_drawn(iter(seen), draws))
+    return iter(drawn)
 
 
 def _is_live(frame: Frame) -> bool:

@@ -21,7 +21,8 @@ from darkshare._texts import raw_bytes, to_escaped
 from darkshare.darknet.model import Model
 from darkshare.inference.boxes import coco_annotations, darknet_objects, first_ids, label_lines
 from darkshare.inference.media.frames import Frame
-from darkshare.inference.media.videos import USUAL_RATE, VideoFile
+from darkshare.inference.media.timing import output_rate, place
+from darkshare.inference.media.videos import VideoFile
 
 RESULT, TABLE, COCO, CLASSES = "result.json", "detections.csv", "coco.json", "classes.names"
 COLUMNS = ("source", "frame", "seconds", "task", "class_id", "name", "score", "x1", "y1", "x2", "y2")
@@ -42,6 +43,7 @@ class Sink:
     """
 
     draws = False  # whether it needs frames that are drawn
+    note = ""  # on the files, for the user, who gets one for all of a kind
 
     def __init__(self, job: SinkJob) -> None:
         self.job = job
@@ -73,16 +75,17 @@ class AnnotatedVideo(Sink):
     _file: VideoFile | None = None
 
     def write(self, frame: Frame, stem: str) -> None:
-        step = frame.clip.step if frame.clip else 1
+        assert frame.clip is not None, "only videos become videos"
         if self._file is None:
-            rate = (frame.clip and frame.clip.rate) or USUAL_RATE
-            self._file = VideoFile(self.job.folder / f"{stem}{self.job.container}", frame.size, rate / step)
-        self._file.add(_shown(frame), (frame.number - 1) // step + 1)
+            rate = output_rate(frame.source, frame.clip)
+            self._file = VideoFile(self.job.folder / f"{stem}{self.job.container}", frame.size, rate)
+        self._file.add(_shown(frame), place(frame.seconds or 0.0, self._file.rate))
 
     def close(self) -> list[Path]:
         if self._file is None:
             return []
         self._file.close()
+        self.note = self._file.note()
         return [self._file.path]
 
 

@@ -6,10 +6,12 @@ import glob
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
+from darkshare._files import is_file
 from darkshare._images import PICTURES, SEVERAL, Pictures, all_pictures, header, pictures
 from darkshare._texts import is_wide, read_text, streamed_lines
 from darkshare.data.lists import Finder, any_status, finder_of
@@ -22,6 +24,10 @@ STDIN = "-"
 _PORTABLE_MAPS = (b"P4\n", b"P5\n", b"P6\n", b"P7\n")  # pictures that may have no NUL byte; names never have one
 Admit = Callable[[str], None]
 Names = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+
+def admit_all(name: str) -> None:
+    """Refuse no file."""
 
 
 class Item(Protocol):
@@ -105,32 +111,42 @@ class Selection(NamedTuple):
         lengths = [item.length(step, limit) for item in self.known]
         return None if self.later or None in lengths else sum(filter(None, lengths))
 
-    def frames(self, step: int = 1, limit: int | None = None, admit: Admit = lambda name: None) -> Iterator[Frame]:
+    def frames(
+        self, step: int = 1, limit: int | None = None, admit: Admit = admit_all,
+        apart: Callable[[Video], None] | None = None,
+    ) -> Iterator[Frame]:  # fmt: skip
         """All frames in order; what cannot be read comes as a frame with an error.
 
         Args:
             step: of videos, take every step-th frame.
             limit: of each video, take no more frames than that.
             admit: called with the name of each file before it is read; it may refuse with a DarkshareError.
+            apart: takes the cameras and streams, which are then left out here.
         """
         for item in chain(self.known, self.later):
-            yield from _safely(item, step, limit, admit)
+            if apart and isinstance(item, Video) and not item.is_file:
+                apart(item)
+            else:
+                yield from safely(item.name, partial(item.frames, step, limit), admit)
 
 
-def _safely(item: Item, step: int, limit: int | None, admit: Admit) -> Iterator[Frame]:
+def safely(name: str, frames: Callable[[], Iterator[Frame]], admit: Admit) -> Iterator[Frame]:
+    """The frames of a source; where it cannot be read, or not on, its error comes as the last one."""
     try:
-        admit(item.name)
-        yield from item.frames(step, limit)
+        admit(name)
+        yield from frames()
     except DarkshareError as error:
-        yield Frame(item.name, error=error)
+        yield Frame(name, error=error)
 
 
-def require_counts(**counts: int | None) -> None:
-    """Refuse counts below 1; None means no limit.
+def require_counts(*, reconnect: float = 0.0, **counts: int | None) -> None:
+    """Refuse counts below 1, where None means no limit, and a negative time.
 
     Raises:
         BadValue: one of them, by its name.
     """
+    if not reconnect >= 0:
+        raise BadValue(f"reconnect must be at least 0, not {reconnect}")
     for name, count in counts.items():
         if count is not None and count < 1:
             raise BadValue(f"{name} must be at least 1, not {count}")
@@ -185,7 +201,8 @@ def _expanded(name: str) -> Iterable[str]:
 
 
 def _in_folder(name: str) -> list[str]:
-    found = sorted(str(path) for path in Path(name).iterdir() if _is_medium(path))
+    with reading(name):
+        found = sorted(str(path) for path in Path(name).iterdir() if _is_medium(path))
     if not found:
         raise DarkshareError("is a folder without a picture or video", file=name)
     return found
@@ -232,7 +249,7 @@ def _exists(name: str) -> bool:
 
 
 def _is_medium(path: Path) -> bool:
-    return path.suffix.lower() in PICTURES | VIDEOS and path.is_file()
+    return path.suffix.lower() in PICTURES | VIDEOS and is_file(path)
 
 
 def _piped(stdin: Any) -> tuple[list[Item], Iterable[Item]]:

@@ -64,10 +64,10 @@ def frozen_below(model: Model, k: int) -> FrozenNetwork:
         if layer.kind.stops_backward and not layer.tensors and not _added(network, carrier + 1, below=carrier):
             return FrozenNetwork(_marked(network.cfg, network.dialect, k, carrier), carrier, 0)
     targets = [*sorted(_added(network, k, below=k) - {k - 1}), k - 1]
-    known = {index: index for index in range(k)} | {target: k + at for at, target in enumerate(targets)}
+    known, through = {index: index for index in range(k)}, {target: k + at for at, target in enumerate(targets)}
     routes: list[Part | Section] = [new_section("route", layers=target) for target in targets]
     bare = replace(model, weights=None)
-    parts = [Part(bare, 0, k), *routes, Part(bare, k, len(network.layers), known)]
+    parts = [Part(bare, 0, k), *routes, Part(bare, k, len(network.layers), known, through)]
     joined, _ = assemble(network.cfg.sections[0], parts, network.dialect, network.cfg.head)
     return FrozenNetwork(_marked(joined.cfg, network.dialect, k, k), k, len(routes))
 

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from darkshare.analysis.trunk import require_same_structure, require_same_trunk
-from darkshare.darknet.cfg import Section, comment_line, new_section
+from darkshare.darknet.cfg import Section
 from darkshare.darknet.model import Model, branch_tasks, common_ensemble
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Header
 from darkshare.errors import BadArguments, BadValue, checked, require_choice, require_least
-from darkshare.surgery.assemble import Fresh, Part, assemble
+from darkshare.surgery.assemble import Fresh, Part, assemble, grafted
 from darkshare.surgery.residual.averaging import averaged
 from darkshare.surgery.residual.grouping import grouped
 from darkshare.surgery.residual.planning import BranchPlan, layer_after, plan_branches
@@ -167,8 +167,10 @@ def _one_behind_the_other(branches: Sequence[Model], after: int, combine: str) -
     tasks: list[Task] = []
     length, starts = after + 1, []
     for number, one in enumerate(branches, 1):
-        parts += [_bridge(number, after), Part(one, after + 1, count, {j: j for j in range(after + 1)})]
-        start, length = length + 1, length + count - after
+        graft = grafted(one, after + 1, length, f"branch {number}")
+        start = length + len(graft) - 1
+        parts += graft
+        length = start + count - after - 1
         starts.append(start)
         tasks.append(_branch_task(task, number, after, start, length))
     shared = tuple(head for head in task.heads if head <= after)
@@ -181,12 +183,6 @@ def _one_behind_the_other(branches: Sequence[Model], after: int, combine: str) -
         whole = replace(task, heads=(*shared, *heads), runs=((0, len(network.layers)),), ensemble=task.name)
         tasks = [whole, *tasks]
     return Model(network, weights, tuple(tasks))
-
-
-def _bridge(number: int, after: int) -> Section:
-    route = new_section("route", layers=after)
-    mark = comment_line(f"branch {number}, on the shared layers 0..{after}")
-    return replace(route, lines=(route.lines[0], mark, *route.lines[1:]))
 
 
 def _branch_task(task: Task, number: int, after: int, start: int, stop: int) -> Task:
