@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkshare.errors import BadValue, DarkshareError
+from darkshare.errors import BadValue, DarkshareError, Unsupported
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -231,6 +231,27 @@ def read_small(path: Path, largest: int = LARGEST_TEXT) -> bytes:
         data = path.read_bytes()
     require_itself(path, data[:100])
     return data
+
+
+def parsed_yaml(text: bytes, otherwise: str) -> Any:
+    """The value that a YAML text describes.
+
+    Args:
+        text: in UTF-8, or UTF-16 with a byte order mark.
+        otherwise: what to do without PyYAML.
+
+    Raises:
+        BadValue: it is not YAML.
+        Unsupported: PyYAML is not installed.
+    """
+    try:
+        import yaml
+    except ImportError:
+        raise Unsupported(f"YAML needs PyYAML: pip install 'darkshare[yaml]', or {otherwise}") from None
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date such as 2020-13-01 is a ValueError
+        raise BadValue(f"is not YAML: {' '.join(str(error).split())}") from None
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

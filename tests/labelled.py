@@ -37,6 +37,15 @@ def draw(folder: Path, count: int, *, seed: int = 0, size: tuple[int, int] = (48
     return Dataset("squares", NAMES, tuple(samples))
 
 
+def write_picture(path: Path, seed: int = 0, size: tuple[int, int] = (20, 10)) -> Path:
+    """A picture of noise, of that width and height; its suffix may be of any format that OpenCV writes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    width, height = size
+    noise = np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8)
+    path.write_bytes(bytes(cv2.imencode(path.suffix, noise)[1]))
+    return path
+
+
 def write_data(folder: Path, dataset: Dataset, valid: int = 0) -> Path:
     """A .data file of it; its last `valid` pictures are to validate on."""
     paths = [str(sample.picture) for sample in dataset.samples]

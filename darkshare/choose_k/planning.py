@@ -30,6 +30,7 @@ from darkshare.darknet.model import Model, load
 from darkshare.darknet.network import Network
 from darkshare.darknet.weights import FLOAT
 from darkshare.data import Dataset, Finding, read_data
+from darkshare.data.findings import joined
 from darkshare.errors import BadValue, DarkshareError, Unsupported
 from darkshare.evaluation import require_tool
 from darkshare.inference.detector import Detector
@@ -127,7 +128,7 @@ def plan(
         for seed in seeds  # the first seed of all k comes first, so that a figure is there early
         for k in ks
     )
-    findings = tuple(dict.fromkeys((*learn.findings, *valid.findings)))
+    findings = joined((learn.findings, valid.findings))
     return SweepPlan(folder, trials, settings, shares, updates(model), findings, (*notes, *_tool_note()))
 
 

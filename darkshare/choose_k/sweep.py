@@ -131,7 +131,7 @@ def sweep(  # noqa: D417 - some are described together
         checkpoint_every=checkpoint_every, threads=threads,
     )  # fmt: skip
     planned = plan(base, os.fspath(data), os.fspath(output), ks=cuts_of(k), seeds=cuts_of(seeds), options=options)
-    warn_of(planned.findings, os.fspath(data))
+    warn_of(planned.findings)
     waiting = planned.waiting()
     watch = watch or SweepWatch()
     watch.begin(planned, waiting)

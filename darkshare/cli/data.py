@@ -13,8 +13,7 @@ from darkshare.cli.parameters import NAMES, RENAMING
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import watcher
 from darkshare.data.classes import DIFFICULT
-from darkshare.data.cocotext import LEGIBILITY
-from darkshare.data.importing import FORMATS
+from darkshare.data.formats import FORMATS, LEGIBILITY
 
 _MANY = 500  # pictures, from which on a progress bar is worth its line
 _PATH = click.Path(path_type=Path)
@@ -51,13 +50,17 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--no-negatives", is_flag=True, help="Leave out pictures without boxes.")
 @click.option("--copy", is_flag=True, help="Copy the pictures instead of linking to them.")
-@click.option("--names", type=_PATH, help="The class names, for a list of pictures.")
+@click.option("--names", type=_PATH, help="The class names, for a list of pictures, YOLO and tables.")
 @choice_option("--legibility", LEGIBILITY, "COCO-Text: which text is asked for.", LEGIBILITY[0])
 @click.option("--language", multiple=True, help="COCO-Text: only text of this language. May be repeated.")
 @click.option("--text-class", multiple=True, help="COCO-Text: 'machine printed', 'handwritten', 'others'.")
+@click.option("--findings", type=_PATH, metavar="FILE", help="Write all that is wrong here; a table if it is a .csv.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as one json object.")
 def import_data(source: Path, output: Path, as_json: bool, **options: Any) -> None:
-    """Make Darknet's .data, lists and labels from Pascal VOC, COCO, COCO-Text or other Darknet files.
+    """Make Darknet's .data, lists and labels from data sets of other programs.
+
+    These are Pascal VOC, COCO, COCO-Text, other Darknet files, YOLO folders, Ultralytics' data.yaml, labelme, CVAT,
+    tables of boxes (CSV) and DOTA.
 
     \b
     Examples:
@@ -66,12 +69,24 @@ def import_data(source: Path, output: Path, as_json: bool, **options: Any) -> No
       darkshare import-data train.json --valid val.json --keep-classes person
       darkshare import-data cocotext.v2.json --images train2014 -o text
       darkshare import-data train.txt --valid test.txt --names obj.names -o masks
+      darkshare import-data labelled --names classes.txt -o yolo
+      darkshare import-data roboflow/data.yaml -o cells
+      darkshare import-data annotated --format labelme -o shapes
+      darkshare import-data annotations.xml --images frames -o cvat
+      darkshare import-data train_labels.csv --valid test_labels.csv -o tables
+      darkshare import-data DOTA/train --format dota -o ships
     """
-    from darkshare.data import import_data
+    from darkshare.data import NothingLeft, import_data
+    from darkshare.data.findings import folded
 
-    found = import_data(source, output, watch=watcher(least=_MANY), **options)
+    rest = str(options["findings"] or "--findings FILE")
+    try:
+        found = import_data(source, output, watch=watcher(least=_MANY), **options)
+    except NothingLeft as error:
+        say(*folded(error.findings, rest))
+        raise
     if as_json:
         show(found, form="json")
         return
-    say(*map(str, found.findings))
+    say(*folded(found.findings, rest))
     show(found)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from darkshare.data.classes import in_order
 from darkshare.data.classified import is_divided, read_class_folders, read_class_list, read_classes
-from darkshare.data.coco import read_coco
-from darkshare.data.cocotext import read_coco_text
 from darkshare.data.darknet import read_data, read_list
 from darkshare.data.datafiles import read_names, read_options
+from darkshare.data.findings import NothingLeft
+from darkshare.data.formats import read_coco, read_coco_text, read_voc
 from darkshare.data.importing import Imported, import_data, read_parts
 from darkshare.data.labels import label_path
 from darkshare.data.reviewing import Review, review
 from darkshare.data.splitting import split
 from darkshare.data.types import Box, Classified, ClassifiedDataset, Dataset, Finding, Sample
-from darkshare.data.voc import read_voc
 from darkshare.data.writing import write_data
 
 __all__ = [
@@ -23,6 +22,7 @@ __all__ = [
     "Dataset",
     "Finding",
     "Imported",
+    "NothingLeft",
     "Review",
     "Sample",
     "import_data",

@@ -77,7 +77,8 @@ def read_class_list(
             samples.append(Classified(found.picture, fitting[0]))
             continue
         several = f"the labels {', '.join(labels[i] for i in fitting[:5])}" if fitting else "none of the labels"
-        findings.append(Finding(listed, found.line, f"{found.name}: the path contains {several}; left out"))
+        what = f"{found.name}: the path contains {several}; left out"
+        findings.append(Finding(listed, found.line, what, "not one label"))
     if not samples:
         raise DarkshareError(f"none of its pictures can be used; {findings[-1]}", file=str(listed))
     return ClassifiedDataset(data.path.stem, labels, tuple(samples), tuple(findings))

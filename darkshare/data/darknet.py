@@ -11,11 +11,12 @@ from typing import Any
 from darkshare._files import is_folder
 from darkshare._texts import read_text
 from darkshare.data.datafiles import class_names, named_file, read_options
+from darkshare.data.findings import NothingLeft
 from darkshare.data.forks import Audit
 from darkshare.data.labels import LABEL_RULES, PictureLabels, label_files, label_path, read_labels
 from darkshare.data.lists import file_status, finder_of, listed_pictures
 from darkshare.data.types import Dataset, Finding, Sample
-from darkshare.errors import DarkshareError, Unsupported
+from darkshare.errors import Unsupported
 
 Watch = Callable[[Sequence[Any]], Iterable[Any]]  # goes through things and may show how far it is
 _LABELLED = "an empty one would say that nothing is on the picture"
@@ -94,7 +95,8 @@ def _read(
         places = label_files(picture)
         if not places:
             place = label_path(found.picture)
-            findings.append(Finding(path, found.line, f"{place}: no such label file; left out ({_LABELLED})"))
+            what = f"{place}: no such label file; left out ({_LABELLED})"
+            findings.append(Finding(path, found.line, what, "no labels"))
             continue
         labels = read_labels(Path(places[0]), len(names))
         passed = read_labels(hard[found.line], len(names)) if found.line in hard else None
@@ -103,11 +105,12 @@ def _read(
         findings += labels.findings + (passed.findings if passed else ())
         findings += _other_labels(found.picture, places, labels, len(names))
         if (other := used.setdefault(places[0], found.picture)) != found.picture:
-            findings.append(Finding(found.picture, None, f"has the label file {places[0]} in common with {other}"))
+            what = f"has the label file {places[0]} in common with {other}"
+            findings.append(Finding(found.picture, None, what, "labels in common"))
         if audit:
             audit.add(samples[-1], found)
     if not samples:
-        raise DarkshareError(f"none of its pictures can be used; {findings[0]}", file=str(path))
+        raise NothingLeft("none of its pictures can be used", file=str(path), findings=findings)
     return Dataset(name, names, tuple(samples), (*findings, *more))
 
 
@@ -117,7 +120,7 @@ def _other_labels(picture: Path, places: Sequence[str], labels: PictureLabels, c
         if set(read_labels(Path(other), classes).boxes) != set(labels.boxes):
             readers = {place: _readers(picture, place) for place in (places[0], other)}
             said = f"{other} holds other boxes of the same picture{readers[other]}; taken are these{readers[places[0]]}"
-            yield Finding(Path(places[0]), None, said)
+            yield Finding(Path(places[0]), None, said, "other labels")
 
 
 def _readers(picture: Path, place: str) -> str:
@@ -138,7 +141,8 @@ def _difficult_labels(path: Path, bases: Sequence[Path]) -> tuple[dict[int, Path
     for number, line in enumerate(lines, 1):
         found = finder(line)
         if found is None:
-            findings.append(Finding(path, number, f"{line}: no label file beside it; no box counts as difficult"))
+            what = f"{line}: no label file beside it; no box counts as difficult"
+            findings.append(Finding(path, number, what, "no difficult boxes"))
         else:
             places[number] = label_path(Path(found.path))
     if moved := finder.said(len(lines)):

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from darkshare._files import is_folder, reading
 from darkshare._tables import printable
 from darkshare.data.classes import DIFFICULT, united, with_classes, with_difficult, without_negatives
-from darkshare.data.coco import read_coco
-from darkshare.data.cocotext import LEGIBILITY, read_coco_text
-from darkshare.data.darknet import Watch, read_data, read_list
-from darkshare.data.datafiles import read_names, read_options
+from darkshare.data.darknet import Watch
+from darkshare.data.findings import NothingLeft, joined, write_findings
 from darkshare.data.forks import changed
+from darkshare.data.formats import FORMATS, LEGIBILITY, Asked, format_of
 from darkshare.data.splitting import split
 from darkshare.data.tables import DataResult
-from darkshare.data.types import Dataset
-from darkshare.data.voc import read_voc
+from darkshare.data.types import Dataset, Finding
 from darkshare.data.writing import write_data
-from darkshare.errors import BadValue, DarkshareError, checked
+from darkshare.errors import BadValue, checked
 
-FORMATS = ("voc", "coco", "coco-text", "darknet")
 SHARE = 0.2  # for validation, where the source does not say which pictures are for that
-_START = 2**16  # bytes of a json that show which kind it is
 
 
 class Wanted(NamedTuple):
@@ -49,25 +43,6 @@ class Imported(DataResult):
         return [f"Wrote {printable(str(self.path))}; start Darknet in {printable(str(self.path.parent))}"]
 
 
-def format_of(source: Path) -> str:
-    """Recognise the format of a file or folder.
-
-    Raises:
-        DarkshareError: it is none of those that are known.
-    """
-    if is_folder(source):
-        if next(source.rglob("*.xml"), None):
-            return "voc"
-        raise DarkshareError("holds no Pascal VOC XML files; give the json or the .data file", file=str(source))
-    if source.suffix in (".data", ".txt"):
-        return "darknet"
-    with reading(source), source.open("rb") as file:
-        start = file.read(_START)
-    if start.lstrip()[:1] == b"{":
-        return "coco-text" if re.search(rb'"(cats|anns|imgs|imgToAnns)"\s*:', start) else "coco"
-    raise DarkshareError(f"is of no format that is known; say --format {', '.join(FORMATS)}", file=str(source))
-
-
 def read_parts(
     source: str | os.PathLike[str],
     *,
@@ -87,19 +62,11 @@ def read_parts(
         DarkshareError: it cannot be read as that.
     """
     source = Path(source)
-    folder = None if images is None else Path(images)
     form = format or format_of(source)
-    if form == "voc":
-        return read_voc(source, images=folder, watch=watch)
-    if form == "coco":
-        return {"all": read_coco(source, images=folder, watch=watch)}
-    if form == "coco-text":
-        return read_coco_text(
-            source, images=folder, legibility=legibility, language=language, text_class=text_class, watch=watch
-        )
-    if form != "darknet":
+    if form not in FORMATS:
         raise BadValue(f"unknown format {form}; use one of {', '.join(FORMATS)}")
-    return _read_darknet(source, None if names is None else Path(names), watch)
+    folder, known = (None if path is None else Path(path) for path in (images, names))
+    return FORMATS[form].read(source, Asked(folder, known, legibility, language, text_class, watch))
 
 
 @checked
@@ -122,15 +89,16 @@ def import_data(
     legibility: str = LEGIBILITY[0],
     language: Collection[str] = (),
     text_class: Collection[str] = (),
+    findings: str | os.PathLike[str] | None = None,
     watch: Watch = iter,
 ) -> Imported:
     """Make Darknet's files of a data set in another format, or of one of Darknet's with other classes.
 
     Args:
-        source: a folder of XML files, a json, a .data file or a list of pictures.
+        source: a file or folder of one of `formats.FORMATS`, such as a json, a folder of XML files or a data.yaml.
         output: the folder to make, see `write_data`.
-        format: of the source: voc, coco, coco-text or darknet; without it, it is recognised.
-        images: the folder of the pictures, for XML and json, if they are not near the source.
+        format: of the source, of `formats.FORMATS`; without it, it is recognised.
+        images: the folder of the pictures, if they are not near the source; for a data.yaml, where its paths start.
         valid: a second source, for validation.
         split: the share of the pictures, by their content, that are set aside for validation, whatever the source
             says; 0 for none. Without it, the source's own parts, or 0.2 where it has none.
@@ -141,13 +109,15 @@ def import_data(
         difficult: "list", "keep" or "drop" boxes that evaluation is to pass over, see `with_difficult`.
         no_negatives: leave out pictures without boxes.
         copy: copy the pictures instead of linking to them.
-        names: the file of class names, for a list of pictures; for a .data file, instead of its own.
+        names: the file of class names, where the source has none, or instead of its own; not for VOC and COCO.
         legibility: of COCO-Text: "both", "legible" or "illegible".
         language: of COCO-Text: "english", "not english", …; none for all.
         text_class: of COCO-Text: "machine printed", "handwritten", "others"; none for all.
+        findings: a file for everything that is wrong with the sources: lines of text, or a table if it is a .csv.
         watch: goes through the pictures, for a progress bar.
 
     Raises:
+        NothingLeft: no picture or no box is left; its `findings` say why.
         DarkshareError: a source cannot be read, has no such class, or the folder cannot be written.
     """
     read = partial(
@@ -155,38 +125,63 @@ def import_data(
         text_class=text_class, watch=watch,
     )  # fmt: skip
     choice = Wanted(tuple(keep_classes), dict(rename_classes), single_class, difficult, not no_negatives, split, seed)
-    parts = read(source) if valid is None else {"train": _pooled(read(source)), "valid": _pooled(read(valid))}
-    chosen = _chosen(united(parts), choice, watch)
-    if not any(part.samples for part in chosen.values()):
-        raise DarkshareError("no picture is left", file=str(source))
+    sources = {"train": source} if valid is None else {"train": source, "valid": valid}
+    parts, found = _chosen(sources, read, choice, None if findings is None else Path(findings))
+    chosen = _divided(parts, choice.share, choice.seed, watch)
     record = {"source": str(source), "valid": valid and str(valid), **choice._asdict()}
-    findings = tuple(dict.fromkeys(finding for part in parts.values() for finding in part.findings))
-    findings += tuple(changed(Path(source), chosen.values()))
-    return Imported(write_data(chosen, output, copy=copy, record=record, watch=watch), chosen, findings)
+    return Imported(write_data(chosen, output, copy=copy, record=record, watch=watch), chosen, found)
 
 
-def _chosen(parts: Mapping[str, Dataset], choice: Wanted, watch: Watch) -> dict[str, Dataset]:
-    parts = with_difficult(with_classes(parts, choice.keep, choice.rename, choice.single), choice.difficult)
-    return _divided(parts if choice.negatives else without_negatives(parts), choice.share, choice.seed, watch)
+def _chosen(
+    sources: Mapping[str, str | os.PathLike[str]],
+    read: Callable[[str | os.PathLike[str]], dict[str, Dataset]],
+    choice: Wanted,
+    into: Path | None,
+) -> tuple[dict[str, Dataset], tuple[Finding, ...]]:
+    """The parts of what is wanted of some sources, and what is wrong with them, which is also written into a file.
+
+    Raises:
+        NothingLeft: there is no picture, or no box though there should be.
+    """
+    try:
+        all_read = {part: read(source) for part, source in sources.items()}
+        several = len(sources) > 1
+        parts = {part: _pooled(one) for part, one in all_read.items()} if several else all_read["train"]
+        found = joined(part.findings for part in parts.values())
+        parts = with_difficult(with_classes(united(parts), choice.keep, choice.rename, choice.single), choice.difficult)
+        parts = parts if choice.negatives else without_negatives(parts)
+        if missing := _missing(parts, divided=choice.share is None, expected=bool(found)):
+            raise NothingLeft(f"no {missing} is left", file=str(sources["train"]), findings=found)
+        found += tuple(changed(Path(sources["train"]), parts.values()))
+    except NothingLeft as error:
+        if into is not None:
+            write_findings(error.findings, into)
+        raise
+    if into is not None:
+        write_findings(found, into)
+    return parts, found
 
 
-def _read_darknet(source: Path, names: Path | None, watch: Watch) -> dict[str, Dataset]:
-    known, wrong = read_names(names) if names else (None, ())
-    if source.suffix == ".data":
-        data = read_options(source)
-        if data.classifies:
-            raise DarkshareError("is for a classifier (labels=), whose pictures have no boxes", file=str(source))
-        return {part: read_data(source, part, names=known, watch=watch) for part in data.parts or ["train"]}
-    if known is None:
-        raise DarkshareError("is a list of pictures; name the file of the class names with --names", file=str(source))
-    found = read_list(source, known, watch=watch)
-    return {"all": replace(found, findings=(*wrong, *found.findings))}
+def _missing(parts: Mapping[str, Dataset], *, divided: bool, expected: bool) -> str:
+    """Name what the parts lack to be a data set, or nothing.
+
+    Args:
+        parts: of the data set.
+        divided: whether they stay as they are.
+        expected: whether there should be boxes.
+    """
+    samples = [sample for part in parts.values() for sample in part.samples]
+    if not samples:
+        return "picture"
+    if divided and "train" in parts and not parts["train"].samples:
+        return "picture to train on"
+    return "box" if expected and not any(sample.boxes for sample in samples) else ""
 
 
 def _pooled(parts: Mapping[str, Dataset]) -> Dataset:
     parts = united(parts)
     samples = tuple(sample for part in parts.values() for sample in part.samples)
-    findings = tuple(finding for part in parts.values() for finding in part.findings)
+    findings = joined(part.findings for part in parts.values())
     return replace(next(iter(parts.values())), samples=samples, findings=findings)
 
 

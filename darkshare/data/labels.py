@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from darkshare._files import is_file
 from darkshare._texts import lines_of, read_text
-from darkshare.data.types import Box, Finding
+from darkshare.data.types import Box, Fault, Finding
 from darkshare.errors import DarkshareError
 
 LARGEST_LABELS = 2**20  # bytes; Darknet takes 200 boxes of a picture by default, this is room for 20 000
@@ -130,7 +130,7 @@ def parse_labels(text: str, classes: int, path: Path) -> PictureLabels:
     return gathered(found, path)
 
 
-def gathered(found: Iterable[tuple[int | None, Box | str]], path: Path) -> PictureLabels:
+def gathered(found: Iterable[tuple[int | None, Box | Fault]], path: Path) -> PictureLabels:
     """The boxes of one picture, each once.
 
     Args:
@@ -143,36 +143,38 @@ def gathered(found: Iterable[tuple[int | None, Box | str]], path: Path) -> Pictu
         if len(findings) == MOST_FINDINGS:
             findings.append(Finding(path, number, "so much is wrong that the rest was not looked at; left out"))
             break
-        if isinstance(box, str):
-            findings.append(Finding(path, number, box))
+        if isinstance(box, Fault):
+            findings.append(Finding(path, number, *box))
         elif box in boxes:
             first = "" if boxes[box] is None else f" in line {boxes[box]}"
-            findings.append(Finding(path, number, f"the same box as before{first}; left out"))
+            findings.append(Finding(path, number, f"the same box as before{first}; left out", "box twice"))
         else:
             boxes[box] = number
     return PictureLabels(tuple(boxes), tuple(findings))
 
 
-def _judged(line: str, classes: int) -> Iterator[Box | str]:
+def _judged(line: str, classes: int) -> Iterator[Box | Fault]:
     """The box of a line, and what is wrong with it."""
     fields = line.split()
     if len(fields) != 5:
-        yield f"{len(fields)} values where class x y w h belong; left out, and Darknet would misread all behind it"
+        what = f"{len(fields)} values where class x y w h belong; left out, and Darknet would misread all behind it"
+        yield Fault(what, "not five values")
         return
     try:
         if not all(map(_PLAIN.fullmatch, fields)) or "_" in line:
             raise ValueError
         class_id, (x, y, w, h) = int(fields[0]), map(float, fields[1:])
     except ValueError:
-        yield f"'{line[:60]}' is not one integer and four numbers; left out, and Darknet would stop reading here"
+        what = f"'{line[:60]}' is not one integer and four numbers; left out, and Darknet would stop reading here"
+        yield Fault(what, "not numbers")
         return
     if not 0 <= class_id < classes:
-        yield f"class {str(class_id)[:20]} is not among 0 to {classes - 1}; left out"
+        yield Fault(f"class {str(class_id)[:20]} is not among 0 to {classes - 1}; left out", "unknown class")
         return
     yield from within(Box(class_id, x, y, w, h))
 
 
-def within(box: Box, rounding: tuple[float, float] = (ROUNDING, ROUNDING)) -> Iterator[Box | str]:
+def within(box: Box, rounding: tuple[float, float] = (ROUNDING, ROUNDING)) -> Iterator[Box | Fault]:
     """Clip a box to the picture, and say what is wrong with it.
 
     Args:
@@ -181,10 +183,10 @@ def within(box: Box, rounding: tuple[float, float] = (ROUNDING, ROUNDING)) -> It
     """
     class_id, x, y, w, h, difficult = box
     if not (isfinite(x) and isfinite(y) and isfinite(w) and isfinite(h)):
-        yield "the box is infinite or not a number; left out"
+        yield Fault("the box is infinite or not a number; left out", "not numbers")
         return
     if w <= 0 or h <= 0:
-        yield f"the box has no area ({w:.6g} x {h:.6g}); left out"
+        yield Fault(f"the box has no area ({w:.6g} x {h:.6g}); left out", "no area")
         return
     left, right, top, bottom = x - w / 2, x + w / 2, y - h / 2, y + h / 2
     if left >= 0 and top >= 0 and right <= 1 and bottom <= 1:
@@ -193,13 +195,14 @@ def within(box: Box, rounding: tuple[float, float] = (ROUNDING, ROUNDING)) -> It
     sides = f"from {left:.4g}, {top:.4g} to {right:.4g}, {bottom:.4g}"
     if right <= 0 or bottom <= 0 or left >= 1 or top >= 1:
         pixels = "; are these pixels? Labels are fractions of the picture" if max(box[1:5]) > 2 else ""
-        yield f"the box lies outside the picture ({sides}); left out{pixels}"
+        yield Fault(f"the box lies outside the picture ({sides}); left out{pixels}", "outside the picture")
         return
     if x == y == 0:
-        yield "the box has its centre at 0, 0, which Darknet takes for no box; left out"
+        yield Fault("the box has its centre at 0, 0, which Darknet takes for no box; left out", "centre at 0, 0")
         return
     across, down = rounding
     if min(left, 1 - right) < -across or min(top, 1 - bottom) < -down:
-        yield f"the box reaches outside the picture ({sides}); clipped, as Darknet does when it trains"
+        what = f"the box reaches outside the picture ({sides}); clipped, as Darknet does when it trains"
+        yield Fault(what, "partly outside the picture")
     left, right, top, bottom = max(left, 0.0), min(right, 1.0), max(top, 0.0), min(bottom, 1.0)
     yield Box(class_id, (left + right) / 2, (top + bottom) / 2, right - left, bottom - top, difficult)

@@ -202,16 +202,17 @@ def listed_pictures(
             raise DarkshareError(error.message, file=str(path), line=number) from None
         if found is None:
             what = f"{line}: no such picture; left out" if line else "an empty line is a picture to Darknet; left out"
-            yield Finding(path, number, what)
+            yield Finding(path, number, what, "no such picture" if line else "")
             continue
         picture, status = Path(found.path), found.status
         if not status.st_size or picture.suffix.lower() not in PICTURES:
             why = "is not a picture by its name" if status.st_size else "an empty file is not a picture"
-            yield Finding(path, number, f"{line}: {why}; left out")
+            yield Finding(path, number, f"{line}: {why}; left out", "not a picture")
             continue
         first = seen.setdefault((status.st_dev, status.st_ino), number)
         if first != number:
-            yield Finding(path, number, f"{line}: the same picture as in line {first}; it counts twice")
+            what = f"{line}: the same picture as in line {first}; it counts twice"
+            yield Finding(path, number, what, "picture twice")
         yield Listed(picture, number, found.folder, found.name)
     if moved := finder.said(len(lines)):
         yield Finding(path, None, f"{moved}; correct the list for Darknet")

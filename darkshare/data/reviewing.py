@@ -17,8 +17,9 @@ from darkshare._images import header, read_picture
 from darkshare.data.classified import read_class_list
 from darkshare.data.darknet import Watch, read_data
 from darkshare.data.datafiles import class_names, named_file, read_options
+from darkshare.data.findings import joined, rows_of
 from darkshare.data.forks import Audit
-from darkshare.data.tables import DataResult, Parts, as_dicts
+from darkshare.data.tables import DataResult, Parts
 from darkshare.data.types import ClassifiedDataset, Dataset, Finding
 from darkshare.errors import DarkshareError
 
@@ -40,7 +41,7 @@ class Review(DataResult):
     warnings: tuple[Finding, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        return super().as_dict() | {"warnings": as_dicts(self.warnings)}
+        return super().as_dict() | {"warnings": rows_of(self.warnings)}
 
 
 def review(path: str | os.PathLike[str], *, decode: bool = False, watch: Watch = iter) -> Review:
@@ -61,14 +62,13 @@ def review(path: str | os.PathLike[str], *, decode: bool = False, watch: Watch =
         for part, audit in audits.items()
     }
     parts = {part: one for part, one in found.items() if not isinstance(one, Finding)}
-    findings = [one for one in found.values() if isinstance(one, Finding)]
-    findings += (finding for part in parts.values() for finding in part.findings)
+    findings = list(joined([one] if isinstance(one, Finding) else one.findings for one in found.values()))
     if not data.parts:
         findings += [*data.findings, *class_names(data, classify=data.classifies)[1]]
     findings += [*_shared(data.path, parts), *_twins(parts, watch), *(_undecoded(parts, watch) if decode else ())]
     warnings = [one for part in parts for one in audits[part].findings(named_file(data, part)[0])]
     warnings += _of_headers(data.path, parts, watch)
-    return Review(data.path, parts, tuple(dict.fromkeys(findings)), tuple(warnings))
+    return Review(data.path, parts, tuple(findings), tuple(warnings))
 
 
 def _tried(read: Callable[..., Any], path: Path, part: str, watch: Watch) -> Dataset | ClassifiedDataset | Finding:
@@ -102,7 +102,7 @@ def _twins(parts: Parts, watch: Watch) -> Iterator[Finding]:
         twin, before = first.setdefault(sha256(picture), (picture, part))
         if twin != picture:
             apart = f", which is for {before} while this is for {part}" if before != part else ""
-            yield Finding(picture, None, f"is the same picture as {twin}{apart}")
+            yield Finding(picture, None, f"is the same picture as {twin}{apart}", "the same picture")
 
 
 def _of_headers(path: Path, parts: Parts, watch: Watch) -> Iterator[Finding]:
@@ -132,5 +132,5 @@ def _unreadable(picture: Path) -> Finding | None:
     try:
         read_picture(picture)
     except DarkshareError as error:
-        return Finding(picture, None, error.message)
+        return Finding(picture, None, error.message, "not a picture")
     return None

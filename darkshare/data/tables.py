@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from darkshare._tables import Result, render, to_html
+from darkshare.data.findings import counts_of, rows_of
 from darkshare.data.types import ClassifiedDataset, Dataset, Finding
 
 Parts = Mapping[str, Dataset | ClassifiedDataset]
@@ -43,7 +44,8 @@ class DataResult(Result):
             "data": str(self.path),
             "parts": part_rows(self.parts),
             "classes": self.rows(),
-            "findings": as_dicts(self.findings),
+            "findings": rows_of(self.findings),
+            "kinds": counts_of(self.findings),
         }
 
     def summary(self) -> str:
@@ -52,11 +54,6 @@ class DataResult(Result):
 
     def _repr_html_(self) -> str:
         return to_html(part_rows(self.parts)) + super()._repr_html_()
-
-
-def as_dicts(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    """Findings as json has them."""
-    return [{"file": str(path), "line": line, "message": text} for path, line, text in findings]
 
 
 def part_rows(parts: Parts) -> list[dict[str, Any]]:

@@ -43,6 +43,13 @@ class Classified(NamedTuple):
     class_id: int
 
 
+class Fault(NamedTuple):
+    """Something wrong, wherever it stands; see `Finding`."""
+
+    text: str
+    kind: str = ""
+
+
 class Finding(NamedTuple):
     """Something wrong with a data set.
 
@@ -50,11 +57,14 @@ class Finding(NamedTuple):
         path: the file.
         line: in the file, from 1; None where it is about the whole file.
         text: what is wrong, and what was done about it.
+        kind: the same few words for all findings of one kind, where the text has names and numbers in it; empty where
+            the text itself says the same of all.
     """
 
     path: Path
     line: int | None
     text: str
+    kind: str = ""
 
     def __str__(self) -> str:
         where = self.path if self.line is None else f"{self.path}:{self.line}"

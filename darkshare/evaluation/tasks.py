@@ -173,7 +173,7 @@ class _Run:
         found = job.source
         if not isinstance(found, Dataset | ClassifiedDataset):
             made = read(found)
-            warn_of(made.findings, made.name)
+            warn_of(made.findings)
             return made
         if not isinstance(found, kind):
             holds = "boxes" if isinstance(found, Dataset) else "classes of pictures"

@@ -15,5 +15,5 @@ def read_labelled(path: str | os.PathLike[str], part: str = "train") -> Dataset:
         DarkshareError: it cannot be read, or none of its pictures can be used.
     """
     dataset = read_data(path, part)
-    warn_of(dataset.findings, str(path))
+    warn_of(dataset.findings)
     return dataset

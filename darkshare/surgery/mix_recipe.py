@@ -16,12 +16,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from darkshare._files import read_small
+from darkshare._files import parsed_yaml, read_small
 from darkshare.darknet.kinds import Tensor
 from darkshare.darknet.network import Layer
-from darkshare.errors import BadValue, DarkshareError, Unsupported, require_choice
+from darkshare.errors import BadValue, DarkshareError, require_choice
 
 METHODS, SPACES = ("linear", "slerp"), ("raw", "folded")
+INSTEAD = "write the recipe as JSON"  # where PyYAML is missing
 COPY = "copy"  # the method where a tensor is taken as it is
 _RANGE = re.compile(r"([0-9]{1,9})(?:(-)([0-9]{1,9})?)?")
 
@@ -177,23 +178,13 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     name = os.fspath(path)
     text = read_small(Path(path))
     try:
-        given = _yaml(text) if name.endswith((".yaml", ".yml")) else json.loads(text, object_pairs_hook=_unique)
+        yaml = name.endswith((".yaml", ".yml"))
+        given = parsed_yaml(text, INSTEAD) if yaml else json.loads(text, object_pairs_hook=_unique)
         return replace(_recipe(given), path=name)
     except DarkshareError as error:
         raise error.locate(name, None) from None
     except (ValueError, RecursionError) as error:
         raise BadValue(f"is not a recipe: {error}", file=name) from None
-
-
-def _yaml(text: bytes) -> Any:
-    try:
-        import yaml
-    except ImportError:
-        raise Unsupported("YAML needs PyYAML: pip install 'darkshare[yaml]', or write the recipe as JSON") from None
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise BadValue(f"is not YAML: {' '.join(str(error).split())}") from None
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from darkshare.data import (
 )
 from darkshare.data import split as split_off
 from darkshare.data.datafiles import DataFile, named_file
-from darkshare.data.findings import warn_of
+from darkshare.data.findings import joined, warn_of
 from darkshare.errors import DarkshareError, checked, warn
 from darkshare.evaluation import classifier_accuracy, evaluate_model
 from darkshare.training.guards import require_pictures, require_torch
@@ -88,7 +88,7 @@ def train(  # noqa: D417 - some are described together
         inputs.append(data)
         lists = _lists(data, stem_of(output))
         learn, valid = _read(data, split, seed, watch, classifies=base.classifies(base.tasks[0]))
-        warn_of(list(dict.fromkeys((*learn.findings, *(valid.findings if valid and judged else ())))), data)
+        warn_of(joined((learn.findings, valid.findings if valid and judged else ())))
     else:
         learn, valid = data if isinstance(data, tuple) else (data, None)
     judge = _judge_on(valid) if judged else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import os
 import random
@@ -34,9 +35,10 @@ from darkshare.data import (
     write_data,
 )
 from darkshare.data.classes import united, with_classes, with_difficult, without_negatives
-from darkshare.data.importing import format_of
+from darkshare.data.formats import format_of
+from darkshare.data.formats.voc import CORNERS
+from darkshare.data.formats.xml import parse_xml
 from darkshare.data.labels import LABEL_RULES
-from darkshare.data.voc import CORNERS, parse_xml
 from darkshare.errors import DarkshareError
 
 WIDTH, HEIGHT = 20, 10
@@ -125,7 +127,7 @@ def test_everything_wrong_with_voc_files_is_said(tmp_path):
     )
     (tmp_path / "b.xml").write_text("<annotation>\n<object></annotation>")
     (tmp_path / "c.xml").write_text('<!DOCTYPE a [<!ENTITY b "c">]><annotation/>')
-    (tmp_path / "d.xml").write_text("<html/>")
+    (tmp_path / "d.xml").write_text("<recording/>")
     (tmp_path / "e.xml").write_bytes(b"")
     write_xml(tmp_path / "none.xml")
     (tmp_path / "deep.xml").write_text("<a>\n" * 100_000)
@@ -306,7 +308,7 @@ def test_everything_wrong_with_a_coco_json_is_said(coco):
         ('{"categories": [{"id": 1, "name": "a"}], "images": [], "annotations": []}', "has no images"),
         (
             '{"categories": [{"id": 1, "name": "a"}], "images": [{"id": 1, "file_name": "x.png"}], "annotations": []}',
-            "its pictures are not near it; name their folder with --images",
+            "none of its pictures can be used, name their folder with --images; ",
         ),
     ],
 )
@@ -416,7 +418,7 @@ def test_formats_are_told_apart(coco, texts, voc, tmp_path):
     for name, says in [
         ("x.bin", "no format that is known"),
         ("none.json", "No such file"),
-        ("train2014", "no Pascal VOC"),
+        ("train2014", "no format that is known"),
     ]:
         with pytest.raises(DarkshareError, match=says):
             format_of(tmp_path / name)
@@ -561,9 +563,9 @@ def test_what_was_imported_is_shown_as_the_command_shows_it(voc, tmp_path):
     done = import_data(voc, tmp_path / "out", format="voc", split=0.5, rename_classes={"acme": "zeta"})
     assert repr(done) == f"<Imported: {tmp_path}/out/out.data, 3 train pictures, 3 valid pictures, 0 findings>"
     assert str(done).splitlines()[-1] == f"Wrote {tmp_path}/out/out.data; start Darknet in {tmp_path}/out"
-    assert set(done.as_dict()) == {"data", "parts", "classes", "findings"}
+    assert set(done.as_dict()) == {"data", "parts", "classes", "findings", "kinds"}
     assert "zeta" in done.to_dataframe()["class"].tolist()
-    with pytest.raises(DarkshareError, match="unknown format xml; use one of voc, coco, coco-text, darknet"):
+    with pytest.raises(DarkshareError, match="unknown format xml; use one of voc, darknet, coco-text, labelme, coco"):
         import_data(voc, tmp_path / "out", format="xml")
 
 
@@ -696,6 +698,35 @@ def test_the_command_gives_json(voc, tmp_path):
     assert [row["part"] for row in found["parts"]] == ["train"]
     assert [row["line"] for row in found["findings"]] == [None]
     assert "valid" not in (tmp_path / "out" / "out.data").read_text()
+
+
+def test_many_findings_of_one_kind_are_few_lines_and_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for index in range(100):
+        write_picture(tmp_path / "v" / f"{index}.png", index)
+        write_xml(tmp_path / "v" / f"{index}.xml", *["<object><name>x</name></object>"] * 12)
+    result = run("v", "-o", "out", "--findings", "all.csv", "--json")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    *shown, more, error = result.stderr.splitlines()
+    assert [line.split(": ")[0] for line in shown] == ["v/0.xml:2"] * 3
+    assert more == "1200 findings of this kind (no outline), 3 are shown; all.csv has all"
+    assert error.startswith("Error: v: no box is left; v/0.xml:2: x: no <bndbox>")
+    rows = list(csv.DictReader((tmp_path / "all.csv").read_text().splitlines()))
+    assert len(rows) == 1200
+    assert rows[-1]["file"] == "v/99.xml"
+    assert {(row["line"], row["kind"]) for row in rows} == {("2", "no outline")}
+    assert not (tmp_path / "out").exists()
+    write_xml(tmp_path / "v" / "0.xml", xml_object("x", (3, 3, 13, 8)))
+    result = run("v", "-o", "out", "--findings", "all.txt", "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    found = json.loads(result.stdout)
+    assert found["kinds"] == {"no outline": 1188}
+    assert len(found["findings"]) == 1188
+    lines = (tmp_path / "all.txt").read_text().splitlines()
+    assert len(lines) == 1188
+    assert lines[0].startswith("v/1.xml:2: x: no <bndbox>")
+    assert "; --findings FILE has all" in run("v", "-o", "out").stderr
 
 
 def test_two_sources_and_chosen_classes(coco, tmp_path):

@@ -26,7 +26,7 @@ def boxes(text: str, classes: int = 3) -> list[Box]:
 
 
 def texts(text: str, classes: int = 3) -> list[tuple[int | None, str]]:
-    return [(line, what) for _, line, what in parse_labels(text, classes, FILE).findings]
+    return [(line, what) for _, line, what, _ in parse_labels(text, classes, FILE).findings]
 
 
 def test_a_label_file_is_read():

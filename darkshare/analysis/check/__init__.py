@@ -106,8 +106,8 @@ def check(
     models = pair([file for file in files if file not in data])
     found = [problem for cfg, weights_file in models for problem in check_model(cfg, weights_file, dialect)]
     reviews = _reviews(data, decode, watch)
-    found += [Problem("error", text, str(path), line) for one in reviews for path, line, text in one.findings]
-    found += [Problem("warning", text, str(path), line) for one in reviews for path, line, text in one.warnings]
+    found += [Problem("error", text, str(path), line) for one in reviews for path, line, text, _ in one.findings]
+    found += [Problem("warning", text, str(path), line) for one in reviews for path, line, text, _ in one.warnings]
     return Problems(tuple(found), tuple(reviews), strict)
 
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from darkshare.data.coco_json import MALFORMED, Marked, bbox_of, collected, images_of, read_json
+from darkshare.data.annotated import Outline
 from darkshare.data.darknet import Watch
+from darkshare.data.formats.coco_json import MALFORMED, coco_dataset, corners_of, images_of, read_json
 from darkshare.data.types import Dataset, Finding
 from darkshare.errors import DarkshareError
 
@@ -33,20 +34,21 @@ def read_coco(path: str | os.PathLike[str], *, images: Path | None = None, watch
     ids, names, findings = _categories(_rows(document, "categories", path), path)
     known, more = images_of(_rows(document, "images", path), path)
     findings += more
-    marked: dict[Any, list[Marked]] = defaultdict(list)
+    marked: dict[Any, list[Outline]] = defaultdict(list)
     for index, row in enumerate(_rows(document, "annotations", path)):
         label = f"annotation {row.get('id', f'number {index}') if isinstance(row, dict) else f'number {index}'}"
         try:
             image, category = row["image_id"], row["category_id"]
             if image in known and category in ids:
-                marked[image].append(Marked(label, bbox_of(row), ids[category], bool(row.get("iscrowd"))))
+                crowd = bool(row.get("iscrowd"))
+                marked[image].append(Outline(names[ids[category]], corners_of(row), None, crowd, label))
                 continue
             what = f"category {category}" if image in known else f"image {image}"
-            findings.append(Finding(path, None, f"{label}: there is no {what}; left out"))
+            findings.append(Finding(path, None, f"{label}: there is no {what}; left out", "unknown id"))
         except MALFORMED:
-            findings.append(Finding(path, None, f"{label}: no image_id, category_id and bbox of 4 numbers; left out"))
-    found = collected(path, known, marked, images, watch)
-    return Dataset(path.stem, names, found.samples, (*findings, *found.findings))
+            what = f"{label}: no image_id, category_id and bbox of 4 numbers; left out"
+            findings.append(Finding(path, None, what, "no bbox"))
+    return coco_dataset(path, names, known, marked, findings, images, watch)
 
 
 def _categories(rows: Sequence[Any], path: Path) -> tuple[dict[int, int], tuple[str, ...], list[Finding]]:
@@ -59,13 +61,17 @@ def _categories(rows: Sequence[Any], path: Path) -> tuple[dict[int, int], tuple[
             if not isinstance(key, int) or not name:
                 raise TypeError
         except MALFORMED:
-            findings.append(Finding(path, None, f"category {str(row)[:60]}: no id and name; left out"))
+            what = f"category {str(row)[:60]}: no id and name; left out"
+            findings.append(Finding(path, None, what, "category without a name"))
             continue
         if key in found:
-            findings.append(Finding(path, None, f"category {key} is there twice; the first one counts"))
+            findings.append(
+                Finding(path, None, f"category {key} is there twice; the first one counts", "category twice")
+            )
             continue
         if name in found.values():
-            findings.append(Finding(path, None, f"category {key} is called {name} like another; called '{name} {key}'"))
+            what = f"category {key} is called {name} like another; called '{name} {key}'"
+            findings.append(Finding(path, None, what, "name of a category twice"))
             name = f"{name} {key}"
         found[key] = name
     if not found:

@@ -8,8 +8,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from darkshare.data.coco_json import MALFORMED, Marked, bbox_of, collected, images_of, read_json
+from darkshare.data.annotated import Outline
 from darkshare.data.darknet import Watch
+from darkshare.data.formats.coco_json import MALFORMED, coco_dataset, corners_of, images_of, read_json
 from darkshare.data.types import Dataset, Finding
 from darkshare.errors import DarkshareError
 
@@ -51,26 +52,26 @@ def read_coco_text(
     wanted = {"legibility": {legibility} - {"both"}, "language": set(language), "class": set(text_class)}
     _require_known(wanted, texts, path)
     known, findings = images_of(pictures.values(), path)
-    marked: dict[Any, list[Marked]] = defaultdict(list)
+    marked: dict[Any, list[Outline]] = defaultdict(list)
     for key, row in texts.items():
         image, mark = _marked(key, row, wanted)
         if mark is None:
-            findings.append(Finding(path, None, f"annotation {key}: no image_id and bbox of 4 numbers; left out"))
+            what = f"annotation {key}: no image_id and bbox of 4 numbers; left out"
+            findings.append(Finding(path, None, what, "no bbox"))
         elif image not in known:
-            findings.append(Finding(path, None, f"annotation {key}: there is no image {image}; left out"))
+            findings.append(Finding(path, None, f"annotation {key}: there is no image {image}; left out", "unknown id"))
         else:
             marked[image].append(mark)
-    found = collected(path, known, marked, images, watch)
-    whole = Dataset(path.stem, ("text",), found.samples, (*findings, *found.findings))
+    whole = coco_dataset(path, ["text"], known, marked, findings, images, watch)
     return _parts(whole, {Path(row["file_name"]).name: row.get("set") for row in pictures.values() if _named(row)})
 
 
-def _marked(key: str, row: Any, wanted: Mapping[str, Collection[str]]) -> tuple[Any, Marked | None]:
+def _marked(key: str, row: Any, wanted: Mapping[str, Collection[str]]) -> tuple[Any, Outline | None]:
     """The image of a text and its box; difficult if it is not asked for."""
     try:
         asked = all(row.get(what) in values for what, values in wanted.items() if values)
         hash(row["image_id"])
-        return row["image_id"], Marked(f"annotation {key}", bbox_of(row), 0, not asked)
+        return row["image_id"], Outline("text", corners_of(row), None, not asked, f"annotation {key}")
     except MALFORMED:
         return None, None
 
