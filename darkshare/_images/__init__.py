@@ -25,7 +25,7 @@ _LIGHT = frozenset({"Radiance HDR", "OpenEXR"})  # formats whose numbers go beyo
 _FOREIGN = frozenset({"AVIF", "OpenEXR", "HEIC", "JPEG XL", "Photoshop", "PDF"})  # that OpenCV reads seldom or never
 
 
-class Pictures(NamedTuple):
+class FilePictures(NamedTuple):
     """The pictures of a file: how many there are, and each in turn, decoded when it is asked for."""
 
     total: int
@@ -95,7 +95,7 @@ def decoded(data: bytes, name: str, *, alpha: bool = False) -> Picture:
     return _finished(image, about, name, alpha=alpha)
 
 
-def all_pictures(path: str | os.PathLike[str], *, alpha: bool = False) -> Pictures:
+def all_pictures(path: str | os.PathLike[str], *, alpha: bool = False) -> FilePictures:
     """Give all pictures of a file; see `pictures`. A file of several is not read into memory as a whole.
 
     Raises:
@@ -105,17 +105,17 @@ def all_pictures(path: str | os.PathLike[str], *, alpha: bool = False) -> Pictur
         about = header_of(file)
         file.seek(0)
         data = file.read() if about.pictures == 1 else mmap(file.fileno(), 0, access=ACCESS_READ)
-    return Pictures(about.pictures, _decoding(data, about, str(path), alpha=alpha))
+    return FilePictures(about.pictures, _decoding(data, about, str(path), alpha=alpha))
 
 
-def pictures(data: bytes, name: str, *, alpha: bool = False) -> Pictures:
+def pictures(data: bytes, name: str, *, alpha: bool = False) -> FilePictures:
     """Give all pictures of a file's content: pages of a TIFF, frames of an animation, or the one; see `decoded`.
 
     Raises:
         DarkshareError: while they are decoded: one of them cannot be.
     """
     about = header_of(BytesIO(data))
-    return Pictures(about.pictures, _decoding(data, about, name, alpha=alpha))
+    return FilePictures(about.pictures, _decoding(data, about, name, alpha=alpha))
 
 
 def _decoding(data: bytes | mmap, about: FileHeader, name: str, *, alpha: bool) -> Iterator[Picture]:

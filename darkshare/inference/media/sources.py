@@ -11,8 +11,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
-from darkshare._files import is_file
-from darkshare._images import PICTURES, SEVERAL, Pictures, all_pictures, header, pictures
+from darkshare._files import is_file, reading
+from darkshare._images import PICTURES, SEVERAL, FilePictures, all_pictures, header, pictures
 from darkshare._texts import is_wide, read_text, streamed_lines
 from darkshare.data.lists import Finder, any_status, finder_of
 from darkshare.errors import BadValue, DarkshareError, warn
@@ -76,7 +76,7 @@ class EncodedPicture(NamedTuple):
         return _frames(self.name, pictures(self.data, self.name, alpha=self.alpha), step, limit)
 
 
-def _frames(name: str, found: Pictures, step: int, limit: int | None) -> Iterator[Frame]:
+def _frames(name: str, found: FilePictures, step: int, limit: int | None) -> Iterator[Frame]:
     taken = islice(enumerate(found.each, 1), 0, None if limit is None else limit * step, step)
     return (Frame(name, image, number=number, paged=found.total > 1) for number, image in taken)
 
