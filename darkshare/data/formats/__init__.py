@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from darkshare._files import is_folder
 from darkshare.data.darknet import Watch
 from darkshare.data.datafiles import read_names
 from darkshare.data.formats.coco import read_coco
@@ -101,7 +102,7 @@ def format_of(source: Path) -> str:
     Raises:
         DarkshareError: it is none of those that are known.
     """
-    start = b"" if source.is_dir() else start_of(source)
+    start = b"" if is_folder(source) else start_of(source)
     found = [name for name, form in FORMATS.items() if form.recognises(source, start)]
     if "ultralytics" in found:
         found = [name for name in found if name != "yolo"]  # these are the label files of the data.yaml
@@ -110,7 +111,7 @@ def format_of(source: Path) -> str:
     if not found:
         known = ", ".join(f"{form.source} ({name})" for name, form in FORMATS.items())
         raise DarkshareError(f"is of no format that is known: {known}; --format names one", file=str(source))
-    if source.is_dir() and len(found) > 1:
+    if is_folder(source) and len(found) > 1:
         raise DarkshareError(f"could be {' or '.join(found)}; say which with --format", file=str(source))
     return found[0]
 

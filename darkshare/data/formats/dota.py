@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from darkshare._files import is_folder
 from darkshare._texts import read_text
 from darkshare.data.annotated import Annotated, Outline, dataset
 from darkshare.data.darknet import Watch
@@ -24,7 +25,7 @@ _CORNERS = 8  # numbers
 
 def is_dota(source: Path, _: bytes) -> bool:
     """Whether it is a folder with a text file in which eight numbers and a name make a line."""
-    if not source.is_dir():
+    if not is_folder(source):
         return False
     texts = [path for path in files_below(source) if path.suffix == ".txt"]
     return any(map(_describes, texts[:_TRIED]))

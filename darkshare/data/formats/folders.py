@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from darkshare._files import reading
+from darkshare._files import is_folder, reading
 from darkshare.data.types import Dataset, Finding, Sample
 from darkshare.errors import DarkshareError
 
@@ -27,7 +27,7 @@ def files_below(folder: Path) -> list[Path]:
     Raises:
         DarkshareError: it is not a folder.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise DarkshareError("is not a folder", file=str(folder))
     return sorted(path for path in folder.rglob("*") if path.name[0] != "." and path.is_file())
 
@@ -41,9 +41,9 @@ def start_of(source: Path, suffix: str = "") -> bytes:
         DarkshareError: it cannot be read.
     """
     found = source
-    if source.is_dir():
+    if is_folder(source):
         found = next((path for path in files_below(source) if path.suffix == suffix), source)
-    if found.is_dir():
+    if is_folder(found):
         return b""
     with reading(found), found.open("rb") as file:
         return file.read(_START).replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")

@@ -8,6 +8,7 @@ from math import hypot
 from pathlib import Path
 from typing import Any
 
+from darkshare._files import is_folder
 from darkshare.data.annotated import Annotated, Outline, dataset
 from darkshare.data.darknet import Watch
 from darkshare.data.formats.coco_json import MALFORMED, read_json
@@ -46,11 +47,11 @@ def read_labelme(
     Raises:
         DarkshareError: there is no such file, or none of their pictures.
     """
-    files = [path for path in files_below(source) if path.suffix == ".json"] if source.is_dir() else [source]
+    files = [path for path in files_below(source) if path.suffix == ".json"] if is_folder(source) else [source]
     pictures = Pictures((images,) if images else (), NEAR)
     found = (one for path in watch(files) for one in _annotated(path, pictures))
     whole = dataset(str(source), found, images=images, names=names)
-    return by_folder(whole, images or (source if source.is_dir() else source.parent))
+    return by_folder(whole, images or (source if is_folder(source) else source.parent))
 
 
 def _annotated(path: Path, pictures: Pictures) -> Iterator[Annotated | Finding]:

@@ -12,7 +12,7 @@ from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
-from darkshare._files import read_small
+from darkshare._files import is_file, is_folder, read_small, resolved
 from darkshare._images import PICTURES, picture_size
 from darkshare._texts import read_text
 from darkshare.data.darknet import Watch
@@ -42,7 +42,7 @@ class Found(NamedTuple):
 
 def is_yolo(source: Path, _: bytes) -> bool:
     """Whether it is a folder with a text file that begins with a line of five numbers or more."""
-    if not source.is_dir():
+    if not is_folder(source):
         return False
     texts = (path for path in files_below(source) if path.suffix == ".txt")
     return any(map(_describes, islice(texts, _TRIED)))
@@ -86,7 +86,7 @@ def read_yolo(
 
     def place_of(picture: Path) -> Path:
         beside = (folder / picture.relative_to(images)).with_suffix(".txt") if images else picture
-        return beside if beside.is_file() and images else label_path(picture)
+        return beside if is_file(beside) and images else label_path(picture)
 
     places = {picture: place_of(picture) for picture in pictures}
     texts = {path for path in files if path.suffix == ".txt" and path.name not in NAME_FILES} - set(places.values())
@@ -99,7 +99,7 @@ def read_yolo(
     if known is None:
         known = tuple(map(str, range(1 + max((b.class_id for s in found.samples for b in s.boxes), default=0))))
         findings.append(Finding(folder, None, "names no classes (--names does); they are called by their numbers"))
-    whole = Dataset(folder.resolve().name, known, found.samples, (*findings, *found.findings))
+    whole = Dataset(resolved(folder).name, known, found.samples, (*findings, *found.findings))
     return _by_list(whole, lists) if folder / "train.txt" in lists else by_folder(whole, images or folder)
 
 
@@ -152,7 +152,7 @@ def labelled(
         except DarkshareError as error:
             findings.append(Finding(picture, None, f"{error.message}; left out", "not a picture"))
             continue
-        if place.is_file():
+        if is_file(place):
             labels = _labels(place, classes, keypoints)
             if (owner := owners.setdefault(place, picture)) != picture:
                 findings.append(

@@ -225,7 +225,7 @@ def _listed(name: str) -> list[str]:
     try:
         found = [_placed(line, finder) for line in lines]
     except DarkshareError as error:
-        raise DarkshareError(error.message, file=name) from None
+        raise error.locate(name, None) from None
     if moved := finder.said(len(lines)):
         warn(f"{name}: {moved}")
     return found
