@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from labelled import write_picture
 
-from darkshare.data import Box, Dataset
+from darkshare.data import Box, Dataset, import_data
 from darkshare.data.formats.ultralytics import read_ultralytics
 from darkshare.data.formats.yolo import _as_box, read_yolo
 from darkshare.errors import DarkshareError, Unsupported
@@ -155,6 +155,15 @@ def test_folders_that_give_nothing_are_one_error(tmp_path, files, message):
         read_yolo(tmp_path)
 
 
+def test_a_second_import_does_not_read_what_the_first_one_wrote(tmp_path):
+    put(tmp_path, "images/a.png", "images/b.png")
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    for _ in range(2):
+        done = import_data(tmp_path, tmp_path / "out", split=0)
+        assert [len(part.samples) for part in done.parts.values()] == [2]
+    assert stems(read_yolo(tmp_path / "out")) == {"all": ["a", "b"]}
+
+
 # --- data.yaml
 
 
@@ -227,6 +236,19 @@ def test_everything_wrong_with_a_data_yaml_is_said(exported):
         "data.yaml: test: test holds no pictures",
         "train/images/train.png: no label file: nothing is on it, as Ultralytics reads it",
     ]
+
+
+def test_values_that_hold_each_other_are_not_printed(exported):
+    lists = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9) if n else 'x'}]\n" for n in range(30))
+    found = described(
+        exported, f"{lists}train: train/images\nval: [*a29]\nnc: *a29\nkpt_shape: *a29\nnames: [cat, dog]\n"
+    )
+    assert said(found, exported) == [
+        "data.yaml: nc: a list, but there are 2 names",
+        "data.yaml: val: a list: no such folder or list; left out",
+    ]
+    with pytest.raises(DarkshareError, match="has no names: that are a list"):
+        described(exported, f"{lists}train: train/images\nnames: *a29\n")
 
 
 @pytest.mark.parametrize("shape", ["[2, 3]", "[3, 2]"])
