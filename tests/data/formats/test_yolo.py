@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from labelled import write_picture
 
-from darkshare.data import Box, Dataset, import_data
+from darkshare.data import Box, Dataset, import_data, read_parts
 from darkshare.data.formats.ultralytics import read_ultralytics
 from darkshare.data.formats.yolo import _as_box, read_yolo
 from darkshare.errors import DarkshareError, Unsupported
@@ -119,6 +119,9 @@ def test_everything_wrong_with_a_folder_is_said(tmp_path):
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "missing.txt").rename(tmp_path / "mistyped.txt")
     (tmp_path / "README.txt").write_text("exported")
+    put(tmp_path, "broken.png", "odd.png")
+    (tmp_path / "broken.png").write_bytes(b"GIF")
+    (tmp_path / "odd.txt").write_bytes(b"\0\1")
     found = read_yolo(tmp_path)
     assert stems(found) == {"all": ["a", "a", "empty"]}
     assert found["all"].names == ("0",)
@@ -126,7 +129,9 @@ def test_everything_wrong_with_a_folder_is_said(tmp_path):
         "mistyped.txt: no picture has these labels; left out",
         f"{tmp_path}: names no classes (--names does); they are called by their numbers",
         "a.png: shares its labels with a.jpg",
+        "broken.png: is not a picture that OpenCV can read; left out",
         "missing.png: no label file; left out (an empty one says that nothing is on it)",
+        "odd.txt: holds NUL bytes: this is not a text file; left out",
     ]
 
 
@@ -277,6 +282,36 @@ def test_keypoints_are_left_out_and_said(exported, shape):
 def test_a_data_yaml_that_gives_nothing_is_one_error(exported, text, message):
     with pytest.raises(DarkshareError, match=message):
         described(exported, text)
+
+
+def test_a_folder_with_several_data_yaml_or_none_is_one_error(exported):
+    for name in ("one.yaml", "two.yml"):
+        (exported / name).write_text("train: train\nnames: [cat]\n")
+    (exported / "hyp.yaml").write_text("lr0: 0.01\n")
+    with pytest.raises(DarkshareError, match=r"holds one\.yaml and two\.yml; give the file itself"):
+        read_parts(exported)
+    with pytest.raises(DarkshareError, match=r"holds no data\.yaml; give the file itself"):
+        read_ultralytics(exported / "train")
+    with pytest.raises(DarkshareError, match=r"none\.yaml: cannot be read"):
+        read_parts(exported / "none.yaml", format="ultralytics")
+
+
+def test_without_names_the_classes_are_called_by_their_numbers(exported):
+    found = described(exported, "train: train/images\nval: valid/images\nnc: 3\n")
+    assert found["train"].names == ("0", "1", "2")
+    assert said(found, exported) == ["data.yaml: no names: (--names); classes are called by numbers"]
+
+
+def test_names_of_a_file_count_more_and_none_are_an_error(exported, tmp_path):
+    (exported / "data.yaml").write_text("train: train/images\nval: valid/images\nnames: [no, dog]\n")
+    names = tmp_path / "my.names"
+    names.write_text("cat\n\ndog\n")
+    found = read_parts(exported, names=names)
+    assert found["train"].names == ("cat", "class 1", "dog")
+    assert [finding.path for finding in found["train"].findings] == [names]
+    names.write_text("")
+    with pytest.raises(DarkshareError, match=r"my\.names: holds no class names"):
+        read_parts(exported, names=names)
 
 
 def test_a_data_yaml_without_label_files_is_one_error(exported):
