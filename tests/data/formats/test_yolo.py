@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from conftest import zoo_path
 from hypothesis import given
 from hypothesis import strategies as st
 from labelled import write_picture
@@ -167,6 +168,19 @@ def test_a_second_import_does_not_read_what_the_first_one_wrote(tmp_path):
         done = import_data(tmp_path, tmp_path / "out", split=0)
         assert [len(part.samples) for part in done.parts.values()] == [2]
     assert stems(read_yolo(tmp_path / "out")) == {"all": ["a", "b"]}
+
+
+@pytest.mark.zoo
+def test_real_folders_hold_what_their_lines_say():
+    """Counted with grep in the label files."""
+    masks = read_parts(zoo_path("datasets", "face-mask-yolo"))
+    assert {part: len(one.samples) for part, one in masks.items()} == {"train": 638, "test": 38}
+    assert sum(len(sample.boxes) for one in masks.values() for sample in one.samples) == 3887
+    labels, pictures = (
+        zoo_path("datasets", "coco128-val", *place) for place in (("object_detection", "labels"), ("images",))
+    )
+    coco = read_parts(labels, images=pictures)["all"]
+    assert (len(coco.samples), sum(len(sample.boxes) for sample in coco.samples)) == (128, 898)
 
 
 # --- data.yaml
