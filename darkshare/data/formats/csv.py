@@ -53,7 +53,7 @@ def is_csv(source: Path, _: bytes) -> bool:
     """Whether it is a table by its name, or a folder with a table of boxes."""
     if not is_folder(source):
         return source.suffix.lower() in _SUFFIXES
-    return any(_holds_boxes(path) for path in files_below(source) if path.suffix.lower() in _SUFFIXES)
+    return any(map(_holds_boxes, files_below(source, *_SUFFIXES)))
 
 
 def _holds_boxes(path: Path) -> bool:
@@ -106,12 +106,11 @@ def _tables(folder: Path) -> tuple[dict[Path, list[Row]], list[Finding]]:
     """The tables of boxes in a folder and below it, and why others are not."""
     tables: dict[Path, list[Row]] = {}
     findings: list[Finding] = []
-    for path in files_below(folder):
-        if path.suffix.lower() in _SUFFIXES:
-            try:
-                tables[path] = list(_rows(path))
-            except DarkshareError as error:
-                findings.append(Finding(path, error.line, f"{error.message}; left out", "not a table of boxes"))
+    for path in files_below(folder, *_SUFFIXES):
+        try:
+            tables[path] = list(_rows(path))
+        except DarkshareError as error:  # noqa: PERF203
+            findings.append(Finding(path, error.line, f"{error.message}; left out", "not a table of boxes"))
     return tables, findings
 
 

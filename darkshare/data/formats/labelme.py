@@ -19,6 +19,7 @@ from darkshare.data.types import Dataset, Finding
 from darkshare.errors import DarkshareError
 
 _KEYS = re.compile(rb'"(imagePath|imageData|shapes)"\s*:')
+_YES = ("true", "1")  # programs write "false" as a text too
 _WITHOUT_AREA = ("line", "linestrip", "point", "points")
 
 
@@ -47,7 +48,7 @@ def read_labelme(
     Raises:
         DarkshareError: there is no such file, or none of their pictures.
     """
-    files = [path for path in files_below(source) if path.suffix == ".json"] if is_folder(source) else [source]
+    files = list(files_below(source, ".json")) if is_folder(source) else [source]
     pictures = Pictures((images,) if images else (), NEAR)
     found = (one for path in watch(files) for one in _annotated(path, pictures))
     whole = dataset(str(source), found, images=images, names=names)
@@ -97,4 +98,4 @@ def _outline(path: Path, number: int, shape: Any) -> Outline | Finding:
         corners = [(min(xs), min(ys)), (max(xs) + beyond, max(ys) + beyond)]
     except MALFORMED:
         return Finding(path, None, f"shape {number}: no label and points; left out", "no outline")
-    return Outline(name, corners, None, bool(shape.get("difficult")), f"{name}, shape {number}")
+    return Outline(name, corners, None, str(shape.get("difficult")).lower() in _YES, f"{name}, shape {number}")
