@@ -29,6 +29,37 @@ STAND_INS = {  # what comes in place of a file where a download or a checkout we
     b"\x1f\x8b": "is compressed with gzip; unpack it with: gunzip",
     b"\x89hdf": "is an HDF5 file, as Keras writes; get the file that Darknet wrote",
 }
+PROMISED = {  # the formats that people expect behind these suffixes
+    **dict.fromkeys((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"), "a picture"),
+    **dict.fromkeys((".pdf", ".svg"), "a figure"),
+    **dict.fromkeys((".avi", ".mkv", ".mov", ".mp4", ".webm"), "a video"),
+    **dict.fromkeys((".h5", ".keras", ".pb", ".tflite"), "a TensorFlow model"),
+    **dict.fromkeys((".pt", ".pth", ".safetensors"), "a PyTorch model"),
+    **dict.fromkeys((".bin", ".xml"), "an OpenVINO model"),
+    **dict.fromkeys((".htm", ".html"), "a web page"),
+    **dict.fromkeys((".tar", ".gz", ".zip"), "an archive"),
+    ".onnx": "an ONNX model", ".engine": "a TensorRT model", ".param": "an ncnn model", ".mlmodel": "a Core ML model",
+    ".cfg": "a Darknet cfg", ".weights": "Darknet weights", ".names": "class names", ".data": "a .data file",
+    ".csv": "a table in CSV", ".json": "JSON", ".md": "Markdown", ".txt": "text", ".xlsx": "an Excel table",
+}  # fmt: skip
+
+
+def require_promise(path: str | os.PathLike[str], what: str, *right: str, cure: str = "") -> None:
+    """Refuse a name that promises another format than what is written under it.
+
+    Args:
+        path: the name.
+        what: is written.
+        right: the suffixes that promise it; others that promise nothing are allowed too.
+        cure: for a name that promises something else; without it, to choose another one.
+
+    Raises:
+        BadValue: it promises something else.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in PROMISED and suffix not in right:
+        cure = cure or (f"end it in {right[0]}" if right else f"leave out {suffix}")
+        raise BadValue(f"would be {what}, but the name promises {PROMISED[suffix]}; {cure}", file=str(path))
 
 
 def failure(verb: str, path: str | os.PathLike[str], error: OSError) -> DarkshareError:
@@ -79,6 +110,8 @@ def write_all(contents: Mapping[Path, Iterable[Any]], *, durable: bool = True) -
 
     waiting: dict[Path, str] = {}
     path = Path()
+    if wrong := next((path for path in contents if "\0" in str(path)), None):
+        raise DarkshareError("cannot be written: not the name of a file", file=str(wrong))
     try:
         with ThreadPoolExecutor(SYNCERS) as disk:
             syncs: list[tuple[Path, Future[None]]] = []
@@ -103,12 +136,37 @@ def write_all(contents: Mapping[Path, Iterable[Any]], *, durable: bool = True) -
             Path(temporary).unlink(missing_ok=True)
 
 
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Say whether something is there; a name that no file can have, or a link to itself, is nothing."""
+    return os.path.exists(path)  # noqa: PTH110 - Path's raises there
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Say whether a regular file is there; a name that no file can have, or a link to itself, is none."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path's raises there
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Say whether a folder is there; a name that no folder can have, or a link to itself, is none."""
+    return os.path.isdir(path)  # noqa: PTH112 - Path's raises there
+
+
+def resolved(path: str | os.PathLike[str]) -> Path:
+    """The absolute path without links, as far as they lead somewhere."""
+    try:
+        return Path(path).resolve()
+    except (OSError, RuntimeError, ValueError):  # a link to itself, a name that no file can have
+        return Path(os.path.abspath(path))  # noqa: PTH100 - Path.absolute keeps `..`
+
+
 def require_regular(path: str | os.PathLike[str]) -> int:
     """Give the size of a regular file in bytes; refuse others: a pipe would block, a device never end.
 
     Raises:
         OSError: there is none, or it is not a regular file.
     """
+    if "\0" in os.fspath(path):
+        raise OSError(errno.EINVAL, "not the name of a file")
     found = Path(path).stat()
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))

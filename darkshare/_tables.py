@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PROGRAMS = ("csv", "json")  # the forms that are for them, not for people
 FORMATS = ("text", "markdown", *PROGRAMS)
+SUFFIXES = {"text": ".txt", "markdown": ".md", "csv": ".csv", "json": ".json"}  # of files with these forms
 Row = Mapping[str, Any]
 T = TypeVar("T")
 MOST_HTML = 60  # rows that a notebook shows

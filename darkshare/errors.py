@@ -106,6 +106,25 @@ def require_choice(name: str, value: object, choices: Sequence[str]) -> None:
         raise BadValue(f"{name} {str(value)[:40]} must be {' or '.join(choices)}")
 
 
+def require_known(what: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Refuse a name that is not among the known ones.
+
+    Raises:
+        BadValue: with the names that are near it, or else the first known ones.
+    """
+    import difflib
+
+    for name in names:
+        if name in known:
+            continue
+        lower = {one.lower(): one for one in reversed(list(known))}
+        near = [f"'{lower[one]}'" for one in difflib.get_close_matches(name.lower(), lower, n=3)]
+        few = list(dict.fromkeys(known))
+        there = f"there are {', '.join(few[:20])}{', …' if len(few) > 20 else ''}"
+        meant = f"is {' or '.join(near)} meant?"
+        raise BadValue(f"there is no {what} '{name}'; {meant if near else there}")
+
+
 def require_least(least: float, *, open_end: bool = False, **given: float | None) -> None:
     """Refuse numbers that are too small; None is not checked.
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from darkshare._tables import Results
+from darkshare.analysis.savings import cut_of_each
 from darkshare.analysis.trunk import (
     Moved,
     common_structure,
@@ -81,14 +82,14 @@ class Frozen(Results[Trunk]):
 
 
 @checked
-def frozen(base: Model, *others: Model, k: int | None = None) -> Frozen:
+def frozen(base: Model, *others: Model, k: int | Sequence[int] | None = None) -> Frozen:
     """Compare the first k layers of models bit for bit with those of the first one.
 
     Args:
         base: whose trunk it is.
         others: those that were trained from it, compared at the input size of the base.
-        k: how many layers; without it, the longest identical run, or the longest run that only leaked: kernels
-            that shrank by weight decay and rolling statistics that drifted.
+        k: how many layers, one number for all or one for each; without it, the longest identical run, or the longest
+            run that only leaked: kernels that shrank by weight decay and rolling statistics that drifted.
 
     Raises:
         BadValue: there is nothing to compare with the base, or k is not 1..n.
@@ -98,7 +99,8 @@ def frozen(base: Model, *others: Model, k: int | None = None) -> Frozen:
     """
     if not others:
         raise BadValue("give the model to compare with the first one", file=base.name)
-    return Frozen(tuple(compare_trunks(base, other, k) for other in others))
+    ks: Sequence[int | None] = cut_of_each(k, len(others)) or [None] * len(others)
+    return Frozen(tuple(compare_trunks(base, other, own) for other, own in zip(others, ks, strict=True)))
 
 
 def compare_trunks(base: Model, other: Model, k: int | None = None) -> Trunk:

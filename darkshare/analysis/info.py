@@ -14,7 +14,7 @@ import numpy as np
 from darkshare._tables import Result
 from darkshare.darknet.kinds import Shape
 from darkshare.darknet.model import Model
-from darkshare.darknet.network import Layer, Network
+from darkshare.darknet.network import Layer, Network, resolve
 from darkshare.darknet.weights import Header, read_weights
 from darkshare.errors import checked
 
@@ -57,7 +57,8 @@ class Info(Result):
         layers: the table.
         params: floats in the weights file.
         bflops: Darknet's running float32 sum over the layers.
-        weights_bytes: length of the weights file, header included.
+        weights_bytes: length of the weights file that Darknet reads, header included.
+        written_bytes: length of the one that it writes; dontload=, dontsave= and the like make them differ.
         heads: (layer, kind, classes) of each output; 0 classes where it has none.
         weights: the weights file with its version and `seen`, None without one.
     """
@@ -68,6 +69,7 @@ class Info(Result):
     params: int
     bflops: float
     weights_bytes: int
+    written_bytes: int
     heads: tuple[tuple[int, str, int], ...]
     weights: dict[str, Any] | None
 
@@ -99,6 +101,11 @@ class Info(Result):
         """The totals."""
         heads = ", ".join(f"{i} [{kind}]" + (f" {n} classes" if n else "") for i, kind, n in self.heads)
         lines = [self._totals(), f"heads: {heads}"]
+        if self.written_bytes != self.weights_bytes:
+            lines.append(
+                f"Darknet reads {self.weights_bytes:,} bytes of weights with this cfg and writes "
+                f"{self.written_bytes:,}: dontload= and its like leave something out on one side only"
+            )
         if self.uncounted:
             lines.append(f"not counted by Darknet, shown as '-': layers {', '.join(map(str, self.uncounted))}")
         if self.weights:
@@ -117,6 +124,7 @@ class Info(Result):
             "params": self.params,
             "bflops": self.bflops,
             "weights_bytes": self.weights_bytes,
+            "written_bytes": self.written_bytes,
             "uncounted": list(self.uncounted),
             "heads": [{"index": index, "kind": kind, "classes": classes} for index, kind, classes in self.heads],
             "weights": self.weights,
@@ -147,6 +155,7 @@ def info(model: Model) -> Info:
         network.params,
         total_bflops(network),
         header.size(network.dialect) + 4 * network.params,
+        header.size(network.dialect) + 4 * resolve(network.cfg, dialect=network.dialect, view="save").params,
         tuple((head.index, head.kind.name, head.classes) for head in network.heads),
         weights,
     )

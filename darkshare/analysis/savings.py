@@ -155,6 +155,18 @@ def cuts_of(k: int | Sequence[int]) -> tuple[int, ...]:
     return (k,) if isinstance(k, int) else tuple(k)
 
 
+def cut_of_each(k: int | Sequence[int] | None, count: int) -> list[int] | None:
+    """Give the k of each of `count` further networks, of one for all or one for each; None if none was given.
+
+    Raises:
+        BadValue: another number of them.
+    """
+    ks = () if k is None else cuts_of(k)
+    if len(ks) not in (0, 1, count):
+        raise BadValue(f"{len(ks)} values of k for {count} further networks: give one, or one for each")
+    return (list(ks) if len(ks) == count else list(ks) * count) or None
+
+
 def at_cuts(networks: Sequence[Network], ks: Sequence[int] | None = None) -> list[Saving]:
     """Count what the networks save at each k.
 

@@ -250,7 +250,7 @@ def require_same_structure(base: Network, other: Network, k: int) -> None:
     line = other.layers[index].section.lineno if index < len(other.layers) else None
     raise TrunkMismatch(
         f"layer {index} is not the base's ({base.name}): {why}; k={k} needs layers 0..{k - 1} to be the same, "
-        f"so use k<={index}" + ("" if index else ", or another base"),
+        f"so use {f'k<={index}' if index else 'another base'}",
         file=other.name,
         line=line,
     )
@@ -266,7 +266,7 @@ def require_same_trunk(base: Model, other: Model, k: int) -> None:
     if moved:
         file = other.weights.path if other.weights else other.name
         cause = diagnose(moved, last_stored(base.network, k))
-        raise TrunkMismatch(f"{describe(moved, base, k)}; {cause}; --force merges on the base's trunk", file=file)
+        raise TrunkMismatch(f"{describe(moved, base, k)}; {cause}", file=file)
 
 
 def describe(moved: Sequence[Moved], base: Model, k: int) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from darkshare._files import sha256
+from darkshare._files import exists, is_folder, sha256
 from darkshare.analysis.savings import at_cuts
 from darkshare.choose_k.trials import (
     NET,
@@ -198,8 +198,8 @@ def _begun(folder: Path, settings: Mapping[str, Any]) -> None:
     path = folder / SWEEP
     before = read_json(path)
     if before is None:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if exists(folder) and (not is_folder(folder) or any(folder.iterdir())):
             raise DarkshareError("is not a folder of a sweep; choose another one", file=str(folder))
-    elif (folder / TRIALS).exists():
+    elif exists(folder / TRIALS):
         require_same(before["settings"], settings, path)
     write_json(path, {"settings": dict(settings)})

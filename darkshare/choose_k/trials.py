@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from darkshare._files import reading, write_all
+from darkshare._files import exists, reading, write_all
 from darkshare.errors import DarkshareError
 from darkshare.training.checkpoints import short
 from darkshare.training.settings import Changes, Options
@@ -140,7 +140,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     Raises:
         DarkshareError: it is not a file of a sweep.
     """
-    if not path.exists():
+    if not exists(path):
         return None
     with reading(path):
         text = path.read_text(encoding="utf-8", errors="replace")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import warnings
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -12,13 +14,15 @@ import click
 
 from darkshare._tables import printable
 from darkshare._version import __version__
+from darkshare.cli.progress import say_above
 from darkshare.errors import BadArguments, DarkshareError, DarkshareWarning
 
 STOPPED = 130  # the exit code of what Ctrl-C ends
+WORDS = "darkshare.words"  # the words of the running command, as they were typed, among what click keeps of it
 
 
 def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    click.echo(f"Note: {printable(str(message))}", err=True)
+    say_above(f"Note: {message}")
 
 
 # Where each command lives, and its line in the list of commands. A module is imported when a command of it runs:
@@ -53,8 +57,25 @@ COMMANDS = {
 }
 
 
+class Command(click.Command):
+    """A command that refuses an option that is given twice where only one of its values would count."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[WORDS] = list(args)
+        *_, order = self.make_parser(ctx).parse_args(list(args))
+        single = [one for one in order if isinstance(one, click.Option) and not (one.multiple or one.is_eager)]
+        if again := next((one for one in single if single.count(one) > 1), None):
+            raise click.UsageError(f"{' / '.join(again.opts)} is given {single.count(again)} times; give it once", ctx)
+        return super().parse_args(ctx, args)
+
+
+command = partial(click.command, cls=Command)
+
+
 class Commands(click.Group):
     """The one place where a `DarkshareError` becomes a message and exit code 1, and Ctrl-C another one."""
+
+    command_class = Command
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -72,6 +93,9 @@ class Commands(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
+        # FFmpeg's and OpenCV's own words on broken files stay off the terminal: we say what is wrong.
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # names of files and classes can hold what it cannot encode
                 stream.reconfigure(errors="backslashreplace")
@@ -84,6 +108,10 @@ class Commands(click.Group):
             raise click.UsageError(printable(str(error))) from None
         except DarkshareError as error:
             raise click.ClickException(printable(str(error))) from None
+        except ValueError as error:
+            if "null byte" not in str(error):
+                raise
+            raise click.UsageError("a name holds a NUL byte, which no file can have") from None
         except KeyboardInterrupt:
             click.echo("Interrupted", err=True)
             raise click.exceptions.Exit(STOPPED) from None

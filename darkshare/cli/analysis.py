@@ -9,9 +9,11 @@ from typing import Any
 
 import click
 
+from darkshare._files import require_promise, resolved
+from darkshare._tables import SUFFIXES
 from darkshare.analysis.differences import Differences
 from darkshare.analysis.layer_tensors import SPACES
-from darkshare.cli import options
+from darkshare.cli import command, options
 from darkshare.cli.printing import show
 from darkshare.cli.progress import bar
 from darkshare.darknet.model import Model
@@ -20,7 +22,7 @@ from darkshare.errors import DarkshareError
 _LONG = 400_000_000  # floats; fewer are compared in a second or two
 
 
-@click.command()
+@command()
 @options.models_argument
 @options.choice_option(
     "--space", SPACES, "The values of the files, or batch norm folded into kernels and biases.", SPACES[0]
@@ -28,10 +30,12 @@ _LONG = 400_000_000  # floats; fewer are compared in a second or two
 @click.option("--elementwise", is_flag=True, help="Also the spread over single weights; takes longer.")
 @click.option("--bn-epsilon", type=float, default=1e-5, show_default=True, help="Of batch norm, in the folded space.")
 @options.format_option
-@options.output_option(text="Write the rows to this file.")
-@click.option("--plot", "plots", type=click.Path(), multiple=True, help="Draw box plots: .png, .svg or .pdf.")
-@click.option("--html", type=click.Path(), help="Write a page with the figures and the rows.")
-@click.option("--k", type=int, multiple=True, help="Mark this many shared layers in figures; repeatable.")
+@options.output_option(text="Write the rows to this file.", is_file=True)
+@options.plot_option("Draw box plots.", "plots", multiple=True)
+@options.file_option(
+    "--html", text="Write a page with the figures and the rows.", what="a web page", right=(".html", ".htm")
+)
+@options.k_option("Mark this many shared layers in figures.")
 @click.option("--log", is_flag=True, help="Logarithmic axis in --plot.")
 @options.dialect_option
 def stats(
@@ -61,6 +65,8 @@ def stats(
     """
     from darkshare.analysis.stats import stats
 
+    if output:
+        _require_form(output, form)
     models = options.load_all(files, dialect=dialect, partial=True)
     _require_sense(models, output, [*plots, *([html] if html else [])], marked=bool(k or log))
     with _progress(models, long=elementwise) as shown:
@@ -75,12 +81,12 @@ def stats(
             found.write_html(html, k=k)
 
 
-@click.command()
+@command()
 @options.models_argument
-@click.option("--k", type=int, help="How many leading layers; the longest identical run without it.")
+@options.k_option("Leading layers, for all or one for each; the longest identical run without it.")
 @options.dialect_option
 @options.format_option
-def frozen(files: tuple[str, ...], k: int | None, dialect: str, form: str) -> None:
+def frozen(files: tuple[str, ...], k: tuple[int, ...], dialect: str, form: str) -> None:
     """Whether the first k layers of further models are the first model's, bit for bit. Exit code 1 if not.
 
     Prints every tensor that moved, by how much, and what probably happened to it. Input sizes may differ.
@@ -101,15 +107,22 @@ def frozen(files: tuple[str, ...], k: int | None, dialect: str, form: str) -> No
         raise click.exceptions.Exit(1)
 
 
+def _require_form(output: str, form: str) -> None:
+    """Refuse a file whose name promises another form of the rows."""
+    of_suffix = {suffix: name for name, suffix in SUFFIXES.items()}
+    wanted = of_suffix.get(Path(output).suffix.lower())
+    require_promise(output, f"rows as {form}", SUFFIXES[form], ".txt", cure=f"say --format {wanted}" if wanted else "")
+
+
 def _require_sense(models: Sequence[Model], output: str | None, figures: Sequence[str], *, marked: bool) -> None:
     """Refuse options that would have no effect, and outputs that would replace an input."""
     if marked and not figures:
         raise click.UsageError("--k and --log are about figures: add --plot FILE")
     if figures and len(models) == 1:
         raise click.UsageError("a figure compares models: give at least two")
-    given = {Path(path).resolve() for path in options.inputs(*models)}
+    given = {resolved(path) for path in options.inputs(*models)}
     for path in filter(None, [output, *figures]):
-        if Path(path).resolve() in given:
+        if resolved(path) in given:
             raise DarkshareError("is one of the inputs and would be replaced; choose another name", file=path)
 
 

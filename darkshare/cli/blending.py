@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from darkshare.cli import command
 from darkshare.cli.making import finish
 from darkshare.cli.options import choice_option, dialect_option, format_option, models_argument, output_option, pair
 from darkshare.darknet.model import Model, load
@@ -14,7 +15,7 @@ from darkshare.surgery import mix as mixing
 from darkshare.surgery.mix_recipe import METHODS, SPACES
 
 
-@click.command()
+@command()
 @models_argument
 @click.option("--k", type=int, help="Layers 0..k-1 are the base's; the others the second model's, or mixed by --alpha.")
 @click.option("--alpha", type=click.FloatRange(0, 1), help="Share of the second model where no rule says another.")
@@ -41,7 +42,7 @@ def mix(files: tuple[str, ...], output: str, dialect: str, form: str, **how: Any
     finish(mixing.mix(base, other, **how), base, other, output=output, form=form, others=(how["recipe"],))
 
 
-@click.command()
+@command()
 @models_argument
 @click.option("--k", type=int, help="Layers 0..k-1 are put back; without it, those that were meant to be frozen.")
 @output_option("snapped")

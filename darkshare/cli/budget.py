@@ -5,13 +5,22 @@ from __future__ import annotations
 import click
 
 from darkshare.analysis.savings import MOST
-from darkshare.cli.options import dialect_option, format_option, load_all, models_argument, plot_option, size_option
+from darkshare.cli import command
+from darkshare.cli.options import (
+    dialect_option,
+    format_option,
+    k_option,
+    load_all,
+    models_argument,
+    plot_option,
+    size_option,
+)
 from darkshare.cli.printing import show, wrote
 
 
-@click.command()
+@command()
 @models_argument
-@click.option("--k", type=int, multiple=True, help="Shared layers; may be given again. Every legal k without it.")
+@k_option("Shared layers. Every legal k without it.")
 @click.option("--networks", type=click.IntRange(2, MOST), help="How many networks share the base, if one is given: 2.")
 @plot_option("Draw all legal cuts, with --k marked.")
 @size_option

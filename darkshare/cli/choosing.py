@@ -15,7 +15,7 @@ from darkshare.choose_k.suggest import suggest_k as guess
 from darkshare.choose_k.sweep import SweepWatch
 from darkshare.choose_k.sweep import sweep as train_all
 from darkshare.choose_k.trials import Trial
-from darkshare.cli import STOPPED, options
+from darkshare.cli import STOPPED, command, options
 from darkshare.cli.parameters import NUMBERS
 from darkshare.cli.printing import say, show, wrote
 from darkshare.cli.progress import bar, say_above, watcher
@@ -24,11 +24,11 @@ from darkshare.cli.training import base_and_data, train
 _OWN = ("files", "k", "output", "seed", "threads", "workers", "split", "validate_every", "resume", "dialect")
 
 
-@click.command()
+@command()
 @click.argument("files", nargs=-1, required=True, metavar="BASE.cfg [BASE.weights] DATA.data")
-@click.option("--k", type=NUMBERS, required=True, help="Layers that stay the base's; 0 trains all.")
-@click.option("--seeds", type=NUMBERS, default="1,2,3", show_default=True, help="Each k is trained with each.")
-@options.output_option("sweep", "Folder for all files.")
+@options.k_option("Layers that stay the base's; 0 trains all.", required=True)
+@options.several_option("--seeds", NUMBERS, default=["1,2,3"], show_default=True, help="Each k is trained with each.")
+@options.folder_option("sweep", "Folder for all files.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Trainings at once.")
 @options.threads_option("Of each training.  [default: the cores divided by --jobs]")
 @click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="Threads that make pictures.")
@@ -99,9 +99,9 @@ class Progress(SweepWatch):
             self._bar.update(steps, f"{self._ended}/{self._count} {name} {message.text}"[:60])
 
 
-@click.command()
+@command()
 @click.argument("files", nargs=-1, required=True, metavar="BASE.cfg [BASE.weights] [TRAINED.cfg] [DATA.data]")
-@click.option("--k", type=NUMBERS, default=(), help="Cuts to look at.  [default: the ends of blocks]")
+@options.k_option("Cuts to look at.  [default: the ends of blocks]")
 @click.option("--loss", type=click.FloatRange(0), default=1.0, show_default=True, help="mAP points that may be lost.")
 @click.option("--budget", type=click.FloatRange(0, 100), help="FLOPs that must be saved, in % of a further network.")
 @click.option("--boxes", type=click.IntRange(20), default=300, show_default=True, help="Labelled objects to look at.")

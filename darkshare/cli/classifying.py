@@ -6,14 +6,15 @@ from typing import Any
 
 import click
 
+from darkshare.cli import command
 from darkshare.cli.options import choice_option, dialect_option, format_option, size_option
 from darkshare.cli.printing import say, show
-from darkshare.cli.running import end, frames_options, progress_of, silence_decoders, sorted_paths, tell_error
+from darkshare.cli.running import end, frames_options, progress_of, sorted_paths, tell_error
 from darkshare.inference.classification import MEANS
 from darkshare.inference.media import classify as classify_pictures
 
 
-@click.command()
+@command()
 @click.argument("paths", nargs=-1, required=True, metavar="MODEL.cfg [MODEL.weights]|MODEL.onnx|MODEL.xml PICTURE...")
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes to print.")
 @click.option("--branches", is_flag=True, help="Of an ensemble, what each branch thinks as well.")
@@ -37,7 +38,6 @@ def classify(paths: tuple[str, ...], dialect: str, size: Any, form: str, **how: 
       darkshare classify ensemble.cfg photos/ --engine onnxruntime --mean softmax
     """
     model, sources = sorted_paths(paths, dialect=dialect, size=size)
-    silence_decoders()
     found = classify_pictures(model, sources, **how, watch=progress_of(with_speed=False), tell=tell_error)
     show(found, form=form)
     say(found.summary())

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from darkshare.cli.options import choice_option
-from darkshare.cli.parameters import RENAMING, Written
+from darkshare.cli import command
+from darkshare.cli.options import choice_option, folder_option, keyed_option, several_option
+from darkshare.cli.parameters import NAMES, RENAMING
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import watcher
 from darkshare.data.classes import DIFFICULT
@@ -16,12 +17,11 @@ from darkshare.data.formats import FORMATS, LEGIBILITY
 
 _MANY = 500  # pictures, from which on a progress bar is worth its line
 _PATH = click.Path(path_type=Path)
-_NAMES = Written("A,B,...", lambda text: tuple(name.strip() for name in text.split(",") if name.strip()))
 
 
-@click.command("import-data")
+@command("import-data")
 @click.argument("source", type=_PATH)
-@click.option("-o", "--output", required=True, type=_PATH, help="The folder to make.")
+@folder_option(None, "The folder to make.", required=True, type=_PATH)
 @choice_option("--format", FORMATS, "The source's, if it is not recognised.")
 @click.option("--images", type=_PATH, help="The folder of the pictures, if they are not near the source.")
 @click.option("--valid", type=_PATH, metavar="SOURCE", help="A second source, for validation.")
@@ -35,11 +35,10 @@ _NAMES = Written("A,B,...", lambda text: tuple(name.strip() for name in text.spl
     ),
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Another number gives another split.")
-@click.option("--keep-classes", type=_NAMES, default=(), help="Only these, in this order.")
-@click.option(
+@several_option("--keep-classes", NAMES, help="Only these, in this order.")
+@keyed_option(
     "--rename-classes",
-    type=RENAMING,
-    multiple=True,
+    RENAMING,
     help=("Call a class otherwise; two with the same new name become one. May be repeated."),
 )
 @click.option("--single-class", metavar="NAME", help="Make all classes one.")

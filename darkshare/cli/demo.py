@@ -8,10 +8,12 @@ from pathlib import Path
 import click
 
 from darkshare._tables import render
+from darkshare.cli import command
+from darkshare.cli.options import folder_option
 
 
-@click.command()
-@click.option("-o", "--output", default="demo", show_default=True, help="Folder for the networks and the pictures.")
+@command()
+@folder_option("demo", "Folder for the networks and the pictures.")
 def demo(output: str) -> None:
     """Merge two tiny detectors, of shapes and of text, run them in one pass and prove that nothing changed.
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from darkshare.cli import options
+from darkshare.cli import command, options
 from darkshare.cli.printing import show, wrote
 from darkshare.inference.bench import bench as bench_models
 from darkshare.inference.bench import engines as list_engines
 from darkshare.inference.engines import DEFAULT
 
 
-@click.command()
+@command()
 @click.argument("files", nargs=-1, metavar="[MODEL.cfg [MODEL.weights]]")
 @click.option("--calibrate", metavar="PHOTOS", help="Time int8 too, made with these pictures; see export.")
 @options.rounds_option("How often each of them runs.")
@@ -40,9 +40,9 @@ def engines(files: tuple[str, ...], dialect: str, size: Any, form: str, **how: A
     show(list_engines(model, **how), form=form)
 
 
-@click.command()
+@command()
 @options.models_argument
-@click.option("--k", type=int, multiple=True, help="Shared layers, for all further networks or one for each.")
+@options.k_option("Shared layers, for all further networks or one for each.")
 @click.option("--force", is_flag=True, help="Merge although the trunks' weights differ: the time is the same.")
 @options.engine_option((DEFAULT,), multiple=True, text="What computes; may be given again.")
 @options.precision_option

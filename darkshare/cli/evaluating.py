@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from darkshare import evaluation
-from darkshare.cli import options
+from darkshare.cli import command, options
 from darkshare.cli.parameters import NAMED_FILE, RENAMING
 from darkshare.cli.printing import show, wrote
 from darkshare.cli.progress import watcher
@@ -26,7 +26,7 @@ OF_MODEL = (".cfg", ".weights")
 PARTS = ("valid", "train", "test")
 
 
-@click.command()
+@command()
 @click.argument("paths", nargs=-1, required=True, metavar="MODEL.cfg [MODEL.weights] [FILE.data]")
 @click.option("--data", type=NAMED_FILE, multiple=True, help="A task's own data set.")
 @options.choice_option("--part", PARTS, "Of the data set.", PARTS[0])
@@ -36,14 +36,15 @@ PARTS = ("valid", "train", "test")
 @click.option("--thresh", type=click.FloatRange(0, 1), default=THRESHOLD, show_default=True, help="For precision, F1.")
 @click.option("--lowest", type=click.FloatRange(0, 1), default=LOWEST, show_default=True, help="Scores above it count.")
 @click.option("--nms", type=click.FloatRange(0, 1), default=NMS, show_default=True, help="Largest overlap of boxes.")
+@options.tiles_options
 @click.option("--top", type=click.IntRange(1), default=TOP, show_default=True, help="Guesses that count.")
 @click.option("--split", type=click.FloatRange(0, 1, max_open=True), default=0, help="Of a folder, see train.")
 @options.seed_option("Of --split.")
-@click.option("--map", type=RENAMING, multiple=True, help="See above.")
+@options.keyed_option("--map", RENAMING, help="See above.")
 @click.option("--by-order", is_flag=True, help="Match classes by their numbers, whatever their names.")
 @click.option("--beside", type=NAMED_FILE, multiple=True, help="Compare with this model.")
 @options.plot_option("Draw precision over recall.")
-@click.option("--csv", "table", metavar="FILE", help="Write the points of these curves.")
+@options.file_option("--csv", "table", text="Write the points of these curves.", what="a table in CSV", right=(".csv",))
 @options.running_options(DEFAULT)
 @options.size_option
 @options.dialect_option

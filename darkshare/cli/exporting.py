@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from darkshare.cli import options
+from darkshare.cli import command, options
 from darkshare.cli.parameters import BATCH
 from darkshare.cli.printing import say, show
 from darkshare.evaluation.exporting import INT8, INT8_ONLY, NOT_INT8
@@ -15,7 +15,7 @@ from darkshare.inference.int8 import QUANTISERS, Int8
 from darkshare.inference.onnx import PRECISIONS
 
 
-@click.command()
+@command()
 @options.models_argument
 @click.option("-o", "--output", type=click.Path(), help="The file to write; beside the cfg without it.")
 @click.option("--decode", is_flag=True, help="Boxes and scores as outputs instead of raw heads.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from darkshare.cli import command
 from darkshare.cli.options import dialect_option, format_option, load_all, models_argument, pair, size_option
 from darkshare.cli.printing import show
 from darkshare.cli.progress import watcher
@@ -11,7 +12,7 @@ from darkshare.cli.progress import watcher
 MANY = 500  # pictures, from which on a progress bar is worth its line
 
 
-@click.command()
+@command()
 @models_argument
 @size_option
 @dialect_option
@@ -30,7 +31,7 @@ def info(files: tuple[str, ...], size: tuple[int, int] | None, dialect: str, for
     show(*map(info, load_all(files, dialect=dialect, size=size)), form=form)
 
 
-@click.command()
+@command()
 @models_argument
 @dialect_option
 @click.option("--strict", is_flag=True, help="Let warnings count as errors.")

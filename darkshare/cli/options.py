@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
+from darkshare._files import require_promise
 from darkshare._tables import FORMATS
-from darkshare.cli.parameters import SIZE
+from darkshare.cli import WORDS
+from darkshare.cli.parameters import NUMBERS, SIZE, TILES, Written
 from darkshare.darknet import pairing
 from darkshare.darknet.kinds.base import DIALECTS
-from darkshare.darknet.model import Model, load
-from darkshare.errors import BadValue
+from darkshare.darknet.model import Model, load, stem_of
+from darkshare.darknet.typed import next_command
+from darkshare.errors import BadValue, DarkshareError, WeightsSize
 
 F = TypeVar("F", bound=Callable[..., Any])
 Files = pairing.Files
@@ -29,7 +33,40 @@ def pair(paths: Sequence[str]) -> list[Files]:
 
 def load_all(paths: Sequence[str], **how: Any) -> list[Model]:
     """Load the models that the file names mean."""
-    return [load(cfg, weights, **how) for cfg, weights in pair(paths)]
+    files = pair(paths)
+    try:
+        return [load(cfg, weights, **how) for cfg, weights in files]
+    except WeightsSize as error:
+        error.message += _with_cfgs(files, how)
+        raise
+
+
+def _with_cfgs(files: Sequence[Files], how: Mapping[str, Any]) -> str:
+    """The running command with the cfgs that its weights files need, if these lie beside them; else nothing."""
+    context = click.get_current_context(silent=True)
+    cfgs = {one.weights: one.cfg for one in files if one.weights}
+    own = {one: str(Path(one).with_suffix(".cfg")) for one, cfg in cfgs.items() if not _fits(cfg, one, how)}
+    if context is None or not own or not all(_fits(cfg, weights, how) for weights, cfg in own.items()):
+        return ""
+    words: list[str] = []
+    current = ""
+    for word in context.meta[WORDS]:
+        if word in cfgs and current != (current := own.get(word, cfgs[word])):
+            words.append(current)
+        words.append(word)
+        if word == files[0].cfg and files[0].weights in own and _fits(word, None, how):
+            words.append(str(Path(word).with_suffix(".weights")))
+        if word in cfgs.values():
+            current = word
+    return f"; {next_command(str(context.info_name), *words)}"
+
+
+def _fits(cfg: str, weights: str | None, how: Mapping[str, Any]) -> bool:
+    """Whether a cfg can be read with these weights, or without any with those beside it."""
+    try:
+        return load(cfg, weights, **how).weights is not None
+    except DarkshareError:
+        return False
 
 
 def one_model(paths: Sequence[str], **how: Any) -> Model:
@@ -66,6 +103,32 @@ def dialect_option(function: F) -> F:
     return choice_option("--dialect", DIALECTS, text, DIALECTS[0])(function)
 
 
+def several_option(name: str, kind: Written, **how: Any) -> Callable[[F], F]:
+    """An option with any number of values: separated by commas, given again, or both."""
+    return click.option(name, type=kind, multiple=True, callback=_joined, **how)
+
+
+def _joined(_: click.Context, __: click.Parameter, values: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
+    return tuple(one for several in values for one in several)
+
+
+def keyed_option(name: str, kind: Written, **how: Any) -> Callable[[F], F]:
+    """An option for several names, whose value for each of them is given once."""
+    return click.option(name, type=kind, multiple=True, callback=_distinct, **how)
+
+
+def _distinct(_: click.Context, __: click.Parameter, values: Sequence[tuple[str, Any]]) -> Sequence[tuple[str, Any]]:
+    names = [name for name, _ in values]
+    if again := [name for name in names if names.count(name) > 1]:
+        raise click.BadParameter(f"is given {len(again)} times {again[0] and f'for {again[0]}'}".strip())
+    return values
+
+
+def k_option(text: str, **how: Any) -> Callable[[F], F]:
+    """`--k` of everything that takes more than one."""
+    return several_option("--k", NUMBERS, help=text, **how)
+
+
 def asked(name: str) -> bool:
     """Whether an option of the running command was given, be it with the value of its default."""
     return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
@@ -94,24 +157,59 @@ def size_option(function: F) -> F:
     )
 
 
-def output_option(default: str | None = None, text: str = "Path of the new files, without suffix.") -> Callable[[F], F]:
-    return click.option("-o", "--output", default=default, show_default=default is not None, help=text)
+def output_option(
+    default: str | None = None, text: str = "Path of the new files, without suffix.", *, is_file: bool = False
+) -> Callable[[F], F]:
+    """`-o` of what is written under a stem; a command that writes one file looks at its name itself."""
+    check = None if is_file else _stem
+    return click.option("-o", "--output", default=default, show_default=default is not None, callback=check, help=text)
+
+
+def folder_option(default: str | None, text: str, **how: Any) -> Callable[[F], F]:
+    """`-o` of what is written into a folder."""
+    shown = default is not None
+    return click.option("-o", "--output", default=default, show_default=shown, callback=_folder, help=text, **how)
+
+
+def _stem(_: click.Context, __: click.Parameter, path: str | None) -> str | None:
+    """Refuse a name that promises another format before minutes are spent."""
+    if path is not None:
+        stem_of(path)
+    return path
+
+
+def _folder(_: click.Context, __: click.Parameter, path: Any) -> Any:
+    if path is not None and not Path(path).is_dir():
+        require_promise(path, "a folder")
+    return path
+
+
+def file_option(*names: str, text: str, what: str, right: Sequence[str]) -> Callable[[F], F]:
+    """An option that names a file to write, of one format."""
+
+    def check(_: click.Context, __: click.Parameter, path: str | None) -> str | None:
+        if path:
+            require_promise(path, what, *right)
+        return path
+
+    return click.option(*names, metavar="FILE", callback=check, help=text)
 
 
 new_files_option = output_option(text="Path of the new files, without suffix; without it nothing is written.")
 
 
-def plot_option(text: str) -> Callable[[F], F]:
-    return click.option("--plot", metavar="FILE", callback=_figure, help=f"{text} Into .png, .svg or .pdf.")
+def plot_option(text: str, *names: str, multiple: bool = False) -> Callable[[F], F]:
+    help_text = f"{text} Into .png, .svg or .pdf."
+    return click.option("--plot", *names, metavar="FILE", multiple=multiple, callback=_figure, help=help_text)
 
 
-def _figure(_: click.Context, __: click.Parameter, path: str | None) -> str | None:
-    """Refuse a name that no figure can have before minutes are spent."""
-    if path:
+def _figure(_: click.Context, __: click.Parameter, given: Any) -> Any:
+    """Refuse names that no figure can have before minutes are spent; `given` is one path, or several."""
+    for path in filter(None, [given] if isinstance(given, str) else given or ()):
         from darkshare._figures import figure_format
 
         figure_format(path)
-    return path
+    return given
 
 
 def seed_option(text: str) -> Callable[[F], F]:
@@ -163,6 +261,17 @@ def batch_option(function: F) -> F:
     """`--batch` of everything that runs over pictures."""
     text = "Pictures per run of the network."
     return click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help=text)(function)
+
+
+def tiles_options(function: F) -> F:
+    """`--tiles` and `--overlap` of everything that finds boxes in pictures."""
+    from darkshare.inference.boxes import OVERLAP
+
+    share = click.FloatRange(0, 1, max_open=True)
+    text = "Share of a tile that its neighbour has too."
+    overlap = click.option("--overlap", type=share, default=OVERLAP, show_default=True, help=text)
+    tiles = click.option("--tiles", type=TILES, help="Tiles to look at beside the whole picture, for small objects.")
+    return tiles(overlap(function))
 
 
 def running_options(engine: str | None = None, text: str = "What computes.") -> Callable[[F], F]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import click
+
+from darkshare._files import exists
 
 
 class Written(click.ParamType):  # type: ignore[type-arg]
@@ -27,12 +29,13 @@ class Written(click.ParamType):  # type: ignore[type-arg]
             self.fail(str(error), param, ctx)
 
 
-def _size(text: str) -> tuple[int, int]:
+def _by(what: str, text: str) -> tuple[int, int]:
+    """Two numbers with an x between them, or one for both; `what` says what they are and gives examples."""
     width, by, height = text.lower().partition("x")
     try:
         return int(width), int(height if by else width)
     except ValueError:
-        raise ValueError(f"{text!r} is not a size; write 416 or 416x320") from None
+        raise ValueError(f"{text!r} is not {what}") from None
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -68,10 +71,21 @@ def _named_level(text: str) -> tuple[str, float]:
     return task, click.FloatRange(0, 1)(number)
 
 
+def _named_overlap(text: str) -> tuple[str, list[float | str]]:
+    from darkshare.inference.boxes import AGNOSTIC
+
+    task, _, words = text.rpartition("=")
+    level = click.FloatRange(0, 1)
+    found = [word if word == AGNOSTIC else level(word) for word in map(str.strip, words.split(","))]
+    if len(set(found) - {AGNOSTIC}) > 1:
+        raise ValueError(f"{text!r} has two levels; write 0.4, {AGNOSTIC}, or 0.4,{AGNOSTIC}")
+    return task, found
+
+
 def _named_file(text: str) -> tuple[str, str]:
     """NAME=FILE, or a file alone, whose name may hold an = itself."""
     name, equals, file = text.partition("=")
-    return ("", text) if not equals or os.sep in name or Path(text).exists() else (name, file)
+    return ("", text) if not equals or os.sep in name or exists(text) else (name, file)
 
 
 def _renaming(text: str) -> tuple[str, str]:
@@ -87,10 +101,13 @@ def choices(known: tuple[str, ...]) -> Written:
     return Written("|".join(known), lambda text: tuple(one(word.strip()) for word in text.split(",")))
 
 
-SIZE = Written("WxH", _size)
+SIZE = Written("WxH", partial(_by, "a size; write 416 or 416x320"))
+TILES = Written("COLUMNSxROWS", partial(_by, "a number of tiles; write 2x2 or 3x2"))
+NAMES = Written("A,B,...", lambda text: tuple(name.strip() for name in text.split(",") if name.strip()))
 NUMBERS = Written("N,N,...", _numbers)
 SHARE = Written("percent", _share)
 BATCH = Written("N|dynamic", _batch)
 LEVEL = Written("[TASK=]LEVEL", _named_level)
+OVERLAP = Written("[TASK=]LEVEL|agnostic", _named_overlap)
 NAMED_FILE = Written("[TASK=]FILE", _named_file)
 RENAMING = Written("OLD=NEW", _renaming)

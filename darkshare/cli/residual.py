@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from darkshare.cli import options
+from darkshare.cli import command, options
 from darkshare.cli.making import finish
 from darkshare.cli.parameters import NUMBERS, SHARE
 from darkshare.cli.printing import show
@@ -23,7 +23,7 @@ recalibrate_option = click.option(
 )
 
 
-@click.command()
+@command()
 @options.models_argument
 @click.option(
     "--keep",
@@ -71,7 +71,7 @@ def reduce(
     finish(_measured(reduced, images if output else None, 0), model, output=output, form=form)
 
 
-@click.command()
+@command()
 @options.models_argument
 @click.option("--after", metavar="LAYER", help="The last shared layer, or 'block N', where that ends.")
 @click.option("-m", "--branches", type=click.IntRange(1, 1024), help="How many branches.")
@@ -83,7 +83,7 @@ def reduce(
 )
 @click.option("--tolerance", type=SHARE, default="1%", show_default=True, help="By how much it may miss.")
 @click.option("--step", type=click.IntRange(1), default=1, show_default=True, help="Widths are multiples of it.")
-@click.option("--widths", type=NUMBERS, default=(), help="The widths instead, as this command prints them.")
+@options.several_option("--widths", NUMBERS, help="The widths instead, as this command prints them.")
 @options.choice_option("--combine", branching.COMBINES, "What the last layers average.", "logits")
 @options.choice_option("--init", thinning.INITS, "Where the branches' weights come from.", "slice")
 @options.choice_option(

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from darkshare.cli import options
+from darkshare.cli import command, options
 from darkshare.cli.making import finish
 from darkshare.surgery import anchors as anchoring
 from darkshare.surgery import classes as relabelling
@@ -19,7 +19,7 @@ model_and_data_argument = click.argument(
 task_option = click.option("--task", help="Which task of a merged model.")
 
 
-@click.command()
+@command()
 @options.models_argument
 @click.option("--keep", multiple=True, metavar="CLASS,…", help="Keep these classes only, in this order.")
 @click.option("--drop", multiple=True, metavar="CLASS,…", help="Leave these classes out.")
@@ -51,7 +51,7 @@ def classes(files: tuple[str, ...], output: str | None, dialect: str, form: str,
     finish(made, model, output=output, form=form, others=(how["names"], how["fresh"]))
 
 
-@click.command()
+@command()
 @model_and_data_argument
 @click.option("--num", type=click.IntRange(1, 1000), help="How many anchors; as many as the heads use without it.")
 @options.choice_option(
@@ -90,14 +90,14 @@ def anchors(
     finish(made, model, output=output, form=form, others=(data,))
 
 
-@click.command()
+@command()
 @model_and_data_argument
 @click.option("--k", type=int, required=True, help="How many leading layers stay as they are.")
 @click.option("--anchors", is_flag=True, help="Find the anchors that fit the data set; each head keeps its number.")
 @click.option("--batches", type=click.IntRange(1, 10**7), help="How many to train; by AlexeyAB's advice without it.")
 @click.option("--full", is_flag=True, help="Weights of full length too, which hank-ai's Darknet needs.")
 @options.seed_option("Of k-means, and of new weights.")
-@options.output_option("kit", "The folder to write.")
+@options.folder_option("kit", "The folder to write.")
 @options.size_option
 @options.dialect_option
 def kit(files: tuple[str, ...], size: Any, dialect: str, **how: Any) -> None:

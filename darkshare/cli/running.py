@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -10,11 +9,10 @@ from typing import Any
 
 import click
 
-from darkshare._tables import printable
-from darkshare.cli import STOPPED, options
-from darkshare.cli.parameters import LEVEL, choices
+from darkshare.cli import STOPPED, command, options
+from darkshare.cli.parameters import LEVEL, NAMES, OVERLAP, choices
 from darkshare.cli.printing import say, show
-from darkshare.cli.progress import is_watched, watched
+from darkshare.cli.progress import is_watched, say_above, watched
 from darkshare.darknet.model import Model
 from darkshare.inference.boxes import NMS, THRESHOLD
 from darkshare.inference.engines import DEFAULT
@@ -35,16 +33,23 @@ def frames_options(function: options.F) -> options.F:
     return every(limit(reconnect(engine(function))))
 
 
-@click.command()
+@command()
 @click.argument("paths", nargs=-1, required=True, metavar="MODEL.cfg [MODEL.weights]|MODEL.onnx|MODEL.xml SOURCE...")
-@click.option("-o", "--output", default="detections", show_default=True, help="Folder for what is written.")
-@click.option(
-    "--save", type=choices(tuple(FORMATS)), multiple=True, metavar="NAME,...",
-    help=f"What to write: {', '.join(FORMATS)}; may be given again.",
-)  # fmt: skip
+@options.folder_option("detections", "Folder for what is written.")
+@options.several_option(
+    "--save", choices(tuple(FORMATS)), metavar="NAME,...", help=f"What to write: {', '.join(FORMATS)}."
+)
 @options.choice_option("--container", CONTAINERS, "Of the videos written.", ".avi")
-@click.option("--thresh", type=LEVEL, multiple=True, help=f"Keep scores above it.  [default: {THRESHOLD}]")
-@click.option("--nms", type=LEVEL, multiple=True, help=f"Largest overlap of two boxes; 0: any.  [default: {NMS}]")
+@options.keyed_option("--thresh", LEVEL, help=f"Keep scores above it.  [default: {THRESHOLD}]")
+@options.keyed_option(
+    "--nms", OVERLAP, metavar="[TASK=]LEVEL[,agnostic]",
+    help=f"Largest overlap of two boxes of one class, with agnostic of any classes; 0: any.  [default: {NMS}]",
+)  # fmt: skip
+@options.several_option("--classes", NAMES, help="Only boxes of these.")
+@options.several_option("--task", NAMES, help="Run these only.")
+@click.option("--max-det", type=click.IntRange(1), help="The best N boxes of each picture and task.")
+@click.option("--clip", is_flag=True, help="Cut boxes off at the edge of the picture.")
+@options.tiles_options
 @click.option("--branches", is_flag=True, help="Of an ensemble, what each branch finds as well.")
 @frames_options
 @options.size_option
@@ -56,7 +61,7 @@ def detect(paths: tuple[str, ...], size: Any, dialect: str, form: str, **how: An
     A source is a picture, a folder, a pattern in quotes, a .txt list, a video, the number of a camera, the address of
     a stream, or - for a picture or a list of names on standard input. Pictures are saved with their boxes, and
     result.json in the form of Darknet's -out, plus the task. Videos become a video and a line of JSON per frame.
-    --save chooses otherwise, yolo being label files. A threshold may be one task's own: --thresh masks=0.4. An
+    --save chooses otherwise, yolo being label files. --thresh and --nms may be one task's own: --thresh masks=0.4. An
     ensemble that branch made gives its vote. A file that export wrote is a model too.
 
     \b
@@ -64,17 +69,12 @@ def detect(paths: tuple[str, ...], size: Any, dialect: str, form: str, **how: An
       darkshare detect both.cfg both.weights street.jpg -o out
       darkshare detect both.cfg photos/ --thresh masks=0.3 --save csv,yolo
       darkshare detect both.cfg traffic.mp4 --every 5 --limit 100
-      darkshare detect both-int8.onnx photos/
+      darkshare detect both-int8.onnx photos/ --classes car,person --max-det 20
+      darkshare detect both.cfg street.jpg --tiles 2x2 --nms agnostic
     """
     model, sources = sorted_paths(paths, dialect=dialect, size=size)
-    silence_decoders()
-    save = [name for names in how.pop("save") for name in names]
-    levels: dict[str, Any] = {
-        name: dict(how.pop(name)) for name in ("thresh", "nms")
-    }  # of a task named twice, the last one
-    found = detect_objects(
-        model, sources, save=save, **levels, **how, watch=progress_of(with_speed=True), tell=tell_error
-    )
+    levels: dict[str, Any] = {name: dict(how.pop(name)) for name in ("thresh", "nms")}
+    found = detect_objects(model, sources, **levels, **how, watch=progress_of(with_speed=True), tell=tell_error)
     show(found, form=form)
     say(found.summary())
     end(found)
@@ -105,20 +105,13 @@ def _require_whole(exported: str, of_model: Sequence[str]) -> None:
 
 def tell_error(message: str) -> None:
     """Print what went wrong, clear of a bar."""
-    clear = "\r\x1b[K" if is_watched() else ""
-    click.echo(f"{clear}Error: {printable(message)}", err=True)
+    say_above(f"Error: {message}")
 
 
 def end(found: DetectionRun | PictureClasses) -> None:
     """End with an exit code that tells of Ctrl-C and of pictures that failed."""
     if found.interrupted or found.failed:
         raise click.exceptions.Exit(STOPPED if found.interrupted else 1)
-
-
-def silence_decoders() -> None:
-    """Keep FFmpeg's and OpenCV's own words on broken files off the terminal: we say what is wrong."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
 
 def progress_of(*, with_speed: bool) -> Callable[[Iterable[Frame], Callable[[], int | None]], Iterable[Frame]]:

@@ -7,16 +7,17 @@ from typing import Any
 
 import click
 
-from darkshare.cli import options
+from darkshare._files import require_promise
+from darkshare.cli import command, options
 from darkshare.cli.making import finish
 from darkshare.darknet.model import save, save_weights
 from darkshare.surgery import cut as cuts
 from darkshare.surgery import splice
 
 
-@click.command()
+@command()
 @options.models_argument
-@click.option("--k", type=int, multiple=True, help="Shared layers, for all further networks or one for each.")
+@options.k_option("Shared layers, for all further networks or one for each.")
 @options.output_option("merged")
 @options.choice_option(
     "--layout",
@@ -45,9 +46,9 @@ def concat(files: tuple[str, ...], output: str, dialect: str, size: Any, form: s
     finish(splice.concat(models, **how), *models, output=output, form=form)
 
 
-@click.command()
+@command()
 @options.models_argument
-@options.output_option(".", "Folder for the networks.")
+@options.folder_option(".", "Folder for the networks.")
 @click.option("--task", multiple=True, help="Only these tasks.")
 @options.dialect_option
 def split(files: tuple[str, ...], output: str, task: tuple[str, ...], dialect: str) -> None:
@@ -67,10 +68,10 @@ def split(files: tuple[str, ...], output: str, task: tuple[str, ...], dialect: s
             click.echo(path)
 
 
-@click.command()
+@command()
 @options.models_argument
 @click.option("--k", type=int, required=True, help="How many leading layers to keep.")
-@options.output_option(text="The file to write; STEM.conv.K without it.")
+@options.output_option(text="The file to write; STEM.conv.K without it.", is_file=True)
 @click.option("--full", is_flag=True, help="Append seeded weights for the rest, for forks that refuse short files.")
 @click.option("--for", "target", type=click.Path(), help="With --full: the cfg that will be trained, if another.")
 @options.seed_option("Of the appended weights.")
@@ -86,5 +87,6 @@ def cut(files: tuple[str, ...], output: str | None, dialect: str, k: int, **how:
     model = options.one_model(files, dialect=dialect, partial=True)
     found = cuts.cut(model, k, **how)
     path = output or f"{Path(model.name).with_suffix('')}.conv.{k}"
+    require_promise(path, "Darknet weights", ".weights")
     save_weights(found, path, dialect, protect=options.inputs(model))
     click.echo(path)

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from darkshare.cli import STOPPED, options
+from darkshare._files import exists, is_folder
+from darkshare.cli import STOPPED, command, options
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import bar, say_above
 from darkshare.darknet.model import Model
@@ -21,7 +22,7 @@ from darkshare.training.train import train as train_model
 LINES = 20  # of the course, where there is no terminal
 
 
-@click.command()
+@command()
 @click.argument("files", nargs=-1, required=True, metavar="BASE.cfg [BASE.weights] DATA.data|FOLDER")
 @click.option("--k", type=click.IntRange(0), required=True, help="Layers 0..k-1 stay as they are; 0 trains all.")
 @options.output_option("trained")
@@ -85,7 +86,7 @@ def base_and_data(paths: Sequence[str], dialect: str) -> tuple[Model, str]:
     """The base, whose weights may end early, and the data set behind it."""
     data = [path for path in paths if _is_data(Path(path))]
     of_model = [path for path in paths if path not in data]
-    if not data and (missing := next((path for path in of_model if not Path(path).exists()), None)):
+    if not data and (missing := next((path for path in of_model if not exists(path)), None)):
         raise DarkshareError("cannot be read: No such file or directory", file=missing)
     if len(data) != 1:
         raise click.UsageError("give one .data file or folder of classes: BASE.cfg [BASE.weights] DATA")
@@ -94,7 +95,7 @@ def base_and_data(paths: Sequence[str], dialect: str) -> tuple[Model, str]:
 
 def _is_data(path: Path) -> bool:
     """Everything else is a model's: a part of a weights file may be called yolov3.conv.74."""
-    return path.suffix == ".data" or (path.is_dir() and path.suffix not in (".cfg", ".weights"))
+    return path.suffix == ".data" or (is_folder(path) and path.suffix not in (".cfg", ".weights"))
 
 
 class Bar(TrainingWatch):

@@ -63,9 +63,12 @@ def convolution_window(layer: Layer[Convolutional]) -> tuple[tuple[int, int], in
     """Give the strides (x, y) and the padding at which a backend runs a convolution; a blur may take strides after it.
 
     Raises:
-        Unsupported: such a window gives another size than Darknet's, which ignores the dilation there.
+        Unsupported: such a window gives another size than Darknet's, which ignores the dilation there; or groups that
+            do not divide the channels.
     """
     kind = layer.kind
+    if undivided := kind.undivided(layer.x):
+        raise Unsupported(undivided)
     strides = (1, 1) if kind.antialiasing else kind.strides
     pad, reach = kind.pads * kind.spread, kind.spread * (kind.size - 1) + 1
     made = [(n + 2 * pad - reach) // s + 1 for n, s in zip((layer.x.w, layer.x.h), strides, strict=True)]

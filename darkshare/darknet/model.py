@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkshare._files import read_small, sha256, write_all
+from darkshare._files import exists, is_file, read_small, require_promise, resolved, sha256, write_all
 from darkshare._tables import Result, printable, to_html
 from darkshare._texts import raw_bytes, to_escaped
 from darkshare.darknet.cfg import Section, read_cfg, to_bytes
@@ -184,7 +184,7 @@ def load(
     path = Path(cfg)
     text = read_cfg(path)
     network = resolve(text, dialect=dialect, view=view, size=size)
-    if weights_file is None and sibling and path.with_suffix(".weights").is_file():
+    if weights_file is None and sibling and is_file(path.with_suffix(".weights")):
         weights_file = path.with_suffix(".weights")
     found = None if weights_file is None else read_weights(weights_file, dialect=dialect)
     if found is not None:
@@ -219,41 +219,55 @@ def untransposed(network: Network, found: Weights) -> Weights:
     return replace(found, header=Header(seen=found.header.seen), runs=(data,))
 
 
+def stem_of(path: str | os.PathLike[str]) -> Path:
+    """Give the stem of a network's files, of which the name of the cfg or the weights will do.
+
+    Raises:
+        BadValue: it has no name at its end, or one that promises another format.
+    """
+    stem = Path(path)
+    require_promise(stem, "the stem of a network's files", ".cfg", ".weights", cure=f"leave out {stem.suffix}")
+    if stem.suffix in (".cfg", ".weights"):
+        stem = stem.with_suffix("")
+    if not stem.name:
+        raise BadValue(f"{str(path)!r} cannot be the name of files; end the path with one")
+    return stem
+
+
 @checked
-def save(model: Model, stem: str | os.PathLike[str], *, protect: Sequence[str] = ()) -> list[Path]:
+def save(
+    model: Model, stem: str | os.PathLike[str], *, protect: Sequence[str] = (), data: Mapping[str, str] | None = None
+) -> list[Path]:
     """Write `<stem>.cfg`, `.weights`, `.names`, `.data` and `.tasks.json`; all of them or none.
 
     Args:
         model: what to write; without weights no weights file is written.
         stem: the path of the files without their suffix.
         protect: files that must not be replaced, usually the inputs.
+        data: further keys of the .data file, such as `train` and `valid`.
 
     Returns:
         The files written.
 
     Raises:
-        BadValue: the path has no name at its end.
+        BadValue: the path has no name at its end, or one that promises another format.
         DarkshareError: a file cannot be written, or would replace a protected one.
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    base = Path(stem)
-    if base.suffix in (".cfg", ".weights"):
-        base = base.with_suffix("")
-    if not base.name:
-        raise BadValue(f"{str(stem)!r} cannot be the name of files; end the path with one")
+    base = stem_of(stem)
     names = [name for task, *_ in group_by_ensemble(model.tasks) for name in task.names]
-    data = f"classes={len(names)}\nnames={base.name}.names\nbackup=backup\n"
+    options = {"classes": len(names), "names": f"{base.name}.names", **(data or {}), "backup": "backup"}
     contents: dict[Path, Any] = {sibling(base, ".cfg"): [to_bytes(model.network.cfg)]}
     if model.weights is not None:
         contents[sibling(base, ".weights")] = _body(model.weights, model.network.dialect)
     contents[sibling(base, ".names")] = [raw_bytes("".join(f"{name}\n" for name in names))]
-    contents[sibling(base, ".data")] = [raw_bytes(data)]
+    contents[sibling(base, ".data")] = [raw_bytes("".join(f"{key}={value}\n" for key, value in options.items()))]
     sources = {path for task in model.tasks for path in task.files.values()}
     with ThreadPoolExecutor(max_workers=2) as pool:  # fingerprints are taken while the weights are written
         hashes = {path: pool.submit(sha256, path) for path in sources}
         tasks = sibling(base, ".tasks.json")
-        if len(model.tasks) > 1 or tasks.exists():  # one task needs no description, but an old one would be wrong
+        if len(model.tasks) > 1 or exists(tasks):  # one task needs no description, but an old one would be wrong
             contents[tasks] = _described(model.tasks, hashes)
         require_unprotected(contents, protect)
         write_all(contents)
@@ -296,9 +310,9 @@ def require_unprotected(contents: Mapping[Path, Any], protect: Sequence[str]) ->
     Raises:
         DarkshareError: which file it is.
     """
-    existing = [Path(p).resolve() for p in protect if p]
+    existing = [resolved(p) for p in protect if p]
     for path in contents:
-        if path.resolve() in existing:
+        if resolved(path) in existing:
             raise DarkshareError("is one of the inputs and would be replaced; choose another -o", file=str(path))
 
 
@@ -306,7 +320,7 @@ def _tasks(path: Path, net: Section, network: Network, found: Weights | None) ->
     header, weights_path = (found.header, found.path) if found else (Header(), "")
     stem = path.with_suffix("")
     described = sibling(stem, ".tasks.json")
-    if described.is_file():
+    if is_file(described):
         return tasks_from_json(read_small(described), network, str(described))
     heads = network.heads
     counts = {head.classes for head in heads if head.classes}
@@ -319,7 +333,7 @@ def _tasks(path: Path, net: Section, network: Network, found: Weights | None) ->
 def _names(path: Path, counts: set[int]) -> tuple[str, ...]:
     """Class names of a network that is not a merged one."""
     wanted = max(counts, default=0)
-    if not path.is_file():
+    if not is_file(path):
         return tuple(f"class_{i}" for i in range(wanted))
     names, faults = read_names(path)
     if counts and len(names) not in counts:

@@ -65,7 +65,8 @@ def _guesses(network: Network, floats: int, header: Header) -> Iterator[str]:
             "which only starts a training; give the complete one"
         )
     for classes in _other_classes(network, floats):
-        yield f"it fits {classes} class{'es' if classes > 1 else ''} in every head: is it another model's file?"
+        many = f"{classes} class{'es' if classes > 1 else ''}"
+        yield f"it fits {many} in every head: it belongs to another cfg, which stands before it"
     for dialect in DIALECTS:
         if dialect != network.dialect and _params(network, dialect, "load") == floats:
             yield f"it fits the dialect {dialect}: try --dialect {dialect}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from darkshare.data.types import Box, ClassifiedDataset, Dataset
-from darkshare.errors import DarkshareError
+from darkshare.errors import require_known
 
 DIFFICULT = ("list", "keep", "drop")
 Parts = Mapping[str, Dataset]
@@ -30,12 +30,12 @@ def with_classes(
         single: one name for all that is kept.
 
     Raises:
-        DarkshareError: a class is not among them.
+        BadValue: a class is not among them.
     """
     before = next(iter(parts.values())).names
-    _require(rename or {}, before)
+    require_known("class", rename or {}, before)
     new = [(rename or {}).get(name, name) for name in before]
-    _require(keep, new)
+    require_known("class", keep, new)
     names = tuple(dict.fromkeys(keep or new))
     ids = [names.index(name) if name in names else None for name in new]
     if single:
@@ -81,13 +81,3 @@ def _renumbered(part: Dataset, ids: Sequence[int | None], names: tuple[str, ...]
 
 def _mapped(part: Dataset, change: Callable[[tuple[Box, ...]], tuple[Box, ...]]) -> Dataset:
     return replace(part, samples=tuple(sample._replace(boxes=change(sample.boxes)) for sample in part.samples))
-
-
-def _require(wanted: Sequence[str] | Mapping[str, str], names: Sequence[str]) -> None:
-    import difflib
-
-    for name in wanted:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            few = ", ".join(dict.fromkeys(names[:20])) + (", …" if len(names) > 20 else "")
-            raise DarkshareError(f"there is no class '{name}'; " + (f"is '{near[0]}' meant?" if near else f"has {few}"))

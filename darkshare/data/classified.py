@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from darkshare._files import reading
+from darkshare._files import is_folder, reading
 from darkshare._images import PICTURES
 from darkshare.data.darknet import Watch
 from darkshare.data.datafiles import class_names, named_file, read_options
@@ -32,7 +32,7 @@ def read_classes(
     Raises:
         DarkshareError: it cannot be read, or has no such part.
     """
-    if not Path(path).is_dir():
+    if not is_folder(path):
         return read_class_list(path, part)
     parts = read_class_folders(path)
     if "all" in parts and share:
@@ -108,7 +108,7 @@ def is_divided(path: str | os.PathLike[str]) -> bool:
     Raises:
         DarkshareError: the folder cannot be read.
     """
-    return not Path(path).is_dir() or "all" not in _parts(Path(path))
+    return not is_folder(path) or "all" not in _parts(Path(path))
 
 
 def _parts(root: Path) -> dict[str, Path]:

@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from darkshare._files import is_folder
 from darkshare._texts import read_text
 from darkshare.data.datafiles import class_names, named_file, read_options
 from darkshare.data.findings import NothingLeft
@@ -44,7 +45,7 @@ def read_data(
     Raises:
         DarkshareError: a file that it names cannot be read, or it does not name this part.
     """
-    if Path(path).is_dir():
+    if is_folder(path):
         raise Unsupported("is a folder, but the network finds boxes: give a .data file", file=str(path))
     data = read_options(path)
     known, findings = class_names(data, names)

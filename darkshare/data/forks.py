@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from darkshare._files import is_file
 from darkshare.darknet.kinds.heads import Boxes
 from darkshare.darknet.network import Network
 from darkshare.data.labels import LABEL_RULES
@@ -79,7 +80,7 @@ class Audit:
 
 def finds_labels(place: str) -> bool:
     """Whether the file that a fork opens for a picture's labels is there, and is not the picture itself."""
-    return place.endswith(".txt") and os.path.isfile(place)  # noqa: PTH113 - Path's may raise
+    return place.endswith(".txt") and is_file(place)
 
 
 def unlabelled(fork: str, count: int, pictures: int, name: str, place: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from darkshare._files import sha256
-from darkshare._images import read_picture
+from darkshare._images import header, read_picture
 from darkshare.data.classified import read_class_list
 from darkshare.data.darknet import Watch, read_data
 from darkshare.data.datafiles import class_names, named_file, read_options
@@ -21,6 +22,12 @@ from darkshare.data.forks import Audit
 from darkshare.data.tables import DataResult, Parts
 from darkshare.data.types import ClassifiedDataset, Dataset, Finding
 from darkshare.errors import DarkshareError
+
+_TURNED = (
+    "are stored turned or mirrored, with a note in EXIF ({}); labels are for the picture as it is shown, but Darknet "
+    "without OpenCV shows it as stored and trains on wrong boxes; turn the files: mogrify -auto-orient"
+)
+_SEVERAL = "are files of several pages or frames ({}), of which the first one counts"
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,7 +66,8 @@ def review(path: str | os.PathLike[str], *, decode: bool = False, watch: Watch =
     if not data.parts:
         findings += [*data.findings, *class_names(data, classify=data.classifies)[1]]
     findings += [*_shared(data.path, parts), *_twins(parts, watch), *(_undecoded(parts, watch) if decode else ())]
-    warnings = (one for part in parts for one in audits[part].findings(named_file(data, part)[0]))
+    warnings = [one for part in parts for one in audits[part].findings(named_file(data, part)[0])]
+    warnings += _of_headers(data.path, parts, watch)
     return Review(data.path, parts, tuple(findings), tuple(warnings))
 
 
@@ -95,6 +103,22 @@ def _twins(parts: Parts, watch: Watch) -> Iterator[Finding]:
         if twin != picture:
             apart = f", which is for {before} while this is for {part}" if before != part else ""
             yield Finding(picture, None, f"is the same picture as {twin}{apart}", "the same picture")
+
+
+def _of_headers(path: Path, parts: Parts, watch: Watch) -> Iterator[Finding]:
+    """Pictures that are stored turned, and files of several pictures: a finding for each kind."""
+    pictures = list(dict.fromkeys(sample.picture for one in parts.values() for sample in one.samples))
+    turned: list[str] = []
+    several: list[str] = []
+    for picture in watch(pictures):
+        with suppress(DarkshareError):  # for `decode` to find
+            about = header(picture)
+            turned += [f"{picture.name}: {about.orientation}"] if about.orientation > 1 else []
+            several += [f"{picture.name}: {about.pictures}"] if about.pictures > 1 else []
+    for found, what in ((turned, _TURNED), (several, _SEVERAL)):
+        few = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
+        if found:
+            yield Finding(path, None, f"{len(found)} of {len(pictures)} pictures {what.format(few)}")
 
 
 def _undecoded(parts: Parts, watch: Watch) -> Iterator[Finding]:

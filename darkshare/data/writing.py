@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from darkshare._files import umask, writing
+from darkshare._files import exists, is_folder, resolved, umask, writing
 from darkshare._images import encoded, read_picture
 from darkshare._signals import uninterrupted
 from darkshare._texts import raw_bytes
@@ -136,7 +136,7 @@ def _put(sample: Sample, place: Path, *, copy: bool, anew: bool) -> None:
         shutil.copyfile(sample.picture, place)
     else:
         try:
-            place.symlink_to(sample.picture.resolve())
+            place.symlink_to(resolved(sample.picture))
         except OSError as error:
             raise DarkshareError(
                 f"cannot be linked to: {error.strerror}; use --copy", file=str(sample.picture)
@@ -175,9 +175,9 @@ def _require_ours(folder: Path) -> None:
     """
     if folder.is_symlink():
         raise DarkshareError("is a link; name the folder itself, or another one", file=str(folder))
-    if not folder.exists():
+    if not exists(folder):
         return
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise DarkshareError("is a file; choose another folder", file=str(folder))
     there = {path.relative_to(folder).as_posix() for path in _files(folder)}
     try:
@@ -196,11 +196,11 @@ def _require_lasting(parts: Mapping[str, Dataset], folder: Path) -> None:
     Raises:
         DarkshareError: it names the picture.
     """
-    if not folder.exists():
+    if not exists(folder):
         return
-    whole = folder.resolve()
+    whole = resolved(folder)
     for sample in (sample for part in parts.values() for sample in part.samples):
-        if whole in (picture := sample.picture.resolve()).parents:
+        if whole in (picture := resolved(sample.picture)).parents:
             raise DarkshareError(
                 "lies in the folder that would be replaced; choose another one, or use --copy", file=str(picture)
             )

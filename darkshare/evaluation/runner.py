@@ -14,13 +14,15 @@ from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Floats
 from darkshare.data import ClassifiedDataset, Dataset
-from darkshare.errors import BadValue, Unsupported
+from darkshare.data.unreadable import Unreadable, without
+from darkshare.errors import BadValue, DarkshareError, Unsupported, warn
 from darkshare.evaluation.accuracy import Accuracy, evaluate_guesses
 from darkshare.evaluation.average_precision import Evaluation, evaluate_detections
-from darkshare.inference.boxes import NMS, Detections, interpret
+from darkshare.inference.boxes import NMS, Detections, rules_of
 from darkshare.inference.classification import Doubles, by_classifier, cropped, mean_of, probabilities
 from darkshare.inference.detector import Detector
 from darkshare.inference.engines import DEFAULT, presence
+from darkshare.inference.preprocess import reads_alpha
 from darkshare.inference.threads import made_ahead
 
 LOWEST = 0.005  # scores above it count (validate_detector_map)
@@ -36,18 +38,21 @@ class DatasetDetections:
         detections: of each picture.
         sizes: width and height of each picture.
         conditions: thresholds, resizing, engine.
+        missing: the numbers of the data set's pictures that could not be read; they are left out with their boxes.
     """
 
     detections: tuple[Detections, ...]
     sizes: tuple[tuple[int, int], ...]
     conditions: str
+    missing: frozenset[int] = frozenset()
 
     def __repr__(self) -> str:
         return f"<DatasetDetections: {sum(map(len, self.detections))} boxes in {len(self.detections)} pictures>"
 
     def evaluate(self, dataset: Dataset, **how: Any) -> Evaluation:
         """Compare them with the data set; see `evaluate_detections`."""
-        return replace(evaluate_detections(self.detections, dataset, self.sizes, **how), conditions=self.conditions)
+        seen = without(dataset, self.missing)
+        return replace(evaluate_detections(self.detections, seen, self.sizes, **how), conditions=self.conditions)
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,7 +64,7 @@ class Runner:
         engine: name, version and precision of what computes.
         lowest: detections above this score count.
         nms: of two boxes of one class that overlap more, the better one counts.
-        batch: how many pictures go through the network at once.
+        batch: how many pictures, or tiles of them, go through the network at once.
     """
 
     detector: Detector
@@ -85,7 +90,7 @@ class Runner:
         Raises:
             DarkshareError: it cannot be run here.
         """
-        detector = Detector(model, engine=engine, precision=precision, **how)
+        detector = Detector(model, engine=engine, precision=precision, batch=batch, **how)
         return cls(detector, f"{engine} {presence(engine).version} {precision}", lowest, nms, batch)
 
     def __repr__(self) -> str:
@@ -105,15 +110,19 @@ class Runner:
             watch: goes through the pictures, for a progress bar.
 
         Raises:
-            DarkshareError: a picture that cannot be read, or a task that is not there or gives no boxes.
+            DarkshareError: more than 1 % of the pictures cannot be read, or a task that is not there or gives no boxes.
         """
         own = self.model.task(task)
-        alone = replace(self.model, tasks=(own,))
+        alone, rules = replace(self.model, tasks=(own,)), rules_of((own,), threshold=self.lowest, nms=self.nms)
         found, sizes = [], []
-        for image, raw in self._raw(dataset, watch, lambda image: image):
-            sizes.append((image.shape[1], image.shape[0]))
-            found += interpret(alone, raw, sizes[-1], threshold=self.lowest, nms=self.nms)
-        return DatasetDetections(tuple(found), tuple(sizes), self._conditions())
+        unreadable = Unreadable()
+        for images in self._pictures(dataset, watch, unreadable):
+            sizes += [(image.shape[1], image.shape[0]) for image in images]
+            found += [boxes for (boxes,) in self.detector.find(images, alone, rules)]
+        if unreadable:
+            lost = sum(len(dataset.samples[index].boxes) for index in unreadable.indices)
+            warn(f"{unreadable}; left out with their {lost} boxes")
+        return DatasetDetections(tuple(found), tuple(sizes), self._conditions(), unreadable.indices)
 
     def classify(
         self, dataset: ClassifiedDataset, task: str | None = None, watch: Watch = iter, **how: Any
@@ -121,7 +130,8 @@ class Runner:
         """Compare a classifier with pictures of known class; for `how` see `evaluate_guesses`.
 
         Raises:
-            DarkshareError: a picture that cannot be read, or a task that is not there or classifies nothing.
+            DarkshareError: more than 1 % of the pictures cannot be read, or a task that is not there or classifies
+                nothing.
         """
         return self.accuracies(dataset, task, watch, **how)[0]
 
@@ -132,7 +142,12 @@ class Runner:
         own = self.model.task(task)
         if not self.model.classifies(own):
             raise Unsupported(f"{own.name} is a detector: it needs a data set with boxes", file=self.model.name)
-        raws = [raw for _, raw in self._raw(dataset, watch, lambda image: cropped(image, self.model.network))]
+        unreadable, raws = Unreadable(), list[dict[int, Floats]]()
+        for images in self._pictures(dataset, watch, unreadable):
+            raws += self.detector.raw_batch([cropped(image, self.model.network) for image in images])
+        if unreadable:
+            warn(f"{unreadable}; left out")
+        dataset = without(dataset, unreadable.indices)
         _, h, w, *_ = self.model.network.input
         conditions = f"central {'square' if h == w else 'part'}, stretched to {w}x{h}, {self.engine}"
         return [
@@ -154,25 +169,35 @@ class Runner:
                 mean_of([rows for _, rows in branches], how),
             )
 
-    def _raw(
-        self, dataset: Dataset | ClassifiedDataset, watch: Watch, fit: Callable[[Picture], Picture]
-    ) -> Iterator[tuple[Picture, dict[int, Floats]]]:
-        """Every picture and what the heads give for it."""
+    def _pictures(
+        self, dataset: Dataset | ClassifiedDataset, watch: Watch, missing: Unreadable
+    ) -> Iterator[list[Picture]]:
+        """Every picture that can be read, a batch at a time."""
         if not dataset.samples:
             raise BadValue(f"{dataset.name} has no pictures to evaluate on")
-        jobs = ([partial(read_picture, sample.picture)] for sample in dataset.samples)
+        alpha, count = reads_alpha(self.model.network), len(dataset.samples)
+
+        def read(index: int) -> list[Picture]:
+            try:
+                return [read_picture(dataset.samples[index].picture, alpha=alpha)]
+            except DarkshareError as error:
+                missing.add(index, count, error)
+                return []
+
+        jobs = ([partial(read, index)] for index in range(count))
         with closing(made_ahead(jobs, 2, 2 * self.batch)) as pictures:
             waiting: list[Picture] = []
             for at, _ in enumerate(watch(dataset.samples), 1):
-                waiting += next(pictures)
-                if len(waiting) == self.batch or at == len(dataset.samples):
-                    yield from zip(waiting, self.detector.raw_batch([fit(one) for one in waiting]), strict=True)
+                waiting += next(pictures)[0]
+                if len(waiting) == self.batch or (waiting and at == count):
+                    yield waiting
                     waiting = []
 
     def _conditions(self) -> str:
         _, h, w, *_ = self.model.network.input
         fit = "letterboxed" if is_letterboxed(self.model.network) else "stretched"
-        return f"scores > {self.lowest:g}, NMS {self.nms:g}, {fit} to {w}x{h}, {self.engine}"
+        nms = f"NMS {self.nms:g}{self.detector.tiling}"
+        return f"scores > {self.lowest:g}, {nms}, {fit} to {w}x{h}, {self.engine}"
 
 
 def evaluate_model(

@@ -20,17 +20,17 @@ from darkshare.evaluation.classes import listed, match_classes
 from darkshare.evaluation.coco import require_tool
 from darkshare.evaluation.results import Accuracies, Evaluations, TaskEvaluation
 from darkshare.evaluation.runner import LOWEST, Runner, Watch
-from darkshare.inference.boxes import NMS
+from darkshare.inference.boxes import NMS, OVERLAP
 from darkshare.inference.engines import DEFAULT
 from darkshare.inference.onnx import BN_EPSILON
 
 OF_BOXES = {  # parameters that are for detectors only
-    "rule", "points", "iou", "thresh", "lowest", "nms", "beside",
+    "rule", "points", "iou", "thresh", "lowest", "nms", "tiles", "overlap", "beside",
 }  # fmt: skip
 OF_CLASSES = {"top", "split", "seed"}  # for classifiers only
 NOT_FOR_CLASSIFIERS = "about boxes, and this model classifies pictures"
 NOT_FOR_DETECTORS = "about classes of pictures, and this model finds boxes"
-_RUNNING = ("lowest", "nms", "batch", "bn_epsilon", "engine", "threads", "precision")
+_RUNNING = ("lowest", "nms", "tiles", "overlap", "batch", "bn_epsilon", "engine", "threads", "precision")
 Source = str | os.PathLike[str] | Dataset | ClassifiedDataset
 Sources = Source | Mapping[str, Source] | Sequence[tuple[str, Source]]  # one, or several by their tasks
 Models = Model | Mapping[str, Model] | Sequence[Model | tuple[str, Model]]  # likewise
@@ -41,10 +41,11 @@ D = TypeVar("D", Dataset, ClassifiedDataset)
 @checked
 def evaluate(
     model: Model, data: Sources, *, part: str = "valid", rule: str = RULES[0], points: int | None = None,
-    iou: float = 0.5, thresh: float = THRESHOLD, lowest: float = LOWEST, nms: float = NMS, top: int = TOP,
-    split: float = 0, seed: int = 0, map: Mapping[str, str] | Sequence[tuple[str, str]] = (), by_order: bool = False,
-    beside: Models = (), batch: int = 1, bn_epsilon: float = BN_EPSILON, engine: str = DEFAULT,
-    threads: int | None = None, precision: str = "fp32", watch: Callable[[str], Watch] = lambda label: iter,
+    iou: float = 0.5, thresh: float = THRESHOLD, lowest: float = LOWEST, nms: float = NMS,
+    tiles: tuple[int, int] | None = None, overlap: float = OVERLAP, top: int = TOP, split: float = 0, seed: int = 0,
+    map: Mapping[str, str] | Sequence[tuple[str, str]] = (), by_order: bool = False, beside: Models = (),
+    batch: int = 1, bn_epsilon: float = BN_EPSILON, engine: str = DEFAULT, threads: int | None = None,
+    precision: str = "fp32", watch: Callable[[str], Watch] = lambda label: iter,
 ) -> Evaluations | Accuracies:  # fmt: skip
     """Run a model over labelled pictures and measure mean average precision per task, or top-1 and top-k.
 
@@ -58,13 +59,15 @@ def evaluate(
         thresh: precision, recall and F1 are those of scores above it.
         lowest: detections above this score count at all.
         nms: of two boxes of one class that overlap more, the better one counts.
+        tiles: see `detect`; columns and rows.
+        overlap: of tiles.
         top: of classifiers, how many guesses count beside the first.
         split: of a folder of classes, the share that `train` set aside for validation; 0 takes all pictures.
         seed: of `split`.
         map: the task's class for classes of the data sets that have another name; "" leaves one out.
         by_order: match classes by their numbers, whatever their names.
         beside: another model to compare with, or several: {task: model}, or tasks of the same names are compared.
-        batch: how many pictures go through the network at once.
+        batch: how many pictures, or tiles of them, go through the network at once.
         bn_epsilon: of batch norm, see `export`.
         engine: what computes, see `engines`.
         threads: with how many.

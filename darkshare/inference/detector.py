@@ -15,9 +15,21 @@ from darkshare._images import Picture
 from darkshare._tables import printable
 from darkshare.darknet.model import Model, load
 from darkshare.darknet.weights import Floats
-from darkshare.errors import BadValue, DarkshareError, Unsupported, checked
+from darkshare.errors import BadValue, DarkshareError, Unsupported, checked, require_least
 from darkshare.inference import engines
-from darkshare.inference.boxes import NMS, THRESHOLD, Detections, Levels, interpret, levels
+from darkshare.inference.boxes import (
+    NMS,
+    OVERLAP,
+    THRESHOLD,
+    BoxRule,
+    Detections,
+    Levels,
+    Overlaps,
+    find,
+    require_tiles,
+    rules_of,
+    views_of,
+)
 from darkshare.inference.classification import (
     MEANS,
     Guesses,
@@ -39,7 +51,15 @@ class Detector:
     Args:
         model: with weights.
         threshold: keep scores above it; one number, or some tasks' own by name.
-        nms: of two boxes of one task and class that overlap more, keep the better one; likewise.
+        nms: of two boxes of one task and class that overlap more, keep the better one; likewise. "agnostic", or
+            (0.4, "agnostic"), is for boxes of one task and any classes.
+        classes: find these only, in the tasks that have them; none for all.
+        max_det: of each picture and task keep that many boxes, the best.
+        clip: cut boxes off at the edge of the picture.
+        tiles: columns and rows of tiles that each picture is cut into. They go through the network beside the whole
+            picture, so that small objects are found.
+        overlap: the share of a tile's side that its neighbour has too.
+        batch: tiles that go through the network at once; no fewer than the pictures that are given together.
         bn_epsilon: see `export`.
         engine: one of `engines.NAMES`.
         threads: see `engines.open_engine`.
@@ -48,7 +68,9 @@ class Detector:
             `of_file`.
 
     Raises:
-        DarkshareError: a layer that has no ONNX form here, missing weights, or an engine that is not there.
+        BadArguments: an overlap without tiles.
+        DarkshareError: a layer that has no ONNX form here, missing weights, an engine that is not there, or a number,
+            task or class that cannot be.
     """
 
     @checked
@@ -57,7 +79,13 @@ class Detector:
         model: Model,
         *,
         threshold: Levels = THRESHOLD,
-        nms: Levels = NMS,
+        nms: Overlaps = NMS,
+        classes: str | Sequence[str] = (),
+        max_det: int | None = None,
+        clip: bool = False,
+        tiles: tuple[int, int] | None = None,
+        overlap: float = OVERLAP,
+        batch: int = 1,
         bn_epsilon: float = BN_EPSILON,
         engine: str = engines.DEFAULT,
         threads: int | None = None,
@@ -67,8 +95,10 @@ class Detector:
         if file and bn_epsilon != BN_EPSILON:
             raise BadValue("its batch norm is settled; give bn_epsilon to export", file=str(file))
         self.model, self.engine = model, engine
-        self.threshold = levels(model.tasks, threshold, THRESHOLD)
-        self.nms = levels(model.tasks, nms, NMS)
+        self._rules = rules_of(model.tasks, threshold=threshold, nms=nms, classes=classes, clip=clip, max_det=max_det)
+        require_tiles(tiles, overlap)
+        require_least(1, batch=batch)
+        self._tiles, self._overlap, self._batch = tiles, overlap, batch
         self._heads = model.heads
         how = {"threads": threads, "precision": precision}
         self._engine = _opened(model, file, engine, how) if file else _loaded(model, bn_epsilon, engine, how)
@@ -91,6 +121,13 @@ class Detector:
 
     def __repr__(self) -> str:
         return f"<Detector: {_described(self.model)}, on {self.engine}>"
+
+    @property
+    def tiling(self) -> str:
+        """The tiles in words, behind a comma; "" where there are none."""
+        if self._tiles is None:
+            return ""
+        return f", {self._tiles[0]}x{self._tiles[1]} tiles with {self._overlap:g} in common and the whole picture"
 
     def raw(self, image: PictureLike) -> dict[int, Floats]:
         """Give the numbers of each head for a picture, by its layer: (channels, height, width), not decoded.
@@ -136,12 +173,27 @@ class Detector:
 
     def detect_batch(self, images: Sequence[PictureLike]) -> list[list[Detections]]:
         """`detect` of several pictures, of any sizes, in one batch."""
+        return self.find(images, self.model, self._rules)
+
+    def find(self, images: Sequence[PictureLike], model: Model, rules: Mapping[str, BoxRule]) -> list[list[Detections]]:
+        """`detect_batch` for some of the tasks, by other rules.
+
+        Args:
+            images: see `raw`.
+            model: the detector's own, with those tasks.
+            rules: of each task.
+        """
         pictures = self._pictures(images)
-        how = {"threshold": self.threshold, "nms": self.nms}
-        return [
-            interpret(self.model, raw, (picture.shape[1], picture.shape[0]), **how)
-            for picture, raw in zip(pictures, self.raw_batch(pictures), strict=True)
+        sizes = [(picture.shape[1], picture.shape[0]) for picture in pictures]
+        views = [views_of(size, self._tiles or (1, 1), self._overlap) for size in sizes]
+        parts = [
+            picture[top : top + height, left : left + width]
+            for picture, own in zip(pictures, views, strict=True)
+            for left, top, width, height in own
         ]
+        step = max(len(pictures), self._batch)
+        raws = (raw for i in range(0, len(parts), step) for raw in self.raw_batch(parts[i : i + step]))
+        return [find(model, [(view, next(raws)) for view in own], rules) for own in views]
 
 
 class Classifier:

@@ -104,8 +104,9 @@ def classes(
         chosen = afresh(_read(fresh))
     else:
         kept = _separated(keep, own.names) if keep else None
-        new = rename if isinstance(rename, Mapping) else dict(_renaming(text, own.names) for text in _texts(rename))
-        chosen = edited(own.names, keep=kept, drop=_separated(drop, own.names), rename=new, add=_texts(add))
+        if not isinstance(rename, Mapping):
+            rename = _renamings(_texts(rename), own.names)
+        chosen = edited(own.names, keep=kept, drop=_separated(drop, own.names), rename=rename, add=_texts(add))
     if init is None:
         init = "silent" if fresh is None else "random"
     require_choice("init", init, INITS)
@@ -126,6 +127,13 @@ def _texts(given: str | Sequence[str]) -> Sequence[str]:
 def _separated(given: str | Sequence[str], names: Sequence[str]) -> list[str]:
     """Names from texts with commas between them; a name may hold a comma itself."""
     return [part for text in _texts(given) for part in ([text] if text in names else text.split(","))]
+
+
+def _renamings(texts: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    pairs = [_renaming(text, names) for text in texts]
+    if again := [old for old, _ in pairs if sum(old == other for other, _ in pairs) > 1]:
+        raise BadValue(f"class {again[0]!r} is renamed {len(again)} times; say one of them")
+    return dict(pairs)
 
 
 def _renaming(text: str, names: Sequence[str]) -> tuple[str, str]:

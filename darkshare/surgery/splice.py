@@ -12,24 +12,25 @@ from typing import Any, Literal, get_args
 
 from darkshare._tables import runs
 from darkshare._version import __version__
-from darkshare.analysis.savings import file_bytes
+from darkshare.analysis.check.heads import TWO_REGIONS
+from darkshare.analysis.savings import cut_of_each, file_bytes
 from darkshare.analysis.trunk import (
     common_structure,
     describe,
     diagnose,
     identical_layers,
     moved_tensors,
-    require_same_structure,
-    require_same_trunk,
+    structure_difference,
 )
 from darkshare.darknet.cfg import Line, Section, comment_line, new_section
 from darkshare.darknet.cut_points import illegal_cut
-from darkshare.darknet.kinds import Route
+from darkshare.darknet.kinds import Net, Region, Route, read_kind
 from darkshare.darknet.model import Model, branch_tasks, without_branch_tasks
 from darkshare.darknet.tasks import Task, group_by_ensemble
 from darkshare.errors import BadValue, DarkshareError, ShapeMismatch, TrunkMismatch, checked, require_choice, warn
 from darkshare.surgery.assemble import Part, assemble, grafted
 from darkshare.surgery.heads import pad_to_union, unpad
+from darkshare.surgery.mismatch import deepest_cut, require_shared
 from darkshare.surgery.quantities import Quantities
 
 Layout = Literal["native", "padded"]
@@ -125,10 +126,13 @@ def concat(
         length = first + len(other.network.layers) - cut_at
     network, weights = assemble(net, parts, base.network.dialect, _title([base, *others]))
     merged = Model(network, weights, tuple(tasks))
+    _warn_of_sizes(merged)
     if layout == "padded":
         merged = pad_to_union(merged)
     else:
         _warn_of_unequal_classes(merged)
+    if len(merged.network.of_kind(Region)) > 1:
+        warn(f"the merged network has several [region] heads: {TWO_REGIONS}")
     return replace(merged, report=Merger(tuple(models), merged))
 
 
@@ -140,7 +144,7 @@ def _require_joinable(base: Model, others: Sequence[Model]) -> None:
         if other.network.input != base.network.input:
             raise ShapeMismatch(
                 f"its input is {other.network.input}, the base's is {base.network.input}; "
-                "choose one for both with --size",
+                "choose one for both with --size, where a network made for another size may find less",
                 file=other.name,
                 line=other.network.cfg.sections[0].lineno,
             )
@@ -149,14 +153,7 @@ def _require_joinable(base: Model, others: Sequence[Model]) -> None:
 
 
 def _cuts(base: Model, others: Sequence[Model], k: int | Sequence[int] | None) -> list[int]:
-    if k is None or (not isinstance(k, int) and not k):
-        return [longest_trunk(base, other) for other in others]
-    ks = [k] * len(others) if isinstance(k, int) else list(k)
-    if len(ks) == 1:
-        ks *= len(others)
-    if len(ks) != len(others):
-        raise BadValue(f"{len(ks)} values of k for {len(others)} further networks: give one, or one for each")
-    return ks
+    return cut_of_each(k, len(others)) or [longest_trunk(base, other) for other in others]
 
 
 def longest_trunk(base: Model, other: Model) -> int:
@@ -171,8 +168,7 @@ def longest_trunk(base: Model, other: Model) -> int:
     if legal:
         return legal[-1]
     common = min(common_structure(base.network, other.network), first_head)
-    require_same_structure(base.network, other.network, max(common, 1))
-    require_same_trunk(base, other, common)
+    require_shared(base, other, max(common, 1), cut=deepest_cut(base, common or first_head))
     raise TrunkMismatch(f"has no legal cut below its first {same} layers", file=other.name)
 
 
@@ -180,11 +176,9 @@ def _require_trunk(base: Model, other: Model, k: int, *, force: bool) -> None:
     why = illegal_cut(other.network, k)
     if why:
         raise BadValue(why, file=other.name)
-    require_same_structure(base.network, other.network, k)
-    if base.weights is None or other.weights is None:
-        return
-    if not force:
-        require_same_trunk(base, other, k)
+    if not force or structure_difference(base.network, other.network, k):
+        require_shared(base, other, k)
+    if base.weights is None or other.weights is None or not force:
         return
     moved = moved_tensors(base, other, k)
     if moved:
@@ -260,6 +254,26 @@ def _warn_of_differences(base: Model, other: Model, k: int) -> None:
                 f"{other.name}: {found[0]}= in {layer.label} would change the training of the merged network; "
                 "it does nothing at inference"
             )
+
+
+def _warn_of_sizes(merged: Model) -> None:
+    """Warn of tasks that were made for another input size than the product's."""
+    size = merged.network.input
+    made = {
+        task.name: read_kind(Net, new_section("net", **task.net), merged.network.dialect)
+        for task in without_branch_tasks(merged).tasks
+    }
+    others = [
+        f"{name} for {net.width}x{net.height}"
+        for name, net in made.items()
+        if net.width and net.height and (net.width, net.height) != (size.w, size.h)
+    ]
+    if others:
+        warn(
+            f"made for another size than {size.w}x{size.h}: {', '.join(others)}; a task may find much less there (mAP "
+            "62.1 instead of 90.5 of one trained at 160x160 and run at 320x320), so measure each (darkshare evaluate), "
+            f"or train it with --size {size.w}x{size.h}"
+        )
 
 
 def _warn_of_unequal_classes(merged: Model) -> None:

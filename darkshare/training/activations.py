@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from darkshare.darknet.activations import unknown_activation
 from darkshare.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def activated(name: str) -> Activate:
         Unsupported: one that Darknet does not know.
     """
     if name not in ACTIVATIONS:
-        raise Unsupported(f"activation={name} is none that Darknet knows; use one of {', '.join(ACTIVATIONS)}")
+        raise Unsupported(unknown_activation(name))
     return ACTIVATIONS[name]
 
 

@@ -86,7 +86,7 @@ class Augmentation:
             why = "letter_box=1 and mosaic=1 exclude each other; remove one"
             raise BadValue(why, file=network.name, line=section.line_of("mosaic"))
         if network.input.c not in (1, 3):
-            why = f"channels={network.input.c}: pictures have 1 or 3"
+            why = f"channels={network.input.c}: training reads pictures of 1 or 3, without alpha, as Darknet's does"
             raise Unsupported(why, file=network.name, line=section.line_of("channels"))
         last = heads[-1].kind
         assert isinstance(last, Boxes)

@@ -67,7 +67,7 @@ class Crops:
         """
         net, section = network.net, network.cfg.sections[0]
         if network.input.c not in (1, 3):
-            why = f"channels={network.input.c}: pictures have 1 or 3"
+            why = f"channels={network.input.c}: training reads pictures of 1 or 3, without alpha, as Darknet's does"
             raise Unsupported(why, file=network.name, line=section.line_of("channels"))
         side = max(network.input.w, network.input.h)
         low, high = (net.min_crop or net.width) / side, (net.max_crop or 2 * net.width) / side

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+from darkshare._files import is_file
 from darkshare.darknet.model import Model, untransposed
 from darkshare.darknet.weights import read_weights
 from darkshare.data import ClassifiedDataset, Dataset
@@ -76,7 +76,7 @@ def require_trunk(model: Model, base: Model, k: int, wanted: str) -> None:
     """
     path = base.weights.path if base.weights else ""
     there = [model]
-    if k and path and Path(path).is_file():
+    if k and path and is_file(path):
         found = read_weights(path, dialect=base.network.dialect)
         there.append(replace(base, weights=untransposed(base.network, found)))
     if any(digest(trunk_floats(one, k)) != wanted for one in there):

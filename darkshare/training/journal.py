@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from darkshare._figures import COLOURS, GREY, rendered, write_figure
-from darkshare._files import reading, write_all, writing
+from darkshare._files import exists, reading, write_all, writing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -155,7 +155,7 @@ def _lines(rows: Sequence[Sequence[object]]) -> bytes:
 
 def _entries(path: Path) -> list[Update]:
     """The entries of a file; none where there is no file, without a last line that was cut off."""
-    if not path.exists():
+    if not exists(path):
         return []
     with reading(path):
         rows = list(csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines()))[1:]

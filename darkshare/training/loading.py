@@ -7,7 +7,7 @@ training stands is one number. Each picture comes once per epoch, where Darknet 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
@@ -18,6 +18,7 @@ from darkshare._images import read_picture
 from darkshare.darknet.kinds import Boxes
 from darkshare.darknet.network import Network, resized, resolve
 from darkshare.data import Classified, Sample
+from darkshare.data.unreadable import Unreadable
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.training import augmenting, cropping
 from darkshare.training.augmenting import Augmentation, Example, Labelled
@@ -46,12 +47,14 @@ class Source:
         network: which reads them.
         how: the augmentation; without it, pictures are as inference sees them.
         seed: of everything that is random.
+        unreadable: takes the pictures that cannot be read.
     """
 
     samples: Sequence[Sample | Classified]
     network: Network
     how: Augmentation | Crops | None
     seed: int
+    unreadable: Unreadable = field(default_factory=Unreadable)
 
     def places(self, start: int, count: int) -> list[Place]:
         """The places of pictures start..start+count of the training."""
@@ -65,7 +68,7 @@ class Source:
         """The picture as it is seen there.
 
         Raises:
-            DarkshareError: the file cannot be read.
+            DarkshareError: more than 1 % of the files cannot be read.
         """
         if self.how is None:
             plain = cropping.undistorted if isinstance(self.samples[0], Classified) else augmenting.undistorted
@@ -77,9 +80,15 @@ class Source:
         return augmenting.augmented(self.how, self.read, place.picture, count, size, rng)
 
     def read(self, index: int) -> Labelled:
-        """A picture and its truths."""
-        sample = self.samples[index]
-        picture = read_picture(sample.picture)
+        """A picture and its truths; where its file cannot be read, those of the next one that can be."""
+        count, picture = len(self.samples), None
+        while picture is None:
+            sample = self.samples[index]
+            try:
+                picture = read_picture(sample.picture)
+            except DarkshareError as error:
+                self.unreadable.add(index, count, error)
+                index = (index + 1) % count
         if isinstance(sample, Classified):
             return Labelled(picture, cropping.class_truth(sample.class_id))
         return Labelled(picture, truths_of(sample.boxes))

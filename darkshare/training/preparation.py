@@ -166,6 +166,13 @@ def _listed(names: list[str]) -> str:
 
 def _scheduled(model: Model, count: int, changes: Changes, notes: list[str]) -> Model:
     """The model with the changes in its [net], so that its cfg says how it was trained."""
+    own = model.network.input
+    if changes.size not in (None, (own.w, own.h)):
+        size = "{}x{}".format(*changes.size or ())
+        notes.append(
+            f"trained at {size}, the base is made for {own.w}x{own.h}: concat runs both at one size (--size), where "
+            f"the other may find much less; without --size {size} they go together"
+        )
     cfg = model.network.cfg if changes.size is None else resized(model.network.cfg, *changes.size)
     said = {"batch": changes.batch, "subdivisions": changes.subdivisions, "learning_rate": changes.lr}
     first = cfg.sections[0].set(**{key: value for key, value in said.items() if value is not None})

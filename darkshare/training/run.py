@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
 
+from darkshare._files import exists
 from darkshare._signals import uninterrupted
 from darkshare.darknet.cfg import to_bytes
-from darkshare.darknet.model import Model, require_unprotected, save, sibling
+from darkshare.darknet.model import Model, require_unprotected, save, sibling, stem_of
 from darkshare.data import ClassifiedDataset, Dataset, in_order
 from darkshare.data.forks import crowded
 from darkshare.errors import BadValue, DarkshareError, warn
@@ -46,6 +47,7 @@ def run_training(
     judge: Judge | None = None,
     watch: TrainingWatch | None = None,
     protect: Sequence[str] = (),
+    lists: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Train a model from layer k on; the layers before stay the base's, byte for byte.
 
@@ -57,6 +59,7 @@ def run_training(
         judge: measures mAP or top-1, such as `evaluate_model` or `classifier_accuracy` on other pictures.
         watch: is informed of what happens.
         protect: files that must not be replaced, usually the inputs.
+        lists: the keys of the data's .data file that the new one keeps, unless its classes are numbered otherwise.
 
     Raises:
         DarkshareError: something that cannot be trained, or a loss that is not a number any more; the last good
@@ -67,7 +70,7 @@ def run_training(
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    return Training(base, data, Path(output), options, judge, watch or TrainingWatch(), protect).run()
+    return Training(base, data, Path(output), options, judge, watch or TrainingWatch(), protect, lists).run()
 
 
 class Training:
@@ -82,15 +85,17 @@ class Training:
         judge: Judge | None,
         watch: TrainingWatch,
         protect: Sequence[str],
+        lists: Mapping[str, str] | None = None,
     ) -> None:
         self.base, self.options, self.judge, self.watch = base, options, judge, watch
-        self.stem = stem.with_suffix("") if stem.suffix in (".cfg", ".weights") else stem
+        self.stem = stem_of(stem)
         best = sibling(self.stem, BEST)
         require_unprotected({sibling(s, x): None for s in (self.stem, best) for x in _WRITTEN}, protect)
         require_pictures(data)
         model, notes = prepared(base, data, options.k, options.changes, seed=options.seed, name=self.stem.name)
         for note in notes:
             watch.say(note)
+        self.lists = lists if lists and data.names == model.tasks[0].names else {}
         data, network = in_order(data, model.tasks[0].names), model.network
         self.measure = "top-1" if isinstance(data, ClassifiedDataset) else "mAP"
         given = Crops.of(network) if isinstance(data, ClassifiedDataset) else Augmentation.of(network)
@@ -128,7 +133,7 @@ class Training:
             what = "validation" if self.done == self.batches else "training"
             self.watch.say(f"{what} stopped after batch {self.done} of {self.batches}; --resume goes on")
         except DarkshareError:
-            if not sibling(self.stem, CHECKPOINT).exists():
+            if not exists(sibling(self.stem, CHECKPOINT)):
                 self.journal.path.unlink(missing_ok=True)  # nothing goes on from here
             raise
         with uninterrupted():
@@ -199,7 +204,7 @@ class Training:
             better = self.best is None or found.mean > self.best
             if better:
                 self.best, self.best_batch = found.mean, self.done
-                save(model, sibling(self.stem, BEST))
+                save(model, sibling(self.stem, BEST), data=self.lists)
             self._draw()
             self._save()
         self.watch.say(
@@ -234,7 +239,7 @@ class Training:
 
     def _resume(self) -> None:
         path = sibling(self.stem, CHECKPOINT)
-        if not path.exists():
+        if not exists(path):
             if self.options.resume:
                 self.watch.say(f"{path}: there is no checkpoint, so the training starts at the beginning")
             return
@@ -250,10 +255,12 @@ class Training:
 
     def _finished(self) -> list[Path]:
         """Write the files; with a checkpoint where there is work left."""
+        if self.source.unreadable:
+            self.watch.say(f"{self.source.unreadable}; the pictures behind them in the list were taken instead")
         if self._has_work_left:
             self._save()
         self.written = self._model()
-        written = save(self.written, self.stem)
+        written = save(self.written, self.stem, data=self.lists)
         if self.journal.entries:
             self._draw()
             written += [self.journal.path, sibling(self.stem, ".png")]

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from darkshare.darknet.model import Model
+from darkshare._files import is_folder
+from darkshare.darknet.model import Model, stem_of
 from darkshare.data import (
     ClassifiedDataset,
     Dataset,
@@ -18,8 +19,9 @@ from darkshare.data import (
     read_options,
 )
 from darkshare.data import split as split_off
+from darkshare.data.datafiles import DataFile, named_file
 from darkshare.data.findings import joined, warn_of
-from darkshare.errors import checked, warn
+from darkshare.errors import DarkshareError, checked, warn
 from darkshare.evaluation import classifier_accuracy, evaluate_model
 from darkshare.training.guards import require_pictures, require_torch
 from darkshare.training.outcome import Outcome
@@ -27,6 +29,7 @@ from darkshare.training.run import run_training
 from darkshare.training.settings import Changes, Judge, Options, TrainingWatch
 
 AnyDataset = Dataset | ClassifiedDataset
+_KEPT = ("train", "valid", "test", "difficult")
 _SHARE = 0.2  # of a folder of classes, to validate on
 
 
@@ -78,17 +81,18 @@ def train(  # noqa: D417 - some are described together
         checkpoint_every=checkpoint_every, resume=resume, threads=threads,
     )  # fmt: skip
     require_torch()
-    watch = watch or TrainingWatch()
+    watch, lists = watch or TrainingWatch(), dict[str, str]()
     inputs, judged = [base.name, base.weights.path if base.weights else ""], validate_every != 0
     if isinstance(data, str | os.PathLike):
         data = os.fspath(data)
         inputs.append(data)
+        lists = _lists(data, stem_of(output))
         learn, valid = _read(data, split, seed, watch, classifies=base.classifies(base.tasks[0]))
         warn_of(joined((learn.findings, valid.findings if valid and judged else ())))
     else:
         learn, valid = data if isinstance(data, tuple) else (data, None)
     judge = _judge_on(valid) if judged else None
-    return run_training(base, learn, Path(output), options, judge=judge, watch=watch, protect=inputs)
+    return run_training(base, learn, Path(output), options, judge=judge, watch=watch, protect=inputs, lists=lists)
 
 
 def _read(
@@ -97,7 +101,7 @@ def _read(
     """The pictures to learn from, and those to validate on if there are any."""
     if split is not None and is_divided(data):
         warn(f"{data} has parts of its own, so --split is not used")
-    if not classifies or not Path(data).is_dir():
+    if not classifies or not is_folder(data):
         read: Callable[[str, str], AnyDataset] = read_classes if classifies else read_data
         return read(data, "train"), read(data, "valid") if "valid" in read_options(data).parts else None
     parts = read_class_folders(data)
@@ -109,6 +113,25 @@ def _read(
     learn, valid = split_off(parts["all"], share, seed)
     watch.say(f"{len(valid.samples)} of {len(parts['all'].samples)} pictures are set aside for validation")
     return learn, valid
+
+
+def _lists(data: str, stem: Path) -> dict[str, str]:
+    """The keys of a .data file that the one of a network trained on it keeps: its lists, from where that one lies."""
+    if Path(data).is_dir():
+        return {}
+    given, kept = read_options(data), dict[str, str]()
+    for key in _KEPT:
+        if key in given.options and (found := _found(given, key)):
+            away = found.is_absolute() and Path(given.options[key].value).is_absolute()
+            kept[key] = str(found if away else os.path.relpath(found, stem.parent))
+    return {**kept, **({"labels": f"{stem.name}.names"} if given.classifies else {})}
+
+
+def _found(data: DataFile, key: str) -> Path | None:
+    try:
+        return named_file(data, key)[0]
+    except DarkshareError:
+        return None  # a list that this training does not need may be missing
 
 
 def _judge_on(valid: AnyDataset | None) -> Judge | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,11 @@ from darkshare.errors import BadValue
 
 A, P, H = DIALECTS
 LAST = "[yolo]\nmask=1,2"
+NARROW = "[net]\nwidth=12\nheight=8\nchannels=3\n"
+GROUPED = NARROW + "[{}]\n{}\npad=1\ngroups=2\n"
+REGION = "[convolutional]\nfilters=6\nactivation=linear\n[region]\nclasses=1\nanchors=1,1\n"
+CONV_5 = "[convolutional]\nsize=1"  # layer 5
+LATER = REGION.replace("[region]\n", "[region]\n\n")
 
 
 def problems_of(tmp_path: Path, text: str, dialect: str = A) -> Problems:
@@ -90,8 +96,14 @@ PROVOKED: dict[str, list[tuple[str, str, str, str, str, str]]] = {
     ],
     "words": [
         ("activation=leaky", "activation=leaky # x", A, "error", "activation", "no comments behind a value"),
-        ("activation=leaky", "activation=Leaky", A, "error", "activation=Leaky", "silently becomes relu; use one of"),
+        ("activation=leaky", "activation=Leaky", A, "error", "activation=Leaky", "becomes relu; leaky is meant"),
         ("activation=leaky", "activation=mish", P, "error", "activation=mish", "is not known to pjreddie"),
+        ("activation=leaky", "activation=silu", A, "error", "activation=silu", "silently becomes relu; swish is meant"),
+        ("activation=leaky", "activation=mishs", A, "error", "activation=mishs", "becomes relu; mish is meant"),
+        ("activation=leaky", "activation=Swish", H, "error", "activation=Swish", "is an error; swish is meant"),
+        ("activation=leaky", "activation=silu", P, "error", "activation=silu", "is meant, which alexeyab and"),
+        ("activation=leaky", "activation=funny", A, "error", "activation=funny", "relu; use one of logistic"),
+        ("width=32", "width=32\npolicy=step_", A, "warning", "policy=step_", "becomes constant; use one of random"),
         ("activation=leaky", "activation=Leaky", H, "error", "activation=Leaky", "is an error"),
         ("width=32", "width=32\npolicy=linear", A, "warning", "policy=linear", "becomes constant"),
         ("width=32", "width=32\npolicy=sgdr", P, "warning", "policy=sgdr", "becomes constant"),
@@ -126,6 +138,8 @@ PROVOKED: dict[str, list[tuple[str, str, str, str, str, str]]] = {
     "groups": [
         ("filters=16", "filters=16\ngroups=3", A, "error", "groups=3", "does not divide its 8 input channels"),
         ("filters=16", "filters=18\ngroups=4", A, "error", "groups=4", "18 filters"),
+        (tiny_text(), GROUPED.format("crnn", "hidden=4\noutput=6"), A, "error", "groups=2", "channels (3, 4, 6)"),
+        (tiny_text(), GROUPED.format("conv_lstm", "output=6"), A, "error", "groups=2", "of its channels (3, 6)"),
     ],
     "route_groups": [
         ("layers=-3", "layers=-3\ngroups=3", A, "warning", "groups=3", "does not divide the 16 channels of layer 4"),
@@ -142,7 +156,21 @@ PROVOKED: dict[str, list[tuple[str, str, str, str, str, str]]] = {
         ("from=-2", "from=-2\nweights_type=per_channel", H, "note", "weights_type", "hank-ai accepts it"),
     ],
     "no_image": [
-        (tiny_text(), "[net]\ninputs=5\n[connected]\noutput=2\n", A, "error", "[net]", "divides by zero at loading"),
+        (tiny_text(), "[net]\ninputs=5\n[connected]\noutput=2\n", A, "error", "[net]", "and alexeyab divides by their"),
+    ],
+    "turned_image": [
+        (tiny_text(), NARROW + "[crnn]\noutput_filters=2\n", P, "error", "[crnn]", "works on rows of 8 values"),
+    ],
+    "kernel_of_one": [
+        ("size=1\nstride=1\npad=1", "size=1\nstride=1\npadding=1", A, "note", CONV_5, "passes over padding= and"),
+        ("size=1\nstride=1", "size=1\nstride_y=2", A, "note", CONV_5, "passes over padding= and strides"),
+        ("size=1\nstride=1", "size=1\nstride=2", P, "note", CONV_5, "pjreddie passes over padding= and strides"),
+    ],
+    "wrong_activations": [
+        ("activation=leaky", "activation=relu6", A, "note", "activation=relu6", "for CPUs gives 0 for relu6"),
+        ("[maxpool]", "[activation]\nactivation=mish\n[maxpool]", A, "error", "activation=mish", "and [shortcut] only"),
+        ("[maxpool]", "[sam]\nfrom=-2\nactivation=hard_mish\n[maxpool]", A, "error", "activation=h", "such a layer"),
+        ("activation=linear", "activation=hard_mish", A, "error", "activation=hard", "not in [convolutional]"),
     ],
     "nothing_before": [
         ("[convolutional]", "[dropout]\n[convolutional]", A, "error", "[dropout]", "has no layer before it"),
@@ -184,6 +212,9 @@ PROVOKED: dict[str, list[tuple[str, str, str, str, str, str]]] = {
             "filters=22\nactivation=linear\n\n[Gaussian_yolo]\nmask=1,2",
             A, "warning", "[Gaussian_yolo]", "put the [Gaussian_yolo] heads first",
         ),
+    ],
+    "regions": [
+        (tiny_text(), NARROW + REGION + LATER, A, "note", "[region]\n\n", "layer 3 [region] is the second"),
     ],
     "activations": [
         ("activation=linear\n\n" + LAST, "activation=leaky\t\n\n" + LAST, A, "warning", "activation=leaky\t", "linear"),
@@ -249,6 +280,56 @@ def test_a_rule_is_provoked(tmp_path, old, new, dialect, severity, blamed, says)
 
 def test_every_rule_is_in_the_table():
     assert {rule.__name__ for rule in checking.RULES} == set(PROVOKED)
+
+
+SIZED = "width=8\nheight=8\nchannels=1"
+CONNECTED, IMPLICIT = "[connected]\noutput=16\nactivation=relu\n", "[implicit]\nfilters=4\n"
+DETECTION = "[detection]\nclasses={}\nnum=1\ncoords=3\nside={}\n"
+
+
+@pytest.mark.parametrize(
+    ("net", "layers", "crashes"),
+    [
+        (SIZED, CONNECTED * 2 + "[softmax]\n", True),
+        (SIZED, CONNECTED + "[route]\nlayers=-1\n", True),
+        (SIZED, CONNECTED + "[dropout]\n", True),
+        (SIZED, IMPLICIT + CONNECTED, True),
+        (SIZED, IMPLICIT + "[upsample]\nstride=2\n", True),
+        (SIZED, "[cost]\n", True),
+        (SIZED, "[rnn]\noutput=4\n[lstm]\noutput=4\n", True),
+        (SIZED, CONNECTED + DETECTION.format(12, 1), True),
+        (SIZED, CONNECTED + DETECTION.format(0, 2), False),  # which notes its side
+        (SIZED, CONNECTED + "[upsample]\nstride=2\n", True),
+        (SIZED, CONNECTED + 2 * "[upsample]\nstride=2\n", False),
+        (SIZED, "[softmax]\n" + CONNECTED, False),
+        (SIZED, "[avgpool]\n", False),
+        (SIZED, "[crnn]\noutput=2\npad=1\n", False),
+        ("width=1\nheight=8\nchannels=4", "[convolutional]\n", True),
+        ("inputs=16", CONNECTED, True),
+    ],
+)
+def test_networks_that_crash_at_loading(tmp_path, net, layers, crashes):
+    """A build of AlexeyAB's Darknet was given these: exit by SIGFPE, or not."""
+    found = problems_of(tmp_path, f"[net]\n{net}\n{layers}")
+    assert any("divides by their number at loading" in problem.message for problem in found) == crashes
+
+
+@pytest.mark.parametrize(
+    ("layer", "dialect"),
+    [
+        ("[convolutional]\nfilters=8\nstride=2\npadding=1\n", A),  # only a stride of 1 is passed over
+        ("[convolutional]\nfilters=8\nstride_x=2\nstride_y=1\n", A),
+        ("[convolutional]\nfilters=8\nstride=2\npadding=1\n", H),
+        ("[convolutional]\nfilters=8\npad=1\n", P),
+        ("[convolutional]\nfilters=8\nsize=2\nstride=2\npadding=1\n", P),
+        ("[convolutional]\nfilters=8\nactivation=hard_mish\n", A),
+        ("[shortcut]\nfrom=-2\nactivation=mish\n", A),
+        ("[activation]\nactivation=gelu\n", A),
+    ],
+)
+def test_what_builds_of_darknet_computed_as_written(tmp_path, layer, dialect):
+    found = problems_of(tmp_path, edited("[maxpool]", layer + "[maxpool]"), dialect)
+    assert not [problem for problem in found if re.search("passes over|gives 0", problem.message)]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

@@ -99,6 +99,25 @@ def test_one_line_and_a_table_where_a_notebook_shows_it(tiny):
     assert str(found).splitlines()[0] == f"{tiny} (alexeyab)"
 
 
+@pytest.mark.parametrize(
+    ("dialect", "keys", "read", "written"),
+    [  # 4 biases, 12 of batch norm, 108 weights; all again in the second layer, with 144 weights
+        ("alexeyab", "dontload=1", 160, 284),
+        ("alexeyab", "dontloadscales=1", 272, 284),
+        ("pjreddie", "numload=2", 222, 284),
+        ("pjreddie", "dontsave=1", 284, 160),
+        ("alexeyab", "dontsave=1", 284, 284),
+    ],
+)
+def test_files_that_are_read_and_written_differ(dialect, keys, read, written):
+    conv = "[convolutional]\nbatch_normalize=1\nfilters=4\nsize=3\n"
+    found = info_of(f"{NET}{conv}{keys}\n{conv}", dialect)
+    assert (found.weights_bytes, found.written_bytes) == (20 + 4 * read, 20 + 4 * written)
+    said = f"reads {found.weights_bytes:,} bytes of weights with this cfg and writes {found.written_bytes:,}"
+    assert any(said in line for line in found.notes()) == (read != written)
+    assert found.as_dict()["written_bytes"] == found.written_bytes
+
+
 def test_another_input_size(tiny):
     whole, half = (measure.info(load(tiny, size=(n, n))) for n in (64, 32))
     assert whole.params == half.params

@@ -99,13 +99,14 @@ def test_rows_go_to_a_file_and_the_verdict_to_stderr(pair, tmp_path):
     assert (tmp_path / "rows.txt").read_text().startswith("base,other,space,layer,")
 
 
-@pytest.mark.parametrize("option", ["-o", "--plot", "--html"])
-def test_an_input_is_never_replaced(pair, option, drawn):
-    before = pair[1].with_suffix(".weights").read_bytes()
-    result = run("stats", *pair, option, pair[1].with_suffix(".weights"))
+@pytest.mark.parametrize(("option", "name"), [("-o", "odd.txt"), ("--plot", "odd.png"), ("--html", "odd.html")])
+def test_an_input_is_never_replaced(pair, option, name, drawn):
+    weights = pair[1].with_suffix(".weights").rename(pair[1].with_name(name))
+    before = weights.read_bytes()
+    result = run("stats", *pair, weights, option, weights)
     assert result.exit_code == 1
     assert "is one of the inputs and would be replaced" in result.stderr
-    assert pair[1].with_suffix(".weights").read_bytes() == before
+    assert weights.read_bytes() == before
     assert drawn == []
 
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import shlex
+
 import click
 import pytest
 from click.testing import CliRunner
+from conftest import network_of, run, seeded_floats, tiny_text, write_model
 
 from darkshare.cli import options
 from darkshare.cli.options import Files, inputs, load_all, one_model, pair
@@ -130,3 +133,42 @@ def test_errors_are_a_message_and_an_exit_code_and_warnings_a_note():
     assert (result.exit_code, result.output) == (2, "Error: give one of them\n")
     result = CliRunner().invoke(group, ["note"])
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "Note: is odd\\x1b\n")
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """base.cfg with 2 classes, and a and b with other numbers of classes, each with its weights; the current folder."""
+    for name, classes in {"base": 2, "a": 3, "b b": 5}.items():
+        text = tiny_text(classes)
+        write_model(tmp_path / f"{name}.cfg", text, seeded_floats(network_of(text), 1))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "advised"),
+    [
+        ("stats base.cfg a.weights 'b b.weights'", "stats BASE a.cfg a.weights 'b b.cfg' 'b b.weights'"),
+        ("stats base.cfg base.weights a.weights", "stats BASE a.cfg a.weights"),
+        ("frozen base.cfg a.weights base.weights --k 4", "frozen BASE a.cfg a.weights BASE --k 4"),
+        ("frozen base.cfg base.weights base.weights a.weights", "frozen BASE base.weights a.cfg a.weights"),
+        ("stats --format csv a.cfg 'b b.weights'", "stats --format csv a.cfg a.weights 'b b.cfg' 'b b.weights'"),
+        ("concat base.cfg a.weights -o 'x y' --force", "concat BASE a.cfg a.weights -o 'x y' --force"),
+    ],
+)
+def test_weights_of_another_cfg_get_the_command_that_names_it(trained, words, advised):
+    error = run(*shlex.split(words), code=1).stderr
+    assert "in every head: it belongs to another cfg, which stands before it; next: darkshare " in error
+    assert error.rstrip("\n").partition("next: darkshare ")[2] == advised.replace("BASE", "base.cfg base.weights")
+
+
+def test_what_is_advised_for_weights_of_another_cfg_runs(trained):
+    error = run("stats", "base.cfg", "a.weights", "b b.weights", code=1).stderr
+    run(*shlex.split(error.partition("next: darkshare ")[2]), code=0)
+
+
+def test_nothing_is_advised_where_no_cfg_lies_beside_the_weights(trained):
+    (trained / "a.cfg").unlink()
+    assert "next:" not in run("stats", "base.cfg", "a.weights", code=1).stderr
+    (trained / "a.cfg").write_text(tiny_text(4))
+    assert "next:" not in run("stats", "base.cfg", "a.weights", code=1).stderr

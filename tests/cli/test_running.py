@@ -134,7 +134,7 @@ def test_options_reach_the_detector(model, photo, tmp_path):
     )
 
 
-def test_thresholds_by_task_the_last_wins(model, photo, tmp_path):
+def test_thresholds_by_task(model, photo, tmp_path):
     def count(*options):
         words = [model, photo, "-o", tmp_path / "out", "--format", "json", "--nms", "tiny=0", *options]
         return len(json.loads(run(*words).stdout)["rows"])
@@ -143,8 +143,104 @@ def test_thresholds_by_task_the_last_wins(model, photo, tmp_path):
     assert low > high > 0
     assert count("--thresh", "tiny=0.54") == high
     assert count("--thresh", "tiny=0.54", "--thresh", "0.05") == high
-    assert count("--thresh", "tiny=0.05", "--thresh", "tiny=0.54") == high
-    assert count("--thresh", "0.54", "--thresh", "0.05") == low
+    assert count("--thresh", "0.54", "--thresh", "tiny=0.05") == low
+
+
+@pytest.fixture
+def rows(model, photo, tmp_path):
+    """The rows that `detect` prints with some options, at a low threshold."""
+
+    def rows_of(*options, source=photo, cfg=model):
+        words = [cfg, source, "-o", tmp_path / "rows", "--format", "json", "--thresh", 0.05, *options]
+        return json.loads(run(*words).stdout)["rows"]
+
+    return rows_of
+
+
+def test_agnostic_nms_may_be_written_in_several_ways(rows):
+    default, agnostic = rows("--nms", 0.4), rows("--nms", "0.4,agnostic")
+    assert 0 < len(agnostic) < len(default)
+    assert {row["name"] for row in agnostic} == {"cat", "dog"}
+    for words in (
+        ["--nms", "agnostic, 0.4"],
+        ["--nms", "agnostic", "--nms", "0.4"],
+        ["--nms", "0.4", "--nms", "tiny=agnostic"],
+        ["--nms", "tiny=agnostic,0.4"],
+        ["--nms", "0.9", "--nms", "agnostic", "--nms", "0.4"],
+    ):
+        assert rows(*words) == agnostic, words
+    assert rows("--nms", "agnostic") == rows("--nms", "0.45,agnostic")
+
+
+def test_classes_and_the_best_boxes(rows):
+    every = rows()
+    cats = [row for row in every if row["name"] == "cat"]
+    assert 2 < len(cats) < len(every)
+    assert rows("--classes", "cat") == cats
+    assert rows("--classes", "cat", "--max-det", 2) == cats[:2]
+    assert rows("--max-det", 3) == every[:3]
+    assert rows("--classes", "dog, cat") == rows("--classes", "cat", "--classes", "dog") == every
+    assert rows("--max-det", 1000) == every
+
+
+def test_only_some_tasks_run(rows, model, photo, tmp_path):
+    merged = darkshare.concat([load(model), load(model)], 2)
+    names = [task.name for task in merged.tasks]
+    save(merged, tmp_path / "both")
+    both = {"cfg": tmp_path / "both.cfg"}
+    every = rows(**both)
+    assert {row["task"] for row in every} == set(names)
+    for name in names:
+        assert rows("--task", name, **both) == [row for row in every if row["task"] == name]
+    assert rows("--task", ",".join(names), **both) == every
+    found = darkshare.detect(tmp_path / "both.cfg", photo, output=tmp_path / "o", task=names[1], save="yolo", max_det=2)
+    assert {row["task"] for row in found.rows()} == {names[1]}
+    assert found.boxes == 2
+    assert (tmp_path / "o" / "classes.names").read_text() == "cat\ndog\n"
+    run(tmp_path / "both.cfg", photo, "--task", names[1], "--thresh", f"{names[0]}=0.3", code=1)
+
+
+@pytest.mark.parametrize("save_as", ["json", "csv", "yolo"])
+def test_clipped_boxes_lie_in_the_picture(model, photo, tmp_path, save_as):
+    """--size makes boxes of the anchors' size reach beyond the edges."""
+
+    def corners(*options):
+        out = tmp_path / f"out{len(options)}"
+        run(model, photo, "-o", out, "--thresh", 0.05, "--size", 32, "--save", save_as, *options)
+        if save_as == "csv":
+            table = csv.DictReader((out / "detections.csv").read_text().splitlines())
+            return np.array([[float(row[key]) for key in ("x1", "y1", "x2", "y2")] for row in table])
+        if save_as == "json":
+            objects = json.loads((out / "result.json").read_text())[0]["objects"]
+            keys = ("center_x", "center_y", "width", "height")
+            places = np.array([[item["relative_coordinates"][key] for key in keys] for item in objects])
+        else:
+            places = np.loadtxt(out / "photo.txt", ndmin=2)[:, 1:]
+        return np.hstack([places[:, :2] - places[:, 2:] / 2, places[:, :2] + places[:, 2:] / 2]) * [160, 120, 160, 120]
+
+    free, clipped = corners(), corners("--clip")
+    limits = [160, 120, 160, 120]
+    assert (clipped > -0.01).all()
+    assert (clipped < np.array(limits) + 0.01).all()
+    if save_as == "yolo":
+        np.testing.assert_array_equal(free, clipped)
+    else:
+        assert ((free < -1) | (free > np.array(limits) + 1)).any()
+        inside = np.clip(free, 0, limits)
+        np.testing.assert_allclose(clipped, inside[(inside[:, 2:] > inside[:, :2]).all(axis=1)], atol=0.02)
+
+
+def test_tiles_are_looked_at_beside_the_picture(rows, clip, model, photo, tmp_path):
+    whole, tiled = rows("--nms", 0), rows("--nms", 0, "--tiles", "2x1", "--overlap", 0.5)
+    assert all(row in tiled for row in whole)
+    assert len(tiled) == 3 * len(whole)  # it sees something everywhere, at any size
+    assert rows("--tiles", "1x1") == rows()
+    assert len(rows()) < len(rows("--tiles", 2)) < len(tiled)
+    video = rows("--nms", 0, "--tiles", "2x1", "--limit", 2, source=clip)
+    assert sum(row["boxes"] for row in video) == 6 * len(whole)
+    assert rows("--tiles", "2x2", "--batch", 3) == rows("--tiles", "2x2")
+    found = darkshare.detect(model, photo, output=tmp_path / "o", tiles=(2, 1), overlap=0.5, nms=0, thresh=0.05)
+    assert found.rows() == tiled
 
 
 @pytest.fixture
@@ -222,6 +318,22 @@ def test_a_broken_video_does_not_stop_the_others(model, clip, photo, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("container", [".mp4", ".webm"])
+def test_what_browsers_play_is_said_once_and_codecs_are_silent(model, clip, tmp_path, container):
+    other = tmp_path / "other.avi"
+    other.write_bytes(clip.read_bytes())
+    words = ["detect", str(model), str(clip), str(other), "-o", str(tmp_path / "out"), "--thresh", "1"]
+    command = [sys.executable, "-m", "darkshare", *words, "--container", container]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0
+    *notes, summary = done.stderr.splitlines()
+    assert summary.startswith("20 of 20 frames, 0 boxes, ")
+    fourcc = int(cv2.VideoCapture(str(tmp_path / "out" / f"clip{container}")).get(cv2.CAP_PROP_FOURCC))
+    plays = fourcc.to_bytes(4, "little").lower() in (b"h264", b"avc1", b"vp80")
+    assert [note.startswith("Note: ") and "browsers do not play it" in note for note in notes] == [True] * (not plays)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no terminals to open")
 def test_a_terminal_sees_progress_and_a_pipe_does_not(model, clip, tmp_path):
     read, write = os.openpty()
@@ -260,6 +372,18 @@ def test_nothing_found_is_no_error(model, photo, tmp_path):
         (["{model}", "{photo}", "--engine", "fast"], 2, "'fast' is not one of 'opencv', 'opencv-classic'"),
         (["{model}", "{photo}", "--thresh", "dogs=0.3"], 1, "unknown task dogs; the tasks are tiny"),
         (["{model}", "{photo}", "--nms", "tiny="], 2, "'' is not a valid float"),
+        (["{model}", "{photo}", "--nms", "all"], 2, "'all' is not a valid float"),
+        (["{model}", "{photo}", "--nms", "0.3,0.4"], 2, "'0.3,0.4' has two levels; write 0.4, agnostic, or 0.4,agno"),
+        (["{model}", "{photo}", "--nms", "0,agnostic"], 1, "nms 0 keeps all boxes, so 'agnostic' would do nothing"),
+        (["{model}", "{photo}", "--nms", "dogs=agnostic"], 1, "unknown task dogs; the tasks are tiny"),
+        (["{model}", "{photo}", "--classes", "dogs,cat"], 1, "there is no class 'dogs'; is 'dog' meant?"),
+        (["{model}", "{photo}", "--classes", "zebra"], 1, "there is no class 'zebra'; there are cat, dog"),
+        (["{model}", "{photo}", "--task", "tinny"], 1, "there is no task 'tinny'; is 'tiny' meant?"),
+        (["{model}", "{photo}", "--max-det", "0"], 2, "0 is not in the range"),
+        (["{model}", "{photo}", "--tiles", "2by2"], 2, "'2by2' is not a number of tiles; write 2x2 or 3x2"),
+        (["{model}", "{photo}", "--tiles", "0x2"], 1, "tiles=0 must be at least 1"),
+        (["{model}", "{photo}", "--tiles", "2x2", "--overlap", "1"], 2, "1.0 is not in the range"),
+        (["{model}", "{photo}", "--overlap", "0.3"], 2, "overlap is that of tiles; give tiles too"),
         (["{model}", "{photo}", "--save", "json,xml"], 2, "'xml' is not one of"),
         (["{model}", "{photo}", "--save", "video"], 1, "to save a video, name a video, camera or stream"),
         (["{model}", "{photo}", "--every", "0"], 2, "0 is not in the range"),
@@ -312,6 +436,11 @@ def test_the_function_warns_of_what_fails_and_goes_on(model, photo, tmp_path):
         ({"limit": 0}, "limit must be at least 1, not 0"),
         ({"thresh": {"dogs": 0.3}}, "unknown task dogs; the tasks are tiny"),
         ({"engine": "fast"}, "unknown engine fast"),
+        ({"nms": "some"}, "nms is a number between 0 and 1, 'agnostic', or both, not 'some'"),
+        ({"classes": ("dogs",)}, "there is no class 'dogs'; is 'dog' meant?"),
+        ({"task": "tinny"}, "there is no task 'tinny'; is 'tiny' meant?"),
+        ({"max_det": 0}, "max_det=0 must be at least 1"),
+        ({"tiles": (1, 0)}, "tiles=0 must be at least 1"),
     ],
 )
 def test_the_function_refuses_what_the_command_refuses(model, photo, tmp_path, how, says):

@@ -69,8 +69,17 @@ ROWS = [
     Row(P, "[conv] filters=8 cbn=1", S(3, 2, 2), S(8, 2, 2), "biases 8 weights 8x3x1x1", 192),
     # grouped: 4/2 channels for each filter; 2 * 6*2*3*3 * 2*2
     Row(ALL, "[conv] filters=6 groups=2 size=3 pad=1", S(4, 2, 2), S(6, 2, 2), "biases 6 weights 6x2x3x3", 864),
-    # 5/2 is cut to 2
-    Row(ALL, "[conv] filters=2 groups=2", S(5, 2, 2), S(2, 2, 2), "biases 2 weights 2x2x1x1", 32),
+    # 5/2 is cut to 2; not where pjreddie counts: 2 * 2*5/2 * 2*2, and 2 * 65*5*5 * 7/3 * 4*4
+    Row(AH, "[conv] filters=2 groups=2", S(5, 2, 2), S(2, 2, 2), "biases 2 weights 2x2x1x1", 32),
+    Row(P, "[conv] filters=2 groups=2", S(5, 2, 2), S(2, 2, 2), "biases 2 weights 2x2x1x1", 40),
+    Row(
+        P,
+        "[conv] filters=65 size=5 pad=1 groups=3",
+        S(7, 4, 4),
+        S(65, 4, 4),
+        "biases 65 weights 65x2x5x5",
+        3250 * 7 / 3 * 16,
+    ),
     # xnor: AlexeyAB and hank-ai drop the groups and count 1/32: 2 * 6*4 * 2*2 / 32
     Row(AH, "[conv] filters=6 groups=2 xnor=1", S(4, 2, 2), S(6, 2, 2), "biases 6 weights 6x4x1x1", 6),
     Row(P, "[conv] filters=6 groups=2 xnor=1", S(4, 2, 2), S(6, 2, 2), "biases 6 weights 6x2x1x1", 96),
@@ -157,8 +166,8 @@ ROWS = [
     Row(
         P,
         "[crnn] output_filters=10 hidden_filters=6 output=3 size=1",
-        S(3, 8, 8),
-        S(10, 8, 8),
+        S(3, 8, 12),
+        S(10, 12, 8),  # what pjreddie's Darknet printed: 8 x 12 of 12 x 8
         kernels("input_layer 6 3", "self_layer 6 6", "output_layer 10 6"),
     ),
     # 2 * (4 * 4*4 + 4 * 4*3)*9 weights * 4*4 + 9 * 4*4*4
@@ -251,6 +260,7 @@ ROWS = [
     Row(ALL, "[region] num=5 classes=3", S(40, 4, 5), S(40, 4, 5)),
     # 2*2 cells * (3 classes + 2 boxes * (1 + 4))
     Row(AP, "[detection] side=2 num=2 coords=4 classes=3", S(52, 1, 1), flat(52)),
+    Row(AP, "[detection] side=2 num=2 coords=4 classes=0", S(40, 1, 1), flat(40)),
     Row(P, "[iseg] classes=3 ids=4", S(7, 4, 5), S(7, 4, 5)),
     Row(ALL, "[softmax] groups=2", S(4, 1, 1), flat(4)),
     Row(ALL, "[soft]", flat(9), flat(9)),
@@ -314,8 +324,9 @@ def test_a_kind_is_declared_in_full(kind):
             S(3, 8, 8),
             (),
             ShapeMismatch,
-            "groups=4 is more than its 3 input channels or filters",
+            "groups=4 is more than its 3 input channels or 4 filters",
         ),
+        ("[conv] groups=4 filters=2", S(8, 8, 8), (), ShapeMismatch, "more than its 8 input channels or 2 filters"),
         ("[maxpool] size=9 padding=0", S(3, 8, 8), (), ShapeMismatch, "a window of 9 does not fit"),
         ("[upsample] stride=0", S(3, 8, 8), (), BadValue, "stride=0"),
         ("[upsample] stride=-9", S(3, 8, 8), (), ShapeMismatch, "makes nothing of 8x8x3"),

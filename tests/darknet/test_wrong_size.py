@@ -65,10 +65,10 @@ def test_a_partial_file_is_recognised_with_every_k_that_fits(message):
 def test_another_class_count_is_recognised(message):
     # 2 anchors a head, 17 and 13 values a channel: 60 floats more for every class
     assert message(tiny_text(classes=2), 2572 + 78 * 60).endswith(
-        "it fits 80 classes in every head: is it another model's file?"
+        "it fits 80 classes in every head: it belongs to another cfg, which stands before it"
     )
     assert message(tiny_text(classes=2), 2572 - 60).endswith(
-        "it fits 1 class in every head: is it another model's file?"
+        "it fits 1 class in every head: it belongs to another cfg, which stands before it"
     )
     assert message(tiny_text(classes=2), 2572 + 20_000 * 60).endswith("found)")  # more classes than anybody has
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import run, zoo_path
+from PIL import Image
 
 from darkshare.data import (
     Box,
@@ -409,6 +410,34 @@ def test_check_decodes_pictures_if_asked_to(data):
     result = run("check", data, "--decode")
     assert result.exit_code == 1
     assert f"{broken}: error: is not a picture that OpenCV can read" in result.stdout
+
+
+def test_check_tells_of_turned_pictures_once(data):
+    exif = Image.Exif()
+    for index, orientation in enumerate([6, 3, 1, 8, 5]):
+        exif[0x112] = orientation
+        path = data.parent / "obj" / f"{index}.png"
+        Image.open(path).save(path, exif=exif.tobytes())
+    (only,) = review(data).warnings
+    assert only.path == data
+    assert only.text == (
+        "4 of 6 pictures are stored turned or mirrored, with a note in EXIF (0.png: 6, 1.png: 3, 3.png: 8, …); labels "
+        "are for the picture as it is shown, but Darknet without OpenCV shows it as stored and trains on wrong boxes; "
+        "turn the files: mogrify -auto-orient"
+    )
+    result = run("check", data)
+    assert (result.exit_code, result.stdout.count("warning: 4 of 6 pictures are stored turned")) == (0, 1)
+
+
+def test_check_tells_of_files_of_several_pictures_once(data):
+    frames = [Image.new("RGB", (16, 12), (shade, 0, 0)) for shade in (10, 60, 110)]
+    for index in (1, 4):
+        frames[0].save(data.parent / "obj" / f"{index}.png", save_all=True, append_images=frames[index % 2 + 1 :])
+    (data.parent / "obj" / "2.png").write_bytes(b"")
+    (only,) = (one for one in review(data).warnings if "several" in one.text)
+    assert only.text == (
+        "2 of 5 pictures are files of several pages or frames (1.png: 2, 4.png: 3), of which the first one counts"
+    )
 
 
 def test_check_of_a_broken_one_as_text_and_json(data):

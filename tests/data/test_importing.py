@@ -541,7 +541,7 @@ def test_classes_are_chosen(how, names, expected):
     ("how", "says"),
     [
         ({"keep": ("cats",)}, "no class 'cats'; is 'cat' meant?"),
-        ({"rename": {"x": "y"}}, "no class 'x'; has cat, dog, car"),
+        ({"rename": {"x": "y"}}, "no class 'x'; there are cat, dog, car"),
     ],
 )
 def test_a_class_that_is_none_is_an_error(how, says):

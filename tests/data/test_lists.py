@@ -75,7 +75,7 @@ def test_quotes_and_backslashes_of_a_name_come_before_their_meanings(here):
     "line",
     [
         "D:\\work\\set\\images\\sub\\a.png",
-        "/home/other/set/images/sub/a.png",
+        "/elsewhere/other/set/images/sub/a.png",
         "\\\\server\\share\\images\\sub\\a.png",
         "data/obj/images/sub/a.png",
         "../../images/sub/a.png",

@@ -12,7 +12,7 @@ from synthetic import colour_classifier, painted
 
 from darkshare.darknet.tasks import Task
 from darkshare.data import Classified, ClassifiedDataset
-from darkshare.errors import Unsupported
+from darkshare.errors import DarkshareWarning, Unsupported
 from darkshare.evaluation import (
     Runner,
     evaluate_guesses,
@@ -34,6 +34,22 @@ def test_a_classifier_is_measured_by_its_best_guesses(tmp_path):
     assert "top-1 0.5000, top-2 0.7500 (central square, stretched to 8x8, opencv" in str(found)
     assert [row["class"] for row in found.table()] == ["red", "green", ALL]
     assert found.to_dataframe()["top2"].tolist() == [1, pytest.approx(2 / 3)]
+
+
+@pytest.mark.parametrize("batch", [1, 7])
+def test_one_broken_picture_of_a_hundred_is_left_out(tmp_path, batch):
+    paths = painted(tmp_path, [(200, 100, 0), (0, 200, 100), (200, 100, 0), (100, 0, 200)])
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    samples = [Classified(paths[i % 4], (2, 1, 1, 1)[i % 4]) for i in range(99)]
+    runner = Runner.of(colour_classifier(tmp_path), batch=batch)
+    whole = runner.classify(ClassifiedDataset("set", ("blue", "green", "red"), tuple(samples)), top=2)
+    samples.insert(42, Classified(broken, 0))
+    with pytest.warns(
+        DarkshareWarning, match=r"1 of 100 pictures cannot be read \(.*broken.png: is not a .*\); left out"
+    ):
+        found = runner.classify(ClassifiedDataset("set", ("blue", "green", "red"), tuple(samples)), top=2)
+    assert (found.top, found.pictures, found.table()) == (whole.top, 99, whole.table())
 
 
 def test_equal_guesses_go_to_the_lower_class_as_in_darknet():

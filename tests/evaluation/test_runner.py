@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from conftest import tiny_text, zoo_path
 from models import model, quiet_concat, retrained
@@ -9,11 +11,13 @@ from synthetic import drawn, labelled_by
 
 from darkshare import load
 from darkshare.data import Box, Dataset, Sample
-from darkshare.errors import BadValue, DarkshareError
+from darkshare.errors import BadValue, DarkshareError, DarkshareWarning
 from darkshare.evaluation import (
     Runner,
+    evaluate,
     evaluate_model,
 )
+from darkshare.inference.detector import Detector
 
 
 @pytest.mark.parametrize("letterbox", [0, 1])
@@ -48,11 +52,47 @@ def test_heads_of_a_merged_network_reach_what_the_separate_ones_do(tmp_path):
         evaluate_model(both, data, task="logo")
 
 
+def test_tiles_count_as_detect_finds_them(tmp_path):
+    own, how = model(tiny_text()), {"tiles": (2, 1), "overlap": 0.5}
+    paths = drawn(tmp_path, 1, [(64, 40), (40, 64), (33, 32)])
+    tiled = labelled_by(own, paths, lowest=0.2, **how)
+    detector = Detector(own, threshold=0.2, **how)
+    for sample in tiled.samples:
+        assert [box.class_id for box in sample.boxes] == detector.detect(sample.picture)[0].class_ids.tolist()
+    found = evaluate_model(own, tiled, batch=2, lowest=0.2, **how)
+    assert found.mean == pytest.approx(1)
+    tiles = "2x1 tiles with 0.5 in common and the whole picture"
+    assert found.conditions.startswith(f"scores > 0.2, NMS 0.45, {tiles}, stretched to 32x32, ")
+    assert evaluate_model(own, tiled, batch=2, lowest=0.2).mean < 1
+    assert list(evaluate(own, tiled, lowest=0.2, **how).means.values()) == [found.mean]
+
+
 def test_a_picture_that_cannot_be_read_is_an_error(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     data = Dataset("set", ("base_0", "base_1"), (Sample(tmp_path / "broken.png", ()),))
-    with pytest.raises(DarkshareError, match=r"broken.png: is not a picture"):
+    with pytest.raises(
+        DarkshareError, match=r"1 of 1 pictures cannot be read \(.*broken.png: is not a picture.*\), more"
+    ):
         evaluate_model(model(tiny_text()), data)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("place", [0, 50, 99])
+def test_one_broken_picture_of_a_hundred_is_left_out_with_its_boxes(tmp_path, batch, place):
+    own = model(tiny_text())
+    few = labelled_by(own, drawn(tmp_path, 1, [(40, 40)] * 4), lowest=0.3)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    samples = [few.samples[i % 4] for i in range(99)]
+    whole = evaluate_model(own, replace(few, samples=tuple(samples)), lowest=0.3)
+    lost = Sample(broken, (Box(0, 0.5, 0.5, 0.2, 0.2),) * 2)
+    samples.insert(place, lost)
+    says = r"1 of 100 pictures cannot be read \(.*broken.png: is not a picture.*\); left out with their 2 boxes"
+    with pytest.warns(DarkshareWarning, match=says):
+        found = evaluate_model(own, replace(few, samples=tuple(samples)), lowest=0.3, batch=batch)
+    assert found.pictures == whole.pictures == 99
+    assert found.rows() == whole.rows()
+    assert found.mean == whole.mean
 
 
 def test_pictures_are_watched_one_by_one(tmp_path):

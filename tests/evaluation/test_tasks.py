@@ -136,6 +136,7 @@ def test_what_is_wrong_with_files_is_a_warning(tmp_path, base, pictures):
         ({"top": 3}, "top: about classes of pictures, and this model finds boxes"),
         ({"split": 0.2, "seed": 1}, "split, seed: about classes of pictures"),
         ({"map": {"base_0": "base_1"}, "by_order": True}, "give one of them"),
+        ({"overlap": 0.5}, "overlap is that of tiles; give tiles too"),
         ({"rule": "voc"}, "there is no rule voc; use darknet, coco or both"),
         ({"rule": "coco", "points": 11}, "COCO's has 101"),
     ],

@@ -25,6 +25,7 @@ from darkshare.inference.boxes import (
     iou,
     iou_of_pairs,
     label_lines,
+    rules_of,
     suppress,
 )
 from darkshare.inference.boxes.nms import _greedy
@@ -429,6 +430,114 @@ def test_nms_kind_of_the_cfg_decides(kind, nms, left):
     raw[[4, 5], 0, :2] = 10
     (found,) = interpret(model, {1: raw}, (96, 64), nms=nms)
     assert len(found) == left
+
+
+@pytest.mark.parametrize(("nms", "left"), [((0.42, "agnostic"), [0]), ((0.44, "agnostic"), [0, 1]), (0.42, [0, 1])])
+def test_agnostic_suppression_by_hand(nms, left):
+    """The two boxes of the test above, whose overlap is 0.6 / 1.4 = 0.429, of two classes."""
+    model = model_of("yolo", "mask=0\nanchors=32,32\nnum=1\n", 1)
+    raw = np.full((8, 2, 3), -20, F)
+    raw[:4, 0, 0] = [math.log(0.65 / 0.35), 0, 0, 0]
+    raw[:4, 0, 1] = [math.log(0.05 / 0.95), 0, 0, 0]
+    raw[4, 0, :2], raw[5, 0, 0], raw[6, 0, 1] = 10, 10, 2  # the first is a, and surer than the second, which is b
+    (found,) = interpret(model, {1: raw}, (96, 64), nms=nms)
+    assert found.class_ids.tolist() == left
+
+
+@pytest.mark.parametrize("level", [0.1, 0.3, 0.45])
+def test_agnostic_suppression_is_opencvs_of_all_boxes_at_once(level):
+    model = model_of("yolo", f"mask=0,1,2\n{ANCHORS}", 3)
+    raw = {1: numbers(model, 3)}
+    raw[1].reshape(3, 8, 6)[:, 5:] += 2  # so that a place is of several classes, and
+    raw[1].reshape(3, 8, 6)[:, 2:4] = raw[1].reshape(3, 8, 6)[:, 2:4] / 4 + 1  # large enough to meet others
+    (every,) = interpret(model, raw, (960, 640), threshold=0.1, nms=0)
+    corners = np.concatenate([every.boxes[:, :2], every.boxes[:, 2:] - every.boxes[:, :2]], axis=1).astype(float)
+    wanted = np.ravel(cv2.dnn.NMSBoxes(corners.tolist(), every.scores.tolist(), 0.0, level)).tolist()
+    (found,) = interpret(model, raw, (960, 640), threshold=0.1, nms=(level, "agnostic"))
+    assert found.rows() == every.take(wanted).rows()
+    assert len(set(found.class_ids.tolist())) == 3
+    (of_classes,) = interpret(model, raw, (960, 640), threshold=0.1, nms=level)
+    assert 3 < len(found) < len(of_classes) < len(every)
+
+
+@pytest.mark.parametrize(
+    ("nms", "rules"),
+    [
+        (0.3, [(0.3, False), (0.3, False)]),
+        ("agnostic", [(0.45, True), (0.45, True)]),
+        ([0.3, "agnostic"], [(0.3, True), (0.3, True)]),
+        ({"other": "agnostic"}, [(0.45, False), (0.45, True)]),
+        ({"": ("agnostic", 0.3), "other": 0.2}, [(0.3, True), (0.2, True)]),
+        ({"": 0, "other": (0.4, "agnostic")}, [(0, False), (0.4, True)]),
+    ],
+)
+def test_levels_and_agnostic_are_two_settings(nms, rules):
+    assert [(rule.overlap, rule.agnostic) for rule in rules_of(two_tasks().tasks, nms=nms).values()] == rules
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ({"nms": "0.4"}, "nms is a number between 0 and 1, 'agnostic', or both, not '0.4'"),
+        ({"nms": (0.4, 0.5)}, r"or both, not \(0.4, 0.5\)"),
+        ({"nms": {"test": ()}}, r"or both, not \(\)"),
+        ({"nms": (0, "agnostic")}, "nms 0 keeps all boxes, so 'agnostic' would do nothing"),
+        ({"nms": {"masks": "agnostic"}}, "unknown task masks; the tasks are test, other"),
+        ({"nms": (1.5, "agnostic")}, "must lie between 0 and 1, not 1.5"),
+        ({"max_det": 0}, "max_det=0 must be at least 1"),
+        ({"classes": ("a", "d")}, "there is no class 'd'; there are a, b, c"),
+        ({"classes": "AA"}, "there is no class 'AA'; is 'a' meant?"),
+    ],
+)
+def test_rules_that_cannot_be_are_refused(how, says):
+    with pytest.raises(BadValue, match=says):
+        rules_of(two_tasks().tasks, **how)
+
+
+def test_classes_are_chosen_before_suppression_and_that_before_the_best():
+    """At one place each: a surer than b, b, and c, in one spot; c alone in another, and least sure."""
+    model = model_of("yolo", f"mask=1\n{ANCHORS}", 1)
+    raw = np.full((8, 2, 3), -20, F)
+    raw[:4, 0, 0], raw[4:, 0, 0] = 0, [10, 3, 2, 1]
+    raw[:4, 1, 2], raw[4:, 1, 2] = 0, [10, -20, -20, 0]
+
+    def names(**how) -> list[str]:
+        (found,) = interpret(model, {1: raw}, (96, 64), **how)
+        return [name for name, _, _ in found]
+
+    assert names() == ["a", "b", "c", "c"]
+    assert names(max_det=3) == ["a", "b", "c"]
+    assert names(nms="agnostic") == ["a", "c"]
+    assert names(nms="agnostic", classes=("c", "b")) == ["b", "c"]
+    assert names(classes="c", max_det=3) == ["c", "c"]
+    assert names(classes=("c", "a"), max_det=2) == ["a", "c"]
+    assert names(nms="agnostic", max_det=1) == ["a"]
+
+
+def test_the_most_and_the_classes_are_of_each_task():
+    raw = np.full((8, 2, 3), 3, F)
+    model = replace(two_tasks(), tasks=(two_tasks().tasks[0], replace(two_tasks().tasks[1], names=("b", "x", "y"))))
+    found = interpret(model, {1: raw}, (96, 64), max_det=4, nms=0)
+    assert [len(one) for one in found] == [4, 4]
+    found = interpret(model, {1: raw}, (96, 64), classes=["a", "b"], nms=0)
+    assert [[one.names[i] for i in np.unique(one.class_ids)] for one in found] == [["a", "b"], ["b"]]
+    found = interpret(model, {1: raw}, (96, 64), classes=["x"], nms=0)
+    assert [len(one) for one in found] == [0, 6]
+
+
+def test_clipped_boxes_end_at_the_edge_and_those_beyond_it_do_not_count():
+    """A box of 30 x 15 of the input's 96 x 64 at the left edge, and a surer one that lies beyond it: letterboxed."""
+    model = model_of("yolo", f"mask=1\n{ANCHORS}", 1, net="letter_box=1")
+    raw = np.full((8, 2, 3), -20, F)
+    raw[:4, 0, 0] = [-20, -20, 0, 0]  # its centre in the input's corner, which is gray: above the picture
+    raw[:4, 1, 0] = [-20, -20, 0, 0]
+    raw[4:6, 0, 0], raw[4:6, 1, 0] = 10, 2
+    picture = (96, 16)  # 24 rows of gray above and below it
+    (found,) = interpret(model, {1: raw}, picture)
+    np.testing.assert_allclose(found.boxes, [[-15, -31.5, 15, -16.5], [-15, 0.5, 15, 15.5]], atol=1e-3)
+    (clipped,) = interpret(model, {1: raw}, picture, clip=True, max_det=1)
+    np.testing.assert_allclose(clipped.boxes, [[0, 0.5, 15, 15.5]], atol=1e-3)
+    assert clipped.scores.tolist() == found.scores[1:].tolist()
 
 
 def test_tasks_do_not_suppress_each_other():

@@ -14,8 +14,7 @@ import sys
 import threading
 import time
 from base64 import b64decode
-from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,14 @@ import numpy as np
 import pytest
 from conftest import network_of, tiny_text
 from PIL import Image
+from streams import Cameras, first, number_of
 
 from darkshare._images import encoded, read_picture
 from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.inference.boxes import Detections
-from darkshare.inference.media import Frame, OutputFiles, OutputNames, Video, flow, reading, select, watch
+from darkshare.inference.media import Frame, OutputFiles, OutputNames, Video, flow, reading, select, videos, watch
 from darkshare.inference.media.sources import PictureFile, item_of
 from darkshare.inference.media.videos import CONTAINERS, VideoFile
 from darkshare.inference.threads import Readers
@@ -367,41 +367,13 @@ def test_a_camera_that_stops_is_reported(monkeypatch):
     assert re.fullmatch(told, str(frames[3].error))
 
 
-@contextmanager
-def streaming(frames: int):
-    """An address on this machine that sends JPEG pictures one after another, as network cameras do."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-            self.end_headers()
-            for number in range(1, frames + 1):
-                data = encoded(shade(20 * number), ".jpg")
-                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
-                self.wfile.write(head.encode() + data + b"\r\n")
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/stream.mjpg?user=me"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 def test_a_stream_is_live():
-    with streaming(8) as address:
-        *frames, last = select([address]).frames()
+    with Cameras(cam=first(8)).running() as address:
+        *frames, last = select([address("cam")]).frames()
     assert [frame.error for frame in frames] == [None] * len(frames)
     assert f"gave no more pictures after {len(frames)} frames and " in str(last.error)
     assert len(frames) >= 6  # FFmpeg may keep the last for itself
-    assert shades(frames) == [frame.number for frame in frames]
+    assert [number_of(frame.image) for frame in frames] == [frame.number for frame in frames]
     assert all(frame.clip.live for frame in frames)
 
 
@@ -621,6 +593,38 @@ def test_videos_in_each_container(tmp_path, container):
     written(tmp_path / "out", [video(tmp_path / "v.avi", 4)], ("video",), container=container)
     assert listing(tmp_path / "out") == [f"v{container}"]
     assert len(list(Video("v", str(tmp_path / "out" / f"v{container}")).frames())) == 4
+
+
+class Writer:
+    """Stands in for the cv2.VideoWriter of a machine that has some codecs."""
+
+    def __init__(self, codec: str, has: tuple[str, ...]) -> None:
+        self.isOpened = lambda: codec in has
+
+
+@pytest.mark.parametrize(
+    ("has", "codec", "webm"),
+    [(("avc1", "mp4v", "VP80"), "avc1", False), (("mp4v", "VP80"), "mp4v", True), (("mp4v",), "mp4v", False)],
+)
+def test_an_mp4_is_one_that_browsers_play_or_the_note_says_so(tmp_path, monkeypatch, has, codec, webm):
+    monkeypatch.setattr(videos, "_writer", lambda path, codec, size, rate: Writer(codec, has))
+    file = VideoFile(tmp_path / "my clip.mp4", SIZE, 10)
+    assert file.codec == codec
+    if codec == "avc1":
+        assert file.note() == ""
+        return
+    given, made = tmp_path / "my clip.mp4", tmp_path / "my clip-h264.mp4"
+    assert file.note().startswith(f"{given}: browsers do not play it")
+    assert file.note().endswith(f" ffmpeg -i '{given}' -c:v libx264 -pix_fmt yuv420p '{made}'")
+    assert ("--container .webm" in file.note()) == webm
+
+
+def test_where_no_codec_is_there_it_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(videos, "_writer", lambda path, codec, size, rate: Writer(codec, ()))
+    with pytest.raises(
+        DarkshareError, match=r"v\.webm: cannot be written as a video \(codec VP80\); .* --container .avi"
+    ):
+        VideoFile(tmp_path / "v.webm", SIZE, 10)
 
 
 def test_a_table_of_every_box(tmp_path):

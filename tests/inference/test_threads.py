@@ -79,3 +79,57 @@ def test_an_error_in_a_thread_arrives():
 
     with pytest.raises(DarkshareError, match="is not a picture"):
         list(made_ahead([[fail]] * 3, 2))
+
+
+def test_several_iterators_take_turns_and_share_what_may_wait():
+    """Two that are always ready give one item each in turn; together no more than `size` items wait."""
+    made: dict[str, int] = {}
+    ready = threading.Semaphore(0)
+
+    def numbers(name: str):
+        for number in range(50):
+            made[name] = number + 1
+            ready.release()
+            yield name, number
+
+    readers: Readers = Readers(4)
+    readers.add(numbers("a"))
+    readers.add(numbers("b"))
+    found: list[tuple[str, int]] = []
+    for item in readers:
+        if not found:
+            for _ in range(2 * 3):  # until each has two that wait and one at hand
+                assert ready.acquire(timeout=60)
+        found.append(item)
+        assert sum(made.values()) <= len(found) + 4 + 2
+    assert [number for name, number in found if name == "a"] == list(range(50))
+    assert [number for name, number in found if name == "b"] == list(range(50))
+    assert {name for name, _ in found[1:5]} == {"a", "b"}
+
+
+def test_an_iterator_may_be_added_while_others_are_read():
+    readers: Readers = Readers(2)
+
+    def numbers():
+        yield 1
+        readers.add(iter([2, 3]))
+
+    readers.add(numbers())
+    assert list(readers) == [1, 2, 3]
+
+
+def test_stopping_a_stage_stops_those_before_it():
+    """A stage that waits for one before it, which waits for something that never comes, ends when it is closed."""
+    before: Readers = Readers(2)
+
+    def first_only():
+        yield 1
+        before.stopped.wait(60)
+
+    before.add(first_only())
+    after: Readers = Readers(2, before=before)
+    after.add(iter(before))
+    stage = iter(after)
+    assert next(stage) == 1
+    stage.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "darkshare"]

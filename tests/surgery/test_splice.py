@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -276,6 +277,48 @@ def test_other_input_sizes_are_refused(pair):
         concat([base, other], 4)
 
 
+@pytest.mark.parametrize(
+    ("base", "other", "size", "says"),
+    [
+        ("32x32", "64x64", (32, 32), "other for 64x64"),
+        ("32x32", "64x64", (64, 64), "base for 32x32"),
+        ("32x32", "64x64", (96, 96), "base for 32x32, other for 64x64"),
+        ("32x32", "32x64", (32, 32), "other for 32x64"),
+        ("64x32", "32x32", (64, 32), "other for 32x32"),
+        ("32x32", "32x32", (64, 64), "base for 32x32, other for 32x32"),
+        ("32x32", "32x32", None, ""),
+        ("32x32", "32x32", (32, 32), ""),
+    ],
+)
+def test_it_is_said_which_task_was_made_for_another_size(tmp_path, base, other, size, says):
+    loaded = []
+    for name, own in {"base": base, "other": other}.items():
+        width, height = own.split("x")
+        text = tiny_text().replace("width=32", f"width={width}").replace("height=32", f"height={height}")
+        (tmp_path / f"{name}.cfg").write_text(text)
+        loaded.append(load(tmp_path / f"{name}.cfg", size=size))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        merged = concat(loaded, 4)
+    wanted = [f"made for another size than {size[0]}x{size[1]}: {says}; a task may find much"] if says else []
+    assert [str(one.message)[: len(wanted[0])] for one in caught if "made for" in str(one.message)] == wanted
+    assert [(task.net["width"], task.net["height"]) for task in merged.tasks] == [
+        tuple(base.split("x")),
+        tuple(other.split("x")),
+    ]
+
+
+def test_a_merged_network_remembers_the_sizes_of_its_tasks(tmp_path):
+    for name, side in {"base": 32, "other": 64}.items():
+        (tmp_path / f"{name}.cfg").write_text(tiny_text().replace("=32", f"={side}"))
+    save(
+        quiet_concat([load(tmp_path / f"{name}.cfg", size=(32, 32)) for name in ("base", "other")], 4),
+        tmp_path / "both",
+    )
+    with pytest.warns(DarkshareWarning, match=r"made for another size than 32x32: other for 64x64; a task"):
+        concat([load(tmp_path / "both.cfg"), load(tmp_path / "base.cfg")], 4)
+
+
 def test_weights_for_some_only_are_refused(pair):
     base, text = pair
     with pytest.raises(DarkshareError, match="has no weights, but another network has"):
@@ -287,6 +330,14 @@ def test_as_many_k_as_networks(pair):
         concat(pair, [3, 4])
     with pytest.raises(BadValue, match="at least one further network"):
         concat(pair[:1], 3)
+
+
+@pytest.mark.parametrize("layout", ["native", "padded"])
+def test_several_regions_are_said_out_loud(layout):
+    text = tiny_text().partition("[yolo]")[0] + "[region]\nanchors=1,1, 2,2\nclasses=2\nnum=2\n"
+    one = model(text, "one")
+    with pytest.warns(DarkshareWarning, match=r"several \[region\] heads: OpenCV 4's own Darknet importer .*refuses"):
+        concat([one, one], 4, layout=layout)
 
 
 def test_unequal_classes_are_said_out_loud(pair):

@@ -60,7 +60,12 @@ def test_the_forks_keep_another_number_of_boxes():
     ("old", "new", "error", "says"),
     [
         ("channels=3", "channels=3\nletter_box=1\nmosaic=1", BadValue, r"test.cfg:6: letter_box=1 and mosaic=1"),
-        ("channels=3", "channels=4", Unsupported, r"test.cfg:4: channels=4: pictures have 1 or 3"),
+        (
+            "channels=3",
+            "channels=4",
+            Unsupported,
+            r"test.cfg:4: channels=4: training reads pictures of 1 or 3, without alpha",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said_with_its_line(old, new, error, says):

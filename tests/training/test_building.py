@@ -321,6 +321,10 @@ def test_rolling_statistics_in_place_of_those_of_a_single_value():
         (conv() + "[convolutional]\nclip=1\nfilters=3\n", "clip=1.0 changes its training"),
         (conv() + "[dropout]\ndropblock=1\n", "dropblock=1"),
         (conv() + "[convolutional]\nfilters=3\nactivation=funny\n", "activation=funny is none that Darknet knows"),
+        (
+            conv(4) + "[convolutional]\nfilters=3\ngroups=2\n",
+            "groups=2 does not divide its 4 input",
+        ),
         (conv() + "[convolutional]\ndontload=1\nfilters=3\n", "leave its weights out of the file"),
     ],
 )

@@ -84,7 +84,7 @@ def test_what_the_forks_read_of_a_cfg():
     assert [crops(f"{key}=1\n").mixup for key in ("mixup", "cutmix", "mosaic")] == [1, 2, 3]
     assert crops("cutmix=1\nmosaic=1\n").mixup == 4
     assert crops("mixup=1\n", dialect="pjreddie").mixup == 0
-    with pytest.raises(Unsupported, match="channels=4: pictures have 1 or 3"):
+    with pytest.raises(Unsupported, match="channels=4: training reads pictures of 1 or 3, without alpha"):
         Crops.of(network_of("[net]\nwidth=4\nheight=4\nchannels=4\n[softmax]\n"))
 
 

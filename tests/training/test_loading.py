@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,8 +48,28 @@ def test_without_augmentation_every_epoch_shows_the_same(tmp_path):
 def test_a_picture_that_is_gone_is_named(tmp_path):
     found = source(tmp_path)
     found.samples[3].picture.unlink()
-    with pytest.raises(DarkshareError, match=r"3\.png: cannot be read"):
+    says = r"1 of 5 pictures cannot be read \(.*3\.png: cannot be read: .*\), more than 1% of them; mend or remove"
+    with pytest.raises(DarkshareError, match=says):
         found.read(3)
+
+
+def test_up_to_one_picture_in_a_hundred_is_passed_over(tmp_path):
+    """Of 200 pictures two may be broken, here the last ones, whose place the first one takes; the third is an error."""
+    broken = [tmp_path / f"broken{i}.png" for i in range(3)]
+    for path in broken:
+        path.write_bytes(b"nothing")
+    few = source(tmp_path, 4)
+    bad = [few.samples[0]._replace(picture=path) for path in broken]
+    found = replace(few, samples=[*(tuple(few.samples) * 49), bad[0], few.samples[1], *bad[1:]])
+    wanted = found.read(0)
+    assert not found.unreadable
+    for index in (199, 198, 199):
+        assert np.array_equal(found.read(index).picture, wanted.picture)
+        assert np.array_equal(found.read(index).truths, wanted.truths)
+    assert found.unreadable.indices == {198, 199}
+    assert str(found.unreadable).startswith(f"2 of 200 pictures cannot be read ({broken[1]}: is not a picture")
+    with pytest.raises(DarkshareError, match="3 of 200 pictures cannot be read"):
+        found.read(196)
 
 
 # --- input sizes -----------------------------------------------------------------------------------------------------

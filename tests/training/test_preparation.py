@@ -131,7 +131,11 @@ def test_size_and_rate_stand_in_the_cfg_that_is_written():
     found, notes = of(model(TEXT), changes=Changes(size=(64, 96), lr=0.005))
     assert found.network.input[1:3] == (96, 64)
     assert found.network.net.learning_rate == 0.005
-    assert notes == []
+    assert notes == [
+        "trained at 64x96, the base is made for 32x32: concat runs both at one size (--size), where the other may find "
+        "much less; without --size 64x96 they go together"
+    ]
+    assert of(model(TEXT), changes=Changes(size=(32, 32)))[1] == []
 
 
 @pytest.mark.parametrize(

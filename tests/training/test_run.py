@@ -433,6 +433,21 @@ def test_a_picture_that_breaks_meanwhile_is_named(base, data, tmp_path):
         train(base, data, tmp_path / "out", options(workers=2))
 
 
+def test_one_broken_picture_of_a_hundred_is_counted(base, data, tmp_path):
+    """It is the second, so the third stands in for it: as if the list had that one twice."""
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"broken")
+    many = [data.samples[i % len(data.samples)] for i in range(100)]
+    said, how = Said(), options(epochs=1, batch=20, subdivisions=1, workers=2)
+    wrong = replace(data, samples=(many[0], many[1]._replace(picture=broken), *many[2:]))
+    train(base, wrong, tmp_path / "a" / "out", how, watch=said)
+    (note,) = (line for line in said.texts if "cannot be read" in line)
+    assert note.startswith(f"1 of 100 pictures cannot be read ({broken}: is not a picture that OpenCV can read)")
+    assert note.endswith("; the pictures behind them in the list were taken instead")
+    train(base, replace(data, samples=(many[0], many[2], *many[2:])), tmp_path / "b" / "out", how)
+    assert floats_of(tmp_path / "a" / "out") == floats_of(tmp_path / "b" / "out")
+
+
 def test_there_is_a_gpu_or_it_is_said(base, data, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(DarkshareError, match="there is no GPU that torch can use"):

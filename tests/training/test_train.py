@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="training needs PyTorch")
 import darkshare  # noqa: E402
 from darkshare import load, train  # noqa: E402
 from darkshare._tables import to_json  # noqa: E402
-from darkshare.data import Box, Dataset  # noqa: E402
+from darkshare.data import Box, Dataset, read_data, read_options  # noqa: E402
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning  # noqa: E402
 
 QUICK = {"batch": 4, "threads": 1, "workers": 0, "device": "cpu"}
@@ -162,3 +162,53 @@ def test_numbers_out_of_range(tmp_path, how, text):
 def test_k_must_leave_something_to_train(base, data, tmp_path):
     with pytest.raises(BadValue, match=r"k=13 must be 0\.\.12"):
         train(load(base), data, k=13, output=tmp_path / "out", **QUICK)
+
+
+def test_the_data_file_that_is_written_keeps_the_lists(base, data, tmp_path, monkeypatch):
+    (tmp_path / "hard.txt").write_text("")
+    data.write_text(f"{data.read_text()}test=missing.txt\ndifficult={tmp_path / 'hard.txt'}\ntop=3\nbackup=x\n")
+    train(load(base), data, k=4, output=tmp_path / "far" / "out", batches=1, **QUICK)
+    for stem in ("out", "out-best"):
+        options = read_options(tmp_path / "far" / f"{stem}.data").options
+        assert {key: one.value for key, one in options.items()} == {
+            "classes": "2",
+            "names": f"{stem}.names",
+            "train": f"{tmp_path}/train.txt",
+            "valid": f"{tmp_path}/valid.txt",
+            "difficult": f"{tmp_path}/hard.txt",
+            "backup": "backup",
+        }
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again = darkshare.evaluate(load(tmp_path / "far" / "out.cfg"), tmp_path / "far" / "out.data")
+    assert again.means == darkshare.evaluate(load(tmp_path / "far" / "out.cfg"), data).means
+
+
+def test_relative_lists_are_relative_to_the_new_file(base, data, tmp_path, monkeypatch):
+    data.write_text(data.read_text().replace(f"{tmp_path}/", ""))
+    monkeypatch.chdir(tmp_path)
+    train(load("base.cfg"), "squares.data", k=4, output="far/out", batches=1, **QUICK)
+    assert read_options("far/out.data").options["valid"].value == "../valid.txt"
+    assert len(read_data("far/out.data", "valid").samples) == 4
+
+
+def test_classes_in_another_order_keep_no_lists(base, data, tmp_path):
+    """The labels are numbered as the data's classes, not as the network's."""
+    base.with_suffix(".names").write_text("blue\nred\n")
+    train(load(base), data, k=4, output=tmp_path / "out", batches=1, validate_every=0, **QUICK)
+    assert set(read_options(tmp_path / "out.data").options) == {"classes", "names", "backup"}
+
+
+def test_a_classifiers_data_file_says_that_it_is_for_one(tmp_path):
+    from conftest import network_of, seeded_floats, write_model
+
+    draw_classes(tmp_path / "set", 4)
+    pictures = sorted((tmp_path / "set").rglob("*.png"))
+    (tmp_path / "list.txt").write_text("".join(f"{picture}\n" for picture in pictures))
+    (tmp_path / "labels.txt").write_text("".join(f"{name}\n" for name in NAMES))
+    (tmp_path / "set.data").write_text("classes=2\ntrain=list.txt\nvalid=list.txt\nlabels=labels.txt\n")
+    cfg = write_model(tmp_path / "c", CLASSIFIER, seeded_floats(network_of(CLASSIFIER), 1), names=NAMES)
+    train(load(cfg), tmp_path / "set.data", k=0, output=tmp_path / "out", batches=1, **QUICK)
+    found = darkshare.evaluate(load(tmp_path / "out.cfg"), tmp_path / "out.data")
+    before = darkshare.evaluate(load(tmp_path / "out.cfg"), tmp_path / "set.data")
+    assert [row | {"data": ""} for row in found.rows()] == [row | {"data": ""} for row in before.rows()]

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from darkshare._files import is_file
 from darkshare._tables import Results, printable
 from darkshare.analysis.check import heads, keys, layers, training, values, weights
 from darkshare.analysis.check.problem import Problem, Rule, Severity, from_error, note, read_subject
@@ -139,7 +140,7 @@ def check_model(cfg: str, weights_file: str | None, dialect: str) -> list[Proble
 
 def _sibling(path: Path, suffix: str) -> Path | None:
     found = sibling(path.with_suffix(""), suffix)
-    return found if found.is_file() else None
+    return found if is_file(found) else None
 
 
 def _in_cfg(cfg: Cfg, dialect: str, network: Network | None, tasks: Path | None) -> Iterator[Problem]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from darkshare.analysis.check.problem import Problem, ReadSection, Rule, Subject, error, from_error, warning
+from darkshare.analysis.check.problem import Problem, ReadSection, Rule, Subject, error, from_error, note, warning
 from darkshare.darknet.kinds import Boxes, Convolutional, GaussianYolo, Region, Shape, Yolo
 from darkshare.darknet.kinds.base import A, H, P
 from darkshare.errors import ShapeMismatch
 
+TWO_REGIONS = (
+    "OpenCV 4's own Darknet importer gives the output of each the same name and refuses the cfg (Duplicate blobs); "
+    "Darknet, and the ONNX file that `export` writes, run it"
+)
 STRIDE = 32  # of the deepest head of the default networks
 
 
@@ -113,6 +117,14 @@ def mixed_gaussian(subject: Subject) -> Iterator[Problem]:
             return
 
 
+def regions(subject: Subject) -> Iterator[Problem]:
+    """OpenCV 4's importer calls the output of every [region] alike."""
+    heads = [part for part, head in _heads(subject) if isinstance(head, Region)]
+    for part in heads[1:]:
+        yield note(part.section.lineno, f"{part.label} is the second [region] of this network: {TWO_REGIONS}")
+        return
+
+
 def activations(subject: Subject) -> Iterator[Problem]:
     """[yolo] applies the sigmoid itself, but not with new_coords=1 (forward_yolo_layer)."""
     for part, head in _heads(subject):
@@ -165,6 +177,7 @@ RULES: tuple[Rule, ...] = (
     class_counts,
     shared_settings,
     mixed_gaussian,
+    regions,
     activations,
     input_size,
 )

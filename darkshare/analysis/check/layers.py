@@ -5,11 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from darkshare.analysis.check.problem import Problem, Rule, Subject, error, from_error, note, warning
-from darkshare.darknet.kinds import Convolutional, Kind, Route, Shortcut
-from darkshare.darknet.kinds.base import A, P
+from darkshare.darknet.activations import NORMALISING
+from darkshare.darknet.kinds import (
+    Activation,
+    Connected,
+    ConvLstm,
+    Convolutional,
+    Cost,
+    Crnn,
+    Detection,
+    Gru,
+    Implicit,
+    Kind,
+    Local,
+    Lstm,
+    Rnn,
+    Route,
+    Sam,
+    ScaleChannels,
+    Shortcut,
+)
+from darkshare.darknet.kinds.base import A, H, P
 from darkshare.darknet.kinds.reading import keys_of
-from darkshare.darknet.network import Layer, require_earlier
+from darkshare.darknet.network import Layer, Network, require_earlier
 from darkshare.errors import BadReference
+
+_PLAIN = (Activation, Connected, Local, Sam, ScaleChannels)  # their activations have no other input than one value
+_LATER = ("hard_mish", *NORMALISING)
+_SIZELESS = (Connected, Implicit, Cost, Rnn, Gru, Lstm)  # of which Darknet notes no width and height
 
 
 def references(subject: Subject) -> Iterator[Problem]:
@@ -29,13 +52,18 @@ def references(subject: Subject) -> Iterator[Problem]:
 def groups(subject: Subject) -> Iterator[Problem]:
     """groups= must divide the channels: Darknet's integer division leaves the rest out."""
     for layer in subject.network.of_kind(Convolutional) if subject.network else ():
-        kind = layer.kind
-        n = kind.used_groups
-        if layer.x.c % n or kind.filters % n:
+        if undivided := layer.kind.undivided(layer.x):
+            yield error(layer.section.line_of("groups"), f"{layer.label}: {undivided}")
+    for recurrent in subject.network.layers if subject.network else ():
+        kind = recurrent.kind
+        if not isinstance(kind, Crnn | ConvLstm) or kind.xnor:
+            continue
+        channels = [recurrent.x.c, *([kind.hidden] if isinstance(kind, Crnn) else []), kind.output]
+        if any(c % kind.groups for c in channels):
             yield error(
-                layer.section.line_of("groups"),
-                f"{layer.label}: groups={n} does not divide its {layer.x.c} input channels and {kind.filters} filters, "
-                "so Darknet leaves some of them out; choose a divisor of both",
+                recurrent.section.line_of("groups"),
+                f"{recurrent.label}: groups={kind.groups} does not divide all of its channels "
+                f"({', '.join(map(str, channels))}), so Darknet leaves some of them out; choose a divisor of all",
             )
 
 
@@ -94,14 +122,68 @@ def shortcut_weights(subject: Subject) -> Iterator[Problem]:
 
 def no_image(subject: Subject) -> Iterator[Problem]:
     """AlexeyAB and hank-ai divide by the number of layers on images larger than 1x1 (avg_counter in parser.c)."""
-    if subject.network is None or subject.dialect == P:
-        return
-    if not any(layer.x.w > 1 and layer.x.h > 1 for layer in subject.network.layers):
+    network = subject.network
+    if network is not None and subject.dialect != P and not any(_counts(network, layer) for layer in network.layers):
         yield error(
             subject.parts[0].section.lineno,
-            f"no layer reads an image larger than 1x1, for which {subject.dialect} divides by zero at loading; "
-            "use --dialect pjreddie and its Darknet for such a network",
+            f"no layer works on an image larger than 1x1, and {subject.dialect} divides by their number at loading and "
+            "crashes ([connected], [implicit], [cost] and recurrent layers count for none); use --dialect pjreddie and "
+            "its Darknet for such a network",
         )
+
+
+def _counts(network: Network, layer: Layer) -> bool:
+    """Whether Darknet notes a width and a height above 1 for a layer: mostly those of the image that it reads."""
+    kind = layer.kind
+    if isinstance(kind, Detection):
+        return kind.side > 1
+    if isinstance(kind, Route):  # those that the first of its layers notes
+        return _counts(network, network.layers[layer.sources[0]])
+    return not isinstance(kind, _SIZELESS) and layer.x.w > 1 and layer.x.h > 1
+
+
+def turned_image(subject: Subject) -> Iterator[Problem]:
+    """Pjreddie's parse_crnn hands width and height to make_crnn_layer the wrong way round."""
+    if subject.network is None or subject.dialect != P:
+        return
+    for layer in subject.network.of_kind(Crnn):
+        if layer.x.w != layer.x.h:
+            yield error(
+                layer.section.lineno,
+                f"{layer.label} reads {layer.x}, but pjreddie takes the width for the height: it works on rows of "
+                f"{layer.x.h} values and gives {layer.y}; make width and height equal",
+            )
+
+
+def kernel_of_one(subject: Subject) -> Iterator[Problem]:
+    """Without cuDNN the image itself stands for its windows (forward_convolutional_layer), whatever else is asked."""
+    for part in subject.layers:
+        kind = part.kind
+        if not isinstance(kind, Convolutional) or kind.size > 1 or subject.dialect == H:
+            continue
+        across, down = kind.strides
+        if (kind.pads or (across, down) != (1, 1)) and (across == 1 or subject.dialect == P):
+            yield note(
+                part.section.lineno,
+                f"{part.label}: with size=1, {subject.dialect} passes over padding= and strides like these without "
+                "cuDNN, on CPUs say, and computes something else; with cuDNN, and in exported files, they count",
+            )
+
+
+def wrong_activations(subject: Subject) -> Iterator[Problem]:
+    """Names that AlexeyAB knows in some kinds of layers only (activate in activations.c, activate_kernel on GPUs)."""
+    for part in subject.layers if subject.dialect == A else ():
+        name, number = getattr(part.kind, "activation", ""), part.section.line_of("activation")
+        if name == "relu6":
+            yield note(number, f"{part.label}: AlexeyAB's code for CPUs gives 0 for relu6; that for GPUs is right")
+        elif isinstance(part.kind, _PLAIN) and name in (*_LATER, "swish", "mish"):
+            yield error(
+                number,
+                f"{part.label}: AlexeyAB gives 0 for activation={name} in such a layer; it knows it in "
+                f"[convolutional]{'' if name in _LATER else ' and [shortcut]'} only, which may have size=1",
+            )
+        elif isinstance(part.kind, Shortcut) and name in _LATER:
+            yield error(number, f"{part.label}: AlexeyAB gives 0 for activation={name}, but not in [convolutional]")
 
 
 def nothing_before(subject: Subject) -> Iterator[Problem]:
@@ -155,6 +237,9 @@ RULES: tuple[Rule, ...] = (
     shortcut_channels,
     shortcut_weights,
     no_image,
+    turned_image,
+    kernel_of_one,
+    wrong_activations,
     nothing_before,
     one_deformation,
     read_and_written,

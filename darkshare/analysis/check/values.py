@@ -7,24 +7,19 @@ from collections.abc import Iterator
 
 from darkshare.analysis.check.keys import numbered
 from darkshare.analysis.check.problem import Problem, ReadSection, Rule, Subject, error, warning
+from darkshare.darknet.activations import KNOWN, meant_activation
 from darkshare.darknet.cfg import Line
 from darkshare.darknet.kinds.base import A, H, P
 from darkshare.darknet.kinds.reading import Key, as_read, keys_of, list_items
 
-_BOTH = (
-    "logistic loggy relu elu selu relie plse hardtan lhtan linear ramp leaky tanh stair"  # activations.c of both forks
-)
-_NEWER = (
-    "swish mish hard_mish normalize_channels normalize_channels_softmax normalize_channels_softmax_maxval "
-    "relu6 gelu revleaky"
-)
+_ACTIVATIONS = {fork: " ".join(names) for fork, names in KNOWN.items()}
 _IOU = "mse iou giou diou ciou"
 _NMS = "default greedynms diounms"
 
 # The words that each fork knows for a key, and what AlexeyAB and pjreddie do with another word.
 _WORDS: dict[str, tuple[dict[str, str], str]] = {
-    "activation": ({A: f"{_BOTH} {_NEWER}", P: _BOTH, H: f"{_BOTH} {_NEWER}"}, "silently becomes relu"),
-    "lstm_activation": ({A: f"{_BOTH} {_NEWER}"}, "silently becomes relu"),
+    "activation": (_ACTIVATIONS, "silently becomes relu"),
+    "lstm_activation": ({A: _ACTIVATIONS[A]}, "silently becomes relu"),
     "policy": (
         dict.fromkeys((A, H), "random poly constant step exp sigmoid steps sgdr")
         | {P: "random poly constant step exp sigmoid steps"},
@@ -52,15 +47,19 @@ def words(subject: Subject) -> Iterator[Problem]:
         yield severity(
             number,
             f"{part.label}: {line.key}={value[:40]} is not known to {subject.dialect} and {does}; "
-            + _word_cure(value, known[subject.dialect]),
+            + _word_cure(line.key, value, known[subject.dialect]),
         )
 
 
-def _word_cure(value: str, known: str) -> str:
+def _word_cure(key: str, value: str, known: str) -> str:
     bare = re.split("[#;]", value)[0]
     if bare != value and bare in known.split():
         return "Darknet knows no comments behind a value: put it on a line of its own"
-    return f"use one of {known.replace(' ', ', ')}"
+    meant = meant_activation(value) if key in _COMPUTED else ""
+    if not meant or meant == value:
+        return f"use one of {known.replace(' ', ', ')}"
+    other = "" if meant in known.split() else f", which {A} and {H} know"
+    return f"{meant} is meant{other}" + ("; OpenCV 4's importer takes it for that" if value == "silu" else "")
 
 
 def stray_items(subject: Subject) -> Iterator[Problem]:

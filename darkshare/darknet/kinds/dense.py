@@ -134,13 +134,22 @@ class Convolutional(Padded):
         """AlexeyAB and hank-ai drop the groups of xnor layers."""
         return 1 if self.xnor and self.dialect != P else self.groups
 
+    def undivided(self, x: Shape) -> str:
+        """Say that the groups do not divide the channels or the filters; "" where they do."""
+        if x.c % self.used_groups == 0 and self.filters % self.used_groups == 0:
+            return ""
+        return (
+            f"groups={self.used_groups} does not divide its {x.c} input channels and {self.filters} filters, "
+            "so Darknet leaves some of them out; choose a divisor of both"
+        )
+
     @property
     def share_index_set(self) -> bool:
         return bool(self.share_index)
 
     def shape(self, x: Shape, sources: Sequence[Shape]) -> Shape:
         if self.used_groups > min(x.c, self.filters):
-            raise ShapeMismatch(f"groups={self.groups} is more than its {x.c} input channels or filters")
+            raise ShapeMismatch(f"groups={self.groups} is more than its {x.c} input channels or {self.filters} filters")
         return self.slid(x, self.filters, *((1, 1) if self.antialiasing else self.strides))
 
     def onward(self, y: Shape) -> Shape:
@@ -166,9 +175,10 @@ class Convolutional(Padded):
         return window_text(self.size, self.strides, self.spread)
 
     def flops(self, x: Shape, y: Shape) -> float:
-        weights = self.filters * (x.c // self.used_groups) * self.size**2
-        operations = 2 * weights * y.h * y.w
-        return operations / 32 if self.xnor and self.dialect != P else operations
+        if self.dialect == P:  # in floating point, so that groups that do not divide leave a fraction
+            return 2 * self.filters * self.size**2 * x.c / self.groups * y.h * y.w
+        operations = 2 * self.filters * (x.c // self.used_groups) * self.size**2 * y.h * y.w
+        return operations / 32 if self.xnor else operations
 
 
 @dataclass(init=False, repr=False, eq=False)

@@ -189,7 +189,7 @@ class Detection(Loss):
     is_head: ClassVar[bool] = True
     gives_boxes: ClassVar[bool] = True
 
-    classes: int = key(1, low=1, high=MOST)
+    classes: int = key(1, low=0, high=MOST)
     coords: int = key(1, low=1)
     num: int = key(1, low=1, high=MOST)
     side: int = key(7, low=1)

@@ -93,7 +93,7 @@ class Lstm(_Gates):
 
 @dataclass(init=False, repr=False, eq=False)
 class Crnn(Padded):
-    """Convolutional Elman network; pjreddie has other keys and always 3x3 kernels with padding 1."""
+    """Convolutional Elman network; pjreddie has other keys, always 3x3 kernels with padding 1, and turns the image."""
 
     names: ClassVar[tuple[str, ...]] = ("crnn",)
 
@@ -114,7 +114,7 @@ class Crnn(Padded):
 
     def shape(self, x: Shape, sources: Sequence[Shape]) -> Shape:
         if self.dialect == P:
-            return Shape(self.output_filters, x.h, x.w)
+            return Shape(self.output_filters, x.w, x.h)  # parse_crnn hands the width over as the height
         return self.slid(x, self.output, self.stride, self.stride)
 
     @property

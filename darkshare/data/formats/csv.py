@@ -52,7 +52,7 @@ def is_csv(source: Path, _: bytes) -> bool:
     """Whether it is a table by its name, or a folder with a table of boxes."""
     if not source.is_dir():
         return source.suffix.lower() in _SUFFIXES
-    return any(_holds_boxes(path) for path in files_below(source) if path.suffix.lower() in _SUFFIXES)
+    return any(map(_holds_boxes, files_below(source, *_SUFFIXES)))
 
 
 def _holds_boxes(path: Path) -> bool:
@@ -105,12 +105,11 @@ def _tables(folder: Path) -> tuple[dict[Path, list[Row]], list[Finding]]:
     """The tables of boxes in a folder and below it, and why others are not."""
     tables: dict[Path, list[Row]] = {}
     findings: list[Finding] = []
-    for path in files_below(folder):
-        if path.suffix.lower() in _SUFFIXES:
-            try:
-                tables[path] = list(_rows(path))
-            except DarkshareError as error:
-                findings.append(Finding(path, error.line, f"{error.message}; left out", "not a table of boxes"))
+    for path in files_below(folder, *_SUFFIXES):
+        try:
+            tables[path] = list(_rows(path))
+        except DarkshareError as error:  # noqa: PERF203
+            findings.append(Finding(path, error.line, f"{error.message}; left out", "not a table of boxes"))
     return tables, findings
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from darkshare._texts import read_text
@@ -26,8 +27,7 @@ def is_dota(source: Path, _: bytes) -> bool:
     """Whether it is a folder with a text file in which eight numbers and a name make a line."""
     if not source.is_dir():
         return False
-    texts = [path for path in files_below(source) if path.suffix == ".txt"]
-    return any(map(_describes, texts[:_TRIED]))
+    return any(map(_describes, islice(files_below(source, ".txt"), _TRIED)))
 
 
 def _describes(path: Path) -> bool:
@@ -57,9 +57,8 @@ def read_dota(
     Raises:
         DarkshareError: there are no such files, or none of their pictures.
     """
-    texts = [path for path in files_below(folder) if path.suffix == ".txt"]
-    described = [path for path in watch(texts) if not path.name.startswith("README")]
-    whole = dataset(str(folder), map(_annotated, described), images=images, names=names)
+    texts = [path for path in files_below(folder, ".txt") if not path.name.startswith("README")]
+    whole = dataset(str(folder), map(_annotated, watch(texts)), images=images, names=names)
     return by_folder(whole, images or folder)
 
 

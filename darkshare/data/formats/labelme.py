@@ -46,7 +46,7 @@ def read_labelme(
     Raises:
         DarkshareError: there is no such file, or none of their pictures.
     """
-    files = [path for path in files_below(source) if path.suffix == ".json"] if source.is_dir() else [source]
+    files = list(files_below(source, ".json")) if source.is_dir() else [source]
     pictures = Pictures((images,) if images else (), NEAR)
     found = (one for path in watch(files) for one in _annotated(path, pictures))
     whole = dataset(str(source), found, images=images, names=names)

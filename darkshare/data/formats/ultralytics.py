@@ -183,7 +183,7 @@ def _pictures(path: Path, key: str, value: Any, finder: Finder, watch: Watch) ->
             continue
         place = Path(found.path)
         if place.is_dir():
-            pictures = [one for one in files_below(place) if one.suffix.lower() in PICTURES]
+            pictures = list(files_below(place, *PICTURES))
             yield from pictures
             if not pictures:
                 yield Finding(path, None, f"{key}: {place} holds no pictures")

@@ -44,8 +44,7 @@ def is_yolo(source: Path, _: bytes) -> bool:
     """Whether it is a folder with a text file that begins with a line of five numbers or more."""
     if not source.is_dir():
         return False
-    texts = (path for path in files_below(source) if path.suffix == ".txt")
-    return any(map(_describes, islice(texts, _TRIED)))
+    return any(map(_describes, islice(files_below(source, ".txt"), _TRIED)))
 
 
 def _describes(path: Path) -> bool:
@@ -78,9 +77,8 @@ def read_yolo(
     Raises:
         DarkshareError: it has no pictures with labels, or several files of class names that differ.
     """
-    files = files_below(folder)
-    known, findings = (names, []) if names else _names(files, folder)
-    pictures = [path for path in (files_below(images) if images else files) if path.suffix.lower() in PICTURES]
+    known, findings = (names, []) if names else _names(folder)
+    pictures = list(files_below(images or folder, *PICTURES))
     if not pictures:
         raise DarkshareError("holds no pictures; name their folder with --images", file=str(images or folder))
 
@@ -89,7 +87,7 @@ def read_yolo(
         return beside if beside.is_file() and images else label_path(picture)
 
     places = {picture: place_of(picture) for picture in pictures}
-    texts = {path for path in files if path.suffix == ".txt" and path.name not in NAME_FILES} - set(places.values())
+    texts = {path for path in files_below(folder, ".txt") if path.name not in NAME_FILES} - set(places.values())
     lists = [path for name in _LISTS if (path := folder / name) in texts]
     lost = sorted(path for path in texts.difference(lists) if not path.name.startswith("README"))
     findings += [Finding(path, None, "no picture has these labels; left out", "no picture") for path in lost]
@@ -195,14 +193,19 @@ def _as_box(line: str, keypoints: int) -> str:
     return f"{class_id} {(left + right) / 2!r} {(top + bottom) / 2!r} {right - left!r} {bottom - top!r}"
 
 
-def _names(files: Sequence[Path], folder: Path) -> tuple[Names | None, list[Finding]]:
+def _names(folder: Path) -> tuple[Names | None, list[Finding]]:
     """The class names that a file in the folder gives, and what is wrong with them.
 
     Raises:
         DarkshareError: several such files differ.
     """
-    found = {path: read_names(path) for path in files if path.name in NAME_FILES or path.suffix == ".names"}
-    found = found or {path: (_noted(path), ()) for path in files if path.name == NOTES}
+    files = [
+        path
+        for path in files_below(folder, ".names", *NAME_FILES)
+        if path.suffix == ".names" or path.name in NAME_FILES
+    ]
+    found = {path: read_names(path) for path in files}
+    found = found or {path: (_noted(path), ()) for path in files_below(folder, f"{os.sep}{NOTES}")}
     if len({known for known, _ in found.values()}) > 1:
         places = ", ".join(str(path.relative_to(folder)) for path in found)
         raise DarkshareError(f"has files of class names that differ ({places}); choose with --names", file=str(folder))

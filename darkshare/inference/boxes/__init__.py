@@ -6,6 +6,7 @@ Everything follows AlexeyAB's code; the sources are named where the forks differ
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,76 +15,71 @@ from darkshare.darknet.model import Model
 from darkshare.darknet.network import Network
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Floats
-from darkshare.errors import BadValue
 from darkshare.inference.boxes.decoding import DECODE, decode, softmax
 from darkshare.inference.boxes.forms import coco_annotations, darknet_objects, first_ids, label_lines
 from darkshare.inference.boxes.found import Detections
 from darkshare.inference.boxes.nms import Candidates, diou_exponent, suppress
 from darkshare.inference.boxes.overlap import iou, iou_of_pairs
+from darkshare.inference.boxes.rules import AGNOSTIC, NMS, THRESHOLD, BoxRule, Levels, Overlaps, rules_of
+from darkshare.inference.boxes.tiles import OVERLAP, View, joined, require_tiles, views_of
 
-Levels = float | Mapping[str, float]  # one number for all tasks, or some tasks' own by name and "" for the others
-THRESHOLD, NMS = 0.25, 0.45  # what Darknet takes (detector.c, demo.c)
+Raw = Mapping[int, Floats]  # for each head layer its values, (channels, height, width)
 
 
-def interpret(
-    model: Model,
-    raw: Mapping[int, Floats],
-    picture: tuple[int, int],
-    *,
-    threshold: Levels = THRESHOLD,
-    nms: Levels = NMS,
-) -> list[Detections]:
+def interpret(model: Model, raw: Raw, picture: tuple[int, int], **how: Any) -> list[Detections]:
     """Read the raw heads of one picture.
 
     Args:
         model: whose tasks and heads they are.
-        raw: for each head layer its values, (channels, height, width).
+        raw: for each head layer its values.
         picture: width and height of the original picture.
-        threshold: keep scores above it; a box counts once for each class that passes. Nothing else is ever cut off.
-        nms: of two boxes of one class that overlap more, keep the better one; 0 keeps all, as in Darknet.
-            Both may differ by task: {"masks": 0.4}; tasks that are not named have the default.
+        how: see `rules_of`: threshold, nms, classes, clip, max_det.
 
     Returns:
         One `Detections` per task, in the model's order.
 
     Raises:
         DarkshareError: a head gives values that are not numbers, or is not a box head.
-        BadValue: a threshold that does not lie between 0 and 1, or one for a task that is not there.
+        BadValue: see `rules_of`.
     """
-    thresholds, overlaps = levels(model.tasks, threshold, THRESHOLD), levels(model.tasks, nms, NMS)
-    return [_of_task(model, task, raw, picture, thresholds[task.name], overlaps[task.name]) for task in model.tasks]
+    return find(model, [(View(0, 0, *picture), raw)], rules_of(model.tasks, **how))
 
 
-def levels(tasks: Sequence[Task], given: Levels, default: float) -> dict[str, float]:
-    """Give each task its own threshold.
+def find(model: Model, seen: Sequence[tuple[View, Raw]], rules: Mapping[str, BoxRule]) -> list[Detections]:
+    """Read the raw heads of the parts of one picture that went through the network.
 
     Args:
-        tasks: of the model.
-        given: one number, or some tasks' own by name; "" names all others.
-        default: for the others, where "" is not among them.
+        model: whose tasks and heads they are.
+        seen: each part with its heads; the first is the whole picture.
+        rules: of each task.
 
     Raises:
-        BadValue: one that does not lie between 0 and 1, or one for a task that is not there.
+        DarkshareError: a head gives values that are not numbers, or is not a box head.
     """
-    named = dict(given) if isinstance(given, Mapping) else {"": given}
-    known = dict.fromkeys((task.name for task in tasks), named.pop("", default))
-    if unknown := [name for name in named if name not in known]:
-        raise BadValue(f"unknown task {unknown[0]}; the tasks are {', '.join(known)}")
-    for value in (merged := {**known, **named}).values():
-        if not 0 <= value <= 1:
-            raise BadValue(f"a threshold must lie between 0 and 1, not {value}")
-    return merged
+    return [_of_task(model, task, seen, rules[task.name]) for task in model.tasks]
 
 
-def _of_task(
-    model: Model, task: Task, raw: Mapping[int, Floats], picture: tuple[int, int], threshold: float, nms: float
-) -> Detections:
-    together = Candidates.join([decode(model, task, index, raw[index], threshold) for index in task.heads])
-    placed = together._replace(boxes=_unfitted(together.boxes, model.network, picture))
-    last = model.network.layers[task.heads[-1]].kind
-    kept = suppress(placed, nms, diou_exponent(last)) if nms > 0 else np.argsort(-placed.scores, kind="stable")
-    best = placed.take(kept)
-    return Detections(_corners(best.boxes, picture), best.scores, best.class_ids, task.names, task.name)
+def _of_task(model: Model, task: Task, seen: Sequence[tuple[View, Raw]], rule: BoxRule) -> Detections:
+    exponent = diou_exponent(model.network.layers[task.heads[-1]].kind)
+    parts = [_of_view(model, task, view, raw, rule, exponent) for view, raw in seen]
+    views = [view for view, _ in seen]
+    best = parts[0] if len(parts) == 1 else joined(parts, views, rule.overlap, agnostic=rule.agnostic)
+    picture = views[0].width, views[0].height
+    found = Detections(_corners(best.boxes, picture), best.scores, best.class_ids, task.names, task.name)
+    inside = found.within(picture) if rule.clip else found
+    return inside if rule.most is None else inside.take(slice(rule.most))
+
+
+def _of_view(model: Model, task: Task, view: View, raw: Raw, rule: BoxRule, exponent: float | None) -> Candidates:
+    """The boxes that are found in one part of a picture, as fractions of that part, best first."""
+    together = Candidates.join([decode(model, task, index, raw[index], rule.threshold) for index in task.heads])
+    if rule.class_ids is not None:
+        together = together.take(np.flatnonzero(np.isin(together.class_ids, rule.class_ids)))
+    placed = together._replace(boxes=_unfitted(together.boxes, model.network, (view.width, view.height)))
+    compared = placed.of_one_class() if rule.agnostic else placed
+    overlap = rule.overlap
+    kept = suppress(compared, overlap, exponent) if overlap > 0 else np.argsort(-placed.scores, kind="stable")
+    return placed.take(kept)
 
 
 def _unfitted(boxes: Floats, network: Network, picture: tuple[int, int]) -> Floats:
@@ -101,21 +97,28 @@ def _corners(boxes: Floats, picture: tuple[int, int]) -> Floats:
 
 
 __all__ = [
+    "AGNOSTIC",
     "DECODE",
     "NMS",
+    "OVERLAP",
     "THRESHOLD",
+    "BoxRule",
     "Candidates",
     "Detections",
     "Levels",
+    "Overlaps",
     "coco_annotations",
     "darknet_objects",
     "decode",
+    "find",
     "first_ids",
     "interpret",
     "iou",
     "iou_of_pairs",
     "label_lines",
-    "levels",
+    "require_tiles",
+    "rules_of",
     "softmax",
     "suppress",
+    "views_of",
 ]

@@ -41,31 +41,23 @@ def label_lines(found: Detections, picture: tuple[int, int], first: int = 0) -> 
         picture: its width and height.
         first: what is added to the class ids; see `first_ids`.
     """
-    boxes, rows = _inside(found.boxes, picture)
-    for row, place in zip(rows, _centers(boxes, picture).tolist(), strict=True):
-        yield f"{first + int(found.class_ids[row])} " + " ".join(f"{value:.6f}" for value in place)
+    inside = found.within(picture)
+    for class_id, place in zip(inside.class_ids.tolist(), _centers(inside.boxes, picture).tolist(), strict=True):
+        yield f"{first + class_id} " + " ".join(f"{value:.6f}" for value in place)
 
 
 def coco_annotations(
     found: Detections, picture: tuple[int, int], image_id: int, first: int = 0
 ) -> list[dict[str, Any]]:
     """The boxes as COCO annotations with a score, cut off at the picture's edge; category ids count from 1."""
-    boxes, rows = _inside(found.boxes, picture)
+    inside = found.within(picture)
     annotations = []
-    for row, (x1, y1, x2, y2) in zip(rows, boxes.astype(float).tolist(), strict=True):
+    for (_, score, (x1, y1, x2, y2)), class_id in zip(inside, inside.class_ids.tolist(), strict=True):
         box = [round(value, 2) for value in (x1, y1, x2 - x1, y2 - y1)]
-        area, score = round((x2 - x1) * (y2 - y1), 2), round(float(found.scores[row]), 6)
-        category = first + int(found.class_ids[row]) + 1
-        one = {"image_id": image_id, "category_id": category, "bbox": box, "area": area, "iscrowd": 0, "score": score}
-        annotations.append(one)
+        area, category = round((x2 - x1) * (y2 - y1), 2), first + class_id + 1
+        one = {"image_id": image_id, "category_id": category, "bbox": box, "area": area, "iscrowd": 0}
+        annotations.append({**one, "score": round(score, 6)})
     return annotations
-
-
-def _inside(boxes: Floats, picture: tuple[int, int]) -> tuple[Floats, list[int]]:
-    """The boxes cut off at the edge, and which rows have something left."""
-    cut: Floats = np.clip(boxes, 0, np.array([*picture, *picture], np.float32))
-    rows = np.flatnonzero((cut[:, 2:] > cut[:, :2]).all(axis=1))
-    return cut[rows], rows.tolist()
 
 
 def _centers(boxes: Floats, picture: tuple[int, int]) -> Floats:

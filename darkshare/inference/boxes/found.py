@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +41,15 @@ class Detections(Result):
         """(class name, score, (x1, y1, x2, y2)) of each box."""
         for box, score, class_id in zip(self.boxes, self.scores, self.class_ids, strict=True):
             yield self.names[class_id], float(score), tuple(map(float, box))
+
+    def take(self, rows: Any) -> Detections:
+        """Some of the boxes, by their rows."""
+        return replace(self, boxes=self.boxes[rows], scores=self.scores[rows], class_ids=self.class_ids[rows])
+
+    def within(self, picture: tuple[int, int]) -> Detections:
+        """The boxes cut off at the edge of the picture, whose width and height are given, where something is left."""
+        cut = replace(self, boxes=np.clip(self.boxes, 0, np.array([*picture, *picture], np.float32)))
+        return cut.take((cut.boxes[:, 2:] > cut.boxes[:, :2]).all(axis=1))
 
     def rows(self) -> list[dict[str, Any]]:
         """A row per box: task, class_id, name, score, x1, y1, x2, y2."""

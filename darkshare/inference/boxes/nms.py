@@ -29,6 +29,10 @@ class Candidates(NamedTuple):
     def take(self, rows: Ids) -> Candidates:
         return Candidates(self.boxes[rows], self.scores[rows], self.class_ids[rows])
 
+    def of_one_class(self) -> Candidates:
+        """The same boxes as if all were of one class, so that they suppress one another."""
+        return self._replace(class_ids=np.zeros_like(self.class_ids))
+
     @staticmethod
     def join(parts: Sequence[Candidates]) -> Candidates:
         boxes, scores, class_ids = zip(*parts, strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -13,8 +13,8 @@ from typing import Any
 from darkshare._signals import uninterrupted
 from darkshare._tables import Result
 from darkshare.darknet.model import Model, without_branch_tasks
-from darkshare.errors import BadValue, Unsupported, checked, warn
-from darkshare.inference.boxes import NMS, THRESHOLD, Levels
+from darkshare.errors import BadValue, Unsupported, checked, require_known, warn
+from darkshare.inference.boxes import NMS, OVERLAP, THRESHOLD, Levels, Overlaps
 from darkshare.inference.classification import only_detectors
 from darkshare.inference.detector import Detector, runnable
 from darkshare.inference.media.frames import Frame
@@ -83,10 +83,12 @@ class DetectionRun(Result):
 @checked
 def detect(
     model: Model | str | os.PathLike[str], sources: Names, *, output: str | os.PathLike[str] = "detections",
-    save: str | Sequence[str] = (), container: str = ".avi", thresh: Levels | None = None, nms: Levels | None = None,
-    branches: bool = False, batch: int = 1, every: int = 1, limit: int | None = None, reconnect: float = 0.0,
-    bn_epsilon: float = BN_EPSILON, engine: str | None = None, threads: int | None = None, precision: str = "fp32",
-    watch: Watch = unwatched, tell: Callable[[str], None] = warn,
+    save: str | Sequence[str] = (), container: str = ".avi", thresh: Levels | None = None, nms: Overlaps | None = None,
+    classes: str | Sequence[str] = (), task: str | Sequence[str] = (), max_det: int | None = None, clip: bool = False,
+    tiles: tuple[int, int] | None = None, overlap: float = OVERLAP, branches: bool = False, batch: int = 1,
+    every: int = 1, limit: int | None = None, reconnect: float = 0.0, bn_epsilon: float = BN_EPSILON,
+    engine: str | None = None, threads: int | None = None, precision: str = "fp32", watch: Watch = unwatched,
+    tell: Callable[[str], None] = warn,
 ) -> DetectionRun:  # fmt: skip
     """Find the objects of every task in pictures and videos, and write them into files.
 
@@ -98,9 +100,17 @@ def detect(
             video and JSON lines.
         container: the suffix of the videos written: .avi, .mkv, .mp4 or .webm.
         thresh: keep scores above it (0.25); one number, or some tasks' own by name.
-        nms: of two boxes of one task and class that overlap more, keep the better one (0.45); likewise.
+        nms: of two boxes of one task and class that overlap more, keep the better one (0.45); likewise. "agnostic", or
+            (0.4, "agnostic"), is for boxes of one task and any classes.
+        classes: find these only, in the tasks that have them; none for all.
+        task: run these only, and leave the others out; none for all.
+        max_det: of each picture and task keep that many boxes, the best.
+        clip: cut boxes off at the edge of the picture, also in JSON and CSV, and leave out those beyond it.
+        tiles: columns and rows of tiles that each picture is cut into. They go through the network beside the whole
+            picture, so that small objects are found.
+        overlap: the share of a tile's side that its neighbour has too.
         branches: of an ensemble give what each branch finds, too.
-        batch: pictures per run of the network.
+        batch: pictures, or tiles, per run of the network.
         every: of videos, take every N-th frame.
         limit: of each video, take no more frames than that.
         reconnect: seconds to wait for a camera or stream that breaks off, before that is an error.
@@ -117,14 +127,16 @@ def detect(
     """
     require_counts(batch=batch, every=every, limit=limit, reconnect=reconnect)
     loaded = runnable(model, engine)
-    chosen = _boxes_only(loaded.model, branches=branches)
+    chosen = _boxes_only(loaded.model, branches=branches, names=[task] if isinstance(task, str) else task)
     selection, names = select(sources, alpha=reads_alpha(chosen.network)), OutputNames(Path(output))
     for item in selection.known:
         names.admit(item.name)
     files = OutputFiles(names.folder, chosen, _require_formats(save, container, selection), container)
-    levels: dict[str, Any] = {"threshold": THRESHOLD if thresh is None else thresh, "nms": NMS if nms is None else nms}
     how: dict[str, Any] = {"engine": loaded.engine, "file": loaded.file, "threads": threads, "precision": precision}
-    detector = Detector(chosen, **levels, **how, bn_epsilon=bn_epsilon)
+    detector = Detector(
+        chosen, threshold=THRESHOLD if thresh is None else thresh, nms=NMS if nms is None else nms, classes=classes,
+        max_det=max_det, clip=clip, tiles=tiles, overlap=overlap, batch=batch, **how, bn_epsilon=bn_epsilon,
+    )  # fmt: skip
     taken: dict[str, Any] = {"every": every, "limit": limit, "reconnect": reconnect, "batch": batch}
     frames = flow(detector, reading(selection, **taken, admit=names.admit), batch=batch, draws=files.draws)
     return _written(frames, watch(frames, lambda: selection.length(every, limit)), files, names, _Tally(tell))
@@ -166,19 +178,26 @@ def _written(
     )  # fmt: skip
 
 
-def _boxes_only(model: Model, *, branches: bool) -> Model:
-    """Take the model's detectors, without the branches behind a vote, and note which tasks another command runs.
+def _boxes_only(model: Model, *, branches: bool, names: Sequence[str]) -> Model:
+    """Take the model's detectors, or the named ones, without the branches behind a vote.
+
+    Which tasks another command runs is noted.
 
     Raises:
         Unsupported: it has none.
+        BadValue: a name that none of them has.
     """
     chosen = only_detectors(model)
     if chosen is None:
         raise Unsupported("classifies whole pictures and finds no boxes; darkshare classify runs it", file=model.name)
     left_out = [task.name for task in model.tasks if task not in chosen.tasks]
+    found = chosen if branches else without_branch_tasks(chosen)
+    if names:
+        require_known("task", names, [task.name for task in found.tasks])
+        return replace(found, tasks=tuple(task for task in found.tasks if task.name in names))
     if left_out:
         warn(f"{', '.join(left_out)}: classifies whole pictures, which darkshare classify does")
-    return chosen if branches else without_branch_tasks(chosen)
+    return found
 
 
 def _require_formats(save: str | Sequence[str], container: str, selection: Selection) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import re
 from itertools import count
 from pathlib import Path
 
+from darkshare._files import is_file, resolved
 from darkshare.errors import DarkshareError
 from darkshare.inference.media.frames import Frame
 
@@ -36,8 +37,8 @@ class OutputNames:
         path = Path(name)
         inside = self._inside.get(path.parent)
         if inside is None:
-            inside = self._inside[path.parent] = path.parent.resolve() == self.folder.resolve()
-        if inside and path.is_file():
+            inside = self._inside[path.parent] = resolved(path.parent) == resolved(self.folder)
+        if inside and is_file(path):
             raise DarkshareError(
                 "is an input and would be replaced; choose another -o", file=str(self.folder / path.name)
             )

@@ -12,7 +12,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
-from darkshare._files import reading
+from darkshare._files import is_file, reading
 from darkshare._images import PICTURES, SEVERAL, header, pictures
 from darkshare._images.headers import header_of
 from darkshare._texts import is_wide, read_text, streamed_lines
@@ -203,7 +203,8 @@ def _expanded(name: str) -> Iterable[str]:
 
 
 def _in_folder(name: str) -> list[str]:
-    found = sorted(str(path) for path in Path(name).iterdir() if _is_medium(path))
+    with reading(name):
+        found = sorted(str(path) for path in Path(name).iterdir() if _is_medium(path))
     if not found:
         raise DarkshareError("is a folder without a picture or video", file=name)
     return found
@@ -250,7 +251,7 @@ def _exists(name: str) -> bool:
 
 
 def _is_medium(path: Path) -> bool:
-    return path.suffix.lower() in PICTURES | VIDEOS and path.is_file()
+    return path.suffix.lower() in PICTURES | VIDEOS and is_file(path)
 
 
 def _piped(stdin: Any) -> tuple[list[Item], Iterable[Item]]:

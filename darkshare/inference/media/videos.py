@@ -27,7 +27,7 @@ SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 CONTAINERS = {".avi": ("MJPG",), ".mkv": ("mp4v",), ".mp4": ("avc1", "mp4v"), ".webm": ("VP80",)}
 _PATIENCE = 30  # frames in a row that may be broken before a video counts as ended
 _SILENCE = 10.0  # seconds without a frame behind which a camera or stream counts as lost
-_LONGEST_PAUSE = 10.0  # seconds between two tries to open a stream again
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0  # seconds between two tries to open a stream again
 _LONGEST_GAP = 600.0  # seconds without a frame that are filled with the one before
 
 
@@ -78,42 +78,46 @@ class Video(NamedTuple):
         live = not self.is_file and not expected
         clip = Clip(rate if 0 < rate <= (120 if live else 1000) else 0.0, live, step, limit, not self.is_file)
         clock = _arrival() if live else _said(capture, clip.rate)
-        taken, last, seconds, lost = 0, 0, 0.0, 0.0
+        taken, last, seconds, gap, lost, start = 0, 0, 0.0, 0.0, 0.0, 0.0
         try:
             while True:
                 for number, now, image in _decoded(capture, step, clock, last + 1, live):
                     if lost:
                         warn(f"{self.name}: is back after {monotonic() - lost:.0f} s")
+                    start = start if last else _start(capture, clip)
+                    gap = max(gap, now - seconds)
                     last, seconds, lost = number, max(now, seconds), 0.0
                     if image is not None or (number - 1) % step == 0:
                         yield self._frame(number, now, image, clip)
                         taken += 1
                     if taken == limit:
                         return
-                if not (live and last and reconnect):
+                if not live or not last:
                     break
                 if not lost:
                     lost = monotonic()
-                    warn(
-                        f"{self.name}: {_broken_off(last, seconds)}; waiting up to {reconnect:g} s for it to come back"
-                    )
+                    end = f"gave no more pictures after {last} frames and {seconds:.1f} s, at {strftime('%H:%M:%S')}"
+                    if reconnect:
+                        warn(f"{self.name}: {end}; waiting up to {reconnect:g} s for it to come back")
                 capture.release()
-                again = self._reopened(lost + reconnect, stopped or Event())
-                if again is None:
-                    break
-                capture = again
-            self._require_end(last, expected, seconds, clip, reconnect)
+                capture = self._reopened(end, lost, reconnect, stopped or Event())
+            self._require_end(last, expected, start + seconds + gap, clip)
         finally:
             capture.release()
 
-    def _reopened(self, end: float, stopped: Event) -> Any:
-        """The cv2.VideoCapture of a stream that broke off, when it is there again; None if it is not in time."""
-        pause = 0.5
-        while (left := end - monotonic()) > 0 and not stopped.wait(min(pause, left)):
+    def _reopened(self, end: str, lost: float, reconnect: float, stopped: Event) -> Any:
+        """The cv2.VideoCapture of a camera or stream that broke off, as soon as it is there again.
+
+        Raises:
+            DarkshareError: it is not there in time.
+        """
+        pause = _FIRST_PAUSE
+        while (left := lost + reconnect - monotonic()) > 0 and not stopped.wait(min(pause, left)):
             with suppress(DarkshareError):
                 return self._open()
             pause = min(2 * pause, _LONGEST_PAUSE)
-        return None
+        cure = f", and is not back after {reconnect:g} s" if reconnect else "; --reconnect 60 waits for it to come back"
+        raise DarkshareError(f"{end}{cure}", file=self.name)
 
     def _open(self) -> Any:
         """The cv2.VideoCapture.
@@ -142,19 +146,19 @@ class Video(NamedTuple):
         error = None if image is not None else DarkshareError(f"frame {number} cannot be decoded", file=self.name)
         return Frame(self.name, image, error, number, round(now, 3), clip)
 
-    def _require_end(self, last: int, expected: int, seconds: float, clip: Clip, reconnect: float) -> None:
-        """Refuse a video that was cut off; one whose header is a little off is told apart by the missing time."""
+    def _require_end(self, last: int, expected: int, seconds: float, clip: Clip) -> None:
+        """Refuse a video that was cut off; one whose header is a little off is told apart by the missing time.
+
+        Args:
+            last: the number of its last frame.
+            expected: how many its header says; derived from its length where it does not say.
+            seconds: when its last frame ends, if it is shown as long as any other.
+            clip: the video.
+        """
         if not last:
             raise DarkshareError("has no frame that can be decoded", file=self.name)
-        if clip.live:
-            cure = (
-                f"and did not come back within {reconnect:g} s"
-                if reconnect
-                else "--reconnect 60 waits for it to come back"
-            )
-            raise DarkshareError(f"{_broken_off(last, seconds)}{'' if reconnect else ';'} {cure}", file=self.name)
         whole = expected / (clip.rate or USUAL_RATE)
-        if whole - seconds > max(0.5, whole / 50):
+        if last < expected and whole - seconds > max(0.5, whole / 50):
             raise DarkshareError(f"ends after {last} of {expected} frames; it is cut off or broken", file=self.name)
 
 
@@ -166,8 +170,12 @@ def _counted(capture: Any) -> int:
     return int(found) if 0 < found < 1e9 else 0
 
 
-def _broken_off(last: int, seconds: float) -> str:
-    return f"gave no more pictures after {last} frames and {seconds:.1f} s, at {strftime('%H:%M:%S')}"
+def _start(capture: Any, clip: Clip) -> float:
+    """The time that a file gives its first frame, in seconds: its length may count from 0, and POS_MSEC does not."""
+    import cv2
+
+    place = getattr(cv2, "CAP_PROP_PTS", None)
+    return 0.0 if place is None else max(0.0, capture.get(place) / (clip.rate or USUAL_RATE))
 
 
 def _arrival() -> Callable[[], float]:

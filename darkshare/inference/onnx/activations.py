@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from darkshare.darknet.activations import unknown_activation
 from darkshare.darknet.network import Layer
 from darkshare.errors import Unsupported
 from darkshare.inference.onnx.graph import Graph
@@ -21,7 +22,7 @@ def activate(graph: Graph, layer: Layer, x: str, name: str) -> str:
         Unsupported: an activation that Darknet does not know.
     """
     if name not in ACTIVATIONS:
-        raise Unsupported(f"activation={name} is none that Darknet knows; use one of {', '.join(ACTIVATIONS)}")
+        raise Unsupported(unknown_activation(name))
     return ACTIVATIONS[name](graph, layer, x)
 
 

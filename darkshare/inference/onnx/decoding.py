@@ -29,7 +29,7 @@ class Parts(NamedTuple):
     xy: str  # center, as fractions of the input
     wh: str
     objectness: str
-    scores: str
+    scores: str = ""  # of a head that has classes
 
 
 class Head(NamedTuple):
@@ -88,7 +88,7 @@ def decoded(graph: Graph, layer: Layer, task: Task, x: str) -> tuple[str, tuple[
         assert isinstance(kind, kinds.Detection)
         shape, places = (1, layer.x.size, 1), kind.side**2 * kind.num
     head = Head(graph, layer, graph.node(layer, "Reshape", x, graph.integers(layer, -1, *shape)))
-    rows = head.op("Concat", *DECODE[type(kind)](head, kind, own), axis=2)
+    rows = head.op("Concat", *filter(None, DECODE[type(kind)](head, kind, own)), axis=2)
     ordered = head.op("Transpose", rows, perm=[0, 3, 1, 2])
     result = (places, 5 + own[1] - own[0])
     return head.op("Reshape", ordered, graph.integers(layer, -1, *result)), result
@@ -157,16 +157,15 @@ def _detection(head: Head, kind: kinds.Detection, own: tuple[int, int]) -> Parts
     boxes = head.op("Transpose", head.reshaped(head.slice(b, b + 4 * cells * n), 1, cells * n, 4), perm=[0, 1, 3, 2])
     center, wh = head.slice(0, 2, boxes), head.slice(2, 4, boxes)
     cell = np.repeat(np.stack([np.arange(cells) % side, np.arange(cells) // side]), n, axis=1)
+    center = head.line(center, 1 / side, (cell / side)[None, None])
+    parts = Parts(center, head.op("Mul", wh, wh) if kind.sqrt else wh, objectness)
+    if not kind.classes:
+        return parts
     classes = head.op("Transpose", head.reshaped(head.slice(0, a), 1, cells, kind.classes), perm=[0, 1, 3, 2])
     each = head.reshaped(classes, kind.classes, cells, 1)  # both boxes of a cell have its classes
     spread = head.op("Concat", *[each] * n, axis=3)
     scores = head.slice(start, stop, head.reshaped(spread, 1, kind.classes, cells * n))
-    return Parts(
-        head.line(center, 1 / side, (cell / side)[None, None]),
-        head.op("Mul", wh, wh) if kind.sqrt else wh,
-        objectness,
-        head.times(objectness, scores),
-    )
+    return parts._replace(scores=head.times(objectness, scores))
 
 
 Decode = Callable[[Head, Any, tuple[int, int]], Parts]  # with a kind of the entry's own

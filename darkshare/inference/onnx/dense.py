@@ -27,6 +27,8 @@ def convolutional(graph: Graph, layer: Layer[Convolutional], x: str, sources: So
     names = graph.kernel(layer, shape, given, binarized) if kind.xnor else graph.kernel(layer, shape, given)
     if kind.xnor:
         x, pad = signs(graph, layer, x, pad)
+    if pad and kind.size == 1:  # which OpenCV 5 computes from foreign memory
+        x, pad = padded(graph, layer, x, pad), 0
     y = graph.node(
         layer,
         "Conv",
@@ -49,9 +51,14 @@ def signs(graph: Graph, layer: Layer, x: str, pad: int) -> tuple[str, int]:
     goes between two of them.
     """
     if pad and layer.kind.dialect != P:
-        x, pad = graph.node(layer, "Pad", x, graph.integers(layer, 0, 0, pad, pad, 0, 0, pad, pad)), 0
+        x, pad = padded(graph, layer, x, pad), 0
     half = graph.node(layer, "Sub", graph.node(layer, "Sign", x), graph.constant(layer, [0.5]))
     return graph.node(layer, "Sign", half), pad
+
+
+def padded(graph: Graph, layer: Layer, x: str, pad: int) -> str:
+    """An image with zeros around it, as an operator of its own."""
+    return graph.node(layer, "Pad", x, graph.integers(layer, 0, 0, pad, pad, 0, 0, pad, pad))
 
 
 def binarized(rows: Floats) -> Floats:

@@ -50,7 +50,7 @@ def detection(graph: Graph, layer: Layer[Detection], x: str, sources: Sources) -
     """YOLOv1: everything is final already, but for a softmax over the classes of each cell."""
     kind = layer.kind
     y = flat(graph, layer, x)
-    if not kind.softmax:
+    if not (kind.softmax and kind.classes):
         return y
     cells = kind.side**2
     start, stop, end = (graph.integers(layer, n) for n in (0, cells * kind.classes, layer.x.size))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from darkshare._images import read_picture
+from darkshare._images import picture_size
 from darkshare.darknet.letterbox import fitted, is_letterboxed
 from darkshare.darknet.network import Network
 from darkshare.data import Dataset
@@ -51,8 +51,7 @@ def box_sizes(dataset: Dataset, network: Network) -> Sizes:
             continue
         inner = (network.input.w, network.input.h)
         if is_letterboxed(network):
-            height, width = read_picture(sample.picture).shape[:2]
-            inner = fitted(network, (width, height))
+            inner = fitted(network, picture_size(sample.picture))
         found += [(box.w * inner[0], box.h * inner[1]) for box in sample.boxes if box.w > 0 and box.h > 0]
     if not found:
         raise DarkshareError(f"{dataset.name}: there is no box to find anchors for")

@@ -88,17 +88,17 @@ def test_region_without_softmax(tmp_path, dialect):
 
 
 @pytest.mark.parametrize("sqrt", [0, 1])
-@pytest.mark.parametrize("softmax", [0, 1])
-def test_first_version_head(tmp_path, sqrt, softmax):
+@pytest.mark.parametrize(("softmax", "classes"), [(0, 2), (1, 2), (0, 0), (1, 0)])
+def test_first_version_head(tmp_path, sqrt, softmax, classes):
     """get_detection_detections, one box after the other, on a grid of 2x2 with three boxes in each cell."""
-    side, n, classes = 2, 3, 2
-    text = net(4 * (classes + n * 5), 1, 1) + "[connected]\noutput=68\nactivation=linear\n"
-    text += f"[detection]\nside=2\nnum=3\nclasses=2\ncoords=4\nsqrt={sqrt}\nsoftmax={softmax}\n"
-    model = model_of(text, [*np.zeros(68), *np.eye(68).ravel()])
-    model = replace(model, tasks=(replace(model.tasks[0], names=("a", "b")),))
+    side, n, size = 2, 3, 4 * (classes + 3 * 5)
+    text = net(size, 1, 1) + f"[connected]\noutput={size}\nactivation=linear\n"
+    text += f"[detection]\nside=2\nnum=3\nclasses={classes}\ncoords=4\nsqrt={sqrt}\nsoftmax={softmax}\n"
+    model = model_of(text, [*np.zeros(size), *np.eye(size).ravel()])
+    model = replace(model, tasks=(replace(model.tasks[0], names=("a", "b")[:classes]),))
     for engine, x, (rows,) in all_runs(model, tmp_path, decode=True):
         predictions = x.ravel().astype(np.float64)
-        if softmax:
+        if softmax and classes:
             power = np.exp(predictions[:8].reshape(4, 2))
             predictions[:8] = (power / power.sum(axis=1, keepdims=True)).ravel()
         for i in range(side * side):

@@ -377,7 +377,13 @@ def test_more_than_two_gigabytes_are_refused(tiny, monkeypatch):
     ("section", "message"),
     [
         ("[convolutional]\nbinary=1\n", "binary=1: Darknet's CPU and GPU code"),
-        ("[convolutional]\nactivation=selfmade\n", "activation=selfmade is none that Darknet knows; use one of linear"),
+        (
+            "[convolutional]\nactivation=selfmade\n",
+            "which computes relu in its place; use one of logistic",
+        ),
+        ("[convolutional]\nactivation=silu\n", "computes relu in its place; use swish if that is meant, or relu"),
+        ("[convolutional]\nfilters=4\ngroups=3\n", "groups=3 does not divide its 3 input channels and 4 filters"),
+        ("[convolutional]\nfilters=2\ngroups=2\n", "groups=2 does not divide its 3 input channels and 2 filters"),
         ("[convolutional]\nsize=3\npad=0\ndilation=2\n", "Darknet gets its size wrong"),
         ("[convolutional]\ndontload=1\n", "leave its weights out of the file"),
         ("[maxpool]\nmaxpool_depth=1\nout_channels=5\n", "out_channels=5 is more than the 3 channels"),

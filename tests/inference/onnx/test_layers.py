@@ -64,6 +64,38 @@ def test_xnor_takes_signs_of_inputs_and_weights(tmp_path, dialect, groups):
         np.testing.assert_allclose(y, wanted, atol=1e-5, err_msg=engine)
 
 
+@pytest.mark.parametrize(
+    ("size", "padding", "groups", "strides"),
+    [(1, 1, 1, (1, 1)), (1, 2, 3, (1, 1)), (1, 1, 1, (2, 2)), (1, 3, 1, (1, 2)), (2, 2, 1, (1, 1)), (3, 4, 3, (1, 2))],
+)
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_padding_as_wide_as_the_kernel(tmp_path, size, padding, groups, strides, precision):
+    """OpenCV 5 computed padded 1x1 kernels from foreign memory, so their padding is an operator of its own."""
+    keys = f"size={size}\npadding={padding}\ngroups={groups}\nstride_x={strides[0]}\nstride_y={strides[1]}"
+    text = net(3, 4, 6) + f"[convolutional]\nfilters=3\n{keys}\nactivation=linear\n"
+    given = model_of(text).tensors(0)
+    wanted = {"stride_x": strides[0], "stride_y": strides[1], "pad": padding, "groups": groups}
+    assert_computes(
+        text,
+        lambda x: convolved(x, given["weights"], given["biases"], **wanted),
+        tmp_path,
+        precision=precision,
+        tolerance=2e-5 if precision == "fp32" else 5e-3,
+    )
+
+
+@pytest.mark.parametrize(("dialect", "value"), [("alexeyab", -1), ("pjreddie", 0)])
+def test_padded_signs_under_a_kernel_of_one(tmp_path, dialect, value):
+    text = net(3, 4, 6) + "[convolutional]\nxnor=1\nfilters=2\npadding=1\nactivation=linear\n"
+    given = model_of(text, dialect=dialect).tensors(0)
+
+    def reference(x):
+        signs = np.pad(np.where(x > 0, 1.0, -1.0), [(0, 0), (1, 1), (1, 1)], constant_values=value)
+        return convolved(signs, binary(given["weights"]), given["biases"])
+
+    assert_computes(text, reference, tmp_path, dialect=dialect)
+
+
 def blur(x: np.ndarray, kernel: np.ndarray, stride_x: int, stride_y: int, pad: int) -> np.ndarray:
     """A convolution of each channel with the same kernel."""
     weights = np.zeros((len(x), 1, *kernel.shape))

@@ -1,0 +1,38 @@
+"""Commands that help next, as people type them: ready to paste into a shell."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from darkshare.darknet.kinds.base import DIALECTS
+from darkshare.darknet.model import Model
+
+DATA = "DATA.data"  # stands for a data set that only the user knows
+
+
+def next_command(name: str, *words: object, of: Model | None = None) -> str:
+    """Write a command that helps next, with the `--dialect` of a model that was read in another than the default."""
+    dialect = [] if of is None or of.network.dialect == DIALECTS[0] else ["--dialect", of.network.dialect]
+    return f"next: darkshare {shlex.join([name, *map(str, words), *dialect])}"
+
+
+def files_of(model: Model) -> list[str]:
+    """The cfg and the weights of a model, or what stands for them where it was not read from files."""
+    weights = [model.weights.path or "MODEL.weights"] if model.weights else []
+    return [model.name or "MODEL.cfg", *weights]
+
+
+def train_words(base: Model, k: int, output: str, data: str = DATA) -> list[object]:
+    """The words behind `darkshare train` that retrain a base from layer k on.
+
+    The schedules in public cfgs are for weeks on a GPU, and batch=1 is for detection: neither would be meant.
+    """
+    batch = [] if base.network.net.batch > 1 else ["--batch", 64, "--subdivisions", 8]
+    weights = [] if base.weights or not k else ["BASE.weights"]
+    return [*files_of(base), *weights, data, "--k", k, "--epochs", 30, *batch, "-o", output]
+
+
+def plain_name(model: Model) -> str:
+    """The name of a model's files without folder and suffix."""
+    return Path(model.name or "model").stem

@@ -1,0 +1,87 @@
+"""Paths at which nothing can be: a link to itself, a NUL byte, a name that is too long, a folder that is a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import TRAINABLE, network_of, run, seeded_floats, write_model
+
+from darkshare._files import exists, is_file, is_folder, read_small, resolved, write_all
+from darkshare.errors import DarkshareError
+
+SUFFIXES = (".cfg", ".data", ".weights", ".txt", ".json", ".png", ".onnx", ".names", "")
+NAMES = {
+    "a link to itself": "loop",
+    "below a link to itself": "loop/a",
+    "a NUL byte": "a\0b",
+    "a long path": "x" * 5000,
+    "a long name": "d/" + "y" * 300,
+    "below a file": "m.names/a",
+}
+COMMANDS = (
+    """
+info {}.cfg|info m.cfg -o {}|check {}.cfg|check {}.data|stats m.cfg {}.weights
+stats m.cfg m.weights m.weights --plot {}.png|stats m.cfg m.weights m.weights --html {}.html|savings {}.cfg
+savings m.cfg --plot {}.png|frozen m.cfg {}.cfg|concat {}.cfg m.cfg --k 3 -o o|concat m.cfg m.cfg --k 3 -o {}
+split {}.cfg -o o|cut {}.cfg --k 3 -o o|cut m.cfg --k 3 -o {}|mix m.cfg {}.cfg --k 3 -o o
+snap m.cfg {}.cfg --k 3 -o o|classes {}.cfg --add a -o o|classes m.cfg --fresh {} -o o
+anchors m.cfg {}.data -o o|kit m.cfg {}.data --k 3 -o o|kit m.cfg d.data --k 3 -o {}
+train m.cfg {}.data --k 3 -o o|train m.cfg {} --k 3 -o o
+train m.cfg d.data --k 3 --batches 1 --threads 1 -o {}|evaluate m.cfg {}.data|evaluate m.cfg {}
+evaluate m.cfg d.data --plot {}.png|evaluate m.cfg d.data --csv {}.csv|sweep m.cfg {}.data --k 3 -o o
+suggest-k m.cfg {}.data|detect m.cfg {} -o o|detect m.cfg {}.txt -o o|detect {}.cfg a.png -o o
+detect {}.onnx a.png -o o|classify m.cfg {} -o o|bench m.cfg {}.cfg|engines {}.cfg|export {}.cfg -o o
+export m.cfg --precision int8 --calibrate {} -o o.onnx
+export m.cfg --precision int8 --calibrate {}.txt -o o.onnx|import-data {} -o o|import-data {}.json -o o
+reduce {}.cfg -o o|import-data {}.txt --names m.names -o o|import-data l.txt --names {}.names -o o
+import-data l.txt --names m.names -o {}|branch {}.cfg --k 3 -o o|demo {}
+""".strip()
+    .replace("\n", "|")
+    .split("|")
+)
+
+
+OUTPUTS = ("-o {}", "--plot", "--html", "--csv")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A detector, a data set of one picture, and links to themselves."""
+    monkeypatch.chdir(tmp_path)
+    write_model(Path("m"), TRAINABLE, seeded_floats(network_of(TRAINABLE), 1), names=("red", "blue"))
+    assert cv2.imwrite("a.png", np.zeros((8, 8, 3), np.uint8))
+    Path("a.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    Path("l.txt").write_text("a.png\n")
+    Path("d.data").write_text("classes=2\ntrain=l.txt\nvalid=l.txt\nnames=m.names\n")
+    for suffix in SUFFIXES:
+        Path(f"loop{suffix}").symlink_to(f"loop{suffix}")
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_path_at_which_nothing_can_be_is_a_message(here, command):
+    for what, name in NAMES.items():
+        if what == "a link to itself" and any(output in command for output in OUTPUTS):
+            continue  # which is replaced by what is written
+        found = run(*(word.format(name) for word in command.split()))
+        assert found.exit_code in (1, 2), (what, found.output)
+        assert "rror: " in found.output, (what, found.output)
+
+
+@pytest.mark.parametrize("name", NAMES.values())
+def test_nothing_is_there(here, name):
+    assert (exists(name), is_file(name), is_folder(name)) == (False, False, False)
+    assert resolved(name).name == Path(name).name
+    with pytest.raises(DarkshareError, match="cannot be read"):
+        read_small(Path(name))
+
+
+def test_a_path_is_resolved_as_far_as_it_goes(here):
+    Path("link").symlink_to("m.cfg")
+    assert resolved("link") == here.resolve() / "m.cfg"
+    with pytest.raises(DarkshareError, match="cannot be written: not the name of a file"):
+        write_all({Path("b"): [b"b"], Path("a\0"): [b"a"]})
+    assert not Path("b").exists()
