@@ -50,7 +50,7 @@ def read_voc(
         DarkshareError: there are no XML files, or no pictures of theirs.
     """
     root = Path(folder)
-    files = _xml_files(root)
+    files = list(files_below(root, ".xml"))
     if not files:
         raise DarkshareError("holds no XML files", file=str(root))
     found = dataset(str(root), map(_annotation, watch(files)), images=images)
@@ -59,11 +59,7 @@ def read_voc(
 
 def is_voc(source: Path, start: bytes) -> bool:
     """Whether it is a folder of XML files that are not CVAT's."""
-    return source.is_dir() and bool(_xml_files(source)) and not is_cvat(source, start)
-
-
-def _xml_files(root: Path) -> list[Path]:
-    return [path for path in files_below(root) if path.suffix.lower() == ".xml"]
+    return source.is_dir() and next(files_below(source, ".xml"), None) is not None and not is_cvat(source, start)
 
 
 def _annotation(path: Path) -> Annotated | Finding:
