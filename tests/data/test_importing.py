@@ -805,9 +805,10 @@ def test_yolo_files_of_coco_pictures_are_read(tmp_path):
         (["logos", "--format", "coco"], "Is a directory"),
         (["logos", "--format", "darknet"], "--names"),
         (["train.txt"], "--names"),
+        (["logos", "--images", "nowhere"], "nowhere: is not a folder of pictures"),
         (["c.data"], "for a classifier"),
         (
-            ["logos", "--images", "nowhere", "--keep-classes", "acme", "--rename-classes", "acme=zeta"],
+            ["logos", "--images", "logos", "--keep-classes", "acme", "--rename-classes", "acme=zeta"],
             "no class 'acme'",
         ),
         (["logos", "--no-negatives", "--keep-classes", "empty", "--rename-classes", "acme=full"], "no class 'empty'"),
