@@ -10,6 +10,7 @@ from pathlib import Path
 
 from darkshare._files import reading
 from darkshare.data.types import Dataset, Finding, Sample
+from darkshare.data.writing import RECORD
 from darkshare.errors import DarkshareError
 
 _START = 2**16  # bytes of a file that show what it is
@@ -22,16 +23,23 @@ _GROUPS = ("", "train", "valid", "test")
 
 
 def files_below(folder: Path, *suffixes: str) -> Iterator[Path]:
-    """The files in a folder and below it with one of these suffixes, in the order of their paths, without hidden ones.
+    """The files in a folder and below it with one of these suffixes, in the order of their paths.
+
+    Hidden ones are passed over, and folders that an import has made.
 
     Raises:
         DarkshareError: it is not a folder.
     """
     if not folder.is_dir():
         raise DarkshareError("is not a folder", file=str(folder))
-    join = os.path.join  # Path is slow, and most files have another suffix
-    places = (join(at, name) for at, _, names in os.walk(folder) for name in names if name[0] != ".")
-    return map(Path, sorted(place for place in places if place.lower().endswith(suffixes)))
+    found: list[str] = []
+    for at, folders, names in os.walk(folder):
+        if RECORD in names and Path(at) != folder:
+            folders.clear()
+            continue
+        places = (os.path.join(at, name) for name in names if name[0] != ".")  # noqa: PTH118 - Path is slow
+        found += (place for place in places if place.lower().endswith(suffixes))
+    return map(Path, sorted(found))
 
 
 def start_of(source: Path, suffix: str = "") -> bytes:

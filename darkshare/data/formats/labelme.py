@@ -18,6 +18,7 @@ from darkshare.data.types import Dataset, Finding
 from darkshare.errors import DarkshareError
 
 _KEYS = re.compile(rb'"(imagePath|imageData|shapes)"\s*:')
+_YES = ("true", "1")  # programs write "false" as a text too
 _WITHOUT_AREA = ("line", "linestrip", "point", "points")
 
 
@@ -96,4 +97,4 @@ def _outline(path: Path, number: int, shape: Any) -> Outline | Finding:
         corners = [(min(xs), min(ys)), (max(xs) + beyond, max(ys) + beyond)]
     except MALFORMED:
         return Finding(path, None, f"shape {number}: no label and points; left out", "no outline")
-    return Outline(name, corners, None, bool(shape.get("difficult")), f"{name}, shape {number}")
+    return Outline(name, corners, None, str(shape.get("difficult")).lower() in _YES, f"{name}, shape {number}")

@@ -123,6 +123,11 @@ def _text(value: Any) -> str:
     return value.replace("\\", "/") if isinstance(value, str) else ""
 
 
+def _shown(value: Any) -> str:
+    """A plain value as text; lists that hold each other may be endless as text."""
+    return str(value)[:200] if isinstance(value, str | int | float) else f"a {type(value).__name__}"
+
+
 def _keypoints(shape: Any) -> int:
     """The count of numbers that are keypoints in a line."""
     try:
@@ -161,7 +166,7 @@ def _names(document: Mapping[Any, Any], path: Path) -> tuple[Names, list[Finding
             name = f"{name} {index}"
         known[name] = index
     if count is not None and count != len(rows):
-        findings.append(Finding(path, None, f"nc: {str(count)[:20]}, but there are {len(rows)} names"))
+        findings.append(Finding(path, None, f"nc: {_shown(count)}, but there are {len(rows)} names"))
     return tuple(known), findings
 
 
@@ -179,7 +184,7 @@ def _pictures(path: Path, key: str, value: Any, finder: Finder, watch: Watch) ->
         if found is None and written and (found := finder(written)):
             yield Finding(path, None, f"{key}: {written} is not there; {found.path} is taken")
         if found is None:
-            yield Finding(path, None, f"{key}: {str(given)[:200]}: no such folder or list; left out")
+            yield Finding(path, None, f"{key}: {_shown(given)}: no such folder or list; left out")
             continue
         place = Path(found.path)
         if place.is_dir():

@@ -19,7 +19,7 @@ from darkshare.data.darknet import Watch
 from darkshare.data.datafiles import read_names
 from darkshare.data.findings import NothingLeft
 from darkshare.data.formats.folders import by_folder, divided, files_below
-from darkshare.data.labels import LARGEST_LABELS, PictureLabels, label_path, parse_labels
+from darkshare.data.labels import LARGEST_LABELS, label_path, parse_labels
 from darkshare.data.lists import Listed, listed_pictures
 from darkshare.data.types import Dataset, Finding, Sample
 from darkshare.errors import DarkshareError
@@ -147,15 +147,17 @@ def labelled(
     for picture, place in watch(list(places.items())):
         try:
             picture_size(picture)
+            text = read_text(place, LARGEST_LABELS).text if place.is_file() else None
         except DarkshareError as error:
-            findings.append(Finding(picture, None, f"{error.message}; left out", "not a picture"))
+            kind = "not a label file" if error.file == str(place) else "not a picture"
+            findings.append(Finding(Path(error.file or picture), None, f"{error.message}; left out", kind))
             continue
-        if place.is_file():
-            labels = _labels(place, classes, keypoints)
+        if text is not None:
+            lines = "\n".join(_as_box(line, keypoints) for line in text.split("\n"))
+            labels = parse_labels(lines, classes, place)
             if (owner := owners.setdefault(place, picture)) != picture:
-                findings.append(
-                    Finding(picture, None, f"shares its labels with {owner.name}", "two pictures of one label file")
-                )
+                what = f"shares its labels with {owner.name}"
+                findings.append(Finding(picture, None, what, "two pictures of one label file"))
             samples.append(Sample(picture, labels.boxes))
             findings += labels.findings
         elif background:
@@ -165,14 +167,6 @@ def labelled(
             what = "no label file; left out (an empty one says that nothing is on it)"
             findings.append(Finding(picture, None, what, "no label file"))
     return Found(tuple(samples), tuple(findings))
-
-
-def _labels(place: Path, classes: int, keypoints: int) -> PictureLabels:
-    try:
-        text = read_text(place, LARGEST_LABELS).text
-    except DarkshareError as error:
-        return PictureLabels((), (Finding(place, None, error.message),))
-    return parse_labels("\n".join(_as_box(line, keypoints) for line in text.split("\n")), classes, place)
 
 
 def _as_box(line: str, keypoints: int) -> str:
