@@ -46,11 +46,13 @@ class SourceFormat(NamedTuple):
         source: what it comes as, in a few words.
         recognises: whether a path, with the first bytes of the file (none of a folder), is of this format.
         read: its parts: train, valid, test, or else "all".
+        takes: what of `Asked` it uses.
     """
 
     source: str
     recognises: Callable[[Path, bytes], bool]
     read: Callable[[Path, Asked], dict[str, Dataset]]
+    takes: tuple[str, ...] = ("images", "names")
 
 
 def _with_names(read: Callable[..., dict[str, Dataset]]) -> Callable[[Path, Asked], dict[str, Dataset]]:
@@ -69,10 +71,16 @@ def _with_names(read: Callable[..., dict[str, Dataset]]) -> Callable[[Path, Aske
 
 FORMATS: dict[str, SourceFormat] = {  # of a file, the first that recognises it
     "voc": SourceFormat(
-        "a folder of XML files", is_voc, lambda source, asked: read_voc(source, images=asked.images, watch=asked.watch)
+        "a folder of XML files",
+        is_voc,
+        lambda source, asked: read_voc(source, images=asked.images, watch=asked.watch),
+        ("images",),
     ),
     "darknet": SourceFormat(
-        "a .data file or a list", is_darknet, lambda source, asked: read_darknet(source, asked.names, asked.watch)
+        "a .data file or a list",
+        is_darknet,
+        lambda source, asked: read_darknet(source, asked.names, asked.watch),
+        ("names",),
     ),
     "coco-text": SourceFormat(
         "a json",
@@ -81,12 +89,14 @@ FORMATS: dict[str, SourceFormat] = {  # of a file, the first that recognises it
             source, images=asked.images, legibility=asked.legibility, language=asked.language,
             text_class=asked.text_class, watch=asked.watch,
         ),
+        ("images", "legibility", "language", "text_class"),
     ),
     "labelme": SourceFormat("a json, or a folder of them", is_labelme, _with_names(read_labelme)),
     "coco": SourceFormat(
         "a json",
         lambda _, start: start[:1] == b"{",
         lambda source, asked: {"all": read_coco(source, images=asked.images, watch=asked.watch)},
+        ("images",),
     ),
     "cvat": SourceFormat("an XML file", is_cvat, _with_names(read_cvat)),
     "ultralytics": SourceFormat("a data.yaml", is_ultralytics, _with_names(read_ultralytics)),

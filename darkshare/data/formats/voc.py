@@ -14,6 +14,7 @@ from darkshare._texts import read_text
 from darkshare.data.annotated import Annotated, Outline, Size, dataset, turned
 from darkshare.data.darknet import Watch
 from darkshare.data.formats.cvat import is_cvat
+from darkshare.data.formats.folders import files_below
 from darkshare.data.formats.xml import Element, read_xml
 from darkshare.data.types import Dataset, Finding, Sample
 from darkshare.errors import DarkshareError
@@ -50,22 +51,16 @@ def read_voc(
         DarkshareError: there are no XML files, or no pictures of theirs.
     """
     root = Path(folder)
-    found = dataset(str(root), map(_annotation, watch(_xml_files(root))), images=images)
+    files = list(files_below(root, ".xml"))
+    if not files:
+        raise DarkshareError("holds no XML files", file=str(root))
+    found = dataset(str(root), map(_annotation, watch(files)), images=images)
     return _parts(Dataset(root.name, found.names, found.samples, found.findings), root)
 
 
 def is_voc(source: Path, start: bytes) -> bool:
     """Whether it is a folder of XML files that are not CVAT's."""
-    return is_folder(source) and next(source.rglob("*.xml"), None) is not None and not is_cvat(source, start)
-
-
-def _xml_files(root: Path) -> list[Path]:
-    if not is_folder(root):
-        raise DarkshareError("is not a folder of Pascal VOC XML files", file=str(root))
-    found = sorted(root.rglob("*.xml"))
-    if not found:
-        raise DarkshareError("holds no XML files", file=str(root))
-    return found
+    return is_folder(source) and next(files_below(source, ".xml"), None) is not None and not is_cvat(source, start)
 
 
 def _annotation(path: Path) -> Annotated | Finding:
