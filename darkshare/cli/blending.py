@@ -60,7 +60,9 @@ def snap(files: tuple[str, ...], k: int | None, output: str, dialect: str, form:
       darkshare snap yolov3.cfg yolov3.conv.74 text.cfg -o text-snapped
     """
     base, other = _two(files, dialect)
-    finish(mixing.snap(base, other, k), base, other, output=output, form=form)
+    made = mixing.snap(base, other, k)
+    assert isinstance(made.report, mixing.Restored)
+    finish(made, base, other, output=output, form=form, k=made.report.k)
 
 
 def _two(files: Sequence[str], dialect: str) -> tuple[Model, Model]:

@@ -14,12 +14,15 @@ from darkshare.choose_k.processes import LAST, Message
 from darkshare.choose_k.suggest import suggest_k as guess
 from darkshare.choose_k.sweep import SweepWatch
 from darkshare.choose_k.sweep import sweep as train_all
-from darkshare.choose_k.trials import Trial
+from darkshare.choose_k.trials import NET, Trial, folder_of
 from darkshare.cli import STOPPED, command, options
+from darkshare.cli.hints import Made, again, hint
 from darkshare.cli.parameters import NUMBERS
 from darkshare.cli.printing import say, show, wrote
 from darkshare.cli.progress import bar, say_above, watcher
 from darkshare.cli.training import base_and_data, train
+from darkshare.darknet.model import load
+from darkshare.darknet.typed import DATA, files_of
 
 _OWN = ("files", "k", "output", "seed", "threads", "workers", "split", "validate_every", "resume", "dialect")
 
@@ -50,14 +53,19 @@ def sweep(files: tuple[str, ...], dialect: str, **how: Any) -> None:
       darkshare sweep tiny.cfg masks.data --k 0,8,12 --seeds 1,2,3,4,5 --jobs 2
       darkshare sweep tiny.cfg masks.data --k 0,8 --scheduler tcp://10.0.0.1:8786
     """
+    base, data = base_and_data(files, dialect)
     with Progress() as progress:
-        result = train_all(*base_and_data(files, dialect), watch=progress, **how)
+        result = train_all(base, data, watch=progress, **how)
     show(result)
     wrote(result.files)
     if result.stopped:
         say("stopped; the same command goes on")
+        again()
     if result.stopped or result.failed:
         raise click.exceptions.Exit(STOPPED if result.stopped else 1)
+    best = max(result.trials, key=lambda one: (one.k > 0, one.map))  # sharing nothing is only what to compare with
+    cfg = folder_of(Path(how["output"]), best.k, best.seed) / f"{NET}.cfg"
+    hint(Made([cfg, cfg.with_suffix(".weights")], load(cfg, dialect=dialect), base, best.k))
 
 
 sweep.params += [option for option in train.params if option.name not in _OWN]
@@ -131,4 +139,7 @@ def suggest_k(files: tuple[str, ...], form: str, size: tuple[int, int] | None, d
     if not 1 <= len(models) <= 2 or len(data) > 1:
         raise click.UsageError("give a base, perhaps a network trained from it, and perhaps one .data file")
     tuned = models[1] if len(models) > 1 else None
-    show(guess(models[0], tuned, data[0] if data else None, watch=watcher(), **how), form=form)
+    found = guess(models[0], tuned, data[0] if data else None, watch=watcher(), **how)
+    show(found, form=form)
+    k = next((k for k in found.advice.values() if k), found.candidates[0].k)
+    hint(Made(files_of(models[0]), models[0], k=k, data=data[0] if data else DATA), form)

@@ -8,13 +8,16 @@ from typing import Any
 import click
 
 from darkshare.cli import command
+from darkshare.cli.hints import Made, hint
 from darkshare.cli.options import choice_option, folder_option, keyed_option, several_option
 from darkshare.cli.parameters import NAMES, RENAMING
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import watcher
 from darkshare.data.classes import DIFFICULT
 from darkshare.data.formats import FORMATS, LEGIBILITY
+from darkshare.data.types import Dataset
 
+_FEWEST = 10  # pictures with boxes, which suggest-k needs
 _MANY = 500  # pictures, from which on a progress bar is worth its line
 _PATH = click.Path(path_type=Path)
 
@@ -49,6 +52,7 @@ _PATH = click.Path(path_type=Path)
     DIFFICULT[0],
 )
 @click.option("--no-negatives", is_flag=True, help="Leave out pictures without boxes.")
+@click.option("--drop-twins", is_flag=True, help="Leave out pictures that are there twice, rather of train.")
 @click.option("--copy", is_flag=True, help="Copy the pictures instead of linking to them.")
 @click.option("--names", type=_PATH, help="The class names, for a list of pictures, YOLO and tables.")
 @choice_option("--legibility", LEGIBILITY, "COCO-Text: which text is asked for.", LEGIBILITY[0])
@@ -90,3 +94,6 @@ def import_data(source: Path, output: Path, as_json: bool, **options: Any) -> No
         return
     say(*folded(found.findings, rest))
     show(found)
+    learn = found.parts.get("train")
+    labelled = sum(bool(sample.boxes) for sample in learn.samples) if isinstance(learn, Dataset) else 0
+    hint(Made((), k=int(labelled >= _FEWEST), data=str(found.path)))

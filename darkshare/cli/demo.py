@@ -23,7 +23,9 @@ def demo(output: str) -> None:
     Example:
       darkshare demo -o demo
     """
-    from darkshare.cli.demo_files import K, demonstrate
+    from darkshare.cli.demo_files import PHOTO, K, demonstrate
+    from darkshare.cli.hints import Made, hint
+    from darkshare.darknet.model import load
 
     shown = demonstrate(Path(output))
     click.echo(f"Two networks of 23 layers share their first {K}. Every head, merged against separate:\n")
@@ -38,3 +40,5 @@ def demo(output: str) -> None:
     ]
     click.echo(render(rows, "text"))
     click.echo(f"\nThe picture with both tasks' boxes: {shown.picture}")
+    cfg = shown.picture.with_suffix(".cfg")
+    hint(Made([cfg, cfg.with_suffix(".weights")], load(cfg), picture=shown.picture.with_name(PHOTO)))

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from darkshare.cli import command, options
+from darkshare.cli.hints import Made, hint
 from darkshare.cli.parameters import BATCH
 from darkshare.cli.printing import say, show
 from darkshare.evaluation.exporting import INT8, INT8_ONLY, NOT_INT8
@@ -64,7 +65,9 @@ def export(files: tuple[str, ...], output: str | None, size: Any, dialect: str, 
         raise click.UsageError(f"{foreign[0]} does not go with --precision {precision}")
     if precision == INT8 and not how["calibrate"]:
         raise click.UsageError("--precision int8 needs --calibrate PHOTOS: pictures like those it will see")
-    found = write_model(options.one_model(files, dialect=dialect, size=size), output, **how)
+    model = options.one_model(files, dialect=dialect, size=size)
+    found = write_model(model, output, **how)
     show(found, form=form)
     mib = sum(path.stat().st_size for path in found.paths) / 2**20
     say(f"wrote {' and '.join(map(str, found.paths))}, {mib:.1f} MiB")
+    hint(Made(found.paths[:1], model, is_raw=not how["decode"] and how["batch"] in (1, None)), form)

@@ -1,15 +1,25 @@
-"""Finish every command that makes a model: write it, and print its report."""
+"""Finish every command that makes a model: write it, print its report and the next command."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from darkshare.cli.hints import Made, hint, model_files
 from darkshare.cli.options import inputs
 from darkshare.cli.printing import say, show, wrote
 from darkshare.darknet.model import Model, save
+from darkshare.darknet.typed import DATA
 
 
-def finish(made: Model, *sources: Model, output: str | None, form: str, others: Iterable[str | None] = ()) -> None:
+def finish(
+    made: Model,
+    *sources: Model,
+    output: str | None,
+    form: str,
+    others: Iterable[str | None] = (),
+    k: int = 0,
+    data: str = DATA,
+) -> None:
     """Write a model, if an output was named, and print its report.
 
     Args:
@@ -18,6 +28,8 @@ def finish(made: Model, *sources: Model, output: str | None, form: str, others: 
         output: the path of the new files without suffix; None writes nothing.
         form: how the report is printed.
         others: further files that may not be replaced.
+        k: how many layers are the first source's.
+        data: the data set that the model is for.
     """
     written = None
     if output is not None:
@@ -28,3 +40,4 @@ def finish(made: Model, *sources: Model, output: str | None, form: str, others: 
         say("nothing was written; say where with -o")
     else:
         wrote(written)
+        hint(Made(model_files(written), made, sources[0], k, data), form)

@@ -113,7 +113,8 @@ def branch(
     model = options.one_model(files, dialect=dialect, size=size)
     made = residual.branch(model, **how)
     assert isinstance(made.report, residual.Division)
-    finish(_measured(made, images if output else None, made.report.k), model, output=output, form=form)
+    k = made.report.k
+    finish(_measured(made, images if output else None, k), model, output=output, form=form, k=k)
 
 
 def _measured(model: Model, images: str | None, k: int) -> Model:

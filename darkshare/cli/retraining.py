@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 
 from darkshare.cli import command, options
 from darkshare.cli.making import finish
+from darkshare.cli.printing import say
 from darkshare.surgery import anchors as anchoring
 from darkshare.surgery import classes as relabelling
 from darkshare.surgery import kit as kits
@@ -87,7 +89,7 @@ def anchors(
     if plot:
         assert isinstance(made.report, anchoring.AnchorFit)
         made.report.plot(plot)
-    finish(made, model, output=output, form=form, others=(data,))
+    finish(made, model, output=output, form=form, others=(data,), data=data)
 
 
 @command()
@@ -113,8 +115,10 @@ def kit(files: tuple[str, ...], size: Any, dialect: str, **how: Any) -> None:
     """
     given, data = _apart(files)
     base = options.one_model(given, dialect=dialect, size=size, partial=True)
-    for path in kits.kit(base, data, **how).files:
+    written = kits.kit(base, data, **how).files
+    for path in written:
         click.echo(path)
+    say(f"next: cat {shlex.quote(str(next(path for path in written if path.name == 'README.md')))}")
 
 
 def _apart(files: Sequence[str]) -> tuple[list[str], str]:

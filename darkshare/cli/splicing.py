@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import click
 
 from darkshare._files import require_promise
 from darkshare.cli import command, options
+from darkshare.cli.hints import Made, hint, model_files
 from darkshare.cli.making import finish
-from darkshare.darknet.model import save, save_weights
+from darkshare.darknet.model import load, save, save_weights
 from darkshare.surgery import cut as cuts
 from darkshare.surgery import splice
 
@@ -63,9 +65,13 @@ def split(files: tuple[str, ...], output: str, task: tuple[str, ...], dialect: s
       darkshare split ensemble.cfg --task small-3 -o apart
     """
     merged = options.one_model(files, dialect=dialect)
+    made: list[Made] = []
     for part in splice.split(merged, task):
-        for path in save(part, Path(output) / part.tasks[0].name, protect=options.inputs(merged)):
+        written = save(part, Path(output) / part.tasks[0].name, protect=options.inputs(merged))
+        made.append(Made(model_files(written), part))
+        for path in written:
             click.echo(path)
+    hint(made[0])
 
 
 @command()
@@ -90,3 +96,6 @@ def cut(files: tuple[str, ...], output: str | None, dialect: str, k: int, **how:
     require_promise(path, "Darknet weights", ".weights")
     save_weights(found, path, dialect, protect=options.inputs(model))
     click.echo(path)
+    if target := how["target"]:
+        model = replace(load(target, dialect=dialect, sibling=False), weights=found)
+    hint(Made([model.name, path], model, k=k))

@@ -11,11 +11,13 @@ import click
 
 from darkshare._files import exists, is_folder
 from darkshare.cli import STOPPED, command, options
+from darkshare.cli.hints import Made, again, hint
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import bar, say_above
-from darkshare.darknet.model import Model
+from darkshare.darknet.model import Model, sibling
 from darkshare.errors import DarkshareError
 from darkshare.training.journal import Update
+from darkshare.training.outcome import BEST
 from darkshare.training.settings import DEVICES, TrainingWatch
 from darkshare.training.train import train as train_model
 
@@ -79,7 +81,12 @@ def train(files: tuple[str, ...], dialect: str, **how: Any) -> None:
         outcome = train_model(base, data, watch=shown, **how)
     show(outcome)
     if outcome.stopped:
+        again("--resume")
         raise click.exceptions.Exit(STOPPED)
+    stem = outcome.files[0].with_suffix("")
+    best = BEST if outcome.best_batch not in (0, outcome.done) else ""
+    made = [sibling(stem, f"{best}{suffix}") for suffix in (".cfg", ".weights")]
+    hint(Made(made, outcome.model, base, how["k"]))
 
 
 def base_and_data(paths: Sequence[str], dialect: str) -> tuple[Model, str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from darkshare._tables import printable
 from darkshare.data.classes import DIFFICULT, united, with_classes, with_difficult, without_negatives
@@ -15,11 +15,13 @@ from darkshare.data.darknet import Watch
 from darkshare.data.findings import NothingLeft, joined, write_findings
 from darkshare.data.forks import changed
 from darkshare.data.formats import FORMATS, LEGIBILITY, Asked, format_of
+from darkshare.data.negatives import lack_of_negatives
 from darkshare.data.splitting import split
 from darkshare.data.tables import DataResult
+from darkshare.data.twins import counted, twins_in, without_twins
 from darkshare.data.types import Dataset, Finding
 from darkshare.data.writing import write_data
-from darkshare.errors import BadValue, checked
+from darkshare.errors import BadValue, DarkshareError, checked, warn
 
 SHARE = 0.2  # for validation, where the source does not say which pictures are for that
 
@@ -34,13 +36,20 @@ class Wanted(NamedTuple):
     negatives: bool
     share: float | None
     seed: int
+    drop_twins: bool
 
 
 class Imported(DataResult):
     """The data set that was written, as it was read, and everything that is wrong with its source."""
 
+    def as_dict(self) -> dict[str, Any]:
+        return super().as_dict() | {"notes": self.notes()}
+
     def notes(self) -> list[str]:
-        return [f"Wrote {printable(str(self.path))}; start Darknet in {printable(str(self.path.parent))}"]
+        learn = self.parts.get("train")
+        lack = lack_of_negatives(learn, self.path.with_name("train.txt")) if isinstance(learn, Dataset) else []
+        wrote = f"Wrote {printable(str(self.path))}; start Darknet in {printable(str(self.path.parent))}"
+        return ["\n".join(lack), wrote] if lack else [wrote]
 
 
 def read_parts(
@@ -66,7 +75,13 @@ def read_parts(
     if form not in FORMATS:
         raise BadValue(f"unknown format {form}; use one of {', '.join(FORMATS)}")
     folder, known = (None if path is None else Path(path) for path in (images, names))
-    return FORMATS[form].read(source, Asked(folder, known, legibility, language, text_class, watch))
+    if folder is not None and not folder.is_dir():
+        raise DarkshareError("is not a folder of pictures", file=str(folder))
+    asked = Asked(folder, known, legibility, language, text_class, watch)
+    given = (name for name, value in asked._asdict().items() if value and value != getattr(Asked(watch=watch), name))
+    if idle := [name for name in given if name not in FORMATS[form].takes]:
+        warn(f"{source}: {', '.join(idle)}: not used for a source in the format {form}")
+    return FORMATS[form].read(source, asked)
 
 
 @checked
@@ -84,6 +99,7 @@ def import_data(
     single_class: str | None = None,
     difficult: str = DIFFICULT[0],
     no_negatives: bool = False,
+    drop_twins: bool = False,
     copy: bool = False,
     names: str | os.PathLike[str] | None = None,
     legibility: str = LEGIBILITY[0],
@@ -108,6 +124,8 @@ def import_data(
         single_class: one name for all classes.
         difficult: "list", "keep" or "drop" boxes that evaluation is to pass over, see `with_difficult`.
         no_negatives: leave out pictures without boxes.
+        drop_twins: leave out pictures that are there twice, rather of those to train on than of the others; without it,
+            one that is in two parts is an error.
         copy: copy the pictures instead of linking to them.
         names: the file of class names, where the source has none, or instead of its own; not for VOC and COCO.
         legibility: of COCO-Text: "both", "legible" or "illegible".
@@ -124,10 +142,14 @@ def import_data(
         read_parts, format=format, images=images, names=names, legibility=legibility, language=language,
         text_class=text_class, watch=watch,
     )  # fmt: skip
-    choice = Wanted(tuple(keep_classes), dict(rename_classes), single_class, difficult, not no_negatives, split, seed)
+    classes = tuple(keep_classes), dict(rename_classes), single_class
+    choice = Wanted(*classes, difficult, not no_negatives, split, seed, drop_twins)
     sources = {"train": source} if valid is None else {"train": source, "valid": valid}
     parts, found = _chosen(sources, read, choice, None if findings is None else Path(findings))
-    chosen = _divided(parts, choice.share, choice.seed, watch)
+    chosen, doubts = _single(_divided(parts, choice.share, choice.seed, watch), choice, Path(source), watch)
+    found += tuple(doubts)
+    if findings is not None:
+        write_findings(found, Path(findings))
     record = {"source": str(source), "valid": valid and str(valid), **choice._asdict()}
     return Imported(write_data(chosen, output, copy=copy, record=record, watch=watch), chosen, found)
 
@@ -160,6 +182,24 @@ def _chosen(
     if into is not None:
         write_findings(found, into)
     return parts, found
+
+
+def _single(
+    parts: dict[str, Dataset], choice: Wanted, source: Path, watch: Watch
+) -> tuple[dict[str, Dataset], list[Finding]]:
+    """The parts with each picture once, if that is wanted, and findings of those that are there twice.
+
+    Raises:
+        DarkshareError: one is in two parts, and is not to be left out.
+    """
+    if not choice.drop_twins:
+        twins = twins_in(parts, watch)
+        if apart := next(counted(twins, parts), None):
+            cure = "measured on them, results are too good; --drop-twins leaves them out"
+            raise DarkshareError(f"{apart}; {cure}", file=str(source))
+        return parts, [one.finding() for one in twins]
+    parts, twins = without_twins(parts, watch)
+    return parts, [one.finding()._replace(text=f"{one.finding().text}; left out") for one in twins]
 
 
 def _missing(parts: Mapping[str, Dataset], *, divided: bool, expected: bool) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from darkshare._files import sha256
 from darkshare._images import header, read_picture
 from darkshare.data.classified import read_class_list
 from darkshare.data.darknet import Watch, read_data
@@ -20,6 +18,7 @@ from darkshare.data.datafiles import class_names, named_file, read_options
 from darkshare.data.findings import joined, rows_of
 from darkshare.data.forks import Audit
 from darkshare.data.tables import DataResult, Parts
+from darkshare.data.twins import twins_in
 from darkshare.data.types import ClassifiedDataset, Dataset, Finding
 from darkshare.errors import DarkshareError
 
@@ -35,7 +34,7 @@ class Review(DataResult):
     """The pictures of a .data file and everything that is wrong with it.
 
     Attributes:
-        warnings: what not every fork of Darknet finds, reads or trains.
+        warnings: what not every fork of Darknet finds, reads or trains, and pictures that are in one part twice.
     """
 
     warnings: tuple[Finding, ...] = ()
@@ -65,8 +64,11 @@ def review(path: str | os.PathLike[str], *, decode: bool = False, watch: Watch =
     findings = list(joined([one] if isinstance(one, Finding) else one.findings for one in found.values()))
     if not data.parts:
         findings += [*data.findings, *class_names(data, classify=data.classifies)[1]]
-    findings += [*_shared(data.path, parts), *_twins(parts, watch), *(_undecoded(parts, watch) if decode else ())]
+    twins = [one for one in twins_in(parts, watch) if one.picture != one.other]  # those are told as shared
+    findings += [*_shared(data.path, parts), *(one.finding() for one in twins if one.is_apart)]
+    findings += _undecoded(parts, watch) if decode else ()
     warnings = [one for part in parts for one in audits[part].findings(named_file(data, part)[0])]
+    warnings += (one.finding() for one in twins if not one.is_apart)
     warnings += _of_headers(data.path, parts, watch)
     return Review(data.path, parts, tuple(findings), tuple(warnings))
 
@@ -88,21 +90,6 @@ def _shared(path: Path, parts: Parts) -> Iterator[Finding]:
             few = ", ".join(picture.name for picture in both[:3]) + (", …" if len(both) > 3 else "")
             what = f"{len(both)} of {len(pictures[other])} {other} pictures are {one} pictures too ({few})"
             yield Finding(path, None, f"{what}; measured on them, results are too good")
-
-
-def _twins(parts: Parts, watch: Watch) -> Iterator[Finding]:
-    """Pictures of the same content under different names; only files of the same length are read for that."""
-    lengths: dict[int, dict[Path, str]] = defaultdict(dict)
-    for part, dataset in parts.items():
-        for sample in dataset.samples:
-            lengths[sample.picture.stat().st_size].setdefault(sample.picture, part)
-    same = [(picture, part) for group in lengths.values() if len(group) > 1 for picture, part in group.items()]
-    first: dict[str, tuple[Path, str]] = {}
-    for picture, part in watch(same):
-        twin, before = first.setdefault(sha256(picture), (picture, part))
-        if twin != picture:
-            apart = f", which is for {before} while this is for {part}" if before != part else ""
-            yield Finding(picture, None, f"is the same picture as {twin}{apart}", "the same picture")
 
 
 def _of_headers(path: Path, parts: Parts, watch: Watch) -> Iterator[Finding]:

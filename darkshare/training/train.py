@@ -9,6 +9,7 @@ from pathlib import Path
 
 from darkshare._files import is_folder
 from darkshare.darknet.model import Model, stem_of
+from darkshare.darknet.typed import next_command
 from darkshare.data import (
     ClassifiedDataset,
     Dataset,
@@ -21,6 +22,8 @@ from darkshare.data import (
 from darkshare.data import split as split_off
 from darkshare.data.datafiles import DataFile, named_file
 from darkshare.data.findings import joined, warn_of
+from darkshare.data.negatives import lack_of_negatives
+from darkshare.data.twins import counted, twins_in
 from darkshare.errors import DarkshareError, checked, warn
 from darkshare.evaluation import classifier_accuracy, evaluate_model
 from darkshare.training.guards import require_pictures, require_torch
@@ -88,6 +91,7 @@ def train(  # noqa: D417 - some are described together
         inputs.append(data)
         lists = _lists(data, stem_of(output))
         learn, valid = _read(data, split, seed, watch, classifies=base.classifies(base.tasks[0]))
+        _warn_of_pictures(learn, valid if judged else None, data, watch)
         warn_of(joined((learn.findings, valid.findings if valid and judged else ())))
     else:
         learn, valid = data if isinstance(data, tuple) else (data, None)
@@ -117,7 +121,7 @@ def _read(
 
 def _lists(data: str, stem: Path) -> dict[str, str]:
     """The keys of a .data file that the one of a network trained on it keeps: its lists, from where that one lies."""
-    if Path(data).is_dir():
+    if is_folder(data):
         return {}
     given, kept = read_options(data), dict[str, str]()
     for key in _KEPT:
@@ -132,6 +136,18 @@ def _found(data: DataFile, key: str) -> Path | None:
         return named_file(data, key)[0]
     except DarkshareError:
         return None  # a list that this training does not need may be missing
+
+
+def _warn_of_pictures(learn: AnyDataset, valid: AnyDataset | None, data: str, watch: TrainingWatch) -> None:
+    """Warn of pictures that are learned from and measured on, and tell of a detector's that all show objects."""
+    parts = {"train": learn, **({"valid": valid} if valid else {})}
+    for apart in counted(twins_in(parts), parts) if valid else ():
+        new = next_command("import-data", data, "-o", "NEW", "--drop-twins")
+        cure = f"; {new}" if isinstance(learn, Dataset) else ""
+        warn(f"{data}: {apart}; measured on them, results are too good{cure}")
+    if isinstance(learn, Dataset):
+        for line in lack_of_negatives(learn, named_file(read_options(data), "train")[0]):
+            watch.say(line)
 
 
 def _judge_on(valid: AnyDataset | None) -> Judge | None:

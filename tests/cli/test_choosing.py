@@ -101,7 +101,7 @@ def test_ctrl_c_leaves_what_is_done(base, data, tmp_path, here, monkeypatch):
     monkeypatch.setattr(SWEEP, struck)
     result = run("sweep", base, data, "--k", "0,3", "--seeds", 1, *QUICK, "-o", tmp_path / "out")
     assert result.exit_code == 130
-    assert result.stderr.endswith("stopped; the same command goes on\n")
+    assert "stopped; the same command goes on\nnext: darkshare sweep " in result.stderr
     assert [line.split()[0] for line in result.stdout.splitlines()[:2]] == ["k", "0"]
     monkeypatch.setattr(SWEEP, real)
     assert run("sweep", base, data, "--k", "0,3", "--seeds", 1, *QUICK, "-o", tmp_path / "out").exit_code == 0

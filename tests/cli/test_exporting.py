@@ -30,7 +30,8 @@ def test_export_writes_the_file_and_says_what_it_gives(tiny, tmp_path):
         ["L6_yolo", "tiny", "1", "x", "14", "x", "8", "x", "8", "raw"],
         ["L12_yolo", "tiny", "1", "x", "14", "x", "16", "x", "16", "raw"],
     ]
-    assert result.stderr == f"wrote {tmp_path / 'out' / 'x.onnx'}, 0.0 MiB\n"
+    path = tmp_path / "out" / "x.onnx"
+    assert result.stderr == f"wrote {path}, 0.0 MiB\nnext: darkshare detect {path} PICTURE\n"
     onnx.checker.check_model(str(tmp_path / "out" / "x.onnx"), full_check=True)
 
 

@@ -162,6 +162,14 @@ def test_two_xml_files_of_one_picture_are_put_together(tmp_path):
     assert ["has labels already" in line for line in said(found)] == [True]
 
 
+def test_xml_files_of_windows_and_of_macos(tmp_path):
+    write_picture(tmp_path / "a.png")
+    write_xml(tmp_path / "a.XML", xml_object("x", (3, 3, 13, 8)))
+    (tmp_path / "._a.xml").write_bytes(b"\0\5\x16\7")  # what macOS puts beside each file in an archive
+    (found,) = read_parts(tmp_path).values()
+    assert (len(found.samples), found.findings) == (1, ())
+
+
 @pytest.mark.parametrize("make", ["none", "empty", "unseen"])
 def test_voc_folders_that_give_nothing_are_one_error(tmp_path, make):
     (tmp_path / "empty").mkdir()
@@ -294,6 +302,19 @@ def test_everything_wrong_with_a_coco_json_is_said(coco):
     ]
     lines = [line.removeprefix("instances_val2017.json: ") for line in said(found)]
     assert [line[: len(what)] for line, what in zip(lines, expected, strict=True)] == expected
+
+
+def test_a_category_that_only_others_are_kinds_of_is_said(coco):
+    rows = [
+        {"id": 0, "name": "tools", "supercategory": "none"},
+        {"id": 13, "name": "sign", "supercategory": "tools"},
+        {"id": 90, "name": "brush", "supercategory": "brush"},
+    ]
+    found = read_coco(coco_json(coco, categories=rows))
+    assert found.names == ("tools", "sign", "brush")
+    assert [line.split(": ", 1)[1] for line in said(found)] == [
+        "category tools has no boxes, it is only what others are kinds of; --keep-classes leaves it out"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -563,7 +584,7 @@ def test_what_was_imported_is_shown_as_the_command_shows_it(voc, tmp_path):
     done = import_data(voc, tmp_path / "out", format="voc", split=0.5, rename_classes={"acme": "zeta"})
     assert repr(done) == f"<Imported: {tmp_path}/out/out.data, 3 train pictures, 3 valid pictures, 0 findings>"
     assert str(done).splitlines()[-1] == f"Wrote {tmp_path}/out/out.data; start Darknet in {tmp_path}/out"
-    assert set(done.as_dict()) == {"data", "parts", "classes", "findings", "kinds"}
+    assert set(done.as_dict()) == {"data", "parts", "classes", "findings", "kinds", "notes"}
     assert "zeta" in done.to_dataframe()["class"].tolist()
     with pytest.raises(DarkshareError, match="unknown format xml; use one of voc, darknet, coco-text, labelme, coco"):
         import_data(voc, tmp_path / "out", format="xml")
@@ -675,8 +696,13 @@ def test_the_command_imports_and_says_what(voc, tmp_path, monkeypatch):
     write_xml(voc / "acme" / "lost.xml")
     result = run("logos", "-o", "out", "--single-class", "logo", "--split", "0.34")
     assert result.exit_code == 0, result.output
-    assert result.stderr == "logos/acme/lost.xml: no picture of this name and no 'lost.png' near it; left out\n"
-    assert [line.split() for line in result.stdout.splitlines()] == [
+    assert result.stderr.splitlines() == [
+        "logos/acme/lost.xml: no picture of this name and no 'lost.png' near it; left out",
+        "next: darkshare check out/out.data",
+    ]
+    lines = result.stdout.splitlines()
+    assert lines[-6].startswith("None of the 4 pictures to train on is without objects: the detector will")
+    assert [line.split() for line in (*lines[:-6], lines[-1])] == [
         ["part", "pictures", "without", "boxes", "boxes", "difficult"],
         ["train", "4", "0", "4", "0"],
         ["valid", "2", "0", "2", "0"],
@@ -729,8 +755,18 @@ def test_many_findings_of_one_kind_are_few_lines_and_a_file(tmp_path, monkeypatc
     assert "; --findings FILE has all" in run("v", "-o", "out").stderr
 
 
+def test_an_option_that_does_nothing_is_said(voc, tmp_path):
+    result = run(voc, "-o", tmp_path / "out", "--names", "x.names", "--language", "english")
+    assert result.exit_code == 0
+    assert result.stderr == f"Note: {voc}: names, language: not used for a source in the format voc\n"
+
+
 def test_two_sources_and_chosen_classes(coco, tmp_path):
-    other = coco_json(tmp_path / "annotations" / "instances_more.json")
+    size = {"width": WIDTH, "height": HEIGHT}
+    images = [{"id": 7, "file_name": "c.png", **size}, {"id": 9, "file_name": "d.png", **size}]
+    other = coco_json(tmp_path / "annotations" / "instances_more.json", images=images)
+    for index, name in enumerate("cd", 2):
+        write_picture(tmp_path / "images" / "val2017" / f"{name}.png", index)
     result = run(coco, "--valid", other, "--images", tmp_path / "images" / "val2017", "-o", tmp_path / "out",
                  "--keep-classes", "brush, board", "--rename-classes", "sign=board", "--no-negatives")  # fmt: skip
     assert result.exit_code == 0, result.output
@@ -778,9 +814,10 @@ def test_yolo_files_of_coco_pictures_are_read(tmp_path):
         (["logos", "--format", "coco"], "Is a directory"),
         (["logos", "--format", "darknet"], "--names"),
         (["train.txt"], "--names"),
+        (["logos", "--images", "nowhere"], "nowhere: is not a folder of pictures"),
         (["c.data"], "for a classifier"),
         (
-            ["logos", "--images", "nowhere", "--keep-classes", "acme", "--rename-classes", "acme=zeta"],
+            ["logos", "--images", "logos", "--keep-classes", "acme", "--rename-classes", "acme=zeta"],
             "no class 'acme'",
         ),
         (["logos", "--no-negatives", "--keep-classes", "empty", "--rename-classes", "acme=full"], "no class 'empty'"),

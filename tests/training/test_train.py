@@ -204,9 +204,10 @@ def test_a_classifiers_data_file_says_that_it_is_for_one(tmp_path):
 
     draw_classes(tmp_path / "set", 4)
     pictures = sorted((tmp_path / "set").rglob("*.png"))
-    (tmp_path / "list.txt").write_text("".join(f"{picture}\n" for picture in pictures))
+    for name, some in {"train": pictures[::2], "valid": pictures[1::2]}.items():
+        (tmp_path / f"{name}.txt").write_text("".join(f"{picture}\n" for picture in some))
     (tmp_path / "labels.txt").write_text("".join(f"{name}\n" for name in NAMES))
-    (tmp_path / "set.data").write_text("classes=2\ntrain=list.txt\nvalid=list.txt\nlabels=labels.txt\n")
+    (tmp_path / "set.data").write_text("classes=2\ntrain=train.txt\nvalid=valid.txt\nlabels=labels.txt\n")
     cfg = write_model(tmp_path / "c", CLASSIFIER, seeded_floats(network_of(CLASSIFIER), 1), names=NAMES)
     train(load(cfg), tmp_path / "set.data", k=0, output=tmp_path / "out", batches=1, **QUICK)
     found = darkshare.evaluate(load(tmp_path / "out.cfg"), tmp_path / "out.data")

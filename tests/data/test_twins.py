@@ -1,0 +1,151 @@
+"""Pictures that are there twice: in one list a warning, in two lists an error, and left out on request."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from conftest import growth, needs_torch, run
+from labelled import draw, write_data
+
+from darkshare.data import Dataset, import_data, read_data
+from darkshare.data.negatives import SMALL, lack_of_negatives
+from darkshare.data.twins import twins_in, without_twins
+from darkshare.data.types import Box, Sample
+from darkshare.errors import DarkshareError
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    """16 pictures to train on and 4 to validate on: 0 = 1 in one list, 2 = 16 and 3 = 17 in both."""
+    found = draw(tmp_path, 20)
+    for one, other in ((1, 0), (16, 2), (17, 3)):
+        (tmp_path / "images" / f"{one}.png").write_bytes((tmp_path / "images" / f"{other}.png").read_bytes())
+    return write_data(tmp_path, found, valid=4)
+
+
+def test_twins_in_two_lists_are_an_error(data, tmp_path):
+    error = "2 of 4 valid pictures are train pictures too (16.png = 2.png, 17.png = 3.png); measured on them, "
+    with pytest.raises(DarkshareError) as caught:
+        import_data(data, tmp_path / "new")
+    assert str(caught.value) == f"{data}: {error}results are too good; --drop-twins leaves them out"
+    assert not (tmp_path / "new").exists()
+    run("import-data", data, "-o", tmp_path / "new", code=1)
+    assert "16.png: error: is the same picture as" in run("check", data, code=1).stdout
+
+
+def test_twins_in_one_list_are_a_warning(data, tmp_path):
+    result = run("import-data", data, "-o", tmp_path / "new", "--split", 0.2, code=0)
+    assert result.stderr.count("is the same picture as") == 3
+    (tmp_path / "valid.txt").write_text(f"{tmp_path}/images/18.png\n{tmp_path}/images/19.png\n")
+    result = run("check", data, code=0)
+    assert "images/1.png: warning: is the same picture as" in result.stdout
+
+
+def test_they_are_left_out_of_what_is_trained_on(data, tmp_path):
+    done = import_data(data, tmp_path / "new", drop_twins=True)
+    names = {part: [sample.picture.name for sample in one.samples] for part, one in done.parts.items()}
+    assert names == {
+        "train": ["0.png", *(f"{number}.png" for number in range(4, 16))],
+        "valid": ["16.png", "17.png", "18.png", "19.png"],
+    }
+    assert [one.text.endswith("left out") for one in done.findings] == [True] * 3
+    assert len(read_data(done.path, "train").samples) == 13
+    assert run("check", done.path, code=0).stdout.count("the same picture") == 0
+    run("import-data", data, "-o", tmp_path / "again", "--drop-twins", code=0)
+
+
+def test_the_same_file_in_both_lists_is_a_twin_too(tmp_path):
+    one = draw(tmp_path, 3)
+    found = twins_in({"train": one, "valid": one})
+    assert [(twin.picture, twin.part, twin.first) for twin in found] == [
+        (sample.picture, "valid", "train") for sample in one.samples
+    ]
+    kept, _ = without_twins({"train": one, "valid": one})
+    assert {part: len(dataset.samples) for part, dataset in kept.items()} == {"train": 0, "valid": 3}
+
+
+def test_training_tells_of_twins_with_the_command_that_helps(base, data, tmp_path, monkeypatch):
+    needs_torch()
+    monkeypatch.setattr("darkshare.training.run.plot_training", lambda entries, path, **how: path.touch())
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    words = ("train", base, data, "--k", 4, "--batches", 1, "--batch", 4, "--threads", 1, "--workers", 0, "-o", "t")
+    said = run(*words, code=0).stderr
+    assert "2 of 4 valid pictures are train pictures too" in said
+    assert f"next: darkshare import-data {data} -o NEW --drop-twins" in said
+    assert "None of the 16 pictures to train on is without objects" in said
+    run("import-data", data, "-o", "NEW", "--drop-twins", code=0)
+    assert "pictures too" not in run(*words[:2], "NEW/NEW.data", *words[3:-1], "u", code=0).stderr
+
+
+def test_only_files_of_one_length_are_read(tmp_path, monkeypatch):
+    read: list[Path] = []
+
+    def content(path: Path) -> str:
+        read.append(path)
+        return path.read_bytes().hex()
+
+    monkeypatch.setattr("darkshare.data.twins.sha256", content)
+    for number, length in enumerate((3, 4, 4, 5)):
+        (tmp_path / f"{number}.png").write_bytes(bytes([number] * length))
+    samples = tuple(Sample(path, ()) for path in sorted(tmp_path.iterdir()))
+    assert twins_in({"train": Dataset("x", ("a",), samples)}) == []
+    assert [path.name for path in read] == ["1.png", "2.png"]
+
+
+@pytest.mark.slow
+def test_time_grows_with_the_number_of_pictures(tmp_path):
+    def prepared(count):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        for number in range(count):
+            (folder / f"{number}.png").write_bytes(random.Random(number).randbytes(100))
+        samples = tuple(Sample(path, ()) for path in folder.iterdir())
+        return lambda: twins_in({"train": Dataset("x", ("a",), samples)})
+
+    assert growth(prepared, 500) < 8
+
+
+def of(labelled: int, empty: int) -> Dataset:
+    boxes = (Box(0, 0.5, 0.5, 0.1, 0.1),)
+    samples = [*[Sample(Path("a.png"), boxes)] * labelled, *[Sample(Path("b.png"), ())] * empty]
+    return Dataset("x", ("a",), tuple(samples))
+
+
+@pytest.mark.parametrize(
+    ("labelled", "empty", "begin"),
+    [
+        (160, 0, "None of the 160 pictures to train on is without objects"),
+        (159, 1, "1 of the 160 pictures to train on is without objects"),
+        (97, 3, "3 of the 100 pictures to train on are without objects"),
+        (95, 5, None),
+        (80, 80, None),
+        (SMALL - 1, 0, "None of the 999 pictures"),
+        (SMALL, 0, None),
+        (0, 0, None),
+    ],
+)
+def test_a_small_set_needs_pictures_without_objects(labelled, empty, begin):
+    lines = lack_of_negatives(of(labelled, empty), Path("cells/train.txt"))
+    assert (lines[0].startswith(begin) if lines else None) == (None if begin is None else True)
+    assert all(len(line) <= 80 for line in lines[:-1])
+
+
+def test_the_cure_for_too_few_negatives_works_as_it_is_printed(tmp_path, monkeypatch):
+    import subprocess
+
+    monkeypatch.chdir(tmp_path)
+    found = draw(tmp_path / "in", 8)
+    data = write_data(tmp_path / "in", found)
+    shown = run("import-data", data, "-o", "my set", "--split", 0, code=0).stdout
+    command = next(line for line in shown.splitlines() if line.startswith("for f in"))
+    (tmp_path / "no thing").mkdir()
+    for number, sample in enumerate(found.samples[:8]):
+        image = sample.picture.read_bytes() + bytes([number])
+        (tmp_path / "no thing" / f"{number} x.jpg").write_bytes(image)
+    subprocess.run(command.replace("NEGATIVES", "'no thing'"), shell=True, check=True)
+    again = read_data("my set/my set.data", "train")
+    assert sum(not sample.boxes for sample in again.samples) == 8
+    assert lack_of_negatives(again, Path("x")) == []
