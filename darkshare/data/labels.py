@@ -16,6 +16,7 @@ from darkshare.errors import DarkshareError
 LARGEST_LABELS = 2**20  # bytes; Darknet takes 200 boxes of a picture by default, this is room for 20 000
 MOST_FINDINGS = 100  # about one picture; a file with more is not a label file
 ROUNDING = 1e-3  # of the picture: a box that reaches so far outside was rounded, not misplaced
+WHOLE = re.compile(r"\.0*(e[+-]?0+)?$")  # behind a whole number that was written as a float, by numpy for one
 _PLAIN = re.compile(r"[\w.+-]+", re.ASCII)  # what numbers are made of; Python's own reading allows more
 _ALEXEYAB = (  # `replace_image_to_label` in its src/utils.c
     ("/images/train2017/", "/labels/train2017/"),
@@ -156,6 +157,11 @@ def gathered(found: Iterable[tuple[int | None, Box | Fault]], path: Path) -> Pic
 def _judged(line: str, classes: int) -> Iterator[Box | Fault]:
     """The box of a line, and what is wrong with it."""
     fields = line.split()
+    if again := _rewritten(line) if "," in line or ";" in line or "." in "".join(fields[:1]) else "":
+        yield from _judged(again, classes)
+        what = f"'{line[:60]}' is read, but Darknet misreads all from here on; import-data writes it anew"
+        yield Fault(what, "commas or a decimal class")
+        return
     if len(fields) != 5:
         what = f"{len(fields)} values where class x y w h belong; left out, and Darknet would misread all behind it"
         yield Fault(what, "not five values")
@@ -172,6 +178,16 @@ def _judged(line: str, classes: int) -> Iterator[Box | Fault]:
         yield Fault(f"class {str(class_id)[:20]} is not among 0 to {classes - 1}; left out", "unknown class")
         return
     yield from within(Box(class_id, x, y, w, h))
+
+
+def _rewritten(line: str) -> str:
+    """A box with commas, or with a class such as 1.0, as Darknet reads it; empty where it is something else."""
+    fields = [field.strip(",;") for field in line.split()]
+    fields = re.split("[,;]", line) if len(fields) == 1 else fields
+    if len(fields) != 5:
+        return ""
+    fields = [WHOLE.sub("", fields[0]), *(field.replace(",", ".") for field in fields[1:])]
+    return " ".join(fields) if fields[0].lstrip("-").isdecimal() else ""
 
 
 def within(box: Box, rounding: tuple[float, float] = (ROUNDING, ROUNDING)) -> Iterator[Box | Fault]:

@@ -46,11 +46,11 @@ class Listed(NamedTuple):
 class Finder:
     """Find the files that the lines of a list name.
 
-    A line is taken as it is written, with slashes for backslashes, or without quotes around it, from each of the
-    folders. If nothing is there, the list may have been written elsewhere, so that the beginning of its paths means
-    nothing: then the longest end of the path that exists in one of the folders is taken. A file name alone is such an
-    end only in `home`, and only where `moved_whole` says that nothing of the list was found as written: else another
-    file of its name would be taken for one that was deleted.
+    A line is taken as it is written, with slashes for backslashes, without quotes around it, or with the characters
+    that an address has as %20, from each of the folders. If nothing is there, the list may have been written elsewhere,
+    so that the beginning of its paths means nothing: then the longest end of the path that exists in one of the folders
+    is taken. A file name alone is such an end only in `home`, and only where `moved_whole` says that nothing of the
+    list was found as written: else another file of its name would be taken for one that was deleted.
 
     Args:
         folders: to start relative paths at, the first ones first.
@@ -169,6 +169,10 @@ def _spellings(line: str) -> Iterator[str]:
         yield bare
     if "\\" in bare:
         yield bare.replace("\\", "/")
+    if "%" in bare:
+        from urllib.parse import unquote
+
+        yield unquote(bare, errors="surrogateescape")
 
 
 def _unquoted(line: str) -> str:

@@ -57,8 +57,6 @@ def test_blanks_and_line_ends_do_not_matter(text):
         ("0 0.5 0.5 0.2", "4 values"),
         ("0 0.5 0.5 0.2 0.2 0.9", "6 values"),
         ("0 0.1 0.1 0.9 0.1 0.9 0.9", "7 values"),
-        ("0.0 0.5 0.5 0.2 0.2", "not one integer and four numbers"),
-        ("0 0,5 0,5 0,2 0,2", "not one integer and four numbers"),
         ("0 0.5 0.5 0.2 O.2", "not one integer and four numbers"),
         ("1_0 0.5 0.5 0.2 0.2", "not one integer and four numbers"),
         ("0 0.5 0.5 0.2 0.2_1", "not one integer and four numbers"),
@@ -80,6 +78,33 @@ def test_a_line_that_is_no_box_is_a_finding(line, says):
     assert "left out" in what
     found = parse_labels(f"1 .5 .5 .5 .5\n{line}\n1 .5 .5 .5 .25\n", 3, FILE)
     assert found.boxes == (Box(1, 0.5, 0.5, 0.5, 0.5), Box(1, 0.5, 0.5, 0.5, 0.25))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2, 0.25, 0.5, 0.125, 0.75",  # pjreddie/darknet issue 824
+        "2,0.25,0.5,0.125,0.75",
+        "2;0.25;0.5;0.125;0.75",
+        "2 0,25 0,5 0,125 0,75",  # decimal commas, as a German spreadsheet writes them
+        "2.0 0.25 0.5 0.125 0.75",  # AlexeyAB/darknet issue 6110
+        "2.000000000000000000e+00 2.5e-01 5e-01 1.25e-01 7.5e-01",  # roboflow/supervision pull request 2580
+    ],
+)
+def test_a_box_that_darknet_misreads_but_nobody_else_is_read_and_said(line):
+    found = parse_labels(f"{line}\n1 .5 .5 .5 .5\n", 3, FILE)
+    assert found.boxes == (Box(2, 0.25, 0.5, 0.125, 0.75), Box(1, 0.5, 0.5, 0.5, 0.5))
+    ((number, what),) = [(one.line, one.text) for one in found.findings]
+    assert number == 1
+    assert what.startswith(f"'{line[:60]}' is read, but Darknet misreads all from here on; import-data writes it anew")
+
+
+@pytest.mark.parametrize(
+    "line", ["2.5 .5 .5 .5 .5", "1e0 .5 .5 .5 .5", "0,5 0,5 0,5 0,5 0,5", "a,.5,.5,.5,.5", "0,.5,.5,.5"]
+)
+def test_a_line_that_can_mean_several_things_is_left_out(line):
+    assert not parse_labels(line, 3, FILE).boxes
+    assert "left out" in parse_labels(line, 3, FILE).findings[0].text
 
 
 def test_a_box_that_reaches_outside_is_clipped_and_said():

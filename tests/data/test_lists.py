@@ -57,7 +57,7 @@ def found_by_both(path: Path) -> list[str]:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize(
-    "line", ["images/a.png", "images\\a.png", "  images/a.png\t", '"images\\a.png"', "'images/a.png'"]
+    "line", ["images/a.png", "images\\a.png", "  images/a.png\t", '"images\\a.png"', "'images/a.png'", "images/%61.png"]
 )
 def test_what_wrote_a_list_does_not_matter(here, encoding, end, line):
     text = end.join([line, "images/b c.png", ""])

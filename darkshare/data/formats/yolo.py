@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -19,7 +18,7 @@ from darkshare.data.darknet import Watch
 from darkshare.data.datafiles import read_names
 from darkshare.data.findings import NothingLeft
 from darkshare.data.formats.folders import by_folder, divided, files_below
-from darkshare.data.labels import LARGEST_LABELS, label_path, parse_labels
+from darkshare.data.labels import LARGEST_LABELS, WHOLE, label_path, parse_labels
 from darkshare.data.lists import Listed, listed_pictures
 from darkshare.data.types import Dataset, Finding, Sample
 from darkshare.errors import DarkshareError
@@ -29,7 +28,6 @@ NOTES = "notes.json"
 _TRIED = 100  # text files of a folder, of which the first may be empty or something else
 MOST_NUMBERS = 1000  # classes, where no file names them
 _LISTS = {"train.txt": "train", "val.txt": "valid", "valid.txt": "valid", "test.txt": "test"}
-_WHOLE = re.compile(r"\.0*(e[+-]?0+)?$")  # behind a class, as numpy writes it: 1.000000e+00
 Names = tuple[str, ...]
 
 
@@ -172,7 +170,7 @@ def labelled(
 def _as_box(line: str, keypoints: int) -> str:
     """A line with a polygon, or a box and keypoints, as a line with a box; any other one as it is."""
     class_id, *fields = line.split() or [""]
-    class_id = _WHOLE.sub("", class_id)
+    class_id = WHOLE.sub("", class_id)
     if keypoints and len(fields) == 4 + keypoints:
         fields = fields[:4]
     if len(fields) == 4:
