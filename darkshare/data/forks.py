@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from darkshare._files import is_file
+from darkshare._images import header
 from darkshare.darknet.kinds.heads import Boxes
 from darkshare.darknet.network import Network
 from darkshare.data.labels import LABEL_RULES
 from darkshare.data.lists import Listed
 from darkshare.data.types import Dataset, Finding, Sample
+from darkshare.errors import DarkshareError
 
 _MOST_BOXES = {"alexeyab's and hank-ai's": 200, "pjreddie's": 90}  # of a picture, where the head has no max=
 SUFFIXES = (".jpg", ".JPG", ".JPEG", ".png")  # for which every fork finds labels
@@ -123,21 +125,28 @@ def most_boxes(network: Network) -> int:
 
 
 def ready_suffix(picture: Path) -> tuple[str, bool]:
-    """The suffix under which every fork finds the labels of a picture and decodes it.
+    """The suffix under which every fork finds the labels of a picture, decodes it, and sees it as it is to be shown.
 
     Returns:
-        The suffix, and whether the picture has to be written anew as a PNG for that.
+        The suffix, and whether the picture has to be written anew for that, in the format of the suffix.
     """
     form = _format(picture)
     if form == "opencv" or (form == "stb" and picture.suffix not in SUFFIXES):
         return ".png", True
-    if not form or picture.suffix in SUFFIXES:
-        return picture.suffix, False
-    return (".jpg" if form == "jpeg" else ".png"), False
+    known = not form or picture.suffix in SUFFIXES
+    return picture.suffix if known else ".jpg" if form == "jpeg" else ".png", _is_turned(picture)
+
+
+def _is_turned(picture: Path) -> bool:
+    """Whether a picture is stored turned or mirrored, which not every Darknet minds; not where it cannot be read."""
+    try:
+        return header(picture).orientation > 1
+    except DarkshareError:
+        return False
 
 
 def changed(source: Path, parts: Iterable[Dataset]) -> Iterator[Finding]:
-    """Say how many pictures `ready_suffix` gives other names or formats.
+    """Say how many pictures `ready_suffix` gives other names, formats or orientations.
 
     Args:
         source: that the findings are about.
@@ -145,12 +154,18 @@ def changed(source: Path, parts: Iterable[Dataset]) -> Iterator[Finding]:
     """
     pictures = dict.fromkeys(sample.picture for part in parts for sample in part.samples)
     found = [(picture, *ready_suffix(picture)) for picture in pictures]
-    if anew := [picture for picture, _, again in found if again]:
-        what = "pictures are written anew as .png, so that every Darknet reads them"
-        yield Finding(source, None, f"{len(anew)} {what}, such as {anew[0]}")
-    if renamed := [picture for picture, suffix, again in found if not again and suffix != picture.suffix]:
-        what = "pictures get a suffix for which every Darknet finds labels"
-        yield Finding(source, None, f"{len(renamed)} {what}, such as {renamed[0]}")
+    again = {picture: _is_turned(picture) for picture, _, anew in found if anew}
+    renamed = [picture for picture, suffix, anew in found if not anew and suffix != picture.suffix]
+    shown = "pictures are stored turned (EXIF); they are written anew as they are shown, JPEG in quality 95"
+    read = "pictures are written anew as .png, so that every Darknet reads them"
+    known = "pictures get a suffix for which every Darknet finds labels"
+    for which, what in (
+        ([picture for picture, turned in again.items() if turned], shown),
+        ([picture for picture, turned in again.items() if not turned], read),
+        (renamed, known),
+    ):
+        if which:
+            yield Finding(source, None, f"{len(which)} {what}, such as {which[0]}")
 
 
 def _format(picture: Path) -> str:

@@ -79,7 +79,7 @@ def read_parts(
         raise DarkshareError("is not a folder of pictures", file=str(folder))
     asked = Asked(folder, known, legibility, language, text_class, watch)
     given = (name for name, value in asked._asdict().items() if value and value != getattr(Asked(watch=watch), name))
-    if idle := [name for name in given if name not in FORMATS[form].takes]:
+    if idle := [f"--{name.replace('_', '-')}" for name in given if name not in FORMATS[form].takes]:
         warn(f"{source}: {', '.join(idle)}: not used for a source in the format {form}")
     return FORMATS[form].read(source, asked)
 
@@ -127,7 +127,7 @@ def import_data(
         drop_twins: leave out pictures that are there twice, rather of those to train on than of the others; without it,
             one that is in two parts is an error.
         copy: copy the pictures instead of linking to them.
-        names: the file of class names, where the source has none, or instead of its own; not for VOC and COCO.
+        names: the file of class names, where the source has none, or in the order wanted; not for COCO-Text.
         legibility: of COCO-Text: "both", "legible" or "illegible".
         language: of COCO-Text: "english", "not english", …; none for all.
         text_class: of COCO-Text: "machine printed", "handwritten", "others"; none for all.

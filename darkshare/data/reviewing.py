@@ -24,7 +24,8 @@ from darkshare.errors import DarkshareError
 
 _TURNED = (
     "are stored turned or mirrored, with a note in EXIF ({}); labels are for the picture as it is shown, but Darknet "
-    "without OpenCV shows it as stored and trains on wrong boxes; turn the files: mogrify -auto-orient"
+    "without OpenCV shows it as stored and trains on wrong boxes; turn the files (mogrify -auto-orient), or let "
+    "import-data write them anew"
 )
 _SEVERAL = "are files of several pages or frames ({}), of which the first one counts"
 

@@ -756,9 +756,24 @@ def test_many_findings_of_one_kind_are_few_lines_and_a_file(tmp_path, monkeypatc
 
 
 def test_an_option_that_does_nothing_is_said(voc, tmp_path):
-    result = run(voc, "-o", tmp_path / "out", "--names", "x.names", "--language", "english")
+    result = run(voc, "-o", tmp_path / "out", "--legibility", "legible", "--language", "english")
     assert result.exit_code == 0
-    assert result.stderr == f"Note: {voc}: names, language: not used for a source in the format voc\n"
+    assert result.stderr.startswith(f"Note: {voc}: --legibility, --language: not used for a source in the format voc\n")
+
+
+@pytest.mark.parametrize("form", ["voc", "coco"])
+def test_names_give_the_order_of_classes_and_what_is_not_among_them_is_said(request, tmp_path, form):
+    source = request.getfixturevalue(form)
+    before = next(iter(read_parts(source).values()))
+    other = before.names[-1]
+    (tmp_path / "x.names").write_text(f"new\n{other}\n")
+    (found,) = read_parts(source, names=tmp_path / "x.names").values()
+    assert found.names == ("new", other)
+    kept = [[box[1:] for box in one.boxes if before.names[box.class_id] == other] for one in before.samples]
+    assert [[box[1:] for box in one.boxes] for one in found.samples] == kept
+    assert {box.class_id for one in found.samples for box in one.boxes} == {1}
+    lost = sum(len(one.boxes) for one in before.samples) - sum(map(len, kept))
+    assert [one.kind for one in found.findings].count("unknown class") == lost > 0
 
 
 def test_two_sources_and_chosen_classes(coco, tmp_path):
