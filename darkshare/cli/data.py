@@ -16,6 +16,7 @@ from darkshare.cli.progress import watcher
 from darkshare.data.classes import DIFFICULT
 from darkshare.data.formats import FORMATS, LEGIBILITY
 from darkshare.data.types import Dataset
+from darkshare.errors import DarkshareError
 
 _FEWEST = 10  # pictures with boxes, which suggest-k needs
 _MANY = 500  # pictures, from which on a progress bar is worth its line
@@ -80,13 +81,13 @@ def import_data(source: Path, output: Path, as_json: bool, **options: Any) -> No
       darkshare import-data train_labels.csv --valid test_labels.csv -o tables
       darkshare import-data DOTA/train --format dota -o ships
     """
-    from darkshare.data import NothingLeft, import_data
+    from darkshare.data import import_data
     from darkshare.data.findings import folded
 
     rest = str(options["findings"] or "--findings FILE")
     try:
         found = import_data(source, output, watch=watcher(least=_MANY), **options)
-    except NothingLeft as error:
+    except DarkshareError as error:
         say(*folded(error.findings, rest))
         raise
     if as_json:

@@ -755,6 +755,30 @@ def test_many_findings_of_one_kind_are_few_lines_and_a_file(tmp_path, monkeypatc
     assert "; --findings FILE has all" in run("v", "-o", "out").stderr
 
 
+@pytest.mark.parametrize(
+    ("pictures", "output", "says"),
+    [
+        (1, "out", "has 1 different pictures, too few to split"),
+        (2, "full", "holds mine.txt, which no import wrote"),
+        (0, "out", "none of its pictures can be used"),
+    ],
+)
+def test_findings_come_before_every_error(tmp_path, monkeypatch, pictures, output, says):
+    for number in range(pictures):
+        write_picture(tmp_path / "v" / f"{number}.png", number)
+    for number in range(3):
+        write_xml(tmp_path / "v" / f"{number}.xml", xml_object("a", (1, 1, 9, 9)))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    result = run("v", "-o", output, "--findings", "f.txt")
+    *findings, error = result.stderr.splitlines()
+    assert result.exit_code == 1
+    assert [line.partition(":")[0] for line in findings] == [f"v/{number}.xml" for number in range(pictures, 3)]
+    assert Path("f.txt").read_text().splitlines() == findings
+    assert says in error
+
+
 def test_an_option_that_does_nothing_is_said(voc, tmp_path):
     result = run(voc, "-o", tmp_path / "out", "--legibility", "legible", "--language", "english")
     assert result.exit_code == 0

@@ -66,6 +66,43 @@ def test_the_same_file_in_both_lists_is_a_twin_too(tmp_path):
     assert {part: len(dataset.samples) for part, dataset in kept.items()} == {"train": 0, "valid": 3}
 
 
+def test_one_list_for_both_is_divided_anew(data, tmp_path):
+    """Without its twins nothing would be left to train on, and each picture counts once in what is divided."""
+    listed = tmp_path / "train.txt"
+    listed.write_text(f"{listed.read_text()}gone.png\n")
+    data.write_text(data.read_text().replace("valid.txt", "train.txt"))
+    for more in ([], ["--drop-twins"]):
+        result = run("import-data", data, "-o", tmp_path / "new", *more, code=1)
+        finding, error = result.stderr.splitlines()
+        assert finding == f"{listed}:17: gone.png: no such picture; left out"
+        assert error == (
+            f"Error: {data}: 16 of 16 valid pictures are train pictures too (0.png, 1.png = 0.png, 2.png, …); "
+            "measured on them, results are too good; --split 0.2 divides them anew"
+        )
+    run("import-data", data, "-o", tmp_path / "new", "--split", 0.2, code=0)
+    lists = [read_data(tmp_path / "new" / "new.data", part).samples for part in ("train", "valid")]
+    assert [len(samples) for samples in lists] == [13, 3]  # of 15 different ones, 3 are set aside; 0 and 1 are twins
+    assert len({sample.picture for samples in lists for sample in samples}) == 16
+
+
+def test_a_picture_twice_in_one_list_is_left_out_on_request(data, tmp_path):
+    listed = tmp_path / "train.txt"
+    listed.write_text(listed.read_text() + f"{tmp_path}/images/5.png\n")
+    assert len(import_data(data, tmp_path / "a", drop_twins=True).parts["train"].samples) == 13
+    data.write_text(data.read_text().replace(f"valid={tmp_path}/valid.txt\n", ""))
+    assert len(import_data(data, tmp_path / "b", split=0).parts["train"].samples) == 17
+    done = import_data(data, tmp_path / "c", split=0, drop_twins=True)
+    assert len(done.parts["train"].samples) == 15
+    assert str(done.findings[-1]).endswith("5.png: is the same picture as " + f"{tmp_path}/images/5.png; left out")
+
+
+def test_what_is_only_for_validation_is_divided(data, tmp_path):
+    data.write_text(data.read_text().replace("train=", "test="))
+    data.write_text("".join(line for line in data.read_text().splitlines(True) if not line.startswith("test")))
+    done = import_data(data, tmp_path / "new")
+    assert {part: len(one.samples) for part, one in done.parts.items()} == {"train": 3, "valid": 1}
+
+
 def test_training_tells_of_twins_with_the_command_that_helps(base, data, tmp_path, monkeypatch):
     needs_torch()
     monkeypatch.setattr("darkshare.training.run.plot_training", lambda entries, path, **how: path.touch())
