@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from darkshare._files import is_file
@@ -15,7 +15,8 @@ from darkshare.data.lists import Listed
 from darkshare.data.types import Dataset, Finding, Sample
 from darkshare.errors import DarkshareError
 
-_MOST_BOXES = {"alexeyab's and hank-ai's": 200, "pjreddie's": 90}  # of a picture, where the head has no max=
+_PJREDDIE_BOXES = 90  # of a picture, where the head has no max=
+_MOST_BOXES = {"alexeyab's and hank-ai's default": 200, "pjreddie's default": _PJREDDIE_BOXES}
 SUFFIXES = (".jpg", ".JPG", ".JPEG", ".png")  # for which every fork finds labels
 _CURE = "import-data writes files that every fork reads"
 _FORMATS = {  # of PICTURES, by their first bytes: those that stb_image.h reads, which is Darknet's without OpenCV
@@ -65,19 +66,20 @@ class Audit:
                 count, first, there = self._unlabelled.get(fork, (0, listed.name, place))
                 self._unlabelled[fork] = (count + 1, first, there)
 
-    def findings(self, path: Path) -> Iterator[Finding]:
+    def findings(self, path: Path, most_boxes: Mapping[str, int] | None = None) -> Iterator[Finding]:
         """Each problem in one line.
 
         Args:
             path: of the list.
+            most_boxes: of a picture that are trained, by what says so; without it, what each fork's default is.
         """
         for fork, (count, name, place) in self._unlabelled.items():
             yield Finding(path, None, unlabelled(fork, count, len(self._samples), name, place))
         if what := undecodable(sample.picture for sample in self._samples):
             yield Finding(path, None, what)
-        for whose, most in _MOST_BOXES.items():
+        for whose, most in (most_boxes or _MOST_BOXES).items():
             if what := crowded(self._samples, most):
-                yield Finding(path, None, f"{what} ({most} is {whose} default)")
+                yield Finding(path, None, f"{what} ({most} is {whose})")
 
 
 def finds_labels(place: str) -> bool:
@@ -121,7 +123,7 @@ def most_boxes(network: Network) -> int:
     last = next(layer for layer in reversed(network.layers) if isinstance(layer.kind, Boxes))
     assert isinstance(last.kind, Boxes)
     counted = last.section.get("max") is not None
-    return last.kind.max if counted or network.dialect != "pjreddie" else _MOST_BOXES["pjreddie's"]
+    return last.kind.max if counted or network.dialect != "pjreddie" else _PJREDDIE_BOXES
 
 
 def ready_suffix(picture: Path) -> tuple[str, bool]:

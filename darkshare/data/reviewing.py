@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,7 @@ from typing import Any
 from darkshare._images import header, read_picture
 from darkshare.data.classified import read_class_list
 from darkshare.data.darknet import Watch, read_data
-from darkshare.data.datafiles import class_names, named_file, read_options
+from darkshare.data.datafiles import NAMES, class_names, named_file, read_options
 from darkshare.data.findings import joined, rows_of
 from darkshare.data.forks import Audit
 from darkshare.data.tables import DataResult, Parts
@@ -22,6 +22,7 @@ from darkshare.data.twins import twins_in
 from darkshare.data.types import ClassifiedDataset, Dataset, Finding
 from darkshare.errors import DarkshareError
 
+_HARMLESS = ("box twice", "picture twice", NAMES)  # kinds of findings that change nothing but weights or words
 _TURNED = (
     "are stored turned or mirrored, with a note in EXIF ({}); labels are for the picture as it is shown, but Darknet "
     "without OpenCV shows it as stored and trains on wrong boxes; turn the files (mogrify -auto-orient), or let "
@@ -35,7 +36,7 @@ class Review(DataResult):
     """The pictures of a .data file and everything that is wrong with it.
 
     Attributes:
-        warnings: what not every fork of Darknet finds, reads or trains, and pictures that are in one part twice.
+        warnings: what not every fork of Darknet finds, reads or trains, what is there twice in one part, and odd names.
     """
 
     warnings: tuple[Finding, ...] = ()
@@ -44,12 +45,19 @@ class Review(DataResult):
         return super().as_dict() | {"warnings": rows_of(self.warnings)}
 
 
-def review(path: str | os.PathLike[str], *, decode: bool = False, watch: Watch = iter) -> Review:
+def review(
+    path: str | os.PathLike[str],
+    *,
+    decode: bool = False,
+    most_boxes: Mapping[str, int] | None = None,
+    watch: Watch = iter,
+) -> Review:
     """Read all parts of a .data file, and compare the pictures with each other.
 
     Args:
         path: of the .data file, for a detector or a classifier.
         decode: also decode every picture.
+        most_boxes: of a picture that are trained, by what says so, such as "max= of m.cfg"; without it, the defaults.
         watch: goes through the pictures, for a progress bar.
 
     Raises:
@@ -68,10 +76,12 @@ def review(path: str | os.PathLike[str], *, decode: bool = False, watch: Watch =
     twins = [one for one in twins_in(parts, watch) if one.picture != one.other]  # those are told as shared
     findings += [*_shared(data.path, parts), *(one.finding() for one in twins if one.is_apart)]
     findings += _undecoded(parts, watch) if decode else ()
-    warnings = [one for part in parts for one in audits[part].findings(named_file(data, part)[0])]
+    warnings = [one for one in findings if one.kind in _HARMLESS]
+    warnings += (one for part in parts for one in audits[part].findings(named_file(data, part)[0], most_boxes))
     warnings += (one.finding() for one in twins if not one.is_apart)
     warnings += _of_headers(data.path, parts, watch)
-    return Review(data.path, parts, tuple(findings), tuple(warnings))
+    errors = tuple(one for one in findings if one.kind not in _HARMLESS)
+    return Review(data.path, parts, errors, tuple(dict.fromkeys(warnings)))
 
 
 def _tried(read: Callable[..., Any], path: Path, part: str, watch: Watch) -> Dataset | ClassifiedDataset | Finding:
