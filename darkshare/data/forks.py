@@ -109,6 +109,15 @@ def undecodable(pictures: Iterable[Path]) -> str:
     return f"{len(lost)} {what}, such as {lost[0]}; {_CURE}" if lost else ""
 
 
+def turned(orientations: Mapping[Path, int], pictures: int) -> str:
+    """Say how many pictures are stored turned, of which the orientations are given, or nothing."""
+    found = [f"{picture.name}: {held}" for picture, held in orientations.items() if held > 1]
+    few = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
+    what = f"{len(found)} of {pictures} pictures are stored turned or mirrored, with a note in EXIF ({few}); labels are"
+    trained = "for the picture as it is shown, but Darknet without OpenCV shows it as stored and trains on wrong boxes"
+    return f"{what} {trained}; turn the files (mogrify -auto-orient); {_CURE}" if found else ""
+
+
 def crowded(samples: Sequence[Sample], most: int) -> str:
     """Say how many boxes are more than a head's `max=` takes, or nothing."""
     counts = [len(sample.boxes) for sample in samples]
@@ -136,15 +145,15 @@ def ready_suffix(picture: Path) -> tuple[str, bool]:
     if form == "opencv" or (form == "stb" and picture.suffix not in SUFFIXES):
         return ".png", True
     known = not form or picture.suffix in SUFFIXES
-    return picture.suffix if known else ".jpg" if form == "jpeg" else ".png", _is_turned(picture)
+    return picture.suffix if known else ".jpg" if form == "jpeg" else ".png", orientation(picture) > 1
 
 
-def _is_turned(picture: Path) -> bool:
-    """Whether a picture is stored turned or mirrored, which not every Darknet minds; not where it cannot be read."""
+def orientation(picture: Path) -> int:
+    """EXIF's orientation of a picture, 1 to 8; 1 where it cannot be read, which is said elsewhere."""
     try:
-        return header(picture).orientation > 1
+        return header(picture).orientation
     except DarkshareError:
-        return False
+        return 1
 
 
 def changed(source: Path, parts: Iterable[Dataset]) -> Iterator[Finding]:
@@ -156,14 +165,14 @@ def changed(source: Path, parts: Iterable[Dataset]) -> Iterator[Finding]:
     """
     pictures = dict.fromkeys(sample.picture for part in parts for sample in part.samples)
     found = [(picture, *ready_suffix(picture)) for picture in pictures]
-    again = {picture: _is_turned(picture) for picture, _, anew in found if anew}
+    again = {picture: orientation(picture) > 1 for picture, _, anew in found if anew}
     renamed = [picture for picture, suffix, anew in found if not anew and suffix != picture.suffix]
     shown = "pictures are stored turned (EXIF); they are written anew as they are shown, JPEG in quality 95"
     read = "pictures are written anew as .png, so that every Darknet reads them"
     known = "pictures get a suffix for which every Darknet finds labels"
     for which, what in (
-        ([picture for picture, turned in again.items() if turned], shown),
-        ([picture for picture, turned in again.items() if not turned], read),
+        ([picture for picture, is_turned in again.items() if is_turned], shown),
+        ([picture for picture, is_turned in again.items() if not is_turned], read),
         (renamed, known),
     ):
         if which:

@@ -16,18 +16,13 @@ from darkshare.data.classified import read_class_list
 from darkshare.data.darknet import Watch, read_data
 from darkshare.data.datafiles import NAMES, class_names, named_file, read_options
 from darkshare.data.findings import joined, rows_of
-from darkshare.data.forks import Audit
+from darkshare.data.forks import Audit, turned
 from darkshare.data.tables import DataResult, Parts
 from darkshare.data.twins import twins_in
 from darkshare.data.types import ClassifiedDataset, Dataset, Finding
 from darkshare.errors import DarkshareError
 
 _HARMLESS = ("box twice", "picture twice", NAMES)  # kinds of findings that change nothing but weights or words
-_TURNED = (
-    "are stored turned or mirrored, with a note in EXIF ({}); labels are for the picture as it is shown, but Darknet "
-    "without OpenCV shows it as stored and trains on wrong boxes; turn the files (mogrify -auto-orient), or let "
-    "import-data write them anew"
-)
 _SEVERAL = "are files of several pages or frames ({}), of which the first one counts"
 
 
@@ -106,17 +101,18 @@ def _shared(path: Path, parts: Parts) -> Iterator[Finding]:
 def _of_headers(path: Path, parts: Parts, watch: Watch) -> Iterator[Finding]:
     """Pictures that are stored turned, and files of several pictures: a finding for each kind."""
     pictures = list(dict.fromkeys(sample.picture for one in parts.values() for sample in one.samples))
-    turned: list[str] = []
+    orientations: dict[Path, int] = {}
     several: list[str] = []
     for picture in watch(pictures):
         with suppress(DarkshareError):  # for `decode` to find
             about = header(picture)
-            turned += [f"{picture.name}: {about.orientation}"] if about.orientation > 1 else []
+            orientations[picture] = about.orientation
             several += [f"{picture.name}: {about.pictures}"] if about.pictures > 1 else []
-    for found, what in ((turned, _TURNED), (several, _SEVERAL)):
-        few = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
-        if found:
-            yield Finding(path, None, f"{len(found)} of {len(pictures)} pictures {what.format(few)}")
+    if what := turned(orientations, len(pictures)):
+        yield Finding(path, None, what)
+    few = ", ".join(several[:3]) + (", …" if len(several) > 3 else "")
+    if several:
+        yield Finding(path, None, f"{len(several)} of {len(pictures)} pictures {_SEVERAL.format(few)}")
 
 
 def _undecoded(parts: Parts, watch: Watch) -> Iterator[Finding]:
