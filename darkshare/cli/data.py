@@ -53,7 +53,7 @@ _PATH = click.Path(path_type=Path)
     DIFFICULT[0],
 )
 @click.option("--no-negatives", is_flag=True, help="Leave out pictures without boxes.")
-@click.option("--drop-twins", is_flag=True, help="Leave out pictures that are there twice, rather of train.")
+@click.option("--drop-twins", is_flag=True, help="Leave out pictures that are there twice, of two parts the one of train.")
 @click.option("--copy", is_flag=True, help="Copy the pictures instead of linking to them.")
 @click.option("--names", type=_PATH, help="The file of class names in their order; a list of pictures needs it.")
 @choice_option("--legibility", LEGIBILITY, "COCO-Text: which text is asked for.", LEGIBILITY[0])
@@ -71,7 +71,7 @@ def import_data(source: Path, output: Path, as_json: bool, **options: Any) -> No
     Examples:
       darkshare import-data BCCD -o cells
       darkshare import-data logos/voc_format -o logos --single-class logo
-      darkshare import-data train.json --valid val.json --keep-classes person
+      darkshare import-data a.json --valid b.json --keep-classes person -o people
       darkshare import-data cocotext.v2.json --images train2014 -o text
       darkshare import-data train.txt --valid test.txt --names obj.names -o masks
       darkshare import-data labelled --names classes.txt -o yolo
