@@ -53,7 +53,9 @@ _PATH = click.Path(path_type=Path)
     DIFFICULT[0],
 )
 @click.option("--no-negatives", is_flag=True, help="Leave out pictures without boxes.")
-@click.option("--drop-twins", is_flag=True, help="Leave out pictures that are there twice, of two parts the one of train.")
+@click.option(
+    "--drop-twins", is_flag=True, help="Leave out pictures that are there twice, of two parts the one of train."
+)
 @click.option("--copy", is_flag=True, help="Copy the pictures instead of linking to them.")
 @click.option("--names", type=_PATH, help="The file of class names in their order; a list of pictures needs it.")
 @choice_option("--legibility", LEGIBILITY, "COCO-Text: which text is asked for.", LEGIBILITY[0])
