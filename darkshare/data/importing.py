@@ -16,14 +16,12 @@ from darkshare.data.findings import NothingLeft, joined, telling
 from darkshare.data.forks import changed
 from darkshare.data.formats import FORMATS, LEGIBILITY, Asked, format_of
 from darkshare.data.negatives import lack_of_negatives
-from darkshare.data.splitting import split
+from darkshare.data.splitting import SHARE, split
 from darkshare.data.tables import DataResult
-from darkshare.data.twins import counted, twins_in, without_twins
+from darkshare.data.twins import counted, cure, twins_in, without_twins
 from darkshare.data.types import Dataset, Finding, Sample
 from darkshare.data.writing import write_data
 from darkshare.errors import BadValue, DarkshareError, checked, warn
-
-SHARE = 0.2  # for validation, where the source does not say which pictures are for that
 
 
 class Wanted(NamedTuple):
@@ -185,15 +183,16 @@ def _single(
         DarkshareError: one is in two parts and is not to be left out, or none would be left to train on.
     """
     twins = twins_in(parts, watch)
-    apart = next(counted(twins, parts), None)
-    if not (apart or choice.drop_twins):
+    apart = next(counted(twins, parts), "")
+    way = cure(parts, watch) if apart else ("--drop-twins",)
+    if apart and not (choice.drop_twins and way == ("--drop-twins",)):
+        does = "leaves them out" if way == ("--drop-twins",) else "divides them anew"
+        what = f"{apart}; measured on them, results are too good; {' '.join(way)} {does}"
+        raise DarkshareError(what, file=str(source))
+    if not choice.drop_twins:
         found += (one.finding() for one in twins)
         return parts
     kept, gone = without_twins(parts, watch)
-    empty = any(one.samples for one in parts.values()) and not kept["train"].samples
-    if apart and (empty or not choice.drop_twins):
-        cure = f"--split {SHARE} divides them anew" if empty else "--drop-twins leaves them out"
-        raise DarkshareError(f"{apart}; measured on them, results are too good; {cure}", file=str(source))
     found += (one.finding()._replace(text=f"{one.finding().text}; left out") for one in gone)
     return kept
 

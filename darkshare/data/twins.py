@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from darkshare._files import reading, sha256
 from darkshare.data.darknet import Watch
+from darkshare.data.splitting import SHARE
 from darkshare.data.tables import Parts
 from darkshare.data.types import Dataset, Finding, Sample
 
@@ -93,3 +94,9 @@ def without_twins(parts: Mapping[str, Dataset], watch: Watch = iter) -> tuple[di
                 twins.append(Twin(sample.picture, part, sample.picture, part))
         kept[part] = replace(one, samples=tuple(s for s in once.values() if (part, s.picture) not in gone))
     return kept, twins
+
+
+def cure(parts: Mapping[str, Dataset], watch: Watch = iter) -> tuple[str, ...]:
+    """The words with which `import-data` parts twins: they are left out, unless nothing would be left to train on."""
+    kept, _ = without_twins(parts, watch)
+    return ("--drop-twins",) if kept["train"].samples else ("--split", str(SHARE))

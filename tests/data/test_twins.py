@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from labelled import draw, write_data
 
 from darkshare.data import Dataset, import_data, read_data
 from darkshare.data.negatives import SMALL, lack_of_negatives
-from darkshare.data.twins import twins_in, without_twins
+from darkshare.data.twins import cure, twins_in, without_twins
 from darkshare.data.types import Box, Sample
 from darkshare.errors import DarkshareError
 
@@ -64,6 +65,8 @@ def test_the_same_file_in_both_lists_is_a_twin_too(tmp_path):
     ]
     kept, _ = without_twins({"train": one, "valid": one})
     assert {part: len(dataset.samples) for part, dataset in kept.items()} == {"train": 0, "valid": 3}
+    assert cure({"train": one, "valid": one}) == ("--split", "0.2")
+    assert cure({"train": one, "valid": replace(one, samples=one.samples[1:])}) == ("--drop-twins",)
 
 
 def test_one_list_for_both_is_divided_anew(data, tmp_path):
