@@ -14,7 +14,6 @@ import click
 
 from darkshare._tables import printable
 from darkshare._version import __version__
-from darkshare.cli.progress import say_above
 from darkshare.errors import BadArguments, DarkshareError, DarkshareWarning
 
 STOPPED = 130  # the exit code of what Ctrl-C ends
@@ -22,6 +21,8 @@ WORDS = "darkshare.words"  # the words of the running command, as they were type
 
 
 def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    from darkshare.cli.progress import say_above  # not needed for --help
+
     say_above(f"Note: {message}")
 
 

@@ -102,18 +102,18 @@ class Readers(Generic[T]):
                 if self.stopped.is_set():
                     break
         except BaseException as error:  # whatever it is, it belongs to the thread that asked
-            self._put(_Raised(error), own)
+            own.append(_Raised(error))
         finally:
             getattr(iterator, "close", lambda: None)()
             with self._changed:
                 own.append(_END)
                 self._changed.notify_all()
 
-    def _put(self, item: Any, own: deque[Any]) -> None:
-        """Append an item as soon as there is room, which the oldest one makes if its time has passed."""
+    def _put(self, item: T, own: deque[Any]) -> None:
+        """Append an item as soon as there is room, which the oldest one makes for another of its sort."""
         with self._changed:
             while len(own) >= max(1, self._size // max(1, len(self._waiting))) and not self.stopped.is_set():
-                if self._passes(own[0]):
+                if self._passes(own[0]) and self._passes(item):
                     own.popleft()
                 else:
                     self._changed.wait()

@@ -163,10 +163,8 @@ def test_agnostic_nms_may_be_written_in_several_ways(rows):
     assert {row["name"] for row in agnostic} == {"cat", "dog"}
     for words in (
         ["--nms", "agnostic, 0.4"],
-        ["--nms", "agnostic", "--nms", "0.4"],
         ["--nms", "0.4", "--nms", "tiny=agnostic"],
         ["--nms", "tiny=agnostic,0.4"],
-        ["--nms", "0.9", "--nms", "agnostic", "--nms", "0.4"],
     ):
         assert rows(*words) == agnostic, words
     assert rows("--nms", "agnostic") == rows("--nms", "0.45,agnostic")

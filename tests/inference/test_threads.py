@@ -133,3 +133,25 @@ def test_stopping_a_stage_stops_those_before_it():
     assert next(stage) == 1
     stage.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "darkshare"]
+
+
+def test_what_keeps_its_worth_drives_nothing_out():
+    """Of a stream whose pictures wait in vain the last one comes, and behind it its error."""
+    ended = threading.Event()
+
+    def slowly():
+        yield "first"
+        ended.wait(60)
+
+    def stream():
+        yield from range(50)
+        ended.set()  # the error finds a full queue
+        yield "error"
+
+    readers: Readers = Readers(2, passes=lambda item: isinstance(item, int))
+    readers.add(slowly())
+    readers.add(stream())
+    stage = iter(readers)
+    found = [next(stage)]
+    assert ended.wait(60)
+    assert [item for item in [*found, *stage] if item != "first"][-2:] == [49, "error"]

@@ -301,7 +301,11 @@ def _writer(path: Path, codec: str, size: tuple[int, int], rate: float) -> Any:
 @contextmanager
 def _without_stderr() -> Iterator[None]:
     """Keep the words of C libraries, which no setting silences, off the terminal."""
-    kept = os.dup(2)
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
     try:
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)
