@@ -259,7 +259,7 @@ def test_all_pictures_of_a_file_come_in_order(form, at_once, monkeypatch):
     monkeypatch.setattr("darkshare._images._AT_ONCE", at_once)
     data = several(form, **FORMS[form])
     assert header_of(io.BytesIO(data)).pictures == Image.open(io.BytesIO(data)).n_frames == 4
-    found = list(pictures(data, "a"))
+    found = list(pictures(data, "a").each)
     assert [(one.shape, one.dtype) for one in found] == [((20, 30, 3), np.uint8)] * 4
     assert [one[9, 9].tolist() for one in found] == [[pytest.approx(gray, abs=2)] * 3 for gray in GRAYS]
     assert decoded(data, "a").tolist() == found[0].tolist()
@@ -268,7 +268,7 @@ def test_all_pictures_of_a_file_come_in_order(form, at_once, monkeypatch):
 def test_pages_have_sizes_and_depths_of_their_own():
     images = [DEEP[:20], SMALL, DEEP[..., :3], SMALL[..., 0]]
     data = cv2.imencodemulti(".tif", images)[1].tobytes()
-    found = list(pictures(data, "a"))
+    found = list(pictures(data, "a").each)
     assert [one.shape for one in found] == [(20, 40, 3), (12, 20, 3), (40, 40, 3), (12, 20, 3)]
     assert found[2].tolist() == np.floor(DEEP[..., :3] / 257 + 0.5).tolist()
 
@@ -276,14 +276,16 @@ def test_pages_have_sizes_and_depths_of_their_own():
 def test_frames_are_turned():
     exif = Image.Exif()
     exif[0x112] = 6
-    assert {one.shape for one in pictures(several("webp", lossless=True, exif=exif.tobytes()), "a")} == {(30, 20, 3)}
-    assert {one.shape for one in pictures(several("png", exif=exif.tobytes()), "a")} == {(30, 20, 3)}
+    assert {one.shape for one in pictures(several("webp", lossless=True, exif=exif.tobytes()), "a").each} == {
+        (30, 20, 3)
+    }
+    assert {one.shape for one in pictures(several("png", exif=exif.tobytes()), "a").each} == {(30, 20, 3)}
 
 
 @pytest.mark.parametrize("form", ["tiff", "png"])
 def test_a_file_that_is_cut_off_gives_what_it_has_and_says_so(form):
     data = several(form, **FORMS[form])
-    coming = pictures(data[: int(len(data) * 0.7)], "a")
+    coming = pictures(data[: int(len(data) * 0.7)], "a").each
     assert next(coming)[9, 9].tolist() == [GRAYS[0]] * 3
     with pytest.raises(DarkshareError, match=r"a: OpenCV can read [123] of its [234] pictures"):
         list(coming)
@@ -293,7 +295,7 @@ def test_a_file_that_is_cut_off_gives_what_it_has_and_says_so(form):
 def test_an_animation_that_is_cut_off_is_an_error(form):
     data = several(form, **FORMS[form])
     with pytest.raises(DarkshareError):
-        list(pictures(data[: int(len(data) * 0.7)], "a"))
+        list(pictures(data[: int(len(data) * 0.7)], "a").each)
 
 
 def test_a_chain_of_pages_that_goes_round_ends():
@@ -310,4 +312,4 @@ def test_a_big_tiff_is_read():
     data = saved(frames[0], "tiff", save_all=True, append_images=frames[1:], big_tiff=True, tiffinfo={0x112: 6})
     about = header_of(io.BytesIO(data))
     assert (about.pictures, about.orientation) == (3, 6)
-    assert len(list(pictures(data, "a"))) == 3
+    assert len(list(pictures(data, "a").each)) == 3

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from io import BytesIO
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,13 @@ Picture = NDArray[np.uint8]  # height x width x channels, BGR or BGRA
 _AT_ONCE = 2**26  # bytes of an animation's frames that are decoded together
 _LIGHT = frozenset({"Radiance HDR", "OpenEXR"})  # formats whose numbers go beyond white
 _FOREIGN = frozenset({"AVIF", "OpenEXR", "HEIC", "JPEG XL", "Photoshop", "PDF"})  # that OpenCV reads seldom or never
+
+
+class FilePictures(NamedTuple):
+    """The pictures of a file: how many there are, and each in turn, decoded when it is asked for."""
+
+    total: int
+    each: Iterator[Picture]
 
 
 def read_picture(path: str | os.PathLike[str], *, alpha: bool = False) -> Picture:
@@ -87,15 +95,32 @@ def decoded(data: bytes, name: str, *, alpha: bool = False) -> Picture:
     return _finished(image, about, name, alpha=alpha)
 
 
-def pictures(data: bytes, name: str, *, alpha: bool = False) -> Iterator[Picture]:
-    """Decode all pictures of a file one after another: pages of a TIFF, frames of an animation; see `decoded`.
+def all_pictures(path: str | os.PathLike[str], *, alpha: bool = False) -> FilePictures:
+    """Give all pictures of a file; see `pictures`. A file of several is not read into memory as a whole.
 
     Raises:
-        DarkshareError: one of them cannot be read.
+        DarkshareError: the file cannot be read; while they are decoded, that one of them cannot be.
+    """
+    with reading(path), Path(path).open("rb") as file:
+        about = header_of(file)
+        file.seek(0)
+        data = file.read() if about.pictures == 1 else mmap(file.fileno(), 0, access=ACCESS_READ)
+    return FilePictures(about.pictures, _decoding(data, about, str(path), alpha=alpha))
+
+
+def pictures(data: bytes, name: str, *, alpha: bool = False) -> FilePictures:
+    """Give all pictures of a file's content: pages of a TIFF, frames of an animation, or the one; see `decoded`.
+
+    Raises:
+        DarkshareError: while they are decoded: one of them cannot be.
     """
     about = header_of(BytesIO(data))
+    return FilePictures(about.pictures, _decoding(data, about, name, alpha=alpha))
+
+
+def _decoding(data: bytes | mmap, about: FileHeader, name: str, *, alpha: bool) -> Iterator[Picture]:
     if about.pictures == 1:
-        yield decoded(data, name, alpha=alpha)
+        yield decoded(bytes(data), name, alpha=alpha)
         return
     count = 0
     for image in _several(data, about):
@@ -140,7 +165,7 @@ def _decoded(data: bytes, about: FileHeader, *, alpha: bool) -> NDArray[Any] | N
         return None
 
 
-def _several(data: bytes, about: FileHeader) -> Iterator[NDArray[Any]]:
+def _several(data: bytes | mmap, about: FileHeader) -> Iterator[NDArray[Any]]:
     """The pictures of a file with several, as far as they can be decoded; few are in memory."""
     import cv2
 

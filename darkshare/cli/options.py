@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from darkshare._files import require_promise
+from darkshare._files import is_folder, require_promise
 from darkshare._tables import FORMATS
 from darkshare.cli import WORDS
 from darkshare.cli.parameters import NUMBERS, SIZE, TILES, Written
@@ -179,7 +179,7 @@ def _stem(_: click.Context, __: click.Parameter, path: str | None) -> str | None
 
 
 def _folder(_: click.Context, __: click.Parameter, path: Any) -> Any:
-    if path is not None and not Path(path).is_dir():
+    if path is not None and not is_folder(path):
         require_promise(path, "a folder")
     return path
 

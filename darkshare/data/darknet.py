@@ -16,7 +16,7 @@ from darkshare.data.forks import Audit
 from darkshare.data.labels import LABEL_RULES, PictureLabels, label_files, label_path, read_labels
 from darkshare.data.lists import file_status, finder_of, listed_pictures
 from darkshare.data.types import Dataset, Finding, Sample
-from darkshare.errors import Unsupported
+from darkshare.errors import DarkshareError, Unsupported
 
 Watch = Callable[[Sequence[Any]], Iterable[Any]]  # goes through things and may show how far it is
 _LABELLED = "an empty one would say that nothing is on the picture"
@@ -139,7 +139,10 @@ def _difficult_labels(path: Path, bases: Sequence[Path]) -> tuple[dict[int, Path
     lines = read_text(path).lines
     finder = finder_of(path, lines, bases, _label_status)
     for number, line in enumerate(lines, 1):
-        found = finder(line)
+        try:
+            found = finder(line)
+        except DarkshareError as error:
+            raise error.locate(str(path), number) from None
         if found is None:
             what = f"{line}: no label file beside it; no box counts as difficult"
             findings.append(Finding(path, number, what, "no difficult boxes"))

@@ -21,7 +21,7 @@ from darkshare.data.tables import DataResult
 from darkshare.data.twins import counted, twins_in, without_twins
 from darkshare.data.types import Dataset, Finding
 from darkshare.data.writing import write_data
-from darkshare.errors import BadValue, DarkshareError, checked
+from darkshare.errors import BadValue, DarkshareError, checked, warn
 
 SHARE = 0.2  # for validation, where the source does not say which pictures are for that
 
@@ -75,7 +75,13 @@ def read_parts(
     if form not in FORMATS:
         raise BadValue(f"unknown format {form}; use one of {', '.join(FORMATS)}")
     folder, known = (None if path is None else Path(path) for path in (images, names))
-    return FORMATS[form].read(source, Asked(folder, known, legibility, language, text_class, watch))
+    if folder is not None and not folder.is_dir():
+        raise DarkshareError("is not a folder of pictures", file=str(folder))
+    asked = Asked(folder, known, legibility, language, text_class, watch)
+    given = (name for name, value in asked._asdict().items() if value and value != getattr(Asked(watch=watch), name))
+    if idle := [name for name in given if name not in FORMATS[form].takes]:
+        warn(f"{source}: {', '.join(idle)}: not used for a source in the format {form}")
+    return FORMATS[form].read(source, asked)
 
 
 @checked

@@ -199,7 +199,7 @@ def listed_pictures(
         try:
             found = finder(line) if line else None
         except DarkshareError as error:
-            raise DarkshareError(error.message, file=str(path), line=number) from None
+            raise error.locate(str(path), number) from None
         if found is None:
             what = f"{line}: no such picture; left out" if line else "an empty line is a picture to Darknet; left out"
             yield Finding(path, number, what, "no such picture" if line else "")

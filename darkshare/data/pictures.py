@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from unicodedata import normalize
 
 from darkshare._images import PICTURES
 from darkshare.data.types import Fault
@@ -107,4 +108,6 @@ def _suffix(name: str) -> str:
 
 
 def _stem(name: str) -> str:
-    return name.removesuffix(_suffix(name))
+    """The name without the suffix, composed: macOS writes an accent as a character of its own."""
+    stem = name.removesuffix(_suffix(name))
+    return stem if stem.isascii() else normalize("NFC", stem)

@@ -121,7 +121,7 @@ def _read(
 
 def _lists(data: str, stem: Path) -> dict[str, str]:
     """The keys of a .data file that the one of a network trained on it keeps: its lists, from where that one lies."""
-    if Path(data).is_dir():
+    if is_folder(data):
         return {}
     given, kept = read_options(data), dict[str, str]()
     for key in _KEPT:

@@ -208,7 +208,6 @@ def test_faults_of_the_data_set_are_printed(home):
         (["base.cfg", "base.data", "--rule", "coco", "--points", "11"], 2, "COCO's has 101"),
         (["base.cfg", "base.data", "--plot", "curves.gif"], 1, "no such kind of figure"),
         (["base.cfg", "base.csv", "--csv", "base.csv"], 1, "is one of the inputs"),
-        (["base.cfg", "base.data", "--csv", "base.data"], 1, "promises a .data file"),
         (["base.cfg", "base.data", "--map", "cat"], 2, "'cat' does not say OLD=NEW"),
         (["both.cfg", "--data", "base=base.data", "--beside", "text.cfg"], 1, "none of base: say which it is"),
         (["both.cfg", "--data", "base=base.data", "--beside", "logo=text.cfg"], 1, "no data set for a task logo"),

@@ -165,6 +165,7 @@ def test_agnostic_nms_may_be_written_in_several_ways(rows):
         ["--nms", "agnostic, 0.4"],
         ["--nms", "0.4", "--nms", "tiny=agnostic"],
         ["--nms", "tiny=agnostic,0.4"],
+        ["--nms", "agnostic", "--nms", "tiny=0.4"],
     ):
         assert rows(*words) == agnostic, words
     assert rows("--nms", "agnostic") == rows("--nms", "0.45,agnostic")
@@ -371,6 +372,7 @@ def test_nothing_found_is_no_error(model, photo, tmp_path):
         (["{model}", "{photo}", "--thresh", "dogs=0.3"], 1, "unknown task dogs; the tasks are tiny"),
         (["{model}", "{photo}", "--nms", "tiny="], 2, "'' is not a valid float"),
         (["{model}", "{photo}", "--nms", "all"], 2, "'all' is not a valid float"),
+        (["{model}", "{photo}", "--nms", "0.4", "--nms", "agnostic"], 2, "'--nms': is given 2 times"),
         (["{model}", "{photo}", "--nms", "0.3,0.4"], 2, "'0.3,0.4' has two levels; write 0.4, agnostic, or 0.4,agno"),
         (["{model}", "{photo}", "--nms", "0,agnostic"], 1, "nms 0 keeps all boxes, so 'agnostic' would do nothing"),
         (["{model}", "{photo}", "--nms", "dogs=agnostic"], 1, "unknown task dogs; the tasks are tiny"),

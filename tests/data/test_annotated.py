@@ -409,6 +409,7 @@ def test_a_size_is_a_scale_of_the_pictures_or_another_one(tmp_path, size, fine):
         (["a.txt", "b"], "a", "b", None, "no picture"),
         ([], "a", "a\0.png", None, "no picture"),
         ([], "a", "", None, "no picture"),
+        (["e\u0301.png"], "x", "\xe9.png", "e\u0301.png", None),  # as macOS has it
     ],
 )
 def test_the_picture_that_is_meant(tmp_path, there, stem, named, taken, kind):
@@ -509,6 +510,11 @@ def test_labelmes_size_is_compared_too(tmp_path):
         ('<?xml version="1.0" encoding="ISO-8859-15"?><a>\u20ac</a>', "iso8859-15"),
         ('<?xml version="1.0" encoding="koi8-r"?><a>\u0436</a>', "koi8-r"),
         ('<?xml version="1.0" encoding="gb2312"?><a>\u7ea2</a>', "utf-8-sig"),
+        ('<?xml version="1.0" encoding="gb2312"?><a>\u7ea2\u8272</a>', "utf-8"),  # gb18030 reads three others there
+        ('<?xml version="1.0" encoding="gb2312"?><a>\u732b</a>', "gbk"),  # the bytes of an e with an accent in UTF-8
+        ('<?xml version="1.0" encoding="ISO-8859-1"?><a>\xe9</a>', "utf-8"),
+        ('<?xml version="1.0" encoding="ISO-8859-1"?><a>\xe9</a>', "latin-1"),
+        ('\n \n<?xml version="1.0" encoding="utf-8"?>\n<a>\xe9</a>', "utf-8"),
     ],
 )
 def test_xml_is_read_in_what_it_is_written_in(text, encoding):

@@ -162,6 +162,14 @@ def test_two_xml_files_of_one_picture_are_put_together(tmp_path):
     assert ["has labels already" in line for line in said(found)] == [True]
 
 
+def test_xml_files_of_windows_and_of_macos(tmp_path):
+    write_picture(tmp_path / "a.png")
+    write_xml(tmp_path / "a.XML", xml_object("x", (3, 3, 13, 8)))
+    (tmp_path / "._a.xml").write_bytes(b"\0\5\x16\7")  # what macOS puts beside each file in an archive
+    (found,) = read_parts(tmp_path).values()
+    assert (len(found.samples), found.findings) == (1, ())
+
+
 @pytest.mark.parametrize("make", ["none", "empty", "unseen"])
 def test_voc_folders_that_give_nothing_are_one_error(tmp_path, make):
     (tmp_path / "empty").mkdir()
@@ -294,6 +302,19 @@ def test_everything_wrong_with_a_coco_json_is_said(coco):
     ]
     lines = [line.removeprefix("instances_val2017.json: ") for line in said(found)]
     assert [line[: len(what)] for line, what in zip(lines, expected, strict=True)] == expected
+
+
+def test_a_category_that_only_others_are_kinds_of_is_said(coco):
+    rows = [
+        {"id": 0, "name": "tools", "supercategory": "none"},
+        {"id": 13, "name": "sign", "supercategory": "tools"},
+        {"id": 90, "name": "brush", "supercategory": "brush"},
+    ]
+    found = read_coco(coco_json(coco, categories=rows))
+    assert found.names == ("tools", "sign", "brush")
+    assert [line.split(": ", 1)[1] for line in said(found)] == [
+        "category tools has no boxes, it is only what others are kinds of; --keep-classes leaves it out"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -734,6 +755,12 @@ def test_many_findings_of_one_kind_are_few_lines_and_a_file(tmp_path, monkeypatc
     assert "; --findings FILE has all" in run("v", "-o", "out").stderr
 
 
+def test_an_option_that_does_nothing_is_said(voc, tmp_path):
+    result = run(voc, "-o", tmp_path / "out", "--names", "x.names", "--language", "english")
+    assert result.exit_code == 0
+    assert result.stderr == f"Note: {voc}: names, language: not used for a source in the format voc\n"
+
+
 def test_two_sources_and_chosen_classes(coco, tmp_path):
     size = {"width": WIDTH, "height": HEIGHT}
     images = [{"id": 7, "file_name": "c.png", **size}, {"id": 9, "file_name": "d.png", **size}]
@@ -787,9 +814,10 @@ def test_yolo_files_of_coco_pictures_are_read(tmp_path):
         (["logos", "--format", "coco"], "Is a directory"),
         (["logos", "--format", "darknet"], "--names"),
         (["train.txt"], "--names"),
+        (["logos", "--images", "nowhere"], "nowhere: is not a folder of pictures"),
         (["c.data"], "for a classifier"),
         (
-            ["logos", "--images", "nowhere", "--keep-classes", "acme", "--rename-classes", "acme=zeta"],
+            ["logos", "--images", "logos", "--keep-classes", "acme", "--rename-classes", "acme=zeta"],
             "no class 'acme'",
         ),
         (["logos", "--no-negatives", "--keep-classes", "empty", "--rename-classes", "acme=full"], "no class 'empty'"),

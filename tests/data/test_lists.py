@@ -213,6 +213,18 @@ def test_a_data_file_of_another_machine(here):
     assert sum("found by the end of their path" in finding.text for finding in valid.findings) == 2
 
 
+def test_a_difficult_list_in_which_a_name_means_two_files(here):
+    for folder in (here, Path()):
+        (folder / "hard").mkdir()
+        (folder / "hard" / "a.txt").write_text("1 0.5 0.5 0.1 0.1\n")
+    listed(here / "valid.txt", "images/a.png\n")
+    listed(here / "hard.txt", "D:\\hard\\a.png\n")
+    (here / "x.names").write_text("cat\ndog\n")
+    data = listed(here / "x.data", "classes=2\nvalid=valid.txt\ndifficult=hard.txt\nnames=x.names\n")
+    with pytest.raises(DarkshareError, match=r"hard\.txt:1: .*both hard/a\.png and .*set/hard/a\.png end like it"):
+        read_data(data, "valid")
+
+
 def test_a_classifiers_label_is_looked_for_in_what_was_found(here):
     """The beginning of the other machine's path says nothing: it holds both labels here."""
     write_picture(here / "cat" / "1.png")

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from conftest import zoo_path
 
 import darkshare
 from darkshare.darknet.model import load
@@ -94,6 +95,10 @@ FAR = (20, 20, 60, 60, 0.5, 0)
         ([[(0, 0, 1000, 1000, 0.9, 0)], [SMALL, FAR], []], None),  # small ones in front of a large one
         ([[], [(300, 100, 572, 300, 0.9, 0), (350, 600, 540, 700, 0.5, 0)], [RIGHT]],
          [(300, 100, 700, 300, 0.9, 0), (350, 600, 540, 700, 0.5, 0)]),
+        ([[WHOLE], [(450, 100, 572, 200, 0.9, 0)], []], [WHOLE]),  # a part of what the left half shows of it
+        ([[WHOLE], [], [(600, 100, 650, 200, 0.9, 0)]], None),  # it ends at no seam, so it is one in front of the other
+        ([[WHOLE], [(530, 150, 560, 180, 0.9, 0)], [(531, 150, 561, 180, 0.8, 0)]],
+         [(531, 150, 561, 180, 0.8, 0), WHOLE]),
         ([[], [(480, 100, 572, 300, 0.9, 0)], [(480, 100, 600, 300, 0.5, 0)]], [(480, 100, 600, 300, 0.5, 0)]),
     ],
 )  # fmt: skip
@@ -170,3 +175,14 @@ def test_an_exported_file_and_an_ensemble_take_tiles(model, tmp_path):
 def test_tiles_that_cannot_be_are_refused(tiny, how, error, says):
     with pytest.raises(error, match=says):
         Detector(load(tiny), **how)
+
+
+@pytest.mark.zoo
+def test_the_player_in_the_background_is_found_with_tiles():
+    """He is 85 pixels wide of 1296, so 21 in the network's input of 320; where he stands was read off the photo."""
+    model, photo = load(zoo_path("models", "f10-coco", "f10-coco.cfg")), zoo_path("media", "messi.jpg")
+    whole, tiled = ((Detector(model, threshold=0.5, **how).detect(photo)[0]) for how in ({}, {"tiles": (2, 2)}))
+    assert len(whole) == 2
+    assert [name for name, _, _ in tiled] == ["person"] * 3
+    np.testing.assert_allclose(tiled.boxes[:2], whole.boxes, atol=1e-3)
+    np.testing.assert_allclose(tiled.boxes[2], [1207, 480, 1292, 690], atol=15)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from darkshare._files import is_folder
 from darkshare.data.darknet import Watch
 from darkshare.data.datafiles import read_names
 from darkshare.data.formats.coco import read_coco
@@ -45,11 +46,13 @@ class SourceFormat(NamedTuple):
         source: what it comes as, in a few words.
         recognises: whether a path, with the first bytes of the file (none of a folder), is of this format.
         read: its parts: train, valid, test, or else "all".
+        takes: what of `Asked` it uses.
     """
 
     source: str
     recognises: Callable[[Path, bytes], bool]
     read: Callable[[Path, Asked], dict[str, Dataset]]
+    takes: tuple[str, ...] = ("images", "names")
 
 
 def _with_names(read: Callable[..., dict[str, Dataset]]) -> Callable[[Path, Asked], dict[str, Dataset]]:
@@ -68,10 +71,16 @@ def _with_names(read: Callable[..., dict[str, Dataset]]) -> Callable[[Path, Aske
 
 FORMATS: dict[str, SourceFormat] = {  # of a file, the first that recognises it
     "voc": SourceFormat(
-        "a folder of XML files", is_voc, lambda source, asked: read_voc(source, images=asked.images, watch=asked.watch)
+        "a folder of XML files",
+        is_voc,
+        lambda source, asked: read_voc(source, images=asked.images, watch=asked.watch),
+        ("images",),
     ),
     "darknet": SourceFormat(
-        "a .data file or a list", is_darknet, lambda source, asked: read_darknet(source, asked.names, asked.watch)
+        "a .data file or a list",
+        is_darknet,
+        lambda source, asked: read_darknet(source, asked.names, asked.watch),
+        ("names",),
     ),
     "coco-text": SourceFormat(
         "a json",
@@ -80,12 +89,14 @@ FORMATS: dict[str, SourceFormat] = {  # of a file, the first that recognises it
             source, images=asked.images, legibility=asked.legibility, language=asked.language,
             text_class=asked.text_class, watch=asked.watch,
         ),
+        ("images", "legibility", "language", "text_class"),
     ),
     "labelme": SourceFormat("a json, or a folder of them", is_labelme, _with_names(read_labelme)),
     "coco": SourceFormat(
         "a json",
         lambda _, start: start[:1] == b"{",
         lambda source, asked: {"all": read_coco(source, images=asked.images, watch=asked.watch)},
+        ("images",),
     ),
     "cvat": SourceFormat("an XML file", is_cvat, _with_names(read_cvat)),
     "ultralytics": SourceFormat("a data.yaml", is_ultralytics, _with_names(read_ultralytics)),
@@ -101,7 +112,7 @@ def format_of(source: Path) -> str:
     Raises:
         DarkshareError: it is none of those that are known.
     """
-    start = b"" if source.is_dir() else start_of(source)
+    start = b"" if is_folder(source) else start_of(source)
     found = [name for name, form in FORMATS.items() if form.recognises(source, start)]
     if "ultralytics" in found:
         found = [name for name in found if name != "yolo"]  # these are the label files of the data.yaml
@@ -110,7 +121,7 @@ def format_of(source: Path) -> str:
     if not found:
         known = ", ".join(f"{form.source} ({name})" for name, form in FORMATS.items())
         raise DarkshareError(f"is of no format that is known: {known}; --format names one", file=str(source))
-    if source.is_dir() and len(found) > 1:
+    if is_folder(source) and len(found) > 1:
         raise DarkshareError(f"could be {' or '.join(found)}; say which with --format", file=str(source))
     return found[0]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,19 @@ def read_coco(path: str | os.PathLike[str], *, images: Path | None = None, watch
         except MALFORMED:
             what = f"{label}: no image_id, category_id and bbox of 4 numbers; left out"
             findings.append(Finding(path, None, what, "no bbox"))
+    used = {one.name for outlines in marked.values() for one in outlines}
+    findings += _without_boxes(document["categories"], names, used, path)
     return coco_dataset(path, names, known, marked, findings, images, watch)
+
+
+def _without_boxes(rows: Sequence[Any], names: Sequence[str], used: Collection[str], path: Path) -> Iterator[Finding]:
+    """Find the classes that are only what others are kinds of, as in Roboflow's files; Darknet would train them."""
+    pairs = ((row.get("name"), str(row.get("supercategory"))) for row in rows if isinstance(row, dict))
+    above = {general for name, general in pairs if name != general}
+    for name in names:
+        if name in above and name not in used:
+            what = f"category {name} has no boxes, it is only what others are kinds of; --keep-classes leaves it out"
+            yield Finding(path, None, what, "class without boxes")
 
 
 def _categories(rows: Sequence[Any], path: Path) -> tuple[dict[int, int], tuple[str, ...], list[Finding]]:

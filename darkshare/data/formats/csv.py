@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+from darkshare._files import is_folder
 from darkshare._texts import LARGEST, read_text
 from darkshare.data.annotated import Annotated, Outline, Size, dataset
 from darkshare.data.darknet import Watch
@@ -50,9 +51,9 @@ class Row(NamedTuple):
 
 def is_csv(source: Path, _: bytes) -> bool:
     """Whether it is a table by its name, or a folder with a table of boxes."""
-    if not source.is_dir():
+    if not is_folder(source):
         return source.suffix.lower() in _SUFFIXES
-    return any(_holds_boxes(path) for path in files_below(source) if path.suffix.lower() in _SUFFIXES)
+    return any(map(_holds_boxes, files_below(source, *_SUFFIXES)))
 
 
 def _holds_boxes(path: Path) -> bool:
@@ -83,12 +84,12 @@ def read_csv(
     Raises:
         DarkshareError: it has no such columns, or no picture of it is found.
     """
-    tables, findings = _tables(source) if source.is_dir() else ({source: list(_rows(source))}, [])
+    tables, findings = _tables(source) if is_folder(source) else ({source: list(_rows(source))}, [])
     if not tables:
         raise DarkshareError("holds no table of boxes", file=str(source))
     parts: dict[str, list[Path]] = {"train": [], "valid": [], "test": [], "": []}
     for path in tables:
-        parts[part_of(path.relative_to(source)) if source.is_dir() else ""].append(path)
+        parts[part_of(path.relative_to(source)) if is_folder(source) else ""].append(path)
     if not parts["train"] or not (parts["valid"] or parts["test"]):
         parts = {"all": list(tables)}
     findings += [Finding(path, None, "is a table of no part; left out") for path in parts.pop("", ())]
@@ -105,12 +106,11 @@ def _tables(folder: Path) -> tuple[dict[Path, list[Row]], list[Finding]]:
     """The tables of boxes in a folder and below it, and why others are not."""
     tables: dict[Path, list[Row]] = {}
     findings: list[Finding] = []
-    for path in files_below(folder):
-        if path.suffix.lower() in _SUFFIXES:
-            try:
-                tables[path] = list(_rows(path))
-            except DarkshareError as error:
-                findings.append(Finding(path, error.line, f"{error.message}; left out", "not a table of boxes"))
+    for path in files_below(folder, *_SUFFIXES):
+        try:
+            tables[path] = list(_rows(path))
+        except DarkshareError as error:  # noqa: PERF203
+            findings.append(Finding(path, error.line, f"{error.message}; left out", "not a table of boxes"))
     return tables, findings
 
 

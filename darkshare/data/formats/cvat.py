@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import cos, hypot, radians, sin
 from pathlib import Path
 
+from darkshare._files import is_folder
 from darkshare._texts import LARGEST
 from darkshare.data.annotated import Annotated, Outline, Size, dataset, turned
 from darkshare.data.darknet import Watch
@@ -48,7 +49,7 @@ def read_cvat(
     Raises:
         DarkshareError: there is no such file, or none of its pictures.
     """
-    files = sorted(source.rglob("*.xml")) if source.is_dir() else [source]
+    files = sorted(source.rglob("*.xml")) if is_folder(source) else [source]
     roots = [(path, read_xml(path, LARGEST)) for path in files]
     if not roots or roots[0][1].tag != "annotations":
         raise DarkshareError("is not an XML of CVAT's, with <annotations>", file=str(source))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
+from darkshare._files import is_folder
 from darkshare._texts import read_text
 from darkshare.data.annotated import Annotated, Outline, dataset
 from darkshare.data.darknet import Watch
@@ -24,10 +26,9 @@ _CORNERS = 8  # numbers
 
 def is_dota(source: Path, _: bytes) -> bool:
     """Whether it is a folder with a text file in which eight numbers and a name make a line."""
-    if not source.is_dir():
+    if not is_folder(source):
         return False
-    texts = [path for path in files_below(source) if path.suffix == ".txt"]
-    return any(map(_describes, texts[:_TRIED]))
+    return any(map(_describes, islice(files_below(source, ".txt"), _TRIED)))
 
 
 def _describes(path: Path) -> bool:
@@ -57,9 +58,8 @@ def read_dota(
     Raises:
         DarkshareError: there are no such files, or none of their pictures.
     """
-    texts = [path for path in files_below(folder) if path.suffix == ".txt"]
-    described = [path for path in watch(texts) if not path.name.startswith("README")]
-    whole = dataset(str(folder), map(_annotated, described), images=images, names=names)
+    texts = [path for path in files_below(folder, ".txt") if not path.name.startswith("README")]
+    whole = dataset(str(folder), map(_annotated, watch(texts)), images=images, names=names)
     return by_folder(whole, images or folder)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from darkshare._files import reading
+from darkshare._files import is_folder, reading
 from darkshare.data.types import Dataset, Finding, Sample
+from darkshare.data.writing import RECORD
 from darkshare.errors import DarkshareError
 
 _START = 2**16  # bytes of a file that show what it is
@@ -21,15 +22,24 @@ _PART = re.compile(
 _GROUPS = ("", "train", "valid", "test")
 
 
-def files_below(folder: Path) -> list[Path]:
-    """All files in a folder and below it in the order of their paths, without hidden ones.
+def files_below(folder: Path, *suffixes: str) -> Iterator[Path]:
+    """The files in a folder and below it with one of these suffixes, in the order of their paths.
+
+    Hidden ones are passed over, and folders that an import has made.
 
     Raises:
         DarkshareError: it is not a folder.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise DarkshareError("is not a folder", file=str(folder))
-    return sorted(path for path in folder.rglob("*") if path.name[0] != "." and path.is_file())
+    found: list[str] = []
+    for at, folders, names in os.walk(folder):
+        if RECORD in names and Path(at) != folder:
+            folders.clear()
+            continue
+        places = (os.path.join(at, name) for name in names if name[0] != ".")  # noqa: PTH118 - Path is slow
+        found += (place for place in places if place.lower().endswith(suffixes))
+    return map(Path, sorted(found))
 
 
 def start_of(source: Path, suffix: str = "") -> bytes:
@@ -41,9 +51,9 @@ def start_of(source: Path, suffix: str = "") -> bytes:
         DarkshareError: it cannot be read.
     """
     found = source
-    if source.is_dir():
-        found = next((path for path in files_below(source) if path.suffix == suffix), source)
-    if found.is_dir():
+    if is_folder(source):
+        found = next(files_below(source, suffix), source)
+    if is_folder(found):
         return b""
     with reading(found), found.open("rb") as file:
         return file.read(_START).replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")

@@ -8,6 +8,7 @@ from math import hypot
 from pathlib import Path
 from typing import Any
 
+from darkshare._files import is_folder
 from darkshare.data.annotated import Annotated, Outline, dataset
 from darkshare.data.darknet import Watch
 from darkshare.data.formats.coco_json import MALFORMED, read_json
@@ -18,6 +19,7 @@ from darkshare.data.types import Dataset, Finding
 from darkshare.errors import DarkshareError
 
 _KEYS = re.compile(rb'"(imagePath|imageData|shapes)"\s*:')
+_YES = ("true", "1")  # programs write "false" as a text too
 _WITHOUT_AREA = ("line", "linestrip", "point", "points")
 
 
@@ -46,11 +48,11 @@ def read_labelme(
     Raises:
         DarkshareError: there is no such file, or none of their pictures.
     """
-    files = [path for path in files_below(source) if path.suffix == ".json"] if source.is_dir() else [source]
+    files = list(files_below(source, ".json")) if is_folder(source) else [source]
     pictures = Pictures((images,) if images else (), NEAR)
     found = (one for path in watch(files) for one in _annotated(path, pictures))
     whole = dataset(str(source), found, images=images, names=names)
-    return by_folder(whole, images or (source if source.is_dir() else source.parent))
+    return by_folder(whole, images or (source if is_folder(source) else source.parent))
 
 
 def _annotated(path: Path, pictures: Pictures) -> Iterator[Annotated | Finding]:
@@ -96,4 +98,4 @@ def _outline(path: Path, number: int, shape: Any) -> Outline | Finding:
         corners = [(min(xs), min(ys)), (max(xs) + beyond, max(ys) + beyond)]
     except MALFORMED:
         return Finding(path, None, f"shape {number}: no label and points; left out", "no outline")
-    return Outline(name, corners, None, bool(shape.get("difficult")), f"{name}, shape {number}")
+    return Outline(name, corners, None, str(shape.get("difficult")).lower() in _YES, f"{name}, shape {number}")

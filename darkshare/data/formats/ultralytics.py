@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from darkshare._files import parsed_yaml, read_small
+from darkshare._files import is_file, is_folder, parsed_yaml, read_small
 from darkshare._images import PICTURES
 from darkshare.data.darknet import Watch
 from darkshare.data.findings import NothingLeft
@@ -25,7 +25,7 @@ _NAMES, _PICTURES = (re.compile(rb"^\s*[\"']?(%s)[\"']?\s*:" % key, re.MULTILINE
 
 def is_ultralytics(source: Path, start: bytes) -> bool:
     """Whether it is a YAML file with names, or a folder with one of those."""
-    if source.is_dir():
+    if is_folder(source):
         return bool(_described(source))
     return source.suffix in _SUFFIXES and _NAMES.search(start) is not None
 
@@ -57,7 +57,7 @@ def read_ultralytics(
         DarkshareError: it cannot be read, names no classes, or no pictures that are there.
         Unsupported: PyYAML is not installed.
     """
-    described = _described(source) if source.is_dir() else [source]
+    described = _described(source) if is_folder(source) else [source]
     if len(described) != 1:
         there = " and ".join(one.name for one in described) or "no data.yaml"
         raise DarkshareError(f"holds {there}; give the file itself", file=str(source))
@@ -111,7 +111,7 @@ def _parts(
             f"names no pictures that are there, looked in {tried}; name the folder where its paths start with --images"
         )
         raise NothingLeft(what, file=str(path), findings=findings)
-    if not any(label_path(picture).is_file() for picture in pictures):
+    if not any(is_file(label_path(picture)) for picture in pictures):
         place = label_path(pictures[0])
         raise DarkshareError(f"none of its pictures has a label file beside it ({place}) or in labels", file=str(path))
     if not parts["train"] or not (parts["valid"] or parts["test"]):
@@ -121,6 +121,11 @@ def _parts(
 
 def _text(value: Any) -> str:
     return value.replace("\\", "/") if isinstance(value, str) else ""
+
+
+def _shown(value: Any) -> str:
+    """A plain value as text; lists that hold each other may be endless as text."""
+    return str(value)[:200] if isinstance(value, str | int | float) else f"a {type(value).__name__}"
 
 
 def _keypoints(shape: Any) -> int:
@@ -161,7 +166,7 @@ def _names(document: Mapping[Any, Any], path: Path) -> tuple[Names, list[Finding
             name = f"{name} {index}"
         known[name] = index
     if count is not None and count != len(rows):
-        findings.append(Finding(path, None, f"nc: {str(count)[:20]}, but there are {len(rows)} names"))
+        findings.append(Finding(path, None, f"nc: {_shown(count)}, but there are {len(rows)} names"))
     return tuple(known), findings
 
 
@@ -179,11 +184,11 @@ def _pictures(path: Path, key: str, value: Any, finder: Finder, watch: Watch) ->
         if found is None and written and (found := finder(written)):
             yield Finding(path, None, f"{key}: {written} is not there; {found.path} is taken")
         if found is None:
-            yield Finding(path, None, f"{key}: {str(given)[:200]}: no such folder or list; left out")
+            yield Finding(path, None, f"{key}: {_shown(given)}: no such folder or list; left out")
             continue
         place = Path(found.path)
-        if place.is_dir():
-            pictures = [one for one in files_below(place) if one.suffix.lower() in PICTURES]
+        if is_folder(place):
+            pictures = list(files_below(place, *PICTURES))
             yield from pictures
             if not pictures:
                 yield Finding(path, None, f"{key}: {place} holds no pictures")

@@ -8,11 +8,13 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+from darkshare._files import is_file, is_folder
 from darkshare._images import PICTURES
 from darkshare._texts import read_text
 from darkshare.data.annotated import Annotated, Outline, Size, dataset, turned
 from darkshare.data.darknet import Watch
 from darkshare.data.formats.cvat import is_cvat
+from darkshare.data.formats.folders import files_below
 from darkshare.data.formats.xml import Element, read_xml
 from darkshare.data.types import Dataset, Finding, Sample
 from darkshare.errors import DarkshareError
@@ -49,22 +51,16 @@ def read_voc(
         DarkshareError: there are no XML files, or no pictures of theirs.
     """
     root = Path(folder)
-    found = dataset(str(root), map(_annotation, watch(_xml_files(root))), images=images)
+    files = list(files_below(root, ".xml"))
+    if not files:
+        raise DarkshareError("holds no XML files", file=str(root))
+    found = dataset(str(root), map(_annotation, watch(files)), images=images)
     return _parts(Dataset(root.name, found.names, found.samples, found.findings), root)
 
 
 def is_voc(source: Path, start: bytes) -> bool:
     """Whether it is a folder of XML files that are not CVAT's."""
-    return source.is_dir() and next(source.rglob("*.xml"), None) is not None and not is_cvat(source, start)
-
-
-def _xml_files(root: Path) -> list[Path]:
-    if not root.is_dir():
-        raise DarkshareError("is not a folder of Pascal VOC XML files", file=str(root))
-    found = sorted(root.rglob("*.xml"))
-    if not found:
-        raise DarkshareError("holds no XML files", file=str(root))
-    return found
+    return is_folder(source) and next(files_below(source, ".xml"), None) is not None and not is_cvat(source, start)
 
 
 def _annotation(path: Path) -> Annotated | Finding:
@@ -135,7 +131,7 @@ _SHAPES = {"bndbox": _corners, "robndbox": _rotated, "polygon": _polygon}  # the
 def _parts(whole: Dataset, root: Path) -> dict[str, Dataset]:
     """The parts that ImageSets/Main names; a picture that is in none of them is a finding."""
     folders = [found for pattern in ("", "*/") for found in sorted(root.glob(f"{pattern}ImageSets/Main"))]
-    lists = {part: [path for at in folders if (path := at / f"{name}.txt").is_file()] for name, part in _SETS.items()}
+    lists = {part: [path for at in folders if is_file(path := at / f"{name}.txt")] for name, part in _SETS.items()}
     if not (lists["train"] and (lists["valid"] or lists["test"])):
         return {"all": whole}
     by_stem: dict[str, list[Sample]] = defaultdict(list)

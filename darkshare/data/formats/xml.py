@@ -15,6 +15,8 @@ from darkshare.errors import DarkshareError
 LARGEST_XML = 2**21  # bytes; thousands of objects
 DEEPEST = 20
 _DECLARED = re.compile(rb"""^\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z][\w.:-]*)["']""")
+_DECLARATION = re.compile(r"^\s*<\?xml[^>]*>")
+_ABOVE_ASCII = bytes(range(128, 256))
 _MARKS = (  # longest first: that of UTF-32 begins as that of UTF-16 does
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -99,7 +101,7 @@ def _in_utf8(data: bytes) -> bytes:
     """The text in UTF-8: expat knows four encodings, Python most that there are.
 
     A byte order mark says more than the declaration, and so does a declaration that can be read at all: programs write
-    that a text is UTF-16 and then write UTF-8.
+    that a text is UTF-16 and then write UTF-8. The declaration itself is left out, so that lines before it do no harm.
     """
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None)
     if encoding is None:
@@ -109,9 +111,24 @@ def _in_utf8(data: bytes) -> bytes:
             encoding = "utf-8"
     try:
         name = codecs.lookup(encoding).name
-        return data.decode(_WIDER.get(name, name)).encode()
+        text = data.decode("utf-8" if _is_utf8_all_the_same(data, name) else _WIDER.get(name, name))
+        return _DECLARATION.sub("", text).encode()
     except LookupError:
         raise DarkshareError(f"is in an encoding that is not known: {encoding}; save it as UTF-8") from None
     except ValueError:
         why = "which it declares" if _DECLARED.match(data) else f"but probably in {likely_encoding(data)}, undeclared"
         raise DarkshareError(f"is not in {encoding}, {why}; save it as UTF-8") from None
+
+
+def _is_utf8_all_the_same(data: bytes, declared: str) -> bool:
+    """Whether a text was saved as UTF-8 while its declaration stayed as it was.
+
+    No text of one byte a character looks like UTF-8 by chance. Of East Asian encodings single words may, but then as
+    Latin, Greek or Cyrillic letters of two bytes, not as East Asian ones of three.
+    """
+    try:
+        foreign = [character for character in data.decode() if not character.isascii()]
+    except UnicodeDecodeError:
+        return False
+    single = len(_ABOVE_ASCII.decode(declared, "replace")) == len(_ABOVE_ASCII)
+    return bool(foreign) and (single or min(foreign) >= "\u0800")

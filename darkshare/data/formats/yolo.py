@@ -12,14 +12,14 @@ from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
-from darkshare._files import read_small
+from darkshare._files import is_file, is_folder, read_small, resolved
 from darkshare._images import PICTURES, picture_size
 from darkshare._texts import read_text
 from darkshare.data.darknet import Watch
 from darkshare.data.datafiles import read_names
 from darkshare.data.findings import NothingLeft
 from darkshare.data.formats.folders import by_folder, divided, files_below
-from darkshare.data.labels import LARGEST_LABELS, PictureLabels, label_path, parse_labels
+from darkshare.data.labels import LARGEST_LABELS, label_path, parse_labels
 from darkshare.data.lists import Listed, listed_pictures
 from darkshare.data.types import Dataset, Finding, Sample
 from darkshare.errors import DarkshareError
@@ -42,10 +42,9 @@ class Found(NamedTuple):
 
 def is_yolo(source: Path, _: bytes) -> bool:
     """Whether it is a folder with a text file that begins with a line of five numbers or more."""
-    if not source.is_dir():
+    if not is_folder(source):
         return False
-    texts = (path for path in files_below(source) if path.suffix == ".txt")
-    return any(map(_describes, islice(texts, _TRIED)))
+    return any(map(_describes, islice(files_below(source, ".txt"), _TRIED)))
 
 
 def _describes(path: Path) -> bool:
@@ -78,18 +77,17 @@ def read_yolo(
     Raises:
         DarkshareError: it has no pictures with labels, or several files of class names that differ.
     """
-    files = files_below(folder)
-    known, findings = (names, []) if names else _names(files, folder)
-    pictures = [path for path in (files_below(images) if images else files) if path.suffix.lower() in PICTURES]
+    known, findings = (names, []) if names else _names(folder)
+    pictures = list(files_below(images or folder, *PICTURES))
     if not pictures:
         raise DarkshareError("holds no pictures; name their folder with --images", file=str(images or folder))
 
     def place_of(picture: Path) -> Path:
         beside = (folder / picture.relative_to(images)).with_suffix(".txt") if images else picture
-        return beside if beside.is_file() and images else label_path(picture)
+        return beside if is_file(beside) and images else label_path(picture)
 
     places = {picture: place_of(picture) for picture in pictures}
-    texts = {path for path in files if path.suffix == ".txt" and path.name not in NAME_FILES} - set(places.values())
+    texts = {path for path in files_below(folder, ".txt") if path.name not in NAME_FILES} - set(places.values())
     lists = [path for name in _LISTS if (path := folder / name) in texts]
     lost = sorted(path for path in texts.difference(lists) if not path.name.startswith("README"))
     findings += [Finding(path, None, "no picture has these labels; left out", "no picture") for path in lost]
@@ -99,7 +97,7 @@ def read_yolo(
     if known is None:
         known = tuple(map(str, range(1 + max((b.class_id for s in found.samples for b in s.boxes), default=0))))
         findings.append(Finding(folder, None, "names no classes (--names does); they are called by their numbers"))
-    whole = Dataset(folder.resolve().name, known, found.samples, (*findings, *found.findings))
+    whole = Dataset(resolved(folder).name, known, found.samples, (*findings, *found.findings))
     return _by_list(whole, lists) if folder / "train.txt" in lists else by_folder(whole, images or folder)
 
 
@@ -149,15 +147,17 @@ def labelled(
     for picture, place in watch(list(places.items())):
         try:
             picture_size(picture)
+            text = read_text(place, LARGEST_LABELS).text if is_file(place) else None
         except DarkshareError as error:
-            findings.append(Finding(picture, None, f"{error.message}; left out", "not a picture"))
+            kind = "not a label file" if error.file == str(place) else "not a picture"
+            findings.append(Finding(Path(error.file or picture), None, f"{error.message}; left out", kind))
             continue
-        if place.is_file():
-            labels = _labels(place, classes, keypoints)
+        if text is not None:
+            lines = "\n".join(_as_box(line, keypoints) for line in text.split("\n"))
+            labels = parse_labels(lines, classes, place)
             if (owner := owners.setdefault(place, picture)) != picture:
-                findings.append(
-                    Finding(picture, None, f"shares its labels with {owner.name}", "two pictures of one label file")
-                )
+                what = f"shares its labels with {owner.name}"
+                findings.append(Finding(picture, None, what, "two pictures of one label file"))
             samples.append(Sample(picture, labels.boxes))
             findings += labels.findings
         elif background:
@@ -167,14 +167,6 @@ def labelled(
             what = "no label file; left out (an empty one says that nothing is on it)"
             findings.append(Finding(picture, None, what, "no label file"))
     return Found(tuple(samples), tuple(findings))
-
-
-def _labels(place: Path, classes: int, keypoints: int) -> PictureLabels:
-    try:
-        text = read_text(place, LARGEST_LABELS).text
-    except DarkshareError as error:
-        return PictureLabels((), (Finding(place, None, error.message),))
-    return parse_labels("\n".join(_as_box(line, keypoints) for line in text.split("\n")), classes, place)
 
 
 def _as_box(line: str, keypoints: int) -> str:
@@ -195,14 +187,19 @@ def _as_box(line: str, keypoints: int) -> str:
     return f"{class_id} {(left + right) / 2!r} {(top + bottom) / 2!r} {right - left!r} {bottom - top!r}"
 
 
-def _names(files: Sequence[Path], folder: Path) -> tuple[Names | None, list[Finding]]:
+def _names(folder: Path) -> tuple[Names | None, list[Finding]]:
     """The class names that a file in the folder gives, and what is wrong with them.
 
     Raises:
         DarkshareError: several such files differ.
     """
-    found = {path: read_names(path) for path in files if path.name in NAME_FILES or path.suffix == ".names"}
-    found = found or {path: (_noted(path), ()) for path in files if path.name == NOTES}
+    files = [
+        path
+        for path in files_below(folder, ".names", *NAME_FILES)
+        if path.suffix == ".names" or path.name in NAME_FILES
+    ]
+    found = {path: read_names(path) for path in files}
+    found = found or {path: (_noted(path), ()) for path in files_below(folder, f"{os.sep}{NOTES}")}
     if len({known for known, _ in found.values()}) > 1:
         places = ", ".join(str(path.relative_to(folder)) for path in found)
         raise DarkshareError(f"has files of class names that differ ({places}); choose with --names", file=str(folder))

@@ -71,13 +71,13 @@ def joined(parts: Sequence[Candidates], views: Sequence[View], level: float, *, 
 
     Boxes of two views are of one object if their overlap is above the level, or if that of what both views show of
     them is: of an object at a seam one tile shows a part. A box that ends at the edge of its tile, within the picture,
-    may be such a part, so the others come first whatever their scores. Where only parts are found, the best one becomes
-    as large as all of them.
+    may be such a part. So the others come first whatever their scores, and it goes where enough of it lies in one of
+    them, measured by its own area. Where only parts are found, the best one becomes as large as all of them.
 
     Args:
         parts: the boxes of each view, as fractions of it, after suppression within the view.
         views: the whole picture, then tiles of it.
-        level: of the intersection over union; 0 leaves all boxes as they are.
+        level: of the intersection over union, or over a part's own area; 0 leaves all boxes as they are.
         agnostic: whether boxes of different classes may be of one object.
 
     Returns:
@@ -99,8 +99,8 @@ def joined(parts: Sequence[Candidates], views: Sequence[View], level: float, *, 
             [np.maximum(shown[rest, :2], shown[first, :2]), np.minimum(shown[rest, 2:], shown[first, 2:])], axis=1
         )
         overlap = np.maximum(
-            iou_of_pairs(boxes[first], boxes[rest]),
-            iou_of_pairs(_within(boxes[first], both), _within(boxes[rest], both)),
+            iou_of_pairs(boxes[rest], boxes[first]),
+            iou_of_pairs(_within(boxes[rest], both), _within(boxes[first], both), crowd=cut[rest]),
         )
         same = (overlap > level) & (ids[rest] == ids[first]) & (of_view[rest] != of_view[first]) & (level > 0)
         if cut[first]:

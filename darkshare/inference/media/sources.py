@@ -7,14 +7,12 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from io import BytesIO
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
 from darkshare._files import is_file, reading
-from darkshare._images import PICTURES, SEVERAL, header, pictures
-from darkshare._images.headers import header_of
+from darkshare._images import PICTURES, SEVERAL, FilePictures, all_pictures, header, pictures
 from darkshare._texts import is_wide, read_text, streamed_lines
 from darkshare.data.lists import Finder, any_status, finder_of
 from darkshare.errors import BadValue, DarkshareError, warn
@@ -61,9 +59,7 @@ class PictureFile(NamedTuple):
             return 1
 
     def frames(self, step: int = 1, limit: int | None = None) -> Iterator[Frame]:
-        with reading(self.name):
-            data = Path(self.name).read_bytes()
-        return EncodedPicture(self.name, data, self.alpha).frames(step, limit)
+        return _frames(self.name, all_pictures(self.name, alpha=self.alpha), step, limit)
 
 
 class EncodedPicture(NamedTuple):
@@ -77,10 +73,12 @@ class EncodedPicture(NamedTuple):
         return 1
 
     def frames(self, step: int = 1, limit: int | None = None) -> Iterator[Frame]:
-        found = enumerate(pictures(self.data, self.name, alpha=self.alpha), 1)
-        paged = header_of(BytesIO(self.data)).pictures > 1
-        stop = None if limit is None else limit * step
-        return (Frame(self.name, image, number=number, paged=paged) for number, image in islice(found, 0, stop, step))
+        return _frames(self.name, pictures(self.data, self.name, alpha=self.alpha), step, limit)
+
+
+def _frames(name: str, found: FilePictures, step: int, limit: int | None) -> Iterator[Frame]:
+    taken = islice(enumerate(found.each, 1), 0, None if limit is None else limit * step, step)
+    return (Frame(name, image, number=number, paged=found.total > 1) for number, image in taken)
 
 
 def _taken(count: int, step: int, limit: int | None) -> int:
@@ -227,7 +225,7 @@ def _listed(name: str) -> list[str]:
     try:
         found = [_placed(line, finder) for line in lines]
     except DarkshareError as error:
-        raise DarkshareError(error.message, file=name) from None
+        raise error.locate(name, None) from None
     if moved := finder.said(len(lines)):
         warn(f"{name}: {moved}")
     return found

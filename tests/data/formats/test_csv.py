@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import zoo_path
 from hypothesis import given
 from hypothesis import strategies as st
 from labelled import write_picture
@@ -189,6 +190,22 @@ def test_other_files_of_a_folder_count_more_than_its_table(tmp_path):
     with pytest.raises(DarkshareError, match="could be voc or yolo; say which with --format"):
         read_parts(tmp_path)
     assert read_parts(tmp_path, format="csv")["all"].names == ("cat",)
+
+
+@pytest.mark.zoo
+def test_a_real_table_and_the_xml_files_it_was_made_of_say_the_same():
+    """The table has the corners of the XML files, where pixels count from 1."""
+    folder = zoo_path("datasets", "raccoon")
+    table, files = read_parts(folder, format="csv"), read_parts(folder, format="voc")["all"]
+    boxes = {sample.picture.name: sample.boxes for part in table.values() for sample in part.samples}
+    assert {part: len(one.samples) for part, one in table.items()} == {"train": 159, "test": 40}
+    assert {sample.picture.name: len(sample.boxes) for sample in files.samples} == {
+        name: len(found) for name, found in boxes.items()
+    }
+    for sample in files.samples:
+        assert [box[3:5] for box in sample.boxes] == [
+            pytest.approx(box[3:5], abs=0.01) for box in boxes[sample.picture.name]
+        ]
 
 
 @given(st.lists(st.text(max_size=9), min_size=1, max_size=8))

@@ -173,6 +173,13 @@ def test_tracks_of_a_video_are_read_for_the_frames_that_are_there(tmp_path):
     ]
 
 
+def test_the_size_of_a_video_may_be_missing_or_nonsense(tmp_path):
+    write_picture(tmp_path / "frame_000003.png")
+    for size in ("", "<original_size><width>wide</width><height>10</height></original_size>"):
+        path = write_xml(tmp_path / "a.xml", track("cat", frame(3)), meta=META.replace("<labels>", f"{size}<labels>"))
+        assert read_cvat(path)["all"].samples[0].boxes == (pytest.approx((1, 0.35, 0.3, 0.5, 0.4, False)),)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [("<annotation/>", "is not an XML of CVAT's"), ("<annotations>", "is not XML"), ("<annotations/>", "can be used")],

@@ -61,6 +61,7 @@ def test_difficult_ones_empty_files_and_everything_wrong(tmp_path):
     put(tmp_path / "labelTxt" / "a.txt", HEADING + "\n".join(lines))
     put(tmp_path / "labelTxt" / "b.txt", HEADING)
     put(tmp_path / "labelTxt" / "c.txt", LINE)
+    put(tmp_path / "labelTxt" / "d.txt", "\0")
     put(tmp_path / "README.txt", "4 2 8")
     found = read_parts(tmp_path)
     assert [[box.difficult for box in sample.boxes] for sample in found["all"].samples] == [[True, True], []]
@@ -71,6 +72,7 @@ def test_difficult_ones_empty_files_and_everything_wrong(tmp_path):
         "a.txt:7: plane: the box is infinite or not a number; left out",
         "a.txt:8: plane: the box has no area (0 x 0); left out",
         "c.txt: no picture of this name and no 'c' near it; left out",
+        "d.txt: holds NUL bytes: this is not a text file; left out",
     ]
 
 
@@ -82,6 +84,8 @@ def test_folders_are_the_parts_and_pictures_may_be_elsewhere(tmp_path):
     assert list(read_dota(tmp_path / "set")) == ["train", "valid"]
     found = read_dota(tmp_path / "set", images=tmp_path / "pictures", names=("ship", "plane"))
     assert [sample.boxes[0].class_id for sample in found["all"].samples] == [1, 1]
+    with pytest.raises(DarkshareError, match="is not a folder"):
+        read_dota(tmp_path / "none")
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,16 @@ def test_sizes_are_of_the_picture_that_was_drawn_on(tmp_path):
     assert ["20 x 10 pixels" in line and "10 x 20; left out" in line for line in said(found)] == [True]
 
 
+@pytest.mark.parametrize(
+    ("value", "difficult"),
+    [(True, True), (1, True), ("true", True), (False, False), ("false", False), (None, False), ([], False)],
+)
+def test_difficult_is_written_in_many_ways(tmp_path, value, difficult):
+    write_picture(tmp_path / "a.png")
+    write_json(tmp_path / "a.json", shape([[2, 1], [12, 5]], difficult=value))
+    assert [box.difficult for box in read_labelme(tmp_path)["all"].samples[0].boxes] == [difficult]
+
+
 def test_everything_wrong_is_said(tmp_path):
     write_picture(tmp_path / "a.png")
     write_json(

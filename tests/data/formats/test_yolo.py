@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
+from conftest import zoo_path
 from hypothesis import given
 from hypothesis import strategies as st
 from labelled import write_picture
 
-from darkshare.data import Box, Dataset
+from darkshare.data import Box, Dataset, import_data, read_parts
 from darkshare.data.formats.ultralytics import read_ultralytics
 from darkshare.data.formats.yolo import _as_box, read_yolo
 from darkshare.errors import DarkshareError, Unsupported
@@ -119,6 +120,9 @@ def test_everything_wrong_with_a_folder_is_said(tmp_path):
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "missing.txt").rename(tmp_path / "mistyped.txt")
     (tmp_path / "README.txt").write_text("exported")
+    put(tmp_path, "broken.png", "odd.png")
+    (tmp_path / "broken.png").write_bytes(b"GIF")
+    (tmp_path / "odd.txt").write_bytes(b"\0\1")
     found = read_yolo(tmp_path)
     assert stems(found) == {"all": ["a", "a", "empty"]}
     assert found["all"].names == ("0",)
@@ -126,7 +130,9 @@ def test_everything_wrong_with_a_folder_is_said(tmp_path):
         "mistyped.txt: no picture has these labels; left out",
         f"{tmp_path}: names no classes (--names does); they are called by their numbers",
         "a.png: shares its labels with a.jpg",
+        "broken.png: is not a picture that OpenCV can read; left out",
         "missing.png: no label file; left out (an empty one says that nothing is on it)",
+        "odd.txt: holds NUL bytes: this is not a text file; left out",
     ]
 
 
@@ -153,6 +159,28 @@ def test_folders_that_give_nothing_are_one_error(tmp_path, files, message):
         (tmp_path / name).write_text(text)
     with pytest.raises(DarkshareError, match=message):
         read_yolo(tmp_path)
+
+
+def test_a_second_import_does_not_read_what_the_first_one_wrote(tmp_path):
+    put(tmp_path, "images/a.png", "images/b.png")
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    for _ in range(2):
+        done = import_data(tmp_path, tmp_path / "out", split=0)
+        assert [len(part.samples) for part in done.parts.values()] == [2]
+    assert stems(read_yolo(tmp_path / "out")) == {"all": ["a", "b"]}
+
+
+@pytest.mark.zoo
+def test_real_folders_hold_what_their_lines_say():
+    """Counted with grep in the label files."""
+    masks = read_parts(zoo_path("datasets", "face-mask-yolo"))
+    assert {part: len(one.samples) for part, one in masks.items()} == {"train": 638, "test": 38}
+    assert sum(len(sample.boxes) for one in masks.values() for sample in one.samples) == 3887
+    labels, pictures = (
+        zoo_path("datasets", "coco128-val", *place) for place in (("object_detection", "labels"), ("images",))
+    )
+    coco = read_parts(labels, images=pictures)["all"]
+    assert (len(coco.samples), sum(len(sample.boxes) for sample in coco.samples)) == (128, 898)
 
 
 # --- data.yaml
@@ -229,6 +257,19 @@ def test_everything_wrong_with_a_data_yaml_is_said(exported):
     ]
 
 
+def test_values_that_hold_each_other_are_not_printed(exported):
+    lists = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9) if n else 'x'}]\n" for n in range(30))
+    found = described(
+        exported, f"{lists}train: train/images\nval: [*a29]\nnc: *a29\nkpt_shape: *a29\nnames: [cat, dog]\n"
+    )
+    assert said(found, exported) == [
+        "data.yaml: nc: a list, but there are 2 names",
+        "data.yaml: val: a list: no such folder or list; left out",
+    ]
+    with pytest.raises(DarkshareError, match="has no names: that are a list"):
+        described(exported, f"{lists}train: train/images\nnames: *a29\n")
+
+
 @pytest.mark.parametrize("shape", ["[2, 3]", "[3, 2]"])
 def test_keypoints_are_left_out_and_said(exported, shape):
     (exported / "train" / "labels" / "train.txt").write_text("1 0.5 0.5 0.2 0.4 0.45 0.4 2 0.55 0.6 1\n")
@@ -255,6 +296,36 @@ def test_keypoints_are_left_out_and_said(exported, shape):
 def test_a_data_yaml_that_gives_nothing_is_one_error(exported, text, message):
     with pytest.raises(DarkshareError, match=message):
         described(exported, text)
+
+
+def test_a_folder_with_several_data_yaml_or_none_is_one_error(exported):
+    for name in ("one.yaml", "two.yml"):
+        (exported / name).write_text("train: train\nnames: [cat]\n")
+    (exported / "hyp.yaml").write_text("lr0: 0.01\n")
+    with pytest.raises(DarkshareError, match=r"holds one\.yaml and two\.yml; give the file itself"):
+        read_parts(exported)
+    with pytest.raises(DarkshareError, match=r"holds no data\.yaml; give the file itself"):
+        read_ultralytics(exported / "train")
+    with pytest.raises(DarkshareError, match=r"none\.yaml: cannot be read"):
+        read_parts(exported / "none.yaml", format="ultralytics")
+
+
+def test_without_names_the_classes_are_called_by_their_numbers(exported):
+    found = described(exported, "train: train/images\nval: valid/images\nnc: 3\n")
+    assert found["train"].names == ("0", "1", "2")
+    assert said(found, exported) == ["data.yaml: no names: (--names); classes are called by numbers"]
+
+
+def test_names_of_a_file_count_more_and_none_are_an_error(exported, tmp_path):
+    (exported / "data.yaml").write_text("train: train/images\nval: valid/images\nnames: [no, dog]\n")
+    names = tmp_path / "my.names"
+    names.write_text("cat\n\ndog\n")
+    found = read_parts(exported, names=names)
+    assert found["train"].names == ("cat", "class 1", "dog")
+    assert [finding.path for finding in found["train"].findings] == [names]
+    names.write_text("")
+    with pytest.raises(DarkshareError, match=r"my\.names: holds no class names"):
+        read_parts(exported, names=names)
 
 
 def test_a_data_yaml_without_label_files_is_one_error(exported):
