@@ -86,28 +86,15 @@ def read_parts(
 
 @checked
 def import_data(
-    source: str | os.PathLike[str],
-    output: str | os.PathLike[str],
-    *,
-    format: str | None = None,
-    images: str | os.PathLike[str] | None = None,
-    valid: str | os.PathLike[str] | None = None,
-    split: float | None = None,
-    seed: int = 0,
-    keep_classes: Sequence[str] = (),
-    rename_classes: Mapping[str, str] | Sequence[tuple[str, str]] = (),
-    single_class: str | None = None,
-    difficult: str = DIFFICULT[0],
-    no_negatives: bool = False,
-    drop_twins: bool = False,
-    copy: bool = False,
-    names: str | os.PathLike[str] | None = None,
-    legibility: str = LEGIBILITY[0],
-    language: Collection[str] = (),
-    text_class: Collection[str] = (),
-    findings: str | os.PathLike[str] | None = None,
-    watch: Watch = iter,
-) -> Imported:
+    source: str | os.PathLike[str], output: str | os.PathLike[str], *,
+    format: str | None = None, images: str | os.PathLike[str] | None = None,
+    valid: str | os.PathLike[str] | None = None, split: float | None = None, seed: int = 0,
+    keep_classes: Sequence[str] = (), rename_classes: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+    single_class: str | None = None, difficult: str = DIFFICULT[0], no_negatives: bool = False,
+    drop_twins: bool = False, copy: bool = False, names: str | os.PathLike[str] | None = None,
+    legibility: str = LEGIBILITY[0], language: Collection[str] = (), text_class: Collection[str] = (),
+    findings: str | os.PathLike[str] | None = None, watch: Watch = iter,
+) -> Imported:  # fmt: skip
     """Make Darknet's files of a data set in another format, or of one of Darknet's with other classes.
 
     Args:
