@@ -16,7 +16,7 @@ from darkshare.cli.parameters import NUMBERS, SIZE, TILES, Written
 from darkshare.darknet import pairing
 from darkshare.darknet.kinds.base import DIALECTS
 from darkshare.darknet.model import Model, load, stem_of
-from darkshare.darknet.typed import next_command
+from darkshare.darknet.typed import typed
 from darkshare.errors import BadValue, DarkshareError, WeightsSize
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -58,7 +58,7 @@ def _with_cfgs(files: Sequence[Files], how: Mapping[str, Any]) -> str:
             words.append(str(Path(word).with_suffix(".weights")))
         if word in cfgs.values():
             current = word
-    return f"; {next_command(str(context.info_name), *words)}"
+    return f"; next: darkshare {typed(context.info_name, *words)}"
 
 
 def _fits(cfg: str, weights: str | None, how: Mapping[str, Any]) -> bool:

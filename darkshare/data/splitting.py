@@ -12,6 +12,7 @@ from darkshare.data.darknet import Watch
 from darkshare.data.types import ClassifiedDataset, Dataset
 from darkshare.errors import DarkshareError
 
+SHARE = 0.2  # for validation, where the source does not say which pictures are for that
 D = TypeVar("D", Dataset, ClassifiedDataset)
 
 

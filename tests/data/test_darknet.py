@@ -427,7 +427,7 @@ def test_check_tells_of_turned_pictures_once(data):
     assert only.text == (
         "4 of 6 pictures are stored turned or mirrored, with a note in EXIF (0.png: 6, 1.png: 3, 3.png: 8, …); labels "
         "are for the picture as it is shown, but Darknet without OpenCV shows it as stored and trains on wrong boxes; "
-        "turn the files: mogrify -auto-orient"
+        "turn the files (mogrify -auto-orient); import-data writes files that every fork reads"
     )
     result = run("check", data)
     assert (result.exit_code, result.stdout.count("warning: 4 of 6 pictures are stored turned")) == (0, 1)

@@ -755,10 +755,49 @@ def test_many_findings_of_one_kind_are_few_lines_and_a_file(tmp_path, monkeypatc
     assert "; --findings FILE has all" in run("v", "-o", "out").stderr
 
 
+@pytest.mark.parametrize(
+    ("pictures", "output", "says"),
+    [
+        (1, "out", "has 1 different pictures, too few to split"),
+        (2, "full", "holds mine.txt, which no import wrote"),
+        (0, "out", "none of its pictures can be used"),
+    ],
+)
+def test_findings_come_before_every_error(tmp_path, monkeypatch, pictures, output, says):
+    for number in range(pictures):
+        write_picture(tmp_path / "v" / f"{number}.png", number)
+    for number in range(3):
+        write_xml(tmp_path / "v" / f"{number}.xml", xml_object("a", (1, 1, 9, 9)))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    result = run("v", "-o", output, "--findings", "f.txt")
+    *findings, error = result.stderr.splitlines()
+    assert result.exit_code == 1
+    assert [line.partition(":")[0] for line in findings] == [f"v/{number}.xml" for number in range(pictures, 3)]
+    assert Path("f.txt").read_text().splitlines() == findings
+    assert says in error
+
+
 def test_an_option_that_does_nothing_is_said(voc, tmp_path):
-    result = run(voc, "-o", tmp_path / "out", "--names", "x.names", "--language", "english")
+    result = run(voc, "-o", tmp_path / "out", "--legibility", "legible", "--language", "english")
     assert result.exit_code == 0
-    assert f"Note: {voc}: names, language: not used for a source in the format voc\n" in result.stderr
+    assert result.stderr.startswith(f"Note: {voc}: --legibility, --language: not used for a source in the format voc\n")
+
+
+@pytest.mark.parametrize("form", ["voc", "coco"])
+def test_names_give_the_order_of_classes_and_what_is_not_among_them_is_said(request, tmp_path, form):
+    source = request.getfixturevalue(form)
+    before = next(iter(read_parts(source).values()))
+    other = before.names[-1]
+    (tmp_path / "x.names").write_text(f"new\n{other}\n")
+    (found,) = read_parts(source, names=tmp_path / "x.names").values()
+    assert found.names == ("new", other)
+    kept = [[box[1:] for box in one.boxes if before.names[box.class_id] == other] for one in before.samples]
+    assert [[box[1:] for box in one.boxes] for one in found.samples] == kept
+    assert {box.class_id for one in found.samples for box in one.boxes} == {1}
+    lost = sum(len(one.boxes) for one in before.samples) - sum(map(len, kept))
+    assert [one.kind for one in found.findings].count("unknown class") == lost > 0
 
 
 def test_two_sources_and_chosen_classes(coco, tmp_path):

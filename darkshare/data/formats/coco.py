@@ -15,7 +15,13 @@ from darkshare.data.types import Dataset, Finding
 from darkshare.errors import DarkshareError
 
 
-def read_coco(path: str | os.PathLike[str], *, images: Path | None = None, watch: Watch = iter) -> Dataset:
+def read_coco(
+    path: str | os.PathLike[str],
+    *,
+    images: Path | None = None,
+    names: Sequence[str] | None = None,
+    watch: Watch = iter,
+) -> Dataset:
     """Read a COCO json of boxes, such as instances_val2017.json.
 
     The classes are its categories in the order of their ids; gaps between these are closed. Boxes that reach outside
@@ -24,6 +30,7 @@ def read_coco(path: str | os.PathLike[str], *, images: Path | None = None, watch
     Args:
         path: of the json.
         images: the folder of the pictures; without it, the usual places near the json are tried.
+        names: of the classes, in order, instead of the categories.
         watch: goes through the pictures, for a progress bar.
 
     Raises:
@@ -31,7 +38,7 @@ def read_coco(path: str | os.PathLike[str], *, images: Path | None = None, watch
     """
     path = Path(path)
     document = read_json(path)
-    ids, names, findings = _categories(_rows(document, "categories", path), path)
+    ids, called, findings = _categories(_rows(document, "categories", path), path)
     known, more = images_of(_rows(document, "images", path), path)
     findings += more
     marked: dict[Any, list[Outline]] = defaultdict(list)
@@ -41,7 +48,7 @@ def read_coco(path: str | os.PathLike[str], *, images: Path | None = None, watch
             image, category = row["image_id"], row["category_id"]
             if image in known and category in ids:
                 crowd = bool(row.get("iscrowd"))
-                marked[image].append(Outline(names[ids[category]], corners_of(row), None, crowd, label))
+                marked[image].append(Outline(called[ids[category]], corners_of(row), None, crowd, label))
                 continue
             what = f"category {category}" if image in known else f"image {image}"
             findings.append(Finding(path, None, f"{label}: there is no {what}; left out", "unknown id"))
@@ -49,8 +56,8 @@ def read_coco(path: str | os.PathLike[str], *, images: Path | None = None, watch
             what = f"{label}: no image_id, category_id and bbox of 4 numbers; left out"
             findings.append(Finding(path, None, what, "no bbox"))
     used = {one.name for outlines in marked.values() for one in outlines}
-    findings += _without_boxes(document["categories"], names, used, path)
-    return coco_dataset(path, names, known, marked, findings, images, watch)
+    findings += _without_boxes(document["categories"], names or called, used, path)
+    return coco_dataset(path, names or called, known, marked, findings, images, watch)
 
 
 def _without_boxes(rows: Sequence[Any], names: Sequence[str], used: Collection[str], path: Path) -> Iterator[Finding]:

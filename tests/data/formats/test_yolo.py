@@ -298,6 +298,14 @@ def test_a_data_yaml_that_gives_nothing_is_one_error(exported, text, message):
         described(exported, text)
 
 
+@pytest.mark.parametrize(("name", "encoding"), [("红帽", "GBK"), ("grün", "Latin-1"), ("кот", "Windows-1251")])
+def test_the_encoding_of_a_data_yaml_that_is_not_utf8_is_named(exported, name, encoding):
+    path = exported / "data.yaml"
+    path.write_bytes(f"names: [{name}]\ntrain: train/images\n".encode(encoding))
+    with pytest.raises(DarkshareError, match=f"is not in UTF-8, but probably in {encoding}; save it as UTF-8"):
+        read_parts(path)
+
+
 def test_a_folder_with_several_data_yaml_or_none_is_one_error(exported):
     for name in ("one.yaml", "two.yml"):
         (exported / name).write_text("train: train\nnames: [cat]\n")
