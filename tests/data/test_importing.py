@@ -10,6 +10,7 @@ import random
 import shutil
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import conftest
 import cv2
@@ -302,6 +303,43 @@ def test_everything_wrong_with_a_coco_json_is_said(coco):
     ]
     lines = [line.removeprefix("instances_val2017.json: ") for line in said(found)]
     assert [line[: len(what)] for line, what in zip(lines, expected, strict=True)] == expected
+
+
+@pytest.mark.parametrize("texts", ["images", "categories", "annotations"])
+def test_numbers_that_a_program_wrote_as_text_are_ids(coco, texts):
+    """As in cvat-ai/cvat issue 298, cocodataset/cocoapi issue 299 and pylabel-project/pylabel issue 46."""
+    document = json.loads(coco.read_text())
+    for row in document[texts]:
+        row.update(
+            {key: str(value) for key, value in row.items() if key.endswith("id")}, iscrowd=str(row.get("iscrowd", 0))
+        )
+    found = read_coco(coco_json(coco, **document))
+    assert found.names == ("person", "sign", "brush")
+    assert found.samples[0].boxes == (Box(1, 0.35, 0.3, 0.5, 0.4), Box(2, 0.5, 0.5, 1.0, 1.0, True))
+    assert found.findings == ()
+
+
+def test_names_are_ids_too(coco):
+    """As in laclouis5/globox pull request 13; what begins with a 0 is a name, so that 01 and 1 stay two."""
+    rows: list[dict[str, Any]] = [{"id": "sign", "name": "sign"}, {"id": "01", "name": "old"}, {"id": 1, "name": "new"}]
+    marked = [{"image_id": "a.png", "category_id": row["id"], "bbox": [2, 1, 10, 4]} for row in rows]
+    images = [{"id": "a.png", "file_name": "a.png"}]
+    found = read_coco(coco_json(coco, images=images, categories=rows, annotations=marked))
+    assert found.names == ("new", "old", "sign")
+    assert [box.class_id for box in found.samples[0].boxes] == [2, 1, 0]
+    assert found.findings == ()
+
+
+@pytest.mark.parametrize(("crowds", "says"), [([1, 1, 1], "3 of 3"), ([1, "1", 0], "2 of 3"), ([0.0, 1, None], "")])
+def test_masks_that_a_program_marks_as_crowds_are_said(coco, crowds, says):
+    """As in facebookresearch/detectron2 issues 2415 and 5027: no box was left to train on, and nothing said why."""
+    rows = [
+        {"image_id": 7, "category_id": 1, "bbox": [place, 1, 4, 4], "iscrowd": crowd}
+        for place, crowd in enumerate(crowds)
+    ]
+    found = read_coco(coco_json(coco, annotations=rows))
+    assert [line for line in said(found) if "--difficult keep" in line] == said(found)
+    assert [f": {says} boxes have iscrowd=1" in line for line in said(found)] == [True] * bool(says)
 
 
 def test_a_category_that_only_others_are_kinds_of_is_said(coco):
