@@ -48,7 +48,7 @@ def frames_options(function: options.F) -> options.F:
 )  # fmt: skip
 @options.several_option("--classes", NAMES, help="Only boxes of these.")
 @options.several_option("--task", NAMES, help="Run these only.")
-@click.option("--max-det", type=click.IntRange(1), help="The best N boxes of each picture and task.")
+@click.option("--max-det", type=click.IntRange(1), metavar="N", help="The best N boxes of each picture and task.")
 @click.option("--clip", is_flag=True, help="Cut boxes off at the edge of the picture.")
 @options.tiles_options
 @click.option("--branches", is_flag=True, help="Of an ensemble, what each branch finds as well.")

@@ -86,28 +86,15 @@ def read_parts(
 
 @checked
 def import_data(
-    source: str | os.PathLike[str],
-    output: str | os.PathLike[str],
-    *,
-    format: str | None = None,
-    images: str | os.PathLike[str] | None = None,
-    valid: str | os.PathLike[str] | None = None,
-    split: float | None = None,
-    seed: int = 0,
-    keep_classes: Sequence[str] = (),
-    rename_classes: Mapping[str, str] | Sequence[tuple[str, str]] = (),
-    single_class: str | None = None,
-    difficult: str = DIFFICULT[0],
-    no_negatives: bool = False,
-    drop_twins: bool = False,
-    copy: bool = False,
-    names: str | os.PathLike[str] | None = None,
-    legibility: str = LEGIBILITY[0],
-    language: Collection[str] = (),
-    text_class: Collection[str] = (),
-    findings: str | os.PathLike[str] | None = None,
-    watch: Watch = iter,
-) -> Imported:
+    source: str | os.PathLike[str], output: str | os.PathLike[str], *,
+    format: str | None = None, images: str | os.PathLike[str] | None = None,
+    valid: str | os.PathLike[str] | None = None, split: float | None = None, seed: int = 0,
+    keep_classes: Sequence[str] = (), rename_classes: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+    single_class: str | None = None, difficult: str = DIFFICULT[0], no_negatives: bool = False,
+    drop_twins: bool = False, copy: bool = False, names: str | os.PathLike[str] | None = None,
+    legibility: str = LEGIBILITY[0], language: Collection[str] = (), text_class: Collection[str] = (),
+    findings: str | os.PathLike[str] | None = None, watch: Watch = iter,
+) -> Imported:  # fmt: skip
     """Make Darknet's files of a data set in another format, or of one of Darknet's with other classes.
 
     Args:
@@ -124,8 +111,7 @@ def import_data(
         single_class: one name for all classes.
         difficult: "list", "keep" or "drop" boxes that evaluation is to pass over, see `with_difficult`.
         no_negatives: leave out pictures without boxes.
-        drop_twins: leave out pictures that are there twice, rather of those to train on than of the others; without it,
-            one that is in two parts is an error.
+        drop_twins: leave out pictures that are there twice; without it, one that is in two parts is an error.
         copy: copy the pictures instead of linking to them.
         names: the file of class names, where the source has none, or instead of its own; not for VOC and COCO.
         legibility: of COCO-Text: "both", "legible" or "illegible".
@@ -138,18 +124,12 @@ def import_data(
         NothingLeft: no picture or no box is left; its `findings` say why.
         DarkshareError: a source cannot be read, has no such class, or the folder cannot be written.
     """
-    read = partial(
-        read_parts, format=format, images=images, names=names, legibility=legibility, language=language,
-        text_class=text_class, watch=watch,
-    )  # fmt: skip
+    read = partial(read_parts, format=format, images=images, names=names, watch=watch)
+    read = partial(read, legibility=legibility, language=language, text_class=text_class)
     classes = tuple(keep_classes), dict(rename_classes), single_class
     choice = Wanted(*classes, difficult, not no_negatives, split, seed, drop_twins)
     sources = {"train": source} if valid is None else {"train": source, "valid": valid}
-    parts, found = _chosen(sources, read, choice, None if findings is None else Path(findings))
-    chosen, doubts = _single(_divided(parts, choice.share, choice.seed, watch), choice, Path(source), watch)
-    found += tuple(doubts)
-    if findings is not None:
-        write_findings(found, Path(findings))
+    chosen, found = _chosen(sources, read, choice, None if findings is None else Path(findings), watch)
     record = {"source": str(source), "valid": valid and str(valid), **choice._asdict()}
     return Imported(write_data(chosen, output, copy=copy, record=record, watch=watch), chosen, found)
 
@@ -159,29 +139,34 @@ def _chosen(
     read: Callable[[str | os.PathLike[str]], dict[str, Dataset]],
     choice: Wanted,
     into: Path | None,
+    watch: Watch,
 ) -> tuple[dict[str, Dataset], tuple[Finding, ...]]:
     """The parts of what is wanted of some sources, and what is wrong with them, which is also written into a file.
 
     Raises:
         NothingLeft: there is no picture, or no box though there should be.
+        DarkshareError: a picture is in two parts, and is not to be left out.
     """
+    source = Path(sources["train"])
     try:
-        all_read = {part: read(source) for part, source in sources.items()}
+        all_read = {part: read(one) for part, one in sources.items()}
         several = len(sources) > 1
         parts = {part: _pooled(one) for part, one in all_read.items()} if several else all_read["train"]
         found = joined(part.findings for part in parts.values())
         parts = with_difficult(with_classes(united(parts), choice.keep, choice.rename, choice.single), choice.difficult)
         parts = parts if choice.negatives else without_negatives(parts)
         if missing := _missing(parts, divided=choice.share is None, expected=bool(found)):
-            raise NothingLeft(f"no {missing} is left", file=str(sources["train"]), findings=found)
-        found += tuple(changed(Path(sources["train"]), parts.values()))
+            raise NothingLeft(f"no {missing} is left", file=str(source), findings=found)
+        found += tuple(changed(source, parts.values()))
     except NothingLeft as error:
         if into is not None:
             write_findings(error.findings, into)
         raise
+    chosen, doubts = _single(_divided(parts, choice.share, choice.seed, watch), choice, source, watch)
+    found += tuple(doubts)
     if into is not None:
         write_findings(found, into)
-    return parts, found
+    return chosen, found
 
 
 def _single(
