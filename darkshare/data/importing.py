@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from darkshare._tables import printable
-from darkshare.data.classes import DIFFICULT, united, with_classes, with_difficult, without_negatives
+from darkshare.data.classes import DIFFICULT, alike, united, with_classes, with_difficult, without_negatives
 from darkshare.data.darknet import Watch
 from darkshare.data.findings import NothingLeft, joined, write_findings
 from darkshare.data.forks import changed
@@ -158,6 +159,9 @@ def _chosen(
         if missing := _missing(parts, divided=choice.share is None, expected=bool(found)):
             raise NothingLeft(f"no {missing} is left", file=str(source), findings=found)
         found += tuple(changed(source, parts.values()))
+        for name, other in alike(next(iter(parts.values())).names):
+            cure = f"--rename-classes {shlex.quote(f'{name}={other}')} makes them one"
+            found += (Finding(source, None, f"{name} and {other} are two classes; {cure}", "classes alike"),)
     except NothingLeft as error:
         if into is not None:
             write_findings(error.findings, into)

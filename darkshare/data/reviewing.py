@@ -11,10 +11,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from darkshare._files import is_folder
 from darkshare._images import header, read_picture
 from darkshare.data.classified import read_class_list
 from darkshare.data.darknet import Watch, read_data
-from darkshare.data.datafiles import class_names, named_file, read_options
+from darkshare.data.datafiles import DataFile, class_names, named_file, read_options
 from darkshare.data.findings import joined, rows_of
 from darkshare.data.forks import Audit
 from darkshare.data.tables import DataResult, Parts
@@ -70,6 +71,7 @@ def review(path: str | os.PathLike[str], *, decode: bool = False, watch: Watch =
     warnings = [one for part in parts for one in audits[part].findings(named_file(data, part)[0])]
     warnings += (one.finding() for one in twins if not one.is_apart)
     warnings += _of_headers(data.path, parts, watch)
+    warnings += _unsaved(data)
     return Review(data.path, parts, tuple(findings), tuple(warnings))
 
 
@@ -106,6 +108,14 @@ def _of_headers(path: Path, parts: Parts, watch: Watch) -> Iterator[Finding]:
         few = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
         if found:
             yield Finding(path, None, f"{len(found)} of {len(pictures)} pictures {what.format(few)}")
+
+
+def _unsaved(data: DataFile) -> Iterator[Finding]:
+    """Find that Darknet cannot save what it trains; AlexeyAB's stops then, at batch 100."""
+    backup = data.options.get("backup")
+    if backup and "train" in data.parts and not any(is_folder(at / backup.value) for at in (Path(), data.path.parent)):
+        what = f"backup={backup.value}: no such folder, so Darknet stops when it saves for the first time; make it"
+        yield Finding(data.path, backup.line, what)
 
 
 def _undecoded(parts: Parts, watch: Watch) -> Iterator[Finding]:

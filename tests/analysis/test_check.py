@@ -200,6 +200,9 @@ PROVOKED: dict[str, list[tuple[str, str, str, str, str, str]]] = {
         ("4,5, 8,9, 16,20", "4,5, 8,9, 16,20,", P, "error", "anchors=4,5, 8,9, 16,20,", "past its array"),
         ("4,5, 8,9, 16,20", "4,5, 8,9, 16,20, 1", H, "error", "anchors=4,5, 8,9, 16,20,", "past its array"),
     ],
+    "warming_up": [
+        ("channels=3", "channels=3\nmax_batches=400\nburn_in=400", A, "warning", "burn_in=400", "a tenth of"),
+    ],
     "anchor_units": [
         (
             tiny_text(),  # AlexeyAB/darknet issue 3133: calc_anchors was given the size of the input
@@ -613,3 +616,26 @@ def test_anchors_that_may_be_meant_are_not_said(tmp_path, text, anchors):
     (tmp_path / "a.cfg").write_text(re.sub("anchors=.*", f"anchors={anchors}", text))
     assert "in cells" not in str(check(tmp_path / "a.cfg"))
     assert "cells, not pixels" not in str(check(tmp_path / "a.cfg"))
+
+
+@pytest.mark.parametrize(
+    ("dialect", "steps", "says"),
+    [
+        (A, "3200,3600", []),
+        (P, "0,3999", []),
+        (A, "400000,450000", ["steps=450000 is never reached, since max_batches=4000; usual are 3200,3600"]),  # 2225
+        (A, "3200,4000", ["steps=4000 is never reached"]),
+        (A, "3600,3200", ["steps= do not ascend"]),
+        (A, "-1,100,3000", []),  # acts at once
+        (P, "-1,100,3000", ["steps=-1 is never reached in pjreddie's Darknet, nor any behind it"]),  # 202
+    ],
+)
+def test_steps_that_do_not_act_are_said(tmp_path, dialect, steps, says):
+    """As in pjreddie/darknet issues 202 and 2225, where the learning rate stayed as it was."""
+    scales = ",".join(".1" for _ in steps.split(","))
+    options = f"channels=3\nmax_batches=4000\npolicy=steps\nsteps={steps}\nscales={scales}"
+    found = [
+        p for p in problems_of(tmp_path, tiny_text().replace("channels=3", options), dialect) if "steps=" in p.message
+    ]
+    assert [p.message.startswith(what) for p, what in zip(found, says, strict=True)] == [True] * len(says)
+    assert {(p.severity, p.line) for p in found} <= {("warning", 7)}

@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import random
+import shlex
 import shutil
 from functools import partial
 from pathlib import Path
@@ -667,7 +668,6 @@ def test_files_of_others_are_never_replaced(voc, tmp_path):
     before = {path.relative_to(out) for path in out.rglob("*")}
     import_data(voc, out, single_class="logo")  # its own work it replaces
     assert (out / "out.names").read_text() == "logo\n"
-    (out / "backup").mkdir()
     (out / "backup" / "last.weights").touch()
     with pytest.raises(DarkshareError, match=r"holds backup/last\.weights"):
         import_data(voc, out)
@@ -879,3 +879,44 @@ def test_what_cannot_be_imported_is_one_line_and_exit_code_1(voc, tmp_path, monk
 )
 def test_wrong_options_are_refused(voc, tmp_path, words):
     assert run(voc, "-o", tmp_path / "out", *words).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (
+            ["person", "Person", "car"],
+            ["Person and person are two classes; --rename-classes Person=person makes them one"],
+        ),
+        (
+            ["stop sign", "stopsign"],
+            ["stopsign and stop sign are two classes; --rename-classes 'stopsign=stop sign' makes"],
+        ),
+        (["a", "A", "ab", "b"], []),  # letters may be what is looked for
+    ],
+)
+def test_classes_that_are_called_alike_are_said(coco, tmp_path, names, says):
+    """As in dmlc/gluon-cv issue 609 and Megvii-BaseDetection/YOLOX issue 408: people spell a name in two ways."""
+    rows = [{"id": index, "name": name} for index, name in enumerate(names)]
+    boxes = [{"image_id": 7, "category_id": row["id"], "bbox": [2, 1, 10, 4]} for row in rows]
+    coco_json(coco, categories=rows, annotations=boxes)
+    done = import_data(coco, tmp_path / "out", split=0)
+    found = [one.text for one in done.findings if "two classes" in one.text]
+    assert [text.startswith(what) for text, what in zip(found, says, strict=True)] == [True] * len(says)
+    if found:
+        renamed = dict([shlex.split(found[0].partition("--rename-classes ")[2])[0].split("=")])
+        done = import_data(coco, tmp_path / "out", split=0, rename_classes=renamed)
+        assert [one for one in done.findings if "two classes" in one.text] == []
+
+
+def test_darknet_can_save_where_the_data_file_says(coco, tmp_path, monkeypatch):
+    """As in AlexeyAB/darknet issue 6217: there was no such folder, and the training stopped at batch 100."""
+    data = import_data(coco, tmp_path / "out", split=0).path
+    assert (data.parent / "backup").is_dir()
+    assert review(data).warnings == ()
+    (data.parent / "backup").rmdir()
+    (warning,) = review(data).warnings
+    assert str(warning).startswith(f"{data}:4: backup=backup: no such folder, so Darknet stops when it saves")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "backup").mkdir()
+    assert review(data).warnings == ()
