@@ -343,6 +343,20 @@ def test_masks_that_a_program_marks_as_crowds_are_said(coco, crowds, says):
     assert [f": {says} boxes have iscrowd=1" in line for line in said(found)] == [True] * bool(says)
 
 
+@pytest.mark.parametrize(
+    ("box", "fractions"), [([0.1, 0.1, 0.5, 0.4], True), ([2, 1, 10, 4], False), ([0, 0, 1, 1], True)]
+)
+def test_boxes_in_fractions_are_taken_for_that_and_said(coco, box, fractions):
+    """As in swatig007/automlForImages pull request 27; in pixels these would all be specks in a corner."""
+    rows = [{"image_id": 7, "category_id": 1, "bbox": box}]
+    found = read_coco(coco_json(coco, annotations=rows))
+    wide, high = (1, 1) if fractions else (WIDTH, HEIGHT)
+    left, top, width, height = box
+    expected = ((left + width / 2) / wide, (top + height / 2) / high, width / wide, height / high)
+    assert found.samples[0].boxes[0][1:5] == pytest.approx(expected)
+    assert ["no box has a number above 1" in line for line in said(found)] == [True] * fractions
+
+
 def test_a_category_that_only_others_are_kinds_of_is_said(coco):
     rows = [
         {"id": 0, "name": "tools", "supercategory": "none"},

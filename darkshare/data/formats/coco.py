@@ -51,6 +51,12 @@ def read_coco(path: str | os.PathLike[str], *, images: Path | None = None, watch
     used = {one.name for outlines in marked.values() for one in outlines}
     findings += _without_boxes(document["categories"], names, used, path)
     findings += _mostly_crowds([one.difficult for outlines in marked.values() for one in outlines], path)
+    sides = [side for outlines in marked.values() for one in outlines for point in one.points for side in point]
+    if sides and 0 < max(sides) <= 1:
+        findings.append(
+            Finding(path, None, "no box has a number above 1: they are taken for fractions of the pictures")
+        )
+        known = {key: image._replace(fractions=True) for key, image in known.items()}
     return coco_dataset(path, names, known, marked, findings, images, watch)
 
 
