@@ -14,6 +14,7 @@ from darkshare.cli.parameters import LEVEL, NAMES, OVERLAP, choices
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import is_watched, say_above, watched
 from darkshare.darknet.model import Model
+from darkshare.darknet.pairing import is_of_model
 from darkshare.inference.boxes import NMS, THRESHOLD
 from darkshare.inference.engines import DEFAULT
 from darkshare.inference.media import CONTAINERS, FORMATS, DetectionRun, Frame, PictureClasses
@@ -82,7 +83,7 @@ def detect(paths: tuple[str, ...], size: Any, dialect: str, form: str, **how: An
 
 def sorted_paths(paths: Sequence[str], **how: Any) -> tuple[Model | str, list[str]]:
     """Tell the model, or the exported file, from the sources behind it."""
-    of_model = [path for path in paths if Path(path).suffix in (".cfg", ".weights", *EXPORTED)]
+    of_model = [path for path in paths if is_of_model(path) or Path(path).suffix in EXPORTED]
     sources = [path for path in paths if path not in of_model]
     exported = [path for path in of_model if Path(path).suffix in EXPORTED]
     if exported:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from darkshare._tables import printable
-from darkshare.data.classes import DIFFICULT, united, with_classes, with_difficult, without_negatives
+from darkshare.data.classes import DIFFICULT, alike, united, with_classes, with_difficult, without_negatives
 from darkshare.data.darknet import Watch
 from darkshare.data.findings import NothingLeft, joined, telling
 from darkshare.data.forks import changed
@@ -154,7 +155,13 @@ def _chosen(
     parts = parts if choice.negatives else without_negatives(parts)
     if missing := _missing(parts, divided=choice.share is None, expected=bool(found)):
         raise NothingLeft(f"no {missing} is left", file=str(sources["train"]), findings=found)
-    found += changed(Path(sources["train"]), parts.values())
+    source = Path(sources["train"])
+    found += changed(source, parts.values())
+    for name, other in alike(next(iter(parts.values())).names):
+        rename = f"--rename-classes {shlex.quote(f'{name}={other}')}"
+        found.append(
+            Finding(source, None, f"{name} and {other} are two classes; {rename} makes them one", "classes alike")
+        )
     return parts
 
 
