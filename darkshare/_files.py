@@ -78,6 +78,8 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     Raises:
         DarkshareError: in place of an OSError.
     """
+    if "\0" in os.fspath(path):
+        raise DarkshareError("holds a NUL byte, which no path does; correct the name", file=str(path))
     try:
         yield
     except OSError as error:
