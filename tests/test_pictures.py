@@ -70,7 +70,7 @@ class Row(NamedTuple):
 
 
 TABLE = {
-    "JPEG": Row(".jpg .jpeg .jpe", "EXIF", "gray 8, colour 8, CMYK 8", ""),
+    "JPEG": Row(".jpg .jpeg .jfif .jpe", "EXIF", "gray 8, colour 8, CMYK 8", ""),
     "PNG": Row(".png", "EXIF", "gray 1, gray 8, gray 16, palette, colour 8, colour 16, alpha 8, alpha 16", "frames"),
     "WebP": Row(".webp", "EXIF", "colour 8, alpha 8", "frames"),
     "TIFF": Row(

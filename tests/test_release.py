@@ -259,6 +259,7 @@ WALKS = {  # heading: the examples that it gives, which are named where there is
     "A layer kind": ("L2norm", "l2norm"),
     "A column of `stats`": ("clipped", "elementwise_ratios"),
     "An output format of `detect`": ("Coco",),
+    "A source of `import-data`": ("read_labelme",),
     "An engine": ("openvino",),
 }
 

@@ -10,7 +10,7 @@ import click
 from darkshare.cli import command
 from darkshare.cli.hints import Made, hint
 from darkshare.cli.options import choice_option, folder_option, keyed_option, several_option
-from darkshare.cli.parameters import NAMES, RENAMING
+from darkshare.cli.parameters import NAMES, RENAMING, Written
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import watcher
 from darkshare.data.classes import DIFFICULT
@@ -20,7 +20,7 @@ from darkshare.errors import DarkshareError
 
 _FEWEST = 10  # pictures with boxes, which suggest-k needs
 _MANY = 500  # pictures, from which on a progress bar is worth its line
-_PATH = click.Path(path_type=Path)
+_PATH = Written("path", Path)
 
 
 @command("import-data")

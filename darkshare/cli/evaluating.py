@@ -14,6 +14,7 @@ from darkshare.cli.parameters import NAMED_FILE, RENAMING
 from darkshare.cli.printing import show, wrote
 from darkshare.cli.progress import watcher
 from darkshare.darknet.model import Model, require_unprotected
+from darkshare.darknet.pairing import is_of_model
 from darkshare.errors import BadArguments
 from darkshare.evaluation import LOWEST, RULES, THRESHOLD, Evaluations
 from darkshare.evaluation.accuracy import TOP
@@ -22,7 +23,6 @@ from darkshare.inference.boxes import NMS
 from darkshare.inference.engines import DEFAULT
 from darkshare.inference.onnx import SUFFIXES as EXPORTED
 
-OF_MODEL = (".cfg", ".weights")
 PARTS = ("valid", "train", "test")
 
 
@@ -71,10 +71,10 @@ def evaluate(
             f"evaluate takes a .cfg, and {exported[0]} is an exported file; give the .cfg that it was made from"
         )
     loading = {"dialect": dialect, "size": size}
-    model = options.one_model([path for path in paths if Path(path).suffix in OF_MODEL], **loading)
+    model = options.one_model([path for path in paths if is_of_model(path)], **loading)
     _require_use(model)
     others = _beside(beside, loading)
-    sources = [*(("", path) for path in paths if Path(path).suffix not in OF_MODEL), *data]
+    sources = [*(("", path) for path in paths if not is_of_model(path)), *data]
     inputs = [*options.inputs(model, *(other for _, other in others)), *(path for _, path in sources)]
     require_unprotected({Path(file): () for file in (plot, table) if file}, inputs)
     found = evaluation.evaluate(model, sources, beside=others, watch=watcher, **how)
@@ -100,7 +100,7 @@ def _beside(given: Sequence[tuple[str, str]], loading: dict[str, Any]) -> list[t
     """Load the other models, each with the task that it was given for, or ""."""
     files: list[tuple[str, list[str]]] = []
     for task, path in given:
-        if Path(path).suffix == ".weights" and files and not task:
+        if is_of_model(path) and Path(path).suffix != ".cfg" and files and not task:
             files[-1][1].append(path)
         else:
             files.append((task, [path]))

@@ -270,7 +270,12 @@ def tiles_options(function: F) -> F:
     share = click.FloatRange(0, 1, max_open=True)
     text = "Share of a tile that its neighbour has too."
     overlap = click.option("--overlap", type=share, default=OVERLAP, show_default=True, help=text)
-    tiles = click.option("--tiles", type=TILES, help="Tiles to look at beside the whole picture, for small objects.")
+    tiles = click.option(
+        "--tiles",
+        type=TILES,
+        metavar="CxR",
+        help="Columns x rows of tiles to look at beside the whole picture, for small objects.",
+    )
     return tiles(overlap(function))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from darkshare._tables import printable
-from darkshare.data.classes import DIFFICULT, united, with_classes, with_difficult, without_negatives
+from darkshare.data.classes import DIFFICULT, alike, united, with_classes, with_difficult, without_negatives
 from darkshare.data.darknet import Watch
 from darkshare.data.findings import NothingLeft, joined, telling
 from darkshare.data.forks import changed
@@ -84,28 +85,15 @@ def read_parts(
 
 @checked
 def import_data(
-    source: str | os.PathLike[str],
-    output: str | os.PathLike[str],
-    *,
-    format: str | None = None,
-    images: str | os.PathLike[str] | None = None,
-    valid: str | os.PathLike[str] | None = None,
-    split: float | None = None,
-    seed: int = 0,
-    keep_classes: Sequence[str] = (),
-    rename_classes: Mapping[str, str] | Sequence[tuple[str, str]] = (),
-    single_class: str | None = None,
-    difficult: str = DIFFICULT[0],
-    no_negatives: bool = False,
-    drop_twins: bool = False,
-    copy: bool = False,
-    names: str | os.PathLike[str] | None = None,
-    legibility: str = LEGIBILITY[0],
-    language: Collection[str] = (),
-    text_class: Collection[str] = (),
-    findings: str | os.PathLike[str] | None = None,
-    watch: Watch = iter,
-) -> Imported:
+    source: str | os.PathLike[str], output: str | os.PathLike[str], *,
+    format: str | None = None, images: str | os.PathLike[str] | None = None,
+    valid: str | os.PathLike[str] | None = None, split: float | None = None, seed: int = 0,
+    keep_classes: Sequence[str] = (), rename_classes: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+    single_class: str | None = None, difficult: str = DIFFICULT[0], no_negatives: bool = False,
+    drop_twins: bool = False, copy: bool = False, names: str | os.PathLike[str] | None = None,
+    legibility: str = LEGIBILITY[0], language: Collection[str] = (), text_class: Collection[str] = (),
+    findings: str | os.PathLike[str] | None = None, watch: Watch = iter,
+) -> Imported:  # fmt: skip
     """Make Darknet's files of a data set in another format, or of one of Darknet's with other classes.
 
     Args:
@@ -155,6 +143,7 @@ def _chosen(
 
     Raises:
         NothingLeft: there is no picture, or no box though there should be.
+        DarkshareError: a picture is in two parts, and is not to be left out.
     """
     all_read: dict[str, dict[str, Dataset]] = {}
     for part, source in sources.items():
@@ -166,7 +155,13 @@ def _chosen(
     parts = parts if choice.negatives else without_negatives(parts)
     if missing := _missing(parts, divided=choice.share is None, expected=bool(found)):
         raise NothingLeft(f"no {missing} is left", file=str(sources["train"]), findings=found)
-    found += changed(Path(sources["train"]), parts.values())
+    source = Path(sources["train"])
+    found += changed(source, parts.values())
+    for name, other in alike(next(iter(parts.values())).names):
+        rename = f"--rename-classes {shlex.quote(f'{name}={other}')}"
+        found.append(
+            Finding(source, None, f"{name} and {other} are two classes; {rename} makes them one", "classes alike")
+        )
     return parts
 
 

@@ -11,10 +11,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from darkshare._files import is_folder
 from darkshare._images import header, read_picture
 from darkshare.data.classified import read_class_list
 from darkshare.data.darknet import Watch, read_data
-from darkshare.data.datafiles import NAMES, class_names, named_file, read_options
+from darkshare.data.datafiles import NAMES, DataFile, class_names, named_file, read_options
 from darkshare.data.findings import joined, rows_of
 from darkshare.data.forks import Audit, turned
 from darkshare.data.tables import DataResult, Parts
@@ -75,6 +76,7 @@ def review(
     warnings += (one for part in parts for one in audits[part].findings(named_file(data, part)[0], most_boxes))
     warnings += (one.finding() for one in twins if not one.is_apart)
     warnings += _of_headers(data.path, parts, watch)
+    warnings += _unsaved(data)
     errors = tuple(one for one in findings if one.kind not in _HARMLESS)
     return Review(data.path, parts, errors, tuple(dict.fromkeys(warnings)))
 
@@ -113,6 +115,14 @@ def _of_headers(path: Path, parts: Parts, watch: Watch) -> Iterator[Finding]:
     few = ", ".join(several[:3]) + (", …" if len(several) > 3 else "")
     if several:
         yield Finding(path, None, f"{len(several)} of {len(pictures)} pictures {_SEVERAL.format(few)}")
+
+
+def _unsaved(data: DataFile) -> Iterator[Finding]:
+    """Find that Darknet cannot save what it trains; AlexeyAB's stops then, at batch 100."""
+    backup = data.options.get("backup")
+    if backup and "train" in data.parts and not any(is_folder(at / backup.value) for at in (Path(), data.path.parent)):
+        what = f"backup={backup.value}: no such folder, so Darknet stops when it saves for the first time; make it"
+        yield Finding(data.path, backup.line, what)
 
 
 def _undecoded(parts: Parts, watch: Watch) -> Iterator[Finding]:

@@ -96,6 +96,7 @@ def _write(parts: Mapping[str, Dataset], folder: Path, name: str, *, copy: bool,
         if part in hard:
             _write_lines(folder / f"difficult-{part}.txt", (_DIFFICULT + line[len(_PICTURES) :] for line in lines))
     _write_lines(folder / f"{name}.names", names)
+    (folder / "backup").mkdir()  # Darknet saves there, and does not make it
     for part in [part for part in parts if part != "train"] or ["train"]:
         suffix = "-test" if part == "test" and "valid" in parts else ""
         valid = [f"valid = {part}.txt"] if part != "train" else []

@@ -49,6 +49,7 @@ def data(tmp_path: Path) -> Path:
     (folder / "train.txt").write_text("".join(f"obj/{index}.png\n" for index in range(4)))
     (folder / "valid.txt").write_text("obj/4.png\nobj/5.png\n")
     (folder / "x.names").write_text("cat\ndog\n")
+    (folder / "b").mkdir()
     (folder / "x.data").write_text("classes= 2\ntrain  = train.txt\nvalid  = valid.txt\nnames = x.names\nbackup = b\n")
     return folder / "x.data"
 

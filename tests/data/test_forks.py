@@ -38,12 +38,13 @@ LABEL = "0 0.5 0.5 0.25 0.25\n"
 FINDS = {
     "jpg": "aph", "JPG": "aph", "png": "aph", "JPEG": "aph", "jpeg": "ah", "PNG": "ah", "bmp": "ah", "BMP": "ah",
     "ppm": "ah", "PPM": "ah", "tiff": "ah", "TIFF": "ah", "tif": "h", "webp": "h", "Jpg": "h", "Png": "h", "pgm": "h",
-    "jp2": "h", "Tiff": "h", "jpe": "h",
+    "jp2": "h", "Tiff": "h", "jpe": "h", "jfif": "h",
 }  # fmt: skip
 
 
 def encoded(suffix: str, image: np.ndarray = RED) -> bytes:
-    return cv2.imencode(f".{suffix.lower()}", image[:, :, 0] if suffix == "pgm" else image)[1].tobytes()
+    known = {"jfif": "jpg"}.get(suffix, suffix.lower())  # supervisely/supervisely pull request 1043
+    return cv2.imencode(f".{known}", image[:, :, 0] if suffix == "pgm" else image)[1].tobytes()
 
 
 def write(folder: Path, name: str, label: str = LABEL, data: bytes = b"") -> Path:

@@ -116,12 +116,12 @@ def _rotated(node: Element) -> list[tuple[float, float]]:
 
 
 def _polygon(node: Element) -> list[tuple[float, float]]:
-    """The points of <pt><x/><y/></pt> one after another (LabelMe), or of <x1/><y1/><x2/> … (Roboflow, DIOR)."""
+    """The points of <pt><x/><y/></pt> one after another (LabelMe), or of <x1/><y1/><x2/> … (Roboflow, DIOR, …)."""
     points = [child for child in node.children if child.tag in ("pt", "point")]
     if points:
         return [(float(point.said("x")), float(point.said("y"))) for point in points]
     xs, ys = ([float(child.text) for child in node.children if child.tag.startswith(axis)] for axis in "xy")
-    if len(xs) < 3 or len(xs) != len(ys):
+    if len(xs) < 2 or len(xs) != len(ys):
         raise ValueError
     return list(zip(xs, ys, strict=True))
 

@@ -92,7 +92,8 @@ def joined(parts: Sequence[Candidates], views: Sequence[View], level: float, *, 
     shown = np.concatenate([begin, begin + extent], axis=1)
     ids = found.of_one_class().class_ids if agnostic else found.class_ids
     cut = _may_go_on(boxes, shown)
-    kept, grown, left = [], boxes.copy(), np.lexsort((-found.scores, cut & (level > 0)))
+    kept, grown = [] if level else list(range(len(boxes))), boxes.copy()
+    left = np.lexsort((-found.scores, cut))[: None if level else 0]
     while len(left):
         first, rest = left[0], left[1:]
         both = np.concatenate(
@@ -102,7 +103,7 @@ def joined(parts: Sequence[Candidates], views: Sequence[View], level: float, *, 
             iou_of_pairs(boxes[rest], boxes[first]),
             iou_of_pairs(_within(boxes[rest], both), _within(boxes[first], both), crowd=cut[rest]),
         )
-        same = (overlap > level) & (ids[rest] == ids[first]) & (of_view[rest] != of_view[first]) & (level > 0)
+        same = (overlap > level) & (ids[rest] == ids[first]) & (of_view[rest] != of_view[first])
         if cut[first]:
             around = boxes[[first, *rest[same]]]
             grown[first] = [*around[:, :2].min(axis=0), *around[:, 2:].max(axis=0)]
