@@ -33,9 +33,14 @@ def next_command(name: str, *words: object, of: Model | None = None) -> str:
         words: options and files; a file whose name begins with a dash is told from an option by its folder.
         of: the model.
     """
-    plain = (word if _OPTION.fullmatch(word) or word[:1] != "-" else f"./{word}" for word in map(str, words))
+    plain = (word if _OPTION.fullmatch(word) else plain_path(word) for word in map(str, words))
     dialect = [] if of is None or of.network.dialect == DIALECTS[0] else ["--dialect", of.network.dialect]
     return f"next: darkshare {typed(name, *plain, *dialect)}"
+
+
+def plain_path(path: str | Path) -> str:
+    """A path that no command takes for an option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def files_of(model: Model) -> list[str]:
