@@ -75,7 +75,7 @@ def test_a_path_at_which_nothing_can_be_is_a_message(here, command):
 def test_nothing_is_there(here, name):
     assert (exists(name), is_file(name), is_folder(name)) == (False, False, False)
     assert resolved(name).name == Path(name).name
-    with pytest.raises(DarkshareError, match="cannot be read|holds a NUL byte"):
+    with pytest.raises(DarkshareError, match=r"cannot be read|holds a NUL byte"):
         read_small(Path(name))
 
 

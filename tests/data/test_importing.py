@@ -810,7 +810,7 @@ def test_many_findings_of_one_kind_are_few_lines_and_a_file(tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("pictures", "output", "says"),
     [
-        (1, "out", "has 1 different pictures, too few to split"),
+        (1, "out", "has only 1 different picture, too few to split"),
         (2, "full", "holds mine.txt, which no import wrote"),
         (0, "out", "none of its pictures can be used"),
     ],
