@@ -93,7 +93,9 @@ def read_yolo(
     findings += [Finding(path, None, "no picture has these labels; left out", "no picture") for path in lost]
     found = labelled(places, len(known) if known else MOST_NUMBERS, watch=watch)
     if not found.samples:
-        raise NothingLeft("none of its pictures has labels", file=str(folder), findings=(*findings, *found.findings))
+        cure = "" if images else "; if they lie in a folder of their own, give that, and with --images the pictures'"
+        what = f"none of its pictures has labels{cure}"
+        raise NothingLeft(what, file=str(folder), findings=(*findings, *found.findings))
     if known is None:
         known = tuple(map(str, range(1 + max((b.class_id for s in found.samples for b in s.boxes), default=0))))
         findings.append(Finding(folder, None, "names no classes (--names does); they are called by their numbers"))
