@@ -75,12 +75,16 @@ def failure(verb: str, path: str | os.PathLike[str], error: OSError) -> Darkshar
 def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn an OSError while a file is read into a `DarkshareError` that names the file.
 
+    What is neither a file nor a folder is refused first: a pipe would block, a device never end.
+
     Raises:
         DarkshareError: in place of an OSError.
     """
     if "\0" in os.fspath(path):
         raise DarkshareError("holds a NUL byte, which no path does; correct the name", file=str(path))
     try:
+        if not stat.S_ISDIR(os.stat(path).st_mode):  # noqa: PTH116 - Path is slow
+            require_regular(path)
         yield
     except OSError as error:
         raise failure("read", path, error) from None
@@ -240,7 +244,7 @@ def read_small(path: Path, largest: int = LARGEST_TEXT) -> bytes:
 
 
 def parsed_yaml(text: bytes, otherwise: str) -> Any:
-    """The value that a YAML text describes.
+    """The value that a YAML text describes; without aliases, which let a small text stand for a huge value.
 
     Args:
         text: in UTF-8, or UTF-16 with a byte order mark.
@@ -254,9 +258,16 @@ def parsed_yaml(text: bytes, otherwise: str) -> Any:
         import yaml
     except ImportError:
         raise Unsupported(f"YAML needs PyYAML: pip install 'darkshare[yaml]', or {otherwise}") from None
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError(f"it has an alias{self.peek_event().start_mark}; write the value out")
+            return super().compose_node(parent, index)
+
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date such as 2020-13-01 is a ValueError
+        return yaml.load(text, Loader)  # noqa: S506 - it is a safe one
+    except (yaml.YAMLError, ValueError, KeyError, RecursionError) as error:  # of a date such as 2020-13-01, of !!bool x
         raise BadValue(f"is not YAML: {' '.join(str(error).split())}") from None
 
 

@@ -113,3 +113,35 @@ def test_bytes_that_are_not_utf8_and_what_looks_like_a_formula_may_be_in_any_nam
     Path(f"{stem}.data").write_bytes(os.fsencode(f"classes=2\n{lists}names={stem}.names\n"))
     found = run(*(word.replace("M", stem) for word in words.split()))
     assert found.exit_code == (1 if words.startswith("check") else 0), found.output  # names= holds a blank
+
+
+@pytest.mark.parametrize("device", ["pipe", "/dev/zero"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "detect m.cfg {}.jpg",
+        "detect m.cfg {}.txt",
+        "detect m.cfg {}.mp4",
+        "detect {}.onnx p.png",
+        "detect {}.xml p.png",
+        "info {}.cfg",
+        "info m.cfg {}.weights",
+        "check {}.data",
+        "import-data {}.json -o o",
+        "import-data {}.csv -o o",
+        "import-data {}.yaml -o o",
+        "import-data l.txt --names {}.names -o o",
+        "mix m.cfg m.cfg --recipe {}.json -o o",
+        "classes m.cfg --fresh {}.names -o o",
+    ],
+)
+def test_what_is_not_a_file_is_refused_at_once(here, command, device):
+    """A pipe would block and a device never end, be it by a link."""
+    words = [word.format("special") for word in command.split()]
+    for word in [word for word in words if word.startswith("special")]:
+        if device == "pipe":
+            os.mkfifo(word)
+        else:
+            Path(word).symlink_to(device)
+    found = run(*words, code=1)
+    assert "not a regular file" in found.output

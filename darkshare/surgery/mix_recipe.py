@@ -24,6 +24,7 @@ from darkshare.errors import BadValue, DarkshareError, require_choice
 METHODS, SPACES = ("linear", "slerp"), ("raw", "folded")
 INSTEAD = "write the recipe as JSON"  # where PyYAML is missing
 COPY = "copy"  # the method where a tensor is taken as it is
+_LONGEST = 100  # characters of a pattern
 _RANGE = re.compile(r"([0-9]{1,9})(?:(-)([0-9]{1,9})?)?")
 
 
@@ -188,10 +189,11 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    twice = [key for i, (key, _) in enumerate(pairs) if key in [other for other, _ in pairs[:i]]]
-    if twice:
-        raise BadValue(f"{twice[0]} is given twice in one object")
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise BadValue(f"{key} is given twice in one object")
+        found[key] = value
     return found
 
 
@@ -217,6 +219,8 @@ def _rule(given: Any) -> Rule:
     for key in ("kind", "tensor"):
         if not isinstance(fields.get(key, ""), str):
             raise BadValue(f"{key} must be a pattern in quotes, such as 'conv*'")
+        if len(fields.get(key, "")) > _LONGEST:  # compiling one takes time that grows with its square
+            raise BadValue(f"{key} has more than {_LONGEST} characters, and no name is so long")
     if "layers" in fields:
         fields["layers"] = _layers(fields["layers"])
     return Rule(**fields)

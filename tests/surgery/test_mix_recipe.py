@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import network_of, tiny_text
+from conftest import growth, network_of, tiny_text
 
 from darkshare.errors import BadValue, DarkshareError, Unsupported
 from darkshare.surgery.mix_recipe import Ratio, Recipe, Rule, read_recipe, shares, with_overrides
@@ -179,3 +179,37 @@ def test_bytes_that_are_no_text(tmp_path):
 def test_rules_that_name_nothing_are_refused(rule, message):
     with pytest.raises(BadValue, match=message):
         Recipe(0.5, rules=(Rule(1), rule)).require_matches(LAYERS)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("r.json", "{" + ",".join(f'"{i}":0' for i in range(90_000)) + "}", "unknown key 0; a recipe has alpha"),
+        ("r.json", '{"alpha":0,"rules":[{"tensor":"' + "[" * 40_000 + '","alpha":0}]}', "tensor has more than 100"),
+        ("r.json", '{"alpha":0,"rules":[{"kind":"' + "*a" * 51 + '","alpha":0}]}', "kind has more than 100"),
+        ("r.json", '{"alpha":0,"x":1,"x":2}', "x is given twice"),
+        ("r.json", "[" * 100_000, "is not a recipe"),
+        ("r.yaml", "alpha: !!bool x", "is not YAML"),
+        ("r.yaml", "a: &a [1,1]\nb: &b [*a,*a]\nalpha: [*b,*b]", "it has an alias"),
+        ("r.yaml", "alpha: &a [*a]", "it has an alias"),
+    ],
+)
+def test_a_small_text_that_costs_much_is_refused_at_once(tmp_path, name, text, says):
+    """Patterns compile in quadratic time, aliases stand for values that grow with every level."""
+    if name.endswith("yaml"):
+        pytest.importorskip("yaml")
+    with pytest.raises(BadValue, match=says):
+        read_recipe(written(tmp_path, text, name))
+
+
+def test_time_grows_with_the_keys_of_a_recipe_and_no_faster(tmp_path):
+    def prepared(size):
+        path = written(tmp_path, "{" + ",".join(f'"{i}":0' for i in range(size)) + "}", f"{size}.json")
+
+        def read():
+            with pytest.raises(BadValue, match="unknown key"):
+                read_recipe(path)
+
+        return read
+
+    assert growth(prepared, 2_000) < 10
