@@ -62,12 +62,13 @@ def rendered(draw: Callable[[], Figure], form: str, **settings: Any) -> bytes:
 
 
 def drawable(text: str) -> str:
-    """A name in letters that matplotlib's own font has; others as escapes."""
+    """A name in letters that matplotlib's own font has, others as escapes, none of them read as a formula."""
     from matplotlib.font_manager import findfont
     from matplotlib.ft2font import FT2Font
 
     letters = FT2Font(findfont("DejaVu Sans")).get_charmap()
-    return "".join(c if ord(c) in letters else c.encode("unicode_escape").decode() for c in text)
+    shown = "".join(c if ord(c) in letters else c.encode("unicode_escape").decode() for c in text)
+    return shown.replace("$", r"\$")
 
 
 def label_above(axes: Axes, x: float, text: str, row: int) -> None:

@@ -33,7 +33,12 @@ class DarkshareError(ValueError):
         message: what is wrong and, after it, what to do.
         file: the file the message speaks of, if any.
         line: the line in that file, counted from 1, if known; 0 and None are unknown.
+
+    Attributes:
+        findings: each `data.Finding` about a data set until then.
     """
+
+    findings: tuple[Any, ...] = ()
 
     def __init__(self, message: str, *, file: str | None = None, line: int | None = None) -> None:
         super().__init__(message)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from darkshare._files import CHUNK, _write_fully, read_small, require_regular, sha256, write_all, writing
+from darkshare._files import CHUNK, _write_fully, read_small, reading, require_regular, sha256, write_all, writing
 from darkshare.errors import DarkshareError
 
 
@@ -182,3 +182,13 @@ def test_what_the_system_says_of_a_file_names_the_file(tmp_path):
         (tmp_path / "deep" / "none").write_bytes(b"")
     with writing(tmp_path / "a"):
         (tmp_path / "a").write_bytes(b"")
+
+
+@pytest.mark.parametrize(("there", "says"), [("x.data.txt", ", but x.data.txt is there: rename it"), ("y", "")])
+def test_a_suffix_that_windows_hides_is_said(tmp_path, monkeypatch, there, says):
+    """As in AlexeyAB/darknet issue 5217: the file is shown as x.data, and is x.data.txt."""
+    monkeypatch.chdir(tmp_path)
+    Path(there).write_text("classes=1\n")
+    with pytest.raises(DarkshareError) as caught, reading("x.data"):
+        Path("x.data").read_bytes()
+    assert str(caught.value) == f"x.data: cannot be read: No such file or directory{says}"

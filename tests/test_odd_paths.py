@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -75,7 +76,7 @@ def test_a_path_at_which_nothing_can_be_is_a_message(here, command):
 def test_nothing_is_there(here, name):
     assert (exists(name), is_file(name), is_folder(name)) == (False, False, False)
     assert resolved(name).name == Path(name).name
-    with pytest.raises(DarkshareError, match="cannot be read"):
+    with pytest.raises(DarkshareError, match=r"cannot be read|holds a NUL byte"):
         read_small(Path(name))
 
 
@@ -85,3 +86,30 @@ def test_a_path_is_resolved_as_far_as_it_goes(here):
     with pytest.raises(DarkshareError, match="cannot be written: not the name of a file"):
         write_all({Path("b"): [b"b"], Path("a\0"): [b"a"]})
     assert not Path("b").exists()
+
+
+@pytest.mark.parametrize("stem", ["gr\udcfcn  m", r"it's $\frac{$ m"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "detect M.cfg M.png -o M --save picture,json,csv,yolo,coco",
+        "export M.cfg -o x.onnx",
+        "export M.cfg --decode -o x.onnx",
+        "stats M.cfg m.cfg --plot M.png --html M.html",
+        "concat M.cfg m.cfg --k 3 -o M2",
+        "kit M.cfg M.data --k 3 -o M",
+        "evaluate M.cfg M.data --plot M.png",
+        "check M.cfg M.data",
+        "import-data M.data -o M --findings M.csv --split 0",
+    ],
+)
+def test_bytes_that_are_not_utf8_and_what_looks_like_a_formula_may_be_in_any_name(here, stem, words):
+    write_model(here / stem, TRAINABLE, seeded_floats(network_of(TRAINABLE), 1))
+    Path(f"{stem}.names").write_bytes(b"r\xe9d\n$^{$\n")
+    Path(f"{stem}.png").write_bytes(Path("a.png").read_bytes())
+    Path(f"{stem}.txt").write_text("0 0.5 0.5 0.5 0.5\n1 0.5 0.5 0.25 0.5\n")
+    Path(f"{stem}.list").write_bytes(os.fsencode(f"{stem}.png\n"))
+    lists = f"train={stem}.list\nvalid={stem}.list\n"
+    Path(f"{stem}.data").write_bytes(os.fsencode(f"classes=2\n{lists}names={stem}.names\n"))
+    found = run(*(word.replace("M", stem) for word in words.split()))
+    assert found.exit_code == (1 if words.startswith("check") else 0), found.output  # names= holds a blank

@@ -19,7 +19,8 @@ from conftest import network_of, run, write_model
 from PIL import Image
 
 from darkshare import Detector, detect, load
-from darkshare.data import Box, Dataset, Sample, read_coco, review
+from darkshare._images import read_picture
+from darkshare.data import Box, Dataset, Sample, import_data, read_coco, read_data, review
 from darkshare.errors import DarkshareError, Unsupported
 from darkshare.evaluation import evaluate_model
 from darkshare.training.augmenting import Augmentation
@@ -69,7 +70,7 @@ class Row(NamedTuple):
 
 
 TABLE = {
-    "JPEG": Row(".jpg .jpeg .jpe", "EXIF", "gray 8, colour 8, CMYK 8", ""),
+    "JPEG": Row(".jpg .jpeg .jfif .jpe", "EXIF", "gray 8, colour 8, CMYK 8", ""),
     "PNG": Row(".png", "EXIF", "gray 1, gray 8, gray 16, palette, colour 8, colour 16, alpha 8, alpha 16", "frames"),
     "WebP": Row(".webp", "EXIF", "colour 8, alpha 8", "frames"),
     "TIFF": Row(
@@ -207,6 +208,14 @@ def test_each_orientation_is_the_same_picture_to_all(tmp_path, net, detector, na
     require_all(path, net, detector, WANTED)
     (turned,) = (one.text for one in review(tmp_path / "x.data").warnings if "turned" in one.text)
     assert f"({path.name}: {orientation})" in turned
+    made = import_data(tmp_path / "x.data", tmp_path / "o", split=0)
+    assert "1 pictures are stored turned (EXIF); they are written anew" in made.findings[-1].text
+    (sample,) = read_data(tmp_path / "o" / "o.data").samples
+    as_stored = cv2.imread(str(sample.picture), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    apart = np.abs(as_stored.astype(int) - read_picture(path))
+    assert apart.mean() <= (2 if name == "JPEG" else 0)
+    assert sample.boxes == (Box(0, 0.5, 0.5, 0.5, 0.5),)
+    assert review(tmp_path / "o" / "o.data").warnings == ()
 
 
 @pytest.mark.parametrize("name", [name for name, row in TABLE.items() if row.several])

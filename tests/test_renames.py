@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from darkshare import _renames
 from darkshare._files import keeping_inputs, read_small, require_unread, write_all
-from darkshare._renames import temporary, tend, undo_killed
+from darkshare._files import renames as _renames
+from darkshare._files.renames import temporary, tend, undo_killed
 from darkshare.cli import main
 from darkshare.data.types import Dataset
 from darkshare.data.writing import write_data
@@ -95,7 +95,7 @@ def test_a_kill_at_any_step_of_an_import_leaves_the_old_or_the_new_folder(tmp_pa
         killed = is_killed_at(number, lambda: write_data({"train": Dataset("d", ("new",), ())}, folder))  # noqa: B023
         next_run(folder.parent)
         assert [path.name for path in folder.parent.iterdir()] == ["out"]
-        assert {path.name for path in folder.iterdir()} == {"import.json", "out.data", "out.names", "train.txt"}
+        assert {path.name for path in folder.iterdir()} == {"backup", "import.json", "out.data", "out.names", "train.txt"}
         found.append((folder / "out.names").read_text())
         if not killed:
             break

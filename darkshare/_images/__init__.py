@@ -16,7 +16,7 @@ from darkshare._files import reading, require_regular, stand_in
 from darkshare._images.headers import FileHeader, header_of
 from darkshare.errors import DarkshareError
 
-_SUFFIXES = "avif bmp dib exr hdr jp2 jpe jpeg jpg pbm pgm png pnm ppm tif tiff webp"
+_SUFFIXES = "avif bmp dib exr hdr jfif jp2 jpe jpeg jpg pbm pgm png pnm ppm tif tiff webp"
 PICTURES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())  # of files that OpenCV reads
 SEVERAL = frozenset({".avif", ".png", ".tif", ".tiff", ".webp"})  # suffixes of files that may hold several pictures
 Picture = NDArray[np.uint8]  # height x width x channels, BGR or BGRA

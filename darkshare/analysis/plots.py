@@ -123,7 +123,7 @@ def _differences(comparisons: Sequence[Comparison], ks: Sequence[int], *, log: b
         _mark_cuts(pair, ks, width / base.layers)
         _explain(pair[-1], group, boxes, width - _EDGES)
     where = "batch norm folded in" if base.space == "folded" else "as in the files"
-    figure.suptitle(drawable(f"Difference to {base.base}, relative to it, by layer ({where})"), parse_math=False)
+    figure.suptitle(drawable(f"Difference to {base.base}, relative to it, by layer ({where})"))
     return figure, boxes
 
 

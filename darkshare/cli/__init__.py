@@ -139,10 +139,6 @@ class Commands(click.Group):
             raise click.UsageError(printable(str(error))) from None
         except DarkshareError as error:
             raise click.ClickException(printable(str(error))) from None
-        except ValueError as error:
-            if "null byte" not in str(error):
-                raise
-            raise click.UsageError("a name holds a NUL byte, which no file can have") from None
         except KeyboardInterrupt:
             click.echo("Interrupted", err=True)
             raise click.exceptions.Exit(STOPPED) from None

@@ -22,6 +22,7 @@ from darkshare.cli.printing import say, show, wrote
 from darkshare.cli.progress import bar, say_above, watcher
 from darkshare.cli.training import base_and_data, train
 from darkshare.darknet.model import load
+from darkshare.darknet.pairing import is_of_model
 from darkshare.darknet.typed import DATA, files_of
 
 _OWN = ("files", "k", "output", "seed", "threads", "workers", "split", "validate_every", "resume", "dialect")
@@ -133,7 +134,7 @@ def suggest_k(files: tuple[str, ...], form: str, size: tuple[int, int] | None, d
       darkshare suggest-k yolov3.cfg text.cfg text.data --loss 2
       darkshare suggest-k tiny.cfg masks.data --budget 50 --sweep masks-sweep
     """
-    of_model = [path for path in files if Path(path).suffix in (".cfg", ".weights")]
+    of_model = [path for path in files if is_of_model(path)]
     data = [path for path in files if path not in of_model]
     models = options.load_all(of_model, size=size, dialect=dialect, partial=True)
     if not 1 <= len(models) <= 2 or len(data) > 1:

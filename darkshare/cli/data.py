@@ -10,16 +10,17 @@ import click
 from darkshare.cli import command
 from darkshare.cli.hints import Made, hint
 from darkshare.cli.options import choice_option, folder_option, keyed_option, several_option
-from darkshare.cli.parameters import NAMES, RENAMING
+from darkshare.cli.parameters import NAMES, RENAMING, Written
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import watcher
 from darkshare.data.classes import DIFFICULT
 from darkshare.data.formats import FORMATS, LEGIBILITY
 from darkshare.data.types import Dataset
+from darkshare.errors import DarkshareError
 
 _FEWEST = 10  # pictures with boxes, which suggest-k needs
 _MANY = 500  # pictures, from which on a progress bar is worth its line
-_PATH = click.Path(path_type=Path)
+_PATH = Written("path", Path)
 
 
 @command("import-data")
@@ -52,9 +53,11 @@ _PATH = click.Path(path_type=Path)
     DIFFICULT[0],
 )
 @click.option("--no-negatives", is_flag=True, help="Leave out pictures without boxes.")
-@click.option("--drop-twins", is_flag=True, help="Leave out pictures that are there twice, rather of train.")
+@click.option(
+    "--drop-twins", is_flag=True, help="Leave out pictures that are there twice, of two parts the one of train."
+)
 @click.option("--copy", is_flag=True, help="Copy the pictures instead of linking to them.")
-@click.option("--names", type=_PATH, help="The class names, for a list of pictures, YOLO and tables.")
+@click.option("--names", type=_PATH, help="The file of class names in their order; a list of pictures needs it.")
 @choice_option("--legibility", LEGIBILITY, "COCO-Text: which text is asked for.", LEGIBILITY[0])
 @click.option("--language", multiple=True, help="COCO-Text: only text of this language. May be repeated.")
 @click.option("--text-class", multiple=True, help="COCO-Text: 'machine printed', 'handwritten', 'others'.")
@@ -70,7 +73,7 @@ def import_data(source: Path, output: Path, as_json: bool, **options: Any) -> No
     Examples:
       darkshare import-data BCCD -o cells
       darkshare import-data logos/voc_format -o logos --single-class logo
-      darkshare import-data train.json --valid val.json --keep-classes person
+      darkshare import-data a.json --valid b.json --keep-classes person -o people
       darkshare import-data cocotext.v2.json --images train2014 -o text
       darkshare import-data train.txt --valid test.txt --names obj.names -o masks
       darkshare import-data labelled --names classes.txt -o yolo
@@ -80,13 +83,13 @@ def import_data(source: Path, output: Path, as_json: bool, **options: Any) -> No
       darkshare import-data train_labels.csv --valid test_labels.csv -o tables
       darkshare import-data DOTA/train --format dota -o ships
     """
-    from darkshare.data import NothingLeft, import_data
+    from darkshare.data import import_data
     from darkshare.data.findings import folded
 
     rest = str(options["findings"] or "--findings FILE")
     try:
         found = import_data(source, output, watch=watcher(least=_MANY), **options)
-    except NothingLeft as error:
+    except DarkshareError as error:
         say(*folded(error.findings, rest))
         raise
     if as_json:

@@ -15,6 +15,7 @@ from darkshare.cli.parameters import NAMED_FILE, RENAMING
 from darkshare.cli.printing import show, wrote
 from darkshare.cli.progress import watcher
 from darkshare.darknet.model import Model
+from darkshare.darknet.pairing import is_of_model
 from darkshare.errors import BadArguments
 from darkshare.evaluation import LOWEST, RULES, THRESHOLD, Evaluations
 from darkshare.evaluation.accuracy import TOP
@@ -23,7 +24,6 @@ from darkshare.inference.boxes import NMS
 from darkshare.inference.engines import DEFAULT
 from darkshare.inference.onnx import SUFFIXES as EXPORTED
 
-OF_MODEL = (".cfg", ".weights")
 PARTS = ("valid", "train", "test")
 
 
@@ -72,10 +72,10 @@ def evaluate(
             f"evaluate takes a .cfg, and {exported[0]} is an exported file; give the .cfg that it was made from"
         )
     loading = {"dialect": dialect, "size": size}
-    model = options.one_model([path for path in paths if Path(path).suffix in OF_MODEL], **loading)
+    model = options.one_model([path for path in paths if is_of_model(path)], **loading)
     _require_use(model)
     others = _beside(beside, loading)
-    sources = [*(("", path) for path in paths if Path(path).suffix not in OF_MODEL), *data]
+    sources = [*(("", path) for path in paths if not is_of_model(path)), *data]
     require_unread(filter(None, (plot, table)), (path for _, path in sources))
     found = evaluation.evaluate(model, sources, beside=others, watch=watcher, **how)
     show(found, form=form)
@@ -100,7 +100,7 @@ def _beside(given: Sequence[tuple[str, str]], loading: dict[str, Any]) -> list[t
     """Load the other models, each with the task that it was given for, or ""."""
     files: list[tuple[str, list[str]]] = []
     for task, path in given:
-        if Path(path).suffix == ".weights" and files and not task:
+        if is_of_model(path) and Path(path).suffix != ".cfg" and files and not task:
             files[-1][1].append(path)
         else:
             files.append((task, [path]))

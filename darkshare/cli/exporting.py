@@ -18,7 +18,7 @@ from darkshare.inference.onnx import PRECISIONS
 
 @command()
 @options.models_argument
-@click.option("-o", "--output", type=click.Path(), help="The file to write; beside the cfg without it.")
+@click.option("-o", "--output", metavar="PATH", help="The file to write; beside the cfg without it.")
 @click.option("--decode", is_flag=True, help="Boxes and scores as outputs instead of raw heads.")
 @click.option("--batch", type=BATCH, default=1, show_default=True, help="Pictures per pass; dynamic: any.")
 @click.option("--dynamic-size", is_flag=True, help="Leave width and height of the input open.")
@@ -30,7 +30,7 @@ from darkshare.inference.onnx import PRECISIONS
 @options.engine_option(
     Int8.engine, names=tuple(QUANTISERS), text="int8: whose quantiser is used, and what the file is for."
 )
-@click.option("--data", type=click.Path(), help="int8: a .data file; mAP is counted on its valid pictures.")
+@click.option("--data", metavar="PATH", help="int8: a .data file; mAP is counted on its valid pictures.")
 @click.option(
     "--agreement", type=click.FloatRange(0, 1), default=Int8.agreement, show_default=True,
     help="int8: keep layers in fp32 until each head agrees that well; 0: none.",

@@ -12,7 +12,7 @@ from darkshare.cli import WORDS
 from darkshare.cli.printing import say
 from darkshare.darknet.cut_points import illegal_cut
 from darkshare.darknet.model import Model, branch_tasks, common_ensemble
-from darkshare.darknet.typed import DATA, files_of, next_command, train_words
+from darkshare.darknet.typed import DATA, files_of, next_command, train_words, typed
 
 PICTURE, BASE = "PICTURE", ("BASE.cfg", "BASE.weights")
 Words = tuple[str, list[object]]
@@ -53,7 +53,9 @@ def again(*more: str) -> None:
     """Print the running command as it was typed, with further words that are not among them."""
     context = click.get_current_context()
     words = context.meta[WORDS]
-    say(next_command(str(context.info_name), *words, *(word for word in more if word not in words)))
+    end = words.index("--") if "--" in words else len(words)  # behind that, all are files
+    added = (word for word in more if word not in words)
+    say(f"next: darkshare {typed(context.info_name, *words[:end], *added, *words[end:])}")
 
 
 def model_files(paths: Iterable[Path]) -> list[Path]:

@@ -46,6 +46,7 @@ def check(files: tuple[str, ...], dialect: str, strict: bool, decode: bool, form
       darkshare check yolov3.cfg yolov3.weights --dialect hank-ai
       darkshare check merged.cfg --strict --format json
       darkshare check masks.data --decode
+      darkshare check mine.cfg masks.data
     """
     from darkshare.analysis.check import check
 

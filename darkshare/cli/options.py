@@ -16,7 +16,7 @@ from darkshare.cli.parameters import NUMBERS, SIZE, TILES, Written
 from darkshare.darknet import pairing
 from darkshare.darknet.kinds.base import DIALECTS
 from darkshare.darknet.model import Model, load, stem_of
-from darkshare.darknet.typed import next_command
+from darkshare.darknet.typed import typed
 from darkshare.errors import BadValue, DarkshareError, WeightsSize
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -58,7 +58,7 @@ def _with_cfgs(files: Sequence[Files], how: Mapping[str, Any]) -> str:
             words.append(str(Path(word).with_suffix(".weights")))
         if word in cfgs.values():
             current = word
-    return f"; {next_command(str(context.info_name), *words)}"
+    return f"; next: darkshare {typed(context.info_name, *words)}"
 
 
 def _fits(cfg: str, weights: str | None, how: Mapping[str, Any]) -> bool:
@@ -270,7 +270,12 @@ def tiles_options(function: F) -> F:
     share = click.FloatRange(0, 1, max_open=True)
     text = "Share of a tile that its neighbour has too."
     overlap = click.option("--overlap", type=share, default=OVERLAP, show_default=True, help=text)
-    tiles = click.option("--tiles", type=TILES, help="Tiles to look at beside the whole picture, for small objects.")
+    tiles = click.option(
+        "--tiles",
+        type=TILES,
+        metavar="CxR",
+        help="Columns x rows of tiles to look at beside the whole picture, for small objects.",
+    )
     return tiles(overlap(function))
 
 

@@ -76,7 +76,10 @@ def _named_overlap(text: str) -> tuple[str, list[float | str]]:
 
     task, _, words = text.rpartition("=")
     level = click.FloatRange(0, 1)
-    found = [word if word == AGNOSTIC else level(word) for word in map(str.strip, words.split(","))]
+    try:
+        found = [word if word == AGNOSTIC else level(word) for word in map(str.strip, words.split(","))]
+    except click.BadParameter as error:
+        raise ValueError(f"{error.message.rstrip('.')}; write 0.4, {AGNOSTIC}, or 0.4,{AGNOSTIC}") from None
     if len(set(found) - {AGNOSTIC}) > 1:
         raise ValueError(f"{text!r} has two levels; write 0.4, {AGNOSTIC}, or 0.4,{AGNOSTIC}")
     return task, found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import click
 from darkshare.cli import command, options
 from darkshare.cli.making import finish
 from darkshare.cli.printing import say
+from darkshare.darknet.typed import plain_path, typed
 from darkshare.surgery import anchors as anchoring
 from darkshare.surgery import classes as relabelling
 from darkshare.surgery import kit as kits
@@ -118,7 +118,7 @@ def kit(files: tuple[str, ...], size: Any, dialect: str, **how: Any) -> None:
     written = kits.kit(base, data, **how).files
     for path in written:
         click.echo(path)
-    say(f"next: cat {shlex.quote(str(next(path for path in written if path.name == 'README.md')))}")
+    say(f"next: cat {typed(plain_path(next(path for path in written if path.name == 'README.md')))}")
 
 
 def _apart(files: Sequence[str]) -> tuple[list[str], str]:

@@ -14,6 +14,7 @@ from darkshare.cli.parameters import LEVEL, NAMES, OVERLAP, choices
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import is_watched, say_above, watched
 from darkshare.darknet.model import Model
+from darkshare.darknet.pairing import is_of_model
 from darkshare.inference.boxes import NMS, THRESHOLD
 from darkshare.inference.engines import DEFAULT
 from darkshare.inference.media import CONTAINERS, FORMATS, DetectionRun, Frame, PictureClasses
@@ -47,7 +48,7 @@ def frames_options(function: options.F) -> options.F:
 )  # fmt: skip
 @options.several_option("--classes", NAMES, help="Only boxes of these.")
 @options.several_option("--task", NAMES, help="Run these only.")
-@click.option("--max-det", type=click.IntRange(1), help="The best N boxes of each picture and task.")
+@click.option("--max-det", type=click.IntRange(1), metavar="N", help="The best N boxes of each picture and task.")
 @click.option("--clip", is_flag=True, help="Cut boxes off at the edge of the picture.")
 @options.tiles_options
 @click.option("--branches", is_flag=True, help="Of an ensemble, what each branch finds as well.")
@@ -82,7 +83,7 @@ def detect(paths: tuple[str, ...], size: Any, dialect: str, form: str, **how: An
 
 def sorted_paths(paths: Sequence[str], **how: Any) -> tuple[Model | str, list[str]]:
     """Tell the model, or the exported file, from the sources behind it."""
-    of_model = [path for path in paths if Path(path).suffix in (".cfg", ".weights", *EXPORTED)]
+    of_model = [path for path in paths if is_of_model(path) or Path(path).suffix in EXPORTED]
     sources = [path for path in paths if path not in of_model]
     exported = [path for path in of_model if Path(path).suffix in EXPORTED]
     if exported:

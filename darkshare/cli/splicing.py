@@ -79,7 +79,7 @@ def split(files: tuple[str, ...], output: str, task: tuple[str, ...], dialect: s
 @click.option("--k", type=int, required=True, help="How many leading layers to keep.")
 @options.output_option(text="The file to write; STEM.conv.K without it.", is_file=True)
 @click.option("--full", is_flag=True, help="Append seeded weights for the rest, for forks that refuse short files.")
-@click.option("--for", "target", type=click.Path(), help="With --full: the cfg that will be trained, if another.")
+@click.option("--for", "target", metavar="PATH", help="With --full: the cfg that will be trained, if another.")
 @options.seed_option("Of the appended weights.")
 @options.dialect_option
 def cut(files: tuple[str, ...], output: str | None, dialect: str, k: int, **how: Any) -> None:

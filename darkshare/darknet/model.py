@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darkshare._files import exists, is_file, read_small, require_promise, require_unread, sha256, write_all, writing
-from darkshare._renames import undo_killed
+from darkshare._files.renames import undo_killed
 from darkshare._tables import Result, printable, to_html
 from darkshare._texts import raw_bytes, to_escaped
 from darkshare.darknet.cfg import Section, read_cfg, to_bytes

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from darkshare.errors import BadValue
+
+_OF_MODEL = re.compile(r"\.(cfg|weights|backup|conv\.\d+)$")
 
 
 class Files(NamedTuple):
@@ -17,21 +20,24 @@ class Files(NamedTuple):
     weights: str | None
 
 
+def is_of_model(path: str | os.PathLike[str]) -> bool:
+    """Whether a name is a cfg's or one of those that Darknet gives weights: x.weights, x.backup, x.conv.15."""
+    return _OF_MODEL.search(os.fspath(path)) is not None
+
+
 def pair(paths: Sequence[str | os.PathLike[str]]) -> list[Files]:
     """Sort file names into models.
 
-    Each .cfg starts a model; a .weights behind it is that model's; a further .weights is another model with the same
-    cfg.
+    Each .cfg starts a model; weights behind it are that model's; further weights are another model with the same cfg.
 
     Raises:
         BadValue: a file before the first .cfg.
     """
     found: list[Files] = []
     for path in (os.fspath(path) for path in paths):
-        suffix = Path(path).suffix
-        if suffix == ".cfg":
+        if Path(path).suffix == ".cfg":
             found.append(Files(path, None))
-        elif not found and suffix != ".weights":
+        elif not found and not is_of_model(path):
             raise BadValue("expected a .cfg file first, then its .weights", file=path)
         elif not found:
             raise BadValue("give the .cfg that these weights belong to before it", file=path)

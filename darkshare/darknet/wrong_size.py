@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from darkshare.darknet.kinds import DIALECTS, Boxes, Convolutional
+from darkshare.darknet.kinds.base import P
 from darkshare.darknet.network import Network, resolve
 from darkshare.darknet.weights import Header
 from darkshare.errors import DarkshareError, WeightsSize
@@ -75,11 +76,22 @@ def _guesses(network: Network, floats: int, header: Header) -> Iterator[str]:
             "it fits what Darknet writes for this cfg, but dontload=, dontloadscales= or numload= make the "
             "loader read less: remove these keys to read it"
         )
-    shift = (header.size(network.dialect) - 16) // 4
-    if shift and floats + shift == network.params:
-        yield f"it fits a 16-byte header, but version {header.major}.{header.minor} means 20 bytes"
-    if not shift and floats - 1 == network.params:
-        yield f"it fits a 20-byte header, but version {header.major}.{header.minor} means 16 bytes"
+    yield from _other_headers(network, floats, header)
+
+
+def _other_headers(network: Network, floats: int, header: Header) -> Iterator[str]:
+    """Say of which length the header is, if it is another one than its version means."""
+    size = header.size(network.dialect)
+    version = f"version {header.major}.{header.minor} means {size} bytes"
+    if size == 20 and floats + 1 == network.params:
+        if header.transposed and not header.is_long(P):
+            yield f"it fits the 16-byte header of very old versions, which pjreddie reads: try --dialect {P}"
+        else:
+            yield f"it fits a 16-byte header, but {version}: insert 4 zero bytes at offset 16"
+    if size == 16 and floats - 1 == network.params:
+        yield f"it fits a 20-byte header, but {version}: write 2 at offset 4, the minor version"
+    if floats + size // 4 == network.params:
+        yield "it fits no header at all: put one before it, such as 00000000 02000000 05000000 0000000000000000"
 
 
 def _other_classes(network: Network, floats: int) -> Iterator[int]:

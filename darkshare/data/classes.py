@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from darkshare.data.types import Box, ClassifiedDataset, Dataset
@@ -16,6 +16,15 @@ def united(parts: Parts) -> dict[str, Dataset]:
     """The parts with the same classes: those of the first, then what others have beside them."""
     names = tuple(dict.fromkeys(name for part in parts.values() for name in part.names))
     return {key: _renumbered(part, [names.index(name) for name in part.names], names) for key, part in parts.items()}
+
+
+def alike(names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The names that differ from one before them in capitals or blanks only, and that one; single letters may."""
+    first: dict[str, str] = {}
+    for name in names:
+        before = first.setdefault("".join(name.lower().split()), name)
+        if before != name and len(name) > 1:
+            yield name, before
 
 
 def with_classes(

@@ -16,6 +16,7 @@ from darkshare.errors import DarkshareError
 
 _KEYS = "backup classes difficult eval labels leaves map names results savelast saveweights test top train tree valid"
 KEYS = tuple(sorted(_KEYS.split()))
+NAMES = "class names"  # the kind of what is wrong with these, which Darknet only prints
 
 
 class Option(NamedTuple):
@@ -88,7 +89,7 @@ def read_names(path: str | os.PathLike[str]) -> tuple[tuple[str, ...], tuple[Fin
         DarkshareError: the file cannot be read.
     """
     names, faults = read_class_names(path)
-    return names, tuple(Finding(Path(path), line, what) for line, what in faults)
+    return names, tuple(Finding(Path(path), line, what, NAMES) for line, what in faults)
 
 
 def class_names(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,7 @@ KINDS = 8  # that are shown
 
 
 class NothingLeft(DarkshareError):
-    """A data set of which nothing can be used; the message ends in the first reason.
-
-    Attributes:
-        findings: everything that is wrong with it.
-    """
+    """A data set of which nothing can be used; the message ends in the first reason."""
 
     def __init__(self, message: str, *, file: str | None = None, findings: Sequence[Finding] = ()) -> None:
         more = f"; {len(findings) - 1} more findings" if len(findings) > 1 else ""
@@ -75,15 +73,23 @@ def rows_of(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     return [{"file": str(one.path), "line": one.line, "message": one.text, "kind": one.kind} for one in findings]
 
 
-def write_findings(findings: Sequence[Finding], path: Path) -> None:
-    """Write all findings, one a line; as a table with a heading where the file is a .csv.
+@contextmanager
+def telling(found: Sequence[Finding], into: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Add what was found to an error, and write it to a file in any case, one a line; as a table to a .csv.
 
     Raises:
-        DarkshareError: the file cannot be written.
+        DarkshareError: that of the block; or the file cannot be written.
     """
-    rows = path.suffix.lower() == ".csv"
-    text = render(rows_of(findings), "csv") if rows else "\n".join(map(str, findings))
-    write_all({path: [f"{text}\n".encode("utf-8", "surrogateescape")]})
+    try:
+        yield
+    except DarkshareError as error:
+        error.findings = found = joined([found, error.findings])
+        raise
+    finally:
+        if into is not None:
+            table = Path(into).suffix.lower() == ".csv"
+            text = render(rows_of(found), "csv") if table else "\n".join(map(str, found))
+            write_all({Path(into): [f"{text}\n".encode("utf-8", "surrogateescape")]})
 
 
 def warn_of(findings: Sequence[Finding]) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from darkshare._files import is_file
+from darkshare._images import header
 from darkshare.darknet.kinds.heads import Boxes
 from darkshare.darknet.network import Network
 from darkshare.data.labels import LABEL_RULES
 from darkshare.data.lists import Listed
 from darkshare.data.types import Dataset, Finding, Sample
+from darkshare.errors import DarkshareError
 
-_MOST_BOXES = {"alexeyab's and hank-ai's": 200, "pjreddie's": 90}  # of a picture, where the head has no max=
+_PJREDDIE_BOXES = 90  # of a picture, where the head has no max=
+_MOST_BOXES = {"alexeyab's and hank-ai's default": 200, "pjreddie's default": _PJREDDIE_BOXES}
 SUFFIXES = (".jpg", ".JPG", ".JPEG", ".png")  # for which every fork finds labels
 _CURE = "import-data writes files that every fork reads"
 _FORMATS = {  # of PICTURES, by their first bytes: those that stb_image.h reads, which is Darknet's without OpenCV
@@ -63,19 +66,20 @@ class Audit:
                 count, first, there = self._unlabelled.get(fork, (0, listed.name, place))
                 self._unlabelled[fork] = (count + 1, first, there)
 
-    def findings(self, path: Path) -> Iterator[Finding]:
+    def findings(self, path: Path, most_boxes: Mapping[str, int] | None = None) -> Iterator[Finding]:
         """Each problem in one line.
 
         Args:
             path: of the list.
+            most_boxes: of a picture that are trained, by what says so; without it, what each fork's default is.
         """
         for fork, (count, name, place) in self._unlabelled.items():
             yield Finding(path, None, unlabelled(fork, count, len(self._samples), name, place))
         if what := undecodable(sample.picture for sample in self._samples):
             yield Finding(path, None, what)
-        for whose, most in _MOST_BOXES.items():
+        for whose, most in (most_boxes or _MOST_BOXES).items():
             if what := crowded(self._samples, most):
-                yield Finding(path, None, f"{what} ({most} is {whose} default)")
+                yield Finding(path, None, f"{what} ({most} is {whose})")
 
 
 def finds_labels(place: str) -> bool:
@@ -105,6 +109,15 @@ def undecodable(pictures: Iterable[Path]) -> str:
     return f"{len(lost)} {what}, such as {lost[0]}; {_CURE}" if lost else ""
 
 
+def turned(orientations: Mapping[Path, int], pictures: int) -> str:
+    """Say how many pictures are stored turned, of which the orientations are given, or nothing."""
+    found = [f"{picture.name}: {held}" for picture, held in orientations.items() if held > 1]
+    few = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
+    what = f"{len(found)} of {pictures} pictures are stored turned or mirrored, with a note in EXIF ({few}); labels are"
+    trained = "for the picture as it is shown, but Darknet without OpenCV shows it as stored and trains on wrong boxes"
+    return f"{what} {trained}; turn the files (mogrify -auto-orient); {_CURE}" if found else ""
+
+
 def crowded(samples: Sequence[Sample], most: int) -> str:
     """Say how many boxes are more than a head's `max=` takes, or nothing."""
     counts = [len(sample.boxes) for sample in samples]
@@ -119,25 +132,32 @@ def most_boxes(network: Network) -> int:
     last = next(layer for layer in reversed(network.layers) if isinstance(layer.kind, Boxes))
     assert isinstance(last.kind, Boxes)
     counted = last.section.get("max") is not None
-    return last.kind.max if counted or network.dialect != "pjreddie" else _MOST_BOXES["pjreddie's"]
+    return last.kind.max if counted or network.dialect != "pjreddie" else _PJREDDIE_BOXES
 
 
 def ready_suffix(picture: Path) -> tuple[str, bool]:
-    """The suffix under which every fork finds the labels of a picture and decodes it.
+    """The suffix under which every fork finds the labels of a picture, decodes it, and sees it as it is to be shown.
 
     Returns:
-        The suffix, and whether the picture has to be written anew as a PNG for that.
+        The suffix, and whether the picture has to be written anew for that, in the format of the suffix.
     """
     form = _format(picture)
     if form == "opencv" or (form == "stb" and picture.suffix not in SUFFIXES):
         return ".png", True
-    if not form or picture.suffix in SUFFIXES:
-        return picture.suffix, False
-    return (".jpg" if form == "jpeg" else ".png"), False
+    known = not form or picture.suffix in SUFFIXES
+    return picture.suffix if known else ".jpg" if form == "jpeg" else ".png", orientation(picture) > 1
+
+
+def orientation(picture: Path) -> int:
+    """EXIF's orientation of a picture, 1 to 8; 1 where it cannot be read, which is said elsewhere."""
+    try:
+        return header(picture).orientation
+    except DarkshareError:
+        return 1
 
 
 def changed(source: Path, parts: Iterable[Dataset]) -> Iterator[Finding]:
-    """Say how many pictures `ready_suffix` gives other names or formats.
+    """Say how many pictures `ready_suffix` gives other names, formats or orientations.
 
     Args:
         source: that the findings are about.
@@ -145,12 +165,18 @@ def changed(source: Path, parts: Iterable[Dataset]) -> Iterator[Finding]:
     """
     pictures = dict.fromkeys(sample.picture for part in parts for sample in part.samples)
     found = [(picture, *ready_suffix(picture)) for picture in pictures]
-    if anew := [picture for picture, _, again in found if again]:
-        what = "pictures are written anew as .png, so that every Darknet reads them"
-        yield Finding(source, None, f"{len(anew)} {what}, such as {anew[0]}")
-    if renamed := [picture for picture, suffix, again in found if not again and suffix != picture.suffix]:
-        what = "pictures get a suffix for which every Darknet finds labels"
-        yield Finding(source, None, f"{len(renamed)} {what}, such as {renamed[0]}")
+    again = {picture: orientation(picture) > 1 for picture, _, anew in found if anew}
+    renamed = [picture for picture, suffix, anew in found if not anew and suffix != picture.suffix]
+    shown = "pictures are stored turned (EXIF); they are written anew as they are shown, JPEG in quality 95"
+    read = "pictures are written anew as .png, so that every Darknet reads them"
+    known = "pictures get a suffix for which every Darknet finds labels"
+    for which, what in (
+        ([picture for picture, is_turned in again.items() if is_turned], shown),
+        ([picture for picture, is_turned in again.items() if not is_turned], read),
+        (renamed, known),
+    ):
+        if which:
+            yield Finding(source, None, f"{len(which)} {what}, such as {which[0]}")
 
 
 def _format(picture: Path) -> str:

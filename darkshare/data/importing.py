@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,20 +11,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from darkshare._tables import printable
-from darkshare.data.classes import DIFFICULT, united, with_classes, with_difficult, without_negatives
+from darkshare.data.classes import DIFFICULT, alike, united, with_classes, with_difficult, without_negatives
 from darkshare.data.darknet import Watch
-from darkshare.data.findings import NothingLeft, joined, write_findings
+from darkshare.data.findings import NothingLeft, joined, telling
 from darkshare.data.forks import changed
 from darkshare.data.formats import FORMATS, LEGIBILITY, Asked, format_of
 from darkshare.data.negatives import lack_of_negatives
-from darkshare.data.splitting import split
+from darkshare.data.splitting import SHARE, split
 from darkshare.data.tables import DataResult
-from darkshare.data.twins import counted, twins_in, without_twins
-from darkshare.data.types import Dataset, Finding
+from darkshare.data.twins import counted, cure, twins_in, without_twins
+from darkshare.data.types import Dataset, Finding, Sample
 from darkshare.data.writing import write_data
 from darkshare.errors import BadValue, DarkshareError, checked, warn
-
-SHARE = 0.2  # for validation, where the source does not say which pictures are for that
 
 
 class Wanted(NamedTuple):
@@ -79,7 +78,7 @@ def read_parts(
         raise DarkshareError("is not a folder of pictures", file=str(folder))
     asked = Asked(folder, known, legibility, language, text_class, watch)
     given = (name for name, value in asked._asdict().items() if value and value != getattr(Asked(watch=watch), name))
-    if idle := [name for name in given if name not in FORMATS[form].takes]:
+    if idle := [f"--{name.replace('_', '-')}" for name in given if name not in FORMATS[form].takes]:
         warn(f"{source}: {', '.join(idle)}: not used for a source in the format {form}")
     return FORMATS[form].read(source, asked)
 
@@ -103,17 +102,16 @@ def import_data(
         format: of the source, of `formats.FORMATS`; without it, it is recognised.
         images: the folder of the pictures, if they are not near the source; for a data.yaml, where its paths start.
         valid: a second source, for validation.
-        split: the share of the pictures, by their content, that are set aside for validation, whatever the source
-            says; 0 for none. Without it, the source's own parts, or 0.2 where it has none.
+        split: the share of the pictures, by their content, for validation; without it, the source's own, or 0.2.
         seed: another number gives another split.
         keep_classes: the classes, as they are called after renaming, in this order; none for all.
         rename_classes: new names by old ones; classes that get the same name become one.
         single_class: one name for all classes.
         difficult: "list", "keep" or "drop" boxes that evaluation is to pass over, see `with_difficult`.
         no_negatives: leave out pictures without boxes.
-        drop_twins: leave out pictures that are there twice; without it, one that is in two parts is an error.
+        drop_twins: leave out pictures that are there twice, rather to train on; else one of two parts is an error.
         copy: copy the pictures instead of linking to them.
-        names: the file of class names, where the source has none, or instead of its own; not for VOC and COCO.
+        names: the file of class names, where the source has none, or in the order wanted; not for COCO-Text.
         legibility: of COCO-Text: "both", "legible" or "illegible".
         language: of COCO-Text: "english", "not english", …; none for all.
         text_class: of COCO-Text: "machine printed", "handwritten", "others"; none for all.
@@ -121,70 +119,77 @@ def import_data(
         watch: goes through the pictures, for a progress bar.
 
     Raises:
-        NothingLeft: no picture or no box is left; its `findings` say why.
-        DarkshareError: a source cannot be read, has no such class, or the folder cannot be written.
+        DarkshareError: a source cannot be read or has no such class, nothing is left, or the folder cannot be written.
     """
-    read = partial(read_parts, format=format, images=images, names=names, watch=watch)
-    read = partial(read, legibility=legibility, language=language, text_class=text_class)
+    read = partial(read_parts, format=format, images=images, names=names, legibility=legibility, watch=watch)
+    read = partial(read, language=language, text_class=text_class)
     classes = tuple(keep_classes), dict(rename_classes), single_class
     choice = Wanted(*classes, difficult, not no_negatives, split, seed, drop_twins)
-    sources = {"train": source} if valid is None else {"train": source, "valid": valid}
-    chosen, found = _chosen(sources, read, choice, None if findings is None else Path(findings), watch)
-    record = {"source": str(source), "valid": valid and str(valid), **choice._asdict()}
-    return Imported(write_data(chosen, output, copy=copy, record=record, watch=watch), chosen, found)
+    found: list[Finding] = []
+    with telling(found, findings):
+        parts = _chosen({"train": source} if valid is None else {"train": source, "valid": valid}, read, choice, found)
+        parts = _single(_divided(parts, choice, watch), choice, source, watch, found)
+        record = {"source": str(source), "valid": valid and str(valid), **choice._asdict()}
+        return Imported(write_data(parts, output, copy=copy, record=record, watch=watch), parts, tuple(found))
 
 
 def _chosen(
     sources: Mapping[str, str | os.PathLike[str]],
     read: Callable[[str | os.PathLike[str]], dict[str, Dataset]],
     choice: Wanted,
-    into: Path | None,
-    watch: Watch,
-) -> tuple[dict[str, Dataset], tuple[Finding, ...]]:
-    """The parts of what is wanted of some sources, and what is wrong with them, which is also written into a file.
+    found: list[Finding],
+) -> dict[str, Dataset]:
+    """The parts of what is wanted of some sources; what is wrong with them is added to what was found.
 
     Raises:
         NothingLeft: there is no picture, or no box though there should be.
         DarkshareError: a picture is in two parts, and is not to be left out.
     """
+    all_read: dict[str, dict[str, Dataset]] = {}
+    for part, source in sources.items():
+        all_read[part] = read(source)
+        found[:] = joined([found, *(one.findings for one in all_read[part].values())])
+    several = len(sources) > 1
+    parts = {part: _pooled(one) for part, one in all_read.items()} if several else all_read["train"]
+    parts = with_difficult(with_classes(united(parts), choice.keep, choice.rename, choice.single), choice.difficult)
+    parts = parts if choice.negatives else without_negatives(parts)
+    if missing := _missing(parts, divided=choice.share is None, expected=bool(found)):
+        raise NothingLeft(f"no {missing} is left", file=str(sources["train"]), findings=found)
     source = Path(sources["train"])
-    try:
-        all_read = {part: read(one) for part, one in sources.items()}
-        several = len(sources) > 1
-        parts = {part: _pooled(one) for part, one in all_read.items()} if several else all_read["train"]
-        found = joined(part.findings for part in parts.values())
-        parts = with_difficult(with_classes(united(parts), choice.keep, choice.rename, choice.single), choice.difficult)
-        parts = parts if choice.negatives else without_negatives(parts)
-        if missing := _missing(parts, divided=choice.share is None, expected=bool(found)):
-            raise NothingLeft(f"no {missing} is left", file=str(source), findings=found)
-        found += tuple(changed(source, parts.values()))
-    except NothingLeft as error:
-        if into is not None:
-            write_findings(error.findings, into)
-        raise
-    chosen, doubts = _single(_divided(parts, choice.share, choice.seed, watch), choice, source, watch)
-    found += tuple(doubts)
-    if into is not None:
-        write_findings(found, into)
-    return chosen, found
+    found += changed(source, parts.values())
+    for name, other in alike(next(iter(parts.values())).names):
+        rename = f"--rename-classes {shlex.quote(f'{name}={other}')}"
+        found.append(
+            Finding(source, None, f"{name} and {other} are two classes; {rename} makes them one", "classes alike")
+        )
+    return parts
 
 
 def _single(
-    parts: dict[str, Dataset], choice: Wanted, source: Path, watch: Watch
-) -> tuple[dict[str, Dataset], list[Finding]]:
-    """The parts with each picture once, if that is wanted, and findings of those that are there twice.
+    parts: dict[str, Dataset],
+    choice: Wanted,
+    source: str | os.PathLike[str],
+    watch: Watch,
+    found: list[Finding],
+) -> dict[str, Dataset]:
+    """The parts with each picture once, if that is wanted; those that are there twice are added to what was found.
 
     Raises:
-        DarkshareError: one is in two parts, and is not to be left out.
+        DarkshareError: one is in two parts and is not to be left out, or none would be left to train on.
     """
+    twins = twins_in(parts, watch)
+    apart = next(counted(twins, parts), "")
+    way = cure(parts, watch) if apart else ("--drop-twins",)
+    if apart and not (choice.drop_twins and way == ("--drop-twins",)):
+        does = "leaves them out" if way == ("--drop-twins",) else "divides them anew"
+        what = f"{apart}; measured on them, results are too good; {' '.join(way)} {does}"
+        raise DarkshareError(what, file=str(source))
     if not choice.drop_twins:
-        twins = twins_in(parts, watch)
-        if apart := next(counted(twins, parts), None):
-            cure = "measured on them, results are too good; --drop-twins leaves them out"
-            raise DarkshareError(f"{apart}; {cure}", file=str(source))
-        return parts, [one.finding() for one in twins]
-    parts, twins = without_twins(parts, watch)
-    return parts, [one.finding()._replace(text=f"{one.finding().text}; left out") for one in twins]
+        found += (one.finding() for one in twins)
+        return parts
+    kept, gone = without_twins(parts, watch)
+    found += (one.finding()._replace(text=f"{one.finding().text}; left out") for one in gone)
+    return kept
 
 
 def _missing(parts: Mapping[str, Dataset], *, divided: bool, expected: bool) -> str:
@@ -204,18 +209,22 @@ def _missing(parts: Mapping[str, Dataset], *, divided: bool, expected: bool) -> 
 
 
 def _pooled(parts: Mapping[str, Dataset]) -> Dataset:
-    parts = united(parts)
-    samples = tuple(sample for part in parts.values() for sample in part.samples)
+    """The parts as one; a picture of two parts is in it as it was in the first."""
+    samples: list[Sample] = []
+    for part in (parts := united(parts)).values():
+        before = {sample.picture for sample in samples}
+        samples += (sample for sample in part.samples if sample.picture not in before)
     findings = joined(part.findings for part in parts.values())
-    return replace(next(iter(parts.values())), samples=samples, findings=findings)
+    return replace(next(iter(parts.values())), samples=tuple(samples), findings=findings)
 
 
-def _divided(parts: Mapping[str, Dataset], share: float | None, seed: int, watch: Watch) -> dict[str, Dataset]:
-    if share is None and "all" not in parts:
+def _divided(parts: Mapping[str, Dataset], choice: Wanted, watch: Watch) -> dict[str, Dataset]:
+    share = choice.share
+    if share is None and "train" in parts:
         return dict(parts)
     whole = _pooled(parts)
     share = SHARE if share is None else share
     if share == 0:
         return {"train": whole}
-    train, valid = split(whole, share, seed, watch=watch)
+    train, valid = split(whole, share, choice.seed, watch=watch)
     return {"train": train, "valid": valid}

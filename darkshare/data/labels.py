@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
@@ -110,10 +111,22 @@ def read_labels(path: Path, classes: int) -> PictureLabels:
     except DarkshareError as error:
         return PictureLabels((), (Finding(path, None, error.message),))
     labels = parse_labels(text.text, classes, path)
+    labels = labels._replace(findings=tuple(map(_named, labels.findings)))
     if not text.oddity:
         return labels
     odd = Finding(path, 1, f"{text.oddity}, so Darknet reads no box")
     return PictureLabels(labels.boxes, (odd, *labels.findings))
+
+
+def _named(finding: Finding) -> Finding:
+    """A finding of an unknown class, with what labelImg's list beside the labels calls it."""
+    beside = finding.path.with_name("classes.txt")
+    if finding.kind == "unknown class" and is_file(beside):
+        with suppress(DarkshareError):
+            names = dict(enumerate(read_text(beside, LARGEST_LABELS).lines))
+            if name := names.get(int(finding.text.split()[1])):
+                return finding._replace(text=f"{finding.text}; in {beside.name} beside it, it is {name}")
+    return finding
 
 
 def parse_labels(text: str, classes: int, path: Path) -> PictureLabels:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from textwrap import wrap
 
+from darkshare.darknet.typed import typed
 from darkshare.data.types import Dataset
 
 SMALL = 1000  # pictures: what larger sets show around their objects teaches a detector enough of the rest
@@ -35,5 +35,5 @@ def lack_of_negatives(learn: Dataset, listed: Path) -> list[str]:
         f"{has}: the detector will take much else for one (of raccoons: people, at 0.95). Add about {count - empty} "
         "pictures of what else it will see, each with an empty .txt beside it:"
     )
-    where = shlex.quote(str(listed))
+    where = typed(listed)
     return [*wrap(advice, 80), f'for f in NEGATIVES/*.jpg; do : > "${{f%.*}}.txt"; realpath "$f" >> {where}; done']

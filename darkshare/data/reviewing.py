@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -11,21 +11,19 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from darkshare._files import is_folder
 from darkshare._images import header, read_picture
 from darkshare.data.classified import read_class_list
 from darkshare.data.darknet import Watch, read_data
-from darkshare.data.datafiles import class_names, named_file, read_options
+from darkshare.data.datafiles import NAMES, DataFile, class_names, named_file, read_options
 from darkshare.data.findings import joined, rows_of
-from darkshare.data.forks import Audit
+from darkshare.data.forks import Audit, turned
 from darkshare.data.tables import DataResult, Parts
 from darkshare.data.twins import twins_in
 from darkshare.data.types import ClassifiedDataset, Dataset, Finding
 from darkshare.errors import DarkshareError
 
-_TURNED = (
-    "are stored turned or mirrored, with a note in EXIF ({}); labels are for the picture as it is shown, but Darknet "
-    "without OpenCV shows it as stored and trains on wrong boxes; turn the files: mogrify -auto-orient"
-)
+_HARMLESS = ("box twice", "picture twice", NAMES)  # kinds of findings that change nothing but weights or words
 _SEVERAL = "are files of several pages or frames ({}), of which the first one counts"
 
 
@@ -34,7 +32,7 @@ class Review(DataResult):
     """The pictures of a .data file and everything that is wrong with it.
 
     Attributes:
-        warnings: what not every fork of Darknet finds, reads or trains, and pictures that are in one part twice.
+        warnings: what not every fork of Darknet finds, reads or trains, what is there twice in one part, and odd names.
     """
 
     warnings: tuple[Finding, ...] = ()
@@ -43,12 +41,19 @@ class Review(DataResult):
         return super().as_dict() | {"warnings": rows_of(self.warnings)}
 
 
-def review(path: str | os.PathLike[str], *, decode: bool = False, watch: Watch = iter) -> Review:
+def review(
+    path: str | os.PathLike[str],
+    *,
+    decode: bool = False,
+    most_boxes: Mapping[str, int] | None = None,
+    watch: Watch = iter,
+) -> Review:
     """Read all parts of a .data file, and compare the pictures with each other.
 
     Args:
         path: of the .data file, for a detector or a classifier.
         decode: also decode every picture.
+        most_boxes: of a picture that are trained, by what says so, such as "max= of m.cfg"; without it, the defaults.
         watch: goes through the pictures, for a progress bar.
 
     Raises:
@@ -67,10 +72,13 @@ def review(path: str | os.PathLike[str], *, decode: bool = False, watch: Watch =
     twins = [one for one in twins_in(parts, watch) if one.picture != one.other]  # those are told as shared
     findings += [*_shared(data.path, parts), *(one.finding() for one in twins if one.is_apart)]
     findings += _undecoded(parts, watch) if decode else ()
-    warnings = [one for part in parts for one in audits[part].findings(named_file(data, part)[0])]
+    warnings = [one for one in findings if one.kind in _HARMLESS]
+    warnings += (one for part in parts for one in audits[part].findings(named_file(data, part)[0], most_boxes))
     warnings += (one.finding() for one in twins if not one.is_apart)
     warnings += _of_headers(data.path, parts, watch)
-    return Review(data.path, parts, tuple(findings), tuple(warnings))
+    warnings += _unsaved(data)
+    errors = tuple(one for one in findings if one.kind not in _HARMLESS)
+    return Review(data.path, parts, errors, tuple(dict.fromkeys(warnings)))
 
 
 def _tried(read: Callable[..., Any], path: Path, part: str, watch: Watch) -> Dataset | ClassifiedDataset | Finding:
@@ -95,17 +103,26 @@ def _shared(path: Path, parts: Parts) -> Iterator[Finding]:
 def _of_headers(path: Path, parts: Parts, watch: Watch) -> Iterator[Finding]:
     """Pictures that are stored turned, and files of several pictures: a finding for each kind."""
     pictures = list(dict.fromkeys(sample.picture for one in parts.values() for sample in one.samples))
-    turned: list[str] = []
+    orientations: dict[Path, int] = {}
     several: list[str] = []
     for picture in watch(pictures):
         with suppress(DarkshareError):  # for `decode` to find
             about = header(picture)
-            turned += [f"{picture.name}: {about.orientation}"] if about.orientation > 1 else []
+            orientations[picture] = about.orientation
             several += [f"{picture.name}: {about.pictures}"] if about.pictures > 1 else []
-    for found, what in ((turned, _TURNED), (several, _SEVERAL)):
-        few = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
-        if found:
-            yield Finding(path, None, f"{len(found)} of {len(pictures)} pictures {what.format(few)}")
+    if what := turned(orientations, len(pictures)):
+        yield Finding(path, None, what)
+    few = ", ".join(several[:3]) + (", …" if len(several) > 3 else "")
+    if several:
+        yield Finding(path, None, f"{len(several)} of {len(pictures)} pictures {_SEVERAL.format(few)}")
+
+
+def _unsaved(data: DataFile) -> Iterator[Finding]:
+    """Find that Darknet cannot save what it trains; AlexeyAB's stops then, at batch 100."""
+    backup = data.options.get("backup")
+    if backup and "train" in data.parts and not any(is_folder(at / backup.value) for at in (Path(), data.path.parent)):
+        what = f"backup={backup.value}: no such folder, so Darknet stops when it saves for the first time; make it"
+        yield Finding(data.path, backup.line, what)
 
 
 def _undecoded(parts: Parts, watch: Watch) -> Iterator[Finding]:

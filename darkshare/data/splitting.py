@@ -12,6 +12,7 @@ from darkshare.data.darknet import Watch
 from darkshare.data.types import ClassifiedDataset, Dataset
 from darkshare.errors import DarkshareError
 
+SHARE = 0.2  # for validation, where the source does not say which pictures are for that
 D = TypeVar("D", Dataset, ClassifiedDataset)
 
 
@@ -39,7 +40,8 @@ def split(dataset: D, share: float, seed: int = 0, *, watch: Watch = iter) -> tu
     marks = {sample.picture: _mark(sample.picture, seed) for sample in watch(dataset.samples)}
     order = sorted(set(marks.values()))
     if len(order) < 2:
-        raise DarkshareError(f"{dataset.name} has {len(order)} different pictures, too few to split")
+        what = f"has only {len(order)} different picture, too few to split; --split 0 sets none aside"
+        raise DarkshareError(what, file=dataset.name)
     aside = set(order[: min(max(1, round(share * len(order))), len(order) - 1)])
     kept = tuple(sample for sample in dataset.samples if marks[sample.picture] not in aside)
     put = tuple(sample for sample in dataset.samples if marks[sample.picture] in aside)

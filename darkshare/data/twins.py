@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from darkshare._files import reading, sha256
 from darkshare.data.darknet import Watch
+from darkshare.data.splitting import SHARE
 from darkshare.data.tables import Parts
-from darkshare.data.types import Dataset, Finding
+from darkshare.data.types import Dataset, Finding, Sample
 
 
 class Twin(NamedTuple):
@@ -70,7 +71,8 @@ def counted(twins: Sequence[Twin], parts: Parts) -> Iterator[str]:
     """Describe the twins in different parts, a line for each two parts."""
     for (first, part), count in Counter((one.first, one.part) for one in twins if one.is_apart).items():
         found = [one for one in twins if (one.first, one.part) == (first, part)]
-        few = ", ".join(f"{one.picture.name} = {one.other.name}" for one in found[:3]) + (", …" if count > 3 else "")
+        pairs = (dict.fromkeys((one.picture, one.other)) for one in found[:3])
+        few = ", ".join(" = ".join(path.name for path in pair) for pair in pairs) + (", …" if count > 3 else "")
         yield f"{count} of {len(parts[part].samples)} {part} pictures are {first} pictures too ({few})"
 
 
@@ -84,8 +86,17 @@ def without_twins(parts: Mapping[str, Dataset], watch: Watch = iter) -> tuple[di
     order = sorted(parts, key=lambda part: part == "train")  # what is measured on stays as it is
     twins = twins_in({part: parts[part] for part in order}, watch)
     gone = {(one.part, one.picture) for one in twins}
-    kept = {
-        part: replace(one, samples=tuple(sample for sample in one.samples if (part, sample.picture) not in gone))
-        for part, one in parts.items()
-    }
+    kept: dict[str, Dataset] = {}
+    for part, one in parts.items():
+        once: dict[Path, Sample] = {}
+        for sample in one.samples:
+            if once.setdefault(sample.picture, sample) is not sample:
+                twins.append(Twin(sample.picture, part, sample.picture, part))
+        kept[part] = replace(one, samples=tuple(s for s in once.values() if (part, s.picture) not in gone))
     return kept, twins
+
+
+def cure(parts: Mapping[str, Dataset], watch: Watch = iter) -> tuple[str, ...]:
+    """The words with which `import-data` parts twins: they are left out, unless nothing would be left to train on."""
+    kept, _ = without_twins(parts, watch)
+    return ("--drop-twins",) if kept["train"].samples else ("--split", str(SHARE))

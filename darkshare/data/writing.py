@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from darkshare._files import exists, is_folder, resolved, writing
+from darkshare._files.renames import rename_all, temporary, tend
 from darkshare._images import encoded, read_picture
-from darkshare._renames import rename_all, temporary, tend
 from darkshare._signals import uninterrupted
 from darkshare._texts import raw_bytes
 from darkshare.data.darknet import Watch
@@ -37,9 +37,10 @@ def write_data(
     """Write data sets as Darknet reads them: .data, .names, lists, and pictures with their labels beside them.
 
     Labels lie beside the pictures because that is the only place where all three Darknets look. Pictures whose format
-    or suffix one of them does not know are written anew as PNG, or get another suffix. Paths are relative to
-    the folder, where Darknet is to be started. Difficult boxes of the validation part go into a `difficult=` list,
-    which AlexeyAB's Darknet passes over when it computes mAP; those of the training part are left out, as Darknet's
+    or suffix one of them does not know are written anew as PNG, or get another suffix; those that are stored turned are
+    written anew as they are shown (JPEG in quality 95), since not every Darknet turns them. Paths are relative to the
+    folder, where Darknet is to be started. Difficult boxes of the validation part go into a `difficult=` list, which
+    AlexeyAB's Darknet passes over when it computes mAP; those of the training part are left out, as Darknet's
     scripts/voc_label.py does. A "test" part gets a .data file of its own, with the test list as its valid list.
 
     Args:
@@ -97,6 +98,7 @@ def _write(parts: Mapping[str, Dataset], folder: Path, name: str, *, copy: bool,
         if part in hard:
             _write_lines(folder / f"difficult-{part}.txt", (_DIFFICULT + line[len(_PICTURES) :] for line in lines))
     _write_lines(folder / f"{name}.names", names)
+    (folder / "backup").mkdir()  # Darknet saves there, and does not make it
     for part in [part for part in parts if part != "train"] or ["train"]:
         suffix = "-test" if part == "test" and "valid" in parts else ""
         valid = [f"valid = {part}.txt"] if part != "train" else []
@@ -128,11 +130,11 @@ def _places(suffixes: Mapping[Path, str]) -> dict[Path, str]:
 
 
 def _put(sample: Sample, place: Path, *, copy: bool, anew: bool) -> None:
-    """Link to a picture, copy it, or write it anew as a PNG; and write its labels."""
+    """Link to a picture, copy it, or write it anew; and write its labels."""
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.is_symlink() or place.exists():  # it is in two parts
         pass
-    elif anew and (data := _as_png(sample.picture)):
+    elif anew and (data := _anew(sample.picture, place.suffix)):
         place.write_bytes(data)
     elif copy:
         shutil.copyfile(sample.picture, place)
@@ -146,9 +148,9 @@ def _put(sample: Sample, place: Path, *, copy: bool, anew: bool) -> None:
     _write_labels(place, (box for box in sample.boxes if not box.difficult))
 
 
-def _as_png(picture: Path) -> bytes:
+def _anew(picture: Path, suffix: str) -> bytes:
     try:
-        return encoded(read_picture(picture), ".png")
+        return encoded(read_picture(picture), suffix)
     except DarkshareError as error:
         warn(f"{error}; Darknet will not read it either")
         return b""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from darkshare._figures import COLOURS, GREY, rendered, write_figure
+from darkshare._figures import COLOURS, GREY, drawable, rendered, write_figure
 from darkshare._files import exists, reading, write_all, writing
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _figure(entries: Sequence[Update], title: str, measure: str) -> Figure:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter("{x:g}")
-    axes.set(xlabel="batch", ylabel="loss per picture", title=title)
+    axes.set(xlabel="batch", ylabel="loss per picture", title=drawable(title))
     axes.grid(color=GREY, alpha=0.25)
     lines: list[Any] = list(axes.get_lines())
     measured = [entry for entry in entries if entry.map is not None]

@@ -23,7 +23,7 @@ from darkshare.data import split as split_off
 from darkshare.data.datafiles import DataFile, named_file
 from darkshare.data.findings import joined, warn_of
 from darkshare.data.negatives import lack_of_negatives
-from darkshare.data.twins import counted, twins_in
+from darkshare.data.twins import counted, cure, twins_in
 from darkshare.errors import DarkshareError, checked, warn
 from darkshare.evaluation import classifier_accuracy, evaluate_model
 from darkshare.training.guards import require_pictures, require_torch
@@ -142,9 +142,10 @@ def _warn_of_pictures(learn: AnyDataset, valid: AnyDataset | None, data: str, wa
     """Warn of pictures that are learned from and measured on, and tell of a detector's that all show objects."""
     parts = {"train": learn, **({"valid": valid} if valid else {})}
     for apart in counted(twins_in(parts), parts) if valid else ():
-        new = next_command("import-data", data, "-o", "NEW", "--drop-twins")
-        cure = f"; {new}" if isinstance(learn, Dataset) else ""
-        warn(f"{data}: {apart}; measured on them, results are too good{cure}")
+        what = f"{data}: {apart}; measured on them, results are too good"
+        if isinstance(learn, Dataset) and isinstance(valid, Dataset):
+            what += f"; {next_command('import-data', data, '-o', 'NEW', *cure({'train': learn, 'valid': valid}))}"
+        warn(what)
     if isinstance(learn, Dataset):
         for line in lack_of_negatives(learn, named_file(read_options(data), "train")[0]):
             watch.say(line)

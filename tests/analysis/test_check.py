@@ -200,6 +200,20 @@ PROVOKED: dict[str, list[tuple[str, str, str, str, str, str]]] = {
         ("4,5, 8,9, 16,20", "4,5, 8,9, 16,20,", P, "error", "anchors=4,5, 8,9, 16,20,", "past its array"),
         ("4,5, 8,9, 16,20", "4,5, 8,9, 16,20, 1", H, "error", "anchors=4,5, 8,9, 16,20,", "past its array"),
     ],
+    "warming_up": [
+        ("channels=3", "channels=3\nmax_batches=400\nburn_in=400", A, "warning", "burn_in=400", "a tenth of"),
+    ],
+    "anchor_units": [
+        (
+            tiny_text(),  # AlexeyAB/darknet issue 3133: calc_anchors was given the size of the input
+            NARROW + REGION.replace("1,1", "106,85"), A, "warning", "anchors=106,85", "has 12x8 cells; [region] takes",
+        ),
+        (
+            "anchors=4,5, 8,9, 16,20\nclasses=2\nnum=3\n\n[route]",  # issue 527: and here that of the grid
+            "anchors=1.08,1.19, 3.42,4.41, 16.62,10.52\nclasses=2\nnum=3\n\n[route]",
+            A, "warning", "anchors=1.08", "[yolo]: these anchors seem to be in cells",
+        ),
+    ],
     "class_counts": [],  # below
     "shared_settings": [
         (LAST, LAST + "\nmax=90", A, "warning", "[yolo]", "layer 6 [yolo] has max=200, the last head 90"),
@@ -586,3 +600,42 @@ def test_no_rate_below_a_real_freeze_is_fine_but_in_pjreddie_s(tmp_path):
     assert [found.severity for found in problems_of(tmp_path, text)] == ["note"]  # no training on a CPU
     drifting = [found.message for found in problems_of(tmp_path, text, P) if "learning_rate=0" in found.message]
     assert len(drifting) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "anchors"),
+    [
+        (NARROW + REGION, "1.08,1.19"),
+        (NARROW + REGION, "1.08,1.19, 3.42,4.41, 6.63,11.38, 9.42,5.11, 16.62,10.52"),  # at a smaller size
+        (tiny_text(), "1,2, 3,4, 5,6"),  # whole pixels of tiny things
+        (tiny_text(), "0.5,0.5, 3.5,4, 40,41"),
+        (tiny_text(), "2.5,2.25, 8,9, 16,20"),
+    ],
+)
+def test_anchors_that_may_be_meant_are_not_said(tmp_path, text, anchors):
+    (tmp_path / "a.cfg").write_text(re.sub("anchors=.*", f"anchors={anchors}", text))
+    assert "in cells" not in str(check(tmp_path / "a.cfg"))
+    assert "cells, not pixels" not in str(check(tmp_path / "a.cfg"))
+
+
+@pytest.mark.parametrize(
+    ("dialect", "steps", "says"),
+    [
+        (A, "3200,3600", []),
+        (P, "0,3999", []),
+        (A, "400000,450000", ["steps=450000 is never reached, since max_batches=4000; usual are 3200,3600"]),  # 2225
+        (A, "3200,4000", ["steps=4000 is never reached"]),
+        (A, "3600,3200", ["steps= do not ascend"]),
+        (A, "-1,100,3000", []),  # acts at once
+        (P, "-1,100,3000", ["steps=-1 is never reached in pjreddie's Darknet, nor any behind it"]),  # 202
+    ],
+)
+def test_steps_that_do_not_act_are_said(tmp_path, dialect, steps, says):
+    """As in pjreddie/darknet issues 202 and 2225, where the learning rate stayed as it was."""
+    scales = ",".join(".1" for _ in steps.split(","))
+    options = f"channels=3\nmax_batches=4000\npolicy=steps\nsteps={steps}\nscales={scales}"
+    found = [
+        p for p in problems_of(tmp_path, tiny_text().replace("channels=3", options), dialect) if "steps=" in p.message
+    ]
+    assert [p.message.startswith(what) for p, what in zip(found, says, strict=True)] == [True] * len(says)
+    assert {(p.severity, p.line) for p in found} <= {("warning", 7)}

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import shlex
+import subprocess
 from pathlib import Path
 
+import click
 import pytest
 import residuals
 from classifiers import TAIL, TRUNK
 from conftest import TRAINABLE, needs_torch, network_of, run, seeded_floats, write_model
 from labelled import draw_classes
 
-from darkshare.cli import COMMANDS
-from darkshare.cli.hints import NEXT
+from darkshare._tables import printable
+from darkshare.cli import COMMANDS, WORDS
+from darkshare.cli.hints import NEXT, again
 from darkshare.darknet.model import load, save
+from darkshare.darknet.typed import next_command
 
 CLASSIFIER = TRUNK + TAIL.format(filters=8, classes=3)
 MADE_NOTHING = {"info", "check", "stats", "frozen", "detect", "classify", "engines", "bench", "savings", "evaluate"}
@@ -212,3 +219,41 @@ def test_json_has_no_hint(desk):
     assert "next: " not in run(*words, "--format", "json", code=0).output
     assert "next: " in run(*words, "--format", "csv", code=0).stderr
     assert "next: " not in run("import-data", "squares.data", "-o", "set", "--json", code=0).output
+
+
+@pytest.mark.parametrize(
+    "stem",
+    [
+        "plain",
+        "my  two blanks",
+        "it's",
+        "-dash",
+        "--k",
+        "-o",
+        "gr\udcfcn",
+        "line\nend",
+        "tab\t",
+        "back\\slash'\udcff",
+        "größe",
+        "$HOME",
+        "*",
+    ],
+)
+def test_bash_reads_a_hint_as_the_names_that_it_means(stem):
+    """What is printed, as a terminal shows it, is pasted into bash, which tells the words that a command would get."""
+    line = printable(next_command("detect", f"{stem}.cfg", "--k", 3, "-o", stem))
+    shell = line.replace("next: darkshare", r"printf '%s\0'")
+    got = subprocess.run(["bash", "-c", os.fsencode(shell)], capture_output=True, check=True).stdout.split(b"\0")
+    at = "./" if stem.startswith("-") else ""
+    option = stem in ("--k", "-o")  # as it would be typed
+    assert got[:-1] == list(
+        map(os.fsencode, ["detect", f"{at}{stem}.cfg", "--k", "3", "-o", stem if option else at + stem])
+    )
+
+
+def test_the_running_command_is_given_again_with_options_before_the_files_that_may_begin_with_a_dash():
+    context = click.Context(click.Command("made"), info_name="made")
+    context.meta[WORDS] = ["--k", "3", "--", "-x.cfg"]
+    with context, contextlib.redirect_stderr(io.StringIO()) as err:
+        again("--more")
+    assert err.getvalue() == "next: darkshare made --k 3 --more -- -x.cfg\n"

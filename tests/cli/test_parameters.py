@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from darkshare.cli.parameters import BATCH, LEVEL, NAMED_FILE, NUMBERS, RENAMING, SHARE, SIZE, choices
+from darkshare.cli.parameters import BATCH, LEVEL, NAMED_FILE, NUMBERS, OVERLAP, RENAMING, SHARE, SIZE, choices
 
 WORDS = choices(("picture", "csv"))
 
@@ -53,6 +53,7 @@ def test_what_may_be_typed(kind, text, value):
         (BATCH, "some", "'some' is neither a number nor 'dynamic'"),
         (LEVEL, "1.5", "1.5 is not in the range 0<=x<=1"),
         (LEVEL, "masks=much", "'much' is not a valid float"),
+        (OVERLAP, "agnostik", "'agnostik' is not a valid float range; write 0.4, agnostic, or 0.4,agnostic"),
         *((RENAMING, text, "does not say OLD=NEW") for text in ("car", "=car", "")),
         (WORDS, "csv,xml", "'xml' is not one of 'picture', 'csv'"),
     ],

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -51,6 +52,24 @@ def test_writes_picture_table_and_json(model, photo, tmp_path):
     drawn = cv2.imread(str(out / "photo.png"))
     assert drawn.shape == (120, 160, 3)
     assert (drawn != cv2.imread(str(photo))).any()
+
+
+@pytest.mark.parametrize("name", ["model.backup", "model_final.weights", "b/model_000100.weights", "model.conv.13"])
+def test_weights_of_every_name_that_darknet_gives_are_known(model, photo, tmp_path, name):
+    """As in allanzelener/YAD2K issue 79, where a .backup had to be renamed: it is the model's, not a picture."""
+    other = tmp_path / name
+    other.parent.mkdir(exist_ok=True)
+    other.write_bytes(model.with_suffix(".weights").read_bytes()[:-400] + bytes(400))
+    twin = tmp_path / "twin"
+    twin.mkdir()
+    shutil.copy(model.with_suffix(".names"), twin)
+    own = [shutil.copy(file, twin / f"{model.stem}{suffix}") for file, suffix in ((model, ".cfg"), (other, ".weights"))]
+    tables = [
+        run(*files, photo, "-o", tmp_path / "out", "--thresh", 0.2, "--format", "csv")
+        for files in ([model], own, [model, other])
+    ]
+    assert tables[1].stdout == tables[2].stdout != tables[0].stdout
+    assert "1 of 1 pictures" in tables[2].stderr
 
 
 def test_of_an_ensemble_its_vote_comes_and_its_branches_on_request(model, photo, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 import pytest
 from conftest import network_of, seeded_floats, tiny_text
@@ -95,10 +97,10 @@ def test_the_writer_s_view_is_recognised(message):
 def test_a_header_of_the_other_length_is_recognised(tmp_path):
     network = network_of(NET + "[conv]\nfilters=4\n")  # 16 floats
     assert wrong_size(network, 15, Header(0, 2, 5), "a").message.endswith(
-        "; it fits a 16-byte header, but version 0.2 means 20 bytes"
+        "; it fits a 16-byte header, but version 0.2 means 20 bytes: insert 4 zero bytes at offset 16"
     )
     assert wrong_size(network, 17, Header(0, 1, 0), "a").message.endswith(
-        "; it fits a 20-byte header, but version 0.1 means 16 bytes"
+        "; it fits a 20-byte header, but version 0.1 means 16 bytes: write 2 at offset 4, the minor version"
     )
 
 
@@ -109,6 +111,41 @@ def test_a_file_whose_header_lies_about_its_length(tmp_path):
     (tmp_path / "a.weights").write_bytes(short + np.zeros(16, "<f4").tobytes())
     with pytest.raises(WeightsSize, match=r"fits a 16-byte header, but version 0\.2 means 20 bytes"):
         load(tmp_path / "a.cfg")
+
+
+OLD = struct.pack("<fffi", 1e-5, 0.9, 5e-4, 1000)  # rate, momentum, decay, seen: of vgg-16.weights
+NEW = bytes.fromhex("00000000 02000000 05000000 0000000000000000")
+
+
+@pytest.mark.parametrize(
+    ("head", "says", "mended", "dialect"),
+    [
+        # eriklindernoren/PyTorch-YOLOv3 pull request 842: the minor version is 0 behind a long `seen`
+        (NEW[:4] + bytes(4) + NEW[8:], "write 2 at offset 4, the minor version", NEW, "alexeyab"),
+        # AlexeyAB/darknet issue 539: written where size_t has 32 bits
+        (NEW[:16], "insert 4 zero bytes at offset 16", NEW, "alexeyab"),
+        # pjreddie/darknet issue 1593: the settings of a training where later versions have their number
+        (OLD, "16-byte header of very old versions, which pjreddie reads: try --dialect pjreddie", OLD, "pjreddie"),
+        (
+            b"",
+            f"fits no header at all: put one before it, such as {NEW.hex(' ', 4)[:27]}0000000000000000",
+            NEW,
+            "alexeyab",
+        ),
+    ],
+)
+@pytest.mark.parametrize("text", ["[conv]\nfilters=4\n", "[conv]\nfilters=7\nsize=3\nbatch_normalize=1\n"])
+def test_a_wrong_header_is_recognised_and_its_cure_works(tmp_path, text, head, says, mended, dialect):
+    (tmp_path / "a.cfg").write_text(NET + text)
+    values = seeded_floats(network_of(NET + text), 1)
+    (tmp_path / "a.weights").write_bytes(head + values.tobytes())
+    with pytest.raises(WeightsSize) as caught:
+        load(tmp_path / "a.cfg")
+    assert caught.value.message.endswith(says)
+    (tmp_path / "a.weights").write_bytes(mended + values.tobytes())
+    model = load(tmp_path / "a.cfg", dialect=dialect)
+    assert model.weights is not None
+    assert np.array_equal(model.weights.view(0, values.size), values)
 
 
 def test_at_most_two_guesses_are_made():

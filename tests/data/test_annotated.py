@@ -465,6 +465,7 @@ def test_a_rotated_box_becomes_the_level_box_around_it(tmp_path, angle):
     "text",
     [
         "<polygon><x1>8</x1><y1>4</y1><x2>20</x2><y2>4</y2><x3>20</x3><y3>14</y3><x4>8</x4><y4>14</y4></polygon>",
+        "<polygon><x1>8</x1><y1>4</y1><x2>20</x2><y2>14</y2></polygon>",  # ssaru/convert2Yolo issue 16
         "<polygon><username/><pt><x>8</x><y>4</y></pt><pt><x>20</x><y>14</y></pt><pt><x>9</x><y>6</y></pt></polygon>",
         "<robndbox><x_left_top>14</x_left_top><y_left_top>4</y_left_top><x_right_top>20</x_right_top>"
         "<y_right_top>9</y_right_top><x_right_bottom>14</x_right_bottom><y_right_bottom>14</y_right_bottom>"

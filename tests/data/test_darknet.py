@@ -49,6 +49,7 @@ def data(tmp_path: Path) -> Path:
     (folder / "train.txt").write_text("".join(f"obj/{index}.png\n" for index in range(4)))
     (folder / "valid.txt").write_text("obj/4.png\nobj/5.png\n")
     (folder / "x.names").write_text("cat\ndog\n")
+    (folder / "b").mkdir()
     (folder / "x.data").write_text("classes= 2\ntrain  = train.txt\nvalid  = valid.txt\nnames = x.names\nbackup = b\n")
     return folder / "x.data"
 
@@ -427,7 +428,7 @@ def test_check_tells_of_turned_pictures_once(data):
     assert only.text == (
         "4 of 6 pictures are stored turned or mirrored, with a note in EXIF (0.png: 6, 1.png: 3, 3.png: 8, …); labels "
         "are for the picture as it is shown, but Darknet without OpenCV shows it as stored and trains on wrong boxes; "
-        "turn the files: mogrify -auto-orient"
+        "turn the files (mogrify -auto-orient); import-data writes files that every fork reads"
     )
     result = run("check", data)
     assert (result.exit_code, result.stdout.count("warning: 4 of 6 pictures are stored turned")) == (0, 1)

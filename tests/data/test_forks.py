@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import run
 
-from darkshare import DarkshareWarning
+from darkshare import DarkshareWarning, check
 from darkshare.darknet.cfg import parse
 from darkshare.darknet.network import resolve
 from darkshare.data import Box, Sample, import_data, read_data, review
@@ -18,18 +18,33 @@ from darkshare.data.forks import crowded, most_boxes, ready_suffix, undecodable
 from darkshare.data.labels import LABEL_RULES
 
 RED = np.full((40, 48, 3), (0, 0, 200), np.uint8)
+HEAD = """[net]
+width=32
+height=32
+channels=3
+[convolutional]
+filters=7
+size=1
+activation=linear
+[yolo]
+mask=0
+anchors=4,4
+classes=2
+num=1
+"""
 LABEL = "0 0.5 0.5 0.25 0.25\n"
 # By hand from AlexeyAB's `replace_image_to_label` (src/utils.c), pjreddie's `fill_truth_detection` (src/data.c) and
 # hank-ai's `replace_image_to_label` (src-lib/utils.cpp): which of them look for a.txt
 FINDS = {
     "jpg": "aph", "JPG": "aph", "png": "aph", "JPEG": "aph", "jpeg": "ah", "PNG": "ah", "bmp": "ah", "BMP": "ah",
     "ppm": "ah", "PPM": "ah", "tiff": "ah", "TIFF": "ah", "tif": "h", "webp": "h", "Jpg": "h", "Png": "h", "pgm": "h",
-    "jp2": "h", "Tiff": "h", "jpe": "h",
+    "jp2": "h", "Tiff": "h", "jpe": "h", "jfif": "h",
 }  # fmt: skip
 
 
 def encoded(suffix: str, image: np.ndarray = RED) -> bytes:
-    return cv2.imencode(f".{suffix.lower()}", image[:, :, 0] if suffix == "pgm" else image)[1].tobytes()
+    known = {"jfif": "jpg"}.get(suffix, suffix.lower())  # supervisely/supervisely pull request 1043
+    return cv2.imencode(f".{known}", image[:, :, 0] if suffix == "pgm" else image)[1].tobytes()
 
 
 def write(folder: Path, name: str, label: str = LABEL, data: bytes = b"") -> Path:
@@ -233,9 +248,7 @@ def test_boxes_that_are_more_than_a_head_takes():
     [("", "alexeyab", 200), ("", "hank-ai", 200), ("", "pjreddie", 90), ("max=7", "pjreddie", 7)],
 )
 def test_the_last_head_says_how_many_boxes_are_trained(key, dialect, most):
-    head = "[yolo]\nmask=0\nanchors=4,4\nclasses=2\nnum=1\n"
-    body = "[net]\nwidth=32\nheight=32\nchannels=3\n[convolutional]\nfilters=7\nsize=1\nactivation=linear\n"
-    assert most_boxes(resolve(parse(f"{body}{head}{key}\n"), dialect=dialect)) == most
+    assert most_boxes(resolve(parse(f"{HEAD}{key}\n"), dialect=dialect)) == most
 
 
 @pytest.mark.parametrize(
@@ -246,3 +259,59 @@ def test_check_counts_the_boxes_that_a_cfg_without_max_leaves_out(tmp_path, coun
     write(tmp_path, "a.png", label)
     said = [text for text in warnings_of(data_file(tmp_path, "a.png")) if "boxes:" in text]
     assert [text.rpartition("(")[2].partition(" is ")[2] for text in said] == [f"{fork} default)" for fork in forks]
+
+
+@pytest.mark.parametrize(
+    ("key", "dialect", "most"), [("max=30", "alexeyab", 30), ("", "alexeyab", 200), ("", "pjreddie", 90)]
+)
+def test_check_takes_max_of_the_cfg_that_is_given_too(tmp_path, key, dialect, most):
+    cfg = tmp_path / "m.cfg"
+    cfg.write_text(f"{HEAD}{key}\n")
+    data = {}
+    for count in (most, most + 1):
+        (folder := tmp_path / str(count)).mkdir()
+        write(folder, "a.png", "".join(f"0 {0.1 + 0.002 * i:.4f} 0.5 0.1 0.1\n" for i in range(count)))
+        data[count] = data_file(folder, "a.png")
+    said = [one for one in check(cfg, *data.values(), dialect=dialect) if "boxes:" in one.message]
+    assert [(one.severity, one.file) for one in said] == [("warning", str(tmp_path / str(most + 1) / "l.txt"))]
+    assert said[0].message.endswith(f"cfg trains all ({most} is max= of {cfg})")
+    assert f"have more than {most} boxes" in said[0].message
+
+
+def test_a_cfg_that_cannot_be_read_leaves_the_defaults(tmp_path):
+    (tmp_path / "m.cfg").write_text("[net]\n[nothing]\n")
+    write(tmp_path, "a.png", "".join(f"0 {0.1 + 0.002 * i:.4f} 0.5 0.1 0.1\n" for i in range(91)))
+    said = [one.message for one in check(tmp_path / "m.cfg", data_file(tmp_path, "a.png")) if "boxes:" in one.message]
+    assert [text.rpartition("(")[2] for text in said] == ["90 is pjreddie's default)"]
+
+
+def test_one_list_for_two_parts_is_warned_of_once(tmp_path):
+    write(tmp_path, "a.webp")
+    data = data_file(tmp_path, "a.webp")
+    once = warnings_of(data)
+    data.write_text(f"{data.read_text()}valid=l.txt\n")
+    assert warnings_of(data) == once != []
+
+
+@pytest.mark.parametrize(
+    ("names", "label", "listed", "says"),
+    [
+        (b"gr\xfcn\nrot\n", LABEL, "a.png\n", "n.names:1: warning: is not UTF-8, but probably Latin-1"),
+        ("红\n绿\n".encode("gbk"), LABEL, "a.png\n", "n.names:1: warning: is not UTF-8, but probably GBK"),
+        (b"\na\n", LABEL, "a.png\n", "n.names:1: warning: an empty line"),
+        (b"a\na\n", LABEL, "a.png\n", "n.names:2: warning: the name of line 1 again"),
+        (b"a\nb\n", LABEL * 2, "a.png\n", "a.txt:2: warning: the same box as before"),
+        (b"a\nb\n", LABEL, "a.png\n./a.png\n", "l.txt:2: warning: ./a.png: the same picture as in line 1"),
+        (b"a\nb\n", "9 .5 .5 .1 .1\n", "a.png\n", "a.txt:1: error: class 9 is not among 0 to 1"),
+        (b"a\nb\n", LABEL, "a.png\nb.png\n", "l.txt:2: error: b.png: no such picture"),
+    ],
+)
+def test_what_changes_nothing_is_not_an_error(tmp_path, monkeypatch, names, label, listed, says):
+    write(tmp_path, "a.png", label)
+    data_file(tmp_path)
+    (tmp_path / "n.names").write_bytes(names)
+    (tmp_path / "l.txt").write_text(listed)
+    monkeypatch.chdir(tmp_path)
+    result = run("check", "d.data")
+    assert [line.startswith(says) for line in result.stdout.splitlines()].count(True) == 1 or not says
+    assert result.exit_code == ("error: " in says)

@@ -7,9 +7,11 @@ import csv
 import json
 import os
 import random
+import shlex
 import shutil
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import conftest
 import cv2
@@ -302,6 +304,57 @@ def test_everything_wrong_with_a_coco_json_is_said(coco):
     ]
     lines = [line.removeprefix("instances_val2017.json: ") for line in said(found)]
     assert [line[: len(what)] for line, what in zip(lines, expected, strict=True)] == expected
+
+
+@pytest.mark.parametrize("texts", ["images", "categories", "annotations"])
+def test_numbers_that_a_program_wrote_as_text_are_ids(coco, texts):
+    """As in cvat-ai/cvat issue 298, cocodataset/cocoapi issue 299 and pylabel-project/pylabel issue 46."""
+    document = json.loads(coco.read_text())
+    for row in document[texts]:
+        row.update(
+            {key: str(value) for key, value in row.items() if key.endswith("id")}, iscrowd=str(row.get("iscrowd", 0))
+        )
+    found = read_coco(coco_json(coco, **document))
+    assert found.names == ("person", "sign", "brush")
+    assert found.samples[0].boxes == (Box(1, 0.35, 0.3, 0.5, 0.4), Box(2, 0.5, 0.5, 1.0, 1.0, True))
+    assert found.findings == ()
+
+
+def test_names_are_ids_too(coco):
+    """As in laclouis5/globox pull request 13; what begins with a 0 is a name, so that 01 and 1 stay two."""
+    rows: list[dict[str, Any]] = [{"id": "sign", "name": "sign"}, {"id": "01", "name": "old"}, {"id": 1, "name": "new"}]
+    marked = [{"image_id": "a.png", "category_id": row["id"], "bbox": [2, 1, 10, 4]} for row in rows]
+    images = [{"id": "a.png", "file_name": "a.png"}]
+    found = read_coco(coco_json(coco, images=images, categories=rows, annotations=marked))
+    assert found.names == ("new", "old", "sign")
+    assert [box.class_id for box in found.samples[0].boxes] == [2, 1, 0]
+    assert found.findings == ()
+
+
+@pytest.mark.parametrize(("crowds", "says"), [([1, 1, 1], "3 of 3"), ([1, "1", 0], "2 of 3"), ([0.0, 1, None], "")])
+def test_masks_that_a_program_marks_as_crowds_are_said(coco, crowds, says):
+    """As in facebookresearch/detectron2 issues 2415 and 5027: no box was left to train on, and nothing said why."""
+    rows = [
+        {"image_id": 7, "category_id": 1, "bbox": [place, 1, 4, 4], "iscrowd": crowd}
+        for place, crowd in enumerate(crowds)
+    ]
+    found = read_coco(coco_json(coco, annotations=rows))
+    assert [line for line in said(found) if "--difficult keep" in line] == said(found)
+    assert [f": {says} boxes have iscrowd=1" in line for line in said(found)] == [True] * bool(says)
+
+
+@pytest.mark.parametrize(
+    ("box", "fractions"), [([0.1, 0.1, 0.5, 0.4], True), ([2, 1, 10, 4], False), ([0, 0, 1, 1], True)]
+)
+def test_boxes_in_fractions_are_taken_for_that_and_said(coco, box, fractions):
+    """As in swatig007/automlForImages pull request 27; in pixels these would all be specks in a corner."""
+    rows = [{"image_id": 7, "category_id": 1, "bbox": box}]
+    found = read_coco(coco_json(coco, annotations=rows))
+    wide, high = (1, 1) if fractions else (WIDTH, HEIGHT)
+    left, top, width, height = box
+    expected = ((left + width / 2) / wide, (top + height / 2) / high, width / wide, height / high)
+    assert found.samples[0].boxes[0][1:5] == pytest.approx(expected)
+    assert ["no box has a number above 1" in line for line in said(found)] == [True] * fractions
 
 
 def test_a_category_that_only_others_are_kinds_of_is_said(coco):
@@ -629,7 +682,6 @@ def test_files_of_others_are_never_replaced(voc, tmp_path):
     before = {path.relative_to(out) for path in out.rglob("*")}
     import_data(voc, out, single_class="logo")  # its own work it replaces
     assert (out / "out.names").read_text() == "logo\n"
-    (out / "backup").mkdir()
     (out / "backup" / "last.weights").touch()
     with pytest.raises(DarkshareError, match=r"holds backup/last\.weights"):
         import_data(voc, out)
@@ -755,10 +807,49 @@ def test_many_findings_of_one_kind_are_few_lines_and_a_file(tmp_path, monkeypatc
     assert "; --findings FILE has all" in run("v", "-o", "out").stderr
 
 
+@pytest.mark.parametrize(
+    ("pictures", "output", "says"),
+    [
+        (1, "out", "has only 1 different picture, too few to split"),
+        (2, "full", "holds mine.txt, which no import wrote"),
+        (0, "out", "none of its pictures can be used"),
+    ],
+)
+def test_findings_come_before_every_error(tmp_path, monkeypatch, pictures, output, says):
+    for number in range(pictures):
+        write_picture(tmp_path / "v" / f"{number}.png", number)
+    for number in range(3):
+        write_xml(tmp_path / "v" / f"{number}.xml", xml_object("a", (1, 1, 9, 9)))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    result = run("v", "-o", output, "--findings", "f.txt")
+    *findings, error = result.stderr.splitlines()
+    assert result.exit_code == 1
+    assert [line.partition(":")[0] for line in findings] == [f"v/{number}.xml" for number in range(pictures, 3)]
+    assert Path("f.txt").read_text().splitlines() == findings
+    assert says in error
+
+
 def test_an_option_that_does_nothing_is_said(voc, tmp_path):
-    result = run(voc, "-o", tmp_path / "out", "--names", "x.names", "--language", "english")
+    result = run(voc, "-o", tmp_path / "out", "--legibility", "legible", "--language", "english")
     assert result.exit_code == 0
-    assert f"Note: {voc}: names, language: not used for a source in the format voc\n" in result.stderr
+    assert result.stderr.startswith(f"Note: {voc}: --legibility, --language: not used for a source in the format voc\n")
+
+
+@pytest.mark.parametrize("form", ["voc", "coco"])
+def test_names_give_the_order_of_classes_and_what_is_not_among_them_is_said(request, tmp_path, form):
+    source = request.getfixturevalue(form)
+    before = next(iter(read_parts(source).values()))
+    other = before.names[-1]
+    (tmp_path / "x.names").write_text(f"new\n{other}\n")
+    (found,) = read_parts(source, names=tmp_path / "x.names").values()
+    assert found.names == ("new", other)
+    kept = [[box[1:] for box in one.boxes if before.names[box.class_id] == other] for one in before.samples]
+    assert [[box[1:] for box in one.boxes] for one in found.samples] == kept
+    assert {box.class_id for one in found.samples for box in one.boxes} == {1}
+    lost = sum(len(one.boxes) for one in before.samples) - sum(map(len, kept))
+    assert [one.kind for one in found.findings].count("unknown class") == lost > 0
 
 
 def test_two_sources_and_chosen_classes(coco, tmp_path):
@@ -841,3 +932,44 @@ def test_what_cannot_be_imported_is_one_line_and_exit_code_1(voc, tmp_path, monk
 )
 def test_wrong_options_are_refused(voc, tmp_path, words):
     assert run(voc, "-o", tmp_path / "out", *words).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (
+            ["person", "Person", "car"],
+            ["Person and person are two classes; --rename-classes Person=person makes them one"],
+        ),
+        (
+            ["stop sign", "stopsign"],
+            ["stopsign and stop sign are two classes; --rename-classes 'stopsign=stop sign' makes"],
+        ),
+        (["a", "A", "ab", "b"], []),  # letters may be what is looked for
+    ],
+)
+def test_classes_that_are_called_alike_are_said(coco, tmp_path, names, says):
+    """As in dmlc/gluon-cv issue 609 and Megvii-BaseDetection/YOLOX issue 408: people spell a name in two ways."""
+    rows = [{"id": index, "name": name} for index, name in enumerate(names)]
+    boxes = [{"image_id": 7, "category_id": row["id"], "bbox": [2, 1, 10, 4]} for row in rows]
+    coco_json(coco, categories=rows, annotations=boxes)
+    done = import_data(coco, tmp_path / "out", split=0)
+    found = [one.text for one in done.findings if "two classes" in one.text]
+    assert [text.startswith(what) for text, what in zip(found, says, strict=True)] == [True] * len(says)
+    if found:
+        renamed = dict([shlex.split(found[0].partition("--rename-classes ")[2])[0].split("=")])
+        done = import_data(coco, tmp_path / "out", split=0, rename_classes=renamed)
+        assert [one for one in done.findings if "two classes" in one.text] == []
+
+
+def test_darknet_can_save_where_the_data_file_says(coco, tmp_path, monkeypatch):
+    """As in AlexeyAB/darknet issue 6217: there was no such folder, and the training stopped at batch 100."""
+    data = import_data(coco, tmp_path / "out", split=0).path
+    assert (data.parent / "backup").is_dir()
+    assert review(data).warnings == ()
+    (data.parent / "backup").rmdir()
+    (warning,) = review(data).warnings
+    assert str(warning).startswith(f"{data}:4: backup=backup: no such folder, so Darknet stops when it saves")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "backup").mkdir()
+    assert review(data).warnings == ()

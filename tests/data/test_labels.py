@@ -243,3 +243,21 @@ def test_labels_are_found_wherever_one_of_the_forks_looks(tmp_path, there):
 
 def test_without_a_label_file_the_place_is_where_alexeyab_looks(tmp_path):
     assert label_path(tmp_path / "JPEGImages" / "1.jpg") == tmp_path / "labels" / "1.txt"
+
+
+@pytest.mark.parametrize(
+    ("listed", "ends"),
+    [
+        ("".join(f"c{n}\n" for n in range(15)) + "dog\n", "; in classes.txt beside it, it is dog"),
+        ("dog\n", ""),
+        (None, ""),
+    ],
+)
+def test_a_class_that_only_labelimgs_list_knows_is_called_by_its_name(tmp_path, listed, ends):
+    """As in AlexeyAB/darknet issue 5056: labelImg begins with its own 15 classes."""
+    if listed is not None:
+        (tmp_path / "classes.txt").write_text(listed)
+    (tmp_path / "a.txt").write_text("15 0.5 0.5 0.2 0.2\n-1 0.5 0.5 0.2 0.2\n")
+    first, second = read_labels(tmp_path / "a.txt", 1).findings
+    assert first.text == f"class 15 is not among 0 to 0; left out{ends}"
+    assert second.text == "class -1 is not among 0 to 0; left out"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from labelled import draw, write_data
 
 from darkshare.data import Dataset, import_data, read_data
 from darkshare.data.negatives import SMALL, lack_of_negatives
-from darkshare.data.twins import twins_in, without_twins
+from darkshare.data.twins import cure, twins_in, without_twins
 from darkshare.data.types import Box, Sample
 from darkshare.errors import DarkshareError
 
@@ -64,6 +65,45 @@ def test_the_same_file_in_both_lists_is_a_twin_too(tmp_path):
     ]
     kept, _ = without_twins({"train": one, "valid": one})
     assert {part: len(dataset.samples) for part, dataset in kept.items()} == {"train": 0, "valid": 3}
+    assert cure({"train": one, "valid": one}) == ("--split", "0.2")
+    assert cure({"train": one, "valid": replace(one, samples=one.samples[1:])}) == ("--drop-twins",)
+
+
+def test_one_list_for_both_is_divided_anew(data, tmp_path):
+    """Without its twins nothing would be left to train on, and each picture counts once in what is divided."""
+    listed = tmp_path / "train.txt"
+    listed.write_text(f"{listed.read_text()}gone.png\n")
+    data.write_text(data.read_text().replace("valid.txt", "train.txt"))
+    for more in ([], ["--drop-twins"]):
+        result = run("import-data", data, "-o", tmp_path / "new", *more, code=1)
+        finding, error = result.stderr.splitlines()
+        assert finding == f"{listed}:17: gone.png: no such picture; left out"
+        assert error == (
+            f"Error: {data}: 16 of 16 valid pictures are train pictures too (0.png, 1.png = 0.png, 2.png, …); "
+            "measured on them, results are too good; --split 0.2 divides them anew"
+        )
+    run("import-data", data, "-o", tmp_path / "new", "--split", 0.2, code=0)
+    lists = [read_data(tmp_path / "new" / "new.data", part).samples for part in ("train", "valid")]
+    assert [len(samples) for samples in lists] == [13, 3]  # of 15 different ones, 3 are set aside; 0 and 1 are twins
+    assert len({sample.picture for samples in lists for sample in samples}) == 16
+
+
+def test_a_picture_twice_in_one_list_is_left_out_on_request(data, tmp_path):
+    listed = tmp_path / "train.txt"
+    listed.write_text(listed.read_text() + f"{tmp_path}/images/5.png\n")
+    assert len(import_data(data, tmp_path / "a", drop_twins=True).parts["train"].samples) == 13
+    data.write_text(data.read_text().replace(f"valid={tmp_path}/valid.txt\n", ""))
+    assert len(import_data(data, tmp_path / "b", split=0).parts["train"].samples) == 17
+    done = import_data(data, tmp_path / "c", split=0, drop_twins=True)
+    assert len(done.parts["train"].samples) == 15
+    assert str(done.findings[-1]).endswith("5.png: is the same picture as " + f"{tmp_path}/images/5.png; left out")
+
+
+def test_what_is_only_for_validation_is_divided(data, tmp_path):
+    data.write_text(data.read_text().replace("train=", "test="))
+    data.write_text("".join(line for line in data.read_text().splitlines(True) if not line.startswith("test")))
+    done = import_data(data, tmp_path / "new")
+    assert {part: len(one.samples) for part, one in done.parts.items()} == {"train": 3, "valid": 1}
 
 
 def test_training_tells_of_twins_with_the_command_that_helps(base, data, tmp_path, monkeypatch):

@@ -255,6 +255,8 @@ def test_what_a_fork_cannot_read_or_train_is_told(base_files, tmp_path):
     data = pictures(tmp_path / "p", classes=2)
     webp = (tmp_path / "p" / "1.jpg").rename(tmp_path / "p" / "1.webp")
     webp.write_bytes(b"RIFF....WEBP")
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"  # orientation 6
+    (tmp_path / "p" / "2.jpg").write_bytes(b"\xff\xd8\xff\xe1\0\x22" + exif)
     boxes = tuple(Box(0, 0.5, 0.5, 0.1 + i / 1000, 0.1) for i in range(203))
     samples = (data.samples[0], Sample(webp, boxes), data.samples[2])
     with pytest.warns(DarkshareWarning) as caught:
@@ -267,6 +269,7 @@ def test_what_a_fork_cannot_read_or_train_is_told(base_files, tmp_path):
     assert said[2].startswith("1 pictures are in a format that Darknet reads only with OpenCV")
     assert said[3].startswith("1 of 3 pictures have more than 200 boxes")
     assert "max=203 in each head's section" in said[3]
+    assert said[4].startswith("1 of 3 pictures are stored turned or mirrored, with a note in EXIF (2.jpg: 6)")
     page = (tmp_path / "kit" / "README.md").read_text()
     assert page.count(f"It does not know the suffix of\n`{webp}`") == 2
 

@@ -70,6 +70,12 @@ def test_the_figure(tmp_path, measured):
     assert (orange > 50) == (measured is not None)
 
 
+@pytest.mark.parametrize("title", ["tr\udce4, k=3", r"a $\frac{$ b", "$"])
+def test_the_title_of_the_figure_may_be_any_name(tmp_path, title):
+    plot_training([entry(1), entry(2)], tmp_path / "t.png", title=title)
+    assert cv2.imread(str(tmp_path / "t.png")) is not None
+
+
 def test_checkpoints_come_back(tmp_path):
     torch = pytest.importorskip("torch", reason="training needs PyTorch")
     path = tmp_path / "t.checkpoint"

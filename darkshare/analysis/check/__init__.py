@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -18,6 +19,7 @@ from darkshare._tables import Results, printable
 from darkshare.analysis.check import heads, keys, layers, training, values, weights
 from darkshare.analysis.check.problem import Problem, Rule, Severity, from_error, note, read_subject
 from darkshare.darknet.cfg import Cfg, read_cfg, require_readable
+from darkshare.darknet.kinds.heads import Boxes
 from darkshare.darknet.model import Model, load, require_length, sibling, untransposed
 from darkshare.darknet.names import read_names
 from darkshare.darknet.network import MOST_PROBLEMS, Network, problems
@@ -105,18 +107,31 @@ def check(
     data = [file for file in files if Path(file).suffix == ".data"]
     models = pair([file for file in files if file not in data])
     found = [problem for cfg, weights_file in models for problem in check_model(cfg, weights_file, dialect)]
-    reviews = _reviews(data, decode, watch)
+    reviews = _reviews(data, models, dialect, decode, watch)
     found += [Problem("error", text, str(path), line) for one in reviews for path, line, text, _ in one.findings]
     found += [Problem("warning", text, str(path), line) for one in reviews for path, line, text, _ in one.warnings]
-    return Problems(tuple(found), tuple(reviews), strict)
+    return Problems(tuple(dict.fromkeys(found)), tuple(reviews), strict)
 
 
-def _reviews(files: Sequence[str | os.PathLike[str]], decode: bool, watch: Watch) -> list[Review]:
+def _reviews(
+    files: Sequence[str | os.PathLike[str]],
+    models: Sequence[tuple[str, str | None]],
+    dialect: str,
+    decode: bool,
+    watch: Watch,
+) -> list[Review]:
     if not files:
         return []
     from darkshare.data import review  # here, because models are looked at without it
+    from darkshare.data.forks import most_boxes
 
-    return [review(file, decode=decode, watch=watch) for file in files]
+    most = {}
+    for cfg, _ in models:
+        with suppress(DarkshareError):  # which is among what is wrong with the model
+            network, _errors = problems(read_cfg(cfg), dialect=dialect)
+            if network and any(isinstance(layer.kind, Boxes) for layer in network.layers):
+                most[f"max= of {cfg}"] = most_boxes(network)
+    return [review(file, decode=decode, most_boxes=most, watch=watch) for file in files]
 
 
 def check_model(cfg: str, weights_file: str | None, dialect: str) -> list[Problem]:

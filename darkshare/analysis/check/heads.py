@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from statistics import median
 
 from darkshare.analysis.check.problem import Problem, ReadSection, Rule, Subject, error, from_error, note, warning
 from darkshare.darknet.kinds import Boxes, Convolutional, GaussianYolo, Region, Shape, Yolo
@@ -54,6 +55,32 @@ def anchors(subject: Subject) -> Iterator[Problem]:
                 yield error(line, text + f"{subject.dialect} writes the rest past its array: correct one of them")
             else:
                 yield warning(line, text + "the rest is ignored (pjreddie writes past its array): correct one of them")
+
+
+def anchor_units(subject: Subject) -> Iterator[Problem]:
+    """Anchors are in cells in [region], in pixels of the input in [yolo]; what was computed for one suits no other."""
+    if subject.network is None:
+        return
+    for layer in subject.network.of_kind(Boxes):
+        part, head, sides = subject.layers[layer.index], layer.kind, layer.kind.anchors
+        line = part.section.line_of("anchors")
+        if isinstance(head, Region) and sides and median(sides) > max(layer.x.w, layer.x.h):
+            yield warning(
+                line,
+                f"{part.label}: most anchors are larger than the picture, which has {layer.x.w}x{layer.x.h} cells; "
+                "[region] takes cells, not pixels: divide them by the stride, or run `anchors`",
+            )
+        elif isinstance(head, Yolo | GaussianYolo) and _in_cells(sides):
+            yield warning(
+                line,
+                f"{part.label}: these anchors seem to be in cells, as [region] takes them; this head takes pixels "
+                "of the input: multiply them by the stride, or run `anchors`",
+            )
+
+
+def _in_cells(sides: Sequence[float]) -> bool:
+    """Whether these look like sides in cells: fractions, of which some are smaller than two pixels."""
+    return any(side % 1 for side in sides) and 0 < min(sides, default=0) < 2 and max(sides) < STRIDE
 
 
 def _overflows(head: Boxes, dialect: str) -> bool:
@@ -174,6 +201,7 @@ RULES: tuple[Rule, ...] = (
     filters,
     masks,
     anchors,
+    anchor_units,
     class_counts,
     shared_settings,
     mixed_gaussian,

@@ -145,6 +145,35 @@ def schedule(subject: Subject) -> Iterator[Problem]:
     elif scales > steps:
         line = section.line_of("scales")
         yield warning(line, f"{scales} scales= for {steps} steps=: the rest is ignored; give one per step")
+    yield from _odd_steps(subject)
+
+
+def _odd_steps(subject: Subject) -> Iterator[Problem]:
+    """Darknet goes through steps= up to the first one that is not reached yet (get_current_rate)."""
+    net, line = subject.net, subject.parts[0].section.line_of("steps")
+    if list(net.steps) != sorted(net.steps):
+        yield warning(
+            line, "steps= do not ascend: one that is smaller than the one before it acts with that one; sort them"
+        )
+    if subject.dialect == P and any(step < 0 for step in net.steps):
+        yield warning(
+            line, f"steps={min(net.steps)} is never reached in pjreddie's Darknet, nor any behind it; use 0 or more"
+        )
+    if net.steps and 0 < net.max_batches <= max(net.steps):
+        last = max(net.steps)
+        advice = ",".join(str(net.max_batches * share // 100) for share in (80, 90))
+        yield warning(line, f"steps={last} is never reached, since max_batches={net.max_batches}; usual are {advice}")
+
+
+def warming_up(subject: Subject) -> Iterator[Problem]:
+    """burn_in= lets the rate rise to learning_rate= first (get_current_rate)."""
+    net = subject.net
+    if 0 < net.max_batches <= net.burn_in:
+        yield warning(
+            subject.parts[0].section.line_of("burn_in"),
+            f"burn_in={net.burn_in} is not over when training ends at max_batches={net.max_batches}: learning_rate is "
+            "never reached; use a tenth of max_batches or less",
+        )
 
 
 def _stops(subject: Subject) -> Iterator[tuple[ReadSection, int]]:
@@ -175,4 +204,5 @@ RULES: tuple[Rule, ...] = (
     gpu_only,
     batches,
     schedule,
+    warming_up,
 )

@@ -70,12 +70,7 @@ def _with_names(read: Callable[..., dict[str, Dataset]]) -> Callable[[Path, Aske
 
 
 FORMATS: dict[str, SourceFormat] = {  # of a file, the first that recognises it
-    "voc": SourceFormat(
-        "a folder of XML files",
-        is_voc,
-        lambda source, asked: read_voc(source, images=asked.images, watch=asked.watch),
-        ("images",),
-    ),
+    "voc": SourceFormat("a folder of XML files", is_voc, _with_names(read_voc)),
     "darknet": SourceFormat(
         "a .data file or a list",
         is_darknet,
@@ -95,8 +90,7 @@ FORMATS: dict[str, SourceFormat] = {  # of a file, the first that recognises it
     "coco": SourceFormat(
         "a json",
         lambda _, start: start[:1] == b"{",
-        lambda source, asked: {"all": read_coco(source, images=asked.images, watch=asked.watch)},
-        ("images",),
+        _with_names(lambda source, **how: {"all": read_coco(source, **how)}),
     ),
     "cvat": SourceFormat("an XML file", is_cvat, _with_names(read_cvat)),
     "ultralytics": SourceFormat("a data.yaml", is_ultralytics, _with_names(read_ultralytics)),

@@ -10,12 +10,18 @@ from typing import Any
 
 from darkshare.data.annotated import Outline
 from darkshare.data.darknet import Watch
-from darkshare.data.formats.coco_json import MALFORMED, coco_dataset, corners_of, images_of, read_json
+from darkshare.data.formats.coco_json import MALFORMED, coco_dataset, corners_of, id_of, images_of, read_json
 from darkshare.data.types import Dataset, Finding
 from darkshare.errors import DarkshareError
 
 
-def read_coco(path: str | os.PathLike[str], *, images: Path | None = None, watch: Watch = iter) -> Dataset:
+def read_coco(
+    path: str | os.PathLike[str],
+    *,
+    images: Path | None = None,
+    names: Sequence[str] | None = None,
+    watch: Watch = iter,
+) -> Dataset:
     """Read a COCO json of boxes, such as instances_val2017.json.
 
     The classes are its categories in the order of their ids; gaps between these are closed. Boxes that reach outside
@@ -24,6 +30,7 @@ def read_coco(path: str | os.PathLike[str], *, images: Path | None = None, watch
     Args:
         path: of the json.
         images: the folder of the pictures; without it, the usual places near the json are tried.
+        names: of the classes, in order, instead of the categories.
         watch: goes through the pictures, for a progress bar.
 
     Raises:
@@ -31,17 +38,17 @@ def read_coco(path: str | os.PathLike[str], *, images: Path | None = None, watch
     """
     path = Path(path)
     document = read_json(path)
-    ids, names, findings = _categories(_rows(document, "categories", path), path)
+    ids, called, findings = _categories(_rows(document, "categories", path), path)
     known, more = images_of(_rows(document, "images", path), path)
     findings += more
     marked: dict[Any, list[Outline]] = defaultdict(list)
     for index, row in enumerate(_rows(document, "annotations", path)):
         label = f"annotation {row.get('id', f'number {index}') if isinstance(row, dict) else f'number {index}'}"
         try:
-            image, category = row["image_id"], row["category_id"]
+            image, category = id_of(row["image_id"]), id_of(row["category_id"])
             if image in known and category in ids:
-                crowd = bool(row.get("iscrowd"))
-                marked[image].append(Outline(names[ids[category]], corners_of(row), None, crowd, label))
+                crowd = bool(float(row.get("iscrowd") or 0))
+                marked[image].append(Outline(called[ids[category]], corners_of(row), None, crowd, label))
                 continue
             what = f"category {category}" if image in known else f"image {image}"
             findings.append(Finding(path, None, f"{label}: there is no {what}; left out", "unknown id"))
@@ -49,8 +56,15 @@ def read_coco(path: str | os.PathLike[str], *, images: Path | None = None, watch
             what = f"{label}: no image_id, category_id and bbox of 4 numbers; left out"
             findings.append(Finding(path, None, what, "no bbox"))
     used = {one.name for outlines in marked.values() for one in outlines}
-    findings += _without_boxes(document["categories"], names, used, path)
-    return coco_dataset(path, names, known, marked, findings, images, watch)
+    findings += _without_boxes(document["categories"], names or called, used, path)
+    findings += _mostly_crowds([one.difficult for outlines in marked.values() for one in outlines], path)
+    sides = [side for outlines in marked.values() for one in outlines for point in one.points for side in point]
+    if sides and 0 < max(sides) <= 1:
+        findings.append(
+            Finding(path, None, "no box has a number above 1: they are taken for fractions of the pictures")
+        )
+        known = {key: image._replace(fractions=True) for key, image in known.items()}
+    return coco_dataset(path, names or called, known, marked, findings, images, watch)
 
 
 def _without_boxes(rows: Sequence[Any], names: Sequence[str], used: Collection[str], path: Path) -> Iterator[Finding]:
@@ -63,14 +77,23 @@ def _without_boxes(rows: Sequence[Any], names: Sequence[str], used: Collection[s
             yield Finding(path, None, what, "class without boxes")
 
 
-def _categories(rows: Sequence[Any], path: Path) -> tuple[dict[int, int], tuple[str, ...], list[Finding]]:
+def _mostly_crowds(crowds: Sequence[bool], path: Path) -> Iterator[Finding]:
+    """Find that most boxes are around crowds: of COCO's own it is one in a hundred, but CVAT marks every mask so."""
+    if 2 * sum(crowds) > len(crowds):
+        what = (
+            f"{sum(crowds)} of {len(crowds)} boxes have iscrowd=1, as CVAT writes masks: they are difficult, and not "
+        )
+        yield Finding(path, None, f"{what}trained; --difficult keep makes them boxes like all others", "crowds")
+
+
+def _categories(rows: Sequence[Any], path: Path) -> tuple[dict[int | str, int], tuple[str, ...], list[Finding]]:
     """Class ids by category id, the names in their order, and what is wrong with them."""
-    found: dict[int, str] = {}
+    found: dict[int | str, str] = {}
     findings: list[Finding] = []
     for row in rows:
         try:
-            key, name = row["id"], " ".join(str(row["name"]).split())
-            if not isinstance(key, int) or not name:
+            key, name = id_of(row["id"]), " ".join(str(row["name"]).split())
+            if not isinstance(key, int | str) or not name:
                 raise TypeError
         except MALFORMED:
             what = f"category {str(row)[:60]}: no id and name; left out"
@@ -88,7 +111,7 @@ def _categories(rows: Sequence[Any], path: Path) -> tuple[dict[int, int], tuple[
         found[key] = name
     if not found:
         raise DarkshareError("has no categories", file=str(path))
-    order = sorted(found)
+    order = sorted(found, key=lambda key: (isinstance(key, str), key))
     return {key: index for index, key in enumerate(order)}, tuple(found[key] for key in order), findings
 
 

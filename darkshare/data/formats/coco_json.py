@@ -61,12 +61,18 @@ def images_of(rows: Iterable[Any], path: Path) -> tuple[dict[Any, Annotated], li
     return found, findings
 
 
+def id_of(value: Any) -> Any:
+    """An id as COCO means it: several programs write the whole number as a text."""
+    return int(value) if isinstance(value, str) and value.isdecimal() and str(int(value)) == value else value
+
+
 def _image(row: Any, path: Path) -> tuple[Any, Annotated | None]:
     try:
-        hash(row["id"])
+        key = id_of(row["id"])
+        hash(key)
         size = _side(row.get("width")), _side(row.get("height"))
         name = str(row["file_name"])
-        return row["id"], Annotated(path, name, size if all(size) else None, (), f"image {row['id']}")
+        return key, Annotated(path, name, size if all(size) else None, (), f"image {key}")
     except MALFORMED:
         return None, None
 

@@ -1,4 +1,4 @@
-"""Tables of boxes, a row each: as TensorFlow, Roboflow, keras-retinanet and Open Images write them."""
+"""Tables of boxes, a row each: as TensorFlow, Roboflow, keras-retinanet, makesense.ai and Open Images do."""
 
 from __future__ import annotations
 
@@ -23,16 +23,23 @@ _SUFFIXES = (".csv", ".tsv")
 _COLUMNS = {  # their headings, without capitals and whatever is neither a letter nor a digit
     "picture": "filename imagename imagepath imageid image filepath path file",
     "class": "class label classname labelname category name",
-    "left": "xmin x1 left",
-    "top": "ymin y1 top",
+    "left": "xmin x1 left bboxx",
+    "top": "ymin y1 top bboxy",
     "right": "xmax x2 right",
     "bottom": "ymax y2 bottom",
     "width": "width imagewidth imgwidth",
     "height": "height imageheight imgheight",
     "group": "isgroupof",
+    "across": "bboxwidth",  # of the box
+    "down": "bboxheight",
 }
 _SIDES = ("left", "top", "right", "bottom")
-_NEEDED = ("picture", *_SIDES, "class")  # in keras-retinanet's order, which writes no headings
+_NEEDED = ("picture", *_SIDES, "class")
+_BOX = ("left", "top", "across", "down")
+_BARE = (  # without headings: keras-retinanet's columns and makesense.ai's
+    _NEEDED,
+    ("class", *_BOX, "picture", "width", "height"),
+)
 _NUMBER_OR_NONE = re.compile(r"([+-]?\d+([.,]\d*)?)?")
 _CODE = re.compile(r"/[mg]/\w+")  # of a class in Open Images
 _PARTS = {"train": ("train",), "valid": ("valid", "val", "validation"), "test": ("test",)}  # and folders of theirs
@@ -68,9 +75,9 @@ def read_csv(
 ) -> dict[str, Dataset]:
     """Read a table of boxes, or all in a folder and below it.
 
-    Columns are known by their headings, whatever their order; a table without headings is keras-retinanet's. A comma, a
-    semicolon or a tab divides them. Where no number is above 1, they are fractions of the picture. A row without a box
-    says that nothing is on the picture.
+    Columns are known by their headings, whatever their order; a table without headings is keras-retinanet's or
+    makesense.ai's. A comma, a semicolon or a tab divides them. Where no number is above 1, they are fractions of the
+    picture. A row without a box says that nothing is on the picture.
 
     Args:
         source: the file or folder.
@@ -130,11 +137,11 @@ def _rows(path: Path) -> Iterator[Row]:
             if not any(map(str.strip, fields)):
                 continue
             if columns is None:
-                columns = _columns(fields, path)
-                if columns:
+                columns = _bare(fields)
+                if columns is None:
+                    columns = _headed(fields, path)
                     continue
-            at = columns or dict(zip(_NEEDED, range(len(_NEEDED)), strict=True))
-            cells = {what: fields[index].strip() for what, index in at.items() if index < len(fields)}
+            cells = {what: fields[index].strip() for what, index in columns.items() if index < len(fields)}
             yield _row(reader.line_num, cells, between)
     except csv.Error as error:
         raise DarkshareError(f"is not a table: {error}", file=str(path), line=reader.line_num) from None
@@ -142,11 +149,21 @@ def _rows(path: Path) -> Iterator[Row]:
         raise DarkshareError("is empty", file=str(path))
 
 
-def _columns(fields: Sequence[str], path: Path) -> dict[str, int]:
-    """The columns by what they hold; none where the line is not one of headings, but a box.
+def _bare(fields: Sequence[str]) -> dict[str, int] | None:
+    """The columns of a table whose first line is a box already."""
+    for order in _BARE:
+        columns = {what: index for index, what in enumerate(order)}
+        numbers = [columns[what] for what in order if what not in ("picture", "class")]
+        if len(fields) == len(order) and all(_NUMBER_OR_NONE.fullmatch(fields[index].strip()) for index in numbers):
+            return columns
+    return None
+
+
+def _headed(fields: Sequence[str], path: Path) -> dict[str, int]:
+    """The columns by what their headings say.
 
     Raises:
-        DarkshareError: it is neither.
+        DarkshareError: one is missing.
     """
     headings = [re.sub(r"[^a-z0-9]", "", field.lower()) for field in fields]
     columns = {
@@ -154,13 +171,11 @@ def _columns(fields: Sequence[str], path: Path) -> dict[str, int]:
         for what, known in _COLUMNS.items()
         if (heading := next((word for word in known.split() if word in headings), None))
     }
-    if all(what in columns for what in _NEEDED):
+    there_too = {"right": "across", "bottom": "down"}
+    lacking = [what for what in _NEEDED if what not in columns and there_too.get(what) not in columns]
+    if not lacking:
         return columns
-    if len(fields) == len(_NEEDED) and all(_NUMBER_OR_NONE.fullmatch(field.strip()) for field in fields[1:5]):
-        return {}
-    missing = ", ".join(
-        f"{what} ({' or '.join(_COLUMNS[what].split()[:3])})" for what in _NEEDED if what not in columns
-    )
+    missing = ", ".join(f"{what} ({' or '.join(_COLUMNS[what].split()[:3])})" for what in lacking)
     there = ", ".join(fields)[:200]
     raise DarkshareError(f"has no columns of boxes in '{there}': needs {missing}", file=str(path), line=1)
 
@@ -173,7 +188,11 @@ def _row(line: int, cells: Mapping[str, str], between: str) -> Row:
         except ValueError:
             return []
 
-    corners = numbers(*_SIDES) if any(cells.get(side) for side in _SIDES) else None
+    sides = _BOX if "across" in cells else _SIDES
+    corners = numbers(*sides) if any(cells.get(side) for side in sides) else None
+    if corners and sides is _BOX:
+        left, top, across, down = corners
+        corners = [left, top, left + across, top + down]
     size = [int(side) for side in numbers("width", "height") if 1 <= side < 2**31]
     pair = (size[0], size[1]) if len(size) == 2 else None
     return Row(line, cells.get("picture", ""), cells.get("class", ""), corners, pair, cells.get("group") == "1")

@@ -9,6 +9,7 @@ from typing import Any
 
 from darkshare._files import is_file, is_folder, parsed_yaml, read_small
 from darkshare._images import PICTURES
+from darkshare._texts import decoded_text
 from darkshare.data.darknet import Watch
 from darkshare.data.findings import NothingLeft
 from darkshare.data.formats.folders import files_below, start_of
@@ -63,7 +64,10 @@ def read_ultralytics(
         raise DarkshareError(f"holds {there}; give the file itself", file=str(source))
     path = described[0]
     try:
-        document = parsed_yaml(read_small(path), "name its folder with --format yolo and the class names with --names")
+        data = read_small(path)
+        if likely := decoded_text(data).likely:
+            raise DarkshareError(f"is not in UTF-8, but probably in {likely}; save it as UTF-8")
+        document = parsed_yaml(data, "name its folder with --format yolo and the class names with --names")
     except DarkshareError as error:
         raise error.locate(str(path), None) from None
     if not isinstance(document, dict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from darkshare._files import is_file, is_folder
@@ -30,6 +30,7 @@ def read_voc(
     folder: str | os.PathLike[str],
     *,
     images: Path | None = None,
+    names: Sequence[str] | None = None,
     watch: Watch = iter,
 ) -> dict[str, Dataset]:
     """Read all Pascal VOC XML files in a folder and below it.
@@ -41,11 +42,11 @@ def read_voc(
         folder: with the XML files.
         images: the folder of the pictures; without it, they are looked for beside the XML files, in JPEGImages and in
             images.
+        names: of the classes, in order; without them, those that the files name, in the order of the alphabet.
         watch: goes through the files, for a progress bar.
 
     Returns:
-        The parts that ImageSets/Main names (train, val, test), else all in one: "all". The classes are those that the
-        files name, in the order of the alphabet.
+        The parts that ImageSets/Main names (train, val, test), else all in one: "all".
 
     Raises:
         DarkshareError: there are no XML files, or no pictures of theirs.
@@ -54,7 +55,7 @@ def read_voc(
     files = list(files_below(root, ".xml"))
     if not files:
         raise DarkshareError("holds no XML files", file=str(root))
-    found = dataset(str(root), map(_annotation, watch(files)), images=images)
+    found = dataset(str(root), map(_annotation, watch(files)), images=images, names=names)
     return _parts(Dataset(root.name, found.names, found.samples, found.findings), root)
 
 
@@ -115,12 +116,12 @@ def _rotated(node: Element) -> list[tuple[float, float]]:
 
 
 def _polygon(node: Element) -> list[tuple[float, float]]:
-    """The points of <pt><x/><y/></pt> one after another (LabelMe), or of <x1/><y1/><x2/> … (Roboflow, DIOR)."""
+    """The points of <pt><x/><y/></pt> one after another (LabelMe), or of <x1/><y1/><x2/> … (Roboflow, DIOR, …)."""
     points = [child for child in node.children if child.tag in ("pt", "point")]
     if points:
         return [(float(point.said("x")), float(point.said("y"))) for point in points]
     xs, ys = ([float(child.text) for child in node.children if child.tag.startswith(axis)] for axis in "xy")
-    if len(xs) < 3 or len(xs) != len(ys):
+    if len(xs) < 2 or len(xs) != len(ys):
         raise ValueError
     return list(zip(xs, ys, strict=True))
 

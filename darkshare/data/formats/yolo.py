@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from itertools import islice
 from math import isfinite
@@ -63,7 +65,8 @@ def read_yolo(
 
     Args:
         folder: with the pictures, or with the label files alone.
-        images: the folder of the pictures, if they are elsewhere; their labels have the same names in `folder`.
+        images: the folder of the pictures, if they are elsewhere; their labels have the same names in `folder`, or in
+            a folder in it if no other label file and no other picture is called so.
         names: of the classes; without them, those of a classes.txt, a .names file or a notes.json in the folder, or
             else numbers.
         watch: goes through the pictures, for a progress bar.
@@ -80,23 +83,38 @@ def read_yolo(
     if not pictures:
         raise DarkshareError("holds no pictures; name their folder with --images", file=str(images or folder))
 
-    def place_of(picture: Path) -> Path:
-        beside = (folder / picture.relative_to(images)).with_suffix(".txt") if images else picture
-        return beside if is_file(beside) and images else label_path(picture)
-
-    places = {picture: place_of(picture) for picture in pictures}
-    texts = {path for path in files_below(folder, ".txt") if path.name not in NAME_FILES} - set(places.values())
+    texts = {path for path in files_below(folder, ".txt") if path.name not in NAME_FILES}
+    places = (
+        _apart(pictures, images, folder, texts) if images else {picture: label_path(picture) for picture in pictures}
+    )
+    texts -= set(places.values())
     lists = [path for name in _LISTS if (path := folder / name) in texts]
     lost = sorted(path for path in texts.difference(lists) if not path.name.startswith("README"))
     findings += [Finding(path, None, "no picture has these labels; left out", "no picture") for path in lost]
     found = labelled(places, len(known) if known else MOST_NUMBERS, watch=watch)
     if not found.samples:
-        raise NothingLeft("none of its pictures has labels", file=str(folder), findings=(*findings, *found.findings))
+        cure = "" if images else "; if they lie in a folder of their own, give that, and with --images the pictures'"
+        what = f"none of its pictures has labels{cure}"
+        raise NothingLeft(what, file=str(folder), findings=(*findings, *found.findings))
     if known is None:
         known = tuple(map(str, range(1 + max((b.class_id for s in found.samples for b in s.boxes), default=0))))
         findings.append(Finding(folder, None, "names no classes (--names does); they are called by their numbers"))
     whole = Dataset(resolved(folder).name, known, found.samples, (*findings, *found.findings))
     return _by_list(whole, lists) if folder / "train.txt" in lists else by_folder(whole, images or folder)
+
+
+def _apart(pictures: Sequence[Path], images: Path, folder: Path, texts: Collection[Path]) -> dict[Path, Path]:
+    """The label files of pictures in another folder than these."""
+    called: dict[str, list[Path]] = defaultdict(list)
+    for path in (*pictures, *texts):
+        called[path.stem].append(path)
+    places: dict[Path, Path] = {}
+    for picture in pictures:
+        beside = (folder / picture.relative_to(images)).with_suffix(".txt")
+        lone = [path for path in called[picture.stem] if path != picture]
+        others = [beside, label_path(picture), *(lone if len(lone) == 1 else ())]
+        places[picture] = next(filter(is_file, others), beside)
+    return places
 
 
 def _by_list(whole: Dataset, lists: Sequence[Path]) -> dict[str, Dataset]:
@@ -196,8 +214,10 @@ def _names(folder: Path) -> tuple[Names | None, list[Finding]]:
         for path in files_below(folder, ".names", *NAME_FILES)
         if path.suffix == ".names" or path.name in NAME_FILES
     ]
-    found = {path: read_names(path) for path in files}
-    found = found or {path: (_noted(path), ()) for path in files_below(folder, f"{os.sep}{NOTES}")}
+    found: dict[Path, tuple[Names, Sequence[Finding]]] = {path: read_names(path) for path in files}
+    for path in files_below(folder, f"{os.sep}{NOTES}"):
+        with suppress(DarkshareError) if files else nullcontext():
+            found[path] = _noted(path), ()
     if len({known for known, _ in found.values()}) > 1:
         places = ", ".join(str(path.relative_to(folder)) for path in found)
         raise DarkshareError(f"has files of class names that differ ({places}); choose with --names", file=str(folder))
@@ -212,7 +232,7 @@ def _noted(path: Path) -> Names:
         DarkshareError: it has no such names.
     """
     try:
-        rows = {row["id"]: str(row["name"]) for row in json.loads(read_small(path))["categories"]}
+        rows = {int(row["id"]): str(row["name"]).strip() for row in json.loads(read_small(path))["categories"]}
         return tuple(rows[index] for index in range(len(rows)))
     except (ValueError, KeyError, TypeError, RecursionError):
         raise DarkshareError("has no categories with id and name; choose with --names", file=str(path)) from None

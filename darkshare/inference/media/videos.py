@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain, count, repeat
 from pathlib import Path
-from shlex import quote
 from threading import Event
 from time import monotonic, strftime
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ import numpy as np
 
 from darkshare._files import reading, require_itself, require_regular, require_unread, unicode_path
 from darkshare._images import Picture
+from darkshare.darknet.typed import plain_path, typed
 from darkshare.errors import DarkshareError, warn
 from darkshare.inference.media.frames import Clip, Frame
 from darkshare.inference.media.timing import LATEST, USUAL_RATE, Clock
@@ -282,11 +282,11 @@ class VideoFile:
             return ""
         with tempfile.TemporaryDirectory() as folder:
             webm = _writer(Path(folder, "x.webm"), CONTAINERS[".webm"][0], self.size, self.rate).isOpened()
-        copy = quote(str(self.path.with_name(f"{self.path.stem}-h264.mp4")))
+        path, copy = map(plain_path, (self.path, self.path.with_name(f"{self.path.stem}-h264.mp4")))
         return (
             f"{self.path}: browsers do not play it: it is MPEG-4 part 2, for OpenCV has no H.264 encoder here; "
             f"{'use --container .webm, or ' if webm else ''}make a copy that they play: "
-            f"ffmpeg -i {quote(str(self.path))} -c:v libx264 -pix_fmt yuv420p {copy}"
+            f"{typed('ffmpeg', '-i', path, '-c:v', 'libx264', '-pix_fmt', 'yuv420p', copy)}"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from darkshare._texts import to_escaped
 from darkshare.darknet.admission import admitted, located
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer
@@ -51,7 +52,7 @@ def _heads(model: Model) -> list[tuple[Task, int]]:
 def _output(graph: Graph, task: Task, layer: Layer, value: str) -> HeadOutput:
     """Give a value out in fp32 under its name; decoded it is the task's own part of a head, so that names the task."""
     as_boxes = graph.form.decode and type(layer.kind) in DECODE
-    name = f"{task.name}_{output_name(layer)}" if as_boxes else output_name(layer)
+    name = f"{to_escaped(task.name).decode()}_{output_name(layer)}" if as_boxes else output_name(layer)
     known = [output for output in graph.outputs if output.name == name]
     if known:  # the raw head of another task
         return known[0]._replace(task=task)

@@ -17,6 +17,7 @@ from typing import Any
 
 from darkshare._files import require_unread, write_all
 from darkshare._tables import Results
+from darkshare._texts import to_escaped
 from darkshare.darknet.cfg import dumps
 from darkshare.darknet.kinds import Boxes
 from darkshare.darknet.letterbox import is_letterboxed
@@ -180,7 +181,8 @@ def _graph_message(graph: Graph) -> Any:
     distinct = {output.name: output for output in graph.outputs}.values()
     outputs = [_value(form, output.name, output.shape, output.sized, f"{output.name}_") for output in distinct]
     image = _value(form, INPUT, network.input[:3], form.dynamic_size)
-    return helper.make_graph(nodes, Path(network.name).stem or "network", [image], outputs)
+    name = to_escaped(Path(network.name).stem).decode() or "network"
+    return helper.make_graph(nodes, name, [image], outputs)
 
 
 def _value(form: ExportForm, name: str, shape: tuple[int, ...], sized: bool, prefix: str = "") -> Any:

@@ -47,5 +47,5 @@ def _scatter(sizes: Sizes, shared: Sequence[HeadAnchors], before: Sizes, title: 
     axes.grid(color="#D0D0D0", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.legend(loc="upper left", fontsize="small")
-    axes.set_title(drawable(title), parse_math=False)
+    axes.set_title(drawable(title))
     return figure

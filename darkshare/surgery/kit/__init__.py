@@ -18,7 +18,7 @@ from darkshare.darknet.model import Model
 from darkshare.darknet.network import Network, problems, resolve
 from darkshare.darknet.weights import Header, Weights, chunks
 from darkshare.data import Dataset, read_options
-from darkshare.data.forks import crowded, finds_labels, most_boxes, undecodable, unlabelled
+from darkshare.data.forks import crowded, finds_labels, most_boxes, orientation, turned, undecodable, unlabelled
 from darkshare.data.labels import LABEL_RULES
 from darkshare.errors import Unsupported, checked, warn
 from darkshare.surgery.anchors import anchors as fitting_anchors
@@ -193,7 +193,9 @@ def _warn_of_pictures(kit: Kit) -> None:
     """Warn of what a fork does not find, read or train."""
     samples = kit.train.samples
     said = [unlabelled(fork, count, len(samples), *first) for fork, (count, *first) in _unlabelled(kit).items()]
-    said += [undecodable(sample.picture for sample in samples), crowded(samples, most_boxes(kit.frozen.network))]
+    orientations = {sample.picture: orientation(sample.picture) for sample in samples}
+    said += [undecodable(orientations), crowded(samples, most_boxes(kit.frozen.network))]
+    said.append(turned(orientations, len(orientations)))
     for text in filter(None, said):
         warn(text)
 

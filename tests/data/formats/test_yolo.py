@@ -143,6 +143,39 @@ def test_labels_that_lie_apart_from_the_pictures(tmp_path):
     assert [len(sample.boxes) for sample in found["all"].samples] == [1]
 
 
+@pytest.mark.parametrize("places", [["obj_train_data/a.txt"], ["x/a.txt", "y/a.txt"]])
+@pytest.mark.parametrize("pictures", [["a.png"], ["deep/a.png"], ["deep/a.png", "a.png"]])
+def test_labels_in_a_folder_belong_to_the_only_picture_called_so(tmp_path, places, pictures):
+    """As in cvat-ai/cvat issue 8046: an export without pictures, whose labels are in obj_train_data."""
+    for name in pictures:
+        write_picture(tmp_path / "pictures" / name)
+    for name in ["b.png", "obj_train_data/c.png"]:  # the label file lies where it always did
+        write_picture(tmp_path / "pictures" / name)
+    for name in [*places, "b.txt", "obj_train_data/c.txt"]:
+        (tmp_path / "export" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "export" / name).write_text(LABEL)
+    found = read_yolo(tmp_path / "export", images=tmp_path / "pictures", names=("cat", "dog"))
+    one = len(places) == len(pictures) == 1
+    assert stems(found) == {
+        "all": ["a"] * one + ["b", "c"] if pictures != ["deep/a.png"] else ["b"] + ["a"] * one + ["c"]
+    }
+    left = 0 if one else len(places) + len(pictures)
+    assert len([line for line in said(found, tmp_path) if "left out" in line]) == left
+
+
+def test_a_note_with_other_numbers_than_the_list_is_an_error(tmp_path):
+    """As in HumanSignal/label-studio issue 6416: ids are texts, and in classes.txt is another order."""
+    put(tmp_path, "a.png")
+    rows = [{"id": "1", "name": "dog"}, {"id": "0", "name": "cat"}]
+    (tmp_path / "notes.json").write_text(json.dumps({"categories": rows}))
+    assert read_yolo(tmp_path)["all"].names == ("cat", "dog")
+    (tmp_path / "classes.txt").write_text("dog\ncat\n")
+    with pytest.raises(DarkshareError, match=r"names that differ \(classes.txt, notes.json\); choose with --names"):
+        read_yolo(tmp_path)
+    (tmp_path / "notes.json").write_text("{}")
+    assert read_yolo(tmp_path)["all"].names == ("dog", "cat")
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
@@ -296,6 +329,14 @@ def test_keypoints_are_left_out_and_said(exported, shape):
 def test_a_data_yaml_that_gives_nothing_is_one_error(exported, text, message):
     with pytest.raises(DarkshareError, match=message):
         described(exported, text)
+
+
+@pytest.mark.parametrize(("name", "encoding"), [("红帽", "GBK"), ("grün", "Latin-1"), ("кот", "Windows-1251")])
+def test_the_encoding_of_a_data_yaml_that_is_not_utf8_is_named(exported, name, encoding):
+    path = exported / "data.yaml"
+    path.write_bytes(f"names: [{name}]\ntrain: train/images\n".encode(encoding))
+    with pytest.raises(DarkshareError, match=f"is not in UTF-8, but probably in {encoding}; save it as UTF-8"):
+        read_parts(path)
 
 
 def test_a_folder_with_several_data_yaml_or_none_is_one_error(exported):

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkshare._renames import rename_all, temporary, tend
+from darkshare._files.renames import rename_all, temporary, tend
 from darkshare.errors import BadValue, DarkshareError, Unsupported
 
 if TYPE_CHECKING:
@@ -67,8 +67,12 @@ def require_promise(path: str | os.PathLike[str], what: str, *right: str, cure: 
 
 
 def failure(verb: str, path: str | os.PathLike[str], error: OSError) -> DarkshareError:
-    """The error of a file that cannot be read or written."""
-    return DarkshareError(f"cannot be {verb}: {error.strerror or error}", file=str(path))
+    """The error of a file that cannot be read or written; Windows hides a second suffix that editors add."""
+    longer = Path(f"{os.fspath(path)}.txt")
+    hint = (
+        f", but {longer.name} is there: rename it" if isinstance(error, FileNotFoundError) and is_file(longer) else ""
+    )
+    return DarkshareError(f"cannot be {verb}: {error.strerror or error}{hint}", file=str(path))
 
 
 @contextmanager
@@ -78,6 +82,8 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     Raises:
         DarkshareError: in place of an OSError.
     """
+    if "\0" in os.fspath(path):
+        raise DarkshareError("holds a NUL byte, which no path does; correct the name", file=str(path))
     try:
         yield
     except OSError as error:
