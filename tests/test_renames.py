@@ -14,12 +14,14 @@ import warnings
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from darkshare._files import keeping_inputs, read_small, require_unread, write_all
 from darkshare._files import renames as _renames
 from darkshare._files.renames import temporary, tend, undo_killed
+from darkshare._images import encoded
 from darkshare.cli import main
 from darkshare.data.types import Dataset
 from darkshare.data.writing import write_data
@@ -95,7 +97,13 @@ def test_a_kill_at_any_step_of_an_import_leaves_the_old_or_the_new_folder(tmp_pa
         killed = is_killed_at(number, lambda: write_data({"train": Dataset("d", ("new",), ())}, folder))  # noqa: B023
         next_run(folder.parent)
         assert [path.name for path in folder.parent.iterdir()] == ["out"]
-        assert {path.name for path in folder.iterdir()} == {"backup", "import.json", "out.data", "out.names", "train.txt"}
+        assert {path.name for path in folder.iterdir()} == {
+            "backup",
+            "import.json",
+            "out.data",
+            "out.names",
+            "train.txt",
+        }
         found.append((folder / "out.names").read_text())
         if not killed:
             break
@@ -221,6 +229,31 @@ def test_names_that_were_found_beside_the_cfg_are_kept(tiny):
     assert result.exit_code == 1, result.output
     assert "x.names: is one of the inputs" in result.stderr
     assert names.read_text() == "a\nb\n"
+
+
+@pytest.mark.parametrize(
+    ("make", "source", "words"),
+    [
+        (lambda path, read: path.symlink_to(read), "far/p.png", ["--save", "picture"]),
+        (lambda path, read: path.hardlink_to(read), "far/p.png", ["--save", "picture"]),
+        (lambda path, read: path.write_text(str(read)), "p.txt", ["--save", "yolo"]),
+    ],
+    ids=["link", "hard link", "list"],
+)
+def test_detect_replaces_neither_pictures_nor_their_list(tiny, tmp_path, make, source, words):
+    picture, far = tmp_path / "p.png", tmp_path / "far"
+    picture.write_bytes(encoded(np.zeros((8, 8, 3), np.uint8), ".png"))
+    far.mkdir()
+    make(tmp_path / source, picture)
+    before = [path.read_bytes() for path in (picture, tmp_path / source)]
+    output = tmp_path if source.startswith("far") else far.with_name("p-out")
+    if output != tmp_path:
+        output.mkdir()
+        (output / "p.txt").hardlink_to(tmp_path / source)
+    result = CliRunner().invoke(main, ["detect", str(tiny), str(tmp_path / source), *words, "-o", str(output)])
+    assert result.exit_code == 1, result.output
+    assert "is one of the inputs and would be replaced" in result.stderr
+    assert [path.read_bytes() for path in (picture, tmp_path / source)] == before
 
 
 # --- a system that gives nothing
