@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from darkshare._files import reading, stand_in
+from darkshare._files import reading, require_regular, stand_in
 from darkshare._images.headers import FileHeader, header_of
 from darkshare.errors import DarkshareError
 
@@ -39,6 +39,7 @@ def read_picture(path: str | os.PathLike[str], *, alpha: bool = False) -> Pictur
         DarkshareError: the file cannot be read, or is not a picture.
     """
     with reading(path):
+        require_regular(path)
         return decoded(Path(path).read_bytes(), str(path), alpha=alpha)
 
 
@@ -48,7 +49,9 @@ def header(path: str | os.PathLike[str]) -> FileHeader:
     Raises:
         DarkshareError: the file cannot be read.
     """
-    with reading(path), Path(path).open("rb") as file:
+    with reading(path):
+        require_regular(path)
+    with reading(path), open(path, "rb") as file:
         return header_of(file)
 
 
@@ -101,7 +104,9 @@ def all_pictures(path: str | os.PathLike[str], *, alpha: bool = False) -> FilePi
     Raises:
         DarkshareError: the file cannot be read; while they are decoded, that one of them cannot be.
     """
-    with reading(path), Path(path).open("rb") as file:
+    with reading(path):
+        require_regular(path)
+    with reading(path), open(path, "rb") as file:
         about = header_of(file)
         file.seek(0)
         data = file.read() if about.pictures == 1 else mmap(file.fileno(), 0, access=ACCESS_READ)

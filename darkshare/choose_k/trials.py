@@ -131,7 +131,7 @@ def with_k(options: Options, k: int, seed: int) -> Options:
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Replace a file of plain values as a whole."""
-    write_all({path: [json.dumps({"format": FORMAT, **value}, indent=1).encode(), b"\n"]})
+    write_all({path: [json.dumps({"format": FORMAT, **value}, indent=1).encode(), b"\n"]}, own=True)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import os
 import sys
 import warnings
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
+from darkshare._files import keeping_inputs
 from darkshare._tables import printable
 from darkshare._version import __version__
 from darkshare.errors import BadArguments, DarkshareError, DarkshareWarning
 
+_FULL = (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT)  # what the system says when a program cannot write on
 STOPPED = 130  # the exit code of what Ctrl-C ends
 WORDS = "darkshare.words"  # the words of the running command, as they were typed, among what click keeps of it
 
@@ -58,6 +62,21 @@ COMMANDS = {
 }
 
 
+def _end(error: OSError) -> NoReturn:
+    """Say what the system refused, if that can be said, and end with exit code 1."""
+    where = f"{error.filename}: " if error.filename else "output: " if error.errno in _FULL else ""
+    with contextlib.suppress(OSError):
+        if error.errno != errno.EPIPE:  # nobody reads any more, and nobody wants to be told
+            click.echo(f"Error: {printable(f'{where}{error.strerror or error}')}", err=True)
+    for handle, stream in enumerate((sys.stdout, sys.stderr), 1):
+        try:
+            stream.flush()
+        except OSError:  # noqa: PERF203 - two streams; Python would try again at its end, and say so in many lines
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), handle)
+    sys.exit(1)
+
+
 class Command(click.Command):
     """A command that refuses an option that is given twice where only one of its values would count."""
 
@@ -93,6 +112,17 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
+    def main(self, *args: Any, **how: Any) -> Any:
+        """Run, and write out what is still held back; a full disk or too few file handles are one line, too."""
+        try:
+            try:
+                return super().main(*args, **how)
+            finally:
+                if sys.stdout:
+                    sys.stdout.flush()
+        except OSError as error:
+            _end(error)
+
     def invoke(self, ctx: click.Context) -> Any:
         # FFmpeg's and OpenCV's own words on broken files stay off the terminal: we say what is wrong.
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -101,7 +131,7 @@ class Commands(click.Group):
             if isinstance(stream, io.TextIOWrapper):  # names of files and classes can hold what it cannot encode
                 stream.reconfigure(errors="backslashreplace")
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), keeping_inputs():
                 warnings.simplefilter("always", DarkshareWarning)
                 warnings.showwarning = _print_warning
                 return super().invoke(ctx)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from darkshare._files import require_promise, resolved
+from darkshare._files import require_promise, require_unread
 from darkshare._tables import SUFFIXES
 from darkshare.analysis.differences import Differences
 from darkshare.analysis.layer_tensors import SPACES
@@ -17,7 +17,6 @@ from darkshare.cli import command, options
 from darkshare.cli.printing import show
 from darkshare.cli.progress import bar
 from darkshare.darknet.model import Model
-from darkshare.errors import DarkshareError
 
 _LONG = 400_000_000  # floats; fewer are compared in a second or two
 
@@ -120,10 +119,7 @@ def _require_sense(models: Sequence[Model], output: str | None, figures: Sequenc
         raise click.UsageError("--k and --log are about figures: add --plot FILE")
     if figures and len(models) == 1:
         raise click.UsageError("a figure compares models: give at least two")
-    given = {resolved(path) for path in options.inputs(*models)}
-    for path in filter(None, [output, *figures]):
-        if resolved(path) in given:
-            raise DarkshareError("is one of the inputs and would be replaced; choose another name", file=path)
+    require_unread(filter(None, [output, *figures]))
 
 
 def _progress(models: Sequence[Model], *, long: bool) -> AbstractContextManager[Any]:

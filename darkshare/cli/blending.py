@@ -39,7 +39,7 @@ def mix(files: tuple[str, ...], output: str, dialect: str, form: str, **how: Any
       darkshare mix yolov3.cfg text.cfg --recipe recipe.json -o mixed
     """
     base, other = _two(files, dialect)
-    finish(mixing.mix(base, other, **how), base, other, output=output, form=form, others=(how["recipe"],))
+    finish(mixing.mix(base, other, **how), base, other, output=output, form=form)
 
 
 @command()

@@ -9,11 +9,12 @@ from typing import Any
 import click
 
 from darkshare import evaluation
+from darkshare._files import require_unread
 from darkshare.cli import command, options
 from darkshare.cli.parameters import NAMED_FILE, RENAMING
 from darkshare.cli.printing import show, wrote
 from darkshare.cli.progress import watcher
-from darkshare.darknet.model import Model, require_unprotected
+from darkshare.darknet.model import Model
 from darkshare.darknet.pairing import is_of_model
 from darkshare.errors import BadArguments
 from darkshare.evaluation import LOWEST, RULES, THRESHOLD, Evaluations
@@ -75,8 +76,7 @@ def evaluate(
     _require_use(model)
     others = _beside(beside, loading)
     sources = [*(("", path) for path in paths if not is_of_model(path)), *data]
-    inputs = [*options.inputs(model, *(other for _, other in others)), *(path for _, path in sources)]
-    require_unprotected({Path(file): () for file in (plot, table) if file}, inputs)
+    require_unread(filter(None, (plot, table)), (path for _, path in sources))
     found = evaluation.evaluate(model, sources, beside=others, watch=watcher, **how)
     show(found, form=form)
     if plot and isinstance(found, Evaluations):

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from darkshare.cli.hints import Made, hint, model_files
-from darkshare.cli.options import inputs
 from darkshare.cli.printing import say, show, wrote
 from darkshare.darknet.model import Model, save
 from darkshare.darknet.typed import DATA
@@ -16,7 +13,6 @@ def finish(
     *sources: Model,
     output: str | None,
     form: str,
-    others: Iterable[str | None] = (),
     k: int = 0,
     data: str = DATA,
 ) -> None:
@@ -24,16 +20,15 @@ def finish(
 
     Args:
         made: the model.
-        sources: the models that it was made from, whose files may not be replaced.
+        sources: the models that it was made from.
         output: the path of the new files without suffix; None writes nothing.
         form: how the report is printed.
-        others: further files that may not be replaced.
         k: how many layers are the first source's.
         data: the data set that the model is for.
     """
     written = None
     if output is not None:
-        written = save(made, output, protect=[*inputs(*sources), *(path for path in others if path)])
+        written = save(made, output)
     if made.report is not None:
         show(made.report, form=form)
     if written is None:

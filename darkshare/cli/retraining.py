@@ -50,7 +50,7 @@ def classes(files: tuple[str, ...], output: str | None, dialect: str, form: str,
     """
     model = options.one_model(files, dialect=dialect)
     made = relabelling.classes(model, **how)
-    finish(made, model, output=output, form=form, others=(how["names"], how["fresh"]))
+    finish(made, model, output=output, form=form)
 
 
 @command()
@@ -89,7 +89,7 @@ def anchors(
     if plot:
         assert isinstance(made.report, anchoring.AnchorFit)
         made.report.plot(plot)
-    finish(made, model, output=output, form=form, others=(data,), data=data)
+    finish(made, model, output=output, form=form, data=data)
 
 
 @command()

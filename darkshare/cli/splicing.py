@@ -67,7 +67,7 @@ def split(files: tuple[str, ...], output: str, task: tuple[str, ...], dialect: s
     merged = options.one_model(files, dialect=dialect)
     made: list[Made] = []
     for part in splice.split(merged, task):
-        written = save(part, Path(output) / part.tasks[0].name, protect=options.inputs(merged))
+        written = save(part, Path(output) / part.tasks[0].name)
         made.append(Made(model_files(written), part))
         for path in written:
             click.echo(path)
@@ -94,7 +94,7 @@ def cut(files: tuple[str, ...], output: str | None, dialect: str, k: int, **how:
     found = cuts.cut(model, k, **how)
     path = output or f"{Path(model.name).with_suffix('')}.conv.{k}"
     require_promise(path, "Darknet weights", ".weights")
-    save_weights(found, path, dialect, protect=options.inputs(model))
+    save_weights(found, path, dialect)
     click.echo(path)
     if target := how["target"]:
         model = replace(load(target, dialect=dialect, sibling=False), weights=found)

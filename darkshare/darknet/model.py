@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkshare._files import exists, is_file, read_small, require_promise, resolved, sha256, write_all
+from darkshare._files import exists, is_file, read_small, require_promise, require_unread, sha256, write_all, writing
+from darkshare._files.renames import undo_killed
 from darkshare._tables import Result, printable, to_html
 from darkshare._texts import raw_bytes, to_escaped
 from darkshare.darknet.cfg import Section, read_cfg, to_bytes
@@ -182,6 +183,8 @@ def load(
         DarkshareError: a file that cannot be read, or does not fit the others.
     """
     path = Path(cfg)
+    with writing(path.parent):
+        undo_killed(path.parent)
     text = read_cfg(path)
     network = resolve(text, dialect=dialect, view=view, size=size)
     if weights_file is None and sibling and is_file(path.with_suffix(".weights")):
@@ -269,7 +272,7 @@ def save(
         tasks = sibling(base, ".tasks.json")
         if len(model.tasks) > 1 or exists(tasks):  # one task needs no description, but an old one would be wrong
             contents[tasks] = _described(model.tasks, hashes)
-        require_unprotected(contents, protect)
+        require_unread(contents, protect)
         write_all(contents)
     return list(contents)
 
@@ -295,25 +298,13 @@ def save_weights(
         DarkshareError: the file cannot be written, or would replace a protected one.
     """
     contents = {Path(path): _body(found, dialect)}
-    require_unprotected(contents, protect)
+    require_unread(contents, protect)
     write_all(contents)
 
 
 def _body(found: Weights, dialect: str) -> Iterator[Any]:
     yield found.header.to_bytes(dialect)
     yield from chunks(found.runs)
-
-
-def require_unprotected(contents: Mapping[Path, Any], protect: Sequence[str]) -> None:
-    """Refuse to replace an input.
-
-    Raises:
-        DarkshareError: which file it is.
-    """
-    existing = [resolved(p) for p in protect if p]
-    for path in contents:
-        if resolved(path) in existing:
-            raise DarkshareError("is one of the inputs and would be replaced; choose another -o", file=str(path))
 
 
 def _tasks(path: Path, net: Section, network: Network, found: Weights | None) -> tuple[Task, ...]:

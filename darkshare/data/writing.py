@@ -6,12 +6,12 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from darkshare._files import exists, is_folder, resolved, umask, writing
+from darkshare._files import exists, is_folder, resolved, writing
+from darkshare._files.renames import rename_all, temporary, tend
 from darkshare._images import encoded, read_picture
 from darkshare._signals import uninterrupted
 from darkshare._texts import raw_bytes
@@ -58,13 +58,15 @@ def write_data(
         DarkshareError: the folder holds other files, or cannot be written.
     """
     target = Path(os.path.abspath(folder))  # noqa: PTH100 - links in the path stay as they are
+    with writing(folder):
+        tend(target.parent)
     _require_ours(target)
     name = name or target.name
     with writing(folder):
         target.parent.mkdir(parents=True, exist_ok=True)
-        new = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        new = temporary(target)
+        new.mkdir()
         try:
-            new.chmod(0o777 & ~umask())
             if not copy:
                 _require_lasting(parts, target)
             _write(parts, new, name, copy=copy, watch=watch)
@@ -72,7 +74,7 @@ def write_data(
             noted = {**(record or {}), "files": files}
             (new / RECORD).write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8", errors="surrogateescape")
             with uninterrupted():
-                _exchange(new, target)
+                rename_all({target: new})
         finally:
             shutil.rmtree(new, ignore_errors=True)
     return Path(folder) / f"{name}.data"
@@ -206,17 +208,3 @@ def _require_lasting(parts: Mapping[str, Dataset], folder: Path) -> None:
             raise DarkshareError(
                 "lies in the folder that would be replaced; choose another one, or use --copy", file=str(picture)
             )
-
-
-def _exchange(new: Path, target: Path) -> None:
-    """Put a folder in the place of another one, or of none."""
-    old = new.with_name(f"{new.name}.old")
-    if target.exists():
-        target.rename(old)
-    try:
-        new.rename(target)
-    except OSError:
-        if old.exists():
-            old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -280,4 +280,4 @@ def _done(folder: Path, about: Mapping[str, object]) -> int:
 
 def _write_done(folder: Path, about: Mapping[str, object], done: int) -> None:
     text = json.dumps({"about": about, "done": done}, indent=1) + "\n"
-    write_all({folder / _ABOUT: [text.encode()]})
+    write_all({folder / _ABOUT: [text.encode()]}, own=True)

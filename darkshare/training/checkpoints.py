@@ -37,7 +37,7 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
 
     file = io.BytesIO()
     torch.save({"format": _FORMAT, **state}, file)
-    write_all({path: [file.getbuffer()]})
+    write_all({path: [file.getbuffer()]}, own=True)
 
 
 def read_state(path: Path, fingerprint: Mapping[str, object]) -> dict[str, Any]:

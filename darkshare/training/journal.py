@@ -96,7 +96,7 @@ class Journal:
 
     def _write(self) -> None:
         header = (*Update._fields[:-1], self._measure.lower().replace("-", ""))
-        write_all({self.path: [_lines([header, *self.entries])]}, durable=False)
+        write_all({self.path: [_lines([header, *self.entries])]}, durable=False, own=True)
 
 
 def plot_training(entries: Sequence[Update], path: Path | str, *, title: str = "", measure: str = "mAP") -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
 
-from darkshare._files import exists
+from darkshare._files import exists, require_unread
 from darkshare._signals import uninterrupted
 from darkshare.darknet.cfg import to_bytes
-from darkshare.darknet.model import Model, require_unprotected, save, sibling, stem_of
+from darkshare.darknet.model import Model, save, sibling, stem_of
 from darkshare.data import ClassifiedDataset, Dataset, in_order
 from darkshare.data.forks import crowded
 from darkshare.errors import BadValue, DarkshareError, warn
@@ -90,7 +90,7 @@ class Training:
         self.base, self.options, self.judge, self.watch = base, options, judge, watch
         self.stem = stem_of(stem)
         best = sibling(self.stem, BEST)
-        require_unprotected({sibling(s, x): None for s in (self.stem, best) for x in _WRITTEN}, protect)
+        require_unread([sibling(s, x) for s in (self.stem, best) for x in _WRITTEN], protect)
         require_pictures(data)
         model, notes = prepared(base, data, options.k, options.changes, seed=options.seed, name=self.stem.name)
         for note in notes:

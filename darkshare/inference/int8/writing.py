@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from darkshare._files import CHUNK, write_all
+from darkshare._files import CHUNK, require_unread, write_all
 from darkshare._tables import Result
-from darkshare.darknet.model import Model, require_unprotected
+from darkshare.darknet.model import Model
 from darkshare.errors import BadValue
 from darkshare.inference.engines.timing import Measured, TimeRatio, in_turns, ratio, require_rounds, rounded
 from darkshare.inference.engines.worker import File, Worker
@@ -179,7 +179,7 @@ def _paths(target: Path) -> list[Path]:
 
 def _store(made: Path, target: Path, protect: Sequence[str]) -> None:
     contents = {path: _pieces(piece) for path, piece in zip(_paths(target), _paths(made), strict=True)}
-    require_unprotected(contents, protect)
+    require_unread(contents, protect)
     write_all(contents)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from darkshare._files import keeping_inputs
 from darkshare._signals import uninterrupted
 from darkshare._tables import Result
 from darkshare.darknet.model import Model, without_branch_tasks
@@ -81,6 +82,7 @@ class DetectionRun(Result):
 
 
 @checked
+@keeping_inputs()
 def detect(
     model: Model | str | os.PathLike[str], sources: Names, *, output: str | os.PathLike[str] = "detections",
     save: str | Sequence[str] = (), container: str = ".avi", thresh: Levels | None = None, nms: Overlaps | None = None,

@@ -6,7 +6,7 @@ import re
 from itertools import count
 from pathlib import Path
 
-from darkshare._files import is_file, resolved
+from darkshare._files import is_file, keep, resolved
 from darkshare.errors import DarkshareError
 from darkshare.inference.media.frames import Frame
 
@@ -34,6 +34,7 @@ class OutputNames:
         """
         if "\0" in name:  # not the name of a file
             return
+        keep(name)  # now, for another one's output may come before it is read
         path = Path(name)
         inside = self._inside.get(path.parent)
         if inside is None:

@@ -13,9 +13,9 @@ import textwrap
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, AnyStr, NamedTuple
 
-from darkshare._files import CHUNK, write_all
+from darkshare._files import CHUNK, require_unread, write_all
 from darkshare._images import Picture, encoded, writable
 from darkshare._texts import raw_bytes, to_escaped
 from darkshare.darknet.model import Model
@@ -98,6 +98,7 @@ class JsonLines(Sink):
         if self._file is None:
             self._path = self.job.folder / f"{stem}.jsonl"
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            require_unread([self._path])
             self._file = open(self._path, "wb", buffering=0)  # noqa: SIM115 - closed in close
         line = to_escaped(json.dumps(_darknet(frame, frame.number), ensure_ascii=False) + "\n")
         while line:
@@ -128,13 +129,11 @@ class ResultFile(Sink):
 
 
 class Table(Sink):
-    """A CSV row per box, written as soon as it is there."""
+    """A CSV row per box."""
 
     def __init__(self, job: SinkJob) -> None:
         super().__init__(job)
-        self._path = job.folder / TABLE
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self._path, "w", encoding="utf-8", errors="backslashreplace", newline="")  # noqa: SIM115 - likewise
+        self._file = tempfile.TemporaryFile("w+", encoding="utf-8", errors="backslashreplace", newline="")  # noqa: SIM115 - closed in close
         self._rows = csv.writer(self._file, lineterminator="\n")
         self._rows.writerow(COLUMNS)
 
@@ -144,11 +143,13 @@ class Table(Sink):
                 place = (round(value, 2) for value in box)
                 start = (frame.source, frame.number, frame.seconds, found.task, int(class_id), name)
                 self._rows.writerow([*start, round(score, 6), *place])
-        self._file.flush()
 
     def close(self) -> list[Path]:
-        self._file.close()
-        return [self._path]
+        path = self.job.folder / TABLE
+        with self._file as file:
+            file.seek(0)
+            write_all({path: (piece.encode() for piece in _read(file))})
+        return [path]
 
 
 class LabelFiles(Sink):
@@ -219,9 +220,13 @@ class _Spool:
     def _pieces(self) -> Iterator[bytes]:
         yield b"["
         self._file.seek(0)
-        while piece := self._file.read(CHUNK):
-            yield piece
+        yield from _read(self._file)
         yield b"\n]" if self.count else b"]"
+
+
+def _read(file: IO[AnyStr]) -> Iterator[AnyStr]:
+    while piece := file.read(CHUNK):
+        yield piece
 
 
 def _shown(frame: Frame) -> Picture:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from darkshare._files import reading, require_itself, require_regular, unicode_path
+from darkshare._files import reading, require_itself, require_regular, require_unread, unicode_path
 from darkshare._images import Picture
 from darkshare.darknet.typed import plain_path, typed
 from darkshare.errors import DarkshareError, warn
@@ -232,6 +232,7 @@ class VideoFile:
         self._written, self._left_out = 0, 0
         self._last: Any = None  # the picture that was written last
         path.parent.mkdir(parents=True, exist_ok=True)
+        require_unread([path])
         for self.codec in CONTAINERS[path.suffix]:
             self._writer = _writer(path, self.codec, size, rate)
             if self._writer.isOpened():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
-from darkshare._files import reading, require_itself
+from darkshare._files import reading, require_itself, require_regular
 from darkshare.darknet.cfg import parse
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import resolve
@@ -63,6 +63,7 @@ def _metadata(path: Path) -> dict[str, str]:
 
     try:
         with reading(path):
+            require_regular(path)
             message = onnx.load(str(path), load_external_data=False)
     except DecodeError:
         require_itself(path)
@@ -73,6 +74,7 @@ def _metadata(path: Path) -> dict[str, str]:
 def _rt_info(path: Path) -> dict[str, str]:
     try:
         with reading(path):
+            require_regular(path)
             root = ElementTree.parse(path).getroot()  # noqa: S314  expat itself limits what entities grow to
     except ElementTree.ParseError as error:
         require_itself(path)

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from darkshare._files import write_all
+from darkshare._files import require_unread, write_all
 from darkshare._tables import Results
 from darkshare._texts import to_escaped
 from darkshare.darknet.cfg import dumps
 from darkshare.darknet.kinds import Boxes
 from darkshare.darknet.letterbox import is_letterboxed
-from darkshare.darknet.model import Model, require_unprotected, sibling
+from darkshare.darknet.model import Model, sibling
 from darkshare.darknet.tasks import Task, tasks_to_json
 from darkshare.errors import BadValue, Unsupported
 from darkshare.inference.onnx.graph import INPUT, ExportForm, Graph, HeadOutput, Stored
@@ -94,7 +94,7 @@ def write_onnx(model: Model, path: str | os.PathLike[str], *, protect: Sequence[
     wanted = ExportForm(**form)
     graph = lower(model, wanted)
     contents = {Path(path): _file(graph)}
-    require_unprotected(contents, protect)
+    require_unread(contents, protect)
     if Path(path).suffix != ".onnx":
         raise BadValue("an ONNX file ends in .onnx", file=str(path))
     write_all(contents)

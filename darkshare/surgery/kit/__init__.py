@@ -9,12 +9,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from darkshare._files import write_all, writing
+from darkshare._files import require_unread, write_all, writing
 from darkshare._tables import Result
 from darkshare._texts import raw_bytes
 from darkshare.darknet.cfg import to_bytes
 from darkshare.darknet.kinds.base import DIALECTS
-from darkshare.darknet.model import Model, require_unprotected
+from darkshare.darknet.model import Model
 from darkshare.darknet.network import Network, problems, resolve
 from darkshare.darknet.weights import Header, Weights, chunks
 from darkshare.data import Dataset, read_options
@@ -181,7 +181,7 @@ def write_kit(kit: Kit, folder: str | os.PathLike[str], *, protect: Sequence[str
     for name, found in ((f"{stem}.conv.{k}", kit.start), (f"{stem}-full.weights", kit.full)):
         if found:
             files[home / name] = chain([Header().to_bytes(network.dialect)], chunks(found.runs))
-    require_unprotected(files, protect)
+    require_unread(files, protect)
     write_all(files)
     with writing(home / "backup"):
         (home / "backup").mkdir(exist_ok=True)  # Darknet saves there, and does not make it

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from darkshare._files.renames import rename_all, temporary, tend
 from darkshare.errors import BadValue, DarkshareError, Unsupported
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ SYNC = 64 * 2**20  # bytes; a disk that begins to write while there is more to c
 SYNCERS = 4  # threads that wait for the disk
 HASHED = 2**18  # bytes; read and hashed before they leave the processor's cache
 LARGEST_TEXT = 2**20  # bytes; the names of 20 000 classes take a third of it
+_READ: set[tuple[int, int] | Path] = set()  # device and inode; see `keeping_inputs`
+_WRITTEN: set[tuple[int, int] | Path] = set()
+_BLOCKS: list[None] = []  # one for each that is entered
 STAND_INS = {  # what comes in place of a file where a download or a checkout went wrong, by how it begins
     b"version https://git-lfs": "is a Git LFS pointer, not the file itself; get that with: git lfs pull",
     b"<!doctype html": "is a web page, not the file itself; download that again, and look at the page for why",
@@ -103,25 +107,28 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
         raise failure("written", path, error) from None
 
 
-def write_all(contents: Mapping[Path, Iterable[Any]], *, durable: bool = True) -> None:
-    """Write several files so that a crash leaves each old file or each new one, never half of one.
+def write_all(contents: Mapping[Path, Iterable[Any]], *, durable: bool = True, own: bool = False) -> None:
+    """Write several files so that a failure leaves all old files or all new ones, never half of one.
 
-    Everything goes to temporary siblings first; only when all are complete and on disk are they renamed.
+    Everything goes to temporary siblings first; only when all are complete and on disk are they renamed. What a kill
+    between two renames leaves is undone by the next run that writes or loads there.
 
     Args:
         contents: for each path the buffers (bytes or contiguous arrays) to write one after another.
         durable: wait until they are on disk; without it, a loss of power may cost files that can be made again.
+        own: they are state that a run goes on from, and so reads before it replaces it; see `keeping_inputs`.
 
     Raises:
-        DarkshareError: a file cannot be written; nothing was replaced then.
+        DarkshareError: a file cannot be written, or was read by this run; nothing was replaced then.
     """
-    import tempfile
     from concurrent.futures import ThreadPoolExecutor
 
-    waiting: dict[Path, str] = {}
+    waiting: dict[Path, Path] = {}
     path = Path()
     if wrong := next((path for path in contents if "\0" in str(path)), None):
         raise DarkshareError("cannot be written: not the name of a file", file=str(wrong))
+    if not own:
+        require_unread(contents)
     try:
         with ThreadPoolExecutor(SYNCERS) as disk:
             syncs: list[tuple[Path, Future[None]]] = []
@@ -129,21 +136,71 @@ def write_all(contents: Mapping[Path, Iterable[Any]], *, durable: bool = True) -
                 if path.is_dir():
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
                 path.parent.mkdir(parents=True, exist_ok=True)
-                handle, waiting[path] = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+                tend(path.parent)
+                new = temporary(path)
+                handle = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+                waiting[path] = new
                 sync = partial(disk.submit, _sync, waiting[path]) if durable else None
                 syncs += [(path, done) for done in _write(handle, buffers, sync)]
             for path, done in syncs:  # noqa: B007 - the handler below names it
                 done.result()
-        for temporary in waiting.values():
-            Path(temporary).chmod(0o666 & ~umask())
-        for path, temporary in list(waiting.items()):
-            Path(temporary).replace(path)
-            del waiting[path]
+        rename_all(waiting, durable=durable)
+        _note(_WRITTEN, contents)
     except OSError as error:
-        raise failure("written", path, error) from None
+        named = (Path(name) for name in (error.filename2, error.filename) if name)
+        raise failure("written", next((name for name in named if name in contents), path), error) from None
     finally:
-        for temporary in waiting.values():
-            Path(temporary).unlink(missing_ok=True)
+        for new in waiting.values():
+            new.unlink(missing_ok=True)
+
+
+@contextmanager
+def keeping_inputs() -> Iterator[None]:
+    """Refuse to replace, until the block has ended, any file that was opened to be read in it, under whatever name.
+
+    A command is such a block. In one block within another, and in threads beside it, the same files are kept. What the
+    block wrote itself it may write again, also when it has read it meanwhile.
+    """
+    _BLOCKS.append(None)
+    try:
+        yield
+    finally:
+        _BLOCKS.pop()
+        if not _BLOCKS:
+            _READ.clear()
+            _WRITTEN.clear()
+
+
+def keep(*paths: str | os.PathLike[str]) -> None:
+    """Count files as read that will be; see `keeping_inputs`."""
+    _note(_READ, paths)
+
+
+def _note(into: set[tuple[int, int] | Path], paths: Iterable[str | os.PathLike[str]]) -> None:
+    if _BLOCKS:
+        into.update(map(_identity, paths))
+
+
+def _identity(path: str | os.PathLike[str]) -> tuple[int, int] | Path:
+    """The device and inode of a file, the same under all of its names; its path where there is no file."""
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError):
+        return resolved(path)
+    return found.st_dev, found.st_ino
+
+
+def require_unread(paths: Iterable[str | os.PathLike[str]], protect: Iterable[str | os.PathLike[str]] = ()) -> None:
+    """Refuse to replace an input: a file that `keeping_inputs` keeps, or one of others, under whatever name.
+
+    Raises:
+        DarkshareError: which file it is.
+    """
+    protected = {_identity(path) for path in protect if path}
+    for path in paths if _READ or protected else ():
+        found = _identity(path)
+        if found in protected or (found in _READ and found not in _WRITTEN):
+            raise DarkshareError("is one of the inputs and would be replaced; choose another -o", file=str(path))
 
 
 def exists(path: str | os.PathLike[str]) -> bool:
@@ -182,6 +239,8 @@ def require_regular(path: str | os.PathLike[str]) -> int:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "not a regular file")
+    if _BLOCKS:
+        _READ.add((found.st_dev, found.st_ino))
     return found.st_size
 
 
@@ -296,7 +355,7 @@ def _write(handle: int, buffers: Iterable[Any], sync: Callable[[], Future[None]]
     return [*syncs, sync()] if sync else []
 
 
-def _sync(path: str) -> None:
+def _sync(path: Path) -> None:
     """Wait until a file is on disk. Every call must be asked for its error: the system reports it once."""
     handle = os.open(path, os.O_RDWR)
     try:
@@ -309,10 +368,3 @@ def _write_fully(file: Any, buffer: Any) -> None:
     view = memoryview(buffer).cast("B")
     while len(view):
         view = view[file.write(view) :]
-
-
-def umask() -> int:
-    """Read the permission bits that new files of this process do not get."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
