@@ -15,6 +15,7 @@ import pytest
 from conftest import growth, network_of, run, seeded_floats, tiny_text, write_model
 from hostile import CASES, DATA, LARGE, LITERAL, SMALL, Case, Given
 
+from darkshare.analysis.check import check
 from darkshare.cli import COMMANDS as ALL_COMMANDS
 from darkshare.cli import main
 from darkshare.darknet.model import load
@@ -242,3 +243,35 @@ def test_time_grows_with_the_input_and_no_faster(text):
         return refused
 
     assert growth(prepared, 5000) < 8
+
+
+ONE = "[convolutional]\nfilters=4\n"
+# Much that fits together: nothing ends the reading, and every rule of `check` looks at it.
+FITTING = {
+    "routes": lambda count: SMALL + "[route]\nlayers=-1\n" * count,
+    "routes to the first layer": lambda count: SMALL + "[route]\nlayers=0\n" * count,
+    "routes on one pixel": lambda count: SMALL.replace("=8", "=1") + "[route]\nlayers=-1\n" * count,
+    "attention": lambda count: SMALL + "[sam]\nfrom=-1\n" * count,
+    "dropout": lambda count: SMALL + "[dropout]\n" * count,
+    "recurrent": lambda count: SMALL + "[gru]\n" * count,
+    "shared weights": lambda count: SMALL + ONE + f"{ONE}share_index=-1\n" * (count // 4),
+    "heads": lambda count: SMALL + "[convolutional]\nfilters=6\n[yolo]\nnum=1\nclasses=1\n" * (count // 4),
+    "references behind options": lambda count: SMALL + "[route]\n" + "a=b\n" * count + "layers=" + "0," * count + "0\n",
+    "wrong references": lambda count: SMALL + "[route]\n" + "a=b\n" * count + "layers=" + "9," * count + "9\n",
+}
+
+
+@pytest.mark.parametrize("text", FITTING)
+def test_time_of_a_check_grows_with_the_layers_and_no_faster(tmp_path, text):
+    def prepared(count):
+        path = tmp_path / f"{count}.cfg"
+        path.write_text(FITTING[text](count))
+        return lambda: check(path)
+
+    assert growth(prepared, 3000) < 5
+
+
+def test_a_long_chain_of_routes_is_followed_to_its_end(tmp_path):
+    path = tmp_path / "m.cfg"
+    path.write_text(FITTING["routes on one pixel"](3000))
+    assert [one.message.partition(",")[0] for one in check(path)] == ["no layer works on an image larger than 1x1"]

@@ -193,7 +193,7 @@ def load(
     if found is not None:
         require_length(network, found, partial=partial)
         found = untransposed(network, found)
-    return Model(network, found, _tasks(path, text.sections[0], network, found))
+    return Model(network, found, tasks_beside(path, text.sections[0], network, found))
 
 
 def require_length(network: Network, found: Weights, *, partial: bool) -> None:
@@ -307,7 +307,18 @@ def _body(found: Weights, dialect: str) -> Iterator[Any]:
     yield from chunks(found.runs)
 
 
-def _tasks(path: Path, net: Section, network: Network, found: Weights | None) -> tuple[Task, ...]:
+def tasks_beside(path: Path, net: Section, network: Network, found: Weights | None = None) -> tuple[Task, ...]:
+    """Read the tasks of a model from the .tasks.json or the .names beside its cfg.
+
+    Args:
+        path: of the cfg.
+        net: its [net] as it is in the file.
+        network: resolved from it.
+        found: its weights, if they were read.
+
+    Raises:
+        DarkshareError: a file that cannot be read, or does not fit the network.
+    """
     header, weights_path = (found.header, found.path) if found else (Header(), "")
     stem = path.with_suffix("")
     described = sibling(stem, ".tasks.json")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, cast
 
 from darkshare._tables import printable, to_html
-from darkshare.darknet.cfg import Cfg, Section, require_readable
+from darkshare.darknet.cfg import Cfg, Line, Section, require_readable
 from darkshare.darknet.kinds import DIALECTS, Kind, Net, Shape, Tensor, find_kind, keys_of, read_kind
 from darkshare.darknet.kinds.base import INT_MAX
 from darkshare.errors import BadReference, BadValue, DarkshareError, ShapeMismatch, UnknownKind, checked
@@ -256,9 +256,10 @@ def _walk(cfg: Cfg, dialect: str, view: View, report: Report) -> Network:
     layers: list[Layer] = []
     x = net.input if net.input.size > 0 else UNKNOWN
     start = 0
+    known = _Known(dialect, view, len(cfg.sections) - 1, {}, {})
     for section in cfg.sections[1:]:
         try:
-            layer = _layer(section, layers, x, start, dialect, view, len(cfg.sections) - 1)
+            layer = _layer(section, layers, x, start, known)
         except DarkshareError as error:
             located(error, section)
             layer = Layer(len(layers), section, Kind(), (), x, UNKNOWN, UNKNOWN, (), start, 0)
@@ -277,15 +278,45 @@ def _require_input(net: Net) -> None:
         raise BadValue(f"an input of {net.input} is more than Darknet's 32-bit int can count")
 
 
-def _layer(section: Section, layers: list[Layer], x: Shape, start: int, dialect: str, view: View, total: int) -> Layer:
+class _Fitted(NamedTuple):
+    """The part of a layer that follows from its kind and the shapes that it reads."""
+
+    y: Shape
+    onward: Shape
+    tensors: tuple[Tensor, ...]
+    flops: float
+
+
+class _Known(NamedTuple):
+    """The way a cfg is read, and what its sections came to so far: most layers repeat an earlier one."""
+
+    dialect: str
+    view: View
+    total: int
+    kinds: dict[tuple[str, tuple[Line, ...]], Kind]
+    fitted: dict[tuple[int, Shape, tuple[Shape, ...]], _Fitted]  # by the id of a kind, which `kinds` keeps
+
+
+def _layer(section: Section, layers: list[Layer], x: Shape, start: int, known: _Known) -> Layer:
     index = len(layers)
     if section.kind in Net.names:
         raise UnknownKind("a second [net] section: only the first section may be [net]")
-    kind = read_kind(find_kind(section.kind, dialect), section, dialect)
-    refs = _references(kind, section, index, total)
-    sources = [layers[ref.target].y for ref in refs]
+    kind = known.kinds.get((section.kind, section.lines))
+    if kind is None:
+        kind = read_kind(find_kind(section.kind, known.dialect), section, known.dialect)
+        known.kinds[section.kind, section.lines] = kind
+    refs = _references(kind, section, index, known.total)
+    sources = tuple(layers[ref.target].y for ref in refs)
     if UNKNOWN in sources or (kind.reads_previous and x == UNKNOWN):
         return Layer(index, section, kind, refs, x, UNKNOWN, UNKNOWN, (), start, 0)
+    fitted = known.fitted.get((id(kind), x, sources))
+    if fitted is None:
+        fitted = known.fitted[id(kind), x, sources] = _fitted(index, kind, x, sources, known.view)
+    _require_owner(kind, refs, layers, x, fitted.y)
+    return Layer(index, section, kind, refs, x, fitted.y, fitted.onward, fitted.tensors, start, fitted.flops)
+
+
+def _fitted(index: int, kind: Kind, x: Shape, sources: Sequence[Shape], view: View) -> _Fitted:
     if kind.needs_image and not x.is_image:
         raise ShapeMismatch(f"layer {index} [{kind.name}] needs an image, but the layer before gives {x}")
     try:
@@ -296,8 +327,7 @@ def _layer(section: Section, layers: list[Layer], x: Shape, start: int, dialect:
         raise
     tensors = _stored(kind, x, y, view)
     _require_countable(index, kind, y, tensors)
-    _require_owner(kind, refs, layers, x, y)
-    return Layer(index, section, kind, refs, x, y, onward, tensors, start, kind.flops(x, y))
+    return _Fitted(y, onward, tensors, kind.flops(x, y))
 
 
 def _references(kind: Kind, section: Section, index: int, total: int) -> tuple[Ref, ...]:
@@ -305,9 +335,11 @@ def _references(kind: Kind, section: Section, index: int, total: int) -> tuple[R
     for name, declared in keys_of(type(kind)).items():
         if not declared.is_refs:
             continue
-        for written in getattr(kind, declared.field):
+        numbers = getattr(kind, declared.field)
+        line = section.line_of(name) if numbers else 0
+        for written in numbers:
             target = index + written if written < 0 else written
-            require_earlier(kind, index, target, total, section.line_of(name))
+            require_earlier(kind, index, target, total, line)
             found.append(Ref(name, written, target, declared.reads))
     return tuple(found)
 

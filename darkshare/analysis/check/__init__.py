@@ -14,13 +14,14 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from darkshare._files import is_file
+from darkshare._files import is_file, writing
+from darkshare._files.renames import undo_killed
 from darkshare._tables import Results, printable
 from darkshare.analysis.check import heads, keys, layers, training, values, weights
 from darkshare.analysis.check.problem import Problem, Rule, Severity, from_error, note, read_subject
 from darkshare.darknet.cfg import Cfg, read_cfg, require_readable
 from darkshare.darknet.kinds.heads import Boxes
-from darkshare.darknet.model import Model, load, require_length, sibling, untransposed
+from darkshare.darknet.model import Model, require_length, sibling, tasks_beside, untransposed
 from darkshare.darknet.names import read_names
 from darkshare.darknet.network import MOST_PROBLEMS, Network, problems
 from darkshare.darknet.pairing import pair
@@ -138,6 +139,8 @@ def check_model(cfg: str, weights_file: str | None, dialect: str) -> list[Proble
     """Find everything that is wrong with one model; without a weights file, with that of its stem if there is one."""
     path = Path(cfg)
     try:
+        with writing(path.parent):
+            undo_killed(path.parent)
         parsed = read_cfg(path)
         require_readable(parsed)
     except DarkshareError as found:  # nothing behind it can be said
@@ -175,7 +178,7 @@ def _beside(
     """Problems of .names, .tasks.json and the weights; without a network only whether these can be read."""
     if network is not None:
         try:
-            load(path, dialect=dialect, sibling=False)
+            tasks_beside(path, network.cfg.sections[0], network)
         except DarkshareError as found:
             yield from_error(found)
         else:

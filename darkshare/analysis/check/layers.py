@@ -41,10 +41,12 @@ def references(subject: Subject) -> Iterator[Problem]:
         if not isinstance(part.kind, Kind):
             continue
         for name, declared in keys_of(type(part.kind)).items():
-            for written in getattr(part.kind, declared.field) if declared.is_refs else ():
+            numbers = getattr(part.kind, declared.field) if declared.is_refs else ()
+            line = part.section.line_of(name) if numbers else 0
+            for written in numbers:
                 target = part.index + written if written < 0 else written
                 try:
-                    require_earlier(part.kind, part.index, target, len(subject.layers), part.section.line_of(name))
+                    require_earlier(part.kind, part.index, target, len(subject.layers), line)
                 except BadReference as found:
                     yield from_error(found)
 
@@ -122,8 +124,7 @@ def shortcut_weights(subject: Subject) -> Iterator[Problem]:
 
 def no_image(subject: Subject) -> Iterator[Problem]:
     """AlexeyAB and hank-ai divide by the number of layers on images larger than 1x1 (avg_counter in parser.c)."""
-    network = subject.network
-    if network is not None and subject.dialect != P and not any(_counts(network, layer) for layer in network.layers):
+    if subject.network is not None and subject.dialect != P and not any(_counted(subject.network)):
         yield error(
             subject.parts[0].section.lineno,
             f"no layer works on an image larger than 1x1, and {subject.dialect} divides by their number at loading and "
@@ -132,14 +133,18 @@ def no_image(subject: Subject) -> Iterator[Problem]:
         )
 
 
-def _counts(network: Network, layer: Layer) -> bool:
-    """Whether Darknet notes a width and a height above 1 for a layer: mostly those of the image that it reads."""
-    kind = layer.kind
-    if isinstance(kind, Detection):
-        return kind.side > 1
-    if isinstance(kind, Route):  # those that the first of its layers notes
-        return _counts(network, network.layers[layer.sources[0]])
-    return not isinstance(kind, _SIZELESS) and layer.x.w > 1 and layer.x.h > 1
+def _counted(network: Network) -> Iterator[bool]:
+    """Whether Darknet notes a width and a height above 1 for each layer: mostly those of the image that it reads."""
+    found: list[bool] = []
+    for layer in network.layers:
+        kind = layer.kind
+        if isinstance(kind, Detection):
+            found.append(kind.side > 1)
+        elif isinstance(kind, Route):  # those that the first of its layers notes
+            found.append(found[layer.sources[0]])
+        else:
+            found.append(not isinstance(kind, _SIZELESS) and layer.x.w > 1 and layer.x.h > 1)
+        yield found[-1]
 
 
 def turned_image(subject: Subject) -> Iterator[Problem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, TypeVar
 
 from darkshare.darknet.cfg import Cfg, Line, Section
@@ -68,7 +69,7 @@ class Subject:
     network: Network | None
     merged: bool = False
 
-    @property
+    @cached_property
     def layers(self) -> tuple[ReadSection, ...]:
         return self.parts[1:]
 
@@ -104,6 +105,10 @@ def read_subject(
     Returns:
         The subject, and every value that no network can be built from (a resolver stops at a section's first one).
     """
+    if network is not None:  # every section could be read
+        read = [ReadSection(layer.index, layer.section, layer.kind) for layer in network.layers]
+        parts = [ReadSection(-1, cfg.sections[0], network.net), *read]
+        return Subject(cfg, dialect, network.net, tuple(parts), network, merged), []
     errors: list[DarkshareError] = []
     net = _read(Net, cfg.sections[0], dialect, errors)
     parts = [ReadSection(-1, cfg.sections[0], net)]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import FrozenInstanceError, dataclass, field, fields
+from math import prod
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
 
 from darkshare.errors import ShapeMismatch
@@ -57,10 +58,7 @@ class Tensor(NamedTuple):
 
     @property
     def size(self) -> int:
-        product = 1
-        for length in self.shape:
-            product *= length
-        return product
+        return prod(self.shape)
 
 
 def key(
