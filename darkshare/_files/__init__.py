@@ -319,6 +319,8 @@ def parsed_yaml(text: bytes, otherwise: str) -> Any:
         raise Unsupported(f"YAML needs PyYAML: pip install 'darkshare[yaml]', or {otherwise}") from None
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
+        """A safe one that refuses aliases."""
+
         def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(yaml.AliasEvent):
                 raise yaml.YAMLError(f"it has an alias{self.peek_event().start_mark}; write the value out")
