@@ -192,3 +192,8 @@ def test_a_suffix_that_windows_hides_is_said(tmp_path, monkeypatch, there, says)
     with pytest.raises(DarkshareError) as caught, reading("x.data"):
         Path("x.data").read_bytes()
     assert str(caught.value) == f"x.data: cannot be read: No such file or directory{says}"
+
+
+def test_a_path_with_a_nul_is_not_a_regular_file():
+    with pytest.raises(OSError, match="not the name of a file"):
+        require_regular("a\0b")

@@ -98,7 +98,7 @@ def test_a_path_is_resolved_as_far_as_it_goes(here):
         "stats M.cfg m.cfg --plot M.png --html M.html",
         "concat M.cfg m.cfg --k 3 -o M2",
         "kit M.cfg M.data --k 3 -o M",
-        "evaluate M.cfg M.data --plot M.png",
+        "evaluate M.cfg M.data --plot M.svg",
         "check M.cfg M.data",
         "import-data M.data -o M --findings M.csv --split 0",
     ],

@@ -87,8 +87,8 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     if "\0" in os.fspath(path):
         raise DarkshareError("holds a NUL byte, which no path does; correct the name", file=str(path))
     try:
-        if not stat.S_ISDIR(os.stat(path).st_mode):  # noqa: PTH116 - Path is slow
-            require_regular(path)
+        if exists(path) and not (is_folder(path) or is_file(path)):
+            raise OSError(errno.EINVAL, "not a regular file")
         yield
     except OSError as error:
         raise failure("read", path, error) from None
@@ -319,7 +319,7 @@ def parsed_yaml(text: bytes, otherwise: str) -> Any:
         raise Unsupported(f"YAML needs PyYAML: pip install 'darkshare[yaml]', or {otherwise}") from None
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
-        """A safe one that refuses aliases."""
+        """The safe one, without aliases."""
 
         def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(yaml.AliasEvent):
