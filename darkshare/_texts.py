@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from darkshare._files import read_small
-from darkshare.errors import DarkshareError
+from darkshare.errors import BadValue, DarkshareError
 
 LARGEST = 2**28  # bytes; a list of two million pictures takes half of it
 _MARKS = {BOM_UTF8: "utf-8", BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be"}
@@ -22,6 +22,10 @@ _SAMPLE = 2**16  # bytes that are enough to tell an encoding
 _FOREIGN = re.compile(rb"[\x80-\xff]+")
 _LETTER = re.compile(rb"[A-Za-z]")
 _CYRILLIC = 3  # letters of one word in a row: Western languages rarely have so many with accents
+
+
+# No program shows these, and some crash on half a surrogate pair; U+DC80 to U+DCFF stand for bytes. A tab is a blank.
+_UNFIT = re.compile("[\0-\x08\n-\x1f\x7f-\x9f\ud800-\udc7f\udd00-\udfff]")
 
 
 class Text(NamedTuple):
@@ -117,6 +121,23 @@ def to_escaped(text: str) -> bytes:
     In JSON that is the same character again.
     """
     return text.encode("utf-8", "backslashreplace")
+
+
+def require_fit(what: str, *names: str) -> None:
+    """Refuse names with characters that no name has: control characters, halves of surrogate pairs.
+
+    Raises:
+        BadValue: with the first of them; `what` says of what it is the name.
+    """
+    for name in names:
+        if found := _UNFIT.search(name):
+            kind = "a control character" if ord(found[0]) < ord("\ud800") else "half a character"
+            raise BadValue(f"{what} {name[:60]!a} holds {kind}, U+{ord(found[0]):04X}; remove it")
+
+
+def fit(name: str) -> str:
+    """A name with an underscore for each character that `require_fit` refuses."""
+    return _UNFIT.sub("_", name)
 
 
 def likely_encoding(data: bytes) -> str:

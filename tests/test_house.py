@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parent.parent / "darkshare"
 
 # A package imports only packages above it in this list, and the private modules, which import each other and `errors`.
 PACKAGES = ("darknet", "data", "analysis", "surgery", "inference", "evaluation", "training", "choose_k", "cli")
-PRIVATE = ("_figures", "_files", "_images", "_signals", "_tables", "_texts", "_version", "errors")
+PRIVATE = ("_children", "_figures", "_files", "_images", "_signals", "_tables", "_texts", "_version", "errors")
 TOP = ("__init__", "__main__")  # both import everything
 HEAVY = (
     "cv2",

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 import warnings
@@ -22,6 +21,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import IO, Any, NamedTuple
 
+from darkshare._children import start
 from darkshare.choose_k.trial_run import run_trial
 from darkshare.choose_k.trials import LOG, Trial
 from darkshare.errors import DarkshareError, DarkshareWarning
@@ -86,21 +86,10 @@ class Process:
         self.trial = trial
         self.is_stopping = False
         trial.folder.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(Path(p).absolute()) for p in sys.path)}
-        if trial.options.threads:
-            environment |= dict.fromkeys(LIBRARIES, str(trial.options.threads))
+        threads = trial.options.threads
+        variables = dict.fromkeys(LIBRARIES, str(threads)) if threads else {}
         with open(trial.folder / LOG, "ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "darkshare.choose_k.processes"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                cwd=trial.cwd,
-                env=environment,
-                start_new_session=True,  # an interrupt is for the parent, which then stops this one
-                text=True,
-                encoding="utf-8",
-            )
+            self._process = start(__name__, Path(trial.cwd), log, variables)
         self._thread = Thread(target=self._listen, args=(tell,), daemon=True)
         self._thread.start()
 
@@ -213,7 +202,3 @@ def main() -> None:
         last = {"event": "stopped"}
     with contextlib.suppress(BrokenPipeError):
         answer(answers, **last)
-
-
-if __name__ == "__main__":
-    main()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from darkshare._files import exists, is_file, read_small, require_promise, require_unread, sha256, write_all, writing
 from darkshare._files.renames import undo_killed
 from darkshare._tables import Result, printable, to_html
-from darkshare._texts import raw_bytes, to_escaped
+from darkshare._texts import fit, raw_bytes, to_escaped
 from darkshare.darknet.cfg import Section, read_cfg, to_bytes
 from darkshare.darknet.names import read_names
 from darkshare.darknet.network import Network, View, resolve
@@ -329,7 +329,9 @@ def tasks_beside(path: Path, net: Section, network: Network, found: Weights | No
     names = _names(sibling(stem, ".names"), counts)
     runs = ((0, len(network.layers)),)
     origin = {"cfg": str(path)} | ({"weights": weights_path} if weights_path else {})
-    return (Task(path.stem, names, tuple(h.index for h in heads), runs, net=net.options, header=header, files=origin),)
+    return (
+        Task(fit(path.stem), names, tuple(h.index for h in heads), runs, net=net.options, header=header, files=origin),
+    )
 
 
 def _names(path: Path, counts: set[int]) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from darkshare._files import LARGEST_TEXT
-from darkshare._texts import read_text
+from darkshare._texts import read_text, require_fit
+from darkshare.errors import DarkshareError
 
 
 class Names(NamedTuple):
@@ -26,7 +27,7 @@ def read_names(path: str | os.PathLike[str]) -> Names:
     """Read a file of class names; each line is a class, as for Darknet (`get_paths` in src/data.c).
 
     Raises:
-        DarkshareError: the file cannot be read.
+        DarkshareError: the file cannot be read, or a name holds what no name does.
     """
     text = read_text(Path(path), LARGEST_TEXT)
     names: dict[str, int] = {}
@@ -34,6 +35,10 @@ def read_names(path: str | os.PathLike[str]) -> Names:
     if text.likely:
         faults.append((1, f"is not UTF-8, but probably {text.likely}; its bytes are kept. UTF-8 would show them"))
     for number, line in enumerate(text.lines, 1):
+        try:
+            require_fit("class name", line)
+        except DarkshareError as error:
+            raise error.locate(str(path), number) from None
         name = line
         if not line or line in names:
             name = f"class {number - 1}"

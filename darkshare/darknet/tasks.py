@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from darkshare._tables import printable
+from darkshare._texts import require_fit
 from darkshare.darknet.network import Network
 from darkshare.darknet.weights import Header
 from darkshare.errors import BadValue, DarkshareError
@@ -48,8 +49,10 @@ class Task:
     ensemble: str = ""
 
     def __post_init__(self) -> None:
-        if not self.name or Path(self.name).name != self.name:
+        if Path(self.name).name != self.name or self.name in ("", ".."):
             raise BadValue(f"task name {self.name!r} cannot be a file name")
+        require_fit("task name", self.name, self.ensemble)
+        require_fit("class name", *self.names)
 
     def row(self) -> dict[str, Any]:
         """Describe the task as a line of a table."""
@@ -122,7 +125,7 @@ def tasks_from_json(text: str | bytes, network: Network, file: str) -> tuple[Tas
                 runs=tuple((int(a), int(b)) for a, b in row["runs"]),
                 padded=bool(row["padded"]),
                 offset=int(row["offset"]),
-                net=dict(row["net"]),
+                net=_options(row["net"]),
                 header=Header(*map(int, row["header"])),
                 sha256=dict(row["sha256"]),
                 ensemble=str(row.get("ensemble") or ""),
@@ -136,6 +139,8 @@ def tasks_from_json(text: str | bytes, network: Network, file: str) -> tuple[Tas
         voters = [task for task in tasks if task.ensemble]
         if len({(task.ensemble, task.names) for task in voters}) > len({task.ensemble for task in voters}):
             raise ValueError("the branches of an ensemble have different classes")
+    except DarkshareError as error:
+        raise error.locate(file, None) from None
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise DarkshareError(f"is not a task description: {error}; remove it to do without", file=file) from None
     last = len(network.layers)
@@ -153,3 +158,10 @@ def tasks_from_json(text: str | bytes, network: Network, file: str) -> tuple[Tas
                 file=file,
             )
     return tasks
+
+
+def _options(net: Any) -> dict[str, str]:
+    """The options of a [net], each of which is a line of a cfg."""
+    found = {str(key): str(value) for key, value in dict(net).items()}
+    require_fit("[net] option", *(f"{key}={value}" for key, value in found.items()))
+    return found

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from darkshare._files import exists, is_folder, resolved, writing
 from darkshare._files.renames import rename_all, temporary, tend
 from darkshare._images import encoded, read_picture
 from darkshare._signals import uninterrupted
-from darkshare._texts import raw_bytes
+from darkshare._texts import raw_bytes, require_fit
 from darkshare.data.darknet import Watch
 from darkshare.data.forks import ready_suffix
 from darkshare.data.types import Box, Dataset, Sample
@@ -55,12 +55,14 @@ def write_data(
         The path of the .data file.
 
     Raises:
-        DarkshareError: the folder holds other files, or cannot be written.
+        DarkshareError: a class name holds what no name does, the folder holds other files, or cannot be written.
     """
     target = Path(os.path.abspath(folder))  # noqa: PTH100 - links in the path stay as they are
     with writing(folder):
         tend(target.parent)
     _require_ours(target)
+    names = [" ".join(name.split()) for name in next(iter(parts.values())).names]
+    require_fit("class name", *names)
     name = name or target.name
     with writing(folder):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +71,7 @@ def write_data(
         try:
             if not copy:
                 _require_lasting(parts, target)
-            _write(parts, new, name, copy=copy, watch=watch)
+            _write(parts, new, name, names, copy=copy, watch=watch)
             files = sorted(path.relative_to(new).as_posix() for path in _files(new))
             noted = {**(record or {}), "files": files}
             (new / RECORD).write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8", errors="surrogateescape")
@@ -80,8 +82,9 @@ def write_data(
     return Path(folder) / f"{name}.data"
 
 
-def _write(parts: Mapping[str, Dataset], folder: Path, name: str, *, copy: bool, watch: Watch) -> None:
-    names = [" ".join(name.split()) for name in next(iter(parts.values())).names]
+def _write(
+    parts: Mapping[str, Dataset], folder: Path, name: str, names: Sequence[str], *, copy: bool, watch: Watch
+) -> None:
     samples = [(part, sample) for part, dataset in parts.items() for sample in dataset.samples]
     ready = {sample.picture: ready_suffix(sample.picture) for _, sample in samples}
     places = _places({picture: suffix for picture, (suffix, _) in ready.items()})

@@ -352,6 +352,18 @@ def test_tasks_that_do_not_go_together_are_named(tiny, first, second, message):
         ("heads=[]", "is not a task description: it describes no task, or one without heads"),
         ("header=[0, 2, 5, 0, 0]", "is not a task description"),
         ('name="../a"', "task name '../a' cannot be a file name"),
+        ('name=".."', "task name '..' cannot be a file name"),
+        ('name="a/b"', "task name 'a/b' cannot be a file name"),
+        ('name="/a"', "task name '/a' cannot be a file name"),
+        (r'name="a\nb"', r"task name 'a\nb' holds a control character, U+000A; remove it"),
+        (r'name="a\u0000"', r"task name 'a\x00' holds a control character, U+0000"),
+        (r'name="\ud800"', r"task name '\ud800' holds half a character, U+D800"),
+        (r'ensemble="\u009b31m"', r"task name '\x9b31m' holds a control character, U+009B"),
+        (r'classes=["x\u001b[31m"]', r"class name 'x\x1b[31m' holds a control character, U+001B"),
+        (r'classes=["\udfff"]', r"class name '\udfff' holds half a character, U+DFFF"),
+        (r'net={"width": "8\n[yolo]"}', r"[net] option 'width=8\n[yolo]' holds a control character, U+000A"),
+        (r'net={"a\r": 1}', r"[net] option 'a\r=1' holds a control character, U+000D"),
+        ("net=[1]", "is not a task description"),
     ],
 )
 def test_a_broken_description_is_named(tiny, content, message):
@@ -365,6 +377,29 @@ def test_a_broken_description_is_named(tiny, content, message):
         load(tiny)
     assert str(caught.value).startswith(f"{tiny.with_suffix('.tasks.json')}: ")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["😀", "a\tb", "caf\udce9", "a\u200db", "\u2028"])
+def test_odd_names_that_programs_show_are_names(tmp_path, four, name):
+    """A byte that is not UTF-8 too, which is a surrogate in Python."""
+    model = two_tasks(four)
+    first = replace(model.tasks[0], name=name, names=(name, "bar"))
+    save(replace(model, tasks=(first, model.tasks[1])), tmp_path / "both")
+    assert load(tmp_path / "both.cfg").tasks[0].names[0] == name
+
+
+@pytest.mark.parametrize(
+    ("line", "text"), [(1, "a\x1bb\nc\n"), (2, "a\nb\x7f\n"), (3, "a\nb\n\x0c\n"), (2, "a\n\x85b\n")]
+)
+def test_control_characters_in_names_are_an_error_with_its_line(tiny, line, text):
+    path = tiny.with_suffix(".names")
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DarkshareError, match=rf"\.names:{line}: class name '.*' holds a control character"):
+        load(tiny)
+
+
+def test_a_task_is_called_as_its_file_but_for_control_characters(tiny):
+    assert load(tiny.rename(tiny.with_name("a\n\x1bb.cfg"))).tasks[0].name == "a__b"
 
 
 def test_a_task_needs_a_name_that_can_be_a_file_s():

@@ -251,6 +251,32 @@ def test_coco_closes_the_gaps_between_categories(coco):
     assert found.findings == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("a\nb", "a b"),
+        ("\x85b", "b"),
+        ("a\x1b[31m", None),
+        ("\0", None),
+        ("\ud800", None),
+        ("a\x9b", None),
+        ("\u200b", "\u200b"),
+    ],
+)
+def test_class_names_that_no_file_of_names_can_hold(coco, tmp_path, name, written):
+    """Blanks of all kinds become one; what no program shows is an error, before anything is written."""
+    found = json.loads(coco.read_text())
+    found["categories"][0]["name"] = name
+    coco.write_text(json.dumps(found))
+    if written is not None:
+        data = import_data(coco, tmp_path / "out").path
+        assert written in data.with_suffix(".names").read_text(encoding="utf-8").splitlines()
+        return
+    with pytest.raises(DarkshareError, match=r"class name '.*' holds (a control|half a) character"):
+        import_data(coco, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_everything_wrong_with_a_coco_json_is_said(coco):
     rows = [
         {"id": 1, "image_id": 7, "category_id": 13, "bbox": [2, 1, 10, 4]},

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from darkshare.darknet.weights import Floats
 from darkshare.inference.engines.base import Engine, Settings, errors_of, one_by_one
 
 DEVICE = "CPU"
+_REPORTER = "openvino_telemetry"
 _TYPES = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 
@@ -35,29 +38,46 @@ class OpenVino:
         return sum(node.node_type == "Convolution" and node.status == node.Status.EXECUTED for node in record)
 
 
+@contextmanager
+def unreported() -> Iterator[None]:
+    """Keep OpenVINO and NNCF from reporting their use while they are imported.
+
+    Each would tell an analytics host so, unasked, unless the module for that is missing.
+    """
+    before = sys.modules.get(_REPORTER)
+    sys.modules[_REPORTER] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        sys.modules.pop(_REPORTER, None)
+        if before is not None:
+            sys.modules[_REPORTER] = before
+
+
+def library() -> Any:
+    """The module of OpenVINO, which is imported here alone."""
+    with unreported():
+        import openvino
+    return openvino
+
+
 def version() -> str:
     """The version of OpenVINO, without its build."""
-    import openvino
-
-    return str(openvino.__version__).partition("-")[0]
+    return str(library().__version__).partition("-")[0]
 
 
 def precisions() -> tuple[str, ...]:
     """List the precisions that this processor has."""
-    import openvino
-
-    able = openvino.Core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
+    able = library().Core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
     return tuple(precision for precision in _TYPES if precision.upper() in able)
 
 
 def load(path: str, outputs: Sequence[str], settings: Settings) -> Engine:
     """Compile for the processor, one run at a time as fast as possible."""
-    import openvino
-
     how: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _TYPES[settings.precision]}
     if settings.threads is not None:
         how["INFERENCE_NUM_THREADS"] = settings.threads
     if settings.profile:
         how["PERF_COUNT"] = True
     with errors_of("OpenVINO"):
-        return OpenVino(openvino.Core().compile_model(path, DEVICE, how), outputs)
+        return OpenVino(library().Core().compile_model(path, DEVICE, how), outputs)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from darkshare._children import start
 from darkshare.darknet.weights import Floats
 from darkshare.errors import DarkshareError, DarkshareWarning, warn
 from darkshare.inference.engines import Engine, open_engine
@@ -60,18 +60,7 @@ class Worker:
     def __init__(self, engine: str, files: Sequence[File], **how: Any) -> None:
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
         self._engine = engine
-        # Its own folder: importing cv2 puts the current one into the library path of child processes.
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "darkshare.inference.engines.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            cwd=Path(files[0].path).parent,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(str(Path(p).absolute()) for p in sys.path)},
-            start_new_session=True,  # an interrupt is for the parent, which then ends it
-            text=True,
-            encoding="utf-8",
-        )
+        self._process = start(__name__, Path(files[0].path).parent, self._errors)
         try:
             answer = self.ask(json.dumps({"engine": engine, "files": files, "how": how}))
         except BaseException:
@@ -236,7 +225,3 @@ def main() -> None:
         _serve(sys.stdin, answers)
     except DarkshareError as error:
         print(json.dumps({"error": str(error)}), file=answers, flush=True)
-
-
-if __name__ == "__main__":
-    main()

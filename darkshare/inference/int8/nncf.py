@@ -10,7 +10,6 @@ import contextlib
 import io
 import logging
 import re
-import sys
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from darkshare.darknet.weights import Floats
+from darkshare.inference.engines.openvino import library, unreported
 from darkshare.inference.int8.base import Run, of_layer
 from darkshare.inference.int8.calibration import Blobs
 from darkshare.inference.onnx import INPUT
@@ -35,8 +35,7 @@ class Nncf:
         self._nncf = _library()
 
     def write(self, target: Path, kept: Collection[int], facts: dict[str, str]) -> None:
-        import openvino
-
+        openvino = library()
         nncf, network = self._nncf, openvino.Core().read_model(self._path)
         names = [node.get_friendly_name() for node in network.get_ops()]
         own = {index: re.compile(f"{of_layer(index)}.*") for index in kept}
@@ -55,9 +54,7 @@ class Nncf:
         openvino.save_model(network, target, compress_to_fp16=False)
 
     def tapped(self, path: Path, names: Sequence[str]) -> Run:
-        import openvino
-
-        core = openvino.Core()
+        core = library().Core()
         network = core.read_model(path)
         network.add_outputs(list(names))
         compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -76,16 +73,10 @@ def _known(path: Path) -> dict[str, str]:
 
 
 def _library() -> Any:
-    """NNCF, without its reports on its use: it sends them unasked, unless the module for that is missing."""
-    reporter = "openvino_telemetry"
-    before = sys.modules.get(reporter)
-    sys.modules[reporter] = None  # type: ignore[assignment]
-    try:
+    """NNCF, with OpenVINO below it."""
+    library()
+    with unreported():
         import nncf
-    finally:
-        sys.modules.pop(reporter, None)
-        if before is not None:
-            sys.modules[reporter] = before
     return nncf
 
 
