@@ -325,6 +325,10 @@ def _fitted(index: int, kind: Kind, x: Shape, sources: Sequence[Shape], view: Vi
     except DarkshareError as error:
         error.message = f"layer {index}: {error.message}"
         raise
+    if not y.is_image and y.flat <= 0:
+        raise ShapeMismatch(
+            f"layer {index} [{kind.name}] gives no value: its stride=, padding= or groups= is too large"
+        )
     tensors = _stored(kind, x, y, view)
     _require_countable(index, kind, y, tensors)
     return _Fitted(y, onward, tensors, kind.flops(x, y))
