@@ -80,10 +80,9 @@ def cropped(picture: Picture, window: Window, size: Size) -> Picture:
     inside = picture[max(0, window.top) : window.top + high, max(0, window.left) : window.left + wide]
     below, right = high - y - inside.shape[0], wide - x - inside.shape[1]
     if max(x, y, below, right):
-        mean = np.rint(cv2.mean(picture))
-        inside = cv2.copyMakeBorder(inside, y, below, x, right, cv2.BORDER_CONSTANT, value=mean)
-    picture = inside
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+        mean = [round(value) for value in cv2.mean(picture)]
+        inside = np.asarray(cv2.copyMakeBorder(inside, y, below, x, right, cv2.BORDER_CONSTANT, value=mean), np.uint8)
+    return np.asarray(cv2.resize(inside, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def placed(picture: Floats, inner: Size, corner: tuple[int, int], size: Size) -> Floats:
