@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -39,7 +40,15 @@ from darkshare.inference.classification import (
     require_mean,
 )
 from darkshare.inference.engines import Engine
-from darkshare.inference.onnx import BN_EPSILON, SUFFIXES, Exported, buffers, output_name, read_exported
+from darkshare.inference.onnx import (
+    BN_EPSILON,
+    SUFFIXES,
+    Exported,
+    buffers,
+    output_name,
+    output_shape,
+    read_exported,
+)
 from darkshare.inference.preprocess import PictureLike, as_pictures, preprocess
 
 
@@ -101,7 +110,7 @@ class Detector:
         self._tiles, self._overlap, self._batch = tiles, overlap, batch
         self._heads = model.heads
         how = {"threads": threads, "precision": precision}
-        self._engine = _opened(model, file, engine, how) if file else _loaded(model, bn_epsilon, engine, how)
+        self._engine = _of_file(model, file, engine, how) if file else _loaded(model, bn_epsilon, engine, how)
         self._lock = Lock()
 
     @classmethod
@@ -150,9 +159,18 @@ class Detector:
         try:
             with self._lock:
                 found = self._engine.run(batch)
+            self._require_shapes(found, len(batch))
         except DarkshareError as error:
             raise error.locate(self.model.name, None) from None
         return [dict(zip(self._heads, values, strict=True)) for values in zip(*found, strict=True)]
+
+    def _require_shapes(self, found: Sequence[Floats], count: int) -> None:
+        """Refuse what an engine gave in another shape than the heads have, of which boxes would be made up."""
+        for index, values in zip(self._heads, found, strict=True):
+            layer = self.model.network.layers[index]
+            if values.shape != (wanted := (count, *output_shape(layer))):
+                what = f"the engine {self.engine} gives {values.shape} for {output_name(layer)}, not {wanted}"
+                raise DarkshareError(f"{what}; export it again, or take another engine")
 
     def _pictures(self, images: Sequence[PictureLike]) -> list[Picture]:
         return as_pictures(images, alpha=self.model.network.input.c == 4)
@@ -298,6 +316,16 @@ def engine_for(found: Exported, wanted: str | None) -> str:
             f"is in int8, which OpenCV does not compute as it is meant; use {found.engine}", file=str(found.path)
         )
     return wanted or found.engine or engines.DEFAULT
+
+
+def _of_file(model: Model, path: str | os.PathLike[str], engine: str, how: Mapping[str, Any]) -> Engine:
+    """An exported file in an engine, once it is known to be that of the model."""
+    found = read_exported(path).model
+    pairs = zip_longest(found.network.layers, model.network.layers)
+    same = all(a and b and (a.kind, a.sources, a.x, a.y) == (b.kind, b.sources, b.x, b.y) for a, b in pairs)
+    if not same or not set(model.heads) <= set(found.heads):
+        raise DarkshareError(f"is not of the network {model.name or 'given'}; export it again", file=str(path))
+    return _opened(model, path, engine, how)
 
 
 def _loaded(model: Model, bn_epsilon: float, engine: str, how: Mapping[str, Any]) -> Engine:

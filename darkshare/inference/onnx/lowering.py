@@ -9,7 +9,7 @@ from darkshare.darknet.network import Layer
 from darkshare.darknet.tasks import Task
 from darkshare.errors import Unsupported
 from darkshare.inference.onnx.decoding import DECODE, decoded
-from darkshare.inference.onnx.graph import INPUT, ExportForm, Graph, HeadOutput, output_name
+from darkshare.inference.onnx.graph import INPUT, ExportForm, Graph, HeadOutput, output_name, output_shape
 from darkshare.inference.onnx.layers import LOWER, UNSUPPORTED
 
 _FLOAT, _HALF = 1, 10  # TensorProto.FLOAT and FLOAT16
@@ -58,8 +58,7 @@ def _output(graph: Graph, task: Task, layer: Layer, value: str) -> HeadOutput:
         return known[0]._replace(task=task)
     if graph.form.precision == "fp16":
         value = graph.node(layer, "Cast", value, to=_FLOAT)
-    result = layer.onward  # where it is blurred, that image and not the one before
-    shape: tuple[int, ...] = result[:3] if result.is_image else (result.size, 1, 1)
+    shape = output_shape(layer)
     if as_boxes:
         value, shape = decoded(graph, layer, task, value)
     sized = graph.is_sized(value)
