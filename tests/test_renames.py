@@ -155,7 +155,12 @@ def test_what_a_kill_left_is_undone_with_a_note(tmp_path):
 
 def test_a_folder_is_looked_through_again_only_where_it_has_changed(tmp_path, monkeypatch):
     looks, listed = [], os.listdir
-    monkeypatch.setattr(os, "listdir", lambda folder: looks.append(folder) or listed(folder))
+
+    def counted(folder):
+        looks.append(folder)
+        return listed(folder)
+
+    monkeypatch.setattr(os, "listdir", counted)
     os.utime(tmp_path, (1, 1))
     for _ in range(200):
         undo_killed(tmp_path)
