@@ -6,6 +6,7 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 from random import Random
+from typing import Any
 from unittest.mock import patch
 
 from darknet_targets import Run, tasks_network, weights_texts
@@ -103,7 +104,7 @@ def recipes(folder: Path) -> Run:
 
 
 def onnx_seeds() -> list[bytes]:
-    """Exported files of a small network: with weights, and without nodes."""
+    """Exported files of a small network: in both precisions, of open size, and without a graph."""
     import numpy as np
     import onnx
 
@@ -115,14 +116,15 @@ def onnx_seeds() -> list[bytes]:
     network = resolve(parse(weights_texts(1)[0]))
     task = Task("a", ("x",), (2,), ((0, 3),))
     model = Model(network, Weights(Header(), (np.zeros(network.params, "<f4"),)), (task,))
-    whole = b"".join(map(bytes, buffers(model)))
-    message = onnx.load_from_string(whole)
+    forms: list[dict[str, Any]] = [{}, {"precision": "fp16"}, {"batch": None, "dynamic_size": True}]
+    found = [b"".join(map(bytes, buffers(model, **form))) for form in forms]
+    message = onnx.load_from_string(found[0])
     message.ClearField("graph")
-    return [whole, message.SerializeToString()]
+    return [*found, message.SerializeToString()]
 
 
 def break_onnx(data: bytes, rng: Random) -> bytes:
-    """Break one value of the description in the file's metadata."""
+    """Break one value of the description in the file's metadata, or one field of one part of its graph."""
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -130,23 +132,56 @@ def break_onnx(data: bytes, rng: Random) -> bytes:
         message = onnx.load_from_string(data)
     except DecodeError:
         return data
-    if message.metadata_props:
+    graph = message.graph
+    parts = [
+        one for few in (graph.node, graph.initializer, graph.input, graph.output, message.opset_import) for one in few
+    ]
+    if message.metadata_props and (not parts or rng.randrange(2)):
         entry = rng.choice(message.metadata_props)
         value = entry.value if isinstance(entry.value, bytes) else entry.value.encode()  # bytes where it is not UTF-8
         entry.value = break_json(value, rng).decode("utf-8", "replace")
-    return message.SerializeToString()
+    elif parts:
+        _break_field(rng.choice(parts), rng)
+    made: bytes = message.SerializeToString()
+    return made
+
+
+def _break_field(part: Any, rng: Random) -> None:
+    """Give one field of a message another value, or none; of a message in it, one of that one's fields."""
+    field = rng.choice(part.DESCRIPTOR.fields)
+    value = getattr(part, field.name)
+    several = hasattr(value, "append")
+    if field.message_type is not None and rng.randrange(3):
+        inner = list(value) if several else [value]
+        if inner:
+            _break_field(rng.choice(inner), rng)
+    elif field.message_type is not None or not rng.randrange(3):
+        part.ClearField(field.name)
+    else:
+        choices: dict[int, tuple[Any, ...]] = {
+            field.TYPE_STRING: ("", "x", "image", "../x"),
+            field.TYPE_BYTES: (b"", b"x", bytes(8)),
+            field.TYPE_ENUM: (0, 1),
+        }
+        made = rng.choice(choices.get(field.type, (0, 1, 2, 7, 2**31 - 1)))
+        value.append(made) if several else setattr(part, field.name, made)
 
 
 def onnx_files(folder: Path) -> Run:
-    """A file that is read has a network and tasks."""
+    """A file that is taken has tasks, and is an ONNX file to the checker of the onnx package too."""
+    import onnx
+
     from darkshare.inference.onnx.reading import read_exported
 
     path = folder / "fuzz.onnx"
 
-    def run(data: bytes) -> None:
+    def run(data: bytes) -> str:
+        path.unlink(missing_ok=True)  # the old one may still be mapped
         path.write_bytes(data)
         found = read_exported(path)
         assert found.model.tasks
+        onnx.checker.check_model(onnx.load_from_string(data))
+        return "taken"
 
     return run
 

@@ -87,7 +87,7 @@ TARGETS = {
         other.onnx_seeds,
         other.json_words,
         other.break_onnx,
-        ("inference.onnx.reading", "darknet.tasks"),
+        ("inference.onnx.reading", "inference.onnx.wire", "inference.onnx.checking"),
     ),
     "journals": Target(other.journals, other.journal_seeds, darknet.number_words, break_lines, ("training.journal",)),
     "html": Target(other.pages, other.html_seeds, other.html_words, other.break_fields, ("analysis.html",)),
