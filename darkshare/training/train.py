@@ -41,14 +41,13 @@ def train(  # noqa: D417 - some are described together
     base: Model, data: str | os.PathLike[str] | AnyDataset | tuple[AnyDataset, AnyDataset], *,
     k: int, output: str | os.PathLike[str] = "trained",
     epochs: float | None = None, batches: int | None = None, batch: int | None = None, subdivisions: int | None = None,
-    lr: float | None = None, size: tuple[int, int] | None = None, seed: int = 0, device: str = "auto",
-    threads: int | None = None, workers: int = 2, amp: bool = False, ema: float | None = None, bn_eval: bool = False,
-    augment: bool = True, split: float | None = None, validate_every: int | None = None, cache_features: int = 0,
-    cache_anyway: bool = False, checkpoint_every: float = 60, resume: bool = False, watch: TrainingWatch | None = None,
+    lr: float | None = None, size: tuple[int, int] | None = None, recipe: str = "steady", seed: int = 0,
+    device: str = "auto", threads: int | None = None, workers: int = 2, amp: bool = False, ema: float | None = None,
+    bn_eval: bool = False, augment: bool = True, split: float | None = None, validate_every: int | None = None,
+    cache_features: int = 0, cache_anyway: bool = False, checkpoint_every: float = 60, resume: bool = False,
+    watch: TrainingWatch | None = None,
 ) -> Outcome:  # fmt: skip
     """Train a network from layer k on; the layers before stay the base's, byte for byte.
-
-    Ctrl-C ends the training with everything saved, and `resume` goes on to the same result.
 
     Args:
         base: a model of one task, or an ensemble; its weights may end behind layer k-1, and with k=0 be missing.
@@ -59,11 +58,12 @@ def train(  # noqa: D417 - some are described together
         epochs: how often each picture is seen.
         batches: how many updates are made, instead of the cfg's max_batches.
         batch, subdivisions, lr, size: instead of the cfg's; size is (width, height).
+        recipe: steady, or darknet for the cfg's schedule and nothing else; see `recipes`.
         seed: of all that is random.
         device: auto, cpu or cuda.
         threads, workers: threads that torch computes with, and that make pictures.
         amp: mixed precision, for GPUs.
-        ema: the share of the mean of the weights that an update keeps, of 0..1; None for the cfg's.
+        ema: the share of the mean of the weights that an update keeps, of 0..1; None for the cfg's or the recipe's.
         bn_eval: batch norm with the base's statistics, for very small batches.
         augment: change pictures at random as the cfg says; without it, they are as inference sees them.
         split: the share of a folder of classes without train and val to validate on; 0 for none, None for 0.2.
@@ -71,7 +71,7 @@ def train(  # noqa: D417 - some are described together
         cache_features, cache_anyway: how many copies of each picture go through the trunk once, for the whole training;
             and whether that is done where it is not 1.5 times as fast.
         checkpoint_every: seconds between two checkpoints.
-        resume: go on with a training that was stopped or killed.
+        resume: go on with a training that was stopped (Ctrl-C saves) or killed, to the same result.
         watch: is informed of what happens.
 
     Raises:
@@ -79,9 +79,9 @@ def train(  # noqa: D417 - some are described together
     """
     changes = Changes(epochs, batches, batch, subdivisions, lr, size)
     options = Options(
-        k=k, changes=changes, seed=seed, device=device, amp=amp, ema=ema, bn_eval=bn_eval, augment=augment,
-        workers=workers, validate_every=validate_every, cache_features=cache_features, cache_anyway=cache_anyway,
-        checkpoint_every=checkpoint_every, resume=resume, threads=threads,
+        k=k, changes=changes, recipe=recipe, seed=seed, device=device, amp=amp, ema=ema, bn_eval=bn_eval,
+        augment=augment, workers=workers, validate_every=validate_every, cache_features=cache_features,
+        cache_anyway=cache_anyway, checkpoint_every=checkpoint_every, resume=resume, threads=threads,
     )  # fmt: skip
     require_torch()
     watch, lists = watch or TrainingWatch(), dict[str, str]()

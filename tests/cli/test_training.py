@@ -39,7 +39,7 @@ def test_a_training_as_in_the_manual(base, data, tmp_path):
     assert lines[1].startswith(f"{tmp_path}/out-best.cfg: the best, after batch ")
     assert lines[2] == "mAP: Darknet's rule: area under the curve, IoU > 0.50, all classes"
     assert "those of red, blue start with drawn ones" in result.stderr
-    assert "schedule for 5 batches of 4 pictures: max_batches=5 burn_in=0" in result.stderr
+    assert "schedule for 5 batches of 4 pictures: max_batches=5 burn_in=2 power=1 policy=sgdr" in result.stderr
     assert "5/5 loss " in result.stderr
     trained = load(tmp_path / "out.cfg")
     assert compare_trunks(load(base), trained, 4).identical == 4
@@ -138,7 +138,7 @@ def test_data_that_is_not_there(base):
 
 def test_the_bar_on_a_terminal(monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    entry = Update(3, 12, 0.001, 32, 32, 2.5, 2.25, None, None, 0.5, 0.75)
+    entry = Update(3, 12, 0.001, 32, 32, 2.5, 2.25, None, None, 0.5, 0, 0.75)
     with Bar() as bar:
         bar.cached(4, 8)
         bar.cached(8, 8)
