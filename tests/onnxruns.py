@@ -14,7 +14,7 @@ from conftest import network_of, seeded_floats
 from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Header, Weights
-from darkshare.inference.onnx import INPUT, ExportForm, write_onnx
+from darkshare.inference.onnx import INPUT, ExportForm, read_exported, write_onnx
 
 F = np.float32
 Run = Callable[[np.ndarray, list[str]], list[np.ndarray]]
@@ -25,7 +25,9 @@ def model_of(text: str, data: np.ndarray | None = None, seed: int = 1, **how) ->
     network = network_of(text, **how)
     floats = seeded_floats(network, seed) if data is None else np.asarray(data, "<f4")
     heads = tuple(layer.index for layer in network.heads)
-    names = tuple(f"class_{i}" for i in range(99))
+    names = tuple(
+        f"class_{i}" for i in range(min((head.classes for head in network.heads if head.classes), default=99))
+    )
     return Model(network, Weights(Header(), (floats,)), (Task("test", names, heads, ((0, len(network.layers)),)),))
 
 
@@ -92,6 +94,8 @@ def all_runs(
     how = how if form is None else vars(form)
     names = list(dict.fromkeys(output.name for output in write_onnx(model, path, **how)))
     onnx.checker.check_model(str(path), full_check=True)
+    if not how.get("decode"):
+        assert read_exported(path).model.network.layers == model.network.layers
     x = input_of(model, batch=batch)
     for engine, run in engines(path):
         if how.get("precision") != "fp16" or engine != "OpenCV classic":  # OpenCV 5's classic engine has no fp16

@@ -153,6 +153,29 @@ def test_what_a_kill_left_is_undone_with_a_note(tmp_path):
     assert (tmp_path / "a").read_bytes() == b"old a"
 
 
+def test_a_folder_is_looked_through_again_only_where_it_has_changed(tmp_path, monkeypatch):
+    looks, listed = [], os.listdir
+
+    def counted(folder):
+        looks.append(folder)
+        return listed(folder)
+
+    monkeypatch.setattr(os, "listdir", counted)
+    os.utime(tmp_path, (1, 1))
+    for _ in range(200):
+        undo_killed(tmp_path)
+    assert looks == [tmp_path]
+    (tmp_path / "a").write_bytes(b"new")  # just now, so that the next change may have the same time
+    undo_killed(tmp_path)
+    undo_killed(tmp_path)
+    assert looks == [tmp_path] * 3
+    temporary(tmp_path / "a").write_bytes(b"")
+    os.utime(tmp_path, (2, 2))
+    undo_killed(tmp_path)
+    undo_killed(tmp_path)  # this process goes on, and may be killed without a change of the folder
+    assert looks == [tmp_path] * 5
+
+
 def test_what_somebody_wrote_after_the_kill_stays(tmp_path):
     half_done(tmp_path)
     (tmp_path / "a").unlink()

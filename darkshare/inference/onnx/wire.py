@@ -132,7 +132,7 @@ def read_message(path: str | os.PathLike[str]) -> Message:
     if len(view) > LARGEST:
         raise DarkshareError("is larger than 2 GiB, which no ONNX file is; export it again", file=str(path))
     try:
-        return _Reader(view).message("ModelProto", 0, len(view))
+        return _Wire(view).message("ModelProto", 0, len(view))
     except DarkshareError as error:
         raise error.locate(str(path), None) from None
 
@@ -156,7 +156,7 @@ def count_packed(values: bytes | memoryview, kind: str) -> int:
     return len(values) // int(kind[-1])
 
 
-class _Reader:
+class _Wire:
     """The bytes of a file, and how much may still be read of them."""
 
     def __init__(self, view: memoryview) -> None:
