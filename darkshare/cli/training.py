@@ -35,6 +35,7 @@ LINES = 20  # of the course, where there is no terminal
 @click.option("--subdivisions", type=click.IntRange(1), help="Parts in which they go through the network.")
 @click.option("--lr", type=click.FloatRange(0, min_open=True), help="Learning rate, instead of the cfg's.")
 @options.choice_option("--recipe", tuple(RECIPES), "How it goes: steadily, or by the cfg to the letter.", "steady")
+@click.option("--negatives", metavar="FOLDER", help="Pictures without objects, such as the base's own.")
 @options.seed_option("Of all that is random.")
 @options.choice_option("--device", DEVICES, "Where torch computes.", "auto")
 @options.threads_option("How many torch computes with.")

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
@@ -16,6 +17,7 @@ from darkshare.darknet.cfg import to_bytes
 from darkshare.darknet.model import Model, save, sibling, stem_of
 from darkshare.data import ClassifiedDataset, Dataset, in_order
 from darkshare.data.forks import crowded
+from darkshare.data.negatives import with_negatives
 from darkshare.errors import BadValue, DarkshareError, warn
 from darkshare.inference.detector import Detector
 from darkshare.inference.threads import made_ahead
@@ -71,7 +73,13 @@ def run_training(
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    return Training(base, data, Path(output), options, judge, watch or TrainingWatch(), protect, lists).run()
+    watch = watch or TrainingWatch()
+    if options.negatives:
+        if isinstance(data, ClassifiedDataset):
+            raise BadValue("negatives are for detectors; a classifier has a class for every picture")
+        data, said = with_negatives(data, options.negatives, options.seed)
+        watch.say(said)
+    return Training(base, data, Path(output), options, judge, watch, protect, lists).run()
 
 
 class Training:
@@ -323,30 +331,13 @@ class Training:
         if not self.copies:
             return PictureFeed(source, trainer.net, trainer.device, trainer.batch, mini, self.batches, trainer.amp)
         folder, net, count = sibling(self.stem, FEATURES), trainer.net, len(source.samples)
-        cache = caching.open_cache(
-            folder,
-            source.network,
-            net.reads,
-            self.copies,
-            count,
-            self.most,
-            dtype=self.options.cache_dtype,
-            columns=self.columns,
-        )
+        opened = partial(caching.open_cache, dtype=self.options.cache_dtype, columns=self.columns)
+        cache = opened(folder, source.network, net.reads, self.copies, count, self.most)
         size = source.network.input.w, source.network.input.h
         about = {key: value for key, value in self.fingerprint.items() if key in _OF_FEATURES}
         about |= {"dtype": self.options.cache_dtype, "copies": self.copies}
-        caching.fill_cache(
-            cache,
-            net,
-            source,
-            about,
-            size=size,
-            batch=mini,
-            workers=self.options.workers,
-            device=trainer.device,
-            progress=self.watch.cached,
-        )
+        how = {"size": size, "batch": mini, "workers": self.options.workers, "device": trainer.device}
+        caching.fill_cache(cache, net, source, about, progress=self.watch.cached, **how)
         return FeatureFeed(source, cache, trainer.device, trainer.batch, mini)
 
     def _estimated(self) -> caching.Estimate | None:

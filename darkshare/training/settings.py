@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -47,6 +48,7 @@ class Options:
         k: the first layer that trains; 0 trains all.
         changes: to the cfg's [net].
         recipe: one of `recipes.RECIPES`.
+        negatives: a folder of pictures without objects.
         seed: of all that is random.
         device: one of DEVICES; auto takes a GPU if there is one.
         amp: mixed precision: bfloat16 where that is precise enough.
@@ -71,6 +73,7 @@ class Options:
     k: int
     changes: Changes = field(default_factory=Changes)
     recipe: str = "steady"
+    negatives: str | os.PathLike[str] | None = None
     seed: int = 0
     device: str = "auto"
     amp: bool = False

@@ -436,6 +436,17 @@ def test_resume_behind_a_restart_gives_the_same(base, data, tmp_path, monkeypatc
     assert [row[:9] + row[10:] for row in names] == [row[:9] + row[10:] for row in whole]  # without the seconds
 
 
+def test_negatives_are_learned_from(base, data, tmp_path):
+    said = Said()
+    others = draw(tmp_path / "street", 3, seed=9)
+    found = train(base, data, tmp_path / "out", options(negatives=str(tmp_path / "street"), batches=2), watch=said)
+    assert "3 of 3 pictures of" in said.texts[0]
+    more = replace(data, samples=(*data.samples, *(sample._replace(boxes=()) for sample in others.samples)))
+    train(base, more, tmp_path / "same", options(batches=2))
+    assert floats_of(tmp_path / "same") == floats_of(tmp_path / "out")
+    assert found.entries[-1].images == 8
+
+
 def test_a_gradient_that_is_no_number_changes_no_weight(base, data, tmp_path, monkeypatch):
     trainer = Training(base, data, tmp_path / "out", options(), None, Said(), ()).trainer
     before = {name: block.detach().clone() for name, block in trainer.net.state_dict().items() if block.requires_grad}
