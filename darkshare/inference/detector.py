@@ -108,9 +108,13 @@ class Detector:
         require_tiles(tiles, overlap)
         require_least(1, batch=batch)
         self._tiles, self._overlap, self._batch = tiles, overlap, batch
-        self._heads = model.heads
+        self._heads = self._given = model.heads  # of a file some tasks may run, but it gives all of its heads
         how = {"threads": threads, "precision": precision}
-        self._engine = _of_file(model, file, engine, how) if file else _loaded(model, bn_epsilon, engine, how)
+        if file:
+            whole = _of_file(file, model)
+            self._given, self._engine = whole.heads, _opened(whole, file, engine, how)
+        else:
+            self._engine = _loaded(model, bn_epsilon, engine, how)
         self._lock = Lock()
 
     @classmethod
@@ -162,11 +166,12 @@ class Detector:
             self._require_shapes(found, len(batch))
         except DarkshareError as error:
             raise error.locate(self.model.name, None) from None
-        return [dict(zip(self._heads, values, strict=True)) for values in zip(*found, strict=True)]
+        rows = (zip(self._given, values, strict=True) for values in zip(*found, strict=True))
+        return [{head: values for head, values in row if head in self._heads} for row in rows]
 
     def _require_shapes(self, found: Sequence[Floats], count: int) -> None:
         """Refuse what an engine gave in another shape than the heads have, of which boxes would be made up."""
-        for index, values in zip(self._heads, found, strict=True):
+        for index, values in zip(self._given, found, strict=True):
             layer = self.model.network.layers[index]
             if values.shape != (wanted := (count, *output_shape(layer))):
                 what = f"the engine {self.engine} gives {values.shape} for {output_name(layer)}, not {wanted}"
@@ -318,14 +323,14 @@ def engine_for(found: Exported, wanted: str | None) -> str:
     return wanted or found.engine or engines.DEFAULT
 
 
-def _of_file(model: Model, path: str | os.PathLike[str], engine: str, how: Mapping[str, Any]) -> Engine:
-    """An exported file in an engine, once it is known to be that of the model."""
+def _of_file(path: str | os.PathLike[str], model: Model) -> Model:
+    """The whole model of an exported file, once it is known to be the given one's."""
     found = read_exported(path).model
     pairs = zip_longest(found.network.layers, model.network.layers)
     same = all(a and b and (a.kind, a.sources, a.x, a.y) == (b.kind, b.sources, b.x, b.y) for a, b in pairs)
     if not same or not set(model.heads) <= set(found.heads):
         raise DarkshareError(f"is not of the network {model.name or 'given'}; export it again", file=str(path))
-    return _opened(model, path, engine, how)
+    return found
 
 
 def _loaded(model: Model, bn_epsilon: float, engine: str, how: Mapping[str, Any]) -> Engine:

@@ -555,7 +555,15 @@ def test_atof_is_c_s(text):
     assert atof(text) == libc.atof(text.encode())
 
 
-@pytest.mark.parametrize("text", ["0x10", "-0X1", "inf", "-Infinity", "nan", "NaN(1)"])
+@C
+@pytest.mark.parametrize("text", ["0x", "0x.", "-0X.g", "0x.p1", "in", "na", "i1"])
+def test_what_only_begins_like_a_number_of_c_is_read_as_c_reads_it(text):
+    libc = ctypes.CDLL(None)
+    libc.atof.restype = ctypes.c_double
+    assert str(atof(text)) == str(libc.atof(text.encode()))  # -0.0 is another text than 0.0
+
+
+@pytest.mark.parametrize("text", ["0x10", "0x.8", "-0X1", "inf", "-Infinity", "nan", "NaN(1)"])
 def test_numbers_that_only_c_reads_are_refused(text):
     with pytest.raises(BadValue, match="not a plain decimal number"):
         atof(text)

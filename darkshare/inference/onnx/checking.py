@@ -18,7 +18,7 @@ from darkshare.darknet.weights import FLOAT, Header, Weights
 from darkshare.errors import DarkshareError
 from darkshare.inference.onnx.graph import INPUT, ExportForm, Graph, Operator, Stored, value_dims
 from darkshare.inference.onnx.lowering import lower
-from darkshare.inference.onnx.wire import Message
+from darkshare.inference.onnx.wire import LARGEST, Message
 from darkshare.inference.onnx.writing import OPSET
 
 _INT32, _UINT64 = "int32_data", "uint64_data"
@@ -224,7 +224,7 @@ def _require_filled(name: str, tensor: Message) -> None:
         raise disagreement(f"tensor {name} has its values in another file")
     if kind is None:
         raise disagreement(f"tensor {name} is of a type that no network has, {tensor.get('data_type', 0)}")
-    if len(dims) > MOST_DIMS or min(dims, default=0) < 0:
+    if len(dims) > MOST_DIMS or min(dims, default=0) < 0 or math.prod(dims) > LARGEST:
         raise disagreement(f"tensor {name} has the dimensions {_shown(dims)}")
     given = {field: sum(tensor[field]) for field in _TYPED if field in tensor}
     if "raw_data" in tensor:
