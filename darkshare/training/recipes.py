@@ -1,4 +1,4 @@
-"""Recipes: the course of a training where nobody says otherwise."""
+"""Recipes: the course of a training."""
 
 from __future__ import annotations
 
@@ -41,6 +41,6 @@ class TrainingRecipe:
 
 
 RECIPES = {
-    "steady": TrainingRecipe(clip=10.0, ema=0.99, retries=3, rise=0.1, end=0.01),
     "darknet": TrainingRecipe(),
+    "steady": TrainingRecipe(clip=10.0, ema=0.99, retries=3, rise=0.1, end=0.01),
 }

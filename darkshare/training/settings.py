@@ -72,7 +72,7 @@ class Options:
 
     k: int
     changes: Changes = field(default_factory=Changes)
-    recipe: str = "steady"
+    recipe: str = "darknet"
     negatives: str | os.PathLike[str] | None = None
     seed: int = 0
     device: str = "auto"

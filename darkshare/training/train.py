@@ -41,7 +41,7 @@ def train(  # noqa: D417 - some are described together
     base: Model, data: str | os.PathLike[str] | AnyDataset | tuple[AnyDataset, AnyDataset], *,
     k: int, output: str | os.PathLike[str] = "trained",
     epochs: float | None = None, batches: int | None = None, batch: int | None = None, subdivisions: int | None = None,
-    lr: float | None = None, size: tuple[int, int] | None = None, recipe: str = "steady",
+    lr: float | None = None, size: tuple[int, int] | None = None, recipe: str = "darknet",
     negatives: str | os.PathLike[str] | None = None, seed: int = 0, device: str = "auto", threads: int | None = None,
     workers: int = 2, amp: bool = False, ema: float | None = None, bn_eval: bool = False, augment: bool = True,
     split: float | None = None, validate_every: int | None = None, cache_features: int = 0, cache_anyway: bool = False,
@@ -57,7 +57,7 @@ def train(  # noqa: D417 - some are described together
         output: the path of the new files, without suffix.
         epochs, batches: how often each picture is seen, or how many updates are made, instead of the cfg's max_batches.
         batch, subdivisions, lr, size: instead of the cfg's; size is (width, height).
-        recipe: steady, or darknet for the cfg's schedule and nothing else; see `recipes`.
+        recipe: darknet for the cfg's schedule and nothing else, or steady; see `recipes`.
         negatives: a folder of pictures without objects; at most as many as show some are taken.
         seed: of all that is random.
         threads, workers: threads that torch computes with, and that make pictures.

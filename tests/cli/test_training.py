@@ -39,7 +39,7 @@ def test_a_training_as_in_the_manual(base, data, tmp_path):
     assert lines[1].startswith(f"{tmp_path}/out-best.cfg: the best, after batch ")
     assert lines[2] == "mAP: Darknet's rule: area under the curve, IoU > 0.50, all classes"
     assert "those of red, blue start with drawn ones" in result.stderr
-    assert "schedule for 5 batches of 4 pictures: max_batches=5 burn_in=2 power=1 policy=sgdr" in result.stderr
+    assert "schedule for 5 batches of 4 pictures: max_batches=5 burn_in=0" in result.stderr
     assert "5/5 loss " in result.stderr
     trained = load(tmp_path / "out.cfg")
     assert compare_trunks(load(base), trained, 4).identical == 4

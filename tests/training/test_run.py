@@ -96,13 +96,13 @@ def test_the_branches_of_a_detector_train_side_by_side(tmp_path, data):
     """In each branch the gradient of the losses' sum is that of its own; the vote has none, and stays what it was."""
     base = load(write_model(tmp_path / "base", TEXT, seeded_floats(network_of(TEXT), 1), names=NAMES))
     together = branch(base, K - 1, 2, widths=(3, 12))
-    train(together, data, tmp_path / "all", options(batches=3, recipe="darknet"))
+    train(together, data, tmp_path / "all", options(batches=3))
     joint = load(tmp_path / "all.cfg")
     assert [(task.name, task.ensemble) for task in joint.tasks] == [("all", "all"), ("all-1", "all"), ("all-2", "all")]
     assert compare_trunks(together, joint, 9).identical == K + 1  # layer K is a [route]
     for found, part in zip(split(joint, ["all-1", "all-2"]), split(together, ["base-1", "base-2"]), strict=True):
         name = part.tasks[0].name
-        train(part, data, tmp_path / name, options(batches=3, recipe="darknet"))
+        train(part, data, tmp_path / name, options(batches=3))
         alone = load(tmp_path / f"{name}.cfg")
         np.testing.assert_allclose(floats(found), floats(alone), rtol=1e-4, atol=1e-5)
         assert abs(floats(alone) - floats(part)).max() > 1e-3
@@ -185,7 +185,7 @@ def test_resume_without_a_checkpoint_begins(base, data, tmp_path):
     said = Said()
     train(base, data, tmp_path / "out", options(resume=True), watch=said)
     assert len(said.losses) == 6
-    assert "there is no checkpoint, so the training starts at the beginning" in said.texts[2]
+    assert "there is no checkpoint, so the training starts at the beginning" in said.texts[1]
 
 
 # --- the trunk ------------------------------------------------------------------------------------------------------
@@ -385,11 +385,11 @@ def test_a_loss_that_is_no_number_ends_it_and_the_good_checkpoint_stays(base, da
     with pytest.raises(
         DarkshareError, match=r"the loss of batch 4 is nan: .* smaller learning rate than 0\.002 \(--lr\)"
     ):
-        train(base, data, tmp_path / "out", options(checkpoint_every=0, recipe="darknet"))
+        train(base, data, tmp_path / "out", options(checkpoint_every=0))
     assert not (tmp_path / "out.weights").exists()
     monkeypatch.undo()
     train(base, data, tmp_path / "whole", options(recipe="darknet"))
-    train(base, data, tmp_path / "out", options(resume=True, recipe="darknet"))
+    train(base, data, tmp_path / "out", options(resume=True))
     assert floats_of(tmp_path / "out") == floats_of(tmp_path / "whole")
 
 
@@ -398,7 +398,7 @@ def test_a_training_that_diverges_goes_back_and_on_at_half_the_rate(base, data, 
     """Of 20 updates, every second begins with a good state; the 8th breaks, so it goes on behind the 6th."""
     said = Said()
     breaking(monkeypatch, 8, 2)
-    how = {"batches": 20, "cache_features": cached, "cache_anyway": True, "validate_every": 5}
+    how = {"batches": 20, "recipe": "steady", "cache_features": cached, "cache_anyway": True, "validate_every": 5}
     found = train(base, data, tmp_path / "out", options(**how), judge=partial(evaluate_model, dataset=data), watch=said)
     monkeypatch.undo()
     rates = [entry.rate for entry in train(base, data, tmp_path / "whole", options(**how)).entries]
@@ -418,7 +418,7 @@ def test_it_goes_back_three_times(base, data, tmp_path, monkeypatch):
     said = Said()
     breaking(monkeypatch, 4, 4)
     with pytest.raises(DarkshareError, match=r"the loss of batch 4 is nan: .* smaller learning rate than .* \(--lr\)"):
-        train(base, data, tmp_path / "out", options(), watch=said)
+        train(base, data, tmp_path / "out", options(recipe="steady"), watch=said)
     assert sum("at half the rate" in text for text in said.texts) == 3
     assert list(tmp_path.glob("out*")) == []
 
@@ -426,10 +426,10 @@ def test_it_goes_back_three_times(base, data, tmp_path, monkeypatch):
 @pytest.mark.parametrize("stop", [7, 9, 10])
 def test_resume_behind_a_restart_gives_the_same(base, data, tmp_path, monkeypatch, stop):
     breaking(monkeypatch, 8, 1)
-    train(base, data, tmp_path / "whole", options(batches=20))
+    train(base, data, tmp_path / "whole", options(batches=20, recipe="steady"))
     breaking(monkeypatch, 8, 1)
-    assert train(base, data, tmp_path / "out", options(batches=20), watch=Said(stop=stop)).stopped
-    train(base, data, tmp_path / "out", options(batches=20, resume=True))
+    assert train(base, data, tmp_path / "out", options(batches=20, recipe="steady"), watch=Said(stop=stop)).stopped
+    train(base, data, tmp_path / "out", options(batches=20, recipe="steady", resume=True))
     assert floats_of(tmp_path / "out") == floats_of(tmp_path / "whole")
     names = [list(line.split(",")) for line in (tmp_path / "out.csv").read_text().splitlines()]
     whole = [list(line.split(",")) for line in (tmp_path / "whole.csv").read_text().splitlines()]
@@ -448,7 +448,7 @@ def test_negatives_are_learned_from(base, data, tmp_path):
 
 
 def test_a_gradient_that_is_no_number_changes_no_weight(base, data, tmp_path, monkeypatch):
-    trainer = Training(base, data, tmp_path / "out", options(), None, Said(), ()).trainer
+    trainer = Training(base, data, tmp_path / "out", options(recipe="steady"), None, Said(), ()).trainer
     before = {name: block.detach().clone() for name, block in trainer.net.state_dict().items() if block.requires_grad}
 
     def backward(part, seen):
@@ -466,7 +466,7 @@ def test_a_gradient_that_is_no_number_changes_no_weight(base, data, tmp_path, mo
 @pytest.mark.parametrize(("norm", "moved"), [(4.0, 1.0), (40.0, 0.25)])
 def test_the_steady_recipe_cuts_the_gradient_to_a_norm_of_ten(base, data, tmp_path, monkeypatch, norm, moved):
     """The first step of SGD is the rate times the gradient, and decay."""
-    training = Training(base, data, tmp_path / "out", options(), None, Said(), ())
+    training = Training(base, data, tmp_path / "out", options(recipe="steady"), None, Said(), ())
     trainer, blocks = training.trainer, training.trainer.net.parameters()
     before = [block.detach().clone() for block in blocks]
     each = norm / sum(block.numel() for block in blocks) ** 0.5
@@ -503,7 +503,7 @@ def test_a_detector_learns_classes_in_another_order(base, data, tmp_path):
 
 
 def test_weights_that_are_no_numbers_are_never_kept(base, data, tmp_path):
-    training = Training(base, data, tmp_path / "out", options(), None, Said(), ())
+    training = Training(base, data, tmp_path / "out", options(recipe="steady"), None, Said(), ())
     with torch.no_grad():
         training.trainer.net.state_dict()["5.weights"].fill_(float("inf"))
     with pytest.raises(DarkshareError, match=r"5\.weights holds values that are not numbers"):
