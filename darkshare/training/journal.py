@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -158,15 +160,13 @@ def _entries(path: Path) -> list[Update]:
     if not exists(path):
         return []
     with reading(path):
-        rows = list(csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines()))[1:]
+        rows = csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines())
     found: list[Update] = []
-    for row in rows:
-        if len(row) != len(Update._fields) or row[0] == Update._fields[0]:
-            break
-        try:
+    with suppress(ValueError, OverflowError, csv.Error):  # of an infinite number of pictures, of a cell of 200 kB
+        for row in islice(rows, 1, None):
+            if len(row) != len(Update._fields) or row[0] == Update._fields[0]:
+                break
             found.append(_entry(row))
-        except ValueError:
-            break
     return found
 
 
