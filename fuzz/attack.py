@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import re
 import resource
 import shlex
@@ -29,10 +30,11 @@ from targets import Target
 from darkshare.errors import DarkshareError, DarkshareWarning
 
 SLOWEST = 1.0  # seconds of processor time for an input of at most LARGEST bytes
-LONGEST = 30  # seconds until an input counts as a hang
+LONGEST = 30  # seconds of processor time until an input counts as a hang
 MOST_MEMORY = 300 * 2**20  # bytes that one input may add to the peak of the process
 _CHANGING = re.compile(r"'[^']*'|[0-9.]+")
 _TOLD = 60  # characters of an outcome that tell it from others
+_TOLD_EACH = 10_000  # executions: their number is known if the process ends without being asked to
 _LARGEST_CORPUS = 2000
 _OPTIMISED = 1  # the flag of a function's code; that of a class or module runs when it is imported
 
@@ -69,10 +71,15 @@ class Judge:
         self.executions = 0
         self.finds: dict[str, Find] = {}
         self._peak = _peak()
+        into.mkdir(parents=True, exist_ok=True)
+        (into / "current").write_bytes(bytes(4 + LARGEST))
+        with open(into / "current", "r+b") as file:
+            self._current = mmap.mmap(file.fileno(), 0)  # what a process that crashes leaves
 
     def __call__(self, data: bytes) -> str:
         """Run an input; gives its outcome in few words."""
         self.executions += 1
+        self._current[: 4 + len(data[:LARGEST])] = len(data[:LARGEST]).to_bytes(4, "little") + data[:LARGEST]
         begun = time.thread_time()
         try:
             outcome = _CHANGING.sub("#", str(self.function(data)))[:_TOLD]
@@ -92,7 +99,6 @@ class Judge:
         if what not in self.finds:
             self.finds[what] = Find(what, data, text)
             path = self.into / f"find-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
-            self.into.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
             again = f"python fuzz/run.py {self.name} --input {shlex.quote(str(path))}"
             path.with_suffix(".txt").write_text(f"{what}\n{again}\n\n{text}", errors="backslashreplace")
@@ -130,12 +136,12 @@ def _ending() -> Iterator[Callable[[], object]]:
     def ring(number: int, frame: FrameType | None) -> None:
         raise Hang
 
-    before = signal.signal(signal.SIGALRM, ring)
+    before = signal.signal(signal.SIGPROF, ring)
     try:
-        yield lambda: signal.setitimer(signal.ITIMER_REAL, LONGEST)
+        yield lambda: signal.setitimer(signal.ITIMER_PROF, LONGEST)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def mutated(data: bytes, rng: Random, words: list[bytes], breaks: Mutation) -> bytes:
@@ -169,6 +175,8 @@ def attack(judge: Judge, target: Target, corpus: list[bytes], *, seconds: float,
             data = mutated(rng.choice(corpus), rng, words, target.breaks)
             wind_up()
             outcome = judge(data)
+            if judge.executions % _TOLD_EACH == 0:
+                print(f"executed {judge.executions}", flush=True)
             if outcome not in seen and len(corpus) < _LARGEST_CORPUS:
                 seen.add(outcome)
                 corpus.append(data)

@@ -183,19 +183,22 @@ def _places(holder: Any) -> Iterator[tuple[Any, Any]]:
             yield from _places(value)
 
 
+_VALUE = re.compile(rb'="([^"]*)"')
 _LEAF = re.compile(rb"<(\w+)[^<>]*>([^<]*)</\1>")
 
 
 def break_xml(data: bytes, rng: Random) -> bytes:
-    """Change the text of one element without children, remove it, repeat it, or call it something else."""
-    leaves = list(_LEAF.finditer(data))
+    """Change one attribute or the text of one element without children, or remove, repeat or rename that element."""
+    values, leaves = list(_VALUE.finditer(data)), list(_LEAF.finditer(data))
+    if values and (not leaves or rng.randrange(2)):
+        value = rng.choice(values)
+        return data[: value.start(1)] + _hostile(rng) + data[value.end(1) :]
     if not leaves:
         return data
     leaf = rng.choice(leaves)
     tags = [found[1] for found in leaves]
-    text = rng.choice([*NUMBERS, *TEXTS]).encode("utf-8", "surrogateescape")
     whole = leaf[0]
-    made = (whole[: leaf.start(2) - leaf.start()] + text + whole[leaf.end(2) - leaf.start() :], b"", whole * 2)
+    made = (whole[: leaf.start(2) - leaf.start()] + _hostile(rng) + whole[leaf.end(2) - leaf.start() :], b"", whole * 2)
     other = whole.replace(leaf[1], rng.choice(tags))
     return data[: leaf.start()] + rng.choice([made[0], made[0], *made, other]) + data[leaf.end() :]
 
@@ -213,6 +216,10 @@ def break_lines(data: bytes, rng: Random) -> bytes:
             lines.insert(rng.randrange(len(lines)), lines.pop(at))
         case _:
             fields = re.split(rb"([ ,]+)", lines[at])
-            fields[rng.randrange(len(fields))] = rng.choice([*NUMBERS, *TEXTS]).encode("utf-8", "surrogateescape")
+            fields[rng.randrange(len(fields))] = _hostile(rng)
             lines[at] = b"".join(fields)
     return b"\n".join(lines)
+
+
+def _hostile(rng: Random) -> bytes:
+    return rng.choice([*NUMBERS, *TEXTS]).encode("utf-8", "surrogateescape")

@@ -1,14 +1,12 @@
-"""Targets of the files of other programs and of darkshare's own: annotations, recipes, ONNX, journals, pages."""
+"""Targets of darkshare's own files: recipes, ONNX, journals, pages."""
 
 from __future__ import annotations
 
 import json
-import struct
-import zlib
-from collections.abc import Iterable
 from html.parser import HTMLParser
 from pathlib import Path
 from random import Random
+from typing import Any
 from unittest.mock import patch
 
 from darknet_targets import Run, tasks_network, weights_texts
@@ -17,132 +15,6 @@ from mutation import TEXTS, break_json
 from darkshare._texts import to_escaped
 from darkshare.darknet.cfg import parse
 from darkshare.darknet.network import resolve
-from darkshare.data.types import Dataset
-
-SIDES = 20, 10  # of the pictures
-
-
-def _pictures(folder: Path) -> Path:
-    """Write two small pictures that annotations can speak of, and one that lies outside their folder."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    start = chunk(b"IHDR", struct.pack(">IIBBBBB", *SIDES, 8, 0, 0, 0, 0))
-    rows = chunk(b"IDAT", zlib.compress(bytes(SIDES[1] * (SIDES[0] + 1))))
-    images = folder / "images"
-    images.mkdir()
-    for path in (images / "a.png", images / "b.png", folder / "secret.png"):
-        path.write_bytes(b"\x89PNG\r\n\x1a\n" + start + rows + chunk(b"IEND", b""))
-    return images
-
-
-def _whole(parts: Iterable[Dataset], images: Path) -> list[str]:
-    """What was found in parts, after all that they hold was looked at."""
-    parts = list(parts)
-    for part in parts:
-        assert len(set(part.names)) == len(part.names)
-        for sample in part.samples:
-            assert sample.picture.resolve().parent == images
-            for box in sample.boxes:
-                assert 0 <= box.class_id < len(part.names)
-                assert 0 < box.w <= 1 + 1e-9
-                assert 0 < box.h <= 1 + 1e-9
-                assert 0 <= box.x <= 1
-                assert 0 <= box.y <= 1
-    return [one.text for part in parts for one in part.findings]
-
-
-# VOC, COCO, COCO-Text
-
-_BOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>9</xmax><ymax>8</ymax></bndbox>"
-_TURNED = "<robndbox><cx>5</cx><cy>5</cy><w>4</w><h>2</h><angle>.5</angle></robndbox>"
-_POINTS = "<polygon><x1>1</x1><y1>2</y1><x2>3</x2><y2>4</y2></polygon>"
-
-
-def voc_seeds() -> list[bytes]:
-    """A file with each kind of outline."""
-    size = "<size><width>20</width><height>10</height><depth>3</depth></size>"
-    return [
-        f"<annotation><filename>a.png</filename>{size}<object><name>cat</name><difficult>{i % 2}</difficult>{shape}"
-        "</object></annotation>".encode()
-        for i, shape in enumerate((_BOX, _TURNED, _POINTS, _BOX + _POINTS))
-    ]
-
-
-def voc_words() -> list[bytes]:
-    """Tags and what surrounds them."""
-    tags = "annotation filename size width height object name difficult deleted bndbox xmin ymin robndbox angle polygon"
-    more = [
-        b'<?xml version="1.0" encoding="utf-16"?>',
-        b"<!DOCTYPE a>",
-        b"<![CDATA[",
-        b"]]>",
-        b"&lt;",
-        b"&#0;",
-        b"<!--",
-    ]
-    return [*(f"<{tag}>".encode() for tag in tags.split()), *(f"</{tag}>".encode() for tag in tags.split()), *more]
-
-
-def voc(folder: Path) -> Run:
-    """Boxes lie in pictures of the folder."""
-    from darkshare.data.formats.voc import read_voc
-
-    images = _pictures(folder)
-    (folder / "xml").mkdir()
-
-    def run(data: bytes) -> object:
-        (folder / "xml" / "a.xml").write_bytes(data)
-        return _whole(read_voc(folder / "xml", images=images).values(), images)
-
-    return run
-
-
-def coco_seeds() -> list[bytes]:
-    """A file with boxes, and one with polygons."""
-    images = [{"id": 1, "file_name": "a.png", "width": 20, "height": 10}, {"id": 2, "file_name": "b.png"}]
-    classes = [{"id": 1, "name": "cat", "supercategory": "pet"}, {"id": 7, "name": "dog"}]
-    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 8, 6], "iscrowd": 0}
-    polygon = {"id": 2, "image_id": 2, "category_id": 7, "segmentation": [[1, 2, 3, 4, 5, 2]]}
-    whole = {"images": images, "categories": classes}
-    return [json.dumps({**whole, "annotations": rows}).encode() for rows in ([box], [polygon], [box, polygon])]
-
-
-def coco(folder: Path) -> Run:
-    """Boxes lie in pictures of the folder."""
-    from darkshare.data.formats.coco import read_coco
-
-    images, path = _pictures(folder), folder / "fuzz.json"
-
-    def run(data: bytes) -> object:
-        path.write_bytes(data)
-        return _whole([read_coco(path, images=images)], images)
-
-    return run
-
-
-def coco_text_seeds() -> list[bytes]:
-    """A file with texts of two kinds."""
-    image = {"id": 1, "file_name": "a.png", "width": 20, "height": 10, "set": "train"}
-    text = {"image_id": 1, "bbox": [1, 2, 8, 6], "legibility": "legible", "language": "english", "class": "handwritten"}
-    other = {**text, "image_id": 2, "legibility": "illegible"}
-    whole = {"imgs": {"1": image, "2": {**image, "id": 2, "file_name": "b.png", "set": "val"}}}
-    return [json.dumps({**whole, "anns": rows}).encode() for rows in ({"1": text}, {"1": text, "2": other})]
-
-
-def coco_text(folder: Path) -> Run:
-    """Boxes lie in pictures of the folder."""
-    from darkshare.data.formats.coco_text import read_coco_text
-
-    images, path = _pictures(folder), folder / "fuzz.json"
-
-    def run(data: bytes) -> object:
-        path.write_bytes(data)
-        legibility = "legible" if len(data) % 2 else "both"
-        return _whole(read_coco_text(path, images=images, legibility=legibility).values(), images)
-
-    return run
 
 
 def text_words() -> list[bytes]:
@@ -232,7 +104,7 @@ def recipes(folder: Path) -> Run:
 
 
 def onnx_seeds() -> list[bytes]:
-    """Exported files of a small network: with weights, and without nodes."""
+    """Exported files of a small network: in both precisions, of open size, and without a graph."""
     import numpy as np
     import onnx
 
@@ -244,14 +116,15 @@ def onnx_seeds() -> list[bytes]:
     network = resolve(parse(weights_texts(1)[0]))
     task = Task("a", ("x",), (2,), ((0, 3),))
     model = Model(network, Weights(Header(), (np.zeros(network.params, "<f4"),)), (task,))
-    whole = b"".join(map(bytes, buffers(model)))
-    message = onnx.load_from_string(whole)
+    forms: list[dict[str, Any]] = [{}, {"precision": "fp16"}, {"batch": None, "dynamic_size": True}]
+    found = [b"".join(map(bytes, buffers(model, **form))) for form in forms]
+    message = onnx.load_from_string(found[0])
     message.ClearField("graph")
-    return [whole, message.SerializeToString()]
+    return [*found, message.SerializeToString()]
 
 
 def break_onnx(data: bytes, rng: Random) -> bytes:
-    """Break one value of the description in the file's metadata."""
+    """Break one value of the description in the file's metadata, or one field of one part of its graph."""
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -259,23 +132,56 @@ def break_onnx(data: bytes, rng: Random) -> bytes:
         message = onnx.load_from_string(data)
     except DecodeError:
         return data
-    if message.metadata_props:
+    graph = message.graph
+    parts = [
+        one for few in (graph.node, graph.initializer, graph.input, graph.output, message.opset_import) for one in few
+    ]
+    if message.metadata_props and (not parts or rng.randrange(2)):
         entry = rng.choice(message.metadata_props)
         value = entry.value if isinstance(entry.value, bytes) else entry.value.encode()  # bytes where it is not UTF-8
         entry.value = break_json(value, rng).decode("utf-8", "replace")
-    return message.SerializeToString()
+    elif parts:
+        _break_field(rng.choice(parts), rng)
+    made: bytes = message.SerializeToString()
+    return made
+
+
+def _break_field(part: Any, rng: Random) -> None:
+    """Give one field of a message another value, or none; of a message in it, one of that one's fields."""
+    field = rng.choice(part.DESCRIPTOR.fields)
+    value = getattr(part, field.name)
+    several = hasattr(value, "append")
+    if field.message_type is not None and rng.randrange(3):
+        inner = list(value) if several else [value]
+        if inner:
+            _break_field(rng.choice(inner), rng)
+    elif field.message_type is not None or not rng.randrange(3):
+        part.ClearField(field.name)
+    else:
+        choices: dict[int, tuple[Any, ...]] = {
+            field.TYPE_STRING: ("", "x", "image", "../x"),
+            field.TYPE_BYTES: (b"", b"x", bytes(8)),
+            field.TYPE_ENUM: (0, 1),
+        }
+        made = rng.choice(choices.get(field.type, (0, 1, 2, 7, 2**31 - 1)))
+        value.append(made) if several else setattr(part, field.name, made)
 
 
 def onnx_files(folder: Path) -> Run:
-    """A file that is read has a network and tasks."""
+    """A file that is taken has tasks, and is an ONNX file to the checker of the onnx package too."""
+    import onnx
+
     from darkshare.inference.onnx.reading import read_exported
 
     path = folder / "fuzz.onnx"
 
-    def run(data: bytes) -> None:
+    def run(data: bytes) -> str:
+        path.unlink(missing_ok=True)  # the old one may still be mapped
         path.write_bytes(data)
         found = read_exported(path)
         assert found.model.tasks
+        onnx.checker.check_model(onnx.load_from_string(data))
+        return "taken"
 
     return run
 

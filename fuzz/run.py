@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -24,7 +25,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from attack import Judge
@@ -76,7 +77,10 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--input", type=Path, metavar="FILE", help="run this input alone, and show what it does")
     parser.add_argument("-o", "--output", type=Path, default=HERE / "finds", help="for finds and corpora")
     parser.add_argument("--child", choices=("fuzz", "lines"), help=argparse.SUPPRESS)
-    return parser.parse_args(words)
+    found = parser.parse_args(words)
+    if found.input and len(found.targets) != 1:
+        parser.error("--input is for one target: name it")
+    return found
 
 
 def again(arguments: argparse.Namespace) -> int:
@@ -84,7 +88,7 @@ def again(arguments: argparse.Namespace) -> int:
     from attack import attack, prepared
     from targets import TARGETS
 
-    (name,) = arguments.targets
+    name = arguments.targets[0]
     with prepared(name, TARGETS[name], arguments.output / name) as judge:
         attack(judge, TARGETS[name], [arguments.input.read_bytes()], seconds=0, runs=0, seed=0)
         for find in judge.finds.values():
@@ -100,56 +104,71 @@ def fuzzed(arguments: argparse.Namespace, name: str, seconds: float) -> dict[str
     """Fuzz one target; gives its row of the table."""
     folder = arguments.output / name
     (folder / "corpus").mkdir(parents=True, exist_ok=True)
-    before = set(folder.glob("find-*"))
-    counts = {"executions": 0, "edges": None}
+    before = _finds(folder)
+    executions, edges = 0, None
     begun = time.monotonic()
-    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    with open(folder / "log", "wb") as log, TemporaryDirectory(dir=memory) as scratch:
+    with TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as scratch:
         for restart in range(MOST_RESTARTS):
             left = seconds - (time.monotonic() - begun)
-            runs = arguments.runs - counts["executions"]
-            if restart and (left < 1 or runs <= 0):
-                break
-            words = ["--minutes", left / 60, "--runs", runs, "--seed", arguments.seed + restart]
-            done = _child("fuzz", arguments, name, words, log, scratch)
-            counts["executions"] += _last(folder / "log", r"(?:number_of_executed_units: +|executed )(\d+)")
-            counts["edges"] = _last(folder / "log", r"\bcov: (\d+)") or None
-            if done == 0:
+            words = ["--minutes", left / 60, "--runs", arguments.runs - executions, "--seed", arguments.seed + restart]
+            ended_by_itself, log = _child("fuzz", arguments, name, words, scratch)
+            executions += _last(r"(?:number_of_executed_units: +|executed |^#)(\d+)", log)
+            edges = _last(r"\bcov: (\d+)", log) or None
+            if ended_by_itself or left < 1 or executions >= arguments.runs:
                 break
         spent = time.monotonic() - begun
-        _child("lines", arguments, name, [], log, scratch)
-    for stray in folder.glob("*-[0-9a-f]*"):  # of libFuzzer: crash, timeout, oom, slow-unit
-        if not stray.name.startswith("find-"):
-            stray.rename(folder / f"find-{stray.name}")
+        _child("lines", arguments, name, [], scratch)
     return {
         "target": name,
-        "executions": counts["executions"],
-        "per second": _per(counts["executions"], spent),
+        "executions": executions,
+        "per second": _per(executions, spent),
         "minutes": spent / 60,
-        "edges": counts["edges"],
-        "lines": (folder / "lines").read_text() if (folder / "lines").exists() else None,
+        "edges": edges,
+        "lines": (folder / "lines").read_text(),
         "corpus": len(list((folder / "corpus").iterdir())),
-        "finds": len({path for path in folder.glob("find-*") if path.suffix != ".txt"} - before),
+        "finds": len(_finds(folder) - before),
     }
 
 
+def _finds(folder: Path) -> set[Path]:
+    return {path for path in folder.glob("find-*") if path.suffix != ".txt"}
+
+
 def _child(
-    role: str, arguments: argparse.Namespace, name: str, words: Sequence[object], log: BinaryIO, scratch: str
-) -> int:
-    """Run a child; the files of its target lie in memory, in a folder that goes whatever becomes of the child."""
+    role: str, arguments: argparse.Namespace, name: str, words: Sequence[object], scratch: str
+) -> tuple[bool, str]:
+    """Run a child; the files of its target lie in memory, in a folder that goes whatever becomes of the child.
+
+    Returns:
+        Whether no input ended it, and what it printed.
+    """
+    folder = arguments.output / name
     command = [sys.executable, __file__, name, "--child", role, "--engine", arguments.engine, "-o", arguments.output]
-    done = subprocess.run(
-        [*map(str, command), *map(str, words)],
-        stdout=log,
-        stderr=log,
-        check=False,
-        env={**os.environ, "TMPDIR": scratch},
-    )
-    return done.returncode
+    place = {**os.environ, "TMPDIR": scratch}
+    with open(folder / f"{role}.log", "wb") as log:
+        done = subprocess.run([*map(str, [*command, *words])], stdout=log, stderr=log, check=False, env=place)
+    told = (folder / f"{role}.log").read_text(errors="replace")
+    if done.returncode == 1:
+        raise RuntimeError(f"{folder / role}.log: this is a fault of the program that fuzzes\n{told[-2000:]}")
+    if done.returncode < 0:
+        _keep_crash(folder, f"signal {-done.returncode}\n{told[-2000:]}")
+    for kind in ("crash", "timeout", "oom", "leak", "slow-unit"):  # as libFuzzer calls them
+        for found in folder.glob(f"{kind}-*"):
+            found.rename(folder / f"find-{found.name}")
+    return done.returncode == 0, told
 
 
-def _last(log: Path, pattern: str) -> int:
-    found = re.findall(pattern, log.read_text(errors="replace"))
+def _keep_crash(folder: Path, text: str) -> None:
+    """Keep the input that a process worked on when it ended."""
+    current = (folder / "current").read_bytes()
+    data = current[4 : 4 + int.from_bytes(current[:4], "little")]
+    path = folder / f"find-crash-{hashlib.sha256(data).hexdigest()[:8]}"
+    path.write_bytes(data)
+    path.with_suffix(".txt").write_text(f"python fuzz/run.py {folder.name} --input {shlex.quote(str(path))}\n{text}")
+
+
+def _last(pattern: str, text: str) -> int:
+    found = re.findall(pattern, text, re.MULTILINE)
     return int(found[-1]) if found else 0
 
 
@@ -182,7 +201,7 @@ def child(arguments: argparse.Namespace) -> int:
             attack(judge, target, inputs, seconds=60 * arguments.minutes, runs=arguments.runs, seed=arguments.seed)
             for data in inputs:
                 _store(kept, data)
-            print("executed", judge.executions)
+            print(f"executed {judge.executions}")
     return 0
 
 
@@ -213,7 +232,7 @@ def _guide(judge: Judge, target: Target, arguments: argparse.Namespace, corpus: 
     )
     runs = arguments.runs if arguments.runs < ENDLESS else -1
     options = {"runs": runs, "max_total_time": max(1, round(60 * arguments.minutes)), "seed": arguments.seed}
-    options |= {"max_len": LARGEST, "dict": words, "timeout": LONGEST, "rss_limit_mb": MEGABYTES, "reload": 0}
+    options |= {"max_len": LARGEST, "dict": words, "timeout": 10 * LONGEST, "rss_limit_mb": MEGABYTES, "reload": 0}
     options |= {"artifact_prefix": f"{corpus.parent}/", "print_final_stats": 1}
     words_of_it = [f"-{key}={value}" for key, value in options.items()]
     atheris.Setup([sys.argv[0], *words_of_it, str(corpus)], lambda data: judge(data) and None, custom_mutator=mutate)

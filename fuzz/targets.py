@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import annotation_targets as labelled
 import darknet_targets as darknet
 import other_targets as other
 from mutation import Mutation, break_cfg, break_json, break_lines, break_xml
@@ -59,15 +60,26 @@ TARGETS = {
         darknet.labels, darknet.labels_seeds, darknet.number_words, break_lines, ("data.labels", "_texts")
     ),
     "voc": Target(
-        other.voc,
-        other.voc_seeds,
-        other.voc_words,
+        labelled.voc,
+        labelled.voc_seeds,
+        labelled.voc_words,
         break_xml,
         ("data.formats.voc", "data.formats.xml", "data.annotated", "data.pictures"),
     ),
-    "coco": Target(other.coco, other.coco_seeds, other.json_words, break_json, ("data.formats.coco", *_JSON)),
+    "coco": Target(labelled.coco, labelled.coco_seeds, other.json_words, break_json, ("data.formats.coco", *_JSON)),
     "coco-text": Target(
-        other.coco_text, other.coco_text_seeds, other.json_words, break_json, ("data.formats.coco_text", *_JSON)
+        labelled.coco_text,
+        labelled.coco_text_seeds,
+        other.json_words,
+        break_json,
+        ("data.formats.coco_text", *_JSON),
+    ),
+    "formats": Target(
+        labelled.formats,
+        labelled.format_seeds,
+        labelled.voc_words,
+        labelled.break_source,
+        ("data.formats", "data.annotated", "data.pictures", "data.darknet", "data.lists", "data.datafiles"),
     ),
     "recipes": Target(other.recipes, other.recipe_seeds, other.recipe_words, break_json, ("surgery.mix_recipe",)),
     "onnx": Target(
@@ -75,7 +87,7 @@ TARGETS = {
         other.onnx_seeds,
         other.json_words,
         other.break_onnx,
-        ("inference.onnx.reading", "darknet.tasks"),
+        ("inference.onnx.reading", "inference.onnx.wire", "inference.onnx.checking"),
     ),
     "journals": Target(other.journals, other.journal_seeds, darknet.number_words, break_lines, ("training.journal",)),
     "html": Target(other.pages, other.html_seeds, other.html_words, other.break_fields, ("analysis.html",)),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from random import Random
 
@@ -11,6 +14,7 @@ import attack
 import mutation
 import pytest
 import run
+from conftest import ROOT
 from targets import TARGETS
 
 from darkshare.darknet.cfg import dumps, parse
@@ -193,6 +197,28 @@ def test_the_runner_prints_a_table_and_keeps_the_corpus(tmp_path, capfd):
     assert len(list((tmp_path / "tasks" / "corpus").iterdir())) == int(cells[0][6]) > 3
     assert cells[1][7] == "0"
     assert max(map(len, (head, total))) <= 80
+
+
+def test_what_a_process_worked_on_when_it_crashed_is_kept(tmp_path):
+    code = (
+        "import sys, os, pathlib; sys.path[:0] = sys.argv[1:3]; import attack\n"
+        "judge = attack.Judge('numbers', lambda data: data == b'bad' and os.abort(), pathlib.Path(sys.argv[3]))\n"
+        "judge(b'something good'); judge(b'bad')"
+    )
+    folder = tmp_path / "numbers"
+    words = [sys.executable, "-c", code, Path(run.__file__).parent, ROOT, folder]
+    done = subprocess.run(words, check=False, capture_output=True)
+    assert done.returncode == -signal.SIGABRT
+    run._keep_crash(folder, "signal 6")
+    kept, told = sorted(folder.glob("find-*"))
+    assert kept.read_bytes() == b"bad"
+    assert f"numbers --input {kept}" in told.read_text()
+
+
+def test_an_input_belongs_to_one_target(capsys):
+    with pytest.raises(SystemExit):
+        run.main(["--input", "x"])
+    assert "--input is for one target: name it" in capsys.readouterr().err
 
 
 def test_an_unknown_target_is_named(capsys):

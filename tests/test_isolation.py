@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -89,15 +90,30 @@ def test_no_library_of_the_current_folder_is_loaded(tmp_path, monkeypatch, befor
     assert (seen.get("LD_LIBRARY_PATH"), seen["OMP_NUM_THREADS"]) == (after, "3")
 
 
-def test_openvino_and_nncf_are_imported_in_one_place_each():
-    """Where they are kept from reporting that."""
+def test_engines_that_report_their_use_are_imported_in_one_place_each():
+    """Where they are kept from that; the quantiser of ONNX Runtime imports it by that place first."""
     found = set()
     for path in (ROOT / "darkshare").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            found |= {(path.name, name) for name in names if name.split(".")[0] in ("openvino", "nncf")}
-    assert found == {("openvino.py", "openvino"), ("nncf.py", "nncf")}
+            found |= {(path.name, name) for name in names if name.split(".")[0] in REPORTING}
+    own = {("openvino.py", "openvino"), ("nncf.py", "nncf"), ("onnxruntime.py", "onnxruntime")}
+    quantiser = {"onnxruntime.quantization", "onnxruntime.quantization.quant_utils"}
+    assert found == own | {("onnxruntime.py", name) for name in quantiser}
+
+
+@pytest.mark.skipif(find_spec("onnxruntime") is None, reason="needs ONNX Runtime")
+def test_importing_onnx_runtime_leaves_nothing_behind(tmp_path):
+    """Version 1.32 keeps a number of the machine, and reports to send, in the home and the temporary folder."""
+    code = "from pathlib import Path; from darkshare.inference.int8 import onnxruntime as one; "
+    code += "one._ranges(Path('x.onnx'), [])"
+    unset = {name: value for name, value in os.environ.items() if not name.startswith(("ORT_", "XDG_"))}
+    folders = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=unset | folders, cwd="/", capture_output=True, text=True, check=False)
+    assert "x.onnx" in done.stderr  # it got as far as that
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_reports_are_off_while_something_is_imported_and_as_before_then(monkeypatch):
@@ -113,6 +129,7 @@ def test_the_reports_are_off_while_something_is_imported_and_as_before_then(monk
 # --- the network -----------------------------------------------------------------------------------------------------
 
 FEW = "--k 3 --batches 1 --batch 2 --subdivisions 1"
+REPORTING = ("openvino", "nncf", "onnxruntime")
 INT8 = "--precision int8 --calibrate photo.png --rounds 6"
 # Of each group, one process runs all lines, so that what takes long to import is imported once.
 LINES = {

@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from itertools import count
@@ -21,6 +22,7 @@ from click.testing import CliRunner
 from darkshare._files import keeping_inputs, read_small, require_unread, write_all
 from darkshare._files import renames as _renames
 from darkshare._files.renames import temporary, tend, undo_killed
+from darkshare._files.scratch import scratch
 from darkshare._images import encoded
 from darkshare.cli import main
 from darkshare.data.types import Dataset
@@ -129,6 +131,45 @@ def test_a_failing_rename_brings_all_old_files_back(tmp_path, monkeypatch, faili
     with pytest.raises(DarkshareError, match=rf"/{'abc'[failing - 1]}: cannot be written: Input/output error"):
         write_all({tmp_path / name: [b"new"] for name in "abc"})
     assert contents(tmp_path) == {"a": b"old a", "c": b"old c"}
+
+
+def test_of_two_runs_at_once_one_set_stays(tmp_path):
+    """The first one waits between its two renames, and lets the second one wait until it is through."""
+    reader, writer = os.pipe()
+    first = os.fork()
+    if not first:
+        seen = count(1)
+
+        def hook(event, _):
+            if event == "os.rename" and next(seen) == 2:
+                os.write(writer, b".")
+                time.sleep(0.3)
+
+        sys.addaudithook(hook)
+        try:
+            write_all({tmp_path / name: [b"first"] for name in "ab"})
+        finally:
+            os._exit(0)
+    assert os.read(reader, 1) == b"."
+    write_all({tmp_path / name: [b"second"] for name in "ab"})
+    os.waitpid(first, 0)
+    assert contents(tmp_path) == {"a": b"second", "b": b"second"}
+
+
+def test_scratch_of_killed_runs_is_removed_and_its_errors_are_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    child = os.fork()
+    if not child:
+        with scratch() as folder:
+            (folder / "x").write_bytes(b"x")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    (left,) = tmp_path.iterdir()
+    _renames._tended.clear()
+    with pytest.raises(DarkshareError, match=r"x: cannot be written: No space left on device"), scratch() as folder:
+        assert list(tmp_path.iterdir()) == [folder] != [left]
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "x"))
+    assert not list(tmp_path.iterdir())
 
 
 def two(folder):

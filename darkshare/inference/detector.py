@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from darkshare._files.scratch import scratch
 from darkshare._images import Picture
 from darkshare._tables import printable
 from darkshare.darknet.model import Model, load
@@ -335,8 +335,8 @@ def _of_file(path: str | os.PathLike[str], model: Model) -> Model:
 
 def _loaded(model: Model, bn_epsilon: float, engine: str, how: Mapping[str, Any]) -> Engine:
     """The model in an engine, through a file: from memory, OpenCV 5 ignores its choice and doubles its peak."""
-    with tempfile.TemporaryDirectory(prefix="darkshare-") as folder:
-        path = Path(folder) / "network.onnx"
+    with scratch() as folder:
+        path = folder / "network.onnx"
         with open(path, "wb") as file:
             file.writelines(memoryview(piece).cast("B") for piece in buffers(model, bn_epsilon=bn_epsilon))
         return _opened(model, path, engine, how)
