@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import annotation_targets as labelled
+import darknet_itself
 import darknet_targets as darknet
 import other_targets as other
 from mutation import Mutation, break_cfg, break_json, break_lines, break_xml
@@ -92,3 +93,5 @@ TARGETS = {
     "journals": Target(other.journals, other.journal_seeds, darknet.number_words, break_lines, ("training.journal",)),
     "html": Target(other.pages, other.html_seeds, other.html_words, other.break_fields, ("analysis.html",)),
 }
+if darknet_itself.PROGRAMS:
+    TARGETS["table"] = Target(darknet_itself.table, darknet.cfgs, darknet.cfg_words, break_cfg, _CFG)
