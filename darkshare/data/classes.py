@@ -15,7 +15,8 @@ Parts = Mapping[str, Dataset]
 def united(parts: Parts) -> dict[str, Dataset]:
     """The parts with the same classes: those of the first, then what others have beside them."""
     names = tuple(dict.fromkeys(name for part in parts.values() for name in part.names))
-    return {key: _renumbered(part, [names.index(name) for name in part.names], names) for key, part in parts.items()}
+    ids = {name: i for i, name in enumerate(names)}
+    return {key: _renumbered(part, [ids[name] for name in part.names], names) for key, part in parts.items()}
 
 
 def alike(names: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -46,7 +47,8 @@ def with_classes(
     new = [(rename or {}).get(name, name) for name in before]
     require_known("class", keep, new)
     names = tuple(dict.fromkeys(keep or new))
-    ids = [names.index(name) if name in names else None for name in new]
+    places = {name: i for i, name in enumerate(names)}
+    ids = [places.get(name) for name in new]
     if single:
         names, ids = (single,), [None if index is None else 0 for index in ids]
     return {key: _renumbered(part, ids, names) for key, part in parts.items()}
@@ -56,7 +58,8 @@ def in_order(data: Dataset | ClassifiedDataset, names: Sequence[str]) -> Dataset
     """The same pictures with the same classes, numbered as in `names`, which must be the same in any order."""
     if data.names == tuple(names):
         return data
-    ids = [names.index(name) for name in data.names]
+    places = {name: i for i, name in enumerate(names)}
+    ids = [places[name] for name in data.names]
     if isinstance(data, ClassifiedDataset):
         samples = tuple(sample._replace(class_id=ids[sample.class_id]) for sample in data.samples)
         return replace(data, names=tuple(names), samples=samples)
