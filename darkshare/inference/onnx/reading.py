@@ -27,11 +27,13 @@ class Exported(NamedTuple):
         path: the file.
         model: network and tasks; the weights are in the file alone.
         engine: the one that it was made for; "" for all of them.
+        precision: of its weights.
     """
 
     path: Path
     model: Model
     engine: str
+    precision: str
 
 
 def read_exported(path: str | os.PathLike[str]) -> Exported:
@@ -49,12 +51,13 @@ def read_exported(path: str | os.PathLike[str]) -> Exported:
         decoded = [head["output"] for head in facts["heads"] if head["values"] != "raw"]
         text, dialect, tasks = (facts["model"][key] for key in ("cfg", "dialect", "tasks"))
         engine = str(facts.get("quantised", {}).get("engine", ""))
+        precision = "int8" if engine else str(facts.get("precision", "fp32"))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DarkshareError(f"is damaged: what it says of its network is unreadable ({error!r})", file=file) from None
     if decoded:
         raise Unsupported(f"gives boxes ({decoded[0]}) instead of raw heads; export it without --decode", file=file)
     network = resolve(parse(text, file), dialect=dialect)
-    return Exported(Path(path), Model(network, None, tasks_from_json(tasks, network, file)), engine)
+    return Exported(Path(path), Model(network, None, tasks_from_json(tasks, network, file)), engine, precision)
 
 
 def _metadata(path: Path) -> dict[str, str]:
