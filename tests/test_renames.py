@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from itertools import count
@@ -21,6 +22,7 @@ from click.testing import CliRunner
 from darkshare._files import keeping_inputs, read_small, require_unread, write_all
 from darkshare._files import renames as _renames
 from darkshare._files.renames import temporary, tend, undo_killed
+from darkshare._files.scratch import scratch
 from darkshare._images import encoded
 from darkshare.cli import main
 from darkshare.data.types import Dataset
@@ -131,6 +133,45 @@ def test_a_failing_rename_brings_all_old_files_back(tmp_path, monkeypatch, faili
     assert contents(tmp_path) == {"a": b"old a", "c": b"old c"}
 
 
+def test_of_two_runs_at_once_one_set_stays(tmp_path):
+    """The first one waits between its two renames, and lets the second one wait until it is through."""
+    reader, writer = os.pipe()
+    first = os.fork()
+    if not first:
+        seen = count(1)
+
+        def hook(event, _):
+            if event == "os.rename" and next(seen) == 2:
+                os.write(writer, b".")
+                time.sleep(0.3)
+
+        sys.addaudithook(hook)
+        try:
+            write_all({tmp_path / name: [b"first"] for name in "ab"})
+        finally:
+            os._exit(0)
+    assert os.read(reader, 1) == b"."
+    write_all({tmp_path / name: [b"second"] for name in "ab"})
+    os.waitpid(first, 0)
+    assert contents(tmp_path) == {"a": b"second", "b": b"second"}
+
+
+def test_scratch_of_killed_runs_is_removed_and_its_errors_are_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    child = os.fork()
+    if not child:
+        with scratch() as folder:
+            (folder / "x").write_bytes(b"x")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    (left,) = tmp_path.iterdir()
+    _renames._tended.clear()
+    with pytest.raises(DarkshareError, match=r"x: cannot be written: No space left on device"), scratch() as folder:
+        assert list(tmp_path.iterdir()) == [folder] != [left]
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "x"))
+    assert not list(tmp_path.iterdir())
+
+
 def two(folder):
     return {folder / "a": [b"new a"], folder / "b": [b"new b"]}
 
@@ -151,6 +192,29 @@ def test_what_a_kill_left_is_undone_with_a_note(tmp_path):
     with pytest.warns(DarkshareWarning, match="a run was killed while it wrote a; what was there before is back"):
         undo_killed(tmp_path)
     assert (tmp_path / "a").read_bytes() == b"old a"
+
+
+def test_a_folder_is_looked_through_again_only_where_it_has_changed(tmp_path, monkeypatch):
+    looks, listed = [], os.listdir
+
+    def counted(folder):
+        looks.append(folder)
+        return listed(folder)
+
+    monkeypatch.setattr(os, "listdir", counted)
+    os.utime(tmp_path, (1, 1))
+    for _ in range(200):
+        undo_killed(tmp_path)
+    assert looks == [tmp_path]
+    (tmp_path / "a").write_bytes(b"new")  # just now, so that the next change may have the same time
+    undo_killed(tmp_path)
+    undo_killed(tmp_path)
+    assert looks == [tmp_path] * 3
+    temporary(tmp_path / "a").write_bytes(b"")
+    os.utime(tmp_path, (2, 2))
+    undo_killed(tmp_path)
+    undo_killed(tmp_path)  # this process goes on, and may be killed without a change of the folder
+    assert looks == [tmp_path] * 5
 
 
 def test_what_somebody_wrote_after_the_kill_stays(tmp_path):
