@@ -18,6 +18,60 @@ from darkshare.inference.onnx import INPUT, ExportForm, read_exported, write_onn
 
 F = np.float32
 Run = Callable[[np.ndarray, list[str]], list[np.ndarray]]
+KINDS = """\
+[net]
+width=16
+height=16
+channels=4
+
+[convolutional]
+filters=8
+size=3
+pad=1
+batch_normalize=1
+activation=relu6
+
+[convolutional]
+filters=8
+size=3
+pad=1
+groups=8
+activation=mish
+
+[shortcut]
+from=-2
+activation=swish
+weights_type=per_channel
+
+[convolutional]
+filters=9
+size=1
+padding=1
+stride=2
+activation=relu
+
+[maxpool]
+size=3
+stride=1
+antialiasing=0
+
+[reorg]
+stride=3
+
+[convolutional]
+filters=6
+size=1
+groups=3
+activation=logistic
+
+[avgpool]
+
+[connected]
+output=5
+activation=linear
+
+[softmax]
+"""
 
 
 def model_of(text: str, data: np.ndarray | None = None, seed: int = 1, **how) -> Model:
@@ -48,6 +102,11 @@ def input_of(model: Model, *, batch: int = 1, seed: int = 3) -> np.ndarray:
     """A batch for the network, 0..1 in the steps that pictures have."""
     shape = (batch, *model.network.input[:3])
     return np.random.default_rng(seed).integers(0, 256, shape).astype(F) / F(255)
+
+
+def inputs_of(model: Model, count: int) -> list[np.ndarray]:
+    """Several pictures for a quantiser."""
+    return [input_of(model, seed=seed) for seed in range(count)]
 
 
 def opencv(path: Path, *engine: int) -> Run:

@@ -285,11 +285,13 @@ class Runnable(NamedTuple):
         model: its network and tasks.
         engine: to run it on.
         file: an exported file that holds the weights; None where the model has them.
+        stored: the precision of the weights.
     """
 
     model: Model
     engine: str
-    file: Path | None
+    file: Path | None = None
+    stored: str = "fp32"
 
 
 def runnable(given: Model | str | os.PathLike[str], engine: str | None) -> Runnable:
@@ -303,11 +305,11 @@ def runnable(given: Model | str | os.PathLike[str], engine: str | None) -> Runna
         DarkshareError: the file cannot be read, or not be run on this engine.
     """
     if isinstance(given, Model):
-        return Runnable(given, engine or engines.DEFAULT, None)
+        return Runnable(given, engine or engines.DEFAULT)
     if Path(given).suffix not in SUFFIXES:
-        return Runnable(load(given), engine or engines.DEFAULT, None)
+        return Runnable(load(given), engine or engines.DEFAULT)
     found = read_exported(given)
-    return Runnable(found.model, engine_for(found, engine), found.path)
+    return Runnable(found.model, engine_for(found, engine), found.path, found.precision)
 
 
 def engine_for(found: Exported, wanted: str | None) -> str:

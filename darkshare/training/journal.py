@@ -34,6 +34,7 @@ class Update(NamedTuple):
         iou: mean overlap of truths with the boxes that are to find them; None without truths.
         objectness: mean at places with an object; likewise.
         seconds: for loading and training.
+        restarts: how often the training had gone back to a good state because it diverged.
         map: after it, where it was measured; of 0..1. Of a classifier, top-1.
     """
 
@@ -47,6 +48,7 @@ class Update(NamedTuple):
     iou: float | None
     objectness: float | None
     seconds: float
+    restarts: int = 0
     map: float | None = None
 
 
@@ -95,6 +97,15 @@ class Journal:
         if self.entries:  # a resumed training may miss its file
             self.entries[-1] = self.entries[-1]._replace(map=measured)
             self._write()
+
+    def go_back(self, last: int) -> None:
+        """Drop the updates behind the one that the training goes on from.
+
+        Raises:
+            DarkshareError: the file cannot be written.
+        """
+        self.entries = [entry for entry in self.entries if entry.batch <= last]
+        self._write()
 
     def _write(self) -> None:
         header = (*Update._fields[:-1], self._measure.lower().replace("-", ""))
@@ -185,5 +196,6 @@ def _entry(row: Sequence[str]) -> Update:
         values[7],
         values[8],
         values[9] or 0.0,
-        values[10],
+        int(values[10] or 0),
+        values[11],
     )

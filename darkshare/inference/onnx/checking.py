@@ -45,6 +45,7 @@ TYPES = {  # TensorProto.DataType
 _TYPED = ("float_data", _INT32, "int64_data", "double_data", _UINT64)
 _QUANTISERS = ("QuantizeLinear", "DequantizeLinear")
 _QUANTISED = "_quantized"  # behind the name of a tensor that ONNX Runtime's quantiser replaced
+_DEQUANTISED = "_DequantizeLinear_Output"  # behind that of a value that comes through it
 _VALUE_FIELDS = {1: "f", 2: "i", 3: "s", 7: "ints"}  # AttributeProto.AttributeType
 
 
@@ -165,13 +166,21 @@ def _require_nodes(found: list[Message], wanted: list[Operator], *, quantised: b
         ends = outputs == [name] or (quantised and len(outputs) == 1)  # in the name of a Relu that it took in
         if (op, attributes) != (operator.op, given) or not ends:
             raise disagreement(f"{name} is not the {operator.op} with {operator.attributes} that its layer is")
-        if not quantised and tuple(node.get("input", ())) != operator.inputs:
+        if not _reads(operator, node.get("input", []), quantised=quantised):
             raise disagreement(f"{name} reads {_listed(node.get('input', ()))}, not {_listed(operator.inputs)}")
         taken.append(operator)
     if not quantised and taken != wanted:
         missing = next((one.output for one in wanted if one.output not in written), None)
         raise disagreement(f"{missing} is not there" if missing else "its operators are in another order")
     return taken
+
+
+def _reads(operator: Operator, names: list[str], *, quantised: bool) -> bool:
+    """Whether these are an operator's inputs; in int8 they may come through a DequantizeLinear, but for factors."""
+    if not quantised:
+        return tuple(names) == operator.inputs
+    settled = 1 if operator.op == "Resize" else len(names)
+    return (*(name.removesuffix(_DEQUANTISED) for name in names[:settled]), *names[settled:]) == operator.inputs
 
 
 def _attributes(node: Message) -> dict[str, Any]:

@@ -31,6 +31,8 @@ def read_ir(path: Path) -> ElementTree.Element:
     data = read_small(path, LARGEST)
     try:
         text = data.decode()
+        if "\0" in text:  # a parser would take it for another encoding
+            raise ValueError("it holds zero bytes")
         if "<!" in text:
             raise ValueError("it has comments or declares a document type, which OpenVINO does not write")
         root = ElementTree.fromstring(text)  # noqa: S314  without declarations there are no entities

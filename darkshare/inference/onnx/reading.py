@@ -31,11 +31,13 @@ class Exported(NamedTuple):
         path: the file.
         model: network and tasks; the weights are in the file alone.
         engine: the one that it was made for; "" for all of them.
+        precision: of its weights.
     """
 
     path: Path
     model: Model
     engine: str
+    precision: str
 
 
 def read_exported(path: str | os.PathLike[str]) -> Exported:
@@ -57,12 +59,13 @@ def _exported(path: Path) -> Exported:
     content: Any = read_ir(path) if path.suffix == IR else read_message(path)
     facts = _facts(ir_facts(content) if path.suffix == IR else _metadata(content))
     model, engine = _described(facts, str(path))
+    form, quantised = ExportForm(), "quantised" in facts
     if path.suffix == IR:
-        require_ir(content, path, expected_graph(model, ExportForm()))
+        require_ir(content, path, expected_graph(model, form))
     else:
-        graph = expected_graph(model, form_of(content, facts.get("precision")))
-        require_graph(content, graph, quantised="quantised" in facts)
-    return Exported(path, model, engine)
+        form = form_of(content, facts.get("precision"))
+        require_graph(content, expected_graph(model, form), quantised=quantised)
+    return Exported(path, model, engine, "int8" if quantised else form.precision)
 
 
 def _facts(texts: Iterator[tuple[str, str]]) -> dict[str, Any]:

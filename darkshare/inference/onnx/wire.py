@@ -229,6 +229,8 @@ class _Wire:
         return value, at + 4
 
     def _varint(self, at: int, end: int) -> tuple[int, int]:
+        if at < end and (byte := self._view[at]) < 0x80:  # most are of one byte
+            return byte, at + 1
         value = shift = 0
         for place in range(at, min(at + _VARINT_BYTES, end)):
             byte = self._view[place]
@@ -242,7 +244,7 @@ class _Wire:
         """Count what was read, and refuse what no network needs."""
         self._fields -= fields
         self._bytes -= size
-        if min(self._fields, self._bytes) < 0:
+        if self._fields < 0 or self._bytes < 0:
             raise _damaged(at, "there is more beside the weights than any network needs")
 
 
