@@ -184,7 +184,9 @@ def test_rules_that_name_nothing_are_refused(rule, message):
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
-        ("r.json", "{" + ",".join(f'"{i}":0' for i in range(90_000)) + "}", "unknown key 0; a recipe has alpha"),
+        ("r.json", "{" + ",".join(f'"{i}":0' for i in range(90_000)) + "}", "bytes, more than any such file"),
+        ("r.json", "{" + ",".join(f'"{i}":0' for i in range(9_000)) + "}", "unknown key 0; a recipe has alpha"),
+        ("r.yaml", "rules: [{alpha: 0, layers: [" + "0," * 400_000 + "0]}]", "bytes, more than any such file"),
         ("r.json", '{"alpha":0,"rules":[{"tensor":"' + "[" * 40_000 + '","alpha":0}]}', "tensor has more than 100"),
         ("r.json", '{"alpha":0,"rules":[{"kind":"' + "*a" * 51 + '","alpha":0}]}', "kind has more than 100"),
         ("r.json", '{"alpha":0,"x":1,"x":2}', "x is given twice"),
