@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -44,12 +44,18 @@ def rename_all(made: Mapping[Path, Path], *, durable: bool = True) -> None:
     Raises:
         OSError: a name cannot be given; the old ones are back then.
     """
+    is_set = len(made) > 1 or any(path.is_dir() for path in made.values())
+    folders = {path.parent: None for path in made} if is_set else {}
+    with _locked(folders):
+        _rename(made, folders, durable=durable)
+
+
+def _rename(made: Mapping[Path, Path], folders: Iterable[Path], *, durable: bool) -> None:
     records: list[Path] = []
     try:
-        if len(made) > 1 or any(path.is_dir() for path in made.values()):
-            for folder in {path.parent: None for path in made}:
-                records.append(temporary(folder / _RECORD, _RECORD))
-                _record(records[-1], {t: n for t, n in made.items() if t.parent == folder}, durable=durable)
+        for folder in folders:
+            records.append(temporary(folder / _RECORD, _RECORD))
+            _record(records[-1], {t: n for t, n in made.items() if t.parent == folder}, durable=durable)
         for target, new in made.items():
             if records:
                 _set_aside(target, _old(new))
@@ -67,15 +73,34 @@ def rename_all(made: Mapping[Path, Path], *, durable: bool = True) -> None:
                 _remove(_old(new))
 
 
+@contextlib.contextmanager
+def _locked(folders: Iterable[Path]) -> Iterator[None]:
+    """Let no other process rename or undo in these folders meanwhile, where the system locks folders."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        for folder in sorted({os.path.realpath(one) for one in folders}):
+            with contextlib.suppress(OSError):
+                handle = os.open(folder, os.O_RDONLY)
+                stack.callback(os.close, handle)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
 def undo_killed(folder: Path) -> None:
     """Undo the half-done renames of killed processes in a folder, and say so.
 
     Raises:
         OSError: that cannot be done.
     """
-    for record in (path for path in _left(folder) if path.suffix == _RECORD):
-        if names := _undo(record):
-            warn(f"{folder}: a run was killed while it wrote {', '.join(names)}; what was there before is back")
+    records = [path for path in _left(folder) if path.suffix == _RECORD]
+    with _locked([folder] if records else []):
+        for record in records:
+            if names := _undo(record):
+                warn(f"{folder}: a run was killed while it wrote {', '.join(names)}; what was there before is back")
 
 
 def tend(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -262,8 +262,10 @@ def save(
     names = [name for task, *_ in group_by_ensemble(model.tasks) for name in task.names]
     options = {"classes": len(names), "names": f"{base.name}.names", **(data or {}), "backup": "backup"}
     contents: dict[Path, Any] = {sibling(base, ".cfg"): [to_bytes(model.network.cfg)]}
+    weights: list[str] = []
     if model.weights is not None:
-        contents[sibling(base, ".weights")] = _body(model.weights, model.network.dialect)
+        body = _body(model.weights, model.network.dialect)
+        contents[sibling(base, ".weights")] = _hashed(body, weights)
     contents[sibling(base, ".names")] = [raw_bytes("".join(f"{name}\n" for name in names))]
     contents[sibling(base, ".data")] = [raw_bytes("".join(f"{key}={value}\n" for key, value in options.items()))]
     sources = {path for task in model.tasks for path in task.files.values()}
@@ -271,7 +273,7 @@ def save(
         hashes = {path: pool.submit(sha256, path) for path in sources}
         tasks = sibling(base, ".tasks.json")
         if len(model.tasks) > 1 or exists(tasks):  # one task needs no description, but an old one would be wrong
-            contents[tasks] = _described(model.tasks, hashes)
+            contents[tasks] = _described(model.tasks, hashes, weights)
         require_unread(contents, protect)
         write_all(contents)
     return list(contents)
@@ -352,10 +354,21 @@ def _names(path: Path, counts: set[int]) -> tuple[str, ...]:
     return names
 
 
-def _described(tasks: Sequence[Task], hashes: Mapping[str, Future[str]]) -> Iterator[bytes]:
+def _hashed(buffers: Iterable[Any], found: list[str]) -> Iterator[Any]:
+    """Pass buffers on, and append their SHA-256 to `found` when all are through."""
+    import hashlib  # here, as in `sha256`
+
+    digest = hashlib.sha256()
+    for buffer in buffers:
+        digest.update(buffer)
+        yield buffer
+    found.append(digest.hexdigest())
+
+
+def _described(tasks: Sequence[Task], hashes: Mapping[str, Future[str]], weights: list[str]) -> Iterator[bytes]:
     """Make the .tasks.json when it is written, last, since the fingerprints are ready by then."""
     known = [
         replace(task, sha256={**task.sha256, **{kind: hashes[path].result() for kind, path in task.files.items()}})
         for task in tasks
     ]
-    yield to_escaped(tasks_to_json(known))
+    yield to_escaped(tasks_to_json(known, *weights))

@@ -194,13 +194,13 @@ def _judged(line: str, classes: int) -> Iterator[Box | Fault]:
 
 
 def _rewritten(line: str) -> str:
-    """A box with commas, or with a class such as 1.0, as Darknet reads it; empty where it is something else."""
+    """A box with commas, or with a class such as 1.0, as Darknet reads it; empty where that would not be one either."""
     fields = [field.strip(",;") for field in line.split()]
     fields = re.split("[,;]", line) if len(fields) == 1 else fields
     if len(fields) != 5:
         return ""
     fields = [WHOLE.sub("", fields[0]), *(field.replace(",", ".") for field in fields[1:])]
-    return " ".join(fields) if fields[0].lstrip("-").isdecimal() else ""
+    return " ".join(fields) if fields[0].lstrip("-").isdecimal() and all(map(_PLAIN.fullmatch, fields)) else ""
 
 
 def within(box: Box, rounding: tuple[float, float] = (ROUNDING, ROUNDING)) -> Iterator[Box | Fault]:

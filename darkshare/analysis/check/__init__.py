@@ -200,7 +200,11 @@ def _beside(
         yield from_error(found)
         if not cut_at(network, stored.size):
             return
-    in_file = [*weights.header(stored.header, network.net, dialect), *weights.body(_model(network, stored))]
+    in_file = [
+        *weights.fingerprint(stored.path, _sibling(path, ".tasks.json")),
+        *weights.header(stored.header, network.net, dialect),
+        *weights.body(_model(network, stored)),
+    ]
     yield from (replace(found, file=stored.path) for found in in_file)
 
 
