@@ -25,7 +25,7 @@ from darkshare.cli import COMMANDS, main
 from darkshare.inference.media.sinks import FORMATS
 
 EVERY = os.environ.get("DARKSHARE_ALL_FAULTS") == "1"
-OF_SLOW = ("killed at a step", "ENOSPC", "full TMPDIR")  # what is tried of commands that take seconds
+COSTLY = 8  # commands from this cost on meet a fifth of the faults, each another one, unless all are tried
 WRITES = re.compile(r"Write|Draw|Path of the new|The (file|folder) to|Folder for")
 NEEDS = {"train": "torch", "sweep": "torch", "export in int8": "onnxruntime", "export for OpenVINO": "nncf"}
 
@@ -41,9 +41,11 @@ def server():
 def test_no_fault_costs_a_file(row, server):
     if find_spec(library := NEEDS.get(row.name, "darkshare")) is None:
         pytest.skip(f"needs {library}")
-    only = OF_SLOW if row.cost == SLOW and not EVERY else ()
+    if row.cost == SLOW and not EVERY:
+        pytest.skip("takes seconds for each fault; DARKSHARE_ALL_FAULTS=1 tries it")
+    only = list(COLUMNS)[ROWS.index(row) % 5 :: 5] if row.cost >= COSTLY and not EVERY else list(COLUMNS)
     found = server.ask(row.name, every=EVERY, only=only)
-    assert set(found) == set(only or COLUMNS)
+    assert list(found) == only
     assert {name: fault["wrong"] for name, fault in found.items() if fault["wrong"]} == {}
     if skipped := {name: fault["skipped"] for name, fault in found.items() if fault["skipped"]}:
         pytest.skip(f"the other faults were tried, and {skipped}")
