@@ -66,7 +66,7 @@ def _prove(merged: Model, models: Sequence[Model], images: Sequence[str], form: 
     from darkshare.cli.running import progress_of
     from darkshare.inference.verification import verify
 
-    found = verify(merged, *models, images=images, watch=progress_of(with_speed=False))
+    found = verify(merged, *models, images=images or None, watch=progress_of(with_speed=False))
     if not found.is_equal:
         show(found, form=form)
         raise DarkshareError("the merged network gives other numbers than the networks; nothing was written")
