@@ -8,7 +8,7 @@ import struct
 import subprocess
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import cv2
@@ -222,7 +222,7 @@ def pillow(image: np.ndarray, form: str, **how: object) -> bytes:
     return made.getvalue()
 
 
-WRITTEN = {
+WRITTEN: dict[str, Callable[[np.ndarray], bytes]] = {
     **{f"OpenCV's {suffix}": partial(lambda suffix, image: cv2.imencode(suffix, image)[1].tobytes(), suffix)
        for suffix in (".png", ".jpg", ".bmp", ".gif", ".webp", ".tif", ".ppm", ".pam", ".ras", ".hdr", ".jp2")},
     ".pgm": lambda image: cv2.imencode(".pgm", image[..., 0])[1].tobytes(),

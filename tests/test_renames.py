@@ -15,18 +15,12 @@ import warnings
 from itertools import count
 from pathlib import Path
 
-import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from darkshare._files import keeping_inputs, read_small, require_unread, write_all
 from darkshare._files import renames as _renames
 from darkshare._files.renames import temporary, tend, undo_killed
 from darkshare._files.scratch import scratch
-from darkshare._images import encoded
-from darkshare.cli import main
-from darkshare.data.types import Dataset
-from darkshare.data.writing import write_data
 from darkshare.errors import DarkshareError, DarkshareWarning
 
 STEPS = ("os.rename", "os.link", "os.remove", "os.rmdir")
@@ -91,28 +85,6 @@ def refuse(*_, **__):
     raise PermissionError(errno.EPERM, "Operation not permitted")
 
 
-def test_a_kill_at_any_step_of_an_import_leaves_the_old_or_the_new_folder(tmp_path):
-    found = []
-    for number in count(1):
-        folder = tmp_path / str(number) / "out"
-        write_data({"train": Dataset("d", ("old",), ())}, folder)
-        killed = is_killed_at(number, lambda: write_data({"train": Dataset("d", ("new",), ())}, folder))  # noqa: B023
-        next_run(folder.parent)
-        assert [path.name for path in folder.parent.iterdir()] == ["out"]
-        assert {path.name for path in folder.iterdir()} == {
-            "backup",
-            "import.json",
-            "out.data",
-            "out.names",
-            "train.txt",
-        }
-        found.append((folder / "out.names").read_text())
-        if not killed:
-            break
-    assert found[-1] == "new\n"
-    assert found.count("old\n") >= 2
-
-
 @pytest.mark.parametrize("links", [True, False])
 @pytest.mark.parametrize("failing", [1, 2, 3])
 def test_a_failing_rename_brings_all_old_files_back(tmp_path, monkeypatch, failing, links):
@@ -166,9 +138,8 @@ def test_scratch_of_killed_runs_is_removed_and_its_errors_are_one_line(tmp_path,
     os.waitpid(child, 0)
     (left,) = tmp_path.iterdir()
     _renames._tended.clear()
-    with pytest.raises(DarkshareError, match=r"x: cannot be written: No space left on device"), scratch() as folder:
-        assert list(tmp_path.iterdir()) == [folder] != [left]
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "x"))
+    with pytest.raises(DarkshareError, match="x: cannot be written: No such file or directory"), scratch() as folder:
+        (folder / "none" / "x").write_bytes(b"x" * (list(tmp_path.iterdir()) == [folder] != [left]))
     assert not list(tmp_path.iterdir())
 
 
@@ -283,41 +254,6 @@ def test_outside_of_a_run_a_program_may_replace_what_it_read(tmp_path):
     with keeping_inputs():
         read_small(tmp_path / "a")
     write_all({tmp_path / "a": [b"z"]})
-
-
-def test_names_that_were_found_beside_the_cfg_are_kept(tiny):
-    names = tiny.with_suffix(".names")
-    names.write_text("a\nb\n")
-    (tiny.parent / "x.names").symlink_to(names)
-    result = CliRunner().invoke(main, ["concat", str(tiny), str(tiny), "--k", "1", "-o", str(tiny.parent / "x")])
-    assert result.exit_code == 1, result.output
-    assert "x.names: is one of the inputs" in result.stderr
-    assert names.read_text() == "a\nb\n"
-
-
-@pytest.mark.parametrize(
-    ("make", "source", "words"),
-    [
-        (lambda path, read: path.symlink_to(read), "far/p.png", ["--save", "picture"]),
-        (lambda path, read: path.hardlink_to(read), "far/p.png", ["--save", "picture"]),
-        (lambda path, read: path.write_text(str(read)), "p.txt", ["--save", "yolo"]),
-    ],
-    ids=["link", "hard link", "list"],
-)
-def test_detect_replaces_neither_pictures_nor_their_list(tiny, tmp_path, make, source, words):
-    picture, far = tmp_path / "p.png", tmp_path / "far"
-    picture.write_bytes(encoded(np.zeros((8, 8, 3), np.uint8), ".png"))
-    far.mkdir()
-    make(tmp_path / source, picture)
-    before = [path.read_bytes() for path in (picture, tmp_path / source)]
-    output = tmp_path if source.startswith("far") else far.with_name("p-out")
-    if output != tmp_path:
-        output.mkdir()
-        (output / "p.txt").hardlink_to(tmp_path / source)
-    result = CliRunner().invoke(main, ["detect", str(tiny), str(tmp_path / source), *words, "-o", str(output)])
-    assert result.exit_code == 1, result.output
-    assert "is one of the inputs and would be replaced" in result.stderr
-    assert [path.read_bytes() for path in (picture, tmp_path / source)] == before
 
 
 # --- a system that gives nothing

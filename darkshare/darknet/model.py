@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkshare._files import exists, is_file, read_small, require_promise, require_unread, sha256, write_all, writing
+from darkshare._files import exists, read_small, require_promise, require_unread, sha256, write_all, writing
 from darkshare._files.renames import undo_killed
 from darkshare._tables import Result, printable, to_html
 from darkshare._texts import fit, raw_bytes, to_escaped
@@ -187,7 +187,7 @@ def load(
         undo_killed(path.parent)
     text = read_cfg(path)
     network = resolve(text, dialect=dialect, view=view, size=size)
-    if weights_file is None and sibling and is_file(path.with_suffix(".weights")):
+    if weights_file is None and sibling and exists(path.with_suffix(".weights")):
         weights_file = path.with_suffix(".weights")
     found = None if weights_file is None else read_weights(weights_file, dialect=dialect)
     if found is not None:
@@ -324,7 +324,7 @@ def tasks_beside(path: Path, net: Section, network: Network, found: Weights | No
     header, weights_path = (found.header, found.path) if found else (Header(), "")
     stem = path.with_suffix("")
     described = sibling(stem, ".tasks.json")
-    if is_file(described):
+    if exists(described):
         return tasks_from_json(read_small(described), network, str(described))
     heads = network.heads
     counts = {head.classes for head in heads if head.classes}
@@ -339,7 +339,7 @@ def tasks_beside(path: Path, net: Section, network: Network, found: Weights | No
 def _names(path: Path, counts: set[int]) -> tuple[str, ...]:
     """Class names of a network that is not a merged one."""
     wanted = max(counts, default=0)
-    if not is_file(path):
+    if not exists(path):
         return tuple(f"class_{i}" for i in range(wanted))
     names, faults = read_names(path)
     if counts and len(names) not in counts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,14 @@ class Names(NamedTuple):
 
     names: tuple[str, ...]
     faults: tuple[tuple[int, str], ...] = ()
+
+
+def ids_of(names: Iterable[str]) -> dict[str, int]:
+    """Give the class ids by their names; of names that are the same the first."""
+    ids: dict[str, int] = {}
+    for index, name in enumerate(names):
+        ids.setdefault(name, index)
+    return ids
 
 
 def read_names(path: str | os.PathLike[str]) -> Names:

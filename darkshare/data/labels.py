@@ -9,7 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
-from darkshare._files import is_file
+from darkshare._files import exists, is_file
 from darkshare._texts import lines_of, read_text
 from darkshare.data.types import Box, Fault, Finding
 from darkshare.errors import DarkshareError
@@ -85,7 +85,7 @@ def label_files(picture: str) -> list[str]:
     Darknet replaces folders in the path as the list has it, which may be relative; so the last folder of such a name
     counts too. Suffixes do not count: what no fork finds for its suffix is a label file all the same.
     """
-    return [place for place in _label_places(picture) if is_file(place)]
+    return [place for place in _label_places(picture) if exists(place)]
 
 
 def label_path(picture: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -80,7 +79,7 @@ def load(path: str, outputs: Sequence[str], settings: Settings) -> Engine:
     if settings.profile:
         options.enable_profiling = True
         # A name of its own: older versions only add the second, and would mix two sessions' records.
-        options.profile_file_prefix = str(Path(tempfile.gettempdir()) / f"darkshare-{uuid4().hex}")
+        options.profile_file_prefix = str(Path(path).with_name(f"darkshare-{uuid4().hex}"))
     readable = unicode_path(path, "ONNX Runtime")
     with errors_of("ONNX Runtime"):
         return OnnxRuntime(onnxruntime.InferenceSession(readable, options, providers=["CPUExecutionProvider"]), outputs)

@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from models import model, quiet_concat, retrained
 from onnx import TensorProto, helper, numpy_helper
-from onnxruns import KINDS, inputs_of, model_of
+from onnxruns import KINDS, copy_of_input, inputs_of, model_of, net
 
 from darkshare.darknet.model import Model
 from darkshare.errors import DarkshareError
@@ -131,6 +131,14 @@ def test_every_form_passes_and_is_not_read_whole(tmp_path, form, opened):
     opened.clear()
     assert read_exported(path).model.heads == (6, 12, 15, 21)
     assert {Path(name).name for name in opened} == {"both.onnx"}
+
+
+@pytest.mark.parametrize("kind", ["per_feature", "per_channel"])
+def test_learned_factors_of_one_pass(tmp_path, kind):
+    """The graph follows from the cfg alone, whatever the weights are."""
+    text = net(2, 4, 4) + 2 * copy_of_input(2) + f"[shortcut]\nfrom=-2\nweights_type={kind}\n"
+    write_onnx(model_of(text, np.ones(model_of(text).network.params)), tmp_path / "x.onnx")
+    assert read_exported(tmp_path / "x.onnx").model.heads == (2,)
 
 
 def test_a_large_file_takes_no_memory(tmp_path):
