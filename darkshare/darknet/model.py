@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from darkshare._files import exists, read_small, require_promise, require_unread, sha256, write_all, writing
 from darkshare._files.renames import undo_killed
 from darkshare._tables import Result, printable, to_html
@@ -16,7 +18,7 @@ from darkshare.darknet.cfg import Section, read_cfg, to_bytes
 from darkshare.darknet.names import read_names
 from darkshare.darknet.network import Network, View, resolve
 from darkshare.darknet.tasks import Task, group_by_ensemble, tasks_from_json, tasks_to_json
-from darkshare.darknet.weights import Floats, Header, Weights, chunks, read_weights
+from darkshare.darknet.weights import PIECE, Floats, Header, Run, Stored, Weights, chunks, read_weights
 from darkshare.darknet.wrong_size import cut_at, wrong_size
 from darkshare.errors import BadValue, DarkshareError, Unsupported, checked
 
@@ -53,9 +55,19 @@ class Model:
         return next((x.index for x in self.network.layers if x.stop > size), len(self.network.layers))
 
     def tensors(self, index: int) -> dict[str, Floats]:
-        """Give the weights of a layer by name, as float32 views in the tensors' own shapes (never copies).
+        """Give the weights of a layer by name, as read-only float32 arrays in the tensors' own shapes.
 
-        A convolution that shares another's weights (share_index) gives the owner's.
+        Those of a file are read anew each time. A convolution that shares another's weights (share_index) gives the
+        owner's.
+
+        Raises:
+            Unsupported: there are no weights, or a partial file ends before this layer.
+            DarkshareError: the file was changed since it was opened.
+        """
+        return {name: np.asarray(tensor) for name, tensor in self.stored_tensors(index).items()}
+
+    def stored_tensors(self, index: int) -> dict[str, Run]:
+        """Give what `tensors` gives, but large tensors of a file unread, so that a few rows can be read at a time.
 
         Raises:
             Unsupported: there are no weights, or a partial file ends before this layer.
@@ -65,9 +77,14 @@ class Model:
             raise Unsupported(f"{self.name}: has no weights; give the .weights file behind the .cfg")
         if layer.stop > self.weights.size:
             raise Unsupported(f"{self.weights.path}: a partial file, it ends before {layer.label}")
-        found: dict[str, Floats] = {}
+        found: dict[str, Run] = {}
         begin = layer.start
         for tensor in layer.tensors:
+            runs = self.weights.slice(begin, begin + tensor.size)
+            if len(runs) == 1 and isinstance(runs[0], Stored) and tensor.size > PIECE and not tensor.flipped:
+                found[tensor.name] = replace(runs[0], shape=tensor.shape)
+                begin += tensor.size
+                continue
             flat = self.weights.view(begin, begin + tensor.size)
             if tensor.flipped:
                 n, *rest = tensor.shape
