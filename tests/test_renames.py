@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from labelled import write_picture
 
 from darkshare._files import keeping_inputs, read_small, require_unread, write_all
 from darkshare._files import renames as _renames
@@ -313,8 +314,7 @@ def test_a_full_folder_for_temporary_files_is_one_line(tiny, tmp_path, monkeypat
         pytest.skip("this user may not mount a small disk")
     try:
         (full / "all").write_bytes(bytes(4096))
-        picture = tmp_path / "a.png"
-        picture.write_bytes(encoded(np.zeros((8, 8, 3), np.uint8), ".png"))
+        picture = write_picture(tmp_path / "a.png")
         monkeypatch.setenv("TMPDIR", str(full))
         monkeypatch.chdir(work)
         found = darkshare(*command.format(cfg=tiny, picture=picture, out=work / "out").split())
