@@ -39,6 +39,7 @@ COMMANDS = {
     "stats": ("analysis", "Measure how far models differ, layer by layer."),
     "frozen": ("analysis", "Tell whether the first k layers of models are identical."),
     "concat": ("splicing", "Splice networks that share their first k layers into one."),
+    "verify": ("engines", "Prove that a merged network gives what its parts give."),
     "split": ("splicing", "Take a merged network apart again."),
     "cut": ("splicing", "Write the weights of the first k layers."),
     "detect": ("running", "Find the objects of every task in pictures and videos."),

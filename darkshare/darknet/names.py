@@ -11,6 +11,8 @@ from darkshare._files import LARGEST_TEXT
 from darkshare._texts import read_text, require_fit
 from darkshare.errors import DarkshareError
 
+_NO_PART = "\ufeff \t"  # of a name: the mark stands where files were joined, and blanks may stand around it
+
 
 class Names(NamedTuple):
     """The class names of a file, and what is wrong with it.
@@ -48,10 +50,14 @@ def read_names(path: str | os.PathLike[str]) -> Names:
             require_fit("class name", line)
         except DarkshareError as error:
             raise error.locate(str(path), number) from None
-        name = line
-        if not line or line in names:
+        name = line.strip(_NO_PART)
+        if name != line:
+            faults.append((number, "holds a byte order mark, which Darknet prints; left out of the name"))
+        if not name or name in names:
+            what = f"the name of line {names[name]} again" if name else "an empty line, which is a class to Darknet"
             name = f"class {number - 1}"
-            what = f"the name of line {names[line]} again" if line else "an empty line, which is a class to Darknet"
+            while name in names:
+                name += "_"
             faults.append((number, f"{what}; called '{name}'"))
         names[name] = number
     return Names(tuple(names), tuple(faults))
