@@ -165,6 +165,29 @@ def test_what_a_kill_left_is_undone_with_a_note(tmp_path):
     assert (tmp_path / "a").read_bytes() == b"old a"
 
 
+def test_a_folder_is_looked_through_again_only_where_it_has_changed(tmp_path, monkeypatch):
+    looks, listed = [], os.listdir
+
+    def counted(folder):
+        looks.append(folder)
+        return listed(folder)
+
+    monkeypatch.setattr(os, "listdir", counted)
+    os.utime(tmp_path, (1, 1))
+    for _ in range(200):
+        undo_killed(tmp_path)
+    assert looks == [tmp_path]
+    (tmp_path / "a").write_bytes(b"new")  # just now, so that the next change may have the same time
+    undo_killed(tmp_path)
+    undo_killed(tmp_path)
+    assert looks == [tmp_path] * 3
+    temporary(tmp_path / "a").write_bytes(b"")
+    os.utime(tmp_path, (2, 2))
+    undo_killed(tmp_path)
+    undo_killed(tmp_path)  # this process goes on, and may be killed without a change of the folder
+    assert looks == [tmp_path] * 5
+
+
 def test_what_somebody_wrote_after_the_kill_stays(tmp_path):
     half_done(tmp_path)
     (tmp_path / "a").unlink()
@@ -274,3 +297,28 @@ def test_small_limits_give_a_result_or_one_line(tiny, tmp_path, limit, words):
     assert (found.returncode, len(errors)) in ((0, 0), (1, 1)), found.stderr
     assert "Traceback" not in found.stderr
     assert len(list(out.iterdir())) in ((5,) if not found.returncode and words[0] == "concat" else (0,))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["detect {cfg} {picture} -o {out}", "export {cfg} -o {out}.onnx", "demo"])
+def test_a_full_folder_for_temporary_files_is_one_line(tiny, tmp_path, monkeypatch, command):
+    full, work = tmp_path / "full", tmp_path / "work"
+    full.mkdir()
+    work.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", full], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("this user may not mount a small disk")
+    try:
+        (full / "all").write_bytes(bytes(4096))
+        picture = tmp_path / "a.png"
+        picture.write_bytes(encoded(np.zeros((8, 8, 3), np.uint8), ".png"))
+        monkeypatch.setenv("TMPDIR", str(full))
+        monkeypatch.chdir(work)
+        found = darkshare(*command.format(cfg=tiny, picture=picture, out=work / "out").split())
+        errors = [line for line in found.stderr.splitlines() if line.startswith("Error: ")]
+        assert (found.returncode, len(errors)) in ((0, 0), (1, 1)), found.stderr
+        assert "Traceback" not in found.stderr
+        assert [path.name for path in full.iterdir()] == ["all"]
+    finally:
+        subprocess.run(["umount", full], check=True)

@@ -87,8 +87,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     if "\0" in os.fspath(path):
         raise DarkshareError("holds a NUL byte, which no path does; correct the name", file=str(path))
     try:
-        if exists(path) and not (is_folder(path) or is_file(path)):
-            raise OSError(errno.EINVAL, "not a regular file")
+        _refuse_special(path)
         yield
     except OSError as error:
         raise failure("read", path, error) from None
@@ -96,15 +95,21 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
 
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn an OSError while a file is written into a `DarkshareError` that names the file.
+    """Turn an OSError while a file is written into a `DarkshareError` that names the file; see `reading`.
 
     Raises:
         DarkshareError: in place of an OSError.
     """
     try:
+        _refuse_special(path)
         yield
     except OSError as error:
         raise failure("written", path, error) from None
+
+
+def _refuse_special(path: str | os.PathLike[str]) -> None:
+    if exists(path) and not (is_folder(path) or is_file(path)):
+        raise OSError(errno.EINVAL, "not a regular file")
 
 
 def write_all(contents: Mapping[Path, Iterable[Any]], *, durable: bool = True, own: bool = False) -> None:
@@ -135,6 +140,8 @@ def write_all(contents: Mapping[Path, Iterable[Any]], *, durable: bool = True, o
             for path, buffers in contents.items():
                 if path.is_dir():
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+                if not path.is_symlink():  # which is replaced itself; a device would be gone for all
+                    _refuse_special(path)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 tend(path.parent)
                 new = temporary(path)

@@ -26,6 +26,8 @@ _NAME = re.compile(r"\.darkshare-([0-9a-f]{8})-(\d+)-(\d+)-\d+(\.set|\.old)?")
 _RECORD, _OLD = ".set", ".old"
 _numbers = count()
 _tended: set[str] = set()  # folders, so that a run of 10 000 pictures looks once
+_clean: dict[str, int] = {}  # folders without temporary names, with their last change: what loads 200 models looks once
+_SETTLED = 10**9  # nanoseconds after which the next change of a folder has another time
 
 
 def temporary(path: Path, suffix: str = "") -> Path:
@@ -121,11 +123,18 @@ def tend(folder: Path) -> None:
 
 
 def _left(folder: Path) -> list[Path]:
+    whole, now = os.path.abspath(folder), time.time_ns()  # noqa: PTH100 - links stay as they are
     try:
+        changed = folder.stat().st_mtime_ns
+        if _clean.get(whole) == changed:
+            return []
         names = os.listdir(folder)  # noqa: PTH208 - a path for each of many names takes three times as long
     except (OSError, ValueError):  # nothing is there, or not for us
         return []
-    return [folder / name for name in names if (found := _NAME.fullmatch(name)) and _is_left(folder, found)]
+    found = [match for name in names if (match := _NAME.fullmatch(name))]
+    if not found and now - changed > _SETTLED:
+        _clean[whole] = changed
+    return [folder / match[0] for match in found if _is_left(folder, match)]
 
 
 def _is_left(folder: Path, name: re.Match[str]) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkshare._files import exists, is_file, read_small, require_promise, require_unread, sha256, write_all, writing
+from darkshare._files import exists, read_small, require_promise, require_unread, sha256, write_all, writing
 from darkshare._files.renames import undo_killed
 from darkshare._tables import Result, printable, to_html
 from darkshare._texts import fit, raw_bytes, to_escaped
@@ -187,7 +187,7 @@ def load(
         undo_killed(path.parent)
     text = read_cfg(path)
     network = resolve(text, dialect=dialect, view=view, size=size)
-    if weights_file is None and sibling and is_file(path.with_suffix(".weights")):
+    if weights_file is None and sibling and exists(path.with_suffix(".weights")):
         weights_file = path.with_suffix(".weights")
     found = None if weights_file is None else read_weights(weights_file, dialect=dialect)
     if found is not None:
@@ -262,8 +262,9 @@ def save(
     names = [name for task, *_ in group_by_ensemble(model.tasks) for name in task.names]
     options = {"classes": len(names), "names": f"{base.name}.names", **(data or {}), "backup": "backup"}
     contents: dict[Path, Any] = {sibling(base, ".cfg"): [to_bytes(model.network.cfg)]}
+    weights, fingerprint = sibling(base, ".weights"), list[str]()
     if model.weights is not None:
-        contents[sibling(base, ".weights")] = _body(model.weights, model.network.dialect)
+        contents[weights] = _body(model.weights, model.network.dialect)
     contents[sibling(base, ".names")] = [raw_bytes("".join(f"{name}\n" for name in names))]
     contents[sibling(base, ".data")] = [raw_bytes("".join(f"{key}={value}\n" for key, value in options.items()))]
     sources = {path for task in model.tasks for path in task.files.values()}
@@ -271,7 +272,9 @@ def save(
         hashes = {path: pool.submit(sha256, path) for path in sources}
         tasks = sibling(base, ".tasks.json")
         if len(model.tasks) > 1 or exists(tasks):  # one task needs no description, but an old one would be wrong
-            contents[tasks] = _described(model.tasks, hashes)
+            if weights in contents:
+                contents[weights] = _hashed(contents[weights], fingerprint)
+            contents[tasks] = _described(model.tasks, hashes, fingerprint)
         require_unread(contents, protect)
         write_all(contents)
     return list(contents)
@@ -322,7 +325,7 @@ def tasks_beside(path: Path, net: Section, network: Network, found: Weights | No
     header, weights_path = (found.header, found.path) if found else (Header(), "")
     stem = path.with_suffix("")
     described = sibling(stem, ".tasks.json")
-    if is_file(described):
+    if exists(described):
         return tasks_from_json(read_small(described), network, str(described))
     heads = network.heads
     counts = {head.classes for head in heads if head.classes}
@@ -337,7 +340,7 @@ def tasks_beside(path: Path, net: Section, network: Network, found: Weights | No
 def _names(path: Path, counts: set[int]) -> tuple[str, ...]:
     """Class names of a network that is not a merged one."""
     wanted = max(counts, default=0)
-    if not is_file(path):
+    if not exists(path):
         return tuple(f"class_{i}" for i in range(wanted))
     names, faults = read_names(path)
     if counts and len(names) not in counts:
@@ -352,10 +355,24 @@ def _names(path: Path, counts: set[int]) -> tuple[str, ...]:
     return names
 
 
-def _described(tasks: Sequence[Task], hashes: Mapping[str, Future[str]]) -> Iterator[bytes]:
+def _hashed(buffers: Iterable[Any], found: list[str]) -> Iterator[Any]:
+    """Pass buffers on, and append their SHA-256 to `found` when all are through; it is taken while they are written."""
+    import hashlib  # here, as in `sha256`
+    from concurrent.futures import ThreadPoolExecutor
+
+    digest = hashlib.sha256()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        for buffer in buffers:
+            taken = pool.submit(digest.update, buffer)
+            yield buffer
+            taken.result()
+    found.append(digest.hexdigest())
+
+
+def _described(tasks: Sequence[Task], hashes: Mapping[str, Future[str]], weights: Sequence[str]) -> Iterator[bytes]:
     """Make the .tasks.json when it is written, last, since the fingerprints are ready by then."""
     known = [
         replace(task, sha256={**task.sha256, **{kind: hashes[path].result() for kind, path in task.files.items()}})
         for task in tasks
     ]
-    yield to_escaped(tasks_to_json(known))
+    yield to_escaped(tasks_to_json(known, *weights))

@@ -328,6 +328,10 @@ def _fitted(index: int, kind: Kind, x: Shape, sources: Sequence[Shape], view: Vi
     except DarkshareError as error:
         error.message = f"layer {index}: {error.message}"
         raise
+    if not y.is_image and y.flat <= 0:
+        raise ShapeMismatch(
+            f"layer {index} [{kind.name}] gives no value: its stride=, padding= or groups= is too large"
+        )
     tensors = (kind.saved_tensors if view == "save" else kind.loaded_tensors)(x, y)
     sizes = [tensor.size for tensor in tensors]
     largest = max(y.size, *sizes) if sizes else y.size

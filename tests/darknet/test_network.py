@@ -138,6 +138,17 @@ def test_embedding_layer_is_a_reference():
             6,
             "layer 1 [convolutional] needs an image, but the layer before gives 192 values",
         ),
+        ("[upsample]\nstride=-9\n", ShapeMismatch, 5, "layer 0 [upsample] gives no value: its stride=,"),
+        ("[reorg]\nstride=9\n", ShapeMismatch, 5, "layer 0 [reorg] gives no value"),
+        ("[reorg]\nstride=2\nreverse=1\n", ShapeMismatch, 5, "layer 0 [reorg] gives no value"),
+        ("[conv]\n[route]\nlayers=0\ngroups=2\n", ShapeMismatch, 6, "layer 1 [route] gives no value"),
+        ("[conn]\n[softmax]\n[route]\nlayers=1\ngroups=2\n", ShapeMismatch, 7, "layer 2 [route] gives no value"),
+        (
+            "[softmax]\n[lrn]\n",  # AlexeyAB and pjreddie print 0 x 0 x 0 and go on with nothing
+            ShapeMismatch,
+            6,
+            "layer 1 [normalization] needs an image, but the layer before gives 192 values",
+        ),
         ("[conv]\nfilters=2147483647\n", BadValue, 5, "layer 0 [convolutional] has 137438953408 values, more than"),
         ("[conn]\noutput=99999999\n", BadValue, 5, "layer 0 [connected] has 19199999808 values, more than"),
         ("[conv]\nfilters=7\n[yolo]\n", ShapeMismatch, 7, "layer 1: [yolo] with 1 masks and 20 classes reads"),
@@ -147,6 +158,16 @@ def test_what_does_not_fit_names_file_line_and_layer(text, error, line, message)
     with pytest.raises(error) as caught:
         network_of(NET + text)
     assert str(caught.value).startswith(f"test.cfg:{line}: {message}")
+
+
+@pytest.mark.parametrize(
+    "padding", [4, 5, 9]
+)  # to 0x0, and to -2x-2 and -10x-10, which would be a positive number of values
+def test_an_image_that_is_padded_away_is_refused(padding):
+    text = f"{NET}[deconv]\nfilters=2\npadding={padding}\n"
+    with pytest.raises(ShapeMismatch, match=r"layer 0 \[deconvolutional\] gives no value"):
+        network_of(text, dialect="pjreddie")
+    assert network_of(text.replace(f"={padding}", "=3"), dialect="pjreddie").layers[0].y[:3] == (2, 2, 2)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +310,12 @@ def test_after_a_hundred_problems_nobody_reads_on():
 def test_layers_that_read_alike_are_worked_out_once_whatever_else_they_say(monkeypatch):
     asked: list[Shape] = []
     tensors = Gru.tensors
-    monkeypatch.setattr(Gru, "tensors", lambda kind, x, y: asked.append(x) or tensors(kind, x, y))
+
+    def counted(kind, x, y):
+        asked.append(x)
+        return tensors(kind, x, y)
+
+    monkeypatch.setattr(Gru, "tensors", counted)
     layers = network_of(NET + "".join(f"[gru]\noutput=2\n# {i}\nnote={i}\n" for i in range(40))).layers
     assert asked == [Shape(3, 8, 8), Shape(0, 0, 0, 2)]  # the first reads the input, all others two values
     assert [layer.section.get("note") for layer in layers] == [str(i) for i in range(40)]

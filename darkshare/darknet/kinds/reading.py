@@ -91,7 +91,7 @@ def as_read(value: str, dialect: str) -> str:
 # Blanks are gone by now, but for two that Darknet keeps and C's atoi and atof skip.
 _INT = re.compile(r"[\f\v]*([+-]?)0*([0-9]{0,11})")
 _FLOAT = re.compile(r"[\f\v]*([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?)")
-_ODD_FLOAT = re.compile(r"[\f\v]*[+-]?(0x[0-9a-f.]|inf|nan)", re.IGNORECASE)
+_ODD_FLOAT = re.compile(r"[\f\v]*[+-]?(0x\.?[0-9a-f]|inf|nan)", re.IGNORECASE)
 
 
 def atoi(text: str) -> int:

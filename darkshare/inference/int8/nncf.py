@@ -21,7 +21,7 @@ from darkshare.inference.engines.openvino import library, unreported
 from darkshare.inference.int8.base import Run, of_layer
 from darkshare.inference.int8.calibration import Blobs
 from darkshare.inference.onnx import INPUT
-from darkshare.inference.onnx.reading import SECTION
+from darkshare.inference.onnx.ir import SECTION
 
 
 class Nncf:
