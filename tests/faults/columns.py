@@ -156,6 +156,7 @@ def failing(name: str) -> Callable[[Trial], None]:
                     place = f"step {number}, {seen[number - 1]}, {'on' if stays else 'once'}"
                     trial.run(place, inside, fresh=fresh)
 
+    column.__doc__ = f"Answer {name} to a call that can get it, once or from then on."
     return column
 
 

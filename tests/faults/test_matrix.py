@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import click
 import pytest
@@ -24,6 +25,7 @@ from faults.server import Server
 from darkshare.cli import COMMANDS, main
 from darkshare.inference.media.sinks import FORMATS
 
+ROOT = Path(__file__).parents[2]
 EVERY = os.environ.get("DARKSHARE_ALL_FAULTS") == "1"
 COSTLY = 8  # commands from this cost on meet a fifth of the faults, each another one, unless all are tried
 WRITES = re.compile(r"Write|Draw|Path of the new|The (file|folder) to|Folder for")
@@ -62,6 +64,14 @@ def test_every_option_that_names_an_output_is_in_the_matrix():
 def test_every_format_of_detect_is_in_the_matrix():
     saved = {one for row in ROWS for words in re.findall(r"--save (\S+)", row.words) for one in words.split(",")}
     assert saved == set(FORMATS)
+
+
+def test_the_page_of_faults_has_every_command_and_every_fault():
+    head, _, *lines = (line for line in (ROOT / "docs/reference/faults.md").read_text().splitlines() if line[:1] == "|")
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (head, *lines)]
+    assert cells[0][1:] == list(COLUMNS), "run: python docs/make_faults.py"
+    assert [row[0] for row in cells[1:]] == [row.name for row in ROWS], "run: python docs/make_faults.py"
+    assert all(all(row) and len(row) == len(cells[0]) for row in cells)
 
 
 # --- whether anything would be found
