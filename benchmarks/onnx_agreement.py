@@ -124,7 +124,7 @@ def made(cfg: Cfg, fork: str, target: Path, *, whole: bool) -> dict[str, Any]:
     weights = Weights(Header(), (seeded(network),))
     task = Task("net", (), tuple(head.index for head in network.heads), ((0, len(network.layers)),))
     write_onnx(Model(network, weights, (task,)), target / "net.onnx")
-    (target / "net.weights").write_bytes(Header().to_bytes(fork) + weights.runs[0].tobytes())
+    (target / "net.weights").write_bytes(Header().to_bytes(fork) + weights.view(0, weights.size).tobytes())
     for head in network.heads:
         (target / f"{head.index}.cfg").write_bytes(to_bytes(ending(network, head)))
     np.save(target / "input.npy", np.random.default_rng(2).random((1, *network.input[:3]), np.float32))

@@ -1,13 +1,12 @@
-"""`stats` of two yolov3-sized files against one plain numpy pass over the same mapped files, and its peak memory.
+"""`stats` of two yolov3-sized files against one plain numpy pass over the same files, and its peak memory.
 
 python benchmarks/stats.py [--rounds 9]
 
 Two yolov3 networks of 62 million seeded floats each (248 MB), no float the same. Every round runs, in turn: numpy's
 ||b-a|| and ||a|| over the whole vectors (one line of code, 248 MB of temporary memory); the same tensor by tensor (the
 fastest simple way); `stats` with default options, quartiles of all 366 tensors included; with batch norm folded; and
-with the spread of single weights. The files are in the page cache and mapped anew for each act, whose time is counted
-from there. Printed are medians and ratios of medians. Fails if `stats` takes more than twice numpy's first pass, or
-if a command takes 300 MB.
+with the spread of single weights. The files are in the page cache and read anew in each act. Printed are
+medians and ratios of medians. Fails if `stats` takes more than twice numpy's first pass, or if a command takes 300 MB.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ def write_pair(folder: Path) -> tuple[Path, Path]:
 
 
 def whole_vectors(base: Model, other: Model) -> tuple[float, float]:
-    a, b = base.weights.runs[0], other.weights.runs[0]
+    a, b = (model.weights.view(0, model.weights.size) for model in (base, other))
     return float(np.linalg.norm(b - a)), float(np.linalg.norm(a))
 
 

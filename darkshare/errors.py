@@ -56,7 +56,7 @@ class DarkshareError(ValueError):
         """Fill in the place where it is still unknown, and return the error itself."""
         if self.file is None and file:
             self.file = file
-        if self.line is None:
+        if self.line is None and self.file in (None, file):  # a line of the cfg is none of the weights
             self.line = line or None
         return self
 

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ HASHED = 2**18  # bytes; read and hashed before they leave the processor's cache
 LARGEST_TEXT = 2**20  # bytes; the names of 20 000 classes take a third of it
 _READ: set[tuple[int, int] | Path] = set()  # device and inode; see `keeping_inputs`
 _WRITTEN: set[tuple[int, int] | Path] = set()
+_VERSIONS: dict[str, tuple[int, ...]] = {}  # of what was read, by name
 _BLOCKS: list[None] = []  # one for each that is entered
 STAND_INS = {  # what comes in place of a file where a download or a checkout went wrong, by how it begins
     b"version https://git-lfs": "is a Git LFS pointer, not the file itself; get that with: git lfs pull",
@@ -153,12 +154,15 @@ def write_all(contents: Mapping[Path, Iterable[Any]], *, durable: bool = True, o
                 done.result()
         rename_all(waiting, durable=durable)
         _note(_WRITTEN, contents)
+        for path in contents:
+            _VERSIONS.pop(os.fspath(path), None)
     except OSError as error:
         named = (Path(name) for name in (error.filename2, error.filename) if name)
         raise failure("written", next((name for name in named if name in contents), path), error) from None
     finally:
         for new in waiting.values():
-            new.unlink(missing_ok=True)
+            with suppress(OSError):  # the next run tries again
+                new.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -176,6 +180,7 @@ def keeping_inputs() -> Iterator[None]:
         if not _BLOCKS:
             _READ.clear()
             _WRITTEN.clear()
+            _VERSIONS.clear()
 
 
 def keep(*paths: str | os.PathLike[str]) -> None:
@@ -248,7 +253,19 @@ def require_regular(path: str | os.PathLike[str]) -> int:
         raise OSError(errno.EINVAL, "not a regular file")
     if _BLOCKS:
         _READ.add((found.st_dev, found.st_ino))
+        _VERSIONS[os.fspath(path)] = version_of(found)
     return found.st_size
+
+
+def version_of(found: os.stat_result) -> tuple[int, ...]:
+    """Tell a file as it is from another one and from itself with other content: device, inode, size, time of change."""
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def changed(path: str | os.PathLike[str]) -> DarkshareError:
+    """The error of a file that others write into while it is read."""
+    what = "was changed while it was read; wait until it is complete, then run this again"
+    return DarkshareError(what, file=str(path))
 
 
 def unicode_path(path: str | os.PathLike[str], library: str) -> str:
@@ -266,7 +283,7 @@ def unicode_path(path: str | os.PathLike[str], library: str) -> str:
     return name
 
 
-def stand_in(head: bytes) -> str:
+def stand_in(head: bytes | bytearray) -> str:
     """Say what a file is that stands in for another one; empty where it does not.
 
     Args:
@@ -276,7 +293,7 @@ def stand_in(head: bytes) -> str:
     return next((what for mark, what in STAND_INS.items() if begin.startswith(mark)), "")
 
 
-def require_itself(path: str | os.PathLike[str], head: bytes | None = None) -> None:
+def require_itself(path: str | os.PathLike[str], head: bytes | bytearray | None = None) -> None:
     """Refuse a file that only stands in for another one: a pointer of Git LFS, a web page.
 
     Args:
@@ -340,13 +357,20 @@ def parsed_yaml(text: bytes, otherwise: str) -> Any:
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """Compute the SHA-256 of a file, in hexadecimal."""
+    """Compute the SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        DarkshareError: it is not as it was when the running command read it.
+    """
     import hashlib  # here, because most commands never need it and it takes longer than they do
 
     digest, buffer = hashlib.sha256(), bytearray(HASHED)
     with open(path, "rb", buffering=0) as file:
         while count := file.readinto(buffer):
             digest.update(memoryview(buffer)[:count])
+        now = version_of(os.fstat(file.fileno()))
+    if _VERSIONS.get(os.fspath(path), now) != now:
+        raise changed(path)
     return digest.hexdigest()
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from io import BytesIO
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from darkshare._files import reading, require_regular, stand_in
+from darkshare._files import CHUNK, reading, require_regular, stand_in
 from darkshare._images.headers import FileHeader, header_of
 from darkshare._images.limits import require_moderate
 from darkshare.errors import DarkshareError
@@ -113,8 +115,16 @@ def all_pictures(path: str | os.PathLike[str], *, alpha: bool = False) -> FilePi
     with reading(path), open(path, "rb") as file:
         about = header_of(file)
         file.seek(0)
-        data = file.read() if about.pictures == 1 else mmap(file.fileno(), 0, access=ACCESS_READ)
+        data = file.read() if about.pictures == 1 else _mapped_copy(file)
     return FilePictures(about.pictures, _decoding(data, about, str(path), alpha=alpha))
+
+
+def _mapped_copy(file: IO[bytes]) -> mmap:
+    """A map of a copy that nobody else has: where a mapped file is cut off, the system kills whoever reads it."""
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(file, copy, CHUNK)
+        copy.flush()
+        return mmap(copy.fileno(), 0, access=ACCESS_READ)
 
 
 def pictures(data: bytes, name: str, *, alpha: bool = False) -> FilePictures:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from darkshare.analysis.tensor_distance import Operand
 from darkshare.darknet.batchnorm import folded_bias, scale_of
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer
-from darkshare.darknet.weights import Floats, release
+from darkshare.darknet.weights import Run
 from darkshare.errors import BadValue
 
 QUANTITIES = ("biases", "weights", "scales", "rolling_mean", "rolling_variance")
@@ -51,7 +53,7 @@ def quantities_of(model: Model, index: int, space: str, epsilon: float) -> dict[
     layer = model.network.layers[index]
     if not layer.tensors:
         return {}
-    given = model.tensors(index)
+    given = model.stored_tensors(index)
     if space == "raw":
         return {name: Operand(given[name]) for name in quantity_names(layer, space)}
     found = {}
@@ -61,7 +63,7 @@ def quantities_of(model: Model, index: int, space: str, epsilon: float) -> dict[
     return found
 
 
-def _folded(quantity: str, given: dict[str, Floats], epsilon: float) -> Operand:
+def _folded(quantity: str, given: Mapping[str, Run], epsilon: float) -> Operand:
     if quantity == "weights":
         return Operand(given["weights"], scale_of(given, epsilon))
     if quantity == "biases":
@@ -71,7 +73,7 @@ def _folded(quantity: str, given: dict[str, Floats], epsilon: float) -> Operand:
     return Operand(given[quantity] if scale is None else scale)
 
 
-def _without_prefix(given: dict[str, Floats], prefix: str) -> dict[str, Floats]:
+def _without_prefix(given: Mapping[str, Run], prefix: str) -> dict[str, Run]:
     return {name[len(prefix) :]: tensor for name, tensor in given.items() if name.startswith(prefix)}
 
 
@@ -82,11 +84,3 @@ def _sublayers(layer: Layer) -> dict[str, set[str]]:
         prefix = tensor.name[: tensor.name.rfind(".") + 1]
         found.setdefault(prefix, set()).add(tensor.name[len(prefix) :])
     return found
-
-
-def give_back(model: Model, index: int) -> None:
-    """Give the pages of a mapped file under a layer's tensors back to the system."""
-    layer = model.network.layers[index]
-    if model.weights is not None:
-        for run in model.weights.slice(layer.start, layer.stop):
-            release(run)

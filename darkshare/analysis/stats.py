@@ -17,7 +17,7 @@ import numpy as np
 from darkshare.analysis.alignment import aligned
 from darkshare.analysis.boxplot import spread_of
 from darkshare.analysis.differences import Comparison, Difference, Differences
-from darkshare.analysis.layer_tensors import give_back, quantities_of, quantity_names, require_space
+from darkshare.analysis.layer_tensors import quantities_of, quantity_names, require_space
 from darkshare.analysis.tensor_distance import Operand, distance, elementwise_ratios, per_filter
 from darkshare.analysis.trunk import (
     UNRELATED,
@@ -159,8 +159,6 @@ def _layer(pair: _Pair, i: int, j: int) -> Iterator[Difference]:
             yield replace(blank, skipped=_shapes(pair, i, j, ours[name], theirs[name]))
         else:
             yield _measured(blank, ours[name], theirs[name], pair)
-    for model, index in ((pair.base, i), (pair.other, j)):
-        give_back(model, index)
 
 
 def _absent(pair: _Pair, i: int, j: int) -> str:

@@ -1,4 +1,4 @@
-"""Measure how far one tensor is from another, filter by filter, in one pass over mapped files."""
+"""Measure how far one tensor is from another, filter by filter, in one pass over both."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from darkshare._files import CHUNK
 from darkshare.analysis.boxplot import Spread, spread_of
-from darkshare.darknet.weights import FLOAT, Floats, release
+from darkshare.darknet.weights import FLOAT, Floats, Run
 
 Doubles = NDArray[np.float64]
 FLOOR = 1e-3  # of a layer's own size: smaller values of the base count as that large, else they dominate every ratio
@@ -23,7 +22,7 @@ _CANCELLED = 0.1  # |b|² as a part of |a|², below which |a + d|² has too few 
 class Operand(NamedTuple):
     """A tensor to compare: one value for each filter, or filters first; times a factor for each filter."""
 
-    values: Floats | Doubles
+    values: Run | Doubles
     factors: Doubles | None = None
 
     @property
@@ -35,20 +34,19 @@ class Operand(NamedTuple):
         """Whether it is worked with in double precision: products, and what is small enough."""
         return self.factors is not None or self.values.ndim == 1
 
-    def matrix(self) -> Floats | Doubles:
-        """One row for each filter: a view."""
+    def matrix(self) -> Run | Doubles:
+        """One row for each filter, not read yet."""
         return self.values.reshape(self.rows, -1)
 
     def blocks(self) -> Iterator[Floats | Doubles]:
-        """All values, a few filters at a time, giving the pages of mapped files back behind each."""
+        """All values, a few filters at a time."""
         matrix = self.matrix()
         for part in _parts(matrix):
             yield _block(matrix, self.factors, part, self.is_exact)
-            release(matrix[part])
 
     def product(self) -> Floats | Doubles:
         """All values, with their factors."""
-        rows = self.matrix()
+        rows = np.asarray(self.matrix())
         return rows if self.factors is None else rows * self.factors[:, None]
 
 
@@ -88,7 +86,7 @@ def ratio(part: float, whole: float) -> float:
 
 @np.errstate(all="ignore")  # callers look at `is_finite`
 def distance(a: Operand, b: Operand, *, exact: bool = False) -> Distance:
-    """Sum what `Distance` names, giving the pages of large mapped tensors back on the way.
+    """Sum what `Distance` names, a few filters at a time.
 
     Kernels are summed in single precision within a filter and in double precision across filters, which is right to
     about six digits.
@@ -101,17 +99,13 @@ def distance(a: Operand, b: Operand, *, exact: bool = False) -> Distance:
     x, y = a.matrix(), b.matrix()
     exact = exact or a.is_exact or b.is_exact
     base, moved, across = np.empty((3, a.rows))
-    other, begin = 0.0, 0
+    other = 0.0
     for part in _parts(x):
         u, v = _block(x, a.factors, part, exact), _block(y, b.factors, part, exact)
         d = v - u
         base[part], moved[part] = row_products(u, u), row_products(d, d)
         across[part] = row_products(u, v if exact else d)
         other += float(row_products(v, v).sum()) if exact else 0.0
-        if x[begin : part.stop].nbytes >= CHUNK:  # less at a time would map pages at the seams twice
-            release(x[begin : part.stop])
-            release(y[begin : part.stop])
-            begin = part.stop
     size, product = float(base.sum()), float(across.sum())
     if exact:
         return Distance(base, moved, other, product)
@@ -132,14 +126,14 @@ def row_products(u: Floats | Doubles, v: Floats | Doubles) -> Doubles:
     return found
 
 
-def _parts(matrix: Floats | Doubles) -> Iterator[slice]:
+def _parts(matrix: Run | Doubles) -> Iterator[slice]:
     rows, columns = matrix.shape
     step = max(1, BLOCK // max(1, columns))
     return (slice(start, start + step) for start in range(0, rows, step))
 
 
-def _block(matrix: Floats | Doubles, factors: Doubles | None, part: slice, exact: bool) -> Floats | Doubles:
-    block = matrix[part].astype(np.float64) if exact else matrix[part]
+def _block(matrix: Run | Doubles, factors: Doubles | None, part: slice, exact: bool) -> Floats | Doubles:
+    block = np.asarray(matrix[part], np.float64 if exact else None)
     return block if factors is None else block * factors[part, None]
 
 

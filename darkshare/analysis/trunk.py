@@ -17,11 +17,10 @@ from darkshare._tables import ranges
 from darkshare.analysis.tensor_distance import Operand, distance, filters, ratio
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network, resized, resolve
-from darkshare.darknet.weights import Floats, release
+from darkshare.darknet.weights import PIECE, Run, Stored
 from darkshare.errors import DarkshareError, TrunkMismatch, Unsupported
 
 UNRELATED = 0.3  # mean cosine of kernels; pairs with a common ancestor have 0.85 and more, others about 0
-PIECE = 2**19  # bytes that are compared at a time
 DECAYED = 0.05  # how far a kernel may be from a scaled copy, as a part of how much it shrank
 
 
@@ -135,24 +134,23 @@ def moved_tensors(a: Model, b: Model, k: int, *, start: int = 0) -> list[Moved]:
     ]
 
 
-def _pairs(a: Model, b: Model, index: int) -> Iterable[tuple[str, Floats, Floats]]:
+def _pairs(a: Model, b: Model, index: int) -> Iterable[tuple[str, Run, Run]]:
     if not a.network.layers[index].tensors:
         return
-    left, right = a.tensors(index), b.tensors(index)
+    left, right = a.stored_tensors(index), b.stored_tensors(index)
     for name, x in left.items():
         yield name, x, right[name]
-        release(x)
-        release(right[name])
 
 
-def same_bits(x: NDArray[Any], y: NDArray[Any]) -> bool:
+def same_bits(x: NDArray[Any] | Stored, y: NDArray[Any] | Stored) -> bool:
     """Bit for bit, so that NaN equals itself and 0 differs from -0; stops at the first piece that differs."""
-    step = max(1, PIECE * len(x) // max(1, x.nbytes))
+    step = max(1, PIECE * len(x) // max(1, x.size))
     pieces = (slice(start, start + step) for start in range(0, len(x), step))
-    return all(np.array_equal(x[piece].view(np.uint32), y[piece].view(np.uint32)) for piece in pieces)
+    bits = ([np.asarray(one[piece]).view(np.uint32) for one in (x, y)] for piece in pieces)
+    return all(np.array_equal(left, right) for left, right in bits)
 
 
-def _moved(layer: Layer, name: str, x: Floats, y: Floats) -> Moved:
+def _moved(layer: Layer, name: str, x: Run, y: Run) -> Moved:
     found = distance(Operand(x), Operand(y), exact=True)
     base = float(found.base.sum())
     scale = found.product / base if base else 1.0

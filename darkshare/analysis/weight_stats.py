@@ -12,7 +12,7 @@ import numpy as np
 from darkshare._tables import Results
 from darkshare.analysis.boxplot import Spread, spread_of
 from darkshare.analysis.columns import SPREAD, Column, filled, rows_of, shown_columns, spread
-from darkshare.analysis.layer_tensors import give_back, quantities_of, quantity_names, require_space
+from darkshare.analysis.layer_tensors import quantities_of, quantity_names, require_space
 from darkshare.analysis.tensor_distance import FLOOR, Doubles, Operand, row_products
 from darkshare.analysis.trunk import label, require_weights
 from darkshare.darknet.model import Model
@@ -131,10 +131,9 @@ def describe_weights(model: Model, *, space: str = "raw", bn_epsilon: float = 1e
 
 def _layer(model: Model, index: int, space: str, epsilon: float) -> Iterator[Distribution]:
     kind = model.network.layers[index].kind.name
-    folded = quantities_of(model, index, "folded", epsilon)
+    folded = quantities_of(model, index, "folded", epsilon) if space == "raw" else {}
     for name, operand in quantities_of(model, index, space, epsilon).items():
-        yield _described(index, kind, name, operand, folded.get(name) if space == "raw" else None)
-    give_back(model, index)
+        yield _described(index, kind, name, operand, folded.get(name))
 
 
 def _described(index: int, kind: str, name: str, operand: Operand, folded: Operand | None) -> Distribution:

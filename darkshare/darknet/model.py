@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from darkshare._files import exists, read_small, require_promise, require_unread, sha256, write_all, writing
 from darkshare._files.renames import undo_killed
 from darkshare._tables import Result, printable, to_html
@@ -16,7 +18,7 @@ from darkshare.darknet.cfg import Section, read_cfg, to_bytes
 from darkshare.darknet.names import read_names
 from darkshare.darknet.network import Network, View, resolve
 from darkshare.darknet.tasks import Task, group_by_ensemble, tasks_from_json, tasks_to_json
-from darkshare.darknet.weights import Floats, Header, Weights, chunks, read_weights
+from darkshare.darknet.weights import PIECE, Floats, Header, Run, Stored, Weights, chunks, read_weights
 from darkshare.darknet.wrong_size import cut_at, wrong_size
 from darkshare.errors import BadValue, DarkshareError, Unsupported, checked
 
@@ -53,9 +55,19 @@ class Model:
         return next((x.index for x in self.network.layers if x.stop > size), len(self.network.layers))
 
     def tensors(self, index: int) -> dict[str, Floats]:
-        """Give the weights of a layer by name, as float32 views in the tensors' own shapes (never copies).
+        """Give the weights of a layer by name, as read-only float32 arrays in the tensors' own shapes.
 
-        A convolution that shares another's weights (share_index) gives the owner's.
+        Those of a file are read anew each time. A convolution that shares another's weights (share_index) gives the
+        owner's.
+
+        Raises:
+            Unsupported: there are no weights, or a partial file ends before this layer.
+            DarkshareError: the file was changed since it was opened.
+        """
+        return {name: np.asarray(tensor) for name, tensor in self.stored_tensors(index).items()}
+
+    def stored_tensors(self, index: int) -> dict[str, Run]:
+        """Give what `tensors` gives, but large tensors of a file unread, so that a few rows can be read at a time.
 
         Raises:
             Unsupported: there are no weights, or a partial file ends before this layer.
@@ -65,9 +77,14 @@ class Model:
             raise Unsupported(f"{self.name}: has no weights; give the .weights file behind the .cfg")
         if layer.stop > self.weights.size:
             raise Unsupported(f"{self.weights.path}: a partial file, it ends before {layer.label}")
-        found: dict[str, Floats] = {}
+        found: dict[str, Run] = {}
         begin = layer.start
         for tensor in layer.tensors:
+            runs = self.weights.slice(begin, begin + tensor.size)
+            if len(runs) == 1 and isinstance(runs[0], Stored) and tensor.size > PIECE and not tensor.flipped:
+                found[tensor.name] = replace(runs[0], shape=tensor.shape)
+                begin += tensor.size
+                continue
             flat = self.weights.view(begin, begin + tensor.size)
             if tensor.flipped:
                 n, *rest = tensor.shape
@@ -262,10 +279,9 @@ def save(
     names = [name for task, *_ in group_by_ensemble(model.tasks) for name in task.names]
     options = {"classes": len(names), "names": f"{base.name}.names", **(data or {}), "backup": "backup"}
     contents: dict[Path, Any] = {sibling(base, ".cfg"): [to_bytes(model.network.cfg)]}
-    weights: list[str] = []
+    weights, fingerprint = sibling(base, ".weights"), list[str]()
     if model.weights is not None:
-        body = _body(model.weights, model.network.dialect)
-        contents[sibling(base, ".weights")] = _hashed(body, weights)
+        contents[weights] = _body(model.weights, model.network.dialect)
     contents[sibling(base, ".names")] = [raw_bytes("".join(f"{name}\n" for name in names))]
     contents[sibling(base, ".data")] = [raw_bytes("".join(f"{key}={value}\n" for key, value in options.items()))]
     sources = {path for task in model.tasks for path in task.files.values()}
@@ -273,7 +289,9 @@ def save(
         hashes = {path: pool.submit(sha256, path) for path in sources}
         tasks = sibling(base, ".tasks.json")
         if len(model.tasks) > 1 or exists(tasks):  # one task needs no description, but an old one would be wrong
-            contents[tasks] = _described(model.tasks, hashes, weights)
+            if weights in contents:
+                contents[weights] = _hashed(contents[weights], fingerprint)
+            contents[tasks] = _described(model.tasks, hashes, fingerprint)
         require_unread(contents, protect)
         write_all(contents)
     return list(contents)
@@ -355,17 +373,20 @@ def _names(path: Path, counts: set[int]) -> tuple[str, ...]:
 
 
 def _hashed(buffers: Iterable[Any], found: list[str]) -> Iterator[Any]:
-    """Pass buffers on, and append their SHA-256 to `found` when all are through."""
+    """Pass buffers on, and append their SHA-256 to `found` when all are through; it is taken while they are written."""
     import hashlib  # here, as in `sha256`
+    from concurrent.futures import ThreadPoolExecutor
 
     digest = hashlib.sha256()
-    for buffer in buffers:
-        digest.update(buffer)
-        yield buffer
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        for buffer in buffers:
+            taken = pool.submit(digest.update, buffer)
+            yield buffer
+            taken.result()
     found.append(digest.hexdigest())
 
 
-def _described(tasks: Sequence[Task], hashes: Mapping[str, Future[str]], weights: list[str]) -> Iterator[bytes]:
+def _described(tasks: Sequence[Task], hashes: Mapping[str, Future[str]], weights: Sequence[str]) -> Iterator[bytes]:
     """Make the .tasks.json when it is written, last, since the fingerprints are ready by then."""
     known = [
         replace(task, sha256={**task.sha256, **{kind: hashes[path].result() for kind, path in task.files.items()}})

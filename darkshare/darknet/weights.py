@@ -6,23 +6,25 @@ forks: int32 major, minor, revision, then `seen` as 64 or 32 bits (load_weights_
 
 from __future__ import annotations
 
-import mmap
+import math
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from darkshare._files import CHUNK, reading, require_itself, require_regular
+from darkshare._files import require_itself
+from darkshare._files.opened import OpenFile
 from darkshare._tables import printable
 from darkshare.darknet.kinds.base import P
 from darkshare.errors import BadValue, WeightsSize
 
 Floats = NDArray[np.float32]
 FLOAT = np.dtype("<f4")
+PIECE = 2**16  # floats that are on their way from file to file; they stay in the processor's cache
 _VERSION_1000 = 1000
 
 
@@ -57,17 +59,70 @@ class Header(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
+class Stored:
+    """Consecutive floats of an open file, read each time that numpy takes them as an array.
+
+    Attributes:
+        file: that holds them.
+        start: the byte of the first.
+        shape: that the array has.
+    """
+
+    file: OpenFile
+    start: int
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, part: slice) -> Stored:
+        first, stop, _ = part.indices(len(self))
+        at = self.start + first * math.prod(self.shape[1:]) * FLOAT.itemsize
+        return Stored(self.file, at, (max(stop - first, 0), *self.shape[1:]))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        values = np.empty(self.shape, FLOAT)
+        self.read_into(values)
+        values.flags.writeable = False
+        return values if dtype is None else values.astype(dtype, copy=False)
+
+    def reshape(self, *shape: int) -> Stored:
+        """The same floats in another shape, of which one number may be -1, as in numpy."""
+        known = math.prod(number for number in shape if number >= 0)
+        return Stored(self.file, self.start, tuple(self.size // known if number < 0 else number for number in shape))
+
+    def read_into(self, values: Floats) -> None:
+        """Read all floats into an array of as many.
+
+        Raises:
+            DarkshareError: the file was cut off or written into since it was opened.
+        """
+        self.file.read_into(self.start, values)
+
+
+Run = Floats | Stored
+
+
+@dataclass(frozen=True, eq=False)
 class Weights:
     """A header and one vector of floats, held as consecutive runs so that splicing copies nothing.
 
     Attributes:
         header: the version and `seen`.
-        runs: consecutive parts of the vector, each a read-only view of a mapped file or an array.
+        runs: consecutive parts of the vector, each a stretch of a file or an array.
         path: the file it was read from, or "".
     """
 
     header: Header
-    runs: tuple[Floats, ...]
+    runs: tuple[Run, ...]
     path: str = ""
 
     @property
@@ -80,8 +135,8 @@ class Weights:
         name, version_text = printable(self.path or "unnamed"), ".".join(map(str, version))
         return f"<Weights {name}: {self.size:,} floats, version {version_text}, seen {seen:,}>"
 
-    def slice(self, start: int, stop: int) -> tuple[Floats, ...]:
-        """Give the runs of floats start..stop-1, as views."""
+    def slice(self, start: int, stop: int) -> tuple[Run, ...]:
+        """Give the runs of floats start..stop-1, without reading or copying them."""
         found, begin = [], 0
         for run in self.runs:
             piece = run[max(start - begin, 0) : max(stop - begin, 0)]
@@ -91,40 +146,49 @@ class Weights:
         return tuple(found)
 
     def view(self, start: int, stop: int) -> Floats:
-        """Give floats start..stop-1 as one array: a view, or a copy where they lie in several runs."""
+        """Give floats start..stop-1 as one read-only array: a view where they are in memory, else read from the file.
+
+        Raises:
+            DarkshareError: the file was cut off or written into since it was opened.
+        """
         runs = self.slice(start, stop)
         if len(runs) == 1:
-            return runs[0]
-        return np.concatenate(runs) if runs else np.empty(0, FLOAT)
+            return np.asarray(runs[0])
+        values, at = np.empty(sum(run.size for run in runs), FLOAT), 0
+        for run in runs:
+            part = values[at : at + run.size]
+            if isinstance(run, Stored):
+                run.read_into(part)
+            else:
+                part[:] = run
+            at += run.size
+        values.flags.writeable = False
+        return values
 
 
 def read_weights(path: str | os.PathLike[str], *, dialect: str = "alexeyab") -> Weights:
-    """Map a weights file into memory; its floats are read when they are used.
+    """Open a weights file; its floats are read when they are used.
 
     Raises:
         DarkshareError: the file cannot be read.
         WeightsSize: it ends inside the header, or not on a whole float.
     """
-    name = os.fspath(path)
-    with reading(path):
-        size = require_regular(path)  # before it is opened: a pipe would block
-        with open(path, "rb") as file:
-            head = file.read(100)
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
+    name, file = os.fspath(path), OpenFile(path)
+    head = bytearray(min(file.size, 100))
+    file.read_into(0, head)
     require_itself(path, head)
     header, length = _header(head, dialect, name)
-    body = size - length
+    body = file.size - length
     if body % FLOAT.itemsize:
         raise WeightsSize(
             f"{body} bytes behind the {length}-byte header are not a whole number of floats; "
             "the file was cut off or is not a Darknet weights file",
             file=name,
         )
-    data = np.frombuffer(mapped, FLOAT, offset=length) if body else np.empty(0, FLOAT)
-    return Weights(header, (data,), name)
+    return Weights(header, (Stored(file, length, (body // FLOAT.itemsize,)),), name)
 
 
-def parse_header(head: bytes, dialect: str) -> tuple[Header, int]:
+def parse_header(head: bytes | bytearray, dialect: str) -> tuple[Header, int]:
     """Read the header at the start of a file; returns it with its length in bytes.
 
     Raises:
@@ -140,38 +204,21 @@ def parse_header(head: bytes, dialect: str) -> tuple[Header, int]:
     return version._replace(seen=seen), version.size(dialect)
 
 
-def _header(head: bytes, dialect: str, name: str) -> tuple[Header, int]:
+def _header(head: bytes | bytearray, dialect: str, name: str) -> tuple[Header, int]:
     try:
         return parse_header(head, dialect)
     except BadValue as error:
         raise WeightsSize(f"{error.message}; this is not a Darknet weights file", file=name) from None
 
 
-def chunks(runs: tuple[Floats, ...]) -> Iterator[Floats]:
-    """Yield runs in pieces and release the pages of mapped files after each, so that memory stays flat."""
-    step = CHUNK // FLOAT.itemsize
+def chunks(runs: Iterable[Run]) -> Iterator[Floats]:
+    """Yield the floats of runs in pieces, each of which is overwritten by the next, so that memory stays flat."""
+    buffer = np.empty(PIECE, FLOAT)
     for run in runs:
-        for start in range(0, run.size, step):
-            piece = run[start : start + step]
-            yield piece
-            release(piece)
-
-
-def release(piece: NDArray[Any]) -> None:
-    """Release the pages of a mapped file under this array; they are read again when they are used."""
-    mapped = _mapping(piece)
-    if mapped is None or not hasattr(mmap, "MADV_DONTNEED"):
-        return
-    base = np.frombuffer(mapped, np.uint8).ctypes.data
-    begin = piece.ctypes.data - base
-    start = begin - begin % mmap.PAGESIZE
-    mapped.madvise(mmap.MADV_DONTNEED, start, begin + piece.nbytes - start)
-
-
-def _mapping(array: NDArray[Any]) -> mmap.mmap | None:
-    owner: object = array
-    while isinstance(owner, np.ndarray):
-        owner = owner.base
-    if isinstance(owner, memoryview):
-        owner = owner.obj
-    return owner if isinstance(owner, mmap.mmap) else None
+        if isinstance(run, np.ndarray):
+            yield run
+            continue
+        for start in range(0, run.size, PIECE):
+            piece = run[start : start + PIECE]
+            piece.read_into(buffer[: piece.size])
+            yield buffer[: piece.size]

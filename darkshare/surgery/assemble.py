@@ -11,7 +11,7 @@ from darkshare.darknet.cut_points import reads_from
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network, Ref, resolve
 from darkshare.darknet.portable import list_text, plain_cfg
-from darkshare.darknet.weights import Floats, Header, Weights
+from darkshare.darknet.weights import Floats, Header, Run, Weights
 from darkshare.errors import BadReference
 
 _ON = ", on the shared layers 0.."
@@ -64,7 +64,7 @@ def assemble(
         BadReference: a reference into layers that were left out.
     """
     sections: list[Section] = []
-    runs: list[Floats] = []
+    runs: list[Run] = []
     models = [part.model for part in parts if isinstance(part, Part)]
     for part in parts:
         if isinstance(part, Section):

@@ -14,7 +14,7 @@ from darkshare.analysis.tensor_distance import Operand, distance, filters
 from darkshare.analysis.trunk import same_bits
 from darkshare.darknet.batchnorm import scale_of
 from darkshare.darknet.network import Layer
-from darkshare.darknet.weights import FLOAT, Floats, release
+from darkshare.darknet.weights import FLOAT, Floats
 from darkshare.surgery.mix_recipe import COPY, Ratio
 
 PARALLEL = 0.9995  # cosine beyond which an arc is a line
@@ -50,8 +50,6 @@ def between(layer: Layer, a: Floats, b: Floats, ratios: Mapping[str, Ratio], *, 
         else:
             for name in names:
                 _put_raw(name, left[name], right[name], out[name], ratios[name])
-    release(a)
-    release(b)
     return new
 
 
@@ -91,15 +89,13 @@ def _put_folded(a: Rows, b: Rows, out: dict[str, Floats], ratio: Ratio, epsilon:
 
 
 def _put(out: Floats, a: Floats, b: Floats, ca: Doubles | float, cb: Doubles | float) -> None:
-    """Write ca * a + cb * b, a few rows at a time, giving mapped pages back behind each."""
+    """Write ca * a + cb * b, a few rows at a time."""
     count, width = a.shape
     step = max(1, CHUNK // (width * FLOAT.itemsize))
     ca, cb = (np.broadcast_to(np.asarray(c, np.float64), (count, 1)) for c in (ca, cb))
     for start in range(0, count, step):
         part = slice(start, start + step)
         out[part] = ca[part] * a[part] + cb[part] * b[part]
-        release(a[part])
-        release(b[part])
 
 
 def _coefficients(a: Operand, b: Operand, ratio: Ratio) -> tuple[float, float]:

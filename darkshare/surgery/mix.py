@@ -23,7 +23,7 @@ from darkshare.analysis.trunk import (
 )
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network, resized, resolve
-from darkshare.darknet.weights import Floats, Header, Weights
+from darkshare.darknet.weights import Header, Run, Weights
 from darkshare.errors import BadValue, TrunkMismatch, WeightsSize, checked, warn
 from darkshare.surgery.interpolate import between
 from darkshare.surgery.mix_recipe import Recipe, read_recipe, shares, with_overrides
@@ -264,7 +264,7 @@ def _require_layer(model: Model, index: int) -> None:
         raise WeightsSize(f"a partial file, it ends before layer {index}, which is needed", file=model.weights.path)
 
 
-def _floats(base: Model, other: Model, layer: Layer, recipe: Recipe, epsilon: float) -> Iterator[Floats]:
+def _floats(base: Model, other: Model, layer: Layer, recipe: Recipe, epsilon: float) -> Iterator[Run]:
     """The floats of one layer of the mix: those of the model that gives all of it, or new ones."""
     ratios = recipe.ratios(layer)
     alphas = _alphas(recipe, [layer])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkshare._files import read_small, write_all
+from darkshare._files.opened import OpenFile
 from darkshare.darknet.network import Network
 from darkshare.darknet.weights import Floats
 from darkshare.errors import DarkshareError, Unsupported
@@ -70,9 +72,51 @@ class Kept(NamedTuple):
     truths: Floats
 
 
+class Rows:
+    """A file of rows, each an array of one shape; a new one where there is none of its size.
+
+    Args:
+        path: of the file.
+        count: how many rows there are.
+        kind: of the numbers.
+        shape: of a row.
+    """
+
+    def __init__(self, path: Path, count: int, kind: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        self.path, self.kind, self.shape = path, kind, shape
+        self.size = math.prod(shape) * kind.itemsize
+        if not _has_size(path, count * self.size):
+            path.unlink(missing_ok=True)  # another training may be at the old one
+            path.touch()
+            os.truncate(path, count * self.size)
+        self._file = OpenFile(path, own=True)
+
+    def read(self, row: int) -> NDArray[Any]:
+        """Read a row.
+
+        Raises:
+            DarkshareError: the file was cut off.
+        """
+        values = np.empty(self.shape, self.kind)
+        self._file.read_into(row * self.size, values)
+        return values
+
+    def write(self, row: int, values: NDArray[Any]) -> None:
+        """Write a row.
+
+        Raises:
+            DarkshareError: it cannot be written.
+        """
+        self._file.write(row * self.size, np.ascontiguousarray(values))
+
+    def flush(self) -> None:
+        """Have the file on disk."""
+        self._file.flush()
+
+
 @dataclass(frozen=True)
 class Cache:
-    """Features in memory-mapped files.
+    """Features in files.
 
     Attributes:
         folder: where they lie.
@@ -87,8 +131,8 @@ class Cache:
     reads: tuple[int, ...]
     copies: int
     count: int
-    features: Mapping[int, NDArray[Any]]
-    truths: Floats
+    features: Mapping[int, Rows]
+    truths: Rows
 
     def row(self, place: Place) -> int:
         """The row of a picture that is seen at this place."""
@@ -97,10 +141,8 @@ class Cache:
     def read(self, place: Place) -> Kept:
         """The features of a picture at its place."""
         row = self.row(place)
-        truths = self.truths[row]
-        return Kept(
-            {i: np.array(self.features[i][row]) for i in self.reads}, np.array(truths[1 : int(truths[0, 0]) + 1])
-        )
+        truths = self.truths.read(row)
+        return Kept({i: self.features[i].read(row) for i in self.reads}, truths[1 : int(truths[0, 0]) + 1])
 
     def put(self, row: int, features: Mapping[int, NDArray[Any]], truths: Floats) -> None:
         """Write the features of a picture.
@@ -110,23 +152,23 @@ class Cache:
         """
         for index in self.reads:
             with np.errstate(over="ignore"):
-                rounded = features[index].astype(self.features[index].dtype)
+                rounded = features[index].astype(self.features[index].kind)
             if not np.isfinite(rounded).all():
                 raise Unsupported(
                     f"layer {index} gives values that 16 bits cannot hold; train without --cache-features",
                     file=str(self.folder),
                 )
-            self.features[index][row] = rounded
-        truths = truths[: self.truths.shape[1] - 1]
-        self.truths[row] = 0
-        self.truths[row, 0, 0] = len(truths)
-        self.truths[row, 1 : len(truths) + 1] = truths
+            self.features[index].write(row, rounded)
+        most, columns = self.truths.shape
+        table = np.zeros((most, columns), self.truths.kind)
+        table[0, 0] = count = min(len(truths), most - 1)
+        table[1 : count + 1] = truths[:count]
+        self.truths.write(row, table)
 
     def flush(self) -> None:
         """Have the files on disk."""
-        for mapped in (*self.features.values(), self.truths):
-            if isinstance(mapped, np.memmap):
-                mapped.flush()
+        for rows in (*self.features.values(), self.truths):
+            rows.flush()
 
 
 def estimate(
@@ -173,21 +215,18 @@ def open_cache(
         DarkshareError: there is not enough room, or they cannot be made.
     """
     rows = copies * count
-    shapes = {i: (rows, network.layers[i].y.c, network.layers[i].y.h, network.layers[i].y.w) for i in reads}
+    shapes = {i: network.layers[i].y[:3] for i in reads}
     kind = np.dtype(dtype).newbyteorder("<")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         paths = {index: folder / f"{index}.f{8 * kind.itemsize}" for index in reads}
-        sizes = [(paths[i], math.prod(shapes[i]) * kind.itemsize) for i in reads]
+        sizes = [(paths[i], rows * math.prod(shapes[i]) * kind.itemsize) for i in reads]
         sizes.append((folder / _TRUTHS, rows * (most + 1) * 4 * columns))
         _require_room(folder, sizes)
-        if any(_mode(path, size) == "w+" for path, size in sizes):
+        if not all(_has_size(path, size) for path, size in sizes):
             (folder / _ABOUT).unlink(missing_ok=True)  # what it speaks of is not there
-        features = {
-            i: np.memmap(paths[i], kind, _mode(paths[i], sizes[n][1]), shape=shapes[i]) for n, i in enumerate(reads)
-        }
-        where, size = sizes[-1]
-        truths = np.memmap(where, "<f4", _mode(where, size), shape=(rows, most + 1, columns))
+        features = {i: Rows(paths[i], rows, kind, shapes[i]) for i in reads}
+        truths = Rows(sizes[-1][0], rows, np.dtype("<f4"), (most + 1, columns))
     except OSError as error:
         raise DarkshareError(f"cannot hold the features: {error.strerror or error}", file=str(folder)) from None
     return Cache(folder, reads, copies, count, features, truths)
@@ -248,13 +287,12 @@ def _features(net: TorchNet, images: Sequence[Floats], device: Any) -> dict[int,
     return {index: values.cpu().numpy() for index, values in found.items()}
 
 
-def _mode(path: Path, size: int) -> Any:
-    """The mode to open a file in: as it is where it has its size, else as a new one."""
-    return "r+" if path.is_file() and path.stat().st_size == size else "w+"
+def _has_size(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
 
 
 def _require_room(folder: Path, sizes: Sequence[tuple[Path, int]]) -> None:
-    """Refuse what does not fit on the disk before anything is written: a full disk under a map kills the process."""
+    """Refuse what does not fit on the disk before anything is computed."""
     needed = sum(size for _, size in sizes)
     there = sum(path.stat().st_blocks * 512 for path, _ in sizes if path.is_file())
     free = shutil.disk_usage(folder).free + there - _SPARE

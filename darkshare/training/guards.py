@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from darkshare._files import is_file
 from darkshare.darknet.model import Model, untransposed
-from darkshare.darknet.weights import read_weights
+from darkshare.darknet.weights import Run, chunks, read_weights
 from darkshare.data import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, DarkshareError, TrunkMismatch
 from darkshare.training.preparation import trunk_floats
@@ -87,6 +89,9 @@ def require_trunk(model: Model, base: Model, k: int, wanted: str) -> None:
         )
 
 
-def digest(values: Any) -> str:
-    """The fingerprint of an array."""
-    return hashlib.sha256(memoryview(values).cast("B") if values.size else b"").hexdigest()
+def digest(runs: Iterable[Run]) -> str:
+    """The fingerprint of consecutive floats."""
+    found = hashlib.sha256()
+    for piece in chunks(runs):
+        found.update(np.ascontiguousarray(piece).data)
+    return found.hexdigest()

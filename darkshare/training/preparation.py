@@ -6,15 +6,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
-
 from darkshare.darknet.cfg import Cfg, Section
 from darkshare.darknet.cut_points import illegal_cut
 from darkshare.darknet.initial import drawn
 from darkshare.darknet.model import Model, branch_tasks, common_ensemble
 from darkshare.darknet.network import resized, resolve
 from darkshare.darknet.tasks import Task
-from darkshare.darknet.weights import FLOAT, Floats, Header, Weights
+from darkshare.darknet.weights import Header, Run, Weights
 from darkshare.data import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, DarkshareError, Unsupported, WeightsSize
 from darkshare.surgery.classes import matched, relabelled
@@ -233,8 +231,6 @@ def _with_net(model: Model, first: Section, cfg: Cfg) -> Model:
     return replace(model, network=resolve(changed, dialect=model.network.dialect))
 
 
-def trunk_floats(model: Model, k: int) -> Floats:
+def trunk_floats(model: Model, k: int) -> tuple[Run, ...]:
     """The floats of layers 0..k-1."""
-    if model.weights is None:
-        return np.empty(0, FLOAT)
-    return model.weights.view(0, model.network.start(k))
+    return () if model.weights is None else model.weights.slice(0, model.network.start(k))

@@ -372,7 +372,7 @@ class Training:
             "dialect": model.network.dialect,
             "network": hashlib.sha256(to_bytes(model.network.cfg)).hexdigest(),
             "trunk": self.trunk,
-            "start": digest(model.weights.view(0, model.weights.size)),
+            "start": digest(model.weights.runs),
             "pictures": pictures.hexdigest(),
             "augment": options.augment,
             "bn-epsilon": options.bn_epsilon,

@@ -16,7 +16,7 @@ from darkshare.analysis.check.problem import Problem, Severity, error, note, war
 from darkshare.darknet.kinds import Net
 from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import WEIGHTS, weights_fingerprint
-from darkshare.darknet.weights import Floats, Header, release
+from darkshare.darknet.weights import Floats, Header
 from darkshare.errors import DarkshareError
 
 BLOCK = 2**20  # values looked at together
@@ -163,11 +163,9 @@ def _blocks(model: Model) -> Iterator[tuple[str, TensorRows]]:
     for layer in model.network.layers[: model.loaded]:
         if not layer.tensors:
             continue
-        for name, array in model.tensors(layer.index).items():
+        for name, array in model.stored_tensors(layer.index).items():
             rows = array.reshape(array.shape[0], -1)
             step = max(BLOCK // rows.shape[1], 1)
             for start in range(0, len(rows), step):
-                piece = rows[start : start + step]
+                piece = np.asarray(rows[start : start + step])
                 yield f"{layer.label} '{name}'", TensorRows(name, piece, np.abs(piece))
-                if piece.flags.c_contiguous:
-                    release(piece)

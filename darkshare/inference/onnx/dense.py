@@ -23,7 +23,7 @@ def convolutional(graph: Graph, layer: Layer[Convolutional], x: str, sources: So
     (stride_x, stride_y), pad = convolution_window(layer)
     groups = kind.used_groups
     shape = (kind.filters, layer.x.c // groups, kind.size, kind.size)
-    given = graph.model.tensors(layer.index)
+    given = graph.model.stored_tensors(layer.index)
     names = graph.kernel(layer, shape, given, binarized) if kind.xnor else graph.kernel(layer, shape, given)
     if kind.xnor:
         x, pad = signs(graph, layer, x, pad)
@@ -85,7 +85,7 @@ def connected(graph: Graph, layer: Layer[Connected], x: str, sources: Sources) -
     kind = layer.kind
     graph.require_fixed(x)
     c, h, w = layer.x[:3] if layer.x.is_image else (layer.x.size, 1, 1)
-    given = graph.model.tensors(layer.index)
+    given = graph.model.stored_tensors(layer.index)
     y = graph.node(layer, "Conv", x, *graph.kernel(layer, (kind.output, c, h, w), given), kernel_shape=[h, w])
     return activate(graph, layer, y, kind.activation)
 
@@ -114,7 +114,7 @@ def local(graph: Graph, layer: Layer[Local], x: str, sources: Sources) -> str:
     flat = graph.node(layer, "Reshape", windows, graph.integers(layer, -1, window, places))
     turned = graph.node(layer, "Transpose", flat, perm=[0, 2, 1])
     columns = graph.node(layer, "Reshape", turned, graph.integers(layer, -1, places * window, 1, 1))
-    given = graph.model.tensors(layer.index)
+    given = graph.model.stored_tensors(layer.index)
     rows = {"weights": given["weights"].reshape(-1, window)}
     filters = places * layer.y.c
     weights = graph.block(
@@ -124,7 +124,7 @@ def local(graph: Graph, layer: Layer[Local], x: str, sources: Sources) -> str:
     apart = graph.node(layer, "Reshape", sums, graph.integers(layer, -1, places, layer.y.c))
     image = graph.node(layer, "Transpose", apart, perm=[0, 2, 1])
     y = graph.node(layer, "Reshape", image, graph.integers(layer, -1, *layer.y[:3]))
-    bias = graph.block(layer, "bias", (1, *layer.y[:3]), lambda: [given["biases"]])
+    bias = graph.block(layer, "bias", (1, *layer.y[:3]), lambda: [np.asarray(given["biases"])])
     return activate(graph, layer, graph.node(layer, "Add", y, bias), kind.activation)
 
 
@@ -149,7 +149,7 @@ def deconvolutional(graph: Graph, layer: Layer[Deconvolutional], x: str, sources
     Its weights lie with the input's channels first, so batch norm is not folded into them but comes behind.
     """
     kind = layer.kind
-    given = graph.model.tensors(layer.index)
+    given = graph.model.stored_tensors(layer.index)
     shape = (layer.x.c, kind.filters, kind.size, kind.size)
     rows = {"weights": given["weights"].reshape(layer.x.c, -1)}
     weights = graph.block(layer, "weights", shape, lambda: scaled_weights(rows, layer.x.c, graph.form.bn_epsilon))
@@ -160,6 +160,6 @@ def deconvolutional(graph: Graph, layer: Layer[Deconvolutional], x: str, sources
 
 def _scaled(graph: Graph, layer: Layer, x: str, channels: int) -> str:
     """Batch norm, or biases, by themselves: a convolution of each channel with the weight 1."""
-    given = {**graph.model.tensors(layer.index), "weights": np.ones((channels, 1), np.float32)}
+    given = {**graph.model.stored_tensors(layer.index), "weights": np.ones((channels, 1), np.float32)}
     names = graph.kernel(layer, (channels, 1, 1, 1), given)
     return graph.node(layer, "Conv", x, *names, kernel_shape=[1, 1], group=channels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from darkshare.darknet.kinds import Shape
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer
 from darkshare.darknet.tasks import Task
-from darkshare.darknet.weights import FLOAT, Floats
+from darkshare.darknet.weights import FLOAT, Floats, Run
 from darkshare.errors import BadValue, Unsupported
 
 INPUT = "image"
@@ -172,7 +172,7 @@ class Graph:
         return self.constant(layer, values, np.int64)
 
     def kernel(
-        self, layer: Layer, shape: tuple[int, ...], given: dict[str, Floats], each: Each = lambda rows: rows
+        self, layer: Layer, shape: tuple[int, ...], given: Mapping[str, Run], each: Each = lambda rows: rows
     ) -> tuple[str, str]:
         """Store a layer's weights in this shape, and its biases, with batch norm folded into both.
 

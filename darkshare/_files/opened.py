@@ -1,0 +1,98 @@
+"""Files that are read piece by piece, while others may write into them.
+
+Nothing is mapped into memory: whoever reads a map behind the new end of its file is killed by the system (SIGBUS), and
+sees half of what another process writes. A read says how much it got, and the file's state when it was opened is
+compared after it.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from threading import Lock
+from typing import Any
+
+from darkshare._files import changed, failure, reading, require_regular, version_of, writing
+
+
+class OpenFile:
+    """A file that is open as long as somebody holds it, so that it is the same one under another's name too.
+
+    Args:
+        path: its name.
+        own: it is written here too, and so may change.
+
+    Attributes:
+        size: its bytes when it was opened.
+
+    Raises:
+        DarkshareError: it cannot be read.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, own: bool = False) -> None:
+        self._path, self._own = os.fspath(path), own
+        with reading(path):
+            require_regular(path)  # before it is opened: a pipe would block
+            self._handle = os.open(path, (os.O_RDWR if own else os.O_RDONLY) | getattr(os, "O_BINARY", 0))
+            weakref.finalize(self, os.close, self._handle)
+            self._version = version_of(os.fstat(self._handle))
+        self.size = self._version[2]
+
+    def read_into(self, at: int, buffer: Any) -> None:
+        """Fill a buffer with the bytes from `at` on.
+
+        Raises:
+            DarkshareError: the file was cut off, or written into by others, since it was opened; or cannot be read.
+        """
+        rest = memoryview(buffer).cast("B")
+        try:
+            while len(rest) and (count := _read(self._handle, at, rest)):
+                at, rest = at + count, rest[count:]
+            now = version_of(os.fstat(self._handle))
+        except OSError as error:
+            raise failure("read", self._path, error) from None
+        if len(rest) or not (self._own or now == self._version):
+            raise changed(self._path)
+
+    def write(self, at: int, data: Any) -> None:
+        """Write bytes from `at` on.
+
+        Raises:
+            DarkshareError: they cannot be written.
+        """
+        rest = memoryview(data).cast("B")
+        with writing(self._path):
+            while len(rest):
+                count = _write(self._handle, at, rest)
+                at, rest = at + count, rest[count:]
+
+    def flush(self) -> None:
+        """Have what was written on disk.
+
+        Raises:
+            DarkshareError: the disk refused it.
+        """
+        with writing(self._path):
+            os.fsync(self._handle)
+
+
+if hasattr(os, "preadv"):
+
+    def _read(handle: int, at: int, buffer: memoryview) -> int:
+        return os.preadv(handle, [buffer], at)
+
+    def _write(handle: int, at: int, data: memoryview) -> int:
+        return os.pwrite(handle, data, at)
+
+else:  # Windows
+    _seeking = Lock()
+
+    def _read(handle: int, at: int, buffer: memoryview) -> int:
+        with _seeking, open(handle, "rb", buffering=0, closefd=False) as file:
+            file.seek(at)
+            return file.readinto(buffer) or 0
+
+    def _write(handle: int, at: int, data: memoryview) -> int:
+        with _seeking:
+            os.lseek(handle, at, os.SEEK_SET)
+            return os.write(handle, data)
