@@ -338,6 +338,10 @@ def test_a_kind_is_declared_in_full(kind):
             BadValue,
             "group_id=2 must be below groups=2",
         ),
+        ("[crnn] groups=3", S(6, 8, 8), (), ShapeMismatch, "groups=3 is more than the 1 channels of one of its"),
+        ("[crnn] groups=3 hidden=3", S(2, 8, 8), (), ShapeMismatch, "groups=3 is more than the 2 channels"),
+        ("[conv_lstm] groups=4 output=8", S(3, 8, 8), (), ShapeMismatch, "groups=4 is more than the 3 channels"),
+        ("[conv_lstm] groups=4 output=2", S(8, 8, 8), (), ShapeMismatch, "groups=4 is more than the 2 channels"),
         ("[shortcut]", S(3, 8, 8), (), BadReference, "needs from="),
         (
             "[shortcut] from=1 weights_type=per_pixel",

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from darkshare.darknet.kinds.base import A, H, Kind, P, Shape, Tensor, key, trained, window_text
 from darkshare.darknet.kinds.dense import Padded, conv_tensors, matrix_tensors
+from darkshare.errors import ShapeMismatch
 
 AH = (A, H)
 
@@ -110,6 +111,7 @@ class Crnn(Padded):
     def shape(self, x: Shape, sources: Sequence[Shape]) -> Shape:
         if self.dialect == P:
             return Shape(self.output_filters, x.w, x.h)  # parse_crnn hands the width over as the height
+        _require_groups(1 if self.xnor else self.groups, x.c, self.hidden)
         return self.slid(x, self.output, self.stride, self.stride)
 
     @property
@@ -156,6 +158,7 @@ class ConvLstm(Padded):
     time_normalizer: float = trained(1.0)
 
     def shape(self, x: Shape, sources: Sequence[Shape]) -> Shape:
+        _require_groups(1 if self.xnor else self.groups, x.c, self.output)
         return self.slid(x, self.output, self.stride, self.stride)
 
     @property
@@ -177,3 +180,9 @@ class ConvLstm(Padded):
         kernels = (t for t in self.tensors(x, y) if t.name.endswith("weights"))
         operations = sum(2 * t.size * y.h * y.w for t in kernels)
         return (operations / 32 if self.xnor else operations) + (12 if self.peephole else 9) * y.size
+
+
+def _require_groups(groups: int, *channels: int) -> None:
+    """Refuse groups without a channel, whose kernels would have no weights."""
+    if groups > min(channels):
+        raise ShapeMismatch(f"groups={groups} is more than the {min(channels)} channels of one of its convolutions")
