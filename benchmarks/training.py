@@ -28,6 +28,7 @@ from darkshare.training.building import build
 from darkshare.training.feeding import FeatureFeed, Feed, PictureFeed
 from darkshare.training.loading import Source
 from darkshare.training.preparation import prepared
+from darkshare.training.recipes import RECIPES
 from darkshare.training.settings import Changes
 from darkshare.training.stepping import Trainer
 from darkshare.training.train import train
@@ -76,7 +77,7 @@ def _timed(base: Model, data: Dataset, k: int, changes: Changes, rounds: int, fo
     trainers: dict[str, Trainer] = {}
     feeds: dict[str, Feed] = {}
     for name, own_k in ((FULL, 0), (FROZEN, k), (CACHED, k)):
-        model, _ = prepared(base, data, own_k, changes, seed=0, name="benchmark")
+        model, _ = prepared(base, data, own_k, changes, RECIPES["darknet"], seed=0, name="benchmark")
         source = Source(in_order(data, model.tasks[0].names).samples, model.network, Augmentation.of(model.network), 0)
         net, batch = build(model, own_k), model.network.net.batch
         trainers[name] = Trainer(net, device=device, seed=0, amp=False, ema=0.0)

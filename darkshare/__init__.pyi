@@ -64,6 +64,8 @@ from .inference.media import detect as detect
 from .inference.media import watch as watch
 from .inference.media.pipeline import Frames as Frames
 from .inference.onnx import OnnxExport as OnnxExport
+from .inference.verification import Verification as Verification
+from .inference.verification import verify as verify
 from .surgery.anchors import AnchorFit as AnchorFit
 from .surgery.anchors import anchors as anchors
 from .surgery.classes import ClassChange as ClassChange

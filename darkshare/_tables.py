@@ -154,6 +154,8 @@ def printable(text: str) -> str:
     >>> printable("[\x1b[31mconvolutional]")
     '[\\x1b[31mconvolutional]'
     """
+    if text.isprintable() and "  " not in text and not text.endswith(" "):
+        return text
     indent = " " * (len(text) - len(text.lstrip(" ")))
     line = indent + " ".join(text.split())
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
@@ -219,6 +221,8 @@ def _is_number(value: Any) -> bool:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
+    if isinstance(value, int):
+        return str(value)
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list | tuple):

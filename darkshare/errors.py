@@ -119,8 +119,9 @@ def require_known(what: str, names: Iterable[str], known: Collection[str]) -> No
     """
     import difflib
 
+    among = set(known)
     for name in names:
-        if name in known:
+        if name in among:
             continue
         lower = {one.lower(): one for one in reversed(list(known))}
         near = [f"'{lower[one]}'" for one in difflib.get_close_matches(name.lower(), lower, n=3)]

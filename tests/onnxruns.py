@@ -14,10 +14,64 @@ from conftest import network_of, seeded_floats
 from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import Header, Weights
-from darkshare.inference.onnx import INPUT, ExportForm, write_onnx
+from darkshare.inference.onnx import INPUT, ExportForm, read_exported, write_onnx
 
 F = np.float32
 Run = Callable[[np.ndarray, list[str]], list[np.ndarray]]
+KINDS = """\
+[net]
+width=16
+height=16
+channels=4
+
+[convolutional]
+filters=8
+size=3
+pad=1
+batch_normalize=1
+activation=relu6
+
+[convolutional]
+filters=8
+size=3
+pad=1
+groups=8
+activation=mish
+
+[shortcut]
+from=-2
+activation=swish
+weights_type=per_channel
+
+[convolutional]
+filters=9
+size=1
+padding=1
+stride=2
+activation=relu
+
+[maxpool]
+size=3
+stride=1
+antialiasing=0
+
+[reorg]
+stride=3
+
+[convolutional]
+filters=6
+size=1
+groups=3
+activation=logistic
+
+[avgpool]
+
+[connected]
+output=5
+activation=linear
+
+[softmax]
+"""
 
 
 def model_of(text: str, data: np.ndarray | None = None, seed: int = 1, **how) -> Model:
@@ -25,7 +79,9 @@ def model_of(text: str, data: np.ndarray | None = None, seed: int = 1, **how) ->
     network = network_of(text, **how)
     floats = seeded_floats(network, seed) if data is None else np.asarray(data, "<f4")
     heads = tuple(layer.index for layer in network.heads)
-    names = tuple(f"class_{i}" for i in range(99))
+    names = tuple(
+        f"class_{i}" for i in range(min((head.classes for head in network.heads if head.classes), default=99))
+    )
     return Model(network, Weights(Header(), (floats,)), (Task("test", names, heads, ((0, len(network.layers)),)),))
 
 
@@ -46,6 +102,11 @@ def input_of(model: Model, *, batch: int = 1, seed: int = 3) -> np.ndarray:
     """A batch for the network, 0..1 in the steps that pictures have."""
     shape = (batch, *model.network.input[:3])
     return np.random.default_rng(seed).integers(0, 256, shape).astype(F) / F(255)
+
+
+def inputs_of(model: Model, count: int) -> list[np.ndarray]:
+    """Several pictures for a quantiser."""
+    return [input_of(model, seed=seed) for seed in range(count)]
 
 
 def opencv(path: Path, *engine: int) -> Run:
@@ -92,6 +153,8 @@ def all_runs(
     how = how if form is None else vars(form)
     names = list(dict.fromkeys(output.name for output in write_onnx(model, path, **how)))
     onnx.checker.check_model(str(path), full_check=True)
+    if not how.get("decode"):
+        assert read_exported(path).model.network.layers == model.network.layers
     x = input_of(model, batch=batch)
     for engine, run in engines(path):
         if how.get("precision") != "fp16" or engine != "OpenCV classic":  # OpenCV 5's classic engine has no fp16

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -115,33 +117,108 @@ def test_bytes_that_are_not_utf8_and_what_looks_like_a_formula_may_be_in_any_nam
     assert found.exit_code == (1 if words.startswith("check") else 0), found.output  # names= holds a blank
 
 
-@pytest.mark.parametrize("device", ["pipe", "/dev/zero"])
-@pytest.mark.parametrize(
-    "command",
-    [
-        "detect m.cfg {}.jpg",
-        "detect m.cfg {}.txt",
-        "detect m.cfg {}.mp4",
-        "detect {}.onnx p.png",
-        "detect {}.xml p.png",
-        "info {}.cfg",
-        "info m.cfg {}.weights",
-        "check {}.data",
-        "import-data {}.json -o o",
-        "import-data {}.csv -o o",
-        "import-data {}.yaml -o o",
-        "import-data l.txt --names {}.names -o o",
-        "mix m.cfg m.cfg --recipe {}.json -o o",
-        "classes m.cfg --fresh {}.names -o o",
-    ],
+@pytest.fixture
+def bounded() -> Iterator[None]:
+    """A hang, or the reading of what never ends, fails."""
+    resource = pytest.importorskip("resource")
+    pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
+    before = resource.getrlimit(resource.RLIMIT_AS)
+
+    def stop(*_: object) -> None:
+        raise AssertionError("it hangs")
+
+    handler = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(60)
+    if pages:
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**32, before[1]))
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, handler)
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+# Files that are opened: `special` is a pipe or a link to a device, `m` a good model, `d.data` a good data set.
+OPENED = (
+    """
+detect m.cfg special.jpg|detect m.cfg special.txt|detect m.cfg special.mp4|detect special.onnx a.png
+detect special.xml a.png|detect n.cfg a.png|detect x.xml a.png|info special.cfg|info m.cfg special.weights|info n.cfg
+info w.cfg|info t.cfg|check special.data|check special.cfg|check n.cfg|check w.cfg|check t.cfg|check l.data
+check p.data|check q.data|check r.data|import-data special.json -o o|import-data special.csv -o o
+import-data special.yaml -o o|import-data special.xml -o o|import-data l.data -o o|import-data p.data -o o
+import-data q.data -o o|import-data r.data -o o|import-data l.txt --names special.names -o o
+import-data special.txt --names m.names -o o|mix m.cfg m.cfg --recipe special.json -o o
+mix m.cfg m.cfg --recipe special.yaml -o o|classes m.cfg --fresh special.names -o o|evaluate m.cfg special.data
+evaluate m.cfg l.data|evaluate m.cfg p.data|evaluate m.cfg q.data|evaluate m.cfg r.data|evaluate n.cfg d.data
+anchors m.cfg l.data -o o|anchors m.cfg r.data -o o|kit m.cfg l.data --k 3 -o o|kit n.cfg d.data --k 3 -o o
+concat m.cfg n.cfg --k 3 -o o|concat m.cfg m.weights special.weights --k 3 -o o|split t.cfg -o o|frozen m.cfg w.cfg
+stats m.cfg special.weights|suggest-k m.cfg l.data|bench m.cfg w.cfg --rounds 6
+export w.cfg -o o.onnx|export n.cfg -o o.onnx
+export m.cfg --precision int8 --calibrate special.txt -o o.onnx
+export m.cfg --precision int8 --calibrate special.jpg -o o.onnx
+""".strip()
+    .replace("\n", "|")
+    .split("|")
 )
-def test_what_is_not_a_file_is_refused_at_once(here, command, device):
+TRAINED = (
+    """
+train m.cfg l.data --k 3 -o o|train m.cfg r.data --k 3 -o o|train m.cfg p.data --k 3 -o o|train n.cfg d.data --k 3 -o o
+train m.cfg d.data --k 3 --batches 1 --batch 2 --resume -o checkpoint
+sweep m.cfg l.data --k 3 -o o|sweep m.cfg d.data --k 3 --batches 1 --batch 2 -o swept
+""".strip()
+    .replace("\n", "|")
+    .split("|")
+)
+MADE = (  # beside the good ones, where a special file plays a part without being named
+    "n.names", "w.weights", "t.tasks.json", "x.bin", "special.list", "special.png", "labelled.txt",
+    "checkpoint.checkpoint", "swept/sweep.json",
+)  # fmt: skip
+
+
+REFUSED = ("not a regular file", "not beside it", "no such file", "no picture that it lists is there")
+
+
+@pytest.mark.parametrize("device", ["pipe", "/dev/zero"])
+@pytest.mark.parametrize("command", [*OPENED, *(pytest.param(one, marks=pytest.mark.slow) for one in TRAINED)])
+def test_what_is_not_a_file_is_refused_at_once(here, bounded, command, device):
     """A pipe would block and a device never end, be it by a link."""
-    words = [word.format("special") for word in command.split()]
-    for word in [word for word in words if word.startswith("special")]:
+    if command in TRAINED:
+        pytest.importorskip("torch")
+    for stem in "nwt":
+        Path(f"{stem}.cfg").write_bytes(Path("m.cfg").read_bytes())
+    Path("labelled.png").write_bytes(Path("a.png").read_bytes())
+    Path("x.xml").write_text("<net/>")
+    for stem, name in (("p", "special.png"), ("r", "labelled.png")):
+        Path(f"{stem}.txt").write_text(f"{name}\n")
+    for stem, train, names in (
+        ("l", "special.list", "m"),
+        ("p", "p.txt", "m"),
+        ("q", "l.txt", "n"),
+        ("r", "r.txt", "m"),
+    ):
+        Path(f"{stem}.data").write_text(f"classes=2\ntrain={train}\nvalid={train}\nnames={names}.names\n")
+    for path in map(Path, {*(word for word in command.split() if word.startswith("special")), *MADE}):
+        path.parent.mkdir(parents=True, exist_ok=True)
         if device == "pipe":
-            os.mkfifo(word)
+            os.mkfifo(path)
         else:
-            Path(word).symlink_to(device)
-    found = run(*words, code=1)
-    assert "not a regular file" in found.output
+            path.symlink_to(device)
+    found = run(*command.split())
+    assert found.exit_code == (0 if command == "evaluate m.cfg r.data" else 1)  # which notes it, and counts without
+    assert any(what in found.output for what in REFUSED), found.output
+
+
+def test_a_device_is_not_replaced_by_an_output(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DarkshareError, match="cannot be written: not a regular file"):
+        write_all({tmp_path / "pipe": [b"a"]})
+    assert (tmp_path / "pipe").is_fifo()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_lock_of_a_trial_is_a_file(tmp_path, bounded):
+    pytest.importorskip("torch")
+    from darkshare.choose_k.trial_run import _claimed
+
+    os.mkfifo(tmp_path / ".lock")
+    with pytest.raises(DarkshareError, match=r"\.lock: cannot be written: not a regular file"), _claimed(tmp_path):
+        pass

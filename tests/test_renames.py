@@ -9,22 +9,18 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from itertools import count
 from pathlib import Path
 
-import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from darkshare._files import keeping_inputs, read_small, require_unread, write_all
 from darkshare._files import renames as _renames
 from darkshare._files.renames import temporary, tend, undo_killed
-from darkshare._images import encoded
-from darkshare.cli import main
-from darkshare.data.types import Dataset
-from darkshare.data.writing import write_data
+from darkshare._files.scratch import scratch
 from darkshare.errors import DarkshareError, DarkshareWarning
 
 STEPS = ("os.rename", "os.link", "os.remove", "os.rmdir")
@@ -89,28 +85,6 @@ def refuse(*_, **__):
     raise PermissionError(errno.EPERM, "Operation not permitted")
 
 
-def test_a_kill_at_any_step_of_an_import_leaves_the_old_or_the_new_folder(tmp_path):
-    found = []
-    for number in count(1):
-        folder = tmp_path / str(number) / "out"
-        write_data({"train": Dataset("d", ("old",), ())}, folder)
-        killed = is_killed_at(number, lambda: write_data({"train": Dataset("d", ("new",), ())}, folder))  # noqa: B023
-        next_run(folder.parent)
-        assert [path.name for path in folder.parent.iterdir()] == ["out"]
-        assert {path.name for path in folder.iterdir()} == {
-            "backup",
-            "import.json",
-            "out.data",
-            "out.names",
-            "train.txt",
-        }
-        found.append((folder / "out.names").read_text())
-        if not killed:
-            break
-    assert found[-1] == "new\n"
-    assert found.count("old\n") >= 2
-
-
 @pytest.mark.parametrize("links", [True, False])
 @pytest.mark.parametrize("failing", [1, 2, 3])
 def test_a_failing_rename_brings_all_old_files_back(tmp_path, monkeypatch, failing, links):
@@ -129,6 +103,44 @@ def test_a_failing_rename_brings_all_old_files_back(tmp_path, monkeypatch, faili
     with pytest.raises(DarkshareError, match=rf"/{'abc'[failing - 1]}: cannot be written: Input/output error"):
         write_all({tmp_path / name: [b"new"] for name in "abc"})
     assert contents(tmp_path) == {"a": b"old a", "c": b"old c"}
+
+
+def test_of_two_runs_at_once_one_set_stays(tmp_path):
+    """The first one waits between its two renames, and lets the second one wait until it is through."""
+    reader, writer = os.pipe()
+    first = os.fork()
+    if not first:
+        seen = count(1)
+
+        def hook(event, _):
+            if event == "os.rename" and next(seen) == 2:
+                os.write(writer, b".")
+                time.sleep(0.3)
+
+        sys.addaudithook(hook)
+        try:
+            write_all({tmp_path / name: [b"first"] for name in "ab"})
+        finally:
+            os._exit(0)
+    assert os.read(reader, 1) == b"."
+    write_all({tmp_path / name: [b"second"] for name in "ab"})
+    os.waitpid(first, 0)
+    assert contents(tmp_path) == {"a": b"second", "b": b"second"}
+
+
+def test_scratch_of_killed_runs_is_removed_and_its_errors_are_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    child = os.fork()
+    if not child:
+        with scratch() as folder:
+            (folder / "x").write_bytes(b"x")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    (left,) = tmp_path.iterdir()
+    _renames._tended.clear()
+    with pytest.raises(DarkshareError, match="x: cannot be written: No such file or directory"), scratch() as folder:
+        (folder / "none" / "x").write_bytes(b"x" * (list(tmp_path.iterdir()) == [folder] != [left]))
+    assert not list(tmp_path.iterdir())
 
 
 def two(folder):
@@ -151,6 +163,29 @@ def test_what_a_kill_left_is_undone_with_a_note(tmp_path):
     with pytest.warns(DarkshareWarning, match="a run was killed while it wrote a; what was there before is back"):
         undo_killed(tmp_path)
     assert (tmp_path / "a").read_bytes() == b"old a"
+
+
+def test_a_folder_is_looked_through_again_only_where_it_has_changed(tmp_path, monkeypatch):
+    looks, listed = [], os.listdir
+
+    def counted(folder):
+        looks.append(folder)
+        return listed(folder)
+
+    monkeypatch.setattr(os, "listdir", counted)
+    os.utime(tmp_path, (1, 1))
+    for _ in range(200):
+        undo_killed(tmp_path)
+    assert looks == [tmp_path]
+    (tmp_path / "a").write_bytes(b"new")  # just now, so that the next change may have the same time
+    undo_killed(tmp_path)
+    undo_killed(tmp_path)
+    assert looks == [tmp_path] * 3
+    temporary(tmp_path / "a").write_bytes(b"")
+    os.utime(tmp_path, (2, 2))
+    undo_killed(tmp_path)
+    undo_killed(tmp_path)  # this process goes on, and may be killed without a change of the folder
+    assert looks == [tmp_path] * 5
 
 
 def test_what_somebody_wrote_after_the_kill_stays(tmp_path):
@@ -219,41 +254,6 @@ def test_outside_of_a_run_a_program_may_replace_what_it_read(tmp_path):
     with keeping_inputs():
         read_small(tmp_path / "a")
     write_all({tmp_path / "a": [b"z"]})
-
-
-def test_names_that_were_found_beside_the_cfg_are_kept(tiny):
-    names = tiny.with_suffix(".names")
-    names.write_text("a\nb\n")
-    (tiny.parent / "x.names").symlink_to(names)
-    result = CliRunner().invoke(main, ["concat", str(tiny), str(tiny), "--k", "1", "-o", str(tiny.parent / "x")])
-    assert result.exit_code == 1, result.output
-    assert "x.names: is one of the inputs" in result.stderr
-    assert names.read_text() == "a\nb\n"
-
-
-@pytest.mark.parametrize(
-    ("make", "source", "words"),
-    [
-        (lambda path, read: path.symlink_to(read), "far/p.png", ["--save", "picture"]),
-        (lambda path, read: path.hardlink_to(read), "far/p.png", ["--save", "picture"]),
-        (lambda path, read: path.write_text(str(read)), "p.txt", ["--save", "yolo"]),
-    ],
-    ids=["link", "hard link", "list"],
-)
-def test_detect_replaces_neither_pictures_nor_their_list(tiny, tmp_path, make, source, words):
-    picture, far = tmp_path / "p.png", tmp_path / "far"
-    picture.write_bytes(encoded(np.zeros((8, 8, 3), np.uint8), ".png"))
-    far.mkdir()
-    make(tmp_path / source, picture)
-    before = [path.read_bytes() for path in (picture, tmp_path / source)]
-    output = tmp_path if source.startswith("far") else far.with_name("p-out")
-    if output != tmp_path:
-        output.mkdir()
-        (output / "p.txt").hardlink_to(tmp_path / source)
-    result = CliRunner().invoke(main, ["detect", str(tiny), str(tmp_path / source), *words, "-o", str(output)])
-    assert result.exit_code == 1, result.output
-    assert "is one of the inputs and would be replaced" in result.stderr
-    assert [path.read_bytes() for path in (picture, tmp_path / source)] == before
 
 
 # --- a system that gives nothing

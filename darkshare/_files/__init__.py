@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 CHUNK = 4 * 2**20  # bytes
 SYNC = 64 * 2**20  # bytes; a disk that begins to write while there is more to come is done sooner
 SYNCERS = 4  # threads that wait for the disk
-HASHED = 2**18  # bytes; read and hashed before they leave the processor's cache
 LARGEST_TEXT = 2**20  # bytes; the names of 20 000 classes take a third of it
 _READ: set[tuple[int, int] | Path] = set()  # device and inode; see `keeping_inputs`
 _WRITTEN: set[tuple[int, int] | Path] = set()
@@ -88,8 +87,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     if "\0" in os.fspath(path):
         raise DarkshareError("holds a NUL byte, which no path does; correct the name", file=str(path))
     try:
-        if exists(path) and not (is_folder(path) or is_file(path)):
-            raise OSError(errno.EINVAL, "not a regular file")
+        _refuse_special(path)
         yield
     except OSError as error:
         raise failure("read", path, error) from None
@@ -97,15 +95,21 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
 
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn an OSError while a file is written into a `DarkshareError` that names the file.
+    """Turn an OSError while a file is written into a `DarkshareError` that names the file; see `reading`.
 
     Raises:
         DarkshareError: in place of an OSError.
     """
     try:
+        _refuse_special(path)
         yield
     except OSError as error:
         raise failure("written", path, error) from None
+
+
+def _refuse_special(path: str | os.PathLike[str]) -> None:
+    if exists(path) and not (is_folder(path) or is_file(path)):
+        raise OSError(errno.EINVAL, "not a regular file")
 
 
 def write_all(contents: Mapping[Path, Iterable[Any]], *, durable: bool = True, own: bool = False) -> None:
@@ -136,6 +140,8 @@ def write_all(contents: Mapping[Path, Iterable[Any]], *, durable: bool = True, o
             for path, buffers in contents.items():
                 if path.is_dir():
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+                if not path.is_symlink():  # which is replaced itself; a device would be gone for all
+                    _refuse_special(path)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 tend(path.parent)
                 new = temporary(path)
@@ -254,12 +260,6 @@ def version_of(found: os.stat_result) -> tuple[int, ...]:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def changed(path: str | os.PathLike[str]) -> DarkshareError:
-    """The error of a file that others write into while it is read."""
-    what = "was changed while it was read; wait until it is complete, then run this again"
-    return DarkshareError(what, file=str(path))
-
-
 def unicode_path(path: str | os.PathLike[str], library: str) -> str:
     """Give a path for a library that knows UTF-8 only, and may crash where a path holds other bytes.
 
@@ -346,24 +346,6 @@ def parsed_yaml(text: bytes, otherwise: str) -> Any:
         return yaml.load(text, Loader)  # noqa: S506 - it is a safe one
     except (yaml.YAMLError, ValueError, KeyError, RecursionError) as error:  # of a date such as 2020-13-01, of !!bool x
         raise BadValue(f"is not YAML: {' '.join(str(error).split())}") from None
-
-
-def sha256(path: str | os.PathLike[str]) -> str:
-    """Compute the SHA-256 of a file, in hexadecimal.
-
-    Raises:
-        DarkshareError: it is not as it was when the running command read it.
-    """
-    import hashlib  # here, because most commands never need it and it takes longer than they do
-
-    digest, buffer = hashlib.sha256(), bytearray(HASHED)
-    with open(path, "rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            digest.update(memoryview(buffer)[:count])
-        now = version_of(os.fstat(file.fileno()))
-    if _VERSIONS.get(os.fspath(path), now) != now:
-        raise changed(path)
-    return digest.hexdigest()
 
 
 def _write(handle: int, buffers: Iterable[Any], sync: Callable[[], Future[None]] | None) -> list[Future[None]]:

@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -25,6 +25,8 @@ _NAME = re.compile(r"\.darkshare-([0-9a-f]{8})-(\d+)-(\d+)-\d+(\.set|\.old)?")
 _RECORD, _OLD = ".set", ".old"
 _numbers = count()
 _tended: set[str] = set()  # folders, so that a run of 10 000 pictures looks once
+_clean: dict[str, int] = {}  # folders without temporary names, with their last change: what loads 200 models looks once
+_SETTLED = 10**9  # nanoseconds after which the next change of a folder has another time
 
 
 def temporary(path: Path, suffix: str = "") -> Path:
@@ -42,12 +44,18 @@ def rename_all(made: Mapping[Path, Path], *, durable: bool = True) -> None:
     Raises:
         OSError: a name cannot be given; the old ones are back then.
     """
+    is_set = len(made) > 1 or any(path.is_dir() for path in made.values())
+    folders = {path.parent: None for path in made} if is_set else {}
+    with _locked(folders):
+        _rename(made, folders, durable=durable)
+
+
+def _rename(made: Mapping[Path, Path], folders: Iterable[Path], *, durable: bool) -> None:
     records: list[Path] = []
     try:
-        if len(made) > 1 or any(path.is_dir() for path in made.values()):
-            for folder in {path.parent: None for path in made}:
-                records.append(temporary(folder / _RECORD, _RECORD))
-                _record(records[-1], {t: n for t, n in made.items() if t.parent == folder}, durable=durable)
+        for folder in folders:
+            records.append(temporary(folder / _RECORD, _RECORD))
+            _record(records[-1], {t: n for t, n in made.items() if t.parent == folder}, durable=durable)
         for target, new in made.items():
             if records:
                 _set_aside(target, _old(new))
@@ -65,15 +73,34 @@ def rename_all(made: Mapping[Path, Path], *, durable: bool = True) -> None:
                 _remove(_old(new))
 
 
+@contextlib.contextmanager
+def _locked(folders: Iterable[Path]) -> Iterator[None]:
+    """Let no other process rename or undo in these folders meanwhile, where the system locks folders."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        for folder in sorted({os.path.realpath(one) for one in folders}):
+            with contextlib.suppress(OSError):
+                handle = os.open(folder, os.O_RDONLY)
+                stack.callback(os.close, handle)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
 def undo_killed(folder: Path) -> None:
     """Undo the half-done renames of killed processes in a folder, and say so.
 
     Raises:
         OSError: that cannot be done.
     """
-    for record in (path for path in _left(folder) if path.suffix == _RECORD):
-        if names := _undo(record):
-            warn(f"{folder}: a run was killed while it wrote {', '.join(names)}; what was there before is back")
+    records = [path for path in _left(folder) if path.suffix == _RECORD]
+    with _locked([folder] if records else []):
+        for record in records:
+            if names := _undo(record):
+                warn(f"{folder}: a run was killed while it wrote {', '.join(names)}; what was there before is back")
 
 
 def tend(folder: Path) -> None:
@@ -91,11 +118,18 @@ def tend(folder: Path) -> None:
 
 
 def _left(folder: Path) -> list[Path]:
+    whole, now = os.path.abspath(folder), time.time_ns()  # noqa: PTH100 - links stay as they are
     try:
+        changed = folder.stat().st_mtime_ns
+        if _clean.get(whole) == changed:
+            return []
         names = os.listdir(folder)  # noqa: PTH208 - a path for each of many names takes three times as long
     except (OSError, ValueError):  # nothing is there, or not for us
         return []
-    return [folder / name for name in names if (found := _NAME.fullmatch(name)) and _is_left(folder, found)]
+    found = [match for name in names if (match := _NAME.fullmatch(name))]
+    if not found and now - changed > _SETTLED:
+        _clean[whole] = changed
+    return [folder / match[0] for match in found if _is_left(folder, match)]
 
 
 def _is_left(folder: Path, name: re.Match[str]) -> bool:

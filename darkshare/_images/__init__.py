@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from darkshare._files import CHUNK, reading, require_regular, stand_in
 from darkshare._images.headers import FileHeader, header_of
+from darkshare._images.limits import require_moderate
 from darkshare.errors import DarkshareError
 
 _SUFFIXES = "avif bmp dib exr hdr jfif jp2 jpe jpeg jpg pbm pgm png pnm ppm tif tiff webp"
@@ -49,19 +50,21 @@ def header(path: str | os.PathLike[str]) -> FileHeader:
     """Read the header of a picture file.
 
     Raises:
-        DarkshareError: the file cannot be read.
+        DarkshareError: the file cannot be read, or has more pixels than the limit.
     """
     with reading(path):
         require_regular(path)
     with reading(path), open(path, "rb") as file:
-        return header_of(file)
+        about = header_of(file)
+    require_moderate(about.largest, str(path))
+    return about
 
 
 def picture_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Give the (width, height) that `read_picture` gives, of a JPEG without decoding it.
 
     Raises:
-        DarkshareError: the file cannot be read, or is not a picture.
+        DarkshareError: the file cannot be read, is not a picture, or is too large a one.
     """
     size = header(path).shown
     if size is None:
@@ -91,9 +94,10 @@ def decoded(data: bytes, name: str, *, alpha: bool = False) -> Picture:
         uint8 BGR (height, width, 3), or BGRA with `alpha`; deeper pictures are rounded to 8 bits.
 
     Raises:
-        DarkshareError: it is not a picture, or has no alpha.
+        DarkshareError: it is not a picture, has more pixels than the limit, or no alpha.
     """
     about = header_of(BytesIO(data))
+    require_moderate(about.largest, name)
     image = _decoded(data, about, alpha=alpha)
     if image is None:
         raise DarkshareError(stand_in(data[:100]) or _why(about), file=name)
@@ -137,6 +141,7 @@ def _decoding(data: bytes | mmap, about: FileHeader, name: str, *, alpha: bool) 
     if about.pictures == 1:
         yield decoded(bytes(data), name, alpha=alpha)
         return
+    require_moderate(about.largest, name)
     count = 0
     for image in _several(data, about):
         count += 1
@@ -168,14 +173,17 @@ def eight_bits(image: NDArray[Any], white: float | None = None) -> Picture:
 
 
 def _decoded(data: bytes, about: FileHeader, *, alpha: bool) -> NDArray[Any] | None:
-    """The picture as it is stored, but in a TIFF, which OpenCV always turns itself."""
+    """The picture as it is stored, but in a TIFF, which OpenCV always turns itself; none whose size is not clear."""
     import cv2
+
+    if not about.largest:
+        return None
 
     deep = 0 if about.format == "AVIF" else cv2.IMREAD_ANYDEPTH  # of AVIF OpenCV alone knows what white is
     whole = alpha or about.format == "TIFF"  # gray floats come in no other way
     flags = cv2.IMREAD_UNCHANGED if whole else cv2.IMREAD_COLOR | deep | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         return None
 
@@ -186,7 +194,7 @@ def _several(data: bytes | mmap, about: FileHeader) -> Iterator[NDArray[Any]]:
 
     buffer, at = np.frombuffer(data, np.uint8).reshape(1, -1), 0
     count = 1
-    while at < about.pictures:
+    while about.largest and at < about.pictures:
         try:
             if about.format == "TIFF":
                 images = cv2.imdecodemulti(buffer, cv2.IMREAD_UNCHANGED, range=(at, at + 1))[1]

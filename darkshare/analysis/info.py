@@ -13,8 +13,9 @@ import numpy as np
 
 from darkshare._tables import Result
 from darkshare.darknet.kinds import Shape
+from darkshare.darknet.kinds.base import ONE_SIDED
 from darkshare.darknet.model import Model
-from darkshare.darknet.network import Layer, Network, resolve
+from darkshare.darknet.network import Layer, Network
 from darkshare.darknet.weights import Header, read_weights
 from darkshare.errors import checked
 
@@ -155,10 +156,17 @@ def info(model: Model) -> Info:
         network.params,
         total_bflops(network),
         header.size(network.dialect) + 4 * network.params,
-        header.size(network.dialect) + 4 * resolve(network.cfg, dialect=network.dialect, view="save").params,
+        header.size(network.dialect) + 4 * sum(map(_written, network.layers)),
         tuple((head.index, head.kind.name, head.classes) for head in network.heads),
         weights,
     )
+
+
+def _written(layer: Layer) -> int:
+    """Count the floats that Darknet's writer stores for a layer, where its loader may take others."""
+    if any(getattr(layer.kind, key) for key in ONE_SIDED):
+        return sum(tensor.size for tensor in layer.kind.saved_tensors(layer.x, layer.y))
+    return layer.size
 
 
 def total_bflops(network: Network) -> float:

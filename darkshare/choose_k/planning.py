@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from darkshare._files import exists, is_folder, sha256
+from darkshare._files import exists, is_folder
+from darkshare._files.opened import sha256
 from darkshare.analysis.savings import at_cuts
 from darkshare.choose_k.trials import (
     NET,
@@ -36,6 +37,7 @@ from darkshare.evaluation import require_tool
 from darkshare.inference.detector import Detector
 from darkshare.training.guards import require_pictures, require_torch
 from darkshare.training.preparation import prepared, updates
+from darkshare.training.recipes import RECIPES
 from darkshare.training.settings import Options
 
 SWEEP = "sweep.json"
@@ -155,7 +157,7 @@ def _is_same(a: Model, b: Model) -> bool:
 def _prepared(base: Model, data: Dataset, ks: Sequence[int], options: Options) -> tuple[Model, list[str]]:
     """The model that is trained at the largest k, after a look at the others."""
     for k in ks:
-        model, notes = prepared(base, data, k, options.changes, seed=0, name=NET)
+        model, notes = prepared(base, data, k, options.changes, RECIPES[options.recipe], seed=0, name=NET)
     return model, notes
 
 

@@ -22,6 +22,7 @@ from threading import Thread
 from typing import IO, Any, NamedTuple
 
 from darkshare._children import start
+from darkshare._files import writing
 from darkshare.choose_k.trial_run import run_trial
 from darkshare.choose_k.trials import LOG, Trial
 from darkshare.errors import DarkshareError, DarkshareWarning
@@ -88,7 +89,8 @@ class Process:
         trial.folder.mkdir(parents=True, exist_ok=True)
         threads = trial.options.threads
         variables = dict.fromkeys(LIBRARIES, str(threads)) if threads else {}
-        with open(trial.folder / LOG, "ab") as log:
+        path = trial.folder / LOG
+        with writing(path), open(path, "ab") as log:
             self._process = start(__name__, Path(trial.cwd), log, variables)
         self._thread = Thread(target=self._listen, args=(tell,), daemon=True)
         self._thread.start()

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
+from darkshare._files import writing
 from darkshare._version import __version__
 from darkshare.choose_k.trials import NET, RESULT, Trial, TrialResult, write_json
 from darkshare.darknet.model import Model, load, sibling
@@ -114,7 +115,8 @@ def _claimed(folder: Path) -> Iterator[None]:
     except ImportError:  # Windows
         yield
         return
-    with open(folder / ".lock", "w") as file:
+    lock = folder / ".lock"
+    with writing(lock), open(lock, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

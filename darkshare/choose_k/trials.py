@@ -17,6 +17,8 @@ TRIALS, RESULT, NET, LOG = "trials", "result.json", "net", "log.txt"
 FORMAT = "darkshare sweep 1"
 # What an option must be the same in for two trainings to be one; the others say how it is computed.
 SETTINGS = (
+    "recipe",
+    "negatives",
     "amp",
     "ema",
     "bn_eval",

@@ -20,6 +20,7 @@ from darkshare._version import __version__
 from darkshare.errors import BadArguments, DarkshareError, DarkshareWarning
 
 _FULL = (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT)  # what the system says when a program cannot write on
+_MEGAPIXELS = "DARKSHARE_MAX_MEGAPIXELS"  # a variable of the environment; see `_images.limits`
 STOPPED = 130  # the exit code of what Ctrl-C ends
 WORDS = "darkshare.words"  # the words of the running command, as they were typed, among what click keeps of it
 
@@ -38,6 +39,7 @@ COMMANDS = {
     "stats": ("analysis", "Measure how far models differ, layer by layer."),
     "frozen": ("analysis", "Tell whether the first k layers of models are identical."),
     "concat": ("splicing", "Splice networks that share their first k layers into one."),
+    "verify": ("engines", "Prove that a merged network gives what its parts give."),
     "split": ("splicing", "Take a merged network apart again."),
     "cut": ("splicing", "Write the weights of the first k layers."),
     "detect": ("running", "Find the objects of every task in pictures and videos."),
@@ -146,7 +148,11 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="darkshare")
-def main() -> None:
+@click.option(
+    "--max-megapixels", type=click.FloatRange(0, 10**6, min_open=True), default=128.0, envvar=_MEGAPIXELS,
+    show_default=True, help="Pictures and frames that are larger are not decoded.",
+)  # fmt: skip
+def main(max_megapixels: float) -> None:
     """Splice Darknet networks that share their first layers into one, and run it.
 
     \b
@@ -154,3 +160,5 @@ def main() -> None:
       darkshare concat base.cfg text.cfg --k 74 -o both
       darkshare detect both.cfg photo.jpg -o out
     """
+    os.environ[_MEGAPIXELS] = str(max_megapixels)  # for threads and child processes, too
+    os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(int(max_megapixels * 1e6))  # should it read a header differently

@@ -1,16 +1,26 @@
-"""`engines` and `bench`."""
+"""`engines`, `bench` and `verify`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import click
 
 from darkshare.cli import command, options
+from darkshare.cli.hints import Made, hint
 from darkshare.cli.printing import show, wrote
+from darkshare.cli.running import progress_of
+from darkshare.darknet.model import Model
+from darkshare.darknet.typed import files_of
 from darkshare.inference.bench import bench as bench_models
 from darkshare.inference.bench import engines as list_engines
 from darkshare.inference.engines import DEFAULT
+from darkshare.inference.onnx import SUFFIXES
+from darkshare.inference.verification import PICTURES
+from darkshare.inference.verification import verify as verify_models
 
 
 @command()
@@ -69,3 +79,47 @@ def bench(files: tuple[str, ...], plot: str | None, dialect: str, size: Any, for
     if plot:
         found.plot(plot)
         wrote([plot])
+
+
+@command()
+@click.argument("files", nargs=-1, required=True, metavar="MERGED.cfg [MERGED.weights] NETWORK.cfg|NETWORK.onnx ...")
+@options.images_option("Compare on these; random ones without.")
+@click.option("--pictures", type=click.IntRange(1), default=PICTURES, show_default=True, help="How many random ones.")
+@options.seed_option("Of the random ones.")
+@options.engine_option(None, text=f"What computes.  [default: {DEFAULT}, or what an int8 file is for]")
+@options.precision_option
+@click.option(
+    "--bound", type=click.FloatRange(0), metavar="SHARE",
+    help="Equal is what differs by no more, as a share of the head's largest number.  [default: 0 in fp32]",
+)  # fmt: skip
+@options.size_option
+@options.dialect_option
+@options.format_option
+def verify(files: tuple[str, ...], size: Any, dialect: str, form: str, **how: Any) -> None:
+    """Prove that a merged network gives what its parts give, head by head. Exit code 1 if it does not.
+
+    All networks see the same pictures, and the raw numbers of their heads are compared. Two forms of one network are
+    compared in the same way: a .cfg and what export made of it, or two models that should be equal.
+
+    \b
+    Examples:
+      darkshare verify both.cfg base.cfg text.cfg
+      darkshare verify both.cfg base.cfg text.cfg --images photos/
+      darkshare verify both.cfg both.onnx --engine onnxruntime
+    """
+    if how["images"] and (idle := options.flags(("pictures", "seed"))):
+        raise click.UsageError(f"{idle[0]} is for random pictures; leave it out, or --images")
+    given = list(_given(files, dialect=dialect, size=size))
+    found = verify_models(*given, **how, watch=progress_of(with_speed=False))
+    show(found, form=form)
+    if not found.is_equal:
+        raise click.exceptions.Exit(1)
+    if isinstance(given[0], Model):
+        hint(Made(files_of(given[0]), given[0]), form)
+
+
+def _given(files: Iterable[str], **how: Any) -> Iterable[Model | str]:
+    """The models that file names mean, and exported files as they are, in order."""
+    for is_exported, group in groupby(files, lambda name: Path(name).suffix in SUFFIXES):
+        names = list(group)
+        yield from names if is_exported else options.load_all(names, **how)

@@ -142,6 +142,7 @@ def _choose(made: Made) -> Words:
 
 NEXT: dict[str, Callable[[Made], Words]] = {
     "concat": _use,
+    "verify": _use,
     "split": _use,
     "cut": _cut,
     "mix": _measure,

@@ -216,6 +216,10 @@ def seed_option(text: str) -> Callable[[F], F]:
     return click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help=text)
 
 
+def images_option(text: str) -> Callable[[F], F]:
+    return click.option("--images", multiple=True, metavar="PHOTOS", help=f"{text} A folder, 'pattern', list, file.")
+
+
 def threads_option(text: str = "To compute with.  [default: the engine's choice]") -> Callable[[F], F]:
     return click.option("--threads", type=click.IntRange(1), help=text)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ from darkshare._files import require_promise
 from darkshare.cli import command, options
 from darkshare.cli.hints import Made, hint, model_files
 from darkshare.cli.making import finish
-from darkshare.darknet.model import load, save, save_weights
+from darkshare.cli.printing import say, show
+from darkshare.darknet.model import Model, load, save_all, save_weights
+from darkshare.errors import DarkshareError
 from darkshare.surgery import cut as cuts
 from darkshare.surgery import splice
 
@@ -29,10 +33,15 @@ from darkshare.surgery import splice
 )
 @click.option("--force", is_flag=True, help="Merge on the base's trunk although the other's weights differ.")
 @click.option("--name", multiple=True, help="Name of a task or a whole ensemble, once for each.")
+@click.option("--verify", is_flag=True, help="Write nothing unless it gives what the networks give; see verify.")
+@options.images_option("With --verify, compare on these; random ones without.")
 @options.size_option
 @options.dialect_option
 @options.format_option
-def concat(files: tuple[str, ...], output: str, dialect: str, size: Any, form: str, **how: Any) -> None:
+def concat(
+    files: tuple[str, ...], output: str, verify: bool, images: tuple[str, ...], size: Any, dialect: str, form: str,
+    **how: Any,
+) -> None:  # fmt: skip
     """Splice networks that share their first k layers into one.
 
     The first network is the base and stays as it is; of each further one, the layers from k on are
@@ -42,10 +51,27 @@ def concat(files: tuple[str, ...], output: str, dialect: str, size: Any, form: s
     \b
     Examples:
       darkshare concat base.cfg text.cfg --k 74 -o both
-      darkshare concat coco.cfg masks.cfg --layout padded -o both
+      darkshare concat coco.cfg masks.cfg --layout padded --verify -o both
     """
+    if images and not verify:
+        raise click.UsageError("--images is for --verify; give both")
     models = options.load_all(files, dialect=dialect, size=size)
-    finish(splice.concat(models, **how), *models, output=output, form=form)
+    merged = splice.concat(models, **how)
+    if verify:
+        _prove(merged, models, images, form)
+    finish(merged, *models, output=output, form=form)
+
+
+def _prove(merged: Model, models: Sequence[Model], images: Sequence[str], form: str) -> None:
+    """Show where a merged network does not give what its parts give, and end with exit code 1."""
+    from darkshare.cli.running import progress_of
+    from darkshare.inference.verification import verify
+
+    found = verify(merged, *models, images=images, watch=progress_of(with_speed=False))
+    if not found.is_equal:
+        show(found, form=form)
+        raise DarkshareError("the merged network gives other numbers than the networks; nothing was written")
+    say(*found.notes())
 
 
 @command()
@@ -65,13 +91,11 @@ def split(files: tuple[str, ...], output: str, task: tuple[str, ...], dialect: s
       darkshare split ensemble.cfg --task small-3 -o apart
     """
     merged = options.one_model(files, dialect=dialect)
-    made: list[Made] = []
-    for part in splice.split(merged, task):
-        written = save(part, Path(output) / part.tasks[0].name)
-        made.append(Made(model_files(written), part))
-        for path in written:
-            click.echo(path)
-    hint(made[0])
+    parts = splice.split(merged, task)
+    written = save_all([(part, Path(output) / part.tasks[0].name) for part in parts])
+    for path in chain.from_iterable(written):
+        click.echo(path)
+    hint(Made(model_files(written[0]), parts[0]))
 
 
 @command()

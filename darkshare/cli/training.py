@@ -18,6 +18,7 @@ from darkshare.darknet.model import Model, sibling
 from darkshare.errors import DarkshareError
 from darkshare.training.journal import Update
 from darkshare.training.outcome import BEST
+from darkshare.training.recipes import RECIPES
 from darkshare.training.settings import DEVICES, TrainingWatch
 from darkshare.training.train import train as train_model
 
@@ -33,6 +34,8 @@ LINES = 20  # of the course, where there is no terminal
 @click.option("--batch", type=click.IntRange(1), help="Pictures per update, instead of the cfg's.")
 @click.option("--subdivisions", type=click.IntRange(1), help="Parts in which they go through the network.")
 @click.option("--lr", type=click.FloatRange(0, min_open=True), help="Learning rate, instead of the cfg's.")
+@options.choice_option("--recipe", tuple(RECIPES), "How it goes: by the cfg to the letter, or steadily.", "darknet")
+@click.option("--negatives", metavar="FOLDER", help="Pictures without objects, such as the base's own.")
 @options.seed_option("Of all that is random.")
 @options.choice_option("--device", DEVICES, "Where torch computes.", "auto")
 @options.threads_option("How many torch computes with.")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from darkshare._files import LARGEST_TEXT
 from darkshare._texts import read_text, require_fit
 from darkshare.errors import DarkshareError
+
+_NO_PART = "\ufeff \t"  # of a name: the mark stands where files were joined, and blanks may stand around it
 
 
 class Names(NamedTuple):
@@ -21,6 +24,14 @@ class Names(NamedTuple):
 
     names: tuple[str, ...]
     faults: tuple[tuple[int, str], ...] = ()
+
+
+def ids_of(names: Iterable[str]) -> dict[str, int]:
+    """Give the class ids by their names; of names that are the same the first."""
+    ids: dict[str, int] = {}
+    for index, name in enumerate(names):
+        ids.setdefault(name, index)
+    return ids
 
 
 def read_names(path: str | os.PathLike[str]) -> Names:
@@ -39,10 +50,14 @@ def read_names(path: str | os.PathLike[str]) -> Names:
             require_fit("class name", line)
         except DarkshareError as error:
             raise error.locate(str(path), number) from None
-        name = line
-        if not line or line in names:
+        name = line.strip(_NO_PART)
+        if name != line:
+            faults.append((number, "holds a byte order mark, which Darknet prints; left out of the name"))
+        if not name or name in names:
+            what = f"the name of line {names[name]} again" if name else "an empty line, which is a class to Darknet"
             name = f"class {number - 1}"
-            what = f"the name of line {names[line]} again" if line else "an empty line, which is a class to Darknet"
+            while name in names:
+                name += "_"
             faults.append((number, f"{what}; called '{name}'"))
         names[name] = number
     return Names(tuple(names), tuple(faults))

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, cast
 
 from darkshare._tables import printable, to_html
-from darkshare.darknet.cfg import Cfg, Line, Section, require_readable
-from darkshare.darknet.kinds import DIALECTS, Kind, Net, Shape, Tensor, find_kind, keys_of, read_kind
+from darkshare.darknet.cfg import Cfg, Line, Section, no_collection, require_readable
+from darkshare.darknet.kinds import DIALECTS, Kind, Net, Shape, Tensor, find_kind, keys_of, read_kind, references_of
 from darkshare.darknet.kinds.base import INT_MAX
 from darkshare.errors import BadReference, BadValue, DarkshareError, ShapeMismatch, UnknownKind, checked
 
@@ -56,6 +56,7 @@ class Layer(Generic[K_co]):
         y: the shape that references to it see.
         onward: the shape that the next layer reads; differs from `y` only with antialiasing.
         tensors: its blocks in the weights file, in file order.
+        size: the floats that they hold.
         start: where these begin, in floats behind the header.
         flops: as Darknet counts them.
     """
@@ -68,6 +69,7 @@ class Layer(Generic[K_co]):
     y: Shape
     onward: Shape
     tensors: tuple[Tensor, ...]
+    size: int
     start: int
     flops: float
 
@@ -95,11 +97,6 @@ class Layer(Generic[K_co]):
     def classes(self) -> int:
         """The classes that its output tells apart; 0 if it tells none."""
         return self.kind.class_count(self.y)
-
-    @property
-    def size(self) -> int:
-        """Stored floats."""
-        return sum(tensor.size for tensor in self.tensors)
 
     @property
     def stop(self) -> int:
@@ -239,6 +236,7 @@ def resized(cfg: Cfg, width: int, height: int) -> Cfg:
     return replace(cfg, sections=(net.set(width=width, height=height), *layers))
 
 
+@no_collection()
 def _walk(cfg: Cfg, dialect: str, view: View, report: Report) -> Network:
     if dialect not in DIALECTS:
         raise BadValue(f"unknown dialect {dialect}; use one of {', '.join(DIALECTS)}")
@@ -256,13 +254,13 @@ def _walk(cfg: Cfg, dialect: str, view: View, report: Report) -> Network:
     layers: list[Layer] = []
     x = net.input if net.input.size > 0 else UNKNOWN
     start = 0
-    known = _Known(dialect, view, len(cfg.sections) - 1, {}, {})
+    known = _Known(dialect, view, len(cfg.sections) - 1, {}, {}, {}, {})
     for section in cfg.sections[1:]:
         try:
             layer = _layer(section, layers, x, start, known)
         except DarkshareError as error:
             located(error, section)
-            layer = Layer(len(layers), section, Kind(), (), x, UNKNOWN, UNKNOWN, (), start, 0)
+            layer = Layer(len(layers), section, Kind(), (), x, UNKNOWN, UNKNOWN, (), 0, start, 0)
         layers.append(layer)
         x, start = layer.onward, layer.stop
     return Network(cfg, net, tuple(layers), dialect)
@@ -284,6 +282,7 @@ class _Fitted(NamedTuple):
     y: Shape
     onward: Shape
     tensors: tuple[Tensor, ...]
+    size: int
     flops: float
 
 
@@ -294,7 +293,9 @@ class _Known(NamedTuple):
     view: View
     total: int
     kinds: dict[tuple[str, tuple[Line, ...]], Kind]
+    alike: dict[tuple[type[Kind], tuple[tuple[str, Any], ...]], Kind]  # by what was read of them
     fitted: dict[tuple[int, Shape, tuple[Shape, ...]], _Fitted]  # by the id of a kind, which `kinds` keeps
+    own: dict[tuple[int, Shape], list[tuple[int, ...]]]  # the shapes of blocks without share_index
 
 
 def _layer(section: Section, layers: list[Layer], x: Shape, start: int, known: _Known) -> Layer:
@@ -304,16 +305,18 @@ def _layer(section: Section, layers: list[Layer], x: Shape, start: int, known: _
     kind = known.kinds.get((section.kind, section.lines))
     if kind is None:
         kind = read_kind(find_kind(section.kind, known.dialect), section, known.dialect)
+        kind = known.alike.setdefault((type(kind), tuple(vars(kind).items())), kind)
         known.kinds[section.kind, section.lines] = kind
     refs = _references(kind, section, index, known.total)
     sources = tuple(layers[ref.target].y for ref in refs)
     if UNKNOWN in sources or (kind.reads_previous and x == UNKNOWN):
-        return Layer(index, section, kind, refs, x, UNKNOWN, UNKNOWN, (), start, 0)
+        return Layer(index, section, kind, refs, x, UNKNOWN, UNKNOWN, (), 0, start, 0)
     fitted = known.fitted.get((id(kind), x, sources))
     if fitted is None:
         fitted = known.fitted[id(kind), x, sources] = _fitted(index, kind, x, sources, known.view)
-    _require_owner(kind, refs, layers, x, fitted.y)
-    return Layer(index, section, kind, refs, x, fitted.y, fitted.onward, fitted.tensors, start, fitted.flops)
+    _require_owner(kind, refs, layers, x, fitted.y, known.own)
+    y, onward, tensors, size, flops = fitted
+    return Layer(index, section, kind, refs, x, y, onward, tensors, size, start, flops)
 
 
 def _fitted(index: int, kind: Kind, x: Shape, sources: Sequence[Shape], view: View) -> _Fitted:
@@ -325,16 +328,21 @@ def _fitted(index: int, kind: Kind, x: Shape, sources: Sequence[Shape], view: Vi
     except DarkshareError as error:
         error.message = f"layer {index}: {error.message}"
         raise
-    tensors = _stored(kind, x, y, view)
-    _require_countable(index, kind, y, tensors)
-    return _Fitted(y, onward, tensors, kind.flops(x, y))
+    if not y.is_image and y.flat <= 0:
+        raise ShapeMismatch(
+            f"layer {index} [{kind.name}] gives no value: its stride=, padding= or groups= is too large"
+        )
+    tensors = (kind.saved_tensors if view == "save" else kind.loaded_tensors)(x, y)
+    sizes = [tensor.size for tensor in tensors]
+    largest = max(y.size, *sizes) if sizes else y.size
+    if largest > INT_MAX:
+        raise BadValue(f"layer {index} [{kind.name}] has {largest} values, more than Darknet's 32-bit int can count")
+    return _Fitted(y, onward, tensors, sum(sizes), kind.flops(x, y))
 
 
 def _references(kind: Kind, section: Section, index: int, total: int) -> tuple[Ref, ...]:
     found: list[Ref] = []
-    for name, declared in keys_of(type(kind)).items():
-        if not declared.is_refs:
-            continue
+    for name, declared in references_of(type(kind)).items():
         numbers = getattr(kind, declared.field)
         line = section.line_of(name) if numbers else 0
         for written in numbers:
@@ -363,32 +371,22 @@ def require_earlier(kind: Kind, index: int, target: int, total: int, line: int) 
     raise BadReference(f"layer {index} [{kind.name}] refers to {why}; a layer can read earlier layers only", line=line)
 
 
-def _stored(kind: Kind, x: Shape, y: Shape, view: View) -> tuple[Tensor, ...]:
-    if view == "save":
-        return () if kind.dontsave else kind.tensors(x, y)
-    return kind.loaded_tensors(x, y)
-
-
-def _require_countable(index: int, kind: Kind, y: Shape, tensors: Sequence[Tensor]) -> None:
-    """Darknet counts outputs and weights in 32-bit ints; beyond them it overflows."""
-    largest = max([y.size, *(tensor.size for tensor in tensors)])
-    if largest > INT_MAX:
-        raise BadValue(f"layer {index} [{kind.name}] has {largest} values, more than Darknet's 32-bit int can count")
-
-
-def _require_owner(kind: Kind, refs: Sequence[Ref], layers: Sequence[Layer], x: Shape, y: Shape) -> None:
+def _require_owner(
+    kind: Kind, refs: Sequence[Ref], layers: Sequence[Layer], x: Shape, y: Shape, own: dict[Any, list[tuple[int, ...]]]
+) -> None:
     """Refuse a `share_index` to weights of another shape, where Darknet aborts."""
+
+    def shapes(kind: Kind, x: Shape, y: Shape) -> list[tuple[int, ...]]:
+        if (id(kind), x) not in own:
+            alone: dict[str, Any] = {_SHARED: ()} if _SHARED in keys_of(type(kind)) else {}
+            own[id(kind), x] = [tensor.shape for tensor in replace(kind, **alone).tensors(x, y)]
+        return own[id(kind), x]
+
     for ref in refs:
         if ref.key == _SHARED:
             owner = layers[ref.target]
-            if _own_shapes(owner.kind, owner.x, owner.y) != _own_shapes(kind, x, y):
+            if shapes(owner.kind, owner.x, owner.y) != shapes(kind, x, y):
                 raise ShapeMismatch(
                     "share_index= names a layer whose weights have another shape; "
                     "give both the same filters=, size= and groups= on as many channels"
                 )
-
-
-def _own_shapes(kind: Kind, x: Shape, y: Shape) -> list[tuple[int, ...]]:
-    """The shapes of a kind's blocks as they are without share_index."""
-    alone: dict[str, Any] = {_SHARED: ()} if _SHARED in keys_of(type(kind)) else {}
-    return [tensor.shape for tensor in replace(kind, **alone).tensors(x, y)]

@@ -15,6 +15,7 @@ from darkshare.darknet.weights import Header
 from darkshare.errors import BadValue, DarkshareError
 
 FORMAT = "darkshare tasks 1"
+WEIGHTS = "weights_sha256"  # of the file that was written with a .tasks.json
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,8 @@ def group_by_ensemble(tasks: Sequence[Task]) -> list[list[Task]]:
     return list(found.values())
 
 
-def tasks_to_json(tasks: Sequence[Task]) -> str:
-    """Write the text of a .tasks.json."""
+def tasks_to_json(tasks: Sequence[Task], weights: str = "") -> str:
+    """Write the text of a .tasks.json, with the fingerprint of the weights file beside it, if there is one."""
     rows = [
         {
             "name": task.name,
@@ -104,7 +105,13 @@ def tasks_to_json(tasks: Sequence[Task]) -> str:
         }
         for task in tasks
     ]
-    return json.dumps({"format": FORMAT, "tasks": rows}, indent=1, ensure_ascii=False) + "\n"
+    described = {"format": FORMAT, **({WEIGHTS: weights} if weights else {}), "tasks": rows}
+    return json.dumps(described, indent=1, ensure_ascii=False) + "\n"
+
+
+def weights_fingerprint(text: str | bytes) -> str:
+    """Read the fingerprint of the weights from the text of a .tasks.json; "" where it has none."""
+    return str(json.loads(text).get(WEIGHTS) or "")
 
 
 def tasks_from_json(text: str | bytes, network: Network, file: str) -> tuple[Task, ...]:

@@ -69,7 +69,8 @@ def _guesses(network: Network, floats: int, header: Header) -> Iterator[str]:
         many = f"{classes} class{'es' if classes > 1 else ''}"
         yield f"it fits {many} in every head: it belongs to another cfg, which stands before it"
     for dialect in DIALECTS:
-        if dialect != network.dialect and _params(network, dialect, "load") == floats:
+        alike = dialect != network.dialect and header.size(dialect) == header.size(network.dialect)
+        if alike and _params(network, dialect, "load") == floats:
             yield f"it fits the dialect {dialect}: try --dialect {dialect}"
     if _params(network, network.dialect, "save") == floats:
         yield (
@@ -83,12 +84,11 @@ def _other_headers(network: Network, floats: int, header: Header) -> Iterator[st
     """Say of which length the header is, if it is another one than its version means."""
     size = header.size(network.dialect)
     version = f"version {header.major}.{header.minor} means {size} bytes"
-    if size == 20 and floats + 1 == network.params:
-        if header.transposed and not header.is_long(P):
-            yield f"it fits the 16-byte header of very old versions, which pjreddie reads: try --dialect {P}"
-        else:
-            yield f"it fits a 16-byte header, but {version}: insert 4 zero bytes at offset 16"
-    if size == 16 and floats - 1 == network.params:
+    if size == 20 and not header.is_long(P) and floats + 1 == _params(network, P, "load"):
+        yield f"it fits the 16-byte header of very old versions, which pjreddie reads: try --dialect {P}"
+    elif size == 20 and floats + 1 == network.params:
+        yield f"it fits a 16-byte header, but {version}: insert 4 zero bytes at offset 16"
+    if size == 16 and floats - 1 == network.params and header._replace(minor=2).is_long(network.dialect):
         yield f"it fits a 20-byte header, but {version}: write 2 at offset 4, the minor version"
     if floats + size // 4 == network.params:
         yield "it fits no header at all: put one before it, such as 00000000 02000000 05000000 0000000000000000"

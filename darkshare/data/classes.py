@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from darkshare.darknet.names import ids_of
 from darkshare.data.types import Box, ClassifiedDataset, Dataset
 from darkshare.errors import require_known
 
@@ -14,8 +15,8 @@ Parts = Mapping[str, Dataset]
 
 def united(parts: Parts) -> dict[str, Dataset]:
     """The parts with the same classes: those of the first, then what others have beside them."""
-    names = tuple(dict.fromkeys(name for part in parts.values() for name in part.names))
-    return {key: _renumbered(part, [names.index(name) for name in part.names], names) for key, part in parts.items()}
+    ids = ids_of(dict.fromkeys(name for part in parts.values() for name in part.names))
+    return {key: _renumbered(part, [ids[name] for name in part.names], tuple(ids)) for key, part in parts.items()}
 
 
 def alike(names: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -42,11 +43,11 @@ def with_classes(
         BadValue: a class is not among them.
     """
     before = next(iter(parts.values())).names
-    require_known("class", rename or {}, before)
+    require_known("class", rename or {}, ids_of(before))
     new = [(rename or {}).get(name, name) for name in before]
-    require_known("class", keep, new)
-    names = tuple(dict.fromkeys(keep or new))
-    ids = [names.index(name) if name in names else None for name in new]
+    require_known("class", keep, ids_of(new))
+    wanted = ids_of(dict.fromkeys(keep or new))
+    names, ids = tuple(wanted), [wanted.get(name) for name in new]
     if single:
         names, ids = (single,), [None if index is None else 0 for index in ids]
     return {key: _renumbered(part, ids, names) for key, part in parts.items()}
@@ -56,7 +57,8 @@ def in_order(data: Dataset | ClassifiedDataset, names: Sequence[str]) -> Dataset
     """The same pictures with the same classes, numbered as in `names`, which must be the same in any order."""
     if data.names == tuple(names):
         return data
-    ids = [names.index(name) for name in data.names]
+    by_name = ids_of(names)
+    ids = [by_name[name] for name in data.names]
     if isinstance(data, ClassifiedDataset):
         samples = tuple(sample._replace(class_id=ids[sample.class_id]) for sample in data.samples)
         return replace(data, names=tuple(names), samples=samples)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from darkshare._files import is_file
+from darkshare._files import is_file, reading
 from darkshare._images import header
 from darkshare.darknet.kinds.heads import Boxes
 from darkshare.darknet.network import Network
@@ -182,9 +182,9 @@ def changed(source: Path, parts: Iterable[Dataset]) -> Iterator[Finding]:
 def _format(picture: Path) -> str:
     """A key of _FORMATS, or nothing for a file that is not a picture or cannot be read, which is said elsewhere."""
     try:
-        with open(picture, "rb", buffering=0) as file:
+        with reading(picture), open(picture, "rb", buffering=0) as file:
             head = file.read(12)
-    except OSError:
+    except DarkshareError:
         return ""
     known = (form for form, starts in _FORMATS.items() if head.startswith(starts))
     return next(known, "opencv" if head[4:8] in _BOXES else "")

@@ -9,7 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
-from darkshare._files import is_file
+from darkshare._files import exists, is_file
 from darkshare._texts import lines_of, read_text
 from darkshare.data.types import Box, Fault, Finding
 from darkshare.errors import DarkshareError
@@ -85,7 +85,7 @@ def label_files(picture: str) -> list[str]:
     Darknet replaces folders in the path as the list has it, which may be relative; so the last folder of such a name
     counts too. Suffixes do not count: what no fork finds for its suffix is a label file all the same.
     """
-    return [place for place in _label_places(picture) if is_file(place)]
+    return [place for place in _label_places(picture) if exists(place)]
 
 
 def label_path(picture: Path) -> Path:
@@ -194,13 +194,13 @@ def _judged(line: str, classes: int) -> Iterator[Box | Fault]:
 
 
 def _rewritten(line: str) -> str:
-    """A box with commas, or with a class such as 1.0, as Darknet reads it; empty where it is something else."""
+    """A box with commas, or with a class such as 1.0, as Darknet reads it; empty where that would not be one either."""
     fields = [field.strip(",;") for field in line.split()]
     fields = re.split("[,;]", line) if len(fields) == 1 else fields
     if len(fields) != 5:
         return ""
     fields = [WHOLE.sub("", fields[0]), *(field.replace(",", ".") for field in fields[1:])]
-    return " ".join(fields) if fields[0].lstrip("-").isdecimal() else ""
+    return " ".join(fields) if fields[0].lstrip("-").isdecimal() and all(map(_PLAIN.fullmatch, fields)) else ""
 
 
 def within(box: Box, rounding: tuple[float, float] = (ROUNDING, ROUNDING)) -> Iterator[Box | Fault]:

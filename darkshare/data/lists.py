@@ -56,11 +56,18 @@ class Finder:
         folders: to start relative paths at, the first ones first.
         home: the list's own folder.
         status: of a path, or None if it is not a file that may be meant.
+        confined: whether no path leads out of the folders, as in files of strangers.
     """
 
     def __init__(
-        self, folders: Iterable[str | os.PathLike[str]], home: str = "", status: Callable[[str], Any] | None = None
+        self,
+        folders: Iterable[str | os.PathLike[str]],
+        home: str = "",
+        status: Callable[[str], Any] | None = None,
+        *,
+        confined: bool = False,
     ) -> None:
+        self.confined = confined
         self.folders = tuple(dict.fromkeys(_plain(str(folder)) for folder in folders))
         self._home, self._status = _plain(home), status or file_status
         self._listings: dict[str, frozenset[str]] = {}
@@ -82,8 +89,9 @@ class Finder:
 
     def as_written(self, line: str) -> Located | None:
         """The file of the whole path."""
-        for name in _spellings(line):
+        for spelling in _spellings(line):
             for folder in self.folders:
+                name = _below(folder, spelling) if self.confined else spelling
                 path = os.path.join(folder, name)  # noqa: PTH118 - many thousand times, and Path is slow
                 if status := self._status(path):
                     return Located(path, folder, name, status)
@@ -156,10 +164,33 @@ def _plain(folder: str) -> str:
     return "" if folder == "." else folder
 
 
+def inner_parts(path: str) -> list[str]:
+    """The folders of a path and its file name, without a root or drive and without climbing above where it starts."""
+    parts: list[str] = []
+    for part in re.split(r"[\\/]", os.path.splitdrive(path)[1]):
+        if part == "..":
+            del parts[-1:]
+        elif part not in ("", "."):
+            parts.append(part)
+    return parts
+
+
+def elsewhere(path: str) -> str:
+    """Say that a path which leads out of where it starts is followed as far as it lies within; empty for another."""
+    within = "/".join(inner_parts(path)) == path.replace("\\", "/").removeprefix("./").rstrip("/")
+    return "" if within else ", and its path is not followed elsewhere"
+
+
+def _below(folder: str, name: str) -> str:
+    """The path in a folder that a name means: as it is if it lies there, else from its inner parts."""
+    base = os.path.join(os.path.abspath(folder), "")  # noqa: PTH100, PTH118 - many thousand times, and Path is slow
+    whole = os.path.abspath(os.path.join(base, name))  # noqa: PTH100, PTH118
+    return whole.removeprefix(base) if whole.startswith(base) else "/".join(inner_parts(name))
+
+
 def _parts(line: str) -> list[str]:
-    """The folders of a path and its file name; only what is behind the last `..` if there is one."""
-    parts = [part for part in re.split(r"[\\/]", _unquoted(line)) if part not in ("", ".")]
-    return parts[len(parts) - parts[::-1].index("..") :] if ".." in parts else parts
+    """The folders of a path and its file name, as `inner_parts` gives them."""
+    return inner_parts(_unquoted(line))
 
 
 def _spellings(line: str) -> Iterator[str]:
@@ -180,7 +211,11 @@ def _unquoted(line: str) -> str:
 
 
 def listed_pictures(
-    path: Path, bases: Sequence[Path], watch: Callable[[Sequence[Any]], Iterable[Any]] = iter
+    path: Path,
+    bases: Sequence[Path],
+    watch: Callable[[Sequence[Any]], Iterable[Any]] = iter,
+    *,
+    confined: bool = False,
 ) -> Iterator[Listed | Finding]:
     """The pictures of a list that are files, and what is wrong with the other lines.
 
@@ -188,6 +223,7 @@ def listed_pictures(
         path: of the list.
         bases: folders to start relative paths at, beside the current one and the list's own.
         watch: goes through the lines.
+        confined: as of `finder_of`.
 
     Raises:
         DarkshareError: the list cannot be read, or it is not clear which picture a line names.
@@ -196,7 +232,7 @@ def listed_pictures(
     if text.oddity:
         yield Finding(path, 1, f"{text.oddity}: Darknet does not find the first picture")
     lines = text.lines
-    finder = finder_of(path, lines, bases)
+    finder = finder_of(path, lines, bases, confined=confined)
     _require_pictures(path, lines, finder)
     seen: dict[tuple[int, int], int] = {}
     for number, line in watch(list(enumerate(lines, 1))):
@@ -205,7 +241,12 @@ def listed_pictures(
         except DarkshareError as error:
             raise error.locate(str(path), number) from None
         if found is None:
-            what = f"{line}: no such picture; left out" if line else "an empty line is a picture to Darknet; left out"
+            outside = elsewhere(line) if confined else ""
+            what = (
+                f"{line}: no such picture{outside}; left out"
+                if line
+                else "an empty line is a picture to Darknet; left out"
+            )
             yield Finding(path, number, what, "no such picture" if line else "")
             continue
         picture, status = Path(found.path), found.status
@@ -223,7 +264,12 @@ def listed_pictures(
 
 
 def finder_of(
-    path: Path, lines: Sequence[str], bases: Iterable[Path] = (), status: Callable[[str], Any] | None = None
+    path: Path,
+    lines: Sequence[str],
+    bases: Iterable[Path] = (),
+    status: Callable[[str], Any] | None = None,
+    *,
+    confined: bool = False,
 ) -> Finder:
     """The finder of the files of a list.
 
@@ -232,8 +278,10 @@ def finder_of(
         lines: of it.
         bases: folders to start relative paths at, beside the current one and the list's own.
         status: as `Finder` takes it.
+        confined: no line leads out of the bases and the list's own folder; the current one does not count.
     """
-    finder = Finder((Path(), *bases, path.parent), str(path.parent), status)
+    folders = (*bases, path.parent) if confined else (Path(), *bases, path.parent)
+    finder = Finder(folders, str(path.parent), status, confined=confined)
     finder.moved_whole = not any(finder.as_written(line) for line in lines[:_TRIED] if line)
     return finder
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from unicodedata import normalize
 
 from darkshare._images import PICTURES
+from darkshare.data.lists import elsewhere, inner_parts
 from darkshare.data.types import Fault
 
 NEAR = ("", "JPEGImages", "images", "../JPEGImages", "../images")  # folders of pictures, seen from that of the file
@@ -17,8 +18,11 @@ NO_PICTURE = "no picture"  # the kind of finding
 class Pictures:
     """The pictures that files describe; each folder is listed once.
 
+    A name never leads out of the folders, for the file may be a stranger's. Links in them are followed: they are the
+    user's, and data sets are often made of links.
+
     Args:
-        folders: where to look first.
+        folders: where to look first, and below.
         near: where else, seen from the folder of the file.
     """
 
@@ -52,7 +56,7 @@ class Pictures:
                         doubt = self._other(found[0], places, tails) if alone else _shortened(found[0], tail, tails)
                         return Path(found[0]), doubt
         what = f"no picture of this name and no '{name}'" if alone else f"no picture '{name}'"
-        return None, Fault(f"{what} near it; left out", NO_PICTURE)
+        return None, Fault(f"{what} near it{elsewhere(name)}; left out", NO_PICTURE)
 
     def _near_to(self, folder: str) -> tuple[str, ...]:
         if folder not in self._places:
@@ -92,13 +96,14 @@ class Pictures:
 
 def _tails(name: str) -> list[str]:
     """A path without its first folders, from none of them to all."""
-    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
+    parts = inner_parts(name)
     return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
 def _shortened(found: str, tail: str, tails: Sequence[str]) -> Fault | None:
     what = f"'{tails[0]}' is taken for {found}"
-    return Fault(what, "found by the end of its path") if tail != tails[0] else None
+    whole = tail == tails[0] or found.endswith(f"/{tails[0]}")
+    return None if whole else Fault(what, "found by the end of its path")
 
 
 def _suffix(name: str) -> str:

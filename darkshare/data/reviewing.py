@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -25,6 +24,8 @@ from darkshare.errors import DarkshareError
 
 _HARMLESS = ("box twice", "picture twice", NAMES)  # kinds of findings that change nothing but weights or words
 _SEVERAL = "are files of several pages or frames ({}), of which the first one counts"
+
+_UNREADABLE = "not a picture"  # the kind of finding
 
 
 @dataclass(frozen=True, repr=False)
@@ -75,10 +76,12 @@ def review(
     warnings = [one for one in findings if one.kind in _HARMLESS]
     warnings += (one for part in parts for one in audits[part].findings(named_file(data, part)[0], most_boxes))
     warnings += (one.finding() for one in twins if not one.is_apart)
-    warnings += _of_headers(data.path, parts, watch)
+    heads = list(_of_headers(data.path, parts, watch))
+    warnings += (one for one in heads if not one.kind)
+    findings += (one for one in heads if one.kind)
     warnings += _unsaved(data)
-    errors = tuple(one for one in findings if one.kind not in _HARMLESS)
-    return Review(data.path, parts, errors, tuple(dict.fromkeys(warnings)))
+    errors = dict.fromkeys(one for one in findings if one.kind not in _HARMLESS)
+    return Review(data.path, parts, tuple(errors), tuple(dict.fromkeys(warnings)))
 
 
 def _tried(read: Callable[..., Any], path: Path, part: str, watch: Watch) -> Dataset | ClassifiedDataset | Finding:
@@ -106,10 +109,13 @@ def _of_headers(path: Path, parts: Parts, watch: Watch) -> Iterator[Finding]:
     orientations: dict[Path, int] = {}
     several: list[str] = []
     for picture in watch(pictures):
-        with suppress(DarkshareError):  # for `decode` to find
+        try:
             about = header(picture)
-            orientations[picture] = about.orientation
-            several += [f"{picture.name}: {about.pictures}"] if about.pictures > 1 else []
+        except DarkshareError as error:
+            yield Finding(picture, None, error.message, _UNREADABLE)
+            continue
+        orientations[picture] = about.orientation
+        several += [f"{picture.name}: {about.pictures}"] if about.pictures > 1 else []
     if what := turned(orientations, len(pictures)):
         yield Finding(path, None, what)
     few = ", ".join(several[:3]) + (", …" if len(several) > 3 else "")
@@ -136,5 +142,5 @@ def _unreadable(picture: Path) -> Finding | None:
     try:
         read_picture(picture)
     except DarkshareError as error:
-        return Finding(picture, None, error.message, "not a picture")
+        return Finding(picture, None, error.message, _UNREADABLE)
     return None

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from darkshare._files import exists, is_folder, resolved, writing
+from darkshare._files import exists, is_folder, read_small, require_unread, resolved, writing
 from darkshare._files.renames import rename_all, temporary, tend
 from darkshare._images import encoded, read_picture
 from darkshare._signals import uninterrupted
-from darkshare._texts import raw_bytes, require_fit
+from darkshare._texts import LARGEST, raw_bytes, require_fit
 from darkshare.data.darknet import Watch
 from darkshare.data.forks import ready_suffix
 from darkshare.data.types import Box, Dataset, Sample
@@ -188,8 +188,8 @@ def _require_ours(folder: Path) -> None:
         raise DarkshareError("is a file; choose another folder", file=str(folder))
     there = {path.relative_to(folder).as_posix() for path in _files(folder)}
     try:
-        ours = {RECORD, *json.loads((folder / RECORD).read_bytes())["files"]} if RECORD in there else set()
-    except (OSError, ValueError, KeyError, TypeError):
+        ours = {RECORD, *json.loads(read_small(folder / RECORD, LARGEST))["files"]} if RECORD in there else set()
+    except (DarkshareError, ValueError, KeyError, TypeError):
         ours = set()
     if others := sorted(there - ours):
         raise DarkshareError(
@@ -198,10 +198,10 @@ def _require_ours(folder: Path) -> None:
 
 
 def _require_lasting(parts: Mapping[str, Dataset], folder: Path) -> None:
-    """Refuse to link to a picture in the folder that is about to be replaced.
+    """Refuse to replace a folder that holds an input.
 
     Raises:
-        DarkshareError: it names the picture.
+        DarkshareError: it names the input.
     """
     if not exists(folder):
         return
@@ -211,3 +211,4 @@ def _require_lasting(parts: Mapping[str, Dataset], folder: Path) -> None:
             raise DarkshareError(
                 "lies in the folder that would be replaced; choose another one, or use --copy", file=str(picture)
             )
+    require_unread(path for path in _files(folder) if not path.is_symlink())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 from darkshare._tables import Result, wrapped
 from darkshare.data import Dataset
 from darkshare.errors import BadValue, warn
-from darkshare.evaluation.arrays import RankedDetections, ranked, truths_of
+from darkshare.evaluation.arrays import Ids, RankedDetections, ranked, truths_of
 from darkshare.evaluation.classes import match_classes
 from darkshare.evaluation.coco import CocoSummary, summarise
 from darkshare.evaluation.curves import AUC, Curve, average_precision, curve
@@ -240,7 +240,8 @@ def evaluate_detections(
         found = found._replace(corners=found.corners.clip(0, 1))
     hits = (darknet_hits if rule == "darknet" else coco_hits)(found, truths, iou)
     counts = np.bincount(truths.class_ids[~truths.difficult], minlength=len(names))
-    scores = tuple(_class_score(i, names[i], chosen, found, hits, int(counts[i]), thresh) for i in matched.counted)
+    of_class = zip(matched.counted, _of_classes(found, matched.counted), strict=True)
+    scores = tuple(_class_score(i, names[i], chosen, found, hits, rows, int(counts[i]), thresh) for i, rows in of_class)
     summary = summarise(found, truths, sizes, matched.counted) if rule == "coco" else None
     tp, fp = sum(one.at.tp for one in scores), sum(one.at.fp for one in scores)
     at = OperatingPoint.of(tp, fp, sum(one.truths for one in scores), _overlap_above(found, hits, thresh))
@@ -276,17 +277,31 @@ def _task_of(
     return tasks.pop()
 
 
+def _of_classes(found: RankedDetections, class_ids: Sequence[int]) -> Iterator[Ids]:
+    """The rows of the detections of each class, best first."""
+    order = np.argsort(found.class_ids, kind="stable")
+    begins, ends = (np.searchsorted(found.class_ids[order], class_ids, side) for side in ("left", "right"))
+    return (order[begin:end] for begin, end in zip(begins, ends, strict=True))
+
+
 def _class_score(
-    class_id: int, name: str, rule: ApRule, found: RankedDetections, hits: Hits, truths: int, threshold: float
+    class_id: int,
+    name: str,
+    rule: ApRule,
+    found: RankedDetections,
+    hits: Hits,
+    rows: Ids,
+    truths: int,
+    threshold: float,
 ) -> ClassScore:
-    rows = (found.class_ids == class_id) & hits.counts
+    rows = rows[hits.counts[rows]]
     drawn = curve(found.scores[rows], hits.hit[rows], truths)
-    above = rows & (found.scores > threshold)
+    above = rows[found.scores[rows] > threshold]
     tp = int(hits.hit[above].sum())
-    at = OperatingPoint.of(tp, int(above.sum()) - tp, truths, hits.overlap[above].sum())
+    at = OperatingPoint.of(tp, len(above) - tp, truths, hits.overlap[above].sum())
     ap = average_precision(drawn, rule.points)
     none = rule.name == "coco" and not truths
-    return ClassScore(class_id, name, None if none else ap, truths, int(rows.sum()), at, drawn)
+    return ClassScore(class_id, name, None if none else ap, truths, len(rows), at, drawn)
 
 
 def _overlap_above(found: RankedDetections, hits: Hits, threshold: float) -> float:

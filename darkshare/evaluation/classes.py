@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from darkshare._tables import printable
+from darkshare.darknet.names import ids_of
 from darkshare.errors import BadValue
 
 _SHOWN = 5  # names in a message
@@ -53,18 +55,19 @@ def match_classes(
         return Matched(tuple(range(len(names))), differ)
     _require_unique(task, names)
     _require_unique(data, given)
-    if missing := [name for name in map if name not in given]:
+    ids, there = ids_of(names), ids_of(given)
+    if missing := [name for name in map if name not in there]:
         raise BadValue(f"{data} has no class {listed(missing)} to be counted otherwise; it has {listed(given)}")
-    if strange := [name for name in map.values() if name and name not in names]:
+    if strange := [name for name in map.values() if name and name not in ids]:
         raise BadValue(f"{task} has no class {listed(strange)}; it has {listed(names)}")
     wanted = [map.get(name, name) for name in given]
-    if unknown := [name for name, other in zip(given, wanted, strict=True) if other and other not in names]:
+    if unknown := [name for name, other in zip(given, wanted, strict=True) if other and other not in ids]:
         example = f"--map '{unknown[0]}={names[0] if names else ''}'"
         raise BadValue(
             f"{data} has classes that {task} does not know: {listed(unknown)}; {task} has {listed(names)}: say which "
             f"is which with {example}, or leave it out with --map '{unknown[0]}='"
         )
-    classes = tuple(names.index(name) if name else -1 for name in wanted)
+    classes = tuple(ids[name] if name else -1 for name in wanted)
     return Matched(classes, tuple(_notes(task, names, data, given, classes)))
 
 
@@ -72,20 +75,21 @@ def _notes(task: str, names: Sequence[str], data: str, given: Sequence[str], cla
     notes = []
     if out := [name for name, i in zip(given, classes, strict=True) if i < 0]:
         notes.append(f"{listed(out)} of {data} {'is' if len(out) == 1 else 'are'} left out")
-    if moved := [name for name, i in zip(given, classes, strict=True) if i >= 0 and names[i] != name]:
-        pairs = [f"{name} as {names[i]}" for name, i in zip(given, classes, strict=True) if name in moved and i >= 0]
+    moved = ((name, names[i]) for name, i in zip(given, classes, strict=True) if i >= 0 and names[i] != name)
+    if pairs := [f"{name} as {other}" for name, other in moved]:
         notes.append(f"counted under another name: {listed(pairs)}")
     kept = [i for i in classes if i >= 0]
     if kept != sorted(kept):
         notes.append(f"the classes of {data} have another order than those of {task}; they are matched by name")
-    if unlabelled := [name for i, name in enumerate(names) if i not in kept]:
+    labelled = set(kept)
+    if unlabelled := [name for i, name in enumerate(names) if i not in labelled]:
         do = "do" if len(unlabelled) > 1 else "does"
         notes.append(f"{data} has no labels for {listed(unlabelled)} of {task}, which {do} not count")
     return notes
 
 
 def _require_unique(owner: str, names: Sequence[str]) -> None:
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
         raise BadValue(f"{owner} has several classes called {listed(twice)}: rename them, or match by --by-order")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from bisect import bisect_left
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
@@ -41,7 +42,7 @@ class CocoSummary(NamedTuple):
         tool: its name and version.
         numbers: AP (mean over IoU .50 to .95), AP50, AP75, AR_100 and so on; None where there are no such truths.
             Small, medium and large are areas of boxes, since there are no masks.
-        class_ids: of the task, in the order of the next two.
+        class_ids: of the task, rising, in the order of the next two.
         precision: (10 IoUs, 101 recalls, classes); -1 for classes without truths.
         recall: (10 IoUs, classes), likewise.
     """
@@ -58,12 +59,12 @@ class CocoSummary(NamedTuple):
 
     def average_precision(self, class_id: int, iou: int | None = None) -> float | None:
         """Of a class at one of the ten IoUs, or the mean over them; None without truths."""
-        own = self.precision[:, :, self.class_ids.index(class_id)]
+        own = self.precision[:, :, bisect_left(self.class_ids, class_id)]
         return _mean(own if iou is None else own[iou])
 
     def of_class(self, class_id: int) -> dict[str, float | None]:
         """AP over all IoUs, AP50 and AR_100 of one class."""
-        ar = _mean(self.recall[:, self.class_ids.index(class_id)])
+        ar = _mean(self.recall[:, bisect_left(self.class_ids, class_id)])
         return {
             "coco_ap": self.average_precision(class_id),
             "coco_ap50": self.average_precision(class_id, 0),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, NamedTuple
@@ -31,6 +31,9 @@ class TaskEvaluation(NamedTuple):
         """Each evaluation with the name of its model."""
         yield from ((self.model, found) for found in self.own)
         yield from ((self.other, found) for found in self.beside)
+
+
+Named = Mapping[str | None, float | None]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -147,25 +150,27 @@ class Accuracies(Result):
 
 def _rows(one: TaskEvaluation, *, compares: bool) -> Iterator[dict[str, Any]]:
     first = one.own[0]
+    own, beside = [_named(found) for found in one.own], [_named(found) for found in one.beside]
     for score in (*first.classes, None):
         at = first.at if score is None else score.at
         row: dict[str, Any] = {"task": first.task, "class": ALL if score is None else score.name}
         row["truths"] = first.truths if score is None else score.truths
         row["boxes"] = sum(s.detections for s in first.classes) if score is None else score.detections
         for place, found in enumerate(one.own):
-            row |= _precisions(found, one.beside[place] if one.beside else None, score, compares=compares)
+            row |= _precisions(found, own[place], beside[place] if beside else None, score, compares=compares)
         yield row | {key: value for key, value in at._asdict().items() if key != "fn"}
 
 
 def _precisions(
-    found: Evaluation, beside: Evaluation | None, score: ClassScore | None, *, compares: bool
+    found: Evaluation, named: Named, beside: Named | None, score: ClassScore | None, *, compares: bool
 ) -> dict[str, Any]:
     """The columns of one rule; their names say rule and IoU."""
     key = f"{found.rule.name}_ap{100 * found.rule.iou:.0f}"
-    own = _precision(found, score)
+    name = None if score is None else score.name
+    own = named.get(name)
     row: dict[str, Any] = {key: own}
     if compares:
-        other = None if beside is None else _precision(beside, score)
+        other = None if beside is None else beside.get(name)
         difference = None if own is None or other is None else own - other
         row |= {f"{key}_beside": other, f"{key}_difference": difference}
     if found.coco:
@@ -176,10 +181,9 @@ def _precisions(
     return row
 
 
-def _precision(found: Evaluation, score: ClassScore | None) -> float | None:
-    if score is None:
-        return found.mean
-    return next((one.ap for one in found.classes if one.name == score.name), None)
+def _named(found: Evaluation) -> Named:
+    """The AP by the name of the class, of several alike that of the first; under None the mean."""
+    return {None: found.mean} | {score.name: score.ap for score in reversed(found.classes)}
 
 
 def _curve_rows(model: str, found: Evaluation) -> Iterator[dict[str, Any]]:

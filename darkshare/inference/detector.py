@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from darkshare._files.scratch import scratch
 from darkshare._images import Picture
 from darkshare._tables import printable
 from darkshare.darknet.model import Model, load
@@ -39,7 +40,15 @@ from darkshare.inference.classification import (
     require_mean,
 )
 from darkshare.inference.engines import Engine
-from darkshare.inference.onnx import BN_EPSILON, SUFFIXES, Exported, buffers, output_name, read_exported
+from darkshare.inference.onnx import (
+    BN_EPSILON,
+    SUFFIXES,
+    Exported,
+    buffers,
+    output_name,
+    output_shape,
+    read_exported,
+)
 from darkshare.inference.preprocess import PictureLike, as_pictures, preprocess
 
 
@@ -99,9 +108,13 @@ class Detector:
         require_tiles(tiles, overlap)
         require_least(1, batch=batch)
         self._tiles, self._overlap, self._batch = tiles, overlap, batch
-        self._heads = model.heads
+        self._heads = self._given = model.heads  # of a file some tasks may run, but it gives all of its heads
         how = {"threads": threads, "precision": precision}
-        self._engine = _opened(model, file, engine, how) if file else _loaded(model, bn_epsilon, engine, how)
+        if file:
+            whole = _of_file(file, model)
+            self._given, self._engine = whole.heads, _opened(whole, file, engine, how)
+        else:
+            self._engine = _loaded(model, bn_epsilon, engine, how)
         self._lock = Lock()
 
     @classmethod
@@ -150,9 +163,19 @@ class Detector:
         try:
             with self._lock:
                 found = self._engine.run(batch)
+            self._require_shapes(found, len(batch))
         except DarkshareError as error:
             raise error.locate(self.model.name, None) from None
-        return [dict(zip(self._heads, values, strict=True)) for values in zip(*found, strict=True)]
+        rows = (zip(self._given, values, strict=True) for values in zip(*found, strict=True))
+        return [{head: values for head, values in row if head in self._heads} for row in rows]
+
+    def _require_shapes(self, found: Sequence[Floats], count: int) -> None:
+        """Refuse what an engine gave in another shape than the heads have, of which boxes would be made up."""
+        for index, values in zip(self._given, found, strict=True):
+            layer = self.model.network.layers[index]
+            if values.shape != (wanted := (count, *output_shape(layer))):
+                what = f"the engine {self.engine} gives {values.shape} for {output_name(layer)}, not {wanted}"
+                raise DarkshareError(f"{what}; export it again, or take another engine")
 
     def _pictures(self, images: Sequence[PictureLike]) -> list[Picture]:
         return as_pictures(images, alpha=self.model.network.input.c == 4)
@@ -262,11 +285,13 @@ class Runnable(NamedTuple):
         model: its network and tasks.
         engine: to run it on.
         file: an exported file that holds the weights; None where the model has them.
+        stored: the precision of the weights.
     """
 
     model: Model
     engine: str
-    file: Path | None
+    file: Path | None = None
+    stored: str = "fp32"
 
 
 def runnable(given: Model | str | os.PathLike[str], engine: str | None) -> Runnable:
@@ -280,11 +305,11 @@ def runnable(given: Model | str | os.PathLike[str], engine: str | None) -> Runna
         DarkshareError: the file cannot be read, or not be run on this engine.
     """
     if isinstance(given, Model):
-        return Runnable(given, engine or engines.DEFAULT, None)
+        return Runnable(given, engine or engines.DEFAULT)
     if Path(given).suffix not in SUFFIXES:
-        return Runnable(load(given), engine or engines.DEFAULT, None)
+        return Runnable(load(given), engine or engines.DEFAULT)
     found = read_exported(given)
-    return Runnable(found.model, engine_for(found, engine), found.path)
+    return Runnable(found.model, engine_for(found, engine), found.path, found.precision)
 
 
 def engine_for(found: Exported, wanted: str | None) -> str:
@@ -300,10 +325,20 @@ def engine_for(found: Exported, wanted: str | None) -> str:
     return wanted or found.engine or engines.DEFAULT
 
 
+def _of_file(path: str | os.PathLike[str], model: Model) -> Model:
+    """The whole model of an exported file, once it is known to be the given one's."""
+    found = read_exported(path).model
+    pairs = zip_longest(found.network.layers, model.network.layers)
+    same = all(a and b and (a.kind, a.sources, a.x, a.y) == (b.kind, b.sources, b.x, b.y) for a, b in pairs)
+    if not same or not set(model.heads) <= set(found.heads):
+        raise DarkshareError(f"is not of the network {model.name or 'given'}; export it again", file=str(path))
+    return found
+
+
 def _loaded(model: Model, bn_epsilon: float, engine: str, how: Mapping[str, Any]) -> Engine:
     """The model in an engine, through a file: from memory, OpenCV 5 ignores its choice and doubles its peak."""
-    with tempfile.TemporaryDirectory(prefix="darkshare-") as folder:
-        path = Path(folder) / "network.onnx"
+    with scratch() as folder:
+        path = folder / "network.onnx"
         with open(path, "wb") as file:
             file.writelines(memoryview(piece).cast("B") for piece in buffers(model, bn_epsilon=bn_epsilon))
         return _opened(model, path, engine, how)

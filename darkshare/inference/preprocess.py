@@ -101,9 +101,12 @@ def preprocess(image: Picture, network: Network) -> Floats:
     c, h, w, *_ = network.input
     fitting = _with_channels(image, c)
     inner = fitted(network, (image.shape[1], image.shape[0]))
-    small = cv2.dnn.blobFromImage(fitting, 1 / 255, inner, swapRB=c in (3, 4))
+    if c in (1, 3, 4):
+        small = cv2.dnn.blobFromImage(fitting, 1 / 255, inner, swapRB=c > 1)
+    else:  # which that function refuses
+        small = cv2.resize(fitting, inner).reshape(1, *inner[::-1], c).transpose(0, 3, 1, 2) * np.float32(1 / 255)
     if inner == (w, h):
-        return np.asarray(small, np.float32)
+        return np.ascontiguousarray(small, np.float32)
     top, left = (h - inner[1]) // 2, (w - inner[0]) // 2
     whole = np.full((1, c, h, w), 0.5, np.float32)
     whole[:, :, top : top + inner[1], left : left + inner[0]] = small

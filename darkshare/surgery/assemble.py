@@ -76,7 +76,8 @@ def assemble(
             continue
         first, network = len(sections), part.model.network
         place = {**part.known, **{old: first + old - part.start for old in range(part.start, part.stop)}}
-        sections += [_rewired(layer, place, part.through) for layer in network.layers[part.start : part.stop]]
+        read = {**place, **part.through}
+        sections += [_rewired(layer, place, read) for layer in network.layers[part.start : part.stop]]
         if part.mark is not None:
             sections[first] = _marked(sections[first], part.mark)
         if part.model.weights is not None:
@@ -116,20 +117,21 @@ def _marked(section: Section, mark: str) -> Section:
     return replace(section, lines=(header, *([comment_line(mark)] if mark else []), *rest))
 
 
-def _rewired(layer: Layer, place: Mapping[int, int], through: Mapping[int, int]) -> Section:
+def _rewired(layer: Layer, place: Mapping[int, int], read: Mapping[int, int]) -> Section:
+    """A layer's section with its references to where the layers lie now, and to where they are read."""
     changed: dict[str, str] = {}
     for key in dict.fromkeys(ref.key for ref in layer.refs):
         refs = [ref for ref in layer.refs if ref.key == key]
-        written = tuple(_written(ref, layer, {**place, **through} if ref.reads else place) for ref in refs)
+        written = tuple(_written(ref, layer.label, place[layer.index], read if ref.reads else place) for ref in refs)
         if written != tuple(ref.written for ref in refs):
             changed[key] = list_text(written)
     return layer.section.set(**changed)
 
 
-def _written(ref: Ref, layer: Layer, place: Mapping[int, int]) -> int:
-    target, here = place.get(ref.target), place[layer.index]
+def _written(ref: Ref, label: str, here: int, place: Mapping[int, int]) -> int:
+    target = place.get(ref.target)
     if target is None:
-        raise BadReference(f"{layer.label} reads layer {ref.target}, which is not part of the product")
+        raise BadReference(f"{label} reads layer {ref.target}, which is not part of the product")
     relative = target - here
     # [contrastive] yolo_layer=0 means none, so layer 0 has no absolute number there.
     stays = ref.written < 0 and relative == ref.written

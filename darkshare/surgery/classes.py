@@ -12,6 +12,7 @@ from darkshare._tables import Result
 from darkshare.darknet.initial import Initial, drawn, never_detected
 from darkshare.darknet.kinds import Region, Softmax
 from darkshare.darknet.model import Model
+from darkshare.darknet.names import ids_of
 from darkshare.darknet.tasks import Task
 from darkshare.data import read_names
 from darkshare.errors import BadArguments, BadValue, DarkshareError, Unsupported, checked, require_choice, warn
@@ -167,12 +168,13 @@ def edited(
     >>> edited(["person", "bus", "car"], keep=["car", "person"], rename={"car": "vehicle"}, add=["logo"])
     Classes(names=('vehicle', 'person', 'logo'), rows=(2, 0, None))
     """
-    left = list(range(len(names))) if keep is None else [_id_of(name, names) for name in keep]
-    dropped = {_id_of(name, names) for name in drop}
+    ids = ids_of(names)
+    left = list(range(len(names))) if keep is None else [_id_of(name, names, ids) for name in keep]
+    dropped = {_id_of(name, names, ids) for name in drop}
     if both := dropped.intersection(left if keep is not None else ()):
         raise BadValue(f"class {names[min(both)]!r} is both kept and dropped; say one of them")
     left = [row for row in left if row not in dropped]
-    new = {_id_of(old, names): name for old, name in (rename or {}).items()}
+    new = {_id_of(old, names, ids): name for old, name in (rename or {}).items()}
     if gone := new.keys() - set(left):
         raise BadValue(f"class {names[min(gone)]!r} is renamed, but not kept; keep it, or leave the new name out")
     rows = (*left, *[None] * len(add))
@@ -188,7 +190,7 @@ def matched(names: Sequence[str], wanted: Sequence[str]) -> Classes:
     >>> matched(["person", "bus", "car"], ["car", "logo"])
     Classes(names=('car', 'logo'), rows=(2, None))
     """
-    return _distinct(Classes(tuple(wanted), tuple(names.index(n) if n in names else None for n in wanted)))
+    return _distinct(Classes(tuple(wanted), tuple(map(ids_of(names).get, wanted))))
 
 
 def afresh(wanted: Sequence[str]) -> Classes:
@@ -275,9 +277,9 @@ def _is_softmax(model: Model, own: Task) -> bool:
     return any(isinstance(kind, Softmax) or (isinstance(kind, Region) and kind.softmax) for kind in kinds)
 
 
-def _id_of(name: str, names: Sequence[str]) -> int:
-    if name in names:
-        return list(names).index(name)
+def _id_of(name: str, names: Sequence[str], ids: Mapping[str, int]) -> int:
+    if name in ids:
+        return ids[name]
     if name.isdecimal() and int(name) < len(names):
         return int(name)
     shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
 
@@ -83,9 +83,7 @@ def with_classes(model: Model, head: int, rows: Sequence[int | None], *, initial
     if isinstance(model.network.layers[head].kind, Softmax):
         return _with_outputs(model, head, rows, initial)
     kind = head_kind(model, head)
-    channels: list[int | None] = []
-    for box in range(kind.boxes):
-        channels += [*_box_channels(kind, box), *_class_channels(kind, box, rows)]
+    channels = channels_of(kind, rows)
     return _with_channels(model, head, channels, initial, classes=len(rows), **_counters(model, head, rows))
 
 
@@ -119,13 +117,13 @@ def head_kind(model: Model, head: int) -> Boxes:
     return kind
 
 
-def _box_channels(kind: Boxes, box: int) -> range:
-    return range(box * kind.values, (box + 1) * kind.values - kind.classes)
-
-
-def _class_channels(kind: Boxes, box: int, rows: Sequence[int | None]) -> Iterator[int | None]:
-    first = (box + 1) * kind.values - kind.classes
-    return (None if row is None else first + row for row in rows)
+def channels_of(kind: Boxes, rows: Sequence[int | None]) -> list[int | None]:
+    """List a head's channels with these of its classes, box by box; None for a class that it does not have."""
+    found: list[int | None] = []
+    for end in range(kind.values, kind.boxes * kind.values + 1, kind.values):
+        first = end - kind.classes
+        found += [*range(end - kind.values, first), *(None if row is None else first + row for row in rows)]
+    return found
 
 
 def _counters(model: Model, head: int, rows: Sequence[int | None]) -> dict[str, object]:

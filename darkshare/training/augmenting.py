@@ -130,10 +130,10 @@ def augmented(how: Augmentation, read: Read, index: int, count: int, size: Size,
     ]
     if number == 4:
         canvas, truths = mosaics.assembled(shots, mosaics.drawn_cut(size, rng), size, bound=how.mosaic_bound)
-        return _example(canvas.astype(np.float32) / np.float32(255), truths[: how.most])
-    images = [shot.picture.astype(np.float32) / np.float32(255) for shot in shots]
+        return Example(_image(canvas), truths[: how.most])
+    images = [_image(shot.picture) for shot in shots]
     truths = np.concatenate([shot.truths for shot in shots])
-    return _example(sum(images[1:], images[0]) / np.float32(number), truths[: how.most])
+    return Example(sum(images[1:], images[0]) / np.float32(number), truths[: how.most])
 
 
 def undistorted(network: Network, labelled: Labelled) -> Example:
@@ -157,9 +157,11 @@ def _coloured(labelled: Labelled, how: Augmentation) -> Labelled:
     return Labelled(np.asarray(cv2.cvtColor(labelled.picture, to), np.uint8), labelled.truths)
 
 
-def _example(image: Floats, truths: Floats) -> Example:
-    channels = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
-    return Example(np.ascontiguousarray(channels, np.float32), truths)
+def _image(picture: Picture | Floats) -> Floats:
+    """A picture as the input of a network: (channels, height, width), bytes as 0..1."""
+    channels = np.ascontiguousarray(picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1))
+    values = channels.astype(np.float32, copy=False)
+    return values / np.float32(255) if channels.dtype == np.uint8 else values
 
 
 def scale_up_to(most: float, rng: np.random.Generator) -> float:
@@ -228,4 +230,4 @@ def _pjreddie(how: Augmentation, labelled: Labelled, size: Size, rng: np.random.
     scale, shift = (inner[0] / width, inner[1] / height), (corner[0] / width, corner[1] / height)
     smallest = geometry.smallest_of(size, how.dialect)
     truths = geometry.moved(rng.permutation(labelled.truths)[: how.most], scale, shift, flip=flip, smallest=smallest)
-    return _example(image[:, ::-1] if flip else image, truths)
+    return Example(_image(image[:, ::-1] if flip else image), truths)

@@ -13,7 +13,7 @@ from typing import Any
 from darkshare._files import reading, write_all
 from darkshare.errors import DarkshareError
 
-_FORMAT = "darkshare training 1"
+_FORMAT = "darkshare training 2"
 _FINGERPRINTS = {  # the messages name their subjects, as the hashes say nothing
     "network": "cfg: the file, the number of classes or an option that changes it (--lr, --epochs, --batches, --batch, "
     "--subdivisions, --size) was another",

@@ -18,11 +18,12 @@ def distorted_bytes(picture: Picture, hue: float, saturation: float, exposure: f
 
     if (hue, saturation, exposure) == (0, 1, 1):
         return picture
+    every = np.arange(256.0)  # each value once, in place of each pixel
     if picture.ndim == 2:
-        return _saturated(picture * np.float64(exposure))
-    hsv = cv2.cvtColor(picture, cv2.COLOR_RGB2HSV).astype(np.float64)
-    hsv = hsv * (1, saturation, exposure) + (179 * hue, 0, 0)
-    return np.asarray(cv2.cvtColor(_saturated(hsv), cv2.COLOR_HSV2RGB), np.uint8)
+        return np.asarray(cv2.LUT(picture, _saturated(every * exposure)), np.uint8)
+    table = _saturated(every[:, None] * (1, saturation, exposure) + (179 * hue, 0, 0))
+    hsv = cv2.LUT(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV), table[None])
+    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8)
 
 
 def distorted_floats(picture: Floats, hue: float, saturation: float, exposure: float) -> Floats:

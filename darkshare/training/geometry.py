@@ -76,16 +76,13 @@ def cropped(picture: Picture, window: Window, size: Size) -> Picture:
 
     height, width = picture.shape[:2]
     wide, high = window.inner((width, height))
-    if window.left or window.top or (wide, high) != (width, height):
-        mean = np.rint(cv2.mean(picture)[: picture.shape[2]] if picture.ndim == 3 else cv2.mean(picture)[0])
-        canvas = np.empty((high, wide, *picture.shape[2:]), np.uint8)
-        canvas[:] = mean
-        x0, y0 = max(0, window.left), max(0, window.top)
-        inside = picture[y0 : window.top + high, x0 : window.left + wide]
-        x, y = max(0, -window.left), max(0, -window.top)
-        canvas[y : y + inside.shape[0], x : x + inside.shape[1]] = inside
-        picture = canvas
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+    x, y = max(0, -window.left), max(0, -window.top)
+    inside = picture[max(0, window.top) : window.top + high, max(0, window.left) : window.left + wide]
+    below, right = high - y - inside.shape[0], wide - x - inside.shape[1]
+    if max(x, y, below, right):
+        mean = [round(value) for value in cv2.mean(picture)]
+        inside = np.asarray(cv2.copyMakeBorder(inside, y, below, x, right, cv2.BORDER_CONSTANT, value=mean), np.uint8)
+    return np.asarray(cv2.resize(inside, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def placed(picture: Floats, inner: Size, corner: tuple[int, int], size: Size) -> Floats:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,6 +34,7 @@ class Update(NamedTuple):
         iou: mean overlap of truths with the boxes that are to find them; None without truths.
         objectness: mean at places with an object; likewise.
         seconds: for loading and training.
+        restarts: how often the training had gone back to a good state because it diverged.
         map: after it, where it was measured; of 0..1. Of a classifier, top-1.
     """
 
@@ -45,6 +48,7 @@ class Update(NamedTuple):
     iou: float | None
     objectness: float | None
     seconds: float
+    restarts: int = 0
     map: float | None = None
 
 
@@ -93,6 +97,15 @@ class Journal:
         if self.entries:  # a resumed training may miss its file
             self.entries[-1] = self.entries[-1]._replace(map=measured)
             self._write()
+
+    def go_back(self, last: int) -> None:
+        """Drop the updates behind the one that the training goes on from.
+
+        Raises:
+            DarkshareError: the file cannot be written.
+        """
+        self.entries = [entry for entry in self.entries if entry.batch <= last]
+        self._write()
 
     def _write(self) -> None:
         header = (*Update._fields[:-1], self._measure.lower().replace("-", ""))
@@ -158,15 +171,13 @@ def _entries(path: Path) -> list[Update]:
     if not exists(path):
         return []
     with reading(path):
-        rows = list(csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines()))[1:]
+        rows = csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines())
     found: list[Update] = []
-    for row in rows:
-        if len(row) != len(Update._fields) or row[0] == Update._fields[0]:
-            break
-        try:
+    with suppress(ValueError, OverflowError, csv.Error):  # of an infinite number of pictures, of a cell of 200 kB
+        for row in islice(rows, 1, None):
+            if len(row) != len(Update._fields) or row[0] == Update._fields[0]:
+                break
             found.append(_entry(row))
-        except ValueError:
-            break
     return found
 
 
@@ -185,5 +196,6 @@ def _entry(row: Sequence[str]) -> Update:
         values[7],
         values[8],
         values[9] or 0.0,
-        values[10],
+        int(values[10] or 0),
+        values[11],
     )

@@ -6,6 +6,8 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from inspect import unwrap
 from typing import TYPE_CHECKING
 
 from darkshare.darknet.kinds import Net
@@ -134,6 +136,7 @@ def optimiser(net: TorchNet, options: Net, dialect: str = "alexeyab") -> Optimiz
     """
     import torch
 
+    _mark_uncompiled()
     rate = Schedule.of(options).rate(1)
     groups = net.parameters_of()
     if not options.adam:
@@ -141,17 +144,34 @@ def optimiser(net: TorchNet, options: Net, dialect: str = "alexeyab") -> Optimiz
             {"params": g["params"], "rate": g["rate"], "weight_decay": options.decay if g["decayed"] else 0.0}
             for g in groups
         ]
-        return torch.optim.SGD(rows, lr=rate, momentum=options.momentum)
+        return _plain(torch.optim.SGD(rows, lr=rate, momentum=options.momentum))
     given = "eps" in vars(options)
     eps = options.eps if given or dialect != P else 1e-7
     rows = [{"params": g["params"], "rate": g["rate"]} for g in groups]
-    return torch.optim.Adam(
-        rows,
-        lr=rate,
-        betas=(options.B1, options.B2),
-        eps=eps / batch_size(options),
-        weight_decay=options.decay,
-    )
+    betas = options.B1, options.B2
+    eps /= batch_size(options)
+    return _plain(torch.optim.Adam(rows, lr=rate, betas=betas, eps=eps, weight_decay=options.decay))
+
+
+def _mark_uncompiled() -> None:
+    """Keep optimisers from importing torch's compiler, which is not used here: a second or more at each start.
+
+    They import it to mark these methods as not to be compiled. The mark is set here; where a version of torch looks
+    for it elsewhere, it imports the compiler as before.
+    """
+    from torch.optim import Optimizer
+
+    for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
+        if method := getattr(getattr(Optimizer, name), "__wrapped__", None):
+            method.__dynamo_disable = method
+
+
+def _plain(made: Optimizer) -> Optimizer:
+    """The same optimiser, whose `step` does without the wrappers for the compiler and for profiling."""
+    import torch
+
+    made.step = torch.no_grad()(partial(unwrap(type(made).step), made))  # type: ignore[method-assign]
+    return made
 
 
 def set_rate(made: Optimizer, rate: float) -> None:

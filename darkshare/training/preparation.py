@@ -17,13 +17,21 @@ from darkshare.data import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, DarkshareError, Unsupported, WeightsSize
 from darkshare.surgery.classes import matched, relabelled
 from darkshare.training.optimising import batch_size
+from darkshare.training.recipes import TrainingRecipe
 from darkshare.training.settings import Changes
 
 _WARM = 10  # the part of a shortened training that burn_in may take at most is 1 / _WARM
 
 
 def prepared(
-    base: Model, data: Dataset | ClassifiedDataset, k: int, changes: Changes, *, seed: int, name: str
+    base: Model,
+    data: Dataset | ClassifiedDataset,
+    k: int,
+    changes: Changes,
+    recipe: TrainingRecipe,
+    *,
+    seed: int,
+    name: str,
 ) -> tuple[Model, list[str]]:
     """Make the model that is to be trained from the base; with notes on what was changed.
 
@@ -36,6 +44,7 @@ def prepared(
         data: what it is trained on.
         k: the first layer that trains.
         changes: to [net].
+        recipe: says what becomes of the schedule.
         seed: of weights that are drawn.
         name: of the new task.
 
@@ -47,7 +56,7 @@ def prepared(
     notes = list(_notes_of_branches(base, k))
     model = _completed(base, seed, notes)
     model = _labelled(model, data, k, seed, notes)
-    model = _scheduled(model, len(data.samples), changes, notes)
+    model = _scheduled(model, len(data.samples), changes, recipe, notes)
     return replace(model, tasks=tuple(_anew(model, task, name) for task in model.tasks)), notes
 
 
@@ -162,7 +171,7 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def _scheduled(model: Model, count: int, changes: Changes, notes: list[str]) -> Model:
+def _scheduled(model: Model, count: int, changes: Changes, recipe: TrainingRecipe, notes: list[str]) -> Model:
     """The model with the changes in its [net], so that its cfg says how it was trained."""
     own = model.network.input
     if changes.size not in (None, (own.w, own.h)):
@@ -179,14 +188,15 @@ def _scheduled(model: Model, count: int, changes: Changes, notes: list[str]) -> 
     if changes.epochs and changes.batches:
         raise BadValue("epochs and batches both say how long to train; give one of them")
     batches = changes.batches or (math.ceil(changes.epochs * count / batch) if changes.epochs else None)
-    if batches is None or batches == net.max_batches:
-        if net.max_batches < 1:
-            raise _unset(model, "max_batches", "says nothing of how long to train; give --epochs or --batches")
+    if batches is None and net.max_batches < 1:
+        raise _unset(model, "max_batches", "says nothing of how long to train; give --epochs or --batches")
+    batches = batches or net.max_batches
+    if recipe.rise is None and batches == net.max_batches:
         return model
-    shorter = dict(_shortened(model, batches))
-    said_of_it = " ".join(f"{key}={value}" for key, value in shorter.items())
+    keys = dict(_shortened(model, batches)) if recipe.rise is None else recipe.schedule(net, batches)
+    said_of_it = " ".join(f"{key}={value}" for key, value in keys.items())
     notes.append(f"schedule for {batches} batches of {batch} pictures: {said_of_it}")
-    return _with_net(model, first.set(**shorter), cfg)
+    return _with_net(model, first.set(**keys), cfg)
 
 
 def _batch(model: Model) -> int:

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
@@ -16,6 +17,7 @@ from darkshare.darknet.cfg import to_bytes
 from darkshare.darknet.model import Model, save, sibling, stem_of
 from darkshare.data import ClassifiedDataset, Dataset, in_order
 from darkshare.data.forks import crowded
+from darkshare.data.negatives import with_negatives
 from darkshare.errors import BadValue, DarkshareError, warn
 from darkshare.inference.detector import Detector
 from darkshare.inference.threads import made_ahead
@@ -29,10 +31,11 @@ from darkshare.training.journal import Journal, Update, plot_training
 from darkshare.training.loading import Source
 from darkshare.training.outcome import BEST, Outcome
 from darkshare.training.preparation import prepared, trunk_floats, updates
+from darkshare.training.recipes import RECIPES
 from darkshare.training.settings import Judge, Options, TrainingWatch
-from darkshare.training.stepping import Trainer
+from darkshare.training.stepping import Diverged, Trainer
 
-CHECKPOINT, FEATURES = ".checkpoint", ".features"
+CHECKPOINT, GOOD, FEATURES = ".checkpoint", ".good", ".features"
 _WRITTEN = (".cfg", ".weights", ".names", ".data", ".tasks.json")
 _OF_FEATURES = ("k", "seed", "network", "trunk", "pictures", "augment")  # what a cache depends on
 _TIMES = 10  # how often the network is validated if nobody says
@@ -70,7 +73,13 @@ def run_training(
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    return Training(base, data, Path(output), options, judge, watch or TrainingWatch(), protect, lists).run()
+    watch = watch or TrainingWatch()
+    if options.negatives:
+        if isinstance(data, ClassifiedDataset):
+            raise BadValue("negatives are for detectors; a classifier has a class for every picture")
+        data, said = with_negatives(data, options.negatives, options.seed)
+        watch.say(said)
+    return Training(base, data, Path(output), options, judge, watch, protect, lists).run()
 
 
 class Training:
@@ -92,7 +101,8 @@ class Training:
         best = sibling(self.stem, BEST)
         require_unread([sibling(s, x) for s in (self.stem, best) for x in _WRITTEN], protect)
         require_pictures(data)
-        model, notes = prepared(base, data, options.k, options.changes, seed=options.seed, name=self.stem.name)
+        self.recipe = recipe = RECIPES[options.recipe]
+        model, notes = prepared(base, data, options.k, options.changes, recipe, seed=options.seed, name=self.stem.name)
         for note in notes:
             watch.say(note)
         self.lists = lists if lists and data.names == model.tasks[0].names else {}
@@ -108,15 +118,16 @@ class Training:
         self.model, self.batches, self.source = model, updates(model), Source(data.samples, network, how, options.seed)
         device = device_of(options.device)
         net = build(model, options.k, bn_epsilon=options.bn_epsilon, norm="rolling" if options.bn_eval else "batch")
-        ema = network.net.ema_alpha if options.ema is None else options.ema
-        self.trainer = Trainer(net.to(device), device=device, seed=options.seed, amp=options.amp, ema=ema)
+        ema = (network.net.ema_alpha or recipe.ema) if options.ema is None else options.ema
+        how_to = {"device": device, "seed": options.seed, "amp": options.amp, "ema": ema, "clip": recipe.clip}
+        self.trainer = Trainer(net.to(device), **how_to)
         self.trunk = digest(trunk_floats(base, options.k))
         self.estimate = self._estimated()
         self.copies = options.cache_features if self.estimate and (self.estimate.pays or options.cache_anyway) else 0
         self.every = -(-self.batches // _TIMES) if options.validate_every is None else options.validate_every
         if judge and self.every:
             Detector(model)  # what no engine can run would fail at the first validation, after hours
-        self.done, self.validated, self.best_batch, self.rule = 0, 0, 0, ""
+        self.done, self.validated, self.best_batch, self.restarts, self.rule = 0, 0, 0, 0, ""
         self.map: float | None = None
         self.best: float | None = None
         self.fingerprint = self._fingerprint(data, ema)
@@ -133,8 +144,9 @@ class Training:
             what = "validation" if self.done == self.batches else "training"
             self.watch.say(f"{what} stopped after batch {self.done} of {self.batches}; --resume goes on")
         except DarkshareError:
-            if not exists(sibling(self.stem, CHECKPOINT)):
-                self.journal.path.unlink(missing_ok=True)  # nothing goes on from here
+            if not exists(sibling(self.stem, CHECKPOINT)):  # nothing goes on from here
+                for suffix in (".csv", GOOD):
+                    sibling(self.stem, suffix).unlink(missing_ok=True)
             raise
         with uninterrupted():
             written = self._finished()
@@ -157,10 +169,26 @@ class Training:
         feed = self._feed()
         if self._is_unvalidated:
             self._validate()  # Ctrl-C ended the last run before it
-        numbers = range(self.done + 1, self.batches + 1)
         self.watch.begin(self.done, self.batches)
+        while self.done < self.batches:
+            try:
+                self._go_on(feed)
+            except Diverged as error:  # noqa: PERF203 - a few times at most
+                with uninterrupted():
+                    self._go_back(error)
+
+    def _go_on(self, feed: Feed) -> None:
+        """Make all updates that are left.
+
+        Raises:
+            Diverged: the network does not learn any more.
+        """
+        numbers = range(self.done + 1, self.batches + 1)
         with closing(made_ahead(map(feed.jobs, numbers), self.options.workers)) as coming:
             for number in numbers:
+                if self.recipe.retries and self.done % -(-self.batches // _TIMES) == 0:
+                    with uninterrupted():
+                        self._save(GOOD)
                 begun = perf_counter()
                 examples = next(coming)
                 with uninterrupted(), memory_errors():
@@ -172,12 +200,29 @@ class Training:
                     with uninterrupted():
                         self._save()
 
+    def _go_back(self, error: Diverged) -> None:
+        """Take the last good state, and half the rate.
+
+        Raises:
+            Diverged: that was done often enough.
+        """
+        if self.restarts >= self.recipe.retries:
+            raise error
+        restarts = self.restarts + 1
+        self._take(checkpoints.read_state(sibling(self.stem, GOOD), self.fingerprint))
+        self._slow_down(restarts)
+        self.journal.go_back(self.done)
+        self.watch.say(f"{error.message.partition(';')[0]}; it goes on after batch {self.done} at half the rate")
+
+    def _slow_down(self, restarts: int) -> None:
+        self.restarts, self.trainer.slower = restarts, 0.5**restarts
+
     def _update(self, number: int, feed: Feed, examples: Sequence[Any], begun: float) -> None:
         step = self.trainer.update(number, feed.parts(examples))
         self.done = number
         seen, mean = number * self.trainer.batch, self.journal.mean_with(step.loss)
         seconds = round(perf_counter() - begun, 4)
-        measured = (step.rate, *feed.size(number), step.loss, mean, step.iou, step.objectness, seconds)
+        measured = (step.rate, *feed.size(number), step.loss, mean, step.iou, step.objectness, seconds, self.restarts)
         self.journal.add(Update(number, seen, *measured))
 
     def _is_due(self, number: int) -> bool:
@@ -223,10 +268,11 @@ class Training:
         require_trunk(model, self.base, self.options.k, self.trunk)
         return model
 
-    def _save(self) -> None:
+    def _save(self, suffix: str = CHECKPOINT) -> None:
         state = {
             "fingerprint": self.fingerprint,
             "done": self.done,
+            "restarts": self.restarts,
             "validated": self.validated,
             "map": self.map,
             "best": self.best,
@@ -234,8 +280,9 @@ class Training:
             "rule": self.rule,
             "trainer": self.trainer.state(),
         }
-        checkpoints.write_state(sibling(self.stem, CHECKPOINT), state)
-        self.saved = monotonic()
+        checkpoints.write_state(sibling(self.stem, suffix), state)
+        if suffix == CHECKPOINT:
+            self.saved = monotonic()
 
     def _resume(self) -> None:
         path = sibling(self.stem, CHECKPOINT)
@@ -247,11 +294,14 @@ class Training:
             raise DarkshareError(
                 "is of a training that was stopped; --resume goes on with it, or remove it", file=str(path)
             )
-        state = checkpoints.read_state(path, self.fingerprint)
+        self._take(checkpoints.read_state(path, self.fingerprint))
+        self.watch.say(f"goes on after batch {self.done} of {self.batches}")
+
+    def _take(self, state: Mapping[str, Any]) -> None:
         self.trainer.restore(state["trainer"])
+        self._slow_down(state["restarts"])
         self.done, self.validated, self.map = state["done"], state["validated"], state["map"]
         self.best, self.best_batch, self.rule = state["best"], state["best_batch"], state["rule"]
-        self.watch.say(f"goes on after batch {self.done} of {self.batches}")
 
     def _finished(self) -> list[Path]:
         """Write the files; with a checkpoint where there is work left."""
@@ -265,7 +315,8 @@ class Training:
             self._draw()
             written += [self.journal.path, sibling(self.stem, ".png")]
         if not self._has_work_left:
-            sibling(self.stem, CHECKPOINT).unlink(missing_ok=True)
+            for suffix in (CHECKPOINT, GOOD):
+                sibling(self.stem, suffix).unlink(missing_ok=True)
             shutil.rmtree(sibling(self.stem, FEATURES), ignore_errors=True)
         return written
 
@@ -280,30 +331,13 @@ class Training:
         if not self.copies:
             return PictureFeed(source, trainer.net, trainer.device, trainer.batch, mini, self.batches, trainer.amp)
         folder, net, count = sibling(self.stem, FEATURES), trainer.net, len(source.samples)
-        cache = caching.open_cache(
-            folder,
-            source.network,
-            net.reads,
-            self.copies,
-            count,
-            self.most,
-            dtype=self.options.cache_dtype,
-            columns=self.columns,
-        )
+        opened = partial(caching.open_cache, dtype=self.options.cache_dtype, columns=self.columns)
+        cache = opened(folder, source.network, net.reads, self.copies, count, self.most)
         size = source.network.input.w, source.network.input.h
         about = {key: value for key, value in self.fingerprint.items() if key in _OF_FEATURES}
         about |= {"dtype": self.options.cache_dtype, "copies": self.copies}
-        caching.fill_cache(
-            cache,
-            net,
-            source,
-            about,
-            size=size,
-            batch=mini,
-            workers=self.options.workers,
-            device=trainer.device,
-            progress=self.watch.cached,
-        )
+        how = {"size": size, "batch": mini, "workers": self.options.workers, "device": trainer.device}
+        caching.fill_cache(cache, net, source, about, progress=self.watch.cached, **how)
         return FeatureFeed(source, cache, trainer.device, trainer.batch, mini)
 
     def _estimated(self) -> caching.Estimate | None:
@@ -333,6 +367,7 @@ class Training:
         pictures = hashlib.sha256(repr([(str(picture), *labels) for picture, *labels in data.samples]).encode())
         return {
             "k": options.k,
+            "recipe": options.recipe,
             "seed": options.seed,
             "dialect": model.network.dialect,
             "network": hashlib.sha256(to_bytes(model.network.cfg)).hexdigest(),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from darkshare.darknet.model import Model
-from darkshare.errors import BadValue, require_least
+from darkshare.errors import BadValue, require_choice, require_least
 from darkshare.training.journal import Update
+from darkshare.training.recipes import RECIPES
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -45,10 +47,13 @@ class Options:
     Attributes:
         k: the first layer that trains; 0 trains all.
         changes: to the cfg's [net].
+        recipe: one of `recipes.RECIPES`.
+        negatives: a folder of pictures without objects.
         seed: of all that is random.
         device: one of DEVICES; auto takes a GPU if there is one.
         amp: mixed precision: bfloat16 where that is precise enough.
-        ema: the share of the old mean of the weights that each update keeps; 0 for no mean, None for the cfg's.
+        ema: the share of the old mean of the weights that each update keeps; 0 for no mean, None for the cfg's, or the
+            recipe's.
         bn_eval: batch norm with the base's rolling statistics, for very small batches.
         bn_epsilon: Darknet's.
         augment: as the cfg says; without it, pictures are as inference sees them.
@@ -67,6 +72,8 @@ class Options:
 
     k: int
     changes: Changes = field(default_factory=Changes)
+    recipe: str = "darknet"
+    negatives: str | os.PathLike[str] | None = None
     seed: int = 0
     device: str = "auto"
     amp: bool = False
@@ -84,6 +91,7 @@ class Options:
     threads: int | None = None
 
     def __post_init__(self) -> None:
+        require_choice("recipe", self.recipe, tuple(RECIPES))
         require_least(0, seed=self.seed, workers=self.workers, validate_every=self.validate_every, ema=self.ema)
         require_least(0, cache_features=self.cache_features, checkpoint_every=self.checkpoint_every)
         require_least(1, threads=self.threads)

@@ -22,6 +22,10 @@ _TORCH = 3  # the purpose of torch's random numbers, beside those of `loading`
 _WARM = 10  # the mean of weights follows them closely in the first updates
 
 
+class Diverged(DarkshareError):
+    """A loss or gradient that is not a number any more."""
+
+
 class MiniBatch(NamedTuple):
     """Input of the branch: features by layer (see `TorchNet.trunk`), and the truths of each picture."""
 
@@ -53,11 +57,16 @@ class Trainer:
         seed: of dropout.
         amp: compute the branch in bfloat16 where that is precise enough.
         ema: the share of the old mean that each update keeps; 0 for no mean.
+        clip: the largest norm of the gradient.
+
+    Attributes:
+        slower: the factor of all rates; see `TrainingRecipe.retries`.
     """
 
-    def __init__(self, net: TorchNet, *, device: Any, seed: int, amp: bool, ema: float) -> None:
+    def __init__(self, net: TorchNet, *, device: Any, seed: int, amp: bool, ema: float, clip: float = math.inf) -> None:
         network = net.network
         self.net, self.device, self.seed, self.amp, self.ema = net, device, seed, amp, ema
+        self.clip, self.slower = clip, 1.0
         self.schedule = Schedule.of(network.net)
         self.batch = batch_size(network.net)
         self.optimiser = optimiser(net, network.net, network.dialect)
@@ -72,11 +81,11 @@ class Trainer:
             parts: its subdivisions.
 
         Raises:
-            DarkshareError: the loss is not a number any more.
+            Diverged: the loss or the gradient is not a number any more; the weights are as before.
         """
         import torch
 
-        rate = self.schedule.rate(number)
+        rate = self.schedule.rate(number) * self.slower
         set_rate(self.optimiser, rate)
         self.optimiser.zero_grad(set_to_none=True)
         torch.manual_seed(int(generator(self.seed, _TORCH, number).integers(2**62)))
@@ -84,10 +93,11 @@ class Trainer:
         seen = (number - 1) * self.batch
         reports = [report for part in parts for report in self._backward(part, seen)]
         step = Step(rate, sum(report.loss for report in reports) / self.batch, *_means(reports))
-        if not math.isfinite(step.loss):
-            raise DarkshareError(
-                f"the loss of batch {number} is {step.loss}: the training diverged; "
-                f"take a smaller learning rate than {rate:g} (--lr)",
+        norm = self._clipped() if math.isfinite(step.loss) else 0.0
+        if not math.isfinite(step.loss + norm):
+            what = f"the loss of batch {number} is {step.loss}" if norm == 0 else f"batch {number} gives no gradient"
+            raise Diverged(
+                f"{what}: the training diverged; take a smaller learning rate than {rate:g} (--lr)",
                 file=self.net.network.name,
             )
         self.optimiser.step()
@@ -106,6 +116,12 @@ class Trainer:
             total = total + surrogate(delta, raws[index])
             yield report
         (total / self.batch).backward()
+
+    def _clipped(self) -> float:
+        """Cut the gradient of all weights to the largest norm; gives the norm that it had, 0 if any is allowed."""
+        from torch.nn.utils import clip_grad_norm_
+
+        return 0.0 if math.isinf(self.clip) else float(clip_grad_norm_(self.net.parameters(), self.clip))
 
     def _follow(self, number: int) -> None:
         """Move the mean of the weights: little, but in the first updates, when it is nothing yet, much."""

@@ -41,14 +41,13 @@ def train(  # noqa: D417 - some are described together
     base: Model, data: str | os.PathLike[str] | AnyDataset | tuple[AnyDataset, AnyDataset], *,
     k: int, output: str | os.PathLike[str] = "trained",
     epochs: float | None = None, batches: int | None = None, batch: int | None = None, subdivisions: int | None = None,
-    lr: float | None = None, size: tuple[int, int] | None = None, seed: int = 0, device: str = "auto",
-    threads: int | None = None, workers: int = 2, amp: bool = False, ema: float | None = None, bn_eval: bool = False,
-    augment: bool = True, split: float | None = None, validate_every: int | None = None, cache_features: int = 0,
-    cache_anyway: bool = False, checkpoint_every: float = 60, resume: bool = False, watch: TrainingWatch | None = None,
+    lr: float | None = None, size: tuple[int, int] | None = None, recipe: str = "darknet",
+    negatives: str | os.PathLike[str] | None = None, seed: int = 0, device: str = "auto", threads: int | None = None,
+    workers: int = 2, amp: bool = False, ema: float | None = None, bn_eval: bool = False, augment: bool = True,
+    split: float | None = None, validate_every: int | None = None, cache_features: int = 0, cache_anyway: bool = False,
+    checkpoint_every: float = 60, resume: bool = False, watch: TrainingWatch | None = None,
 ) -> Outcome:  # fmt: skip
     """Train a network from layer k on; the layers before stay the base's, byte for byte.
-
-    Ctrl-C ends the training with everything saved, and `resume` goes on to the same result.
 
     Args:
         base: a model of one task, or an ensemble; its weights may end behind layer k-1, and with k=0 be missing.
@@ -56,14 +55,14 @@ def train(  # noqa: D417 - some are described together
             learned from; a pair of them is learned from and validated on.
         k: layers 0..k-1 stay as they are; 0 trains all.
         output: the path of the new files, without suffix.
-        epochs: how often each picture is seen.
-        batches: how many updates are made, instead of the cfg's max_batches.
+        epochs, batches: how often each picture is seen, or how many updates are made, instead of the cfg's max_batches.
         batch, subdivisions, lr, size: instead of the cfg's; size is (width, height).
+        recipe: darknet for the cfg's schedule and nothing else, or steady; see `recipes`.
+        negatives: a folder of pictures without objects; at most as many as show some are taken.
         seed: of all that is random.
-        device: auto, cpu or cuda.
         threads, workers: threads that torch computes with, and that make pictures.
-        amp: mixed precision, for GPUs.
-        ema: the share of the mean of the weights that an update keeps, of 0..1; None for the cfg's.
+        device, amp: auto, cpu or cuda; and mixed precision, for GPUs.
+        ema: the share of the mean of the weights that an update keeps, of 0..1; None for the cfg's or the recipe's.
         bn_eval: batch norm with the base's statistics, for very small batches.
         augment: change pictures at random as the cfg says; without it, they are as inference sees them.
         split: the share of a folder of classes without train and val to validate on; 0 for none, None for 0.2.
@@ -71,7 +70,7 @@ def train(  # noqa: D417 - some are described together
         cache_features, cache_anyway: how many copies of each picture go through the trunk once, for the whole training;
             and whether that is done where it is not 1.5 times as fast.
         checkpoint_every: seconds between two checkpoints.
-        resume: go on with a training that was stopped or killed.
+        resume: go on with a training that was stopped (Ctrl-C saves) or killed, to the same result.
         watch: is informed of what happens.
 
     Raises:
@@ -79,9 +78,9 @@ def train(  # noqa: D417 - some are described together
     """
     changes = Changes(epochs, batches, batch, subdivisions, lr, size)
     options = Options(
-        k=k, changes=changes, seed=seed, device=device, amp=amp, ema=ema, bn_eval=bn_eval, augment=augment,
-        workers=workers, validate_every=validate_every, cache_features=cache_features, cache_anyway=cache_anyway,
-        checkpoint_every=checkpoint_every, resume=resume, threads=threads,
+        k=k, changes=changes, recipe=recipe, negatives=negatives, seed=seed, device=device, amp=amp, ema=ema,
+        bn_eval=bn_eval, augment=augment, workers=workers, validate_every=validate_every, threads=threads,
+        cache_features=cache_features, cache_anyway=cache_anyway, checkpoint_every=checkpoint_every, resume=resume,
     )  # fmt: skip
     require_torch()
     watch, lists = watch or TrainingWatch(), dict[str, str]()
@@ -91,8 +90,9 @@ def train(  # noqa: D417 - some are described together
         inputs.append(data)
         lists = _lists(data, stem_of(output))
         learn, valid = _read(data, split, seed, watch, classifies=base.classifies(base.tasks[0]))
-        _warn_of_pictures(learn, valid if judged else None, data, watch)
-        warn_of(joined((learn.findings, valid.findings if valid and judged else ())))
+        _warn_of_pictures(learn, valid if judged else None, data)
+        for line in lack_of_negatives(learn) if isinstance(learn, Dataset) and not negatives else ():
+            watch.say(line)
     else:
         learn, valid = data if isinstance(data, tuple) else (data, None)
     judge = _judge_on(valid) if judged else None
@@ -138,17 +138,15 @@ def _found(data: DataFile, key: str) -> Path | None:
         return None  # a list that this training does not need may be missing
 
 
-def _warn_of_pictures(learn: AnyDataset, valid: AnyDataset | None, data: str, watch: TrainingWatch) -> None:
-    """Warn of pictures that are learned from and measured on, and tell of a detector's that all show objects."""
+def _warn_of_pictures(learn: AnyDataset, valid: AnyDataset | None, data: str) -> None:
+    """Warn of pictures that are learned from and measured on, and of what is wrong with the data set."""
     parts = {"train": learn, **({"valid": valid} if valid else {})}
     for apart in counted(twins_in(parts), parts) if valid else ():
         what = f"{data}: {apart}; measured on them, results are too good"
         if isinstance(learn, Dataset) and isinstance(valid, Dataset):
             what += f"; {next_command('import-data', data, '-o', 'NEW', *cure({'train': learn, 'valid': valid}))}"
         warn(what)
-    if isinstance(learn, Dataset):
-        for line in lack_of_negatives(learn, named_file(read_options(data), "train")[0]):
-            watch.say(line)
+    warn_of(joined((learn.findings, valid.findings if valid else ())))
 
 
 def _judge_on(valid: AnyDataset | None) -> Judge | None:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import ZOO, network_of, seeded_floats, tiny_text, write_model, zoo_cfgs, zoo_path
+from models import floats, model, quiet_concat, retrained
 
 from darkshare.analysis import check as checking
 from darkshare.analysis.check import Problems, check
 from darkshare.analysis.check import weights as weight_rules
 from darkshare.darknet.kinds import DIALECTS
+from darkshare.darknet.model import Model, load, save
 from darkshare.darknet.weights import Header
 from darkshare.errors import BadValue
+from darkshare.surgery.classes import classes
+from darkshare.surgery.mix import mix, snap
+from darkshare.surgery.splice import split
 
 A, P, H = DIALECTS
 LAST = "[yolo]\nmask=1,2"
@@ -639,3 +646,84 @@ def test_steps_that_do_not_act_are_said(tmp_path, dialect, steps, says):
     ]
     assert [p.message.startswith(what) for p, what in zip(found, says, strict=True)] == [True] * len(says)
     assert {(p.severity, p.line) for p in found} <= {("warning", 7)}
+
+
+# The weights that a .tasks.json was written with
+
+
+@pytest.fixture
+def merged(tmp_path) -> Path:
+    base = model(tiny_text(), "base")
+    save(quiet_concat([base, retrained(base, tiny_text(), "text", 5)], 5), tmp_path / "both")
+    return tmp_path / "both.cfg"
+
+
+def changed(one: Model) -> Model:
+    data = floats(one) * np.float32(1.5)
+    return replace(one, weights=replace(one.weights, runs=(data,)))
+
+
+def strangers(cfg: Path, *weights: Path) -> list[str]:
+    return [one.file for one in check(cfg, *weights) if "SHA-256" in one.message and one.severity == "error"]
+
+
+def test_other_weights_than_those_of_a_tasks_json_are_an_error(merged, tmp_path):
+    weights, described = merged.with_suffix(".weights"), tmp_path / "both.tasks.json"
+    assert json.loads(described.read_text())["weights_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert check(merged).is_fine
+    data = bytearray(weights.read_bytes())
+    data[-4] ^= 1
+    weights.write_bytes(data)
+    (found,) = [one for one in check(merged) if one.severity == "error"]
+    assert found.file == str(weights)
+    assert found.message.startswith(f"is not the file that {described} was written with: it has another SHA-256; ")
+    (tmp_path / "later.weights").write_bytes(data)
+    assert strangers(merged, tmp_path / "later.weights") == [str(tmp_path / "later.weights")]
+    text = json.loads(described.read_text())
+    del text["weights_sha256"]
+    described.write_text(json.dumps(text))
+    assert check(merged).is_fine  # as files of earlier versions are
+    described.write_text(json.dumps(text | {"weights_sha256": None}))
+    assert check(merged).is_fine
+    for nothing in ("", 0):
+        described.write_text(json.dumps(text | {"weights_sha256": nothing}))
+        assert strangers(merged) == []
+    for odd in (7, "abc", {"a": 1}, True):
+        described.write_text(json.dumps(text | {"weights_sha256": odd}))
+        assert strangers(merged) == [str(weights)]
+
+
+def test_a_tasks_json_that_cannot_be_read_is_one_problem(merged, tmp_path):
+    for text in ("[]", "{", '"weights_sha256"', "[" * 10_000):
+        (tmp_path / "both.tasks.json").write_text(text)
+        (found,) = [one for one in check(merged) if one.severity == "error"]
+        assert "is not a task description" in found.message
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda both: mix(both, changed(both), alpha=0.5),
+        lambda both: snap(changed(both), both, k=3),
+        lambda both: classes(both, task="text", drop="text_1"),
+        lambda both: split(both)[1],
+        lambda both: replace(both, weights=changed(both).weights),
+        lambda both: quiet_concat([both, both], 5),
+        lambda both: quiet_concat([both, both], 5, layout="padded"),
+    ],
+    ids=("mix", "snap", "classes", "split", "by hand", "concat", "padded"),
+)
+def test_weights_that_are_written_anew_come_with_their_fingerprint(merged, make):
+    """Over the files of another model, whose fingerprint would be wrong. `train` writes its files the same way."""
+    before = merged.with_suffix(".weights").read_bytes()
+    save(make(load(merged)), merged.with_suffix(""))
+    assert merged.with_suffix(".weights").read_bytes() != before
+    described = json.loads(merged.with_name("both.tasks.json").read_text())
+    assert described["weights_sha256"] == hashlib.sha256(merged.with_suffix(".weights").read_bytes()).hexdigest()
+    assert strangers(merged) == []
+
+
+def test_a_cfg_without_weights_has_no_fingerprint_of_them(merged):
+    save(replace(load(merged), weights=None), merged.with_suffix(""))
+    assert "weights_sha256" not in merged.with_name("both.tasks.json").read_text()
+    assert strangers(merged) == []

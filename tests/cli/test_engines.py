@@ -1,4 +1,4 @@
-"""The commands `engines` and `bench`."""
+"""The commands `engines`, `bench` and `verify`."""
 
 from __future__ import annotations
 
@@ -112,3 +112,66 @@ def test_missing_weights_are_reported(folder):
     (folder / "both.weights").unlink()
     for command in ("engines", "bench"):
         assert "both.cfg: has no weights file; give one behind the cfg" in run(command, "both.cfg", code=1).stderr
+
+
+def test_verify_says_yes_and_what_comes_next(folder):
+    result = run("verify", "both.cfg", "base.cfg", "text.cfg")
+    shown = result.stdout.splitlines()
+    assert shown[0].split() == ["task", "head", "alone", "shape", "largest", "share", "equal"]
+    assert [line.split() for line in shown[1:5]] == [
+        ["base", "6", "6", "14x8x8", "0", "0", "yes"], ["base", "12", "12", "14x16x16", "0", "0", "yes"],
+        ["text", "15", "6", "14x8x8", "0", "0", "yes"], ["text", "21", "12", "14x16x16", "0", "0", "yes"],
+    ]  # fmt: skip
+    assert shown[6] == "equal: 4 heads, in every number"
+    assert max(map(len, shown)) <= 80
+    assert result.stderr == "next: darkshare detect both.cfg both.weights PICTURE\n"
+
+
+def test_verify_says_no_with_exit_code_1(folder):
+    data = bytearray((folder / "text.weights").read_bytes())
+    data[-4] ^= 1  # the last bit of the last kernel value
+    (folder / "text.weights").write_bytes(data)
+    words = ["verify", "both.cfg", "base.cfg", "text.cfg"]
+    result = run(*words, code=1)
+    assert [line.split()[-1] for line in result.stdout.splitlines()[1:5]] == ["yes", "yes", "yes", "no"]
+    assert "\nnot equal: 1 of 4 heads differ in some number\n" in result.stdout
+    assert "next:" not in result.stderr
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    found = json.loads(run(*words, "--format", "json", code=1).stdout)
+    assert [row["layer"] for row in found["rows"] if not row["equal"]] == [21]
+    assert set(found["rows"][0]) == {
+        *("task", "layer", "network", "twin", "shape", "largest", "share", "bound", "picture", "cell", "varies"),
+        "equal",
+    }
+    assert not found["equal"]
+    table = run(*words, "--format", "csv", code=1)
+    assert len(list(csv.DictReader(io.StringIO(table.stdout)))) == 4
+    assert table.stderr.startswith("not equal: 1 of 4")
+    assert "equal: 4 heads, within 0.1 of the largest number" in run(*words, "--bound", 0.1).stdout
+
+
+def test_verify_takes_pictures_other_forms_and_weights_of_one_cfg(folder):
+    cv2.imwrite("photo.png", np.random.default_rng(0).integers(0, 256, (20, 31, 3), np.uint8))
+    assert "\n1 picture, opencv" in run("verify", "both.cfg", "base.cfg", "text.cfg", "--images", "photo.png").stdout
+    run("export", "both.cfg", "--precision", "fp16")
+    assert "within 0.1" in run("verify", "both.cfg", "both.onnx").stdout
+    run("verify", "both.onnx", "both.cfg", "--bound", 0, code=1)
+    run("verify", "both.cfg", "base.weights", code=1)  # of another length
+    (folder / "copy.weights").write_bytes((folder / "base.weights").read_bytes())
+    assert "equal: 2 heads" in run("verify", "base.cfg", "base.weights", "copy.weights", "--pictures", 1).stdout
+    run("verify", "base.cfg", "base.weights", "text.weights", code=1)
+    run("verify", "both.cfg", "base.cfg", "text.cfg", "--size", "64x32", "--pictures", 2)
+
+
+def test_verify_refuses_what_cannot_be(folder):
+    assert (
+        "--seed is for random pictures"
+        in run("verify", "both.cfg", "base.cfg", "--images", ".", "--seed", 1, code=2).stderr
+    )
+    assert "give what to compare with" in run("verify", "both.cfg", code=2).stderr
+    assert "give all that it was made of" in run("verify", "both.cfg", "base.cfg", code=1).stderr
+    run("export", "base.cfg", "--size", 64)
+    assert (
+        "its input is 3x64x64, that of base.cfg is 3x32x32; choose one for all"
+        in run("verify", "base.cfg", "base.onnx", code=1).stderr
+    )

@@ -245,4 +245,5 @@ def test_an_exported_file_is_a_model_for_detect(tiny, photos):
     path.write_bytes(b"\xff\xff")
     result = run("detect", path, photos / "0.png")
     assert result.exit_code == 1
-    assert result.stderr == f"Error: {path}: is not an ONNX file\n"
+    wanted = "is not an ONNX file of darkshare's, or is damaged: byte 0: has a number without an end; export it again"
+    assert result.stderr == f"Error: {path}: {wanted}\n"

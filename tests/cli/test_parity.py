@@ -18,6 +18,7 @@ OF_PROGRESS = {"watch", "progress", "tell"}  # what a function has and its comma
 WITHOUT_FUNCTION = {"demo"}
 # What differs otherwise, by command: parameter -> why.
 EXCEPTIONS: dict[str, dict[str, str]] = {
+    "concat": dict.fromkeys(("verify", "images"), "verify(merged, *models, images=), since it needs an engine"),
     "cut": {"for": "a keyword of Python: target", "target": "--for"},
     "classes": {"from": "a keyword of Python: names", "names": "--from"},
     "anchors": {"plot": "model.report.plot(path)"},

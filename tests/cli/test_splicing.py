@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import residuals
@@ -47,6 +48,41 @@ def test_json_is_alone_on_stdout(pair, tmp_path):
     found = json.loads(result.stdout)
     assert [row["quantity"] for row in found["rows"]] == ["layers", "params", "BFLOPs", "file bytes"]
     assert found["notes"] == ["text k=4"]
+
+
+def test_verify_proves_what_is_written_and_says_so(pair, tmp_path):
+    result = run("concat", *pair, "--k", 4, "-o", tmp_path / "both", "--verify", code=0)
+    assert result.stdout.endswith("\n\ntext k=4\n")
+    assert "\nequal: 4 heads, in every number\n8 random pictures of seed 0, opencv " in f"\n{result.stderr}"
+    assert (tmp_path / "both.tasks.json").exists()
+    result = run("concat", *pair, "--k", 4, "-o", tmp_path / "both", "--verify", "--format", "json", code=0)
+    assert "saved" in json.loads(result.stdout)["rows"][0]
+
+
+def test_verify_leaves_nothing_of_a_merger_that_is_not_equal(pair, tmp_path):
+    """With --force text's branch runs on base's layer 4, which is not the one that it was trained with."""
+    words = ["concat", *pair, "--k", 5, "--force", "--verify", "-o", tmp_path / "out" / "both"]
+    result = run(*words, code=1)
+    assert result.stderr.splitlines()[-1] == (
+        "Error: the merged network gives other numbers than the networks; nothing was written"
+    )
+    shown = result.stdout.splitlines()
+    assert [line.split()[-1] for line in shown[:5]] == ["equal", "yes", "yes", "no", "no"]
+    assert shown[6] == "not equal: 2 of 4 heads differ in some number"
+    assert max(map(len, shown)) <= 80
+    assert not (tmp_path / "out").exists()
+    run("concat", *pair, "--k", 5, "--force", "-o", tmp_path / "out" / "both", code=0)
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    found = json.loads(run(*words, "--format", "json", code=1).stdout)
+    assert (found["equal"], [row["equal"] for row in found["rows"]]) == (False, [True, True, False, False])
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_verify_of_concat_takes_pictures(pair, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((9, 7), np.uint8))
+    result = run("concat", *pair, "--k", 4, "--verify", "--images", tmp_path / "a.png", "-o", tmp_path / "both", code=0)
+    assert "\n1 picture, opencv" in result.stderr
+    assert "--images is for --verify" in run("concat", *pair, "--images", tmp_path, code=2).stderr
 
 
 def test_split_gives_the_same_bytes_back(pair, tmp_path):

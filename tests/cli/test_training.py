@@ -138,7 +138,7 @@ def test_data_that_is_not_there(base):
 
 def test_the_bar_on_a_terminal(monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    entry = Update(3, 12, 0.001, 32, 32, 2.5, 2.25, None, None, 0.5, 0.75)
+    entry = Update(3, 12, 0.001, 32, 32, 2.5, 2.25, None, None, 0.5, 0, 0.75)
     with Bar() as bar:
         bar.cached(4, 8)
         bar.cached(8, 8)

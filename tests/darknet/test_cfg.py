@@ -216,8 +216,15 @@ def test_a_huge_file_is_no_cfg(tmp_path):
     path = tmp_path / "big.cfg"
     with path.open("wb") as file:
         file.truncate(LARGEST_CFG + 1)
-    with pytest.raises(CfgSyntaxError, match=r"big\.cfg: has 524289 bytes, which is not a Darknet cfg"):
+    with pytest.raises(CfgSyntaxError, match=r"big\.cfg: has 1048577 bytes, which is not a Darknet cfg"):
         read_cfg(path)
+
+
+def test_nothing_is_written_that_would_be_too_large_to_be_read():
+    whole = "[net]\n" + "#" * (LARGEST_CFG - 6)
+    assert to_bytes(parse(whole)) == whole.encode()
+    with pytest.raises(CfgSyntaxError, match="m: would have 1048577 bytes, more than a cfg may have, which is 1048576"):
+        to_bytes(parse(whole + "#", "m"))
 
 
 def test_of_a_key_given_twice_the_first_counts():

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import gc
+
 import pytest
 from conftest import network_of, tiny_text
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import any_text, hostile_cfgs, networks
 
-from darkshare.darknet.cfg import dumps, parse
-from darkshare.darknet.kinds import DIALECTS, Shape
+from darkshare.darknet.cfg import MOST_LAYERS, dumps, parse
+from darkshare.darknet.kinds import DIALECTS, Gru, Shape
 from darkshare.darknet.network import Ref, problems, resolve
 from darkshare.errors import BadReference, BadValue, CfgSyntaxError, DarkshareError, ShapeMismatch, UnknownKind
 
@@ -136,6 +138,11 @@ def test_embedding_layer_is_a_reference():
             6,
             "layer 1 [convolutional] needs an image, but the layer before gives 192 values",
         ),
+        ("[upsample]\nstride=-9\n", ShapeMismatch, 5, "layer 0 [upsample] gives no value: its stride=,"),
+        ("[reorg]\nstride=9\n", ShapeMismatch, 5, "layer 0 [reorg] gives no value"),
+        ("[reorg]\nstride=2\nreverse=1\n", ShapeMismatch, 5, "layer 0 [reorg] gives no value"),
+        ("[conv]\n[route]\nlayers=0\ngroups=2\n", ShapeMismatch, 6, "layer 1 [route] gives no value"),
+        ("[conn]\n[softmax]\n[route]\nlayers=1\ngroups=2\n", ShapeMismatch, 7, "layer 2 [route] gives no value"),
         ("[conv]\nfilters=2147483647\n", BadValue, 5, "layer 0 [convolutional] has 137438953408 values, more than"),
         ("[conn]\noutput=99999999\n", BadValue, 5, "layer 0 [connected] has 19199999808 values, more than"),
         ("[conv]\nfilters=7\n[yolo]\n", ShapeMismatch, 7, "layer 1: [yolo] with 1 masks and 20 classes reads"),
@@ -145,6 +152,16 @@ def test_what_does_not_fit_names_file_line_and_layer(text, error, line, message)
     with pytest.raises(error) as caught:
         network_of(NET + text)
     assert str(caught.value).startswith(f"test.cfg:{line}: {message}")
+
+
+@pytest.mark.parametrize(
+    "padding", [4, 5, 9]
+)  # to 0x0, and to -2x-2 and -10x-10, which would be a positive number of values
+def test_an_image_that_is_padded_away_is_refused(padding):
+    text = f"{NET}[deconv]\nfilters=2\npadding={padding}\n"
+    with pytest.raises(ShapeMismatch, match=r"layer 0 \[deconvolutional\] gives no value"):
+        network_of(text, dialect="pjreddie")
+    assert network_of(text.replace(f"={padding}", "=3"), dialect="pjreddie").layers[0].y[:3] == (2, 2, 2)
 
 
 @pytest.mark.parametrize(
@@ -282,3 +299,38 @@ def test_after_a_hundred_problems_nobody_reads_on():
     network, found = problems(cfg)
     assert network is None
     assert len(found) == 100
+
+
+def test_layers_that_read_alike_are_worked_out_once_whatever_else_they_say(monkeypatch):
+    asked: list[Shape] = []
+    tensors = Gru.tensors
+
+    def counted(kind, x, y):
+        asked.append(x)
+        return tensors(kind, x, y)
+
+    monkeypatch.setattr(Gru, "tensors", counted)
+    layers = network_of(NET + "".join(f"[gru]\noutput=2\n# {i}\nnote={i}\n" for i in range(40))).layers
+    assert asked == [Shape(3, 8, 8), Shape(0, 0, 0, 2)]  # the first reads the input, all others two values
+    assert [layer.section.get("note") for layer in layers] == [str(i) for i in range(40)]
+    assert len({id(layer.kind) for layer in layers}) == 1
+
+
+def test_as_many_layers_as_may_be_are_read_and_one_more_is_refused():
+    text = NET + "[gru]\n" * MOST_LAYERS
+    assert len(network_of(text).layers) == MOST_LAYERS == 50_000
+    with pytest.raises(CfgSyntaxError, match="has 50001 layers, more than any network; the limit is 50000"):
+        network_of(text + "[gru]\n")
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_search_for_cycles_is_as_it_was_behind_a_cfg(enabled):
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        network_of(tiny_text())
+        with pytest.raises(CfgSyntaxError):
+            network_of("")
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if before else gc.disable)()

@@ -148,6 +148,24 @@ def test_a_wrong_header_is_recognised_and_its_cure_works(tmp_path, text, head, s
     assert np.array_equal(model.weights.view(0, values.size), values)
 
 
+@pytest.mark.parametrize("minor", [0, 1001])
+def test_a_dialect_that_reads_another_header_is_no_guess(minor):
+    """[batchnorm] has 3 floats fewer in pjreddie, whose header for version 1000 is a float shorter."""
+    network = network_of(NET + "[batchnorm]\n[conv]\n")
+    tried = {floats: wrong_size(network, floats, Header(1000, minor), "a").message for floats in (12, 13)}
+    assert "--dialect" not in tried[13]  # pjreddie would find 14
+    assert tried[12].endswith("which pjreddie reads: try --dialect pjreddie")
+    assert "insert 4 zero bytes" in wrong_size(network, 15, Header(1000, minor), "a").message
+
+
+@pytest.mark.parametrize(("major", "cure"), [(0, True), (999, True), (1000, False), (-1, False)])
+def test_no_minor_version_is_suggested_that_changes_nothing(major, cure):
+    header = Header(major, 1001 if major >= 0 else 3)
+    assert header.size("pjreddie") == 16
+    network = network_of(NET + "[conv]\nfilters=4\n", dialect="pjreddie")
+    assert ("write 2 at offset 4" in wrong_size(network, 17, header, "a").message) == cure
+
+
 def test_at_most_two_guesses_are_made():
     network = network_of(tiny_text())
     assert wrong_size(network, 248, Header(), "a").message.count(";") <= 3

@@ -326,6 +326,57 @@ def test_what_goes_wrong_is_read_or_said(tmp_path, form, name):
     assert boxes == ({} if trial.boxes is None else {file: [pytest.approx(box) for box in trial.boxes]})
 
 
+OUTSIDE = (
+    "../secret/p.png",
+    "../../secret/p.png",
+    "..\\..\\secret\\p.png",
+    "x/../../../secret/./p.png",
+    "./../secret/p.png",
+    "secret/p.png",
+    "../p.png",
+    "{top}/secret/p.png",
+    "{top}/ds/../secret/p.png",
+    "/p.png",
+)
+NAMING = [form for form in WRITERS if form not in ("dota", "yolo", "ultralytics")]  # these do not name pictures
+
+
+@pytest.mark.parametrize("with_folder", [False, True])
+@pytest.mark.parametrize("name", OUTSIDE)
+@pytest.mark.parametrize("form", NAMING)
+def test_no_name_leads_out_of_the_folders(tmp_path, form, name, with_folder):
+    """Neither up, from a root, nor into a folder beside that of the file, which nobody named."""
+    folder = tmp_path / "ds"
+    for place in (tmp_path / "secret" / "p.png", tmp_path / "p.png", folder / "img" / "z.png", folder / "z.png"):
+        write_picture(place, 1)
+    source = WRITERS[form](folder, [Told(name.format(top=tmp_path)), Told("z.png")], "utf-8")
+    (found,) = read_parts(source, images=folder / "img" if with_folder else None).values()
+    assert [sample.picture.name for sample in found.samples] == ["z.png"]
+    (finding,) = found.findings
+    assert finding.kind == "no picture"
+    assert ("its path is not followed elsewhere" in finding.text) is (name != "secret/p.png")
+
+
+@pytest.mark.parametrize("name", ["../ds/img/a.png", "../../img/a.png", "D:\\x\\..\\ds\\img\\a.png", "b/../img/a.png"])
+@pytest.mark.parametrize("form", NAMING)
+def test_the_end_of_a_path_that_leads_out_is_looked_up(tmp_path, form, name):
+    write_picture(tmp_path / "img" / "a.png", 1)
+    (found,) = read_parts(WRITERS[form](tmp_path, [Told(name)], "utf-8")).values()
+    assert [sample.picture.samefile(tmp_path / "img" / "a.png") for sample in found.samples] == [True]
+
+
+@pytest.mark.parametrize("form", NAMING)
+def test_links_in_a_folder_are_followed(tmp_path, form):
+    write_picture(tmp_path / "far" / "a.png", 1)
+    write_picture(tmp_path / "far" / "b.png", 1)
+    (tmp_path / "ds").mkdir()
+    (tmp_path / "ds" / "a.png").symlink_to(tmp_path / "far" / "a.png")
+    (tmp_path / "ds" / "sub").symlink_to(tmp_path / "far")
+    source = WRITERS[form](tmp_path / "ds", [Told("a.png"), Told("sub/b.png")], "utf-8")
+    (found,) = read_parts(source).values()
+    assert [sample.picture.name for sample in found.samples] == ["a.png", "b.png"]
+
+
 def test_the_docs_have_the_table_of_it():
     rows = [f"| | {' | '.join(f'`{form}`' for form in WRITERS)} |", f"|---|{'---|' * len(WRITERS)}"]
     for name, trial in TRIALS.items():

@@ -199,6 +199,8 @@ def test_names_with_gaps_and_doubles_keep_their_places(tmp_path):
     names, findings = read_names(tmp_path / "x.names")
     assert names == ("cat", "class 1", "dog", "class 3")
     assert [one.line for one in findings] == [2, 4]
+    (tmp_path / "x.names").write_text("class 1\n\nclass 2\nclass 2\nclass 3\n")
+    assert read_names(tmp_path / "x.names")[0] == ("class 1", "class 1_", "class 2", "class 3", "class 4")
 
 
 def test_names_of_files_may_have_any_bytes(tmp_path):

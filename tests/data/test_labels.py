@@ -100,7 +100,11 @@ def test_a_box_that_darknet_misreads_but_nobody_else_is_read_and_said(line):
 
 
 @pytest.mark.parametrize(
-    "line", ["2.5 .5 .5 .5 .5", "1e0 .5 .5 .5 .5", "0,5 0,5 0,5 0,5 0,5", "a,.5,.5,.5,.5", "0,.5,.5,.5"]
+    "line",
+    [
+        *("2.5 .5 .5 .5 .5", "1e0 .5 .5 .5 .5", "0,5 0,5 0,5 0,5 0,5", "a,.5,.5,.5,.5", "0,.5,.5,.5"),
+        *("0 .05 .9;9 .1 .1", "0 .5,;.5 .5 .5 .5", "1,.5,,.5,.5", "1 ,;, .5 .5 .5", "1, .5;.5; .5 .5 .5"),
+    ],
 )
 def test_a_line_that_can_mean_several_things_is_left_out(line):
     assert not parse_labels(line, 3, FILE).boxes

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from conftest import growth, needs_torch, run
-from labelled import draw, write_data
+from labelled import draw, write_data, write_picture
 
 from darkshare.data import Dataset, import_data, read_data
-from darkshare.data.negatives import SMALL, lack_of_negatives
+from darkshare.data.negatives import SMALL, lack_of_negatives, with_negatives
 from darkshare.data.twins import cure, twins_in, without_twins
 from darkshare.data.types import Box, Sample
 from darkshare.errors import DarkshareError
@@ -171,6 +171,43 @@ def test_a_small_set_needs_pictures_without_objects(labelled, empty, begin):
     lines = lack_of_negatives(of(labelled, empty), Path("cells/train.txt"))
     assert (lines[0].startswith(begin) if lines else None) == (None if begin is None else True)
     assert all(len(line) <= 80 for line in lines[:-1])
+
+
+@pytest.mark.parametrize("listed", [None, Path("x/train.txt")])
+def test_the_advice_fits_a_terminal(listed):
+    lines = lack_of_negatives(of(160, 0), listed)
+    assert all(len(line) <= 80 for line in lines if "for f in" not in line)
+    assert ("--negatives FOLDER takes" in " ".join(lines)) == (listed is None)
+
+
+def test_pictures_of_a_folder_become_negatives(tmp_path):
+    """As many as show objects, the same ones for the same seed; what is trained on already is not one of them."""
+    learn = draw(tmp_path / "in", 6)
+    inner = tmp_path / "street" / "day"
+    inner.mkdir(parents=True)
+    for number in range(8):
+        write_picture(inner / f"{number}.png", seed=100 + number)
+        inner.joinpath(f"{number}.txt").write_text("0 .5 .5 .1 .1\n")
+    inner.joinpath("again.png").write_bytes(learn.samples[0].picture.read_bytes())
+    found, said = with_negatives(learn, tmp_path / "street", 3)
+    fresh = found.samples[6:]
+    assert said == f"6 of 8 pictures of {tmp_path / 'street'} show nothing that is to be found"
+    assert found.samples[:6] == learn.samples
+    assert len({sample.picture for sample in fresh}) == 6
+    assert all(sample.boxes == () and sample.picture.parent == inner for sample in fresh)
+    assert inner / "again.png" not in {sample.picture for sample in fresh}
+    assert with_negatives(learn, str(tmp_path / "street"), 3)[0] == found
+    assert any(with_negatives(learn, tmp_path / "street", seed)[0] != found for seed in range(4, 8))
+
+
+@pytest.mark.parametrize(("pictures", "why"), [([], "holds no pictures"), ([0, 1], "holds only pictures that are")])
+def test_a_folder_without_other_pictures_is_refused(tmp_path, pictures, why):
+    learn = draw(tmp_path / "in", 2)
+    (tmp_path / "other").mkdir()
+    for number in pictures:
+        (tmp_path / "other" / f"{number}.png").write_bytes(learn.samples[number].picture.read_bytes())
+    with pytest.raises(DarkshareError, match=f"other: {why}"):
+        with_negatives(learn, tmp_path / "other", 0)
 
 
 def test_the_cure_for_too_few_negatives_works_as_it_is_printed(tmp_path, monkeypatch):

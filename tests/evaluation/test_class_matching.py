@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from synthetic import SIZE, dataset, detections
 
+from darkshare.data import Dataset
+from darkshare.data.classes import in_order, united, with_classes
 from darkshare.errors import BadValue
 from darkshare.evaluation import (
     evaluate_detections,
@@ -61,3 +63,26 @@ def test_the_classes_of_the_data_set_are_counted_as_those_of_the_task():
     assert [(one.class_id, one.name, one.ap) for one in made.classes] == [(0, "a", 1), (1, "b", 1)]
     assert made.mean == 1
     assert len(made.remarks) == 3
+
+
+def test_many_names_are_matched_without_comparing_each_with_each():
+    compared = [0]
+
+    class Name(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            compared[0] += 1
+            return str.__eq__(self, other)
+
+        def __ne__(self, other):
+            return not self == other
+
+    names, given = ([Name(f"class {i}") for i in order] for order in (range(500), range(499, -1, -1)))
+    assert match_classes("m", names, "d", given, {}, by_order=False).classes == tuple(range(499, -1, -1))
+    parts = {part: Dataset(part, tuple(map(Name, its)), ()) for part, its in (("train", names), ("valid", given))}
+    assert united(parts)["valid"].names == tuple(names)
+    assert with_classes(united(parts), keep=given)["train"].names == tuple(given)
+    assert in_order(parts["valid"], names).names == tuple(names)
+    assert 0 < compared[0] < 20 * 500

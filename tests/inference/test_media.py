@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
@@ -11,12 +12,14 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from base64 import b64decode
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -31,6 +34,7 @@ from darkshare.darknet.tasks import Task
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.inference.boxes import Detections
 from darkshare.inference.media import Frame, OutputFiles, OutputNames, Video, flow, reading, select, videos, watch
+from darkshare.inference.media.sinks import _Entries
 from darkshare.inference.media.sources import PictureFile, item_of
 from darkshare.inference.media.videos import CONTAINERS, VideoFile
 from darkshare.inference.threads import Readers
@@ -410,6 +414,26 @@ def test_a_full_disk_is_an_error(tmp_path):
     run = [sys.executable, "-c", FULL, str(tmp_path / "v.avi")]
     done = subprocess.run(run, capture_output=True, text=True, env=environment, check=False)
     assert "of 400 frames; is the disk full?" in done.stderr
+
+
+def test_a_full_disk_of_temporary_files_leaves_whole_entries(tmp_path, monkeypatch):
+    entries = _Entries()
+    entries.add({"frame": 1})
+    written: list[int] = []
+    write = entries._file.write
+
+    def full(data):
+        if written:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written.append(write(data[:3]))
+        return 3
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    entries._file = Mock(wraps=entries._file, write=full)
+    with pytest.raises(DarkshareError, match=f"{tmp_path}: cannot be written: No space left on device"):
+        entries.add({"frame": 2})
+    with entries as pieces:
+        assert json.loads(b"".join(pieces)) == [{"frame": 1}]
 
 
 # The pipeline

@@ -62,6 +62,16 @@ def test_what_is_no_picture_is_refused(image):
         as_picture(image)
 
 
+@pytest.mark.parametrize("channels", [2, 5, 6, 9])
+@pytest.mark.parametrize("options", ["", "letter_box=1"])
+def test_as_many_channels_as_an_array_has_are_taken_each_as_it_is(channels, options):
+    image = np.random.default_rng(0).integers(0, 256, (40, 60, channels), np.uint8)
+    made = preprocess(image, network(16, 8, channels, options))
+    assert made.flags.c_contiguous
+    apart = [preprocess(image[..., [i]], network(16, 8, 1, options))[0, 0] for i in range(channels)]
+    np.testing.assert_allclose(made, [apart], atol=1e-7)
+
+
 def test_channels_that_do_not_fit_are_refused():
     with pytest.raises(BadValue, match="3 channels cannot be given to a network that reads 6"):
         preprocess(np.zeros((4, 8, 3), np.uint8), network(c=6))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import UserDict
+
 import pytest
-from conftest import tiny_text
+from conftest import network_of, tiny_text
 from models import model, quiet_concat, without_weights
 
+from darkshare.darknet.model import Model
 from darkshare.errors import BadReference
 from darkshare.surgery.assemble import Part, assemble
 
@@ -40,3 +43,19 @@ def test_layer_0_of_a_contrastive_loss_has_no_absolute_number():
     merged = quiet_concat([without_weights(body, "a"), without_weights(body, "b")], 2)
     (ref,) = merged.network.layers[-1].refs
     assert (ref.target, ref.written) == (0, -6)
+
+
+def test_the_places_of_layers_are_put_together_once_however_many_read_them():
+    class Through(UserDict):
+        asked = 0
+
+        def keys(self):
+            self.asked += 1
+            return super().keys()
+
+    text = "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters=4\n" + "[route]\nlayers=0\n" * 50
+    base, through = Model(network_of(text), None, ()), Through({0: 0})
+    net = base.network.cfg.sections[0]
+    product, _ = assemble(net, [Part(base, 0, 51), Part(base, 1, 51, {0: 0}, through)], "alexeyab")
+    assert [layer.sources for layer in product.layers[1:]] == [(0,)] * 100
+    assert through.asked == 1

@@ -278,7 +278,7 @@ def test_it_learns_colours_and_the_trunk_stays(data, tmp_path):
     assert found.map > 0.9
     assert found.rule.startswith("top-1 of out, central square")
     assert np.mean(said.losses[-5:]) < 0.5 * np.mean(said.losses[:5])
-    assert (tmp_path / "out.csv").read_text().splitlines()[0].endswith(",seconds,top1")
+    assert (tmp_path / "out.csv").read_text().splitlines()[0].endswith(",seconds,restarts,top1")
     assert any(text.startswith("batch 300: top-1 ") for text in said.texts)
 
 

@@ -46,6 +46,24 @@ def test_what_a_killed_training_wrote_too_much_is_dropped(tmp_path):
     assert Journal(path).entries == []
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        "inf,8,0.1,32,32,1,1,,,0.25,",
+        "2,1e400,0.1,32,32,1,1,,,0.25,",
+        "2,8,0.1,-inf,32,1,1,,,0.25,",
+        f"2,8,0.1,32,{'9' * 400},1,1,,,0.25,",
+        "nan,8,0.1,32,32,1,1,,,0.25,",
+        f"2,8,0.1,32,32,1,1,,,0.25,{'1' * 200_000}",  # csv reads no cell of more than 128 KiB
+    ],
+)
+def test_a_line_that_no_training_wrote_ends_the_journal(tmp_path, row):
+    journal = fill_cache(tmp_path / "t.csv", 1)
+    with (tmp_path / "t.csv").open("a") as file:
+        file.write(f"{row}\n2,16,0.1,32,32,1,1,,,0.25,\n")
+    assert Journal(tmp_path / "t.csv", 9).entries == journal.entries
+
+
 def test_the_mean_loss_is_darknets(tmp_path):
     journal = Journal(tmp_path / "t.csv")
     assert journal.mean_with(4.0) == 4.0

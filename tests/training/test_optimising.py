@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -138,3 +141,34 @@ def test_the_forks_have_two_defaults_of_eps(dialect, eps):
     text = tiny_text().replace("[net]", "[net]\nadam=1\nbatch=8", 1)
     update = optimiser(build(model_of(text), 8), network_of(text).net, dialect)
     assert update.defaults["eps"] == pytest.approx(eps / 8)
+
+
+UPDATE = """
+import sys
+import torch
+from onnxruns import model_of
+from conftest import tiny_text
+from darkshare.training.building import build
+from darkshare.training.optimising import optimiser, set_rate
+text = tiny_text().replace("[net]", "[net]\\nadam={adam}", 1)
+made = build(model_of(text), 8)
+update = optimiser(made, made.network.net)
+for block in made.parameters():
+    block.grad = torch.ones_like(block)
+set_rate(update, 0.1)
+update.step()
+update.load_state_dict(update.state_dict())
+update.zero_grad(set_to_none=True)
+sys.exit("torch._dynamo" in sys.modules)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adam", [0, 1])
+def test_an_update_does_without_the_compiler_of_torch(adam):
+    """It takes as long to import as torch itself."""
+    torch()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    code = UPDATE.replace("{adam}", str(adam))
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -14,7 +14,9 @@ from darkshare.darknet.weights import Weights
 from darkshare.data import Box, Dataset, Sample
 from darkshare.errors import BadValue, Unsupported, WeightsSize
 from darkshare.surgery.residual import branch
+from darkshare.training.optimising import Schedule
 from darkshare.training.preparation import prepared, updates
+from darkshare.training.recipes import RECIPES
 from darkshare.training.settings import Changes
 
 NET = """channels=3
@@ -34,8 +36,8 @@ def squares(*names: str, count: int = 20) -> Dataset:
     return Dataset("squares", names or ("base_0", "base_1"), samples)
 
 
-def of(base, data=None, k=4, changes=None, seed=0):
-    return prepared(base, data or squares(), k, changes or Changes(), seed=seed, name="out")
+def of(base, data=None, k=4, changes=None, seed=0, recipe="darknet"):
+    return prepared(base, data or squares(), k, changes or Changes(), RECIPES[recipe], seed=seed, name="out")
 
 
 def test_the_same_classes_and_schedule_change_nothing():
@@ -125,6 +127,20 @@ def test_epochs_are_counted_in_pictures():
 def test_epochs_and_batches_exclude_each_other():
     with pytest.raises(BadValue, match="epochs and batches both say how long"):
         of(model(TEXT), changes=Changes(epochs=3, batches=5))
+
+
+@pytest.mark.parametrize(("batches", "warm"), [(1, 0), (10, 5), (60, 10), (1000, 100), (None, 100)])
+def test_the_steady_recipe_rises_and_falls_in_any_length(batches, warm):
+    """A cosine from learning_rate to a hundredth of it, in keys that Darknet knows."""
+    found, notes = of(model(TEXT), changes=Changes(batches=batches, lr=0.004), recipe="steady")
+    net, last = found.network.net, batches or 1000
+    assert (net.max_batches, net.burn_in, net.policy, net.sgdr_cycle, net.power) == (last, warm, "sgdr", last, 1)
+    assert notes[-1].startswith(f"schedule for {last} batches of 8 pictures: max_batches={last} burn_in={warm} power=1")
+    rates = [Schedule.of(net).rate(number) for number in range(1, last + 1)]
+    assert rates[-1] == pytest.approx(0.00004)
+    for number, rate in enumerate(rates, 1):
+        wanted = 0.004 * number / warm if number < warm else 0.00004 + 0.00198 * (1 + math.cos(number * math.pi / last))
+        assert rate == pytest.approx(wanted)
 
 
 def test_size_and_rate_stand_in_the_cfg_that_is_written():

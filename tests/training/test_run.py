@@ -366,25 +366,122 @@ def test_a_cache_that_does_not_pay_is_left_off(base, data, tmp_path):
 # --- what goes wrong ------------------------------------------------------------------------------------------------
 
 
-def test_a_loss_that_is_no_number_ends_it_and_the_good_checkpoint_stays(base, data, tmp_path, monkeypatch):
-    real = Trainer.update
+def breaking(monkeypatch, number: int, times: int) -> None:
+    """Let the weights of a training break before an update, so many times."""
+    real, left = Trainer.update, [None] * times
 
-    def update(self, number, parts):
-        if number == 4:
+    def update(self, this, parts):
+        if this == number and left:
+            left.pop()
             with torch.no_grad():
                 self.net.state_dict()["5.weights"].fill_(float("nan"))
-        return real(self, number, parts)
+        return real(self, this, parts)
 
     monkeypatch.setattr(Trainer, "update", update)
+
+
+def test_a_loss_that_is_no_number_ends_it_and_the_good_checkpoint_stays(base, data, tmp_path, monkeypatch):
+    breaking(monkeypatch, 4, 1)
     with pytest.raises(
         DarkshareError, match=r"the loss of batch 4 is nan: .* smaller learning rate than 0\.002 \(--lr\)"
     ):
         train(base, data, tmp_path / "out", options(checkpoint_every=0))
     assert not (tmp_path / "out.weights").exists()
     monkeypatch.undo()
-    train(base, data, tmp_path / "whole", options())
+    train(base, data, tmp_path / "whole", options(recipe="darknet"))
     train(base, data, tmp_path / "out", options(resume=True))
     assert floats_of(tmp_path / "out") == floats_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("cached", [0, 1])
+def test_a_training_that_diverges_goes_back_and_on_at_half_the_rate(base, data, tmp_path, monkeypatch, cached):
+    """Of 20 updates, every second begins with a good state; the 8th breaks, so it goes on behind the 6th."""
+    said = Said()
+    breaking(monkeypatch, 8, 2)
+    how = {"batches": 20, "recipe": "steady", "cache_features": cached, "cache_anyway": True, "validate_every": 5}
+    found = train(base, data, tmp_path / "out", options(**how), judge=partial(evaluate_model, dataset=data), watch=said)
+    monkeypatch.undo()
+    rates = [entry.rate for entry in train(base, data, tmp_path / "whole", options(**how)).entries]
+    told = "the loss of batch 8 is nan: the training diverged; it goes on after batch 6 at half the rate"
+    assert [text for text in said.texts if "diverged" in text] == [told] * 2
+    assert [entry.batch for entry in found.entries] == [*range(1, 21)]
+    assert [entry.restarts for entry in found.entries] == [0] * 6 + [2] * 14
+    assert [entry.rate for entry in found.entries] == [*rates[:6], *(rate / 4 for rate in rates[6:])]
+    assert [entry.batch for entry in found.entries if entry.map is not None] == [5, 10, 15, 20]
+    assert np.isfinite(floats(found.model)).all()
+    assert sorted(path.suffix for path in tmp_path.glob("out.*")) == [
+        ".cfg", ".csv", ".data", ".names", ".png", ".weights",
+    ]  # fmt: skip
+
+
+def test_it_goes_back_three_times(base, data, tmp_path, monkeypatch):
+    said = Said()
+    breaking(monkeypatch, 4, 4)
+    with pytest.raises(DarkshareError, match=r"the loss of batch 4 is nan: .* smaller learning rate than .* \(--lr\)"):
+        train(base, data, tmp_path / "out", options(recipe="steady"), watch=said)
+    assert sum("at half the rate" in text for text in said.texts) == 3
+    assert list(tmp_path.glob("out*")) == []
+
+
+@pytest.mark.parametrize("stop", [7, 9, 10])
+def test_resume_behind_a_restart_gives_the_same(base, data, tmp_path, monkeypatch, stop):
+    breaking(monkeypatch, 8, 1)
+    train(base, data, tmp_path / "whole", options(batches=20, recipe="steady"))
+    breaking(monkeypatch, 8, 1)
+    assert train(base, data, tmp_path / "out", options(batches=20, recipe="steady"), watch=Said(stop=stop)).stopped
+    train(base, data, tmp_path / "out", options(batches=20, recipe="steady", resume=True))
+    assert floats_of(tmp_path / "out") == floats_of(tmp_path / "whole")
+    names = [list(line.split(",")) for line in (tmp_path / "out.csv").read_text().splitlines()]
+    whole = [list(line.split(",")) for line in (tmp_path / "whole.csv").read_text().splitlines()]
+    assert [row[:9] + row[10:] for row in names] == [row[:9] + row[10:] for row in whole]  # without the seconds
+
+
+def test_negatives_are_learned_from(base, data, tmp_path):
+    said = Said()
+    others = draw(tmp_path / "street", 3, seed=9)
+    found = train(base, data, tmp_path / "out", options(negatives=str(tmp_path / "street"), batches=2), watch=said)
+    assert "3 of 3 pictures of" in said.texts[0]
+    more = replace(data, samples=(*data.samples, *(sample._replace(boxes=()) for sample in others.samples)))
+    train(base, more, tmp_path / "same", options(batches=2))
+    assert floats_of(tmp_path / "same") == floats_of(tmp_path / "out")
+    assert found.entries[-1].images == 8
+
+
+def test_a_gradient_that_is_no_number_changes_no_weight(base, data, tmp_path, monkeypatch):
+    trainer = Training(base, data, tmp_path / "out", options(recipe="steady"), None, Said(), ()).trainer
+    before = {name: block.detach().clone() for name, block in trainer.net.state_dict().items() if block.requires_grad}
+
+    def backward(part, seen):
+        for block in trainer.net.parameters():
+            block.grad = torch.full_like(block, float("inf"))
+        return iter(())
+
+    monkeypatch.setattr(trainer, "_backward", backward)
+    with pytest.raises(DarkshareError, match="batch 1 gives no gradient: the training diverged"):
+        trainer.update(1, [None])
+    after = trainer.net.state_dict()
+    assert all(torch.equal(after[name], block) for name, block in before.items())
+
+
+@pytest.mark.parametrize(("norm", "moved"), [(4.0, 1.0), (40.0, 0.25)])
+def test_the_steady_recipe_cuts_the_gradient_to_a_norm_of_ten(base, data, tmp_path, monkeypatch, norm, moved):
+    """The first step of SGD is the rate times the gradient, and decay."""
+    training = Training(base, data, tmp_path / "out", options(recipe="steady"), None, Said(), ())
+    trainer, blocks = training.trainer, training.trainer.net.parameters()
+    before = [block.detach().clone() for block in blocks]
+    each = norm / sum(block.numel() for block in blocks) ** 0.5
+
+    def backward(part, seen):
+        for block in blocks:
+            block.grad = torch.full_like(block, each)
+        return iter(())
+
+    monkeypatch.setattr(trainer, "_backward", backward)
+    rate = trainer.update(1, [None]).rate
+    decayed = {id(p) for group in trainer.optimiser.param_groups if group["weight_decay"] for p in group["params"]}
+    for block, old in zip(blocks, before, strict=True):
+        step = rate * (each * moved + (0.0005 * old if id(block) in decayed else 0))
+        np.testing.assert_allclose(block.detach(), old - step, rtol=0, atol=1e-7)
 
 
 def test_a_training_that_fails_before_anything_is_kept_leaves_nothing(base, data, tmp_path):
@@ -406,7 +503,7 @@ def test_a_detector_learns_classes_in_another_order(base, data, tmp_path):
 
 
 def test_weights_that_are_no_numbers_are_never_kept(base, data, tmp_path):
-    training = Training(base, data, tmp_path / "out", options(), None, Said(), ())
+    training = Training(base, data, tmp_path / "out", options(recipe="steady"), None, Said(), ())
     with torch.no_grad():
         training.trainer.net.state_dict()["5.weights"].fill_(float("inf"))
     with pytest.raises(DarkshareError, match=r"5\.weights holds values that are not numbers"):

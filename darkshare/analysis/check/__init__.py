@@ -14,14 +14,15 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from darkshare._files import is_file, writing
+from darkshare._files import exists, writing
 from darkshare._files.renames import undo_killed
 from darkshare._tables import Results, printable
 from darkshare.analysis.check import heads, keys, layers, training, values, weights
 from darkshare.analysis.check.problem import Problem, Rule, Severity, from_error, note, read_subject
+from darkshare.darknet.beside import tasks_beside
 from darkshare.darknet.cfg import Cfg, read_cfg, require_readable
 from darkshare.darknet.kinds.heads import Boxes
-from darkshare.darknet.model import Model, require_length, sibling, tasks_beside, untransposed
+from darkshare.darknet.model import Model, require_length, sibling, untransposed
 from darkshare.darknet.names import read_names
 from darkshare.darknet.network import MOST_PROBLEMS, Network, problems
 from darkshare.darknet.pairing import pair
@@ -158,7 +159,7 @@ def check_model(cfg: str, weights_file: str | None, dialect: str) -> list[Proble
 
 def _sibling(path: Path, suffix: str) -> Path | None:
     found = sibling(path.with_suffix(""), suffix)
-    return found if is_file(found) else None
+    return found if exists(found) else None
 
 
 def _in_cfg(cfg: Cfg, dialect: str, network: Network | None, tasks: Path | None) -> Iterator[Problem]:
@@ -200,7 +201,11 @@ def _beside(
         yield from_error(found)
         if not cut_at(network, stored.size):
             return
-    in_file = [*weights.header(stored.header, network.net, dialect), *weights.body(_model(network, stored))]
+    in_file = [
+        *weights.fingerprint(stored.path, _sibling(path, ".tasks.json")),
+        *weights.header(stored.header, network.net, dialect),
+        *weights.body(_model(network, stored)),
+    ]
     yield from (replace(found, file=stored.path) for found in in_file)
 
 

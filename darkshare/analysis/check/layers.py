@@ -25,8 +25,8 @@ from darkshare.darknet.kinds import (
     ScaleChannels,
     Shortcut,
 )
-from darkshare.darknet.kinds.base import A, H, P
-from darkshare.darknet.kinds.reading import keys_of
+from darkshare.darknet.kinds.base import ONE_SIDED, A, H, P
+from darkshare.darknet.kinds.reading import references_of
 from darkshare.darknet.network import Layer, Network, require_earlier
 from darkshare.errors import BadReference
 
@@ -37,11 +37,11 @@ _SIZELESS = (Connected, Implicit, Cost, Rnn, Gru, Lstm)  # of which Darknet note
 
 def references(subject: Subject) -> Iterator[Problem]:
     """Every index that names no earlier layer (a resolver stops at a section's first one)."""
-    for part in subject.layers:
+    for part in subject.layers if subject.network is None else ():
         if not isinstance(part.kind, Kind):
             continue
-        for name, declared in keys_of(type(part.kind)).items():
-            numbers = getattr(part.kind, declared.field) if declared.is_refs else ()
+        for name, declared in references_of(type(part.kind)).items():
+            numbers = getattr(part.kind, declared.field)
             line = part.section.line_of(name) if numbers else 0
             for written in numbers:
                 target = part.index + written if written < 0 else written
@@ -215,9 +215,8 @@ def one_deformation(subject: Subject) -> Iterator[Problem]:
 
 def read_and_written(subject: Subject) -> Iterator[Problem]:
     """Keys with which Darknet's loader and writer disagree on what the file holds."""
-    keys = ("dontload", "dontloadscales", "dontsave", "numload")
     for part in subject.layers:
-        for key in keys:
+        for key in ONE_SIDED:
             if getattr(part.kind, key, 0):
                 yield warning(
                     part.section.line_of(key),

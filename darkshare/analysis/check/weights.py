@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from darkshare.analysis.check.problem import Problem, Severity, note, warning
+from darkshare._files import read_small
+from darkshare._files.opened import sha256
+from darkshare.analysis.check.problem import Problem, Severity, error, note, warning
 from darkshare.darknet.kinds import Net
 from darkshare.darknet.model import Model
+from darkshare.darknet.tasks import WEIGHTS, weights_fingerprint
 from darkshare.darknet.weights import Floats, Header
+from darkshare.errors import DarkshareError
 
 BLOCK = 2**20  # values looked at together
 SMALLEST = np.finfo(np.float32).tiny  # of the normal numbers
@@ -91,6 +97,18 @@ DEFECTS = (
         "their scale or kernel is 0, so they always give the same value; harmless, but they cost time",
     ),
 )
+
+
+def fingerprint(path: str, described: Path | None) -> Iterator[Problem]:
+    """Whether the file is the one that a .tasks.json was written with, if it says."""
+    with suppress(DarkshareError, ValueError, AttributeError, RecursionError):  # it is among the problems already
+        known = described and weights_fingerprint(read_small(described))
+        if known and sha256(path) != known:
+            yield error(
+                None,
+                f"is not the file that {described} was written with: it has another SHA-256; get that file, merge "
+                f"again, or if these weights are meant, remove {WEIGHTS} there",
+            )
 
 
 def header(found: Header, net: Net, dialect: str) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from darkshare.darknet.kinds.heads import Boxes, Contrastive, Cost, Detection, G
 from darkshare.darknet.kinds.joins import Route, Sam, ScaleChannels, Shortcut
 from darkshare.darknet.kinds.net import Net
 from darkshare.darknet.kinds.pool import Avgpool, LocalAvgpool, Maxpool
-from darkshare.darknet.kinds.reading import as_read, keys_of, read_kind
+from darkshare.darknet.kinds.reading import as_read, keys_of, read_kind, references_of
 from darkshare.darknet.kinds.recurrent import ConvLstm, Crnn, Gru, Lstm, Rnn
 from darkshare.darknet.kinds.reshape import (
     Activation,
@@ -144,4 +144,5 @@ __all__ = [
     "find_kind",
     "keys_of",
     "read_kind",
+    "references_of",
 ]

@@ -20,6 +20,7 @@ A, P, H = "alexeyab", "pjreddie", "hank-ai"
 DIALECTS = (A, P, H)
 INT_MAX = 2**31 - 1  # Darknet counts outputs and weights in C ints
 MOST = 100_000  # classes or anchors of a head; the largest public one has 21 842 classes
+ONE_SIDED = ("dontload", "dontloadscales", "dontsave", "numload")  # keys that only the loader or the writer follows
 STATISTICS = ("scales", "rolling_mean", "rolling_variance")  # the blocks of batch norm, in file order
 
 Refs = Annotated[tuple[int, ...], "layer references"]  # negative: relative to this layer; else absolute
@@ -196,6 +197,10 @@ class Kind(Described):
         if self.dontload:
             return ()
         return tuple(t for t in self.tensors(x, y) if not (self.dontloadscales and t.name in STATISTICS))
+
+    def saved_tensors(self, x: Shape, y: Shape) -> tuple[Tensor, ...]:
+        """List the blocks that Darknet's writer puts into a file."""
+        return () if self.dontsave else self.tensors(x, y)
 
     def flops(self, x: Shape, y: Shape) -> float:
         """Count the operations as Darknet does."""

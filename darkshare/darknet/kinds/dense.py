@@ -27,26 +27,26 @@ from darkshare.errors import ShapeMismatch
 AH = (A, H)
 
 
-def statistics(n: int) -> tuple[Tensor, ...]:
-    """The blocks of batch norm, in file order."""
-    return tuple(Tensor(name, (n,)) for name in STATISTICS)
+def statistics(n: int, part: str = "") -> tuple[Tensor, ...]:
+    """The blocks of batch norm, in file order, those of a sublayer under its name with a dot."""
+    return tuple(Tensor(f"{part}{name}", (n,)) for name in STATISTICS)
 
 
-def conv_tensors(n: int, c: int, size: int, *, norm: bool) -> tuple[Tensor, ...]:
-    """A convolution's blocks (Darknet's save_convolutional_weights); `c` is per group."""
+def conv_tensors(n: int, c: int, size: int, *, norm: bool, part: str = "") -> tuple[Tensor, ...]:
+    """A convolution's blocks (Darknet's save_convolutional_weights); `c` is per group, `part` as in `statistics`."""
     return (
-        Tensor("biases", (n,)),
-        *(statistics(n) if norm else ()),
-        Tensor("weights", (n, c, size, size)),
+        Tensor(f"{part}biases", (n,)),
+        *(statistics(n, part) if norm else ()),
+        Tensor(f"{part}weights", (n, c, size, size)),
     )
 
 
-def matrix_tensors(outputs: int, inputs: int, *, norm: bool) -> tuple[Tensor, ...]:
-    """A matrix's blocks (save_connected_weights): here batch norm comes after the weights."""
+def matrix_tensors(outputs: int, inputs: int, *, norm: bool, part: str = "") -> tuple[Tensor, ...]:
+    """A matrix's blocks (save_connected_weights): batch norm comes after the weights; `part` as in `statistics`."""
     return (
-        Tensor("biases", (outputs,)),
-        Tensor("weights", (outputs, inputs)),
-        *(statistics(outputs) if norm else ()),
+        Tensor(f"{part}biases", (outputs,)),
+        Tensor(f"{part}weights", (outputs, inputs)),
+        *(statistics(outputs, part) if norm else ()),
     )
 
 

@@ -42,6 +42,7 @@ K = TypeVar("K", bound="Described")
 
 
 _keys: dict[type[Described], dict[str, Key]] = {}
+_references: dict[type[Described], dict[str, Key]] = {}
 
 
 def keys_of(kind: type[Described]) -> dict[str, Key]:
@@ -54,6 +55,13 @@ def keys_of(kind: type[Described]) -> dict[str, Key]:
             if f.metadata
         }
     return _keys[kind]
+
+
+def references_of(kind: type[Described]) -> dict[str, Key]:
+    """Map those of the keys of a kind that name layers."""
+    if kind not in _references:
+        _references[kind] = {name: declared for name, declared in keys_of(kind).items() if declared.is_refs}
+    return _references[kind]
 
 
 def read_kind(kind: type[K], section: Section, dialect: str) -> K:
@@ -83,7 +91,7 @@ def as_read(value: str, dialect: str) -> str:
 # Blanks are gone by now, but for two that Darknet keeps and C's atoi and atof skip.
 _INT = re.compile(r"[\f\v]*([+-]?)0*([0-9]{0,11})")
 _FLOAT = re.compile(r"[\f\v]*([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?)")
-_ODD_FLOAT = re.compile(r"[\f\v]*[+-]?(0x[0-9a-f.]|inf|nan)", re.IGNORECASE)
+_ODD_FLOAT = re.compile(r"[\f\v]*[+-]?(0x\.?[0-9a-f]|inf|nan)", re.IGNORECASE)
 
 
 def atoi(text: str) -> int:

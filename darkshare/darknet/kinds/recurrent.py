@@ -12,11 +12,6 @@ from darkshare.darknet.kinds.dense import Padded, conv_tensors, matrix_tensors
 AH = (A, H)
 
 
-def prefixed(part: str, tensors: Iterable[Tensor]) -> tuple[Tensor, ...]:
-    """The blocks of a sublayer under its name: `wf.biases`."""
-    return tuple(tensor._replace(name=f"{part}.{tensor.name}") for tensor in tensors)
-
-
 @dataclass(init=False, repr=False, eq=False)
 class _Gates(Kind):
     """A recurrent layer made of one matrix per gate; pjreddie leaves its shape unset."""
@@ -34,7 +29,7 @@ class _Gates(Kind):
     def tensors(self, x: Shape, y: Shape) -> tuple[Tensor, ...]:
         blocks: list[Tensor] = []
         for name, outputs, inputs in self.gates(x):
-            blocks += prefixed(name, matrix_tensors(outputs, inputs, norm=bool(self.batch_normalize)))
+            blocks += matrix_tensors(outputs, inputs, norm=bool(self.batch_normalize), part=f"{name}.")
         return tuple(blocks)
 
 
@@ -127,8 +122,7 @@ class Crnn(Padded):
         sides = (("input_layer", x.c, hidden), ("self_layer", hidden, hidden), ("output_layer", hidden, output))
         blocks: list[Tensor] = []
         for name, c, n in sides:
-            norm = bool(self.batch_normalize)
-            blocks += prefixed(name, conv_tensors(n, c // groups, self.size, norm=norm))
+            blocks += conv_tensors(n, c // groups, self.size, norm=bool(self.batch_normalize), part=f"{name}.")
         return tuple(blocks)
 
     def flops(self, x: Shape, y: Shape) -> float:
@@ -176,8 +170,7 @@ class ConvLstm(Padded):
         sides += [(f"u{gate}", x.c) for gate in "figo"]
         blocks: list[Tensor] = []
         for name, c in sides:
-            norm = bool(self.batch_normalize)
-            blocks += prefixed(name, conv_tensors(n, c // groups, self.size, norm=norm))
+            blocks += conv_tensors(n, c // groups, self.size, norm=bool(self.batch_normalize), part=f"{name}.")
         return tuple(blocks)
 
     def flops(self, x: Shape, y: Shape) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from darkshare.darknet.kinds.base import A, H, Kind, P, Shape, key, trained
-from darkshare.errors import BadValue, ShapeMismatch
+from darkshare.errors import BadValue
 
 AH, AP = (A, H), (A, P)
 
@@ -27,7 +27,7 @@ class Upsample(Kind):
         if self.stride == 0:
             raise BadValue("stride=0: an upsample needs another stride")
         if self.stride < 0:
-            return _positive(Shape(x.c, x.h // -self.stride, x.w // -self.stride), x)
+            return Shape(x.c, x.h // -self.stride, x.w // -self.stride)
         return Shape(x.c, x.h * self.stride, x.w * self.stride)
 
     @property
@@ -53,8 +53,7 @@ class Reorg(Kind):
         if self.extra:
             return Shape(0, 0, 0, x.size + self.extra)
         s = self.stride
-        y = Shape(x.c // s**2, x.h * s, x.w * s) if self.reverse else Shape(x.c * s**2, x.h // s, x.w // s)
-        return _positive(y, x)
+        return Shape(x.c // s**2, x.h * s, x.w * s) if self.reverse else Shape(x.c * s**2, x.h // s, x.w // s)
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -167,9 +166,3 @@ class Logistic(Kind):
 
     names: ClassVar[tuple[str, ...]] = ("logistic",)
     forks: ClassVar[tuple[str, ...]] = (P,)
-
-
-def _positive(y: Shape, x: Shape) -> Shape:
-    if not y.is_image:
-        raise ShapeMismatch(f"makes nothing of {x}: its stride is too large")
-    return y

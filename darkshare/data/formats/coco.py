@@ -89,6 +89,7 @@ def _mostly_crowds(crowds: Sequence[bool], path: Path) -> Iterator[Finding]:
 def _categories(rows: Sequence[Any], path: Path) -> tuple[dict[int | str, int], tuple[str, ...], list[Finding]]:
     """Class ids by category id, the names in their order, and what is wrong with them."""
     found: dict[int | str, str] = {}
+    taken: set[str] = set()
     findings: list[Finding] = []
     for row in rows:
         try:
@@ -104,11 +105,12 @@ def _categories(rows: Sequence[Any], path: Path) -> tuple[dict[int | str, int], 
                 Finding(path, None, f"category {key} is there twice; the first one counts", "category twice")
             )
             continue
-        if name in found.values():
+        if name in taken:
             what = f"category {key} is called {name} like another; called '{name} {key}'"
             findings.append(Finding(path, None, what, "name of a category twice"))
             name = f"{name} {key}"
         found[key] = name
+        taken.add(name)
     if not found:
         raise DarkshareError("has no categories", file=str(path))
     order = sorted(found, key=lambda key: (isinstance(key, str), key))

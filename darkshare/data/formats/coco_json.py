@@ -117,6 +117,7 @@ def coco_dataset(
     """
     parts = dict.fromkeys(["", path.stem.rpartition("_")[2], "train2014"])
     near = [f"{top}{middle}/{part}" for top in ("./", "../") for middle in (".", "images") for part in parts]
+    near.remove(".././")  # what is above the json was not named
     annotated = (image._replace(objects=marked.get(key, ())) for key, image in watch(list(known.items())))
     found = dataset(str(path), chain(findings, annotated), images=images, near=near, names=names)
     return Dataset(path.stem, found.names, found.samples, found.findings)

@@ -15,7 +15,7 @@ from darkshare.data.findings import NothingLeft
 from darkshare.data.formats.folders import files_below, start_of
 from darkshare.data.formats.yolo import Names, labelled, listed
 from darkshare.data.labels import label_path
-from darkshare.data.lists import Finder, any_status
+from darkshare.data.lists import Finder, any_status, elsewhere, inner_parts
 from darkshare.data.types import Dataset, Finding
 from darkshare.errors import DarkshareError
 
@@ -47,7 +47,7 @@ def read_ultralytics(
 
     Args:
         source: the data.yaml, or the folder that it is in.
-        images: the folder that its paths start at; without it, its `path:`, its own folder, or the current one.
+        images: the folder that its paths start at; without it, its own, or its `path:` in there. None leads out.
         names: of the classes, instead of those that it names.
         watch: goes through the pictures, for a progress bar.
 
@@ -95,10 +95,9 @@ def _parts(
     Raises:
         DarkshareError: there are none, or none of them has labels.
     """
-    root = _text(document.get("path")) or "."
-    above = (path.parent, Path(), path.parent.parent)
-    bases = [images] if images else [*(folder / root for folder in above), *above]
-    finder = Finder(bases, str(path.parent), any_status)
+    root = "/".join(inner_parts(_text(document.get("path"))))
+    bases = [images] if images else [path.parent / root, path.parent]
+    finder = Finder(bases, str(path.parent), any_status, confined=True)
     findings: list[Finding] = []
     parts: dict[str, list[Path]] = {"train": [], "valid": [], "test": []}
     for key, part in _PARTS.items():
@@ -184,11 +183,11 @@ def _pictures(path: Path, key: str, value: Any, finder: Finder, watch: Watch) ->
     """
     for given in value if isinstance(value, list) else [] if value is None else [value]:
         written = _text(given)
-        found = finder.as_written(written) or finder.as_written(written.removeprefix("../")) if written else None
+        found = finder.as_written(written) if written else None
         if found is None and written and (found := finder(written)):
             yield Finding(path, None, f"{key}: {written} is not there; {found.path} is taken")
         if found is None:
-            yield Finding(path, None, f"{key}: {_shown(given)}: no such folder or list; left out")
+            yield Finding(path, None, f"{key}: {_shown(given)}: no such folder or list{elsewhere(written)}; left out")
             continue
         place = Path(found.path)
         if is_folder(place):
@@ -197,5 +196,5 @@ def _pictures(path: Path, key: str, value: Any, finder: Finder, watch: Watch) ->
             if not pictures:
                 yield Finding(path, None, f"{key}: {place} holds no pictures")
             continue
-        for one in listed(place, [Path(base) for base in finder.folders], watch):
+        for one in listed(place, [Path(base) for base in finder.folders], watch, confined=True):
             yield one if isinstance(one, Finding) else one.picture

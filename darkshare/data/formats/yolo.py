@@ -132,10 +132,12 @@ def _by_list(whole: Dataset, lists: Sequence[Path]) -> dict[str, Dataset]:
     return divided(whole, lambda picture: _LISTS.get(found.get(os.path.realpath(picture), ""), ""), "the list")
 
 
-def listed(path: Path, bases: Sequence[Path], watch: Watch = iter) -> Iterator[Listed | Finding]:
+def listed(
+    path: Path, bases: Sequence[Path], watch: Watch = iter, *, confined: bool = False
+) -> Iterator[Listed | Finding]:
     """The pictures of a list, see `listed_pictures`, or why it cannot be read."""
     try:
-        yield from listed_pictures(path, bases, watch)
+        yield from listed_pictures(path, bases, watch, confined=confined)
     except DarkshareError as error:
         yield Finding(path, error.line, f"{error.message}; left out")
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from darkshare._files.scratch import scratch
 from darkshare._tables import Results
 from darkshare.darknet.model import Model
 from darkshare.darknet.weights import Floats
@@ -122,8 +121,8 @@ def compare_engines(
     wanted = [(name, precision) for name, one in present.items() for precision in one.precisions]
     wanted += [(name, INT8) for name in quantised]
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="darkshare-"))
-        file = engine_file(model, Path(folder) / "network.onnx")
+        folder = stack.enter_context(scratch())
+        file = engine_file(model, folder / "network.onnx")
         workers = {}
         for engine, precision in wanted:
             its = quantised[engine] if precision == INT8 else file

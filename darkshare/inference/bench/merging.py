@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -10,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from darkshare._files.scratch import scratch
 from darkshare._tables import Result
 from darkshare.darknet.model import Model, without_branch_tasks
 from darkshare.darknet.weights import Header
@@ -208,8 +208,8 @@ def measure_merging(
         DarkshareError: an engine that cannot run them, or too few rounds.
     """
     require_rounds(rounds)
-    with tempfile.TemporaryDirectory(prefix="darkshare-") as folder:
-        files = [engine_file(model, Path(folder) / f"{i}.onnx") for i, model in enumerate([*separate, merged])]
+    with scratch() as folder:
+        files = [engine_file(model, folder / f"{i}.onnx") for i, model in enumerate([*separate, merged])]
         how = {"threads": threads, "precision": precision}
         found = tuple(_measure(engine, files[:-1], files[-1:], rounds, how) for engine in dict.fromkeys(engines))
     tasks = without_branch_tasks(merged).tasks

@@ -7,7 +7,7 @@ is in its own module.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from darkshare.errors import BadValue, Unsupported
@@ -27,20 +27,25 @@ class Maker(NamedTuple):
         version: imports the engine; ImportError, or `Unsupported` where this engine is not in the library.
         precisions: those that it has on this processor.
         load: from a file, with the names of the wanted outputs.
+        bounds: by precision, how far the same head may be apart in two networks that share layers, as a share of its
+            largest number; see `verify`.
         extra: the extra of darkshare that installs it; "" for what always comes along.
     """
 
     version: Callable[[], str]
     precisions: Callable[[], tuple[str, ...]]
     load: Callable[[str, Sequence[str], Settings], Engine]
+    bounds: Mapping[str, float]
     extra: str = ""
 
 
+_EXACT = {"fp32": 0.0}
+_ROUNDED = {**_EXACT, "bf16": 0.05, "fp16": 0.05}  # 0.015 was the most that was seen, in bf16
 NAMES: dict[str, Maker] = {
-    "opencv": Maker(opencv.version, opencv.precisions, opencv.load),
-    "opencv-classic": Maker(opencv.classic_version, opencv.precisions, opencv.load_classic),
-    "onnxruntime": Maker(onnxruntime.version, onnxruntime.precisions, onnxruntime.load, "onnxruntime"),
-    "openvino": Maker(openvino.version, openvino.precisions, openvino.load, "openvino"),
+    "opencv": Maker(opencv.version, opencv.precisions, opencv.load, _EXACT),
+    "opencv-classic": Maker(opencv.classic_version, opencv.precisions, opencv.load_classic, _EXACT),
+    "onnxruntime": Maker(onnxruntime.version, onnxruntime.precisions, onnxruntime.load, _EXACT, "onnxruntime"),
+    "openvino": Maker(openvino.version, openvino.precisions, openvino.load, _ROUNDED, "openvino"),
 }
 
 

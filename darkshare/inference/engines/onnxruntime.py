@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import tempfile
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from darkshare.darknet.weights import Floats
 from darkshare.inference.engines.base import Engine, Settings, errors_of, one_by_one
 
 _ERRORS_ONLY = 3
+_UNREPORTED = "ORT_DISABLE_TELEMETRY"  # read when it is imported; its function of that name comes too late
 
 
 class OnnxRuntime:
@@ -44,11 +45,17 @@ class OnnxRuntime:
         return sum("Conv" in operator for operator in operators) // runs
 
 
-def version() -> str:
-    """The version of ONNX Runtime."""
+def library() -> Any:
+    """The module of ONNX Runtime, kept from reporting its use, as 1.32 does, and from files in the home folder."""
+    os.environ[_UNREPORTED] = "1"
     import onnxruntime
 
-    return str(onnxruntime.__version__)
+    return onnxruntime
+
+
+def version() -> str:
+    """The version of ONNX Runtime."""
+    return str(library().__version__)
 
 
 def precisions() -> tuple[str, ...]:
@@ -63,8 +70,7 @@ def load(path: str, outputs: Sequence[str], settings: Settings) -> Engine:
     and run as fast. Threads stop when a run ends, instead of waiting for the next one at full speed and slowing
     whatever runs in between.
     """
-    import onnxruntime
-
+    onnxruntime = library()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = settings.threads or 0
     options.enable_cpu_mem_arena = False
@@ -73,7 +79,7 @@ def load(path: str, outputs: Sequence[str], settings: Settings) -> Engine:
     if settings.profile:
         options.enable_profiling = True
         # A name of its own: older versions only add the second, and would mix two sessions' records.
-        options.profile_file_prefix = str(Path(tempfile.gettempdir()) / f"darkshare-{uuid4().hex}")
+        options.profile_file_prefix = str(Path(path).with_name(f"darkshare-{uuid4().hex}"))
     readable = unicode_path(path, "ONNX Runtime")
     with errors_of("ONNX Runtime"):
         return OnnxRuntime(onnxruntime.InferenceSession(readable, options, providers=["CPUExecutionProvider"]), outputs)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from darkshare.darknet.weights import Floats
+from darkshare.inference.engines.onnxruntime import library
 from darkshare.inference.int8.base import Run, of_layer
 from darkshare.inference.onnx import INPUT
 
@@ -56,19 +57,19 @@ class Static:
 
     def tapped(self, path: Path, names: Sequence[str]) -> Run:
         import onnx
-        import onnxruntime
 
         message = onnx.load(str(path))
         del message.graph.output[:]
         message.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
         for value in message.graph.output:
             value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
-        session = onnxruntime.InferenceSession(message.SerializeToString(), providers=["CPUExecutionProvider"])
+        session = library().InferenceSession(message.SerializeToString(), providers=["CPUExecutionProvider"])
         return lambda values: list(session.run(list(names), {INPUT: values}))
 
 
 def _ranges(path: Path, blobs: Iterable[Floats]) -> Any:
     """Find the range of every value; a picture at a time, since all values of many would not fit into memory."""
+    library()
     from onnxruntime.quantization import CalibrationMethod, create_calibrator
 
     calibrator = create_calibrator(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from darkshare._files.scratch import scratch
 from darkshare.darknet.model import Model
 from darkshare.errors import BadValue, Unsupported, warn
 from darkshare.inference.engines import open_engine, presence
@@ -100,8 +100,8 @@ def attempted(model: Model, chosen: Chosen, how: Int8) -> Iterator[Attempt]:
         DarkshareError: what cannot be quantised.
     """
     require_quantiser(how.engine, how.agreement)
-    with tempfile.TemporaryDirectory(prefix="darkshare-") as folder:
-        exact = engine_file(model, Path(folder) / "fp32.onnx", bn_epsilon=how.bn_epsilon)
+    with scratch() as folder:
+        exact = engine_file(model, folder / "fp32.onnx", bn_epsilon=how.bn_epsilon)
         quantiser = QUANTISERS[how.engine](Path(exact.path), Blobs(model.network, chosen.calibration))
         facts = {
             "engine": how.engine,

@@ -275,8 +275,9 @@ class _Tally:
     def table(self) -> list[dict[str, Any]]:
         """Give the rows of a `DetectionRun`."""
         if not self.videos:
-            unwanted = () if self.paged else ("frame",)
-            return [{name: value for name, value in row.items() if name not in unwanted} for row in self.rows]
+            for row in () if self.paged else self.rows:
+                row.pop("frame", None)
+            return self.rows
         names, counts = ("source", "task", "name"), ("frames", "boxes", "best")
         return [dict(zip((*names, *counts), (*key, *values), strict=True)) for key, values in self.classes.items()]
 
@@ -284,11 +285,12 @@ class _Tally:
 def _rows(frame: Frame) -> Iterator[dict[str, Any]]:
     for found in frame.found:
         for name, score, box in found:
-            row = {
+            x1, y1, x2, y2 = map(round, box)
+            yield {
                 "picture": frame.source,
                 "frame": frame.number,
                 "task": found.task,
                 "name": name,
                 "score": round(score, 4),
-            }
-            yield {**row, **dict(zip(("x1", "y1", "x2", "y2"), map(round, box), strict=True))}
+                "x1": x1, "y1": y1, "x2": x2, "y2": y2,
+            }  # fmt: skip

@@ -7,15 +7,16 @@ document waits on disk and is written whole at the end. Neither grows in memory.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import tempfile
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, AnyStr, NamedTuple
+from typing import IO, Any, NamedTuple
 
-from darkshare._files import CHUNK, require_unread, write_all
+from darkshare._files import CHUNK, failure, require_unread, write_all
 from darkshare._images import Picture, encoded, writable
 from darkshare._texts import raw_bytes, to_escaped
 from darkshare.darknet.model import Model
@@ -116,7 +117,7 @@ class ResultFile(Sink):
 
     def __init__(self, job: SinkJob) -> None:
         super().__init__(job)
-        self._frames = _Spool()
+        self._frames = _Entries()
 
     def write(self, frame: Frame, stem: str) -> None:
         self._frames.add(_darknet(frame, self._frames.count + 1))
@@ -133,22 +134,20 @@ class Table(Sink):
 
     def __init__(self, job: SinkJob) -> None:
         super().__init__(job)
-        self._file = tempfile.TemporaryFile("w+", encoding="utf-8", errors="backslashreplace", newline="")  # noqa: SIM115 - closed in close
-        self._rows = csv.writer(self._file, lineterminator="\n")
-        self._rows.writerow(COLUMNS)
+        self._rows = _Spool()
+        self._rows.append(_row(COLUMNS))
 
     def write(self, frame: Frame, stem: str) -> None:
         for found in frame.found:
             for (name, score, box), class_id in zip(found, found.class_ids, strict=True):
                 place = (round(value, 2) for value in box)
                 start = (frame.source, frame.number, frame.seconds, found.task, int(class_id), name)
-                self._rows.writerow([*start, round(score, 6), *place])
+                self._rows.append(_row([*start, round(score, 6), *place]))
 
     def close(self) -> list[Path]:
         path = self.job.folder / TABLE
-        with self._file as file:
-            file.seek(0)
-            write_all({path: (piece.encode() for piece in _read(file))})
+        with self._rows as rows:
+            write_all({path: rows})
         return [path]
 
 
@@ -176,7 +175,7 @@ class Coco(Sink):
 
     def __init__(self, job: SinkJob) -> None:
         super().__init__(job)
-        self._images, self._annotations, self._first = _Spool(), _Spool(), first_ids(job.model)
+        self._images, self._annotations, self._first = _Entries(), _Entries(), first_ids(job.model)
 
     def write(self, frame: Frame, stem: str) -> None:
         number = self._images.count + 1
@@ -199,34 +198,59 @@ class Coco(Sink):
 
 
 class _Spool:
-    """The entries of a JSON list, on disk until the list is complete."""
+    """What a file will hold, on disk until it is complete: each piece whole, also where the last one failed."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
-        self.count = 0
+        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by __exit__
+        self._size = 0
 
-    def add(self, entry: dict[str, Any]) -> None:
-        text = textwrap.indent(json.dumps(entry, indent=1, ensure_ascii=False), " ")
-        self._file.write(to_escaped((",\n" if self.count else "\n") + text))
-        self.count += 1
+    def append(self, data: bytes) -> None:
+        try:
+            self._file.seek(self._size)
+            rest = memoryview(data)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            raise failure("written", tempfile.gettempdir(), error) from None
+        self._size += len(data)
 
     def __enter__(self) -> Iterator[bytes]:
-        """The list as text, in pieces; it is gone behind them."""
+        """Everything, in pieces; it is gone behind them."""
         return self._pieces()
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def _pieces(self) -> Iterator[bytes]:
-        yield b"["
+        self._file.truncate(self._size)
         self._file.seek(0)
-        yield from _read(self._file)
+        while piece := self._file.read(CHUNK):
+            yield piece
+
+
+class _Entries(_Spool):
+    """The entries of a JSON list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def add(self, entry: dict[str, Any]) -> None:
+        text = textwrap.indent(json.dumps(entry, indent=1, ensure_ascii=False), " ")
+        self.append(to_escaped((",\n" if self.count else "\n") + text))
+        self.count += 1
+
+    def _pieces(self) -> Iterator[bytes]:
+        yield b"["
+        yield from super()._pieces()
         yield b"\n]" if self.count else b"]"
 
 
-def _read(file: IO[AnyStr]) -> Iterator[AnyStr]:
-    while piece := file.read(CHUNK):
-        yield piece
+def _row(cells: Sequence[object]) -> bytes:
+    """A row of a CSV table."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return to_escaped(text.getvalue())
 
 
 def _shown(frame: Frame) -> Picture:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain, count, repeat
@@ -15,7 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from darkshare._files import reading, require_itself, require_regular, require_unread, unicode_path
+from darkshare._files.scratch import scratch
 from darkshare._images import Picture
+from darkshare._images.limits import require_moderate
 from darkshare.darknet.typed import plain_path, typed
 from darkshare.errors import DarkshareError, warn
 from darkshare.inference.media.frames import Clip, Frame
@@ -123,7 +124,7 @@ class Video(NamedTuple):
         """The cv2.VideoCapture.
 
         Raises:
-            DarkshareError: there is none.
+            DarkshareError: there is none, or its frames have more pixels than the limit.
         """
         import cv2
 
@@ -140,6 +141,8 @@ class Video(NamedTuple):
                 require_itself(str(self.target))
             what = "is not a video" if self.is_file else "is not a camera or stream"
             raise DarkshareError(f"{what} that OpenCV can read", file=self.name)
+        width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        require_moderate((width, height), self.name, "frame")
         return capture
 
     def _frame(self, number: int, now: float, image: Picture | None, clip: Clip) -> Frame:
@@ -280,8 +283,8 @@ class VideoFile:
         """Tell that browsers do not play it, and what they do play; empty if they do, or it is not made for them."""
         if self.path.suffix != ".mp4" or self.codec != "mp4v":
             return ""
-        with tempfile.TemporaryDirectory() as folder:
-            webm = _writer(Path(folder, "x.webm"), CONTAINERS[".webm"][0], self.size, self.rate).isOpened()
+        with scratch() as folder:
+            webm = _writer(folder / "x.webm", CONTAINERS[".webm"][0], self.size, self.rate).isOpened()
         path, copy = map(plain_path, (self.path, self.path.with_name(f"{self.path.stem}-h264.mp4")))
         return (
             f"{self.path}: browsers do not play it: it is MPEG-4 part 2, for OpenCV has no H.264 encoder here; "

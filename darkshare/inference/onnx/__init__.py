@@ -4,7 +4,7 @@ One file runs alike on OpenCV 4 and 5, ONNX Runtime and OpenVINO. What a head's 
 into the file's metadata; `darkshare.inference.boxes` reads them.
 """
 
-from darkshare.inference.onnx.graph import BN_EPSILON, INPUT, PRECISIONS, ExportForm, output_name
+from darkshare.inference.onnx.graph import BN_EPSILON, INPUT, PRECISIONS, ExportForm, output_name, output_shape
 from darkshare.inference.onnx.layers import LOWER, UNSUPPORTED
 from darkshare.inference.onnx.lowering import lower
 from darkshare.inference.onnx.reading import SUFFIXES, Exported, read_exported
@@ -24,6 +24,7 @@ __all__ = [
     "buffers",
     "lower",
     "output_name",
+    "output_shape",
     "read_exported",
     "write_onnx",
 ]

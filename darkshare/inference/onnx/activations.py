@@ -94,7 +94,7 @@ def _stair(graph: Graph, layer: Layer, x: str) -> str:
 
 def channel_sum(graph: Graph, layer: Layer, x: str, channels: int) -> str:
     """The sum over all channels, in each of them: OpenCV 5's new engine cannot broadcast over channels."""
-    ones = graph.constant(layer, np.ones((channels, channels, 1, 1)))
+    ones = graph.repeated(layer, (channels, channels, 1, 1), channels, lambda: np.ones(channels))
     return graph.node(layer, "Conv", x, ones, kernel_shape=[1, 1])
 
 

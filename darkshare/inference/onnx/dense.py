@@ -75,7 +75,7 @@ def blurred(graph: Graph, layer: Layer[Convolutional | Maxpool], y: str) -> str:
         return y
     line, pad = ([1 / 2] * 2, 0) if kind.antialiasing == 2 else ([1 / 4, 1 / 2, 1 / 4], 1)
     channels, (stride_x, stride_y) = layer.y.c, kind.strides
-    weights = graph.constant(layer, np.tile(np.outer(line, line), (channels, 1, 1, 1)))
+    weights = graph.repeated(layer, (channels, 1, len(line), len(line)), channels, lambda: np.outer(line, line))
     how = {"kernel_shape": [len(line)] * 2, "strides": [stride_y, stride_x], "pads": [pad] * 4, "group": channels}
     return graph.node(layer, "Conv", y, weights, **how)
 
@@ -108,9 +108,9 @@ def local(graph: Graph, layer: Layer[Local], x: str, sources: Sources) -> str:
         if (n + 2 * pad - size) // kind.stride + 1 != made:
             raise Unsupported(f"pad=1 with size={size}: Darknet pads one pixel only and gets its size wrong")
     window = layer.x.c * size**2
-    pick = np.tile(np.eye(size**2), (layer.x.c, 1)).reshape(window, 1, size, size)
+    pick = graph.repeated(layer, (window, 1, size, size), layer.x.c, lambda: np.eye(size**2))
     how = {"kernel_shape": [size] * 2, "strides": [kind.stride] * 2, "pads": [pad] * 4, "group": layer.x.c}
-    windows = graph.node(layer, "Conv", x, graph.constant(layer, pick), **how)
+    windows = graph.node(layer, "Conv", x, pick, **how)
     flat = graph.node(layer, "Reshape", windows, graph.integers(layer, -1, window, places))
     turned = graph.node(layer, "Transpose", flat, perm=[0, 2, 1])
     columns = graph.node(layer, "Reshape", turned, graph.integers(layer, -1, places * window, 1, 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,12 +65,16 @@ class Operator(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """A tensor of the file; `pieces` makes its values in order, so that they need not all be in memory."""
+    """A tensor of the file; `pieces` makes its values in order, so that they need not all be in memory.
+
+    `fixed` values follow from the cfg, not from the weights.
+    """
 
     name: str
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     pieces: Callable[[], Iterable[NDArray[Any]]]
+    fixed: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -152,7 +157,15 @@ class Graph:
     def constant(self, layer: Layer, values: Any, dtype: Any = None) -> str:
         """Store a few numbers, in the network's precision unless a type is given; returns their name."""
         array = np.asarray(values, self.dtype if dtype is None else np.dtype(dtype).newbyteorder("<"))
-        return self._store(layer, "constant", array.dtype, array.shape, lambda: [array])
+        return self._store(layer, "constant", array.dtype, array.shape, lambda: [array], fixed=True)
+
+    def repeated(self, layer: Layer, shape: tuple[int, ...], count: int, numbers: Callable[[], NDArray[Any]]) -> str:
+        """Store the same numbers several times over in one tensor, made when it is written; returns its name."""
+
+        def pieces() -> Iterable[NDArray[Any]]:
+            return repeat(numbers().astype(self.dtype), count)
+
+        return self._store(layer, "constant", self.dtype, shape, pieces, fixed=True)
 
     def integers(self, layer: Layer, *values: int) -> str:
         """Store a shape or the like."""
@@ -195,9 +208,11 @@ class Graph:
                 )
             yield half
 
-    def _store(self, layer: Layer, what: str, dtype: Any, shape: tuple[int, ...], pieces: Any) -> str:
+    def _store(
+        self, layer: Layer, what: str, dtype: Any, shape: tuple[int, ...], pieces: Any, *, fixed: bool = False
+    ) -> str:
         name = self._name(layer, what)
-        self.stored.append(Stored(name, dtype, shape, pieces))
+        self.stored.append(Stored(name, dtype, shape, pieces, fixed))
         return name
 
     def _name(self, layer: Layer, what: str) -> str:
@@ -210,3 +225,15 @@ class Graph:
 def output_name(layer: Layer) -> str:
     """The name of a raw head: `L82_yolo`."""
     return f"L{layer.index}_{layer.kind.name}"
+
+
+def output_shape(layer: Layer) -> tuple[int, ...]:
+    """The shape of a raw head without its batch; where it is blurred, that of the image that comes out."""
+    result = layer.onward
+    return result[:3] if result.is_image else (result.size, 1, 1)
+
+
+def value_dims(form: ExportForm, shape: tuple[int, ...], *, sized: bool, prefix: str = "") -> list[int | str]:
+    """The dimensions of an input or output; where batch or size are open, with names instead of numbers."""
+    dims = [shape[0], f"{prefix}height", f"{prefix}width"] if sized else list(shape)
+    return ["batch" if form.batch is None else form.batch, *dims]

@@ -66,11 +66,15 @@ def _factors(layer: Layer[Shortcut], weights: Floats | None) -> Floats:
 
 
 def _times(graph: Graph, layer: Layer, x: str, factor: Floats) -> str:
-    if (factor == 1).all():
+    shaped = factor if factor.size == 1 else factor.reshape(-1, 1, 1, 1)
+    if layer.tensors:
+        weights = graph.block(layer, "weights", shaped.shape, lambda: [shaped])
+    elif (factor == 1).all():
         return x
+    else:
+        weights = graph.constant(layer, shaped)
     if factor.size == 1:
-        return graph.node(layer, "Mul", x, graph.constant(layer, factor))
-    weights = graph.constant(layer, factor.reshape(-1, 1, 1, 1))
+        return graph.node(layer, "Mul", x, weights)
     return graph.node(layer, "Conv", x, weights, kernel_shape=[1, 1], group=factor.size)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from darkshare._texts import to_escaped
 from darkshare.darknet.admission import admitted, located
 from darkshare.darknet.model import Model
@@ -9,7 +11,7 @@ from darkshare.darknet.network import Layer
 from darkshare.darknet.tasks import Task
 from darkshare.errors import Unsupported
 from darkshare.inference.onnx.decoding import DECODE, decoded
-from darkshare.inference.onnx.graph import INPUT, ExportForm, Graph, HeadOutput, output_name
+from darkshare.inference.onnx.graph import INPUT, ExportForm, Graph, HeadOutput, output_name, output_shape
 from darkshare.inference.onnx.layers import LOWER, UNSUPPORTED
 
 _FLOAT, _HALF = 1, 10  # TensorProto.FLOAT and FLOAT16
@@ -37,10 +39,13 @@ def lower(model: Model, form: ExportForm | None = None) -> Graph:
             lowering = admitted(network, layer, LOWER, UNSUPPORTED, "it has no ONNX form")
             sources = [(values[i], network.layers[i].y) for i in layer.operands]
             values[index] = lowering(graph, layer, values.get(index - 1, ""), sources)
+    known: dict[str, HeadOutput] = {}
     for task, index in _heads(model):
         layer = network.layers[index]
         with located(network, layer):
-            graph.outputs.append(_output(graph, task, layer, values[index]))
+            output = _output(graph, task, layer, values[index], known)
+        graph.outputs.append(output)
+        known.setdefault(output.name, output)
     return graph
 
 
@@ -49,17 +54,15 @@ def _heads(model: Model) -> list[tuple[Task, int]]:
     return sorted(((task, head) for task in model.tasks for head in task.heads), key=lambda pair: pair[1])
 
 
-def _output(graph: Graph, task: Task, layer: Layer, value: str) -> HeadOutput:
+def _output(graph: Graph, task: Task, layer: Layer, value: str, known: Mapping[str, HeadOutput]) -> HeadOutput:
     """Give a value out in fp32 under its name; decoded it is the task's own part of a head, so that names the task."""
     as_boxes = graph.form.decode and type(layer.kind) in DECODE
     name = f"{to_escaped(task.name).decode()}_{output_name(layer)}" if as_boxes else output_name(layer)
-    known = [output for output in graph.outputs if output.name == name]
-    if known:  # the raw head of another task
-        return known[0]._replace(task=task)
+    if name in known:  # the raw head of another task
+        return known[name]._replace(task=task)
     if graph.form.precision == "fp16":
         value = graph.node(layer, "Cast", value, to=_FLOAT)
-    result = layer.onward  # where it is blurred, that image and not the one before
-    shape: tuple[int, ...] = result[:3] if result.is_image else (result.size, 1, 1)
+    shape = output_shape(layer)
     if as_boxes:
         value, shape = decoded(graph, layer, task, value)
     sized = graph.is_sized(value)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
-from xml.etree import ElementTree
 
-from darkshare._files import reading, require_itself, require_regular
 from darkshare.darknet.cfg import parse
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import resolve
 from darkshare.darknet.tasks import tasks_from_json
 from darkshare.errors import DarkshareError, Unsupported
+from darkshare.inference.onnx.checking import expected_graph, form_of, require_graph
+from darkshare.inference.onnx.graph import ExportForm
+from darkshare.inference.onnx.ir import facts as ir_facts
+from darkshare.inference.onnx.ir import read_ir, require_ir
+from darkshare.inference.onnx.wire import read_message
 
 ONNX, IR = ".onnx", ".xml"  # what ONNX Runtime and OpenCV read; OpenVINO's own form, with its weights in a .bin
 SUFFIXES = (ONNX, IR)
-SECTION = "darkshare"  # of an .xml file's rt_info
+_READ = ("model", "heads", "precision", "quantised")  # of what a file says
 
 
 class Exported(NamedTuple):
@@ -27,63 +31,81 @@ class Exported(NamedTuple):
         path: the file.
         model: network and tasks; the weights are in the file alone.
         engine: the one that it was made for; "" for all of them.
+        precision: of its weights.
     """
 
     path: Path
     model: Model
     engine: str
+    precision: str
 
 
 def read_exported(path: str | os.PathLike[str]) -> Exported:
-    """Read the description that an .onnx or .xml file of ours carries.
+    """Read an .onnx or .xml file of ours and hold its graph against the cfg in it, before an engine opens it.
+
+    The values of weights are not looked at, and so take neither time nor memory.
 
     Raises:
-        DarkshareError: it cannot be read, is none of ours, or its boxes are decoded already.
+        DarkshareError: it cannot be read, is not one of ours, is damaged, or its graph is not that of its cfg; or its
+            boxes are decoded already.
     """
-    file = str(path)
-    texts = (_rt_info if Path(path).suffix == IR else _metadata)(Path(path))
-    if "model" not in texts:
-        raise DarkshareError("does not say which network it is; write it with darkshare export", file=file)
     try:
-        facts = {key: json.loads(text) for key, text in texts.items()}
+        return _exported(Path(path))
+    except DarkshareError as error:
+        raise error.locate(str(path), None) from None
+
+
+def _exported(path: Path) -> Exported:
+    content: Any = read_ir(path) if path.suffix == IR else read_message(path)
+    facts = _facts(ir_facts(content) if path.suffix == IR else _metadata(content))
+    model, engine = _described(facts, str(path))
+    form, quantised = ExportForm(), "quantised" in facts
+    if path.suffix == IR:
+        require_ir(content, path, expected_graph(model, form))
+    else:
+        form = form_of(content, facts.get("precision"))
+        require_graph(content, expected_graph(model, form), quantised=quantised)
+    return Exported(path, model, engine, "int8" if quantised else form.precision)
+
+
+def _facts(texts: Iterator[tuple[str, str]]) -> dict[str, Any]:
+    """Read what a file says of its network, which is JSON."""
+    known: dict[str, Any] = {}
+    for key, text in texts:
+        if key not in _READ:
+            continue
+        if key in known:
+            raise DarkshareError(f"says twice what its {key} is; export it again")
+        try:
+            known[key] = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise _damaged(error) from None
+    return known
+
+
+def _described(facts: dict[str, Any], file: str) -> tuple[Model, str]:
+    """The model that a file describes, and its engine."""
+    if "model" not in facts:
+        raise DarkshareError("does not say which network it is; write it with darkshare export")
+    try:
         decoded = [head["output"] for head in facts["heads"] if head["values"] != "raw"]
         text, dialect, tasks = (facts["model"][key] for key in ("cfg", "dialect", "tasks"))
-        engine = str(facts.get("quantised", {}).get("engine", ""))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DarkshareError(f"is damaged: what it says of its network is unreadable ({error!r})", file=file) from None
+        engine = facts.get("quantised", {}).get("engine", "")
+        if not all(isinstance(one, str) for one in (text, dialect, tasks, engine)):
+            raise TypeError("a number or list in place of a text")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _damaged(error) from None
     if decoded:
-        raise Unsupported(f"gives boxes ({decoded[0]}) instead of raw heads; export it without --decode", file=file)
+        raise Unsupported(f"gives boxes ({str(decoded[0])[:60]}) instead of raw heads; export it without --decode")
     network = resolve(parse(text, file), dialect=dialect)
-    return Exported(Path(path), Model(network, None, tasks_from_json(tasks, network, file)), engine)
+    return Model(network, None, tasks_from_json(tasks, network, file)), engine
 
 
-def _metadata(path: Path) -> dict[str, str]:
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    try:
-        with reading(path):
-            require_regular(path)
-            message = onnx.load(str(path), load_external_data=False)
-    except DecodeError:
-        require_itself(path)
-        raise DarkshareError("is not an ONNX file", file=str(path)) from None
-    return {entry.key: entry.value for entry in message.metadata_props if _is_ours(entry.key)}
+def _damaged(error: Exception) -> DarkshareError:
+    return DarkshareError(
+        f"is damaged: what it says of its network is unreadable ({repr(error)[:200]}); export it again"
+    )
 
 
-def _rt_info(path: Path) -> dict[str, str]:
-    try:
-        with reading(path):
-            require_regular(path)
-            root = ElementTree.parse(path).getroot()  # noqa: S314  expat itself limits what entities grow to
-    except ElementTree.ParseError as error:
-        require_itself(path)
-        raise DarkshareError(f"is not an OpenVINO file: {error}", file=str(path)) from None
-    if not path.with_suffix(".bin").is_file():
-        raise DarkshareError(f"its weights {path.with_suffix('.bin').name} are not beside it", file=str(path))
-    section: Any = root.find(f"rt_info/{SECTION}")
-    return {} if section is None else {entry.tag: entry.get("value", "") for entry in section}
-
-
-def _is_ours(key: str) -> bool:
-    return key in ("input", "bn_epsilon", "precision", "tasks", "heads", "model", "quantised")
+def _metadata(message: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    return ((entry.get("key", ""), entry.get("value", "")) for entry in message.get("metadata_props", ()))

@@ -24,12 +24,11 @@ from darkshare.darknet.letterbox import is_letterboxed
 from darkshare.darknet.model import Model, sibling
 from darkshare.darknet.tasks import Task, tasks_to_json
 from darkshare.errors import BadValue, Unsupported
-from darkshare.inference.onnx.graph import INPUT, ExportForm, Graph, HeadOutput, Stored
+from darkshare.inference.onnx.graph import INPUT, ExportForm, Graph, HeadOutput, Stored, value_dims
 from darkshare.inference.onnx.lowering import lower
+from darkshare.inference.onnx.wire import LARGEST, LENGTH_DELIMITED
 
 OPSET, IR_VERSION = 13, 8  # what OpenCV 4.7 reads, and everything since
-LARGEST = 2**31 - 1  # bytes of a protobuf message
-_LENGTH_DELIMITED = 2
 _HEAD_KEYS = (
     *("scale_x_y", "new_coords", "nms_kind", "beta_nms", "yolo_point", "softmax", "classfix"),
     *("side", "num", "coords", "sqrt"),
@@ -146,7 +145,7 @@ def _file(graph: Graph) -> Iterator[Any]:
 
 def _field(number: int, length: int) -> bytes:
     """The tag of a length-delimited field and its length, as protobuf's variable-length integers."""
-    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(length)
+    return _varint(number << 3 | LENGTH_DELIMITED) + _varint(length)
 
 
 def _varint(value: int) -> bytes:
@@ -189,9 +188,8 @@ def _value(form: ExportForm, name: str, shape: tuple[int, ...], sized: bool, pre
     """An input or output; where its size is open, height and width are names instead of numbers."""
     import onnx
 
-    dims = [shape[0], f"{prefix}height", f"{prefix}width"] if sized else list(shape)
-    batch = "batch" if form.batch is None else form.batch
-    return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [batch, *dims])
+    dims = value_dims(form, shape, sized=sized, prefix=prefix)
+    return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, dims)
 
 
 def _model_message(graph: Graph) -> Any:

@@ -181,23 +181,24 @@ def write_kit(kit: Kit, folder: str | os.PathLike[str], *, protect: Sequence[str
     for name, found in ((f"{stem}.conv.{k}", kit.start), (f"{stem}-full.weights", kit.full)):
         if found:
             files[home / name] = chain([Header().to_bytes(network.dialect)], chunks(found.runs))
+    warnings = _of_pictures(kit)
     require_unread(files, protect)
     write_all(files)
     with writing(home / "backup"):
         (home / "backup").mkdir(exist_ok=True)  # Darknet saves there, and does not make it
-    _warn_of_pictures(kit)
+    for text in warnings:
+        warn(text)
     return list(files)
 
 
-def _warn_of_pictures(kit: Kit) -> None:
-    """Warn of what a fork does not find, read or train."""
+def _of_pictures(kit: Kit) -> list[str]:
+    """What a fork does not find, read or train."""
     samples = kit.train.samples
     said = [unlabelled(fork, count, len(samples), *first) for fork, (count, *first) in _unlabelled(kit).items()]
     orientations = {sample.picture: orientation(sample.picture) for sample in samples}
     said += [undecodable(orientations), crowded(samples, most_boxes(kit.frozen.network))]
     said.append(turned(orientations, len(orientations)))
-    for text in filter(None, said):
-        warn(text)
+    return list(filter(None, said))
 
 
 def _unlabelled(kit: Kit) -> dict[str, tuple[int, str, str]]:

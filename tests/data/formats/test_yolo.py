@@ -260,6 +260,24 @@ def test_paths_of_another_machine_are_found_by_their_end(exported):
     ]
 
 
+@pytest.mark.parametrize("path", ["", "path: ..\n", "path: {top}\n", "path: ../..\n"])
+@pytest.mark.parametrize("train", ["../secret", "{top}/secret", "/secret", "x/../../secret", "..", "list.txt"])
+def test_no_path_of_a_data_yaml_leads_out_of_its_folder(exported, tmp_path, monkeypatch, path, train):
+    put(tmp_path / "secret", "p.png")
+    monkeypatch.chdir(tmp_path)
+    lines = ["../secret/p.png", f"{tmp_path}/secret/p.png", "secret/p.png", "valid/images/valid.png"]
+    (exported / "list.txt").write_text("\n".join(lines))
+    found = described(exported, f"{path}train: {train}\nval: valid/images\nnames: [cat, dog]\n".format(top=tmp_path))
+    pictures = [sample.picture for one in found.values() for sample in one.samples]
+    assert exported / "valid" / "images" / "valid.png" in pictures
+    assert all(picture.resolve().is_relative_to(exported) for picture in pictures)
+    if train == "list.txt":
+        assert sum("no such picture" in line for line in said(found, exported)) == 3
+    elif train != "..":
+        what = "no such folder or list, and its path is not followed elsewhere; left out"
+        assert any(what in line for line in said(found, exported))
+
+
 def test_images_is_where_the_paths_of_a_data_yaml_start(exported, tmp_path):
     path = tmp_path / "far" / "data.yaml"
     path.parent.mkdir()
