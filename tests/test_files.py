@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from darkshare._files import CHUNK, _write_fully, read_small, reading, require_regular, sha256, write_all, writing
+from darkshare._files import CHUNK, _write_fully, read_small, reading, require_regular, write_all, writing
+from darkshare._files.opened import sha256
 from darkshare.errors import DarkshareError
 
 

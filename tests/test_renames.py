@@ -15,7 +15,6 @@ import warnings
 from itertools import count
 from pathlib import Path
 
-import numpy as np
 import pytest
 from labelled import write_picture
 
@@ -23,7 +22,6 @@ from darkshare._files import keeping_inputs, read_small, require_unread, write_a
 from darkshare._files import renames as _renames
 from darkshare._files.renames import temporary, tend, undo_killed
 from darkshare._files.scratch import scratch
-from darkshare._images import encoded
 from darkshare.errors import DarkshareError, DarkshareWarning
 
 STEPS = ("os.rename", "os.link", "os.remove", "os.rmdir")

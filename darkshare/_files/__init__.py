@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 CHUNK = 4 * 2**20  # bytes
 SYNC = 64 * 2**20  # bytes; a disk that begins to write while there is more to come is done sooner
 SYNCERS = 4  # threads that wait for the disk
-HASHED = 2**18  # bytes; read and hashed before they leave the processor's cache
 LARGEST_TEXT = 2**20  # bytes; the names of 20 000 classes take a third of it
 _READ: set[tuple[int, int] | Path] = set()  # device and inode; see `keeping_inputs`
 _WRITTEN: set[tuple[int, int] | Path] = set()
@@ -262,12 +261,6 @@ def version_of(found: os.stat_result) -> tuple[int, ...]:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def changed(path: str | os.PathLike[str]) -> DarkshareError:
-    """The error of a file that others write into while it is read."""
-    what = "was changed while it was read; wait until it is complete, then run this again"
-    return DarkshareError(what, file=str(path))
-
-
 def unicode_path(path: str | os.PathLike[str], library: str) -> str:
     """Give a path for a library that knows UTF-8 only, and may crash where a path holds other bytes.
 
@@ -354,24 +347,6 @@ def parsed_yaml(text: bytes, otherwise: str) -> Any:
         return yaml.load(text, Loader)  # noqa: S506 - it is a safe one
     except (yaml.YAMLError, ValueError, KeyError, RecursionError) as error:  # of a date such as 2020-13-01, of !!bool x
         raise BadValue(f"is not YAML: {' '.join(str(error).split())}") from None
-
-
-def sha256(path: str | os.PathLike[str]) -> str:
-    """Compute the SHA-256 of a file, in hexadecimal.
-
-    Raises:
-        DarkshareError: it is not as it was when the running command read it.
-    """
-    import hashlib  # here, because most commands never need it and it takes longer than they do
-
-    digest, buffer = hashlib.sha256(), bytearray(HASHED)
-    with open(path, "rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            digest.update(memoryview(buffer)[:count])
-        now = version_of(os.fstat(file.fileno()))
-    if _VERSIONS.get(os.fspath(path), now) != now:
-        raise changed(path)
-    return digest.hexdigest()
 
 
 def _write(handle: int, buffers: Iterable[Any], sync: Callable[[], Future[None]] | None) -> list[Future[None]]:

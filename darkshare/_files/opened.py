@@ -10,9 +10,38 @@ from __future__ import annotations
 import os
 import weakref
 from threading import Lock
-from typing import Any
+from typing import Any, overload
 
-from darkshare._files import changed, failure, reading, require_regular, version_of, writing
+from darkshare._files import _VERSIONS, failure, reading, require_regular, version_of, writing
+from darkshare.errors import DarkshareError
+
+HASHED = 2**18  # bytes; read and hashed before they leave the processor's cache
+
+BLOCK = 2**12  # bytes that are read where one is asked for
+
+
+def changed(path: str | os.PathLike[str]) -> DarkshareError:
+    """The error of a file that others write into while it is read."""
+    what = "was changed while it was read; wait until it is complete, then run this again"
+    return DarkshareError(what, file=str(path))
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Compute the SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        DarkshareError: it is not as it was when the running command read it.
+    """
+    import hashlib  # here, because most commands never need it and it takes longer than they do
+
+    digest, buffer = hashlib.sha256(), bytearray(HASHED)
+    with open(path, "rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            digest.update(memoryview(buffer)[:count])
+        now = version_of(os.fstat(file.fileno()))
+    if _VERSIONS.get(os.fspath(path), now) != now:
+        raise changed(path)
+    return digest.hexdigest()
 
 
 class OpenFile:
@@ -74,6 +103,35 @@ class OpenFile:
         """
         with writing(self._path):
             os.fsync(self._handle)
+
+
+class StoredBytes:
+    """The bytes of an open file, or some of them, which are read when they are asked for."""
+
+    def __init__(self, file: OpenFile, start: int = 0, stop: int | None = None) -> None:
+        self._file, self._start = file, start
+        self._size = (file.size if stop is None else stop) - start
+        self._block, self._at = b"", 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    @overload
+    def __getitem__(self, which: int) -> int: ...
+    @overload
+    def __getitem__(self, which: slice) -> StoredBytes: ...
+    def __getitem__(self, which: int | slice) -> int | StoredBytes:
+        if isinstance(which, slice):
+            first, stop, _ = which.indices(self._size)
+            return StoredBytes(self._file, self._start + first, self._start + max(first, stop))
+        if not 0 <= which - self._at < len(self._block):
+            self._at, self._block = which, bytes(self[which : which + BLOCK])
+        return self._block[which - self._at]
+
+    def __bytes__(self) -> bytes:
+        values = bytearray(self._size)
+        self._file.read_into(self._start, values)
+        return bytes(values)
 
 
 if hasattr(os, "preadv"):

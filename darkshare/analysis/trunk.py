@@ -17,7 +17,7 @@ from darkshare._tables import ranges
 from darkshare.analysis.tensor_distance import Operand, distance, filters, ratio
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network, resized, resolve
-from darkshare.darknet.weights import PIECE, Run, Stored
+from darkshare.darknet.weights import PIECE, Run, StoredFloats
 from darkshare.errors import DarkshareError, TrunkMismatch, Unsupported
 
 UNRELATED = 0.3  # mean cosine of kernels; pairs with a common ancestor have 0.85 and more, others about 0
@@ -142,7 +142,7 @@ def _pairs(a: Model, b: Model, index: int) -> Iterable[tuple[str, Run, Run]]:
         yield name, x, right[name]
 
 
-def same_bits(x: NDArray[Any] | Stored, y: NDArray[Any] | Stored) -> bool:
+def same_bits(x: NDArray[Any] | StoredFloats, y: NDArray[Any] | StoredFloats) -> bool:
     """Bit for bit, so that NaN equals itself and 0 differs from -0; stops at the first piece that differs."""
     step = max(1, PIECE * len(x) // max(1, x.size))
     pieces = (slice(start, start + step) for start in range(0, len(x), step))

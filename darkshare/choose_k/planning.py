@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from darkshare._files import exists, is_folder, sha256
+from darkshare._files import exists, is_folder
+from darkshare._files.opened import sha256
 from darkshare.analysis.savings import at_cuts
 from darkshare.choose_k.trials import (
     NET,

@@ -23,6 +23,7 @@ from typing import IO, Any, NamedTuple
 
 from darkshare._children import start
 from darkshare._files import writing
+from darkshare._signals import interrupt_without_parent, stoppable
 from darkshare.choose_k.trial_run import run_trial
 from darkshare.choose_k.trials import LOG, Trial
 from darkshare.errors import DarkshareError, DarkshareWarning
@@ -108,8 +109,9 @@ class Process:
         assert self._process.stdin
         assert self._process.stdout
         last = None
-        with contextlib.suppress(BrokenPipeError), self._process.stdin:
+        with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(self.trial.to_json()) + "\n")
+            self._process.stdin.flush()  # and stays open: its end is the end of this process
         with self._process.stdout:
             for line in self._process.stdout:
                 message = Message(self.trial, **json.loads(line))
@@ -118,6 +120,8 @@ class Process:
                 else:
                     tell(message)
         code = self._process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         tell(last or self._death(code))
 
     def _death(self, code: int) -> Message:
@@ -193,10 +197,11 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     warnings.simplefilter("always", DarkshareWarning)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it, and so would this
     try:
-        trial = Trial.of_json(json.loads(sys.stdin.readline()))
-        found = run_trial(trial, ParentWatch(answers))
+        with stoppable(always=True):
+            trial = Trial.of_json(json.loads(sys.stdin.readline()))
+            interrupt_without_parent()
+            found = run_trial(trial, ParentWatch(answers))
         last = {"event": "done", "text": f"mAP {100 * found.map:.2f} %"} if found else {"event": "stopped"}
     except DarkshareError as error:
         last = {"event": "failed", "text": str(error)}

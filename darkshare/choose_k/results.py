@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from darkshare._files import sha256
+from darkshare._files.opened import sha256
 from darkshare.choose_k.trials import TrialResult, results_in
 from darkshare.darknet.model import Model
 from darkshare.errors import DarkshareError

@@ -15,13 +15,13 @@ from typing import Any, NoReturn
 import click
 
 from darkshare._files import keeping_inputs
+from darkshare._signals import stoppable, stopped
 from darkshare._tables import printable
 from darkshare._version import __version__
 from darkshare.errors import BadArguments, DarkshareError, DarkshareWarning
 
 _FULL = (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT)  # what the system says when a program cannot write on
 _MEGAPIXELS = "DARKSHARE_MAX_MEGAPIXELS"  # a variable of the environment; see `_images.limits`
-STOPPED = 130  # the exit code of what Ctrl-C ends
 WORDS = "darkshare.words"  # the words of the running command, as they were typed, among what click keeps of it
 
 
@@ -133,7 +133,7 @@ class Commands(click.Group):
             if isinstance(stream, io.TextIOWrapper):  # names of files and classes can hold what it cannot encode
                 stream.reconfigure(errors="backslashreplace")
         try:
-            with warnings.catch_warnings(), keeping_inputs():
+            with warnings.catch_warnings(), keeping_inputs(), stoppable():
                 warnings.simplefilter("always", DarkshareWarning)
                 warnings.showwarning = _print_warning
                 return super().invoke(ctx)
@@ -142,8 +142,9 @@ class Commands(click.Group):
         except DarkshareError as error:
             raise click.ClickException(printable(str(error))) from None
         except KeyboardInterrupt:
-            click.echo("Interrupted", err=True)
-            raise click.exceptions.Exit(STOPPED) from None
+            code, word = stopped()
+            click.echo(word, err=True)
+            raise click.exceptions.Exit(code) from None
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

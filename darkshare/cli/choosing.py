@@ -9,13 +9,14 @@ from typing import Any
 
 import click
 
+from darkshare._signals import stopped
 from darkshare.choose_k.planning import SweepPlan
 from darkshare.choose_k.processes import LAST, Message
 from darkshare.choose_k.suggest import suggest_k as guess
 from darkshare.choose_k.sweep import SweepWatch
 from darkshare.choose_k.sweep import sweep as train_all
 from darkshare.choose_k.trials import NET, Trial, folder_of
-from darkshare.cli import STOPPED, command, options
+from darkshare.cli import command, options
 from darkshare.cli.hints import Made, again, hint
 from darkshare.cli.parameters import NUMBERS
 from darkshare.cli.printing import say, show, wrote
@@ -63,7 +64,7 @@ def sweep(files: tuple[str, ...], dialect: str, **how: Any) -> None:
         say("stopped; the same command goes on")
         again()
     if result.stopped or result.failed:
-        raise click.exceptions.Exit(STOPPED if result.stopped else 1)
+        raise click.exceptions.Exit(stopped()[0] if result.stopped else 1)
     best = max(result.trials, key=lambda one: (one.k > 0, one.map))  # sharing nothing is only what to compare with
     cfg = folder_of(Path(how["output"]), best.k, best.seed) / f"{NET}.cfg"
     hint(Made([cfg, cfg.with_suffix(".weights")], load(cfg, dialect=dialect), base, best.k))

@@ -28,6 +28,8 @@ def finish(
     """
     written = None
     if output is not None:
+        if made.report is not None:
+            made.report.rows()  # it may read the sources, and fail; nothing is written then
         written = save(made, output)
     if made.report is not None:
         show(made.report, form=form)

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from darkshare.cli import STOPPED, command, options
+from darkshare._signals import stopped
+from darkshare.cli import command, options
 from darkshare.cli.parameters import LEVEL, NAMES, OVERLAP, choices
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import is_watched, say_above, watched
@@ -112,7 +113,7 @@ def tell_error(message: str) -> None:
 def end(found: DetectionRun | PictureClasses) -> None:
     """End with an exit code that tells of Ctrl-C and of pictures that failed."""
     if found.interrupted or found.failed:
-        raise click.exceptions.Exit(STOPPED if found.interrupted else 1)
+        raise click.exceptions.Exit(stopped()[0] if found.interrupted else 1)
 
 
 def progress_of(*, with_speed: bool) -> Callable[[Iterable[Frame], Callable[[], int | None]], Iterable[Frame]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from darkshare.cli import command, options
 from darkshare.cli.hints import Made, hint, model_files
 from darkshare.cli.making import finish
 from darkshare.cli.printing import say, show
-from darkshare.darknet.model import Model, load, save, save_weights
+from darkshare.darknet.model import Model, load, save_all, save_weights
 from darkshare.errors import DarkshareError
 from darkshare.surgery import cut as cuts
 from darkshare.surgery import splice
@@ -90,13 +91,11 @@ def split(files: tuple[str, ...], output: str, task: tuple[str, ...], dialect: s
       darkshare split ensemble.cfg --task small-3 -o apart
     """
     merged = options.one_model(files, dialect=dialect)
-    made: list[Made] = []
-    for part in splice.split(merged, task):
-        written = save(part, Path(output) / part.tasks[0].name)
-        made.append(Made(model_files(written), part))
-        for path in written:
-            click.echo(path)
-    hint(made[0])
+    parts = splice.split(merged, task)
+    written = save_all([(part, Path(output) / part.tasks[0].name) for part in parts])
+    for path in chain.from_iterable(written):
+        click.echo(path)
+    hint(Made(model_files(written[0]), parts[0]))
 
 
 @command()

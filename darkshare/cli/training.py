@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from darkshare._files import exists, is_folder
-from darkshare.cli import STOPPED, command, options
+from darkshare._signals import stopped
+from darkshare.cli import command, options
 from darkshare.cli.hints import Made, again, hint
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import bar, say_above
@@ -85,7 +86,7 @@ def train(files: tuple[str, ...], dialect: str, **how: Any) -> None:
     show(outcome)
     if outcome.stopped:
         again("--resume")
-        raise click.exceptions.Exit(STOPPED)
+        raise click.exceptions.Exit(stopped()[0])
     stem = outcome.files[0].with_suffix("")
     best = BEST if outcome.best_batch not in (0, outcome.done) else ""
     made = [sibling(stem, f"{best}{suffix}") for suffix in (".cfg", ".weights")]

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from darkshare._files import exists, read_small, require_promise, require_unread, sha256, write_all, writing
+from darkshare._files import exists, require_promise, require_unread, write_all, writing
+from darkshare._files.opened import sha256
 from darkshare._files.renames import undo_killed
 from darkshare._tables import Result, printable, to_html
-from darkshare._texts import fit, raw_bytes, to_escaped
-from darkshare.darknet.cfg import Section, read_cfg, to_bytes
-from darkshare.darknet.names import read_names
+from darkshare._texts import raw_bytes, to_escaped
+from darkshare.darknet.beside import tasks_beside
+from darkshare.darknet.cfg import read_cfg, to_bytes
 from darkshare.darknet.network import Network, View, resolve
-from darkshare.darknet.tasks import Task, group_by_ensemble, tasks_from_json, tasks_to_json
-from darkshare.darknet.weights import PIECE, Floats, Header, Run, Stored, Weights, chunks, read_weights
+from darkshare.darknet.tasks import Task, group_by_ensemble, tasks_to_json
+from darkshare.darknet.weights import PIECE, Floats, Header, Run, StoredFloats, Weights, chunks, read_weights
 from darkshare.darknet.wrong_size import cut_at, wrong_size
-from darkshare.errors import BadValue, DarkshareError, Unsupported, checked
+from darkshare.errors import BadValue, Unsupported, checked
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -81,7 +82,7 @@ class Model:
         begin = layer.start
         for tensor in layer.tensors:
             runs = self.weights.slice(begin, begin + tensor.size)
-            if len(runs) == 1 and isinstance(runs[0], Stored) and tensor.size > PIECE and not tensor.flipped:
+            if len(runs) == 1 and isinstance(runs[0], StoredFloats) and tensor.size > PIECE and not tensor.flipped:
                 found[tensor.name] = replace(runs[0], shape=tensor.shape)
                 begin += tensor.size
                 continue
@@ -273,28 +274,46 @@ def save(
         BadValue: the path has no name at its end, or one that promises another format.
         DarkshareError: a file cannot be written, or would replace a protected one.
     """
+    return save_all([(model, stem)], protect=protect, data=data)[0]
+
+
+def save_all(
+    models: Sequence[tuple[Model, str | os.PathLike[str]]],
+    *,
+    protect: Sequence[str] = (),
+    data: Mapping[str, str] | None = None,
+) -> list[list[Path]]:
+    """Write several models, each under its stem, as `save` does; all of their files or none."""
     from concurrent.futures import ThreadPoolExecutor
 
-    base = stem_of(stem)
+    sources = {path for model, _ in models for task in model.tasks for path in task.files.values()}
+    with ThreadPoolExecutor(max_workers=2) as pool:  # fingerprints are taken while the weights are written
+        hashes = {path: pool.submit(sha256, path) for path in sources}
+        contents = [_contents(model, stem_of(stem), data or {}, hashes) for model, stem in models]
+        together = {path: buffers for one in contents for path, buffers in one.items()}
+        require_unread(together, protect)
+        write_all(together)
+    return [list(one) for one in contents]
+
+
+def _contents(
+    model: Model, base: Path, data: Mapping[str, str], hashes: Mapping[str, Future[str]]
+) -> dict[Path, Iterable[Any]]:
+    """The files of a model, by name."""
     names = [name for task, *_ in group_by_ensemble(model.tasks) for name in task.names]
-    options = {"classes": len(names), "names": f"{base.name}.names", **(data or {}), "backup": "backup"}
-    contents: dict[Path, Any] = {sibling(base, ".cfg"): [to_bytes(model.network.cfg)]}
+    options = {"classes": len(names), "names": f"{base.name}.names", **data, "backup": "backup"}
+    contents: dict[Path, Iterable[Any]] = {sibling(base, ".cfg"): [to_bytes(model.network.cfg)]}
     weights, fingerprint = sibling(base, ".weights"), list[str]()
     if model.weights is not None:
         contents[weights] = _body(model.weights, model.network.dialect)
     contents[sibling(base, ".names")] = [raw_bytes("".join(f"{name}\n" for name in names))]
     contents[sibling(base, ".data")] = [raw_bytes("".join(f"{key}={value}\n" for key, value in options.items()))]
-    sources = {path for task in model.tasks for path in task.files.values()}
-    with ThreadPoolExecutor(max_workers=2) as pool:  # fingerprints are taken while the weights are written
-        hashes = {path: pool.submit(sha256, path) for path in sources}
-        tasks = sibling(base, ".tasks.json")
-        if len(model.tasks) > 1 or exists(tasks):  # one task needs no description, but an old one would be wrong
-            if weights in contents:
-                contents[weights] = _hashed(contents[weights], fingerprint)
-            contents[tasks] = _described(model.tasks, hashes, fingerprint)
-        require_unread(contents, protect)
-        write_all(contents)
-    return list(contents)
+    tasks = sibling(base, ".tasks.json")
+    if len(model.tasks) > 1 or exists(tasks):  # one task needs no description, but an old one would be wrong
+        if weights in contents:
+            contents[weights] = _hashed(contents[weights], fingerprint)
+        contents[tasks] = _described(model.tasks, hashes, fingerprint)
+    return contents
 
 
 def sibling(path: Path, suffix: str) -> Path:
@@ -325,51 +344,6 @@ def save_weights(
 def _body(found: Weights, dialect: str) -> Iterator[Any]:
     yield found.header.to_bytes(dialect)
     yield from chunks(found.runs)
-
-
-def tasks_beside(path: Path, net: Section, network: Network, found: Weights | None = None) -> tuple[Task, ...]:
-    """Read the tasks of a model from the .tasks.json or the .names beside its cfg.
-
-    Args:
-        path: of the cfg.
-        net: its [net] as it is in the file.
-        network: resolved from it.
-        found: its weights, if they were read.
-
-    Raises:
-        DarkshareError: a file that cannot be read, or does not fit the network.
-    """
-    header, weights_path = (found.header, found.path) if found else (Header(), "")
-    stem = path.with_suffix("")
-    described = sibling(stem, ".tasks.json")
-    if exists(described):
-        return tasks_from_json(read_small(described), network, str(described))
-    heads = network.heads
-    counts = {head.classes for head in heads if head.classes}
-    names = _names(sibling(stem, ".names"), counts)
-    runs = ((0, len(network.layers)),)
-    origin = {"cfg": str(path)} | ({"weights": weights_path} if weights_path else {})
-    return (
-        Task(fit(path.stem), names, tuple(h.index for h in heads), runs, net=net.options, header=header, files=origin),
-    )
-
-
-def _names(path: Path, counts: set[int]) -> tuple[str, ...]:
-    """Class names of a network that is not a merged one."""
-    wanted = max(counts, default=0)
-    if not exists(path):
-        return tuple(f"class_{i}" for i in range(wanted))
-    names, faults = read_names(path)
-    if counts and len(names) not in counts:
-        empty = next(
-            (f" (line {line} is empty, and a class to Darknet)" for line, what in faults if "empty" in what), ""
-        )
-        raise DarkshareError(
-            f"holds {len(names)} names{empty}, but the heads have {' and '.join(map(str, sorted(counts)))} classes; "
-            "correct it, or remove it to use class_0, class_1, … (a merged model needs its .tasks.json)",
-            file=str(path),
-        )
-    return names
 
 
 def _hashed(buffers: Iterable[Any], found: list[str]) -> Iterator[Any]:

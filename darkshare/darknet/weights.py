@@ -59,7 +59,7 @@ class Header(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
+class StoredFloats:
     """Consecutive floats of an open file, read each time that numpy takes them as an array.
 
     Attributes:
@@ -83,10 +83,10 @@ class Stored:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, part: slice) -> Stored:
+    def __getitem__(self, part: slice) -> StoredFloats:
         first, stop, _ = part.indices(len(self))
         at = self.start + first * math.prod(self.shape[1:]) * FLOAT.itemsize
-        return Stored(self.file, at, (max(stop - first, 0), *self.shape[1:]))
+        return StoredFloats(self.file, at, (max(stop - first, 0), *self.shape[1:]))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         values = np.empty(self.shape, FLOAT)
@@ -94,10 +94,12 @@ class Stored:
         values.flags.writeable = False
         return values if dtype is None else values.astype(dtype, copy=False)
 
-    def reshape(self, *shape: int) -> Stored:
+    def reshape(self, *shape: int) -> StoredFloats:
         """The same floats in another shape, of which one number may be -1, as in numpy."""
         known = math.prod(number for number in shape if number >= 0)
-        return Stored(self.file, self.start, tuple(self.size // known if number < 0 else number for number in shape))
+        return StoredFloats(
+            self.file, self.start, tuple(self.size // known if number < 0 else number for number in shape)
+        )
 
     def read_into(self, values: Floats) -> None:
         """Read all floats into an array of as many.
@@ -108,7 +110,7 @@ class Stored:
         self.file.read_into(self.start, values)
 
 
-Run = Floats | Stored
+Run = Floats | StoredFloats
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +159,7 @@ class Weights:
         values, at = np.empty(sum(run.size for run in runs), FLOAT), 0
         for run in runs:
             part = values[at : at + run.size]
-            if isinstance(run, Stored):
+            if isinstance(run, StoredFloats):
                 run.read_into(part)
             else:
                 part[:] = run
@@ -185,7 +187,7 @@ def read_weights(path: str | os.PathLike[str], *, dialect: str = "alexeyab") -> 
             "the file was cut off or is not a Darknet weights file",
             file=name,
         )
-    return Weights(header, (Stored(file, length, (body // FLOAT.itemsize,)),), name)
+    return Weights(header, (StoredFloats(file, length, (body // FLOAT.itemsize,)),), name)
 
 
 def parse_header(head: bytes | bytearray, dialect: str) -> tuple[Header, int]:

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from darkshare._files import reading, sha256
+from darkshare._files import reading
+from darkshare._files.opened import sha256
 from darkshare.data.darknet import Watch
 from darkshare.data.splitting import SHARE
 from darkshare.data.tables import Parts

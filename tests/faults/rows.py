@@ -144,7 +144,8 @@ ROWS = [
     ),
     Row(
         "sweep", f"sweep in/base.cfg in/squares.data --k 3 --seeds 1 {TRAINING} -o out", squares,
-        sets=MODEL, grows="net.csv$", leaves=r"out/trials.*(checkpoint|\.lock|log\.txt)|out/(trials|sweep\.json)",
+        sets={**MODEL, r"results\.(csv|json)": "results", r"((sweep|result)\.json|lock|png)$": ""},
+        grows="net.csv$", leaves=r"out/trials.*(checkpoint|\.lock|log\.txt)|out/(trials|sweep\.json)",
         vague=SECONDS, is_own=True, cost=SLOW,
     ),
     Row("demo", "demo -o out", one, sets={"shapes": "shapes", "text": "text", r"\.png": "pictures"}, cost=8),

@@ -19,9 +19,10 @@ from darkshare._files.renames import undo_killed
 from darkshare._tables import Results, printable
 from darkshare.analysis.check import heads, keys, layers, training, values, weights
 from darkshare.analysis.check.problem import Problem, Rule, Severity, from_error, note, read_subject
+from darkshare.darknet.beside import tasks_beside
 from darkshare.darknet.cfg import Cfg, read_cfg, require_readable
 from darkshare.darknet.kinds.heads import Boxes
-from darkshare.darknet.model import Model, require_length, sibling, tasks_beside, untransposed
+from darkshare.darknet.model import Model, require_length, sibling, untransposed
 from darkshare.darknet.names import read_names
 from darkshare.darknet.network import MOST_PROBLEMS, Network, problems
 from darkshare.darknet.pairing import pair

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from darkshare._files import read_small, sha256
+from darkshare._files import read_small
+from darkshare._files.opened import sha256
 from darkshare.analysis.check.problem import Problem, Severity, error, note, warning
 from darkshare.darknet.kinds import Net
 from darkshare.darknet.model import Model

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from darkshare._files.opened import StoredBytes
 from darkshare.darknet.model import Model
 from darkshare.darknet.weights import FLOAT, Header, Weights
 from darkshare.errors import DarkshareError
@@ -258,10 +259,10 @@ def _require_stored(tensor: Message, wanted: Stored, *, exact: bool) -> None:
         raise disagreement(f"tensor {name} does not hold the numbers of its layer")
 
 
-def _is_same(values: bytes | memoryview, wanted: Stored) -> bool:
+def _is_same(values: bytes | StoredBytes, wanted: Stored) -> bool:
     at = 0
     for piece in wanted.pieces():
-        if values[at : at + piece.nbytes] != piece.tobytes():
+        if bytes(values[at : at + piece.nbytes]) != piece.tobytes():
             return False
         at += piece.nbytes
     return at == len(values)

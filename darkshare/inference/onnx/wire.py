@@ -8,14 +8,14 @@ milliseconds.
 
 from __future__ import annotations
 
-import mmap
 import os
 import struct
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from darkshare._files import reading, require_itself, require_regular
+from darkshare._files import require_itself
+from darkshare._files.opened import OpenFile, StoredBytes
 from darkshare.errors import DarkshareError
 
 LARGEST = 2**31 - 1  # bytes of a protobuf message
@@ -124,11 +124,8 @@ def read_message(path: str | os.PathLike[str]) -> Message:
     Raises:
         DarkshareError: it cannot be read, is damaged, or holds what `export` does not write.
     """
-    with reading(path):
-        size = require_regular(path)
-        with open(path, "rb") as file:
-            require_itself(path, file.read(100))
-            view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b"")
+    view = StoredBytes(OpenFile(path))
+    require_itself(path, bytes(view[:100]))
     if len(view) > LARGEST:
         raise DarkshareError("is larger than 2 GiB, which no ONNX file is; export it again", file=str(path))
     try:
@@ -159,7 +156,7 @@ def count_packed(values: bytes | memoryview, kind: str) -> int:
 class _Wire:
     """The bytes of a file, and how much may still be read of them."""
 
-    def __init__(self, view: memoryview) -> None:
+    def __init__(self, view: StoredBytes) -> None:
         self._view = view
         self._fields, self._bytes = MOST_FIELDS, MOST_BYTES
 
@@ -225,7 +222,7 @@ class _Wire:
     def _fixed(self, at: int, end: int) -> tuple[float, int]:
         if end - at < 4:
             raise _damaged(at, "ends inside a number")
-        (value,) = struct.unpack_from("<f", self._view, at)
+        (value,) = struct.unpack("<f", bytes(self._view[at : at + 4]))
         return value, at + 4
 
     def _varint(self, at: int, end: int) -> tuple[int, int]:

@@ -8,7 +8,8 @@ from itertools import islice
 
 import numpy as np
 
-from darkshare._files import is_file, sha256
+from darkshare._files import is_file
+from darkshare._files.opened import sha256
 from darkshare.darknet.kinds import Boxes
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer
