@@ -114,7 +114,8 @@ def _what(error: BaseException) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
     ours = [f for f in frames if "darkshare" in Path(f.filename).parts or f.filename.endswith("_targets.py")]
     place = (ours or frames)[-1]
-    return f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}"
+    said = _CHANGING.sub("#", str(error))[:_TOLD] if isinstance(error, AssertionError) else ""
+    return f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno} {said}".rstrip()
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from darkshare.darknet.kinds.reading import atof, atoi
 from darkshare.darknet.model import require_length, untransposed
 from darkshare.darknet.names import read_names
 from darkshare.darknet.network import Network, problems, resolve
-from darkshare.darknet.tasks import tasks_from_json, tasks_to_json
+from darkshare.darknet.tasks import tasks_from_json, tasks_to_json, weights_fingerprint
 from darkshare.darknet.weights import read_weights
 from darkshare.data.labels import parse_labels, read_labels
 from darkshare.data.types import Box
@@ -302,7 +302,7 @@ def tasks(folder: Path) -> Run:
 
     def run(data: bytes) -> None:
         found = tasks_from_json(data, network, "fuzz.tasks.json")
-        assert tasks_from_json(to_escaped(tasks_to_json(found)), network, "again") == found
+        assert tasks_from_json(to_escaped(tasks_to_json(found, weights_fingerprint(data))), network, "again") == found
         for task in found:
             task.row()
 

@@ -15,6 +15,7 @@ import hashlib
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -104,7 +105,8 @@ def fuzzed(arguments: argparse.Namespace, name: str, seconds: float) -> dict[str
     """Fuzz one target; gives its row of the table."""
     folder = arguments.output / name
     (folder / "corpus").mkdir(parents=True, exist_ok=True)
-    before = _finds(folder)
+    before, lines = _finds(folder), folder / "lines"
+    lines.unlink(missing_ok=True)
     executions, edges = 0, None
     begun = time.monotonic()
     with TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as scratch:
@@ -124,7 +126,7 @@ def fuzzed(arguments: argparse.Namespace, name: str, seconds: float) -> dict[str
         "per second": _per(executions, spent),
         "minutes": spent / 60,
         "edges": edges,
-        "lines": (folder / "lines").read_text(),
+        "lines": lines.read_text() if lines.exists() else None,
         "corpus": len(list((folder / "corpus").iterdir())),
         "finds": len(_finds(folder) - before),
     }
@@ -150,7 +152,7 @@ def _child(
     told = (folder / f"{role}.log").read_text(errors="replace")
     if done.returncode == 1:
         raise RuntimeError(f"{folder / role}.log: this is a fault of the program that fuzzes\n{told[-2000:]}")
-    if done.returncode < 0:
+    if done.returncode < 0 and -done.returncode not in (signal.SIGINT, signal.SIGTERM):  # which somebody sent
         _keep_crash(folder, f"signal {-done.returncode}\n{told[-2000:]}")
     for kind in ("crash", "timeout", "oom", "leak", "slow-unit"):  # as libFuzzer calls them
         for found in folder.glob(f"{kind}-*"):

@@ -31,6 +31,7 @@ COMMANDS = {
     "savings": ["MODEL"],
     "mix": ["GOOD", "MODEL", "--k", "2", "-o", "out"],
     "snap": ["GOOD", "MODEL", "--k", "2", "-o", "out"],
+    "verify": ["GOOD", "MODEL", "--pictures", "1"],
     "split": ["MODEL", "-o", "out"],
     "cut": ["MODEL", "--k", "2", "-o", "out"],
     "detect": ["MODEL", "photo.jpg", "-o", "out"],

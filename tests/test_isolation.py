@@ -139,6 +139,7 @@ LINES = {
         stats base.cfg base.cfg --plot a.png --html a.html
         frozen base.cfg base.cfg --k 3
         concat base.cfg base.cfg --k 3 -o both
+        verify both.cfg base.cfg base.cfg
         split both.cfg -o apart
         cut base.cfg --k 3
         savings base.cfg --k 3 --plot savings.png

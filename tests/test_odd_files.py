@@ -136,6 +136,7 @@ COMMANDS = (
     "stats {0}/m.cfg --format csv -o {0}/s.csv",
     "savings {0}/m.cfg --plot {0}/s.png",
     "concat {0}/m.cfg {0}/m.cfg --k 3 -o {0}/both",
+    "verify {0}/m.cfg {0}/m.cfg --images {0}/images",
     "classes {0}/m.cfg --add bird -o {0}/c",
     "cut {0}/m.cfg --k 3 -o {0}/c.weights",
     "detect {0}/m.cfg {0}/v.avi {0}/images/0.png -o {0}/out --limit 1 --save json",

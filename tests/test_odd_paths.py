@@ -29,6 +29,7 @@ COMMANDS = (
 info {}.cfg|info m.cfg -o {}|check {}.cfg|check {}.data|stats m.cfg {}.weights
 stats m.cfg m.weights m.weights --plot {}.png|stats m.cfg m.weights m.weights --html {}.html|savings {}.cfg
 savings m.cfg --plot {}.png|frozen m.cfg {}.cfg|concat {}.cfg m.cfg --k 3 -o o|concat m.cfg m.cfg --k 3 -o {}
+verify m.cfg {}.cfg|verify m.cfg {}.onnx|verify m.cfg m.cfg --images {}|verify m.cfg m.cfg --images {}.txt
 split {}.cfg -o o|cut {}.cfg --k 3 -o o|cut m.cfg --k 3 -o {}|mix m.cfg {}.cfg --k 3 -o o
 snap m.cfg {}.cfg --k 3 -o o|classes {}.cfg --add a -o o|classes m.cfg --fresh {} -o o
 anchors m.cfg {}.data -o o|kit m.cfg {}.data --k 3 -o o|kit m.cfg d.data --k 3 -o {}

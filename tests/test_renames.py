@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from labelled import write_picture
 
 from darkshare._files import keeping_inputs, read_small, require_unread, write_all
 from darkshare._files import renames as _renames
@@ -297,3 +298,27 @@ def test_small_limits_give_a_result_or_one_line(tiny, tmp_path, limit, words):
     assert (found.returncode, len(errors)) in ((0, 0), (1, 1)), found.stderr
     assert "Traceback" not in found.stderr
     assert len(list(out.iterdir())) in ((5,) if not found.returncode and words[0] == "concat" else (0,))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["detect {cfg} {picture} -o {out}", "export {cfg} -o {out}.onnx", "demo"])
+def test_a_full_folder_for_temporary_files_is_one_line(tiny, tmp_path, monkeypatch, command):
+    full, work = tmp_path / "full", tmp_path / "work"
+    full.mkdir()
+    work.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", full], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("this user may not mount a small disk")
+    try:
+        (full / "all").write_bytes(bytes(4096))
+        picture = write_picture(tmp_path / "a.png")
+        monkeypatch.setenv("TMPDIR", str(full))
+        monkeypatch.chdir(work)
+        found = darkshare(*command.format(cfg=tiny, picture=picture, out=work / "out").split())
+        errors = [line for line in found.stderr.splitlines() if line.startswith("Error: ")]
+        assert (found.returncode, len(errors)) in ((0, 0), (1, 1)), found.stderr
+        assert "Traceback" not in found.stderr
+        assert [path.name for path in full.iterdir()] == ["all"]
+    finally:
+        subprocess.run(["umount", full], check=True)

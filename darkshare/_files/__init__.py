@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,7 +160,8 @@ def write_all(contents: Mapping[Path, Iterable[Any]], *, durable: bool = True, o
         raise failure("written", next((name for name in named if name in contents), path), error) from None
     finally:
         for new in waiting.values():
-            new.unlink(missing_ok=True)
+            with suppress(OSError):  # the next run tries again
+                new.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ which process they belong to; what a killed one left is undone, and removed, by 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -56,10 +57,14 @@ def _rename(made: Mapping[Path, Path], folders: Iterable[Path], *, durable: bool
         for folder in folders:
             records.append(temporary(folder / _RECORD, _RECORD))
             _record(records[-1], {t: n for t, n in made.items() if t.parent == folder}, durable=durable)
+        if durable:
+            _sync_folders(folders)
         for target, new in made.items():
             if records:
                 _set_aside(target, _old(new))
             new.replace(target)
+        if durable:
+            _sync_folders({path.parent: None for path in made})
     except BaseException:
         for record in records:
             _undo(record)
@@ -145,6 +150,22 @@ def _is_left(folder: Path, name: re.Match[str]) -> bool:
     if name[1] != _here() or os.name == "nt":
         return time.time() - found.st_mtime > AGE
     return _start(int(name[2])) != int(name[3])
+
+
+def _sync_folders(folders: Iterable[Path]) -> None:
+    """Wait until the names in folders are on disk, where the system can tell."""
+    for folder in folders:
+        try:
+            handle = os.open(folder, os.O_RDONLY)
+        except OSError:
+            continue
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+        finally:
+            os.close(handle)
 
 
 def _old(new: Path) -> Path:

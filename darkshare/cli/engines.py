@@ -110,6 +110,7 @@ def verify(files: tuple[str, ...], size: Any, dialect: str, form: str, **how: An
     if how["images"] and (idle := options.flags(("pictures", "seed"))):
         raise click.UsageError(f"{idle[0]} is for random pictures; leave it out, or --images")
     given = list(_given(files, dialect=dialect, size=size))
+    how["images"] = how["images"] or None
     found = verify_models(*given, **how, watch=progress_of(with_speed=False))
     show(found, form=form)
     if not found.is_equal:

@@ -33,7 +33,7 @@ from darkshare.surgery import splice
 )
 @click.option("--force", is_flag=True, help="Merge on the base's trunk although the other's weights differ.")
 @click.option("--name", multiple=True, help="Name of a task or a whole ensemble, once for each.")
-@click.option("--verify", is_flag=True, help="Write nothing unless it gives what the networks give; see verify.")
+@click.option("--verify", is_flag=True, help="Go on only if it gives what the networks give; see verify.")
 @options.images_option("With --verify, compare on these; random ones without.")
 @options.size_option
 @options.dialect_option
@@ -67,7 +67,7 @@ def _prove(merged: Model, models: Sequence[Model], images: Sequence[str], form: 
     from darkshare.cli.running import progress_of
     from darkshare.inference.verification import verify
 
-    found = verify(merged, *models, images=images, watch=progress_of(with_speed=False))
+    found = verify(merged, *models, images=images or None, watch=progress_of(with_speed=False))
     if not found.is_equal:
         show(found, form=form)
         raise DarkshareError("the merged network gives other numbers than the networks; nothing was written")

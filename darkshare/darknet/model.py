@@ -303,15 +303,16 @@ def _contents(
     names = [name for task, *_ in group_by_ensemble(model.tasks) for name in task.names]
     options = {"classes": len(names), "names": f"{base.name}.names", **data, "backup": "backup"}
     contents: dict[Path, Iterable[Any]] = {sibling(base, ".cfg"): [to_bytes(model.network.cfg)]}
-    weights: list[str] = []
+    weights, fingerprint = sibling(base, ".weights"), list[str]()
     if model.weights is not None:
-        body = _body(model.weights, model.network.dialect)
-        contents[sibling(base, ".weights")] = _hashed(body, weights)
+        contents[weights] = _body(model.weights, model.network.dialect)
     contents[sibling(base, ".names")] = [raw_bytes("".join(f"{name}\n" for name in names))]
     contents[sibling(base, ".data")] = [raw_bytes("".join(f"{key}={value}\n" for key, value in options.items()))]
     tasks = sibling(base, ".tasks.json")
     if len(model.tasks) > 1 or exists(tasks):  # one task needs no description, but an old one would be wrong
-        contents[tasks] = _described(model.tasks, hashes, weights)
+        if weights in contents:
+            contents[weights] = _hashed(contents[weights], fingerprint)
+        contents[tasks] = _described(model.tasks, hashes, fingerprint)
     return contents
 
 
@@ -346,17 +347,20 @@ def _body(found: Weights, dialect: str) -> Iterator[Any]:
 
 
 def _hashed(buffers: Iterable[Any], found: list[str]) -> Iterator[Any]:
-    """Pass buffers on, and append their SHA-256 to `found` when all are through."""
+    """Pass buffers on, and append their SHA-256 to `found` when all are through; it is taken while they are written."""
     import hashlib  # here, as in `sha256`
+    from concurrent.futures import ThreadPoolExecutor
 
     digest = hashlib.sha256()
-    for buffer in buffers:
-        digest.update(buffer)
-        yield buffer
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        for buffer in buffers:
+            taken = pool.submit(digest.update, buffer)
+            yield buffer
+            taken.result()
     found.append(digest.hexdigest())
 
 
-def _described(tasks: Sequence[Task], hashes: Mapping[str, Future[str]], weights: list[str]) -> Iterator[bytes]:
+def _described(tasks: Sequence[Task], hashes: Mapping[str, Future[str]], weights: Sequence[str]) -> Iterator[bytes]:
     """Make the .tasks.json when it is written, last, since the fingerprints are ready by then."""
     known = [
         replace(task, sha256={**task.sha256, **{kind: hashes[path].result() for kind, path in task.files.items()}})

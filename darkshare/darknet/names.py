@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,10 @@ from darkshare._files import LARGEST_TEXT
 from darkshare._texts import read_text, require_fit
 from darkshare.errors import DarkshareError
 
-_NO_PART = "\ufeff \t"  # of a name: the mark stands where files were joined, and blanks may stand around it
+# Byte order marks are not a part of a name: they stand where files were joined. In a text that is not UTF-16, the bytes
+# of its marks are surrogates.
+_BLANK = "\ufeff \t"
+_BEFORE = re.compile(f"(?:[{_BLANK}]|\udcfe\udcff|\udcff\udcfe)*")
 
 
 class Names(NamedTuple):
@@ -50,7 +54,7 @@ def read_names(path: str | os.PathLike[str]) -> Names:
             require_fit("class name", line)
         except DarkshareError as error:
             raise error.locate(str(path), number) from None
-        name = line.strip(_NO_PART)
+        name = line[_BEFORE.match(line).end() :].rstrip(_BLANK)  # type: ignore[union-attr]  # it may be empty
         if name != line:
             faults.append((number, "holds a byte order mark, which Darknet prints; left out of the name"))
         if not name or name in names:

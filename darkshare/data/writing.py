@@ -211,4 +211,5 @@ def _require_lasting(parts: Mapping[str, Dataset], folder: Path) -> None:
             raise DarkshareError(
                 "lies in the folder that would be replaced; choose another one, or use --copy", file=str(picture)
             )
-    require_unread(path for path in _files(folder) if not path.is_symlink())
+    own = (path for path in _files(folder) if path != folder / RECORD)
+    require_unread(path for path in own if not path.is_symlink())

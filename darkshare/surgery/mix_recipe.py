@@ -24,6 +24,7 @@ from darkshare.errors import BadValue, DarkshareError, require_choice
 METHODS, SPACES = ("linear", "slerp"), ("raw", "folded")
 INSTEAD = "write the recipe as JSON"  # where PyYAML is missing
 COPY = "copy"  # the method where a tensor is taken as it is
+_LARGEST = 2**17  # bytes; thousands of rules, read within a second also as YAML
 _LONGEST = 100  # characters of a pattern
 _RANGE = re.compile(r"([0-9]{1,9})(?:(-)([0-9]{1,9})?)?")
 
@@ -177,7 +178,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
         Unsupported: it is YAML, and PyYAML is not installed.
     """
     name = os.fspath(path)
-    text = read_small(Path(path))
+    text = read_small(Path(path), _LARGEST)
     try:
         yaml = name.endswith((".yaml", ".yml"))
         given = parsed_yaml(text, INSTEAD) if yaml else json.loads(text, object_pairs_hook=_unique)

@@ -162,6 +162,14 @@ PROVOKED: dict[str, list[tuple[str, str, str, str, str, str]]] = {
         ("from=-2", "from=-2\nweights_type=per_channel", A, "error", "weights_type", "AlexeyAB exits"),
         ("from=-2", "from=-2\nweights_type=per_channel", H, "note", "weights_type", "hank-ai accepts it"),
     ],
+    "aborting": [
+        (tiny_text(), NARROW + "[softmax]\ngroups=5\n", A, "error", "groups=5", "aborts: groups=5 does not divide"),
+        (tiny_text(), NARROW + "[softmax]\ngroups=5\n", H, "error", "groups=5", "hank-ai may abort"),
+        (tiny_text(), NARROW + "[crnn]\nsize=3\n", A, "error", "[crnn]", "it makes 10x6x1 of 12x8x3, but must keep"),
+        (tiny_text(), NARROW + "[crnn]\npad=1\nstride=2\n", A, "error", "pad=1", "it makes 6x4x1 of 12x8x3"),
+        (tiny_text(), NARROW + "[conv]\n[contrastive]\n", A, "error", "[contrastive]", "does not name a [yolo] layer"),
+        (tiny_text(), tiny_text() + "[contrastive]\nyolo_layer=-2\n", A, "error", "yolo_layer", "does not name a"),
+    ],
     "no_image": [
         (tiny_text(), "[net]\ninputs=5\n[connected]\noutput=2\n", A, "error", "[net]", "and alexeyab divides by their"),
     ],

@@ -115,8 +115,9 @@ def test_ensembles_are_merged_and_taken_out_as_a_whole(tmp_path):
     small = residuals.small_darknet()
     save(small, tmp_path / "net")
     save(branch(small, "block 2", 2, tolerance=1.0), tmp_path / "votes")
-    result = run("concat", tmp_path / "net.cfg", tmp_path / "votes.cfg", "--k", 3, "-o", tmp_path / "both")
+    result = run("concat", tmp_path / "net.cfg", tmp_path / "votes.cfg", "--k", 3, "--verify", "-o", tmp_path / "both")
     assert result.exit_code == 0, result.output
+    assert "\nequal: 4 heads, in every number\n" in f"\n{result.stderr}"  # net's, the vote's and its branches'
     assert result.stdout.endswith("\n\nnet-2 k=3\n")  # not a k for each branch
     result = run("split", tmp_path / "both.cfg", "-o", tmp_path / "apart")
     assert result.exit_code == 0, result.output

@@ -47,5 +47,5 @@ def test_an_error_gets_the_layer_and_its_line():
         located(network, network.layers[0]),
     ):
         raise BadValue("is wrong")
-    with pytest.raises(BadValue, match=r"^other\.cfg:5: is wrong$"), located(network, network.layers[0]):
+    with pytest.raises(BadValue, match=r"^other\.cfg: is wrong$"), located(network, network.layers[0]):
         raise BadValue("is wrong", file="other.cfg")  # it speaks of another file, so not of this layer

@@ -171,6 +171,8 @@ def test_net_options_are_read_as_darknet_reads_them(tmp_path):
         (b"class 1\nclass 1\n", ("class 1", "class 1_")),
         (b"cat\n\xef\xbb\xbfdog\n", ("cat", "dog")),  # two files with marks, joined
         (b" \xef\xbb\xbf cat\n\xef\xbb\xbfcat\n", ("cat", "class 1")),
+        (b" \xfe\xffcat\n\xff\xfe\xff\xfe dog\n", ("cat", "dog")),
+        (b"\xfeorskur\n\xffsa\n", ("\udcfeorskur", "\udcffsa")),  # letters of Latin-1
         (b"\xff\xfe\xff\xfec\0\n\0d\0\n\0", ("c", "d")),
         (b"traffic light\nstop sign\n", ("traffic light", "stop sign")),
     ],

@@ -143,6 +143,12 @@ def test_embedding_layer_is_a_reference():
         ("[reorg]\nstride=2\nreverse=1\n", ShapeMismatch, 5, "layer 0 [reorg] gives no value"),
         ("[conv]\n[route]\nlayers=0\ngroups=2\n", ShapeMismatch, 6, "layer 1 [route] gives no value"),
         ("[conn]\n[softmax]\n[route]\nlayers=1\ngroups=2\n", ShapeMismatch, 7, "layer 2 [route] gives no value"),
+        (
+            "[softmax]\n[lrn]\n",  # AlexeyAB and pjreddie print 0 x 0 x 0 and go on with nothing
+            ShapeMismatch,
+            6,
+            "layer 1 [normalization] needs an image, but the layer before gives 192 values",
+        ),
         ("[conv]\nfilters=2147483647\n", BadValue, 5, "layer 0 [convolutional] has 137438953408 values, more than"),
         ("[conn]\noutput=99999999\n", BadValue, 5, "layer 0 [connected] has 19199999808 values, more than"),
         ("[conv]\nfilters=7\n[yolo]\n", ShapeMismatch, 7, "layer 1: [yolo] with 1 masks and 20 classes reads"),

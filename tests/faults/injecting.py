@@ -71,7 +71,7 @@ class Steps:
 
     def _hook(self, event: str, given: tuple[Any, ...]) -> None:
         kind = "create" if event == "open" and given[2] & (os.O_CREAT | os.O_WRONLY | os.O_RDWR) else event
-        inside = [path for path in given[:2] if self._is_inside(path)]
+        inside = [path for path in given[: 1 if event == "open" else 2] if self._is_inside(path)]
         if kind in self._kinds and inside:
             self.step(kind, *inside[:1])
 

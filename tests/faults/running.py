@@ -47,7 +47,7 @@ class Row:
         words: with inputs in `in` and outputs in `out`.
         make: writes the inputs, of two kinds.
         apart: whether each file is a set of its own; else all of `out` is one, but for what `sets` says.
-        sets: the name of the set that a file belongs to, by the first pattern that it matches.
+        sets: the name of the set that a file belongs to, by the first pattern that it matches; none for one of its own.
         grows: what holds as much as there was when the command ended, as a pattern.
         spares: how the command says that it goes on without what it cannot read.
         vague: what differs from run to run, such as times, as patterns that are cut out.
@@ -213,7 +213,7 @@ class Bench:
             return ""
         if self.row.apart:
             return name
-        return next((one for pattern, one in self.row.sets.items() if re.search(pattern, name)), "all")
+        return next((one or name for pattern, one in self.row.sets.items() if re.search(pattern, name)), "all")
 
     # --- processes
 

@@ -377,6 +377,20 @@ def test_a_data_set_of_other_classes_is_refused_at_once(photos):
         quantise(two_tasks(), "x.onnx", calibrate=str(photos), data=Dataset("zoo", ("base_0", "zebra"), ()))
 
 
+@pytest.mark.parametrize("step", ["__init__", "write"])
+def test_what_a_quantiser_raises_is_one_line(photos, monkeypatch, step):
+    """On a full disk, ONNX Runtime's reads what was cut off, and OpenVINO's has no name for it."""
+
+    def fail(*_):
+        raise RuntimeError("iostream\nerror")
+
+    broken = type("Broken", (), {"suffix": ".onnx", "__init__": lambda self, *_: None, step: fail})
+    monkeypatch.setitem(QUANTISERS, "onnxruntime", broken)
+    trying = attempted(two_tasks(), choose(str(photos)), Int8("onnxruntime", 0))
+    with pytest.raises(DarkshareError, match=r"^onnxruntime cannot do it: iostream error$"), trying:
+        pass
+
+
 def test_a_quantiser_that_is_not_installed_names_its_extra(monkeypatch):
     from darkshare.inference.int8 import search
 

@@ -184,7 +184,7 @@ def test_rules_that_name_nothing_are_refused(rule, message):
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
-        ("r.json", "{" + ",".join(f'"{i}":0' for i in range(90_000)) + "}", "unknown key 0; a recipe has alpha"),
+        ("r.json", "{" + ",".join(f'"{i}":0' for i in range(9_000)) + "}", "unknown key 0; a recipe has alpha"),
         ("r.json", '{"alpha":0,"rules":[{"tensor":"' + "[" * 40_000 + '","alpha":0}]}', "tensor has more than 100"),
         ("r.json", '{"alpha":0,"rules":[{"kind":"' + "*a" * 51 + '","alpha":0}]}', "kind has more than 100"),
         ("r.json", '{"alpha":0,"x":1,"x":2}', "x is given twice"),
@@ -199,6 +199,18 @@ def test_a_small_text_that_costs_much_is_refused_at_once(tmp_path, name, text, s
     if name.endswith("yaml"):
         pytest.importorskip("yaml")
     with pytest.raises(BadValue, match=says):
+        read_recipe(written(tmp_path, text, name))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("r.json", "{" + ",".join(f'"{i}":0' for i in range(90_000)) + "}"),
+        ("r.yaml", "rules: [{alpha: 0, layers: [" + "0," * 400_000 + "0]}]"),
+    ],
+)
+def test_what_is_larger_than_any_recipe_is_not_read(tmp_path, name, text):
+    with pytest.raises(DarkshareError, match=rf"{name}: has {len(text)} bytes, more than any such file"):
         read_recipe(written(tmp_path, text, name))
 
 

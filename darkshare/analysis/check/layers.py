@@ -9,6 +9,7 @@ from darkshare.darknet.activations import NORMALISING
 from darkshare.darknet.kinds import (
     Activation,
     Connected,
+    Contrastive,
     ConvLstm,
     Convolutional,
     Cost,
@@ -24,6 +25,8 @@ from darkshare.darknet.kinds import (
     Sam,
     ScaleChannels,
     Shortcut,
+    Softmax,
+    Yolo,
 )
 from darkshare.darknet.kinds.base import ONE_SIDED, A, H, P
 from darkshare.darknet.kinds.reading import references_of
@@ -120,6 +123,24 @@ def shortcut_weights(subject: Subject) -> Iterator[Problem]:
                 f"{part.label}: weights_type={kind.weights_type} needs weights_normalization=relu or softmax, without "
                 f"which AlexeyAB exits{'' if fatal else ' (hank-ai accepts it)'}; add it",
             )
+
+
+def aborting(subject: Subject) -> Iterator[Problem]:
+    """Asserts of softmax_layer.c and crnn_layer.c, which Release builds leave out, and parse_contrastive's pointer."""
+    if subject.network is None:
+        return
+    for layer in subject.network.layers:
+        kind, key, text = layer.kind, "", ""
+        if isinstance(kind, Softmax) and layer.x.size % kind.groups:
+            key, text = "groups", f"groups={kind.groups} does not divide its {layer.x.size} inputs; choose a divisor"
+        if isinstance(kind, Crnn) and subject.dialect != P and layer.y[1:3] != layer.x[1:3]:
+            key, text = "pad", f"it makes {layer.y} of {layer.x}, but must keep the size; set pad=1 and stride=1"
+        named = [type(subject.network.layers[i].kind) for i in layer.sources]
+        if isinstance(kind, Contrastive) and named != [Yolo]:
+            key, text = "yolo_layer", "yolo_layer= does not name a [yolo] layer; correct it"
+        if text:
+            fork = "hank-ai may abort, and AlexeyAB does" if subject.dialect == H else "Darknet aborts"
+            yield error(layer.section.line_of(key), f"{layer.label}: {fork}: {text}")
 
 
 def no_image(subject: Subject) -> Iterator[Problem]:
@@ -240,6 +261,7 @@ RULES: tuple[Rule, ...] = (
     shortcut_size,
     shortcut_channels,
     shortcut_weights,
+    aborting,
     no_image,
     turned_image,
     kernel_of_one,

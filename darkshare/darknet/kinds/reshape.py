@@ -145,6 +145,7 @@ class Normalization(Kind):
 
     names: ClassVar[tuple[str, ...]] = ("normalization", "lrn")
     forks: ClassVar[tuple[str, ...]] = AP
+    needs_image: ClassVar[bool] = True
 
     alpha: float = key(0.0001)
     beta: float = key(0.75)

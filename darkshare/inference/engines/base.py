@@ -47,6 +47,8 @@ def errors_of(engine: str) -> Iterator[None]:
     """Turn what an engine raises into one line that names it; the engines share no class of errors."""
     try:
         yield
+    except DarkshareError:
+        raise
     except Exception as error:
         said = str(getattr(error, "err", "") or error)
         lines = [line.strip() for line in said.splitlines() if line.strip()] or [type(error).__name__]

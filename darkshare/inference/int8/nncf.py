@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from darkshare.darknet.weights import Floats
-from darkshare.inference.engines.base import errors_of
 from darkshare.inference.engines.openvino import library, unreported
 from darkshare.inference.int8.base import Run, of_layer
 from darkshare.inference.int8.calibration import Blobs
@@ -52,8 +51,7 @@ class Nncf:
             )
         for key, text in (_known(self._path) | facts).items():
             network.set_rt_info(text, [SECTION, key])
-        with errors_of("OpenVINO"):  # a full disk, to which it gives no name
-            openvino.save_model(network, target, compress_to_fp16=False)
+        openvino.save_model(network, target, compress_to_fp16=False)
 
     def tapped(self, path: Path, names: Sequence[str]) -> Run:
         core = library().Core()

@@ -14,6 +14,7 @@ from darkshare._files.scratch import scratch
 from darkshare.darknet.model import Model
 from darkshare.errors import BadValue, Unsupported, warn
 from darkshare.inference.engines import open_engine, presence
+from darkshare.inference.engines.base import errors_of
 from darkshare.inference.engines.timing import ROUNDS, engine_file
 from darkshare.inference.engines.worker import File
 from darkshare.inference.int8.agreement import HeadAgreement, Reference
@@ -102,7 +103,8 @@ def attempted(model: Model, chosen: Chosen, how: Int8) -> Iterator[Attempt]:
     require_quantiser(how.engine, how.agreement)
     with scratch() as folder:
         exact = engine_file(model, folder / "fp32.onnx", bn_epsilon=how.bn_epsilon)
-        quantiser = QUANTISERS[how.engine](Path(exact.path), Blobs(model.network, chosen.calibration))
+        with errors_of(how.engine):  # what a full disk cut off is read as if it were whole, or has no name
+            quantiser = QUANTISERS[how.engine](Path(exact.path), Blobs(model.network, chosen.calibration))
         facts = {
             "engine": how.engine,
             "version": presence(how.engine).version,
@@ -135,7 +137,8 @@ def _search(
     kept: tuple[int, ...] = ()
     for number in range(ATTEMPTS):
         path = Path(exact.path).with_name(f"int8-{number}{quantiser.suffix}")
-        quantiser.write(path, kept, {"precision": '"int8"', "quantised": json.dumps({**facts, "kept": kept})})
+        with errors_of(facts["engine"]):
+            quantiser.write(path, kept, {"precision": '"int8"', "quantised": json.dumps({**facts, "kept": kept})})
         heads = trial.judge(open_engine(facts["engine"], path, exact.outputs).run)
         attempt = Attempt(exact, exact._replace(path=str(path)), kept, heads)
         attempts.append(attempt)

@@ -198,7 +198,7 @@ class Coco(Sink):
 
 
 class _Spool:
-    """What a file will hold, on disk until it is complete: each piece whole, also where the last one failed."""
+    """The content of a file to come, on disk until it is complete: each piece whole, also where the last one failed."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by __exit__

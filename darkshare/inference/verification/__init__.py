@@ -88,7 +88,7 @@ class Verification(Results[HeadDifference]):
 def verify(
     merged: Given,
     *separate: Given,
-    images: Names = (),
+    images: Names | None = None,
     pictures: int = PICTURES,
     seed: int = 0,
     engine: str | None = None,
@@ -104,7 +104,7 @@ def verify(
     Args:
         merged: a model, the name of its .cfg, or that of a file that `export` wrote.
         separate: the networks that it was made of, likewise; or one other form of it.
-        images: pictures to compare on, as `detect` takes them; random ones without.
+        images: pictures to compare on, as `detect` takes them; None for random ones.
         pictures: how many random ones.
         seed: of the random ones.
         engine: what computes; None for `engines.DEFAULT`, or what an int8 file is for.
@@ -127,14 +127,14 @@ def verify(
     network = sides[0].model.network
     detectors = [Detector(one.model, engine=one.engine, precision=precision, file=one.file) for one in sides]
     bound = _bound(sides, precision) if bound is None else bound
-    selection = select(images, alpha=network.input.c == 4) if images else None
+    selection = select(images, alpha=network.input.c == 4) if images is not None else None
     frames = selection.frames() if selection else random_frames(network, pictures, seed)
     seen = _run(heads, detectors, watch(frames, selection.length if selection else lambda: pictures))
     items = tuple(head.result(bound) for head in heads)
     wrong = [head for head, item in zip(heads, items, strict=True) if not item.is_equal]
     changed = dict.fromkeys(file for head in wrong for file in head.changed())
     noun = "picture" if seen == 1 else "pictures"
-    what = noun if images else f"random {noun} of seed {seed}"
+    what = noun if selection else f"random {noun} of seed {seed}"
     used = " and ".join(dict.fromkeys(f"{one.engine} {presence(one.engine).version}" for one in sides))
     return Verification(items, f"{seen} {what}", f"{used} in {precision}", tuple(changed))
 

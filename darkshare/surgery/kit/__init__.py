@@ -192,7 +192,7 @@ def write_kit(kit: Kit, folder: str | os.PathLike[str], *, protect: Sequence[str
 
 
 def _of_pictures(kit: Kit) -> list[str]:
-    """What a fork does not find, read or train."""
+    """Say what a fork does not find, read or train."""
     samples = kit.train.samples
     said = [unlabelled(fork, count, len(samples), *first) for fork, (count, *first) in _unlabelled(kit).items()]
     orientations = {sample.picture: orientation(sample.picture) for sample in samples}
