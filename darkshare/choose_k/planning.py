@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,7 +34,7 @@ from darkshare.data.findings import joined
 from darkshare.errors import BadValue, DarkshareError, Unsupported
 from darkshare.evaluation import require_tool
 from darkshare.inference.detector import Detector
-from darkshare.training.guards import require_pictures, require_torch
+from darkshare.training.guards import digest_of_pictures, require_pictures, require_torch
 from darkshare.training.preparation import prepared, updates
 from darkshare.training.recipes import RECIPES
 from darkshare.training.settings import Options
@@ -179,12 +178,7 @@ def _settings(base: Model, data: str, parts: Mapping[str, Dataset], options: Opt
     """The settings that all trials of a sweep have in common."""
     chosen = asdict(options)
     changes = {key: list(value) if isinstance(value, tuple) else value for key, value in chosen["changes"].items()}
-    pictures = {
-        f"{part} pictures": hashlib.sha256(
-            repr([(str(s.picture), s.boxes) for s in dataset.samples]).encode()
-        ).hexdigest()
-        for part, dataset in parts.items()
-    }
+    pictures = {f"{part} pictures": digest_of_pictures(dataset.samples) for part, dataset in parts.items()}
     return {
         "cfg": sha256(base.name),
         "weights": sha256(base.weights.path) if base.weights else None,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -87,6 +89,14 @@ def require_trunk(model: Model, base: Model, k: int, wanted: str) -> None:
             "was the base's file changed meanwhile?",
             file=path or model.name,
         )
+
+
+def digest_of_pictures(samples: Sequence[tuple[Any, ...]]) -> str:
+    """The fingerprint of labelled pictures: their labels, and their names below the folder that all of them lie in."""
+    names = [os.path.abspath(picture) for picture, *_ in samples]  # noqa: PTH100 - links stay as they are
+    home = os.path.commonpath(map(os.path.dirname, names)) if len({Path(name).anchor for name in names}) == 1 else ""
+    known = [(name[len(home) :], *labels) for name, (_, *labels) in zip(names, samples, strict=True)]
+    return hashlib.sha256(repr(known).encode()).hexdigest()
 
 
 def digest(runs: Iterable[Run]) -> str:

@@ -26,7 +26,15 @@ from darkshare.training.augmenting import Augmentation
 from darkshare.training.building import build, trained
 from darkshare.training.cropping import Crops
 from darkshare.training.feeding import FeatureFeed, Feed, PictureFeed
-from darkshare.training.guards import device_of, digest, memory_errors, require_pictures, require_torch, require_trunk
+from darkshare.training.guards import (
+    device_of,
+    digest,
+    digest_of_pictures,
+    memory_errors,
+    require_pictures,
+    require_torch,
+    require_trunk,
+)
 from darkshare.training.journal import Journal, Update, plot_training
 from darkshare.training.loading import Source
 from darkshare.training.outcome import BEST, Outcome
@@ -364,7 +372,6 @@ class Training:
         """The settings and inputs that make two trainings the same: a checkpoint of another training is refused."""
         options, model = self.options, self.model
         assert model.weights is not None
-        pictures = hashlib.sha256(repr([(str(picture), *labels) for picture, *labels in data.samples]).encode())
         return {
             "k": options.k,
             "recipe": options.recipe,
@@ -373,7 +380,7 @@ class Training:
             "network": hashlib.sha256(to_bytes(model.network.cfg)).hexdigest(),
             "trunk": self.trunk,
             "start": digest(model.weights.runs),
-            "pictures": pictures.hexdigest(),
+            "pictures": digest_of_pictures(data.samples),
             "augment": options.augment,
             "bn-epsilon": options.bn_epsilon,
             "bn-eval": options.bn_eval,
