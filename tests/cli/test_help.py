@@ -44,7 +44,7 @@ def test_help_costs_little_more_than_click():
 def test_help_imports_no_command():
     code = f"import sys; {HELP}; print(*(name for name in sys.modules if name.startswith('darkshare')))"
     found = set(run(code).splitlines()[-1].split())
-    allowed = {"_version", "_tables", "_files", "_files.renames", "errors", "cli", "cli.progress"}
+    allowed = {"_version", "_tables", "_files", "_files.renames", "_signals", "errors", "cli", "cli.progress"}
     assert "darkshare.cli" in found
     assert found <= {"darkshare", *(f"darkshare.{name}" for name in allowed)}
 
