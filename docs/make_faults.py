@@ -57,7 +57,6 @@ def page(found: dict[str, dict[str, Any]]) -> str:
 def _cell(fault: dict[str, Any] | None) -> str:
     if fault is None or fault["skipped"]:
         return "–"
-    assert not fault["wrong"], fault["wrong"]
     counts = {LETTERS[outcome]: count for outcome, count in fault["outcomes"].items()}
     return ", ".join(f"{letter} {counts[letter]}" for letter in LETTERS.values() if letter in counts) or "no input"
 
@@ -73,5 +72,11 @@ def ask(name: str) -> dict[str, Any]:
 if __name__ == "__main__":
     names = [row.name for row in ROWS]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        text = page(dict(zip(names, pool.map(ask, names), strict=True)))
+        found = dict(zip(names, pool.map(ask, names), strict=True))
+    wrong = [
+        f"{name}, {fault}: {one}" for name, row in found.items() for fault, cell in row.items() for one in cell["wrong"]
+    ]
+    if wrong:
+        sys.exit("\n".join(wrong))
+    text = page(found)
     PAGE.write_text(text, encoding="utf-8", newline="\n")

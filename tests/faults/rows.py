@@ -93,6 +93,7 @@ def table(folder: Path, kind: int) -> None:
     (folder / "boxes.csv").write_text("filename,width,height,class,xmin,ymin,xmax,ymax\n" + "".join(rows))
 
 
+LABELS = r"labels/.*cannot be read"
 ROWS = [
     Row("concat", "concat in/base.cfg in/text.cfg --k 2 -o out/both", pair),
     Row("split", "split in/both.cfg -o out", merged, sets={r"base\.": "base", r"text\.": "text"}),
@@ -102,9 +103,9 @@ ROWS = [
     Row("classes", "classes in/base.cfg --keep 1 -o out/named", one, cost=4),
     Row(
         "anchors", "anchors in/base.cfg in/squares.data -o out/fitted --restarts 1 --plot out/boxes.svg", squares,
-        sets=MODEL, cost=8,
+        sets=MODEL, spares=LABELS, cost=8,
     ),
-    Row("kit", "kit in/base.cfg in/squares.data --k 2 -o out", squares, cost=4),
+    Row("kit", "kit in/base.cfg in/squares.data --k 2 -o out", squares, spares=LABELS, cost=4),
     Row("reduce", "reduce in/net.cfg --keep first -o out/small", residual, cost=4),
     Row("branch", "branch in/net.cfg --after 14 -m 2 --widths 16,32 -o out/thin", paired, cost=4),
     Row("export", "export in/base.cfg -o out/net.onnx", one),
@@ -128,7 +129,7 @@ ROWS = [
     Row("bench", "bench in/base.cfg in/text.cfg --k 2 --rounds 6 --plot out/times.svg", pair, vague=TIMES, cost=SLOW),
     Row(
         "evaluate", "evaluate in/base.cfg in/squares.data --plot out/curve.svg --csv out/curve.csv", squares,
-        apart=True, cost=8,
+        apart=True, spares=LABELS, cost=8,
     ),
     Row(
         "detect", f"detect in/base.cfg in/photos {DETECT} picture,json,csv,yolo,coco", photos,
@@ -140,13 +141,13 @@ ROWS = [
     ),
     Row(
         "train", f"train in/base.cfg in/squares.data --k 3 {TRAINING} -o out/net", squares,
-        sets=MODEL, grows="net.csv$", leaves="out/net.checkpoint", vague=SECONDS, cost=SLOW,
+        sets=MODEL, grows="net.csv$", leaves="out/net.checkpoint", spares=LABELS, vague=SECONDS, cost=SLOW,
     ),
     Row(
         "sweep", f"sweep in/base.cfg in/squares.data --k 3 --seeds 1 {TRAINING} -o out", squares,
         sets={**MODEL, r"results\.(csv|json)": "results", r"((sweep|result)\.json|lock|png)$": ""},
         grows="net.csv$", leaves=r"out/trials.*(checkpoint|\.lock|log\.txt)|out/(trials|sweep\.json)",
-        vague=SECONDS, is_own=True, cost=SLOW,
+        spares=LABELS, vague=SECONDS, is_own=True, cost=SLOW,
     ),
     Row("demo", "demo -o out", one, sets={"shapes": "shapes", "text": "text", r"\.png": "pictures"}, cost=8),
 ]  # fmt: skip
