@@ -56,6 +56,17 @@ COMMANDS = {  # the words; the files that are all there or none; the library tha
 }
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """No signal is ignored, also where the tests were started behind nohup; children inherit that."""
+    ignored = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) == signal.SIG_IGN]
+    for one in ignored:
+        signal.signal(one, signal.SIG_DFL)
+    yield
+    for one in ignored:
+        signal.signal(one, signal.SIG_IGN)
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
