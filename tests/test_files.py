@@ -199,3 +199,12 @@ def test_a_suffix_that_windows_hides_is_said(tmp_path, monkeypatch, there, says)
 def test_a_path_with_a_nul_is_not_a_regular_file():
     with pytest.raises(OSError, match="not the name of a file"):
         require_regular("a\0b")
+
+
+def test_a_link_is_replaced_itself(tmp_path):
+    """The file that it leads to stays."""
+    kept, link = tmp_path / "kept", tmp_path / "link"
+    kept.write_bytes(b"old")
+    link.symlink_to(kept)
+    write_all({link: [b"new"]})
+    assert (kept.read_bytes(), link.read_bytes(), link.is_symlink()) == (b"old", b"new", False)

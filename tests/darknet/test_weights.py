@@ -137,3 +137,12 @@ def test_a_file_that_is_replaced_or_removed_is_read_to_its_end(file):
     assert found.view(0, 3).tolist() == [0, 1, 2]
     path.unlink()
     assert found.view(1, 3).tolist() == [1, 2]
+
+
+def test_floats_of_a_file_say_their_shape_as_an_array_does(tmp_path):
+    path = tmp_path / "a.weights"
+    path.write_bytes(Header().to_bytes("alexeyab") + np.arange(6, dtype="<f4").tobytes())
+    (run,) = read_weights(path).runs
+    for one in (run, run.reshape(2, -1)):
+        array = np.asarray(one)
+        assert (one.ndim, one.size, len(one), one.shape) == (array.ndim, array.size, len(array), array.shape)
