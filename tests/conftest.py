@@ -155,6 +155,18 @@ def write_model(
     return cfg
 
 
+def write_pair(folder: Path) -> tuple[Path, Path]:
+    """Write two detectors that share their first four layers; returns the paths of their cfgs, base and other."""
+    network = network_of(TRAINABLE)
+    first, second = seeded_floats(network, 1), seeded_floats(network, 2)
+    second[: network.start(4)] = first[: network.start(4)]
+    names = ("red", "blue")
+    return (
+        write_model(folder / "base", TRAINABLE, first, names=names),
+        write_model(folder / "other", TRAINABLE, second, names=names),
+    )
+
+
 def run(*words: object, code: int | None = None, **how: Any) -> Result:
     """Give the command line these words, in this process.
 

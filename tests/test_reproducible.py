@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, TRAINABLE, network_of, run, seeded_floats, write_model
+from conftest import ROOT, run, write_pair
 from labelled import draw, write_data
 from residuals import small_darknet, small_resnet
 
@@ -75,11 +75,7 @@ for line in sys.stdin:
 def fill(folder: Path) -> None:
     """Make what the commands read."""
     (folder / "in").mkdir(parents=True)
-    network = network_of(TRAINABLE)
-    first, second = seeded_floats(network, 1), seeded_floats(network, 2)
-    second[: network.start(4)] = first[: network.start(4)]
-    base = write_model(folder / "in" / "base", TRAINABLE, first, names=("red", "blue"))
-    other = write_model(folder / "in" / "other", TRAINABLE, second, names=("red", "blue"))
+    base, other = write_pair(folder / "in")
     save(small_resnet(), folder / "in" / "resnet")
     save(small_darknet(), folder / "in" / "darknet")
     write_data(folder / "in", draw(folder / "in", 6), valid=2)

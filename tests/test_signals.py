@@ -12,7 +12,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from conftest import ROOT, TRAINABLE, network_of, run, seeded_floats, write_model
+from conftest import ROOT, run, write_pair
 from labelled import draw, write_data, write_picture
 
 pytestmark = [
@@ -70,16 +70,14 @@ def heard():
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
-    network = network_of(TRAINABLE)
-    first, second = seeded_floats(network, 1), seeded_floats(network, 2)
-    second[: network.start(4)] = first[: network.start(4)]
+    base, other = write_pair(folder)
     video = cv2.VideoWriter(str(folder / "v.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
     for number in range(9):
         video.write(cv2.imread(str(write_picture(folder / "frames" / f"{number}.png", number, (64, 48)))))
     video.release()
     return {
-        "base": write_model(folder / "base", TRAINABLE, first, names=("red", "blue")),
-        "other": write_model(folder / "other", TRAINABLE, second, names=("red", "blue")),
+        "base": base,
+        "other": other,
         "data": write_data(folder, draw(folder, 6), valid=2),
         "photos": folder / "images",
         "video": folder / "v.avi",

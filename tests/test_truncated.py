@@ -7,7 +7,7 @@ from itertools import count
 
 import numpy as np
 import pytest
-from conftest import TRAINABLE, network_of, run, seeded_floats, write_model
+from conftest import run, write_pair
 from labelled import draw, write_data, write_picture
 
 from darkshare._files import opened
@@ -35,11 +35,7 @@ NEED_TORCH = ("train",)
 def files(tmp_path_factory):
     """Two models with one trunk, their merged one, a picture and a data set; and what their weights are."""
     folder = tmp_path_factory.mktemp("files")
-    network = network_of(TRAINABLE)
-    first, second = seeded_floats(network, 1), seeded_floats(network, 2)
-    second[: network.start(4)] = first[: network.start(4)]
-    base = write_model(folder / "base", TRAINABLE, first, names=("red", "blue"))
-    other = write_model(folder / "other", TRAINABLE, second, names=("red", "blue"))
+    base, other = write_pair(folder)
     run("concat", base, other, "--k", 4, "-o", folder / "both", code=0)
     data = write_data(folder, draw(folder, 4), valid=2)
     return {

@@ -108,7 +108,11 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _refuse_special(path: str | os.PathLike[str]) -> None:
-    if exists(path) and not (is_folder(path) or is_file(path)):
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - as in `exists`
+    except (OSError, ValueError):  # nothing is there; whoever opens it is told why
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise OSError(errno.EINVAL, "not a regular file")
 
 
@@ -259,6 +263,23 @@ def require_regular(path: str | os.PathLike[str]) -> int:
 def version_of(found: os.stat_result) -> tuple[int, ...]:
     """Tell a file as it is from another one and from itself with other content: device, inode, size, time of change."""
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def changed(path: str | os.PathLike[str]) -> DarkshareError:
+    """The error of a file that others write into while it is read."""
+    what = "was changed while it was read; wait until it is complete, then run this again"
+    return DarkshareError(what, file=str(path))
+
+
+def require_unchanged(path: str | os.PathLike[str], found: os.stat_result) -> None:
+    """Refuse a file that is not as it was when the running command began to read it, if it did; see `keeping_inputs`.
+
+    Raises:
+        DarkshareError: others wrote into it, or replaced it.
+    """
+    now = version_of(found)
+    if _VERSIONS.get(os.fspath(path), now) != now:
+        raise changed(path)
 
 
 def unicode_path(path: str | os.PathLike[str], library: str) -> str:

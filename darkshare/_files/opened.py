@@ -12,18 +12,10 @@ import weakref
 from threading import Lock
 from typing import Any, overload
 
-from darkshare._files import _VERSIONS, failure, reading, require_regular, version_of, writing
-from darkshare.errors import DarkshareError
+from darkshare._files import changed, failure, reading, require_regular, require_unchanged, version_of, writing
 
 HASHED = 2**18  # bytes; read and hashed before they leave the processor's cache
-
 BLOCK = 2**12  # bytes that are read where one is asked for
-
-
-def changed(path: str | os.PathLike[str]) -> DarkshareError:
-    """The error of a file that others write into while it is read."""
-    what = "was changed while it was read; wait until it is complete, then run this again"
-    return DarkshareError(what, file=str(path))
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
@@ -38,9 +30,7 @@ def sha256(path: str | os.PathLike[str]) -> str:
     with open(path, "rb", buffering=0) as file:
         while count := file.readinto(buffer):
             digest.update(memoryview(buffer)[:count])
-        now = version_of(os.fstat(file.fileno()))
-    if _VERSIONS.get(os.fspath(path), now) != now:
-        raise changed(path)
+        require_unchanged(path, os.fstat(file.fileno()))
     return digest.hexdigest()
 
 

@@ -43,9 +43,9 @@ def with_classes(
         BadValue: a class is not among them.
     """
     before = next(iter(parts.values())).names
-    require_known("class", rename or {}, ids_of(before))
+    require_known("class", rename or {}, before)
     new = [(rename or {}).get(name, name) for name in before]
-    require_known("class", keep, ids_of(new))
+    require_known("class", keep, new)
     wanted = ids_of(dict.fromkeys(keep or new))
     names, ids = tuple(wanted), [wanted.get(name) for name in new]
     if single:

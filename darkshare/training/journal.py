@@ -66,8 +66,8 @@ class Journal:
 
     def __init__(self, path: Path, last: int = 0, *, measure: str = "mAP") -> None:
         self.path, self._measure = path, measure
-        self.entries = [entry for entry in _entries(path) if entry.batch <= last] if last else []
-        self._write()
+        self.entries = _entries(path) if last else []
+        self.go_back(last)
 
     @property
     def mean(self) -> float | None:

@@ -35,9 +35,9 @@ class TrainingRecipe:
         warm = min(max(round(self.rise * batches), _LEAST), batches // 2)
         lowest = f"{self.end * net.learning_rate:.6g}"
         return {
-            **{"max_batches": batches, "burn_in": warm, "power": 1},
-            **{"policy": "sgdr", "sgdr_cycle": batches, "learning_rate_min": lowest},
-        }
+            "max_batches": batches, "burn_in": warm, "power": 1,
+            "policy": "sgdr", "sgdr_cycle": batches, "learning_rate_min": lowest,
+        }  # fmt: skip
 
 
 RECIPES = {

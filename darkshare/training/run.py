@@ -6,7 +6,6 @@ import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
@@ -127,8 +126,8 @@ class Training:
         device = device_of(options.device)
         net = build(model, options.k, bn_epsilon=options.bn_epsilon, norm="rolling" if options.bn_eval else "batch")
         ema = (network.net.ema_alpha or recipe.ema) if options.ema is None else options.ema
-        how_to = {"device": device, "seed": options.seed, "amp": options.amp, "ema": ema, "clip": recipe.clip}
-        self.trainer = Trainer(net.to(device), **how_to)
+        net = net.to(device)
+        self.trainer = Trainer(net, device=device, seed=options.seed, amp=options.amp, ema=ema, clip=recipe.clip)
         self.trunk = digest(trunk_floats(base, options.k))
         self.estimate = self._estimated()
         self.copies = options.cache_features if self.estimate and (self.estimate.pays or options.cache_anyway) else 0
@@ -339,13 +338,17 @@ class Training:
         if not self.copies:
             return PictureFeed(source, trainer.net, trainer.device, trainer.batch, mini, self.batches, trainer.amp)
         folder, net, count = sibling(self.stem, FEATURES), trainer.net, len(source.samples)
-        opened = partial(caching.open_cache, dtype=self.options.cache_dtype, columns=self.columns)
-        cache = opened(folder, source.network, net.reads, self.copies, count, self.most)
+        cache = caching.open_cache(
+            folder, source.network, net.reads, self.copies, count, self.most,
+            dtype=self.options.cache_dtype, columns=self.columns,
+        )  # fmt: skip
         size = source.network.input.w, source.network.input.h
         about = {key: value for key, value in self.fingerprint.items() if key in _OF_FEATURES}
         about |= {"dtype": self.options.cache_dtype, "copies": self.copies}
-        how = {"size": size, "batch": mini, "workers": self.options.workers, "device": trainer.device}
-        caching.fill_cache(cache, net, source, about, progress=self.watch.cached, **how)
+        caching.fill_cache(
+            cache, net, source, about, size=size, batch=mini, workers=self.options.workers, device=trainer.device,
+            progress=self.watch.cached,
+        )  # fmt: skip
         return FeatureFeed(source, cache, trainer.device, trainer.batch, mini)
 
     def _estimated(self) -> caching.Estimate | None:

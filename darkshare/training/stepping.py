@@ -93,13 +93,10 @@ class Trainer:
         seen = (number - 1) * self.batch
         reports = [report for part in parts for report in self._backward(part, seen)]
         step = Step(rate, sum(report.loss for report in reports) / self.batch, *_means(reports))
-        norm = self._clipped() if math.isfinite(step.loss) else 0.0
-        if not math.isfinite(step.loss + norm):
-            what = f"the loss of batch {number} is {step.loss}" if norm == 0 else f"batch {number} gives no gradient"
-            raise Diverged(
-                f"{what}: the training diverged; take a smaller learning rate than {rate:g} (--lr)",
-                file=self.net.network.name,
-            )
+        if not math.isfinite(step.loss):
+            raise self._diverged(f"the loss of batch {number} is {step.loss}", rate)
+        if not math.isfinite(self._clipped()):
+            raise self._diverged(f"batch {number} gives no gradient", rate)
         self.optimiser.step()
         self._follow(number)
         return step
@@ -116,6 +113,10 @@ class Trainer:
             total = total + surrogate(delta, raws[index])
             yield report
         (total / self.batch).backward()
+
+    def _diverged(self, what: str, rate: float) -> Diverged:
+        advice = f"the training diverged; take a smaller learning rate than {rate:g} (--lr)"
+        return Diverged(f"{what}: {advice}", file=self.net.network.name)
 
     def _clipped(self) -> float:
         """Cut the gradient of all weights to the largest norm; gives the norm that it had, 0 if any is allowed."""
