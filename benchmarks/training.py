@@ -23,10 +23,10 @@ from darkshare._tables import render
 from darkshare.darknet.model import Model, load
 from darkshare.data import Dataset, in_order, read_data
 from darkshare.training import caching
-from darkshare.training.augmenting import Augmentation
 from darkshare.training.building import build
 from darkshare.training.feeding import FeatureFeed, Feed, PictureFeed
-from darkshare.training.loading import Source
+from darkshare.training.pictures.augmenting import Augmentation
+from darkshare.training.pictures.loading import Source
 from darkshare.training.preparation import prepared
 from darkshare.training.recipes import RECIPES
 from darkshare.training.settings import Changes

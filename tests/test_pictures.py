@@ -23,8 +23,8 @@ from darkshare._images import read_picture
 from darkshare.data import Box, Dataset, Sample, import_data, read_coco, read_data, review
 from darkshare.errors import DarkshareError, Unsupported
 from darkshare.evaluation import evaluate_model
-from darkshare.training.augmenting import Augmentation
-from darkshare.training.loading import Source
+from darkshare.training.pictures.augmenting import Augmentation
+from darkshare.training.pictures.loading import Source
 
 DOC = Path(__file__).parent.parent / "docs" / "reference" / "pictures.md"
 NET = """[net]

@@ -18,8 +18,8 @@ from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network
 from darkshare.darknet.weights import FLOAT, Weights
 from darkshare.errors import BadValue, TrunkMismatch, Unsupported
-from darkshare.training.form import BuildSettings, Forward, Given
 from darkshare.training.layers import BUILD, UNSUPPORTED
+from darkshare.training.layers.form import BuildSettings, Forward, Given
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -25,8 +25,8 @@ from darkshare.darknet.network import Network
 from darkshare.darknet.weights import Floats
 from darkshare.errors import DarkshareError, Unsupported
 from darkshare.inference.threads import made_ahead
-from darkshare.training.geometry import Size
-from darkshare.training.loading import Place, Source
+from darkshare.training.pictures.geometry import Size
+from darkshare.training.pictures.loading import Place, Source
 
 if TYPE_CHECKING:
     from darkshare.training.building import TorchNet

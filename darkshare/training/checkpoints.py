@@ -5,15 +5,20 @@ Random numbers need no place in it: they follow from the seed and the number of 
 
 from __future__ import annotations
 
+import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from darkshare._files import reading, write_all
+from darkshare.darknet.cfg import to_bytes
+from darkshare.darknet.model import Model
 from darkshare.errors import DarkshareError
+from darkshare.training.guards import digest, digest_of_pictures
+from darkshare.training.settings import Options
 
-_FORMAT = "darkshare training 2"
+_FORMAT = "darkshare training 3"
 _FINGERPRINTS = {  # the messages name their subjects, as the hashes say nothing
     "network": "cfg: the file, the number of classes or an option that changes it (--lr, --epochs, --batches, --batch, "
     "--subdivisions, --size) was another",
@@ -80,3 +85,35 @@ def short(value: object) -> str:
     """A value in a message: the first of its characters, where they are many."""
     text = str(value)
     return text if len(text) <= 16 else f"{text[:12]}…"
+
+
+def fingerprint(
+    options: Options, model: Model, samples: Sequence[tuple[Any, ...]], trunk: str, ema: float, copies: int
+) -> dict[str, object]:
+    """The settings and inputs that make two trainings the same: a checkpoint of another training is refused.
+
+    Args:
+        options: how it trains.
+        model: with the weights that it starts with.
+        samples: what it learns from.
+        trunk: the digest of the weights that stay.
+        ema: the share of the old mean of the weights that is kept.
+        copies: of each picture in the cache of features.
+    """
+    assert model.weights is not None
+    return {
+        "k": options.k,
+        "recipe": options.recipe,
+        "seed": options.seed,
+        "dialect": model.network.dialect,
+        "network": hashlib.sha256(to_bytes(model.network.cfg)).hexdigest(),
+        "trunk": trunk,
+        "start": digest(model.weights.runs),
+        "pictures": digest_of_pictures(samples),
+        "augment": options.augment,
+        "bn-epsilon": options.bn_epsilon,
+        "bn-eval": options.bn_eval,
+        "amp": options.amp,
+        "ema": ema,
+        "cache-features": copies,
+    }

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from darkshare.training.augmenting import Example
+from darkshare.errors import BadValue
+from darkshare.training import caching
 from darkshare.training.building import TorchNet
 from darkshare.training.caching import Cache, Kept
-from darkshare.training.geometry import Size
-from darkshare.training.loading import Source
+from darkshare.training.pictures.augmenting import Example
+from darkshare.training.pictures.geometry import Size
+from darkshare.training.pictures.loading import Source, spread_of
+from darkshare.training.settings import Options, TrainingWatch
 from darkshare.training.stepping import MiniBatch
+
+_OF_FEATURES = ("k", "seed", "network", "trunk", "pictures", "augment")  # what a cache depends on
 
 
 class Feed(Protocol):
@@ -69,6 +75,33 @@ class PictureFeed:
     def size(self, number: int) -> Size:
         return self.source.size(number, self.batches)
 
+    def cached(
+        self, folder: Path, fingerprint: Mapping[str, object], options: Options, truths: tuple[int, int],
+        watch: TrainingWatch,
+    ) -> FeatureFeed:  # fmt: skip
+        """The same from a cache of features, which is filled now.
+
+        Args:
+            folder: of its files.
+            fingerprint: of the training, with the copies of each picture.
+            options: of the training.
+            truths: of a picture: how many at most, and the columns of each.
+            watch: is told how far it is.
+        """
+        copies, (most, columns) = int(str(fingerprint["cache-features"])), truths
+        source, net, count = self.source, self.net, len(self.source.samples)
+        cache = caching.open_cache(
+            folder, source.network, net.reads, copies, count, most, dtype=options.cache_dtype, columns=columns
+        )
+        about = {key: value for key, value in fingerprint.items() if key in _OF_FEATURES}
+        about |= {"dtype": options.cache_dtype, "copies": copies}
+        size = source.network.input.w, source.network.input.h
+        caching.fill_cache(
+            cache, net, source, about, size=size, batch=self.mini, workers=options.workers, device=self.device,
+            progress=watch.cached,
+        )  # fmt: skip
+        return FeatureFeed(source, cache, self.device, self.batch, self.mini)
+
 
 @dataclass(frozen=True)
 class FeatureFeed:
@@ -105,3 +138,34 @@ class FeatureFeed:
 
 def _groups(examples: Sequence[Any], mini: int) -> Iterator[Sequence[Any]]:
     return (examples[start : start + mini] for start in range(0, len(examples), mini))
+
+
+def copies_kept(options: Options, source: Source, net: TorchNet, epochs: float, most: int, watch: TrainingWatch) -> int:
+    """Decide the copies of each picture in the feature cache: as many as asked for, or none if that does not pay.
+
+    Args:
+        options: of the training.
+        source: of the pictures.
+        net: that trains.
+        epochs: how often each picture is seen.
+        most: truths of a picture.
+        watch: is told the cost and the gain.
+
+    Raises:
+        BadValue: there is no trunk.
+    """
+    copies = options.cache_features
+    if not copies:
+        return 0
+    if not options.k:
+        raise BadValue("--cache-features keeps what the trunk gives, but with k=0 there is no trunk")
+    count, network = len(source.samples), source.network
+    found = caching.estimate(network, net.reads, options.k, count * copies, epochs, count, most)
+    layers = ", ".join(map(str, net.reads))
+    watch.say(f"feature cache: {copies} x {count} pictures, layers {layers}: {found}")
+    if not found.pays and not options.cache_anyway:
+        watch.say(f"it is left off, as it is not {caching.PAYS:g} times as fast; --cache-anyway keeps it")
+        return 0
+    if spread_of(network) and options.augment:
+        watch.say("with the cache the input keeps its size, although the cfg says random=")
+    return copies

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
 
 from darkshare._files import exists, require_unread
 from darkshare._signals import uninterrupted
-from darkshare.darknet.cfg import to_bytes
 from darkshare.darknet.model import Model, save, sibling, stem_of
 from darkshare.data import ClassifiedDataset, Dataset, in_order
 from darkshare.data.forks import crowded
@@ -20,31 +19,31 @@ from darkshare.data.negatives import with_negatives
 from darkshare.errors import BadValue, DarkshareError, warn
 from darkshare.inference.detector import Detector
 from darkshare.inference.threads import made_ahead
-from darkshare.training import caching, checkpoints, cropping, loading
-from darkshare.training.augmenting import Augmentation
+from darkshare.training import checkpoints
 from darkshare.training.building import build, trained
-from darkshare.training.cropping import Crops
-from darkshare.training.feeding import FeatureFeed, Feed, PictureFeed
+from darkshare.training.feeding import Feed, PictureFeed, copies_kept
 from darkshare.training.guards import (
     device_of,
     digest,
-    digest_of_pictures,
     memory_errors,
     require_pictures,
     require_torch,
     require_trunk,
 )
 from darkshare.training.journal import Journal, Update, plot_training
-from darkshare.training.loading import Source
 from darkshare.training.outcome import BEST, Outcome
+from darkshare.training.pictures import cropping, loading
+from darkshare.training.pictures.augmenting import Augmentation
+from darkshare.training.pictures.cropping import Crops
+from darkshare.training.pictures.loading import Source
 from darkshare.training.preparation import prepared, trunk_floats, updates
 from darkshare.training.recipes import RECIPES
 from darkshare.training.settings import Judge, Options, TrainingWatch
+from darkshare.training.standing import Standing
 from darkshare.training.stepping import Diverged, Trainer
 
 CHECKPOINT, GOOD, FEATURES = ".checkpoint", ".good", ".features"
 _WRITTEN = (".cfg", ".weights", ".names", ".data", ".tasks.json")
-_OF_FEATURES = ("k", "seed", "network", "trunk", "pictures", "augment")  # what a cache depends on
 _TIMES = 10  # how often the network is validated if nobody says
 
 
@@ -129,15 +128,18 @@ class Training:
         net = net.to(device)
         self.trainer = Trainer(net, device=device, seed=options.seed, amp=options.amp, ema=ema, clip=recipe.clip)
         self.trunk = digest(trunk_floats(base, options.k))
-        self.estimate = self._estimated()
-        self.copies = options.cache_features if self.estimate and (self.estimate.pays or options.cache_anyway) else 0
+        epochs = self.batches * self.trainer.batch / len(data.samples)
+        self.copies = copies_kept(options, self.source, self.trainer.net, epochs, self.most, watch)
         self.every = -(-self.batches // _TIMES) if options.validate_every is None else options.validate_every
         if judge and self.every:
             Detector(model)  # what no engine can run would fail at the first validation, after hours
-        self.done, self.validated, self.best_batch, self.restarts, self.rule = 0, 0, 0, 0, ""
-        self.map: float | None = None
-        self.best: float | None = None
-        self.fingerprint = self._fingerprint(data, ema)
+        self.standing = Standing()
+        self.fingerprint = checkpoints.fingerprint(options, model, data.samples, self.trunk, ema, self.copies)
+
+    @property
+    def done(self) -> int:
+        """The number of updates that were made."""
+        return self.standing.done
 
     def run(self) -> Outcome:
         """Train, and write the files at the end or when Ctrl-C ends it."""
@@ -156,21 +158,13 @@ class Training:
                     sibling(self.stem, suffix).unlink(missing_ok=True)
             raise
         with uninterrupted():
-            written = self._finished()
+            model, written = self._finished()
+        now, seconds, entries = self.standing, perf_counter() - begun, tuple(self.journal.entries)
+        last = now.map if now.validated == now.done else None
         return Outcome(
-            self.written,
-            self.done,
-            self.batches,
-            self.map if self.validated == self.done else None,
-            self.best,
-            self.best_batch,
-            perf_counter() - begun,
-            self.rule,
-            tuple(written),
-            tuple(self.journal.entries),
-            self.measure,
-            self._has_work_left,
-        )
+            model, now.done, self.batches, last, now.best, now.best_batch, seconds, now.rule, tuple(written), entries,
+            self.measure, self._has_work_left,
+        )  # fmt: skip
 
     def _work(self) -> None:
         feed = self._feed()
@@ -213,23 +207,29 @@ class Training:
         Raises:
             Diverged: that was done often enough.
         """
-        if self.restarts >= self.recipe.retries:
+        if self.standing.restarts >= self.recipe.retries:
             raise error
-        restarts = self.restarts + 1
+        restarts = self.standing.restarts + 1
         self._take(checkpoints.read_state(sibling(self.stem, GOOD), self.fingerprint))
-        self._slow_down(restarts)
+        self.standing.restarts, self.trainer.slower = restarts, 0.5**restarts
         self.journal.go_back(self.done)
         self.watch.say(f"{error.message.partition(';')[0]}; it goes on after batch {self.done} at half the rate")
 
-    def _slow_down(self, restarts: int) -> None:
-        self.restarts, self.trainer.slower = restarts, 0.5**restarts
-
     def _update(self, number: int, feed: Feed, examples: Sequence[Any], begun: float) -> None:
         step = self.trainer.update(number, feed.parts(examples))
-        self.done = number
+        self.standing.done = number
         seen, mean = number * self.trainer.batch, self.journal.mean_with(step.loss)
         seconds = round(perf_counter() - begun, 4)
-        measured = (step.rate, *feed.size(number), step.loss, mean, step.iou, step.objectness, seconds, self.restarts)
+        measured = (
+            step.rate,
+            *feed.size(number),
+            step.loss,
+            mean,
+            step.iou,
+            step.objectness,
+            seconds,
+            self.standing.restarts,
+        )
         self.journal.add(Update(number, seen, *measured))
 
     def _is_due(self, number: int) -> bool:
@@ -239,7 +239,7 @@ class Training:
 
     @property
     def _is_unvalidated(self) -> bool:
-        return self._is_due(self.done) and self.validated < self.done
+        return self._is_due(self.done) and self.standing.validated < self.done
 
     @property
     def _has_work_left(self) -> bool:
@@ -251,11 +251,9 @@ class Training:
         model = self._model()
         found = self.judge(model)
         with uninterrupted():
-            self.map, self.rule, self.validated = found.mean, str(found.rule), self.done
+            better = self.standing.measured(found.mean, str(found.rule))
             self.journal.amend(found.mean)
-            better = self.best is None or found.mean > self.best
             if better:
-                self.best, self.best_batch = found.mean, self.done
                 save(model, sibling(self.stem, BEST), data=self.lists)
             self._draw()
             self._save()
@@ -278,13 +276,7 @@ class Training:
     def _save(self, suffix: str = CHECKPOINT) -> None:
         state = {
             "fingerprint": self.fingerprint,
-            "done": self.done,
-            "restarts": self.restarts,
-            "validated": self.validated,
-            "map": self.map,
-            "best": self.best,
-            "best_batch": self.best_batch,
-            "rule": self.rule,
+            "standing": asdict(self.standing),
             "trainer": self.trainer.state(),
         }
         checkpoints.write_state(sibling(self.stem, suffix), state)
@@ -306,18 +298,17 @@ class Training:
 
     def _take(self, state: Mapping[str, Any]) -> None:
         self.trainer.restore(state["trainer"])
-        self._slow_down(state["restarts"])
-        self.done, self.validated, self.map = state["done"], state["validated"], state["map"]
-        self.best, self.best_batch, self.rule = state["best"], state["best_batch"], state["rule"]
+        self.standing = Standing(**state["standing"])
+        self.trainer.slower = 0.5**self.standing.restarts
 
-    def _finished(self) -> list[Path]:
+    def _finished(self) -> tuple[Model, list[Path]]:
         """Write the files; with a checkpoint where there is work left."""
         if self.source.unreadable:
             self.watch.say(f"{self.source.unreadable}; the pictures behind them in the list were taken instead")
         if self._has_work_left:
             self._save()
-        self.written = self._model()
-        written = save(self.written, self.stem, data=self.lists)
+        model = self._model()
+        written = save(model, self.stem, data=self.lists)
         if self.journal.entries:
             self._draw()
             written += [self.journal.path, sibling(self.stem, ".png")]
@@ -325,7 +316,7 @@ class Training:
             for suffix in (CHECKPOINT, GOOD):
                 sibling(self.stem, suffix).unlink(missing_ok=True)
             shutil.rmtree(sibling(self.stem, FEATURES), ignore_errors=True)
-        return written
+        return model, written
 
     def _draw(self) -> None:
         title = f"{self.stem.name}, k={self.options.k}"
@@ -333,65 +324,10 @@ class Training:
 
     def _feed(self) -> Feed:
         """The source of examples: the cache, if there is one, or the pictures."""
-        trainer, source = self.trainer, self.source
+        trainer = self.trainer
         mini = trainer.batch // max(self.model.network.net.subdivisions, 1)
+        pictures = PictureFeed(self.source, trainer.net, trainer.device, trainer.batch, mini, self.batches, trainer.amp)
         if not self.copies:
-            return PictureFeed(source, trainer.net, trainer.device, trainer.batch, mini, self.batches, trainer.amp)
-        folder, net, count = sibling(self.stem, FEATURES), trainer.net, len(source.samples)
-        cache = caching.open_cache(
-            folder, source.network, net.reads, self.copies, count, self.most,
-            dtype=self.options.cache_dtype, columns=self.columns,
-        )  # fmt: skip
-        size = source.network.input.w, source.network.input.h
-        about = {key: value for key, value in self.fingerprint.items() if key in _OF_FEATURES}
-        about |= {"dtype": self.options.cache_dtype, "copies": self.copies}
-        caching.fill_cache(
-            cache, net, source, about, size=size, batch=mini, workers=self.options.workers, device=trainer.device,
-            progress=self.watch.cached,
-        )  # fmt: skip
-        return FeatureFeed(source, cache, trainer.device, trainer.batch, mini)
-
-    def _estimated(self) -> caching.Estimate | None:
-        """The cost and the gain of the cache, announced to the watch; None where no cache is asked for."""
-        options, network = self.options, self.model.network
-        if not options.cache_features:
-            return None
-        if not options.k:
-            raise BadValue("--cache-features keeps what the trunk gives, but with k=0 there is no trunk")
-        count, net = len(self.source.samples), self.trainer.net
-        epochs = self.batches * self.trainer.batch / count
-        rows = count * options.cache_features
-        found = caching.estimate(network, net.reads, options.k, rows, epochs, count, self.most)
-        self.watch.say(
-            f"feature cache: {options.cache_features} x {count} pictures, layers {_numbers(net.reads)}: {found}"
-        )
-        if not found.pays and not options.cache_anyway:
-            self.watch.say(f"it is left off, as it is not {caching.PAYS:g} times as fast; --cache-anyway keeps it")
-        elif loading.spread_of(network) and options.augment:
-            self.watch.say("with the cache the input keeps its size, although the cfg says random=")
-        return found
-
-    def _fingerprint(self, data: Dataset | ClassifiedDataset, ema: float) -> dict[str, object]:
-        """The settings and inputs that make two trainings the same: a checkpoint of another training is refused."""
-        options, model = self.options, self.model
-        assert model.weights is not None
-        return {
-            "k": options.k,
-            "recipe": options.recipe,
-            "seed": options.seed,
-            "dialect": model.network.dialect,
-            "network": hashlib.sha256(to_bytes(model.network.cfg)).hexdigest(),
-            "trunk": self.trunk,
-            "start": digest(model.weights.runs),
-            "pictures": digest_of_pictures(data.samples),
-            "augment": options.augment,
-            "bn-epsilon": options.bn_epsilon,
-            "bn-eval": options.bn_eval,
-            "amp": options.amp,
-            "ema": ema,
-            "cache-features": self.copies,
-        }
-
-
-def _numbers(layers: Sequence[int]) -> str:
-    return ", ".join(map(str, layers))
+            return pictures
+        folder, truths = sibling(self.stem, FEATURES), (self.most, self.columns)
+        return pictures.cached(folder, self.fingerprint, self.options, truths, self.watch)

@@ -11,9 +11,9 @@ from darkshare.darknet.kinds.base import A, P
 from darkshare.darknet.weights import Floats
 from darkshare.errors import DarkshareError
 from darkshare.training.building import TorchNet
-from darkshare.training.loading import generator
 from darkshare.training.losses import Report, head_losses, surrogate
 from darkshare.training.optimising import Schedule, batch_size, optimiser, set_rate
+from darkshare.training.pictures.loading import generator
 
 if TYPE_CHECKING:
     from torch import Tensor

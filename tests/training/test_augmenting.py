@@ -12,10 +12,10 @@ from conftest import network_of, tiny_text
 
 from darkshare.data import Box
 from darkshare.errors import BadValue, Unsupported
-from darkshare.training import augmenting, colours, geometry, mosaics
-from darkshare.training.augmenting import Augmentation, Labelled
-from darkshare.training.geometry import Window
-from darkshare.training.mosaics import Shot
+from darkshare.training.pictures import augmenting, colours, geometry, mosaics
+from darkshare.training.pictures.augmenting import Augmentation, Labelled
+from darkshare.training.pictures.geometry import Window
+from darkshare.training.pictures.mosaics import Shot
 
 STILL = Augmentation.of(network_of(tiny_text()))
 NOTHING = replace(STILL, jitter=0.0, flip=False)

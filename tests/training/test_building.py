@@ -19,9 +19,9 @@ from darkshare.errors import BadValue, TrunkMismatch, Unsupported
 from darkshare.inference.onnx import write_onnx
 from darkshare.inference.onnx.activations import ACTIVATIONS as ONNX_ACTIVATIONS
 from darkshare.surgery.residual import branch
-from darkshare.training.activations import ACTIVATIONS
 from darkshare.training.building import build, reads, trained, trained_heads
 from darkshare.training.layers import BUILD, UNSUPPORTED
+from darkshare.training.layers.activations import ACTIVATIONS
 
 CONV = "[convolutional]\nfilters={n}\nsize=3\npad=1\nbatch_normalize=1\nactivation={act}\n"
 HEAD = "[convolutional]\nfilters=14\nsize=1\nactivation=linear\n[yolo]\nmask=0,1\nanchors=4,5, 8,9\nclasses=2\nnum=2\n"

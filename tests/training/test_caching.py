@@ -18,9 +18,9 @@ from darkshare.darknet.cfg import read_cfg  # noqa: E402
 from darkshare.darknet.network import resolve  # noqa: E402
 from darkshare.errors import DarkshareError, Unsupported  # noqa: E402
 from darkshare.training import caching  # noqa: E402
-from darkshare.training.augmenting import Augmentation  # noqa: E402
 from darkshare.training.building import build  # noqa: E402
-from darkshare.training.loading import Place, Source  # noqa: E402
+from darkshare.training.pictures.augmenting import Augmentation  # noqa: E402
+from darkshare.training.pictures.loading import Place, Source  # noqa: E402
 
 SIZE = (32, 32)
 ABOUT = {"k": 8, "seed": 0}

@@ -24,12 +24,12 @@ from darkshare.data import read_class_folders, read_classes  # noqa: E402
 from darkshare.errors import BadValue, Unsupported  # noqa: E402
 from darkshare.evaluation import classifier_accuracy  # noqa: E402
 from darkshare.surgery.residual import ensemble_of  # noqa: E402
-from darkshare.training import cropping  # noqa: E402
-from darkshare.training.augmenting import Labelled  # noqa: E402
 from darkshare.training.building import build  # noqa: E402
-from darkshare.training.cropping import Crops, augmented, class_truth, drawn_view, turned, undistorted  # noqa: E402
-from darkshare.training.loading import Place, Source, drawn_size, require_sizes  # noqa: E402
 from darkshare.training.losses import head_losses, surrogate  # noqa: E402
+from darkshare.training.pictures import cropping  # noqa: E402
+from darkshare.training.pictures.augmenting import Labelled  # noqa: E402
+from darkshare.training.pictures.cropping import Crops, augmented, class_truth, drawn_view, turned, undistorted  # noqa: E402
+from darkshare.training.pictures.loading import Place, Source, drawn_size, require_sizes  # noqa: E402
 from darkshare.training.run import run_training as train  # noqa: E402
 from darkshare.training.settings import Changes, Options  # noqa: E402
 

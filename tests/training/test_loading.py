@@ -11,9 +11,9 @@ from conftest import network_of, tiny_text
 from labelled import draw
 
 from darkshare.errors import BadValue, DarkshareError
-from darkshare.training import loading
-from darkshare.training.augmenting import Augmentation
-from darkshare.training.loading import Source
+from darkshare.training.pictures import loading
+from darkshare.training.pictures.augmenting import Augmentation
+from darkshare.training.pictures.loading import Source
 
 
 def source(folder, count: int = 5, seed: int = 0, *, text: str = "", augment: bool = True, **how) -> Source:

@@ -17,9 +17,9 @@ from darkshare.darknet.weights import Floats
 from darkshare.errors import Unsupported
 from darkshare.inference.classification import cropped
 from darkshare.inference.preprocess import preprocess
-from darkshare.training import colours
-from darkshare.training.augmenting import Example, Labelled, Read, scale_up_to
-from darkshare.training.geometry import Size
+from darkshare.training.pictures import colours
+from darkshare.training.pictures.augmenting import Example, Labelled, Read, scale_up_to
+from darkshare.training.pictures.geometry import Size
 
 MOST = 4  # pictures in a mixture
 _MEAN, _CUT, _MOSAIC, _EITHER = 1, 2, 3, 4  # mixup= as AlexeyAB's parser numbers the kinds of mixtures

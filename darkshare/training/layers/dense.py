@@ -9,9 +9,9 @@ from darkshare.darknet.admission import convolution_window
 from darkshare.darknet.kinds import Connected, Convolutional, Deconvolutional, Local, Maxpool
 from darkshare.darknet.network import Layer
 from darkshare.errors import Unsupported
-from darkshare.training.activations import activated
-from darkshare.training.form import BuildSettings, Forward, Given
-from darkshare.training.norm import normalised
+from darkshare.training.layers.activations import activated
+from darkshare.training.layers.form import BuildSettings, Forward, Given
+from darkshare.training.layers.norm import normalised
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,8 +8,8 @@ from typing import Any
 from darkshare.darknet import kinds
 from darkshare.darknet.kinds import Kind
 from darkshare.darknet.network import Layer
-from darkshare.training import dense, joins, reshape, windows
-from darkshare.training.form import BuildSettings, Forward
+from darkshare.training.layers import dense, joins, reshape, windows
+from darkshare.training.layers.form import BuildSettings, Forward
 
 BUILD: dict[type[Kind], Callable[[Layer[Any], BuildSettings], Forward]] = {
     kinds.Convolutional: dense.convolutional,

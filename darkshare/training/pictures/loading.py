@@ -20,10 +20,10 @@ from darkshare.darknet.network import Network, resized, resolve
 from darkshare.data import Classified, Sample
 from darkshare.data.unreadable import Unreadable
 from darkshare.errors import BadValue, DarkshareError
-from darkshare.training import augmenting, cropping
-from darkshare.training.augmenting import Augmentation, Example, Labelled
-from darkshare.training.cropping import Crops
-from darkshare.training.geometry import Size, truths_of
+from darkshare.training.pictures import augmenting, cropping
+from darkshare.training.pictures.augmenting import Augmentation, Example, Labelled
+from darkshare.training.pictures.cropping import Crops
+from darkshare.training.pictures.geometry import Size, truths_of
 
 T = TypeVar("T")
 _PERIOD, _CLASSIFIERS_PERIOD = 10, 40  # updates between two input sizes

@@ -9,7 +9,7 @@ import numpy as np
 
 from darkshare._images import Picture
 from darkshare.darknet.weights import Floats
-from darkshare.training.geometry import Size, Window
+from darkshare.training.pictures.geometry import Size, Window
 
 _MARGIN = 0.2  # the cut point keeps this part of the input's sides away from the edges
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from darkshare.darknet.kinds import LocalAvgpool, Maxpool
 from darkshare.darknet.network import Layer
 from darkshare.errors import Unsupported
-from darkshare.training.dense import blurred
-from darkshare.training.form import BuildSettings, Forward, Given
+from darkshare.training.layers.dense import blurred
+from darkshare.training.layers.form import BuildSettings, Forward, Given
 
 if TYPE_CHECKING:
     from torch import Tensor

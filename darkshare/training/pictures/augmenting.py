@@ -20,9 +20,9 @@ from darkshare.darknet.weights import Floats
 from darkshare.data.forks import most_boxes
 from darkshare.errors import BadValue, Unsupported
 from darkshare.inference.preprocess import preprocess
-from darkshare.training import colours, geometry, mosaics
-from darkshare.training.geometry import Size, Window
-from darkshare.training.mosaics import Shot
+from darkshare.training.pictures import colours, geometry, mosaics
+from darkshare.training.pictures.geometry import Size, Window
+from darkshare.training.pictures.mosaics import Shot
 
 
 class Example(NamedTuple):

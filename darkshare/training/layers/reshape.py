@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from darkshare.darknet.kinds import Activation, Boxes, Crop, Dropout, Reorg, Reorg3d, Softmax, Upsample
 from darkshare.darknet.network import Layer
 from darkshare.errors import Unsupported
-from darkshare.training.activations import activated
-from darkshare.training.form import BuildSettings, Forward, Given
+from darkshare.training.layers.activations import activated
+from darkshare.training.layers.form import BuildSettings, Forward, Given
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from darkshare.errors import Unsupported
-from darkshare.training.form import BuildSettings, Given
+from darkshare.training.layers.form import BuildSettings, Given
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from darkshare.darknet.kinds import Route, Sam, ScaleChannels, Shortcut
 from darkshare.darknet.network import Layer
 from darkshare.errors import BadValue, Unsupported
-from darkshare.training.activations import activated
-from darkshare.training.form import BuildSettings, Forward, Given
+from darkshare.training.layers.activations import activated
+from darkshare.training.layers.form import BuildSettings, Forward, Given
 
 if TYPE_CHECKING:
     from torch import Tensor

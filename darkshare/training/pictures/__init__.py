@@ -1,0 +1,1 @@
+"""Pictures as a training sees them: which one comes when, cropped, flipped, coloured and mixed as Darknet does."""

@@ -1,0 +1,36 @@
+"""The place where a training stands, which its checkpoint keeps beside the tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Standing:
+    """The place where a training stands.
+
+    Attributes:
+        done: how many updates were made.
+        restarts: how often it went back to a good state because it diverged.
+        validated: after which update it was last measured.
+        map: what was measured then, of 0..1; of a classifier, top-1.
+        best: the highest measured.
+        best_batch: after which update that was.
+        rule: by which it was counted.
+    """
+
+    done: int = 0
+    restarts: int = 0
+    validated: int = 0
+    map: float | None = None
+    best: float | None = None
+    best_batch: int = 0
+    rule: str = ""
+
+    def measured(self, mean: float, rule: str) -> bool:
+        """Note what was measured now; whether it is the best so far."""
+        self.map, self.rule, self.validated = mean, rule, self.done
+        better = self.best is None or mean > self.best
+        if better:
+            self.best, self.best_batch = mean, self.done
+        return better
