@@ -74,18 +74,7 @@ def run_training(
         DarkshareError: something that cannot be trained, or a loss that is not a number any more; the last good
             checkpoint stays then.
     """
-    require_torch()
-    import torch
-
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    watch = watch or TrainingWatch()
-    if options.negatives:
-        if isinstance(data, ClassifiedDataset):
-            raise BadValue("negatives are for detectors; a classifier has a class for every picture")
-        data, said = with_negatives(data, options.negatives, options.seed)
-        watch.say(said)
-    return Training(base, data, Path(output), options, judge, watch, protect, lists).run()
+    return Training(base, data, Path(output), options, judge, watch or TrainingWatch(), protect, lists).run()
 
 
 class Ready(NamedTuple):
@@ -99,7 +88,10 @@ Course = Generator[Ready, Iterable[MiniBatch] | None, None]
 
 
 class Training:
-    """A training with everything that it needs. See `run_training` for the arguments."""
+    """A training with everything that it needs. See `run_training` for the arguments.
+
+    `beside` is another one from the same base, with whose network it shares the layers that stay.
+    """
 
     def __init__(
         self,
@@ -111,7 +103,10 @@ class Training:
         watch: TrainingWatch,
         protect: Sequence[str],
         lists: Mapping[str, str] | None = None,
+        beside: Training | None = None,
     ) -> None:
+        require_torch()
+        data = _begun(data, options, watch)
         self.base, self.options, self.judge, self.watch = base, options, judge, watch
         self.stem = stem_of(stem)
         best = sibling(self.stem, BEST)
@@ -135,6 +130,8 @@ class Training:
         device = device_of(options.device)
         net = build(model, options.k, bn_epsilon=options.bn_epsilon, norm="rolling" if options.bn_eval else "batch")
         ema = (network.net.ema_alpha or recipe.ema) if options.ema is None else options.ema
+        if beside:
+            net.share_trunk(beside.trainer.net)
         net = net.to(device)
         self.trainer = Trainer(net, device=device, seed=options.seed, amp=options.amp, ema=ema, clip=recipe.clip)
         self.trunk = digest(trunk_floats(base, options.k))
@@ -373,3 +370,18 @@ class Training:
             return pictures
         folder, truths = sibling(self.stem, FEATURES), (self.most, self.columns)
         return pictures.cached(folder, self.fingerprint, self.options, truths, self.watch)
+
+
+def _begun(data: Dataset | ClassifiedDataset, options: Options, watch: TrainingWatch) -> Dataset | ClassifiedDataset:
+    """The data with negatives, and torch with its number of threads."""
+    import torch
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if not options.negatives:
+        return data
+    if isinstance(data, ClassifiedDataset):
+        raise BadValue("negatives are for detectors; a classifier has a class for every picture")
+    data, said = with_negatives(data, options.negatives, options.seed)
+    watch.say(said)
+    return data
