@@ -114,6 +114,10 @@ class TorchNet:
                 block.data = block.data.to(device)
         return self
 
+    def share_trunk(self, other: TorchNet) -> None:
+        """Take the layers before k from another network of the same base, so that they are held once."""
+        self._given |= {index: given for index, given in other._given.items() if index < self.k}
+
     def parameters(self) -> list[Tensor]:
         """Everything that gradients change, in the file's order."""
         return [block for block in self.state_dict().values() if block.requires_grad]

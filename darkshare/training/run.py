@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from time import monotonic, perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from darkshare._files import exists, require_unread
 from darkshare._signals import uninterrupted
@@ -40,7 +40,7 @@ from darkshare.training.preparation import prepared, trunk_floats, updates
 from darkshare.training.recipes import RECIPES
 from darkshare.training.settings import Judge, Options, TrainingWatch
 from darkshare.training.standing import Standing
-from darkshare.training.stepping import Diverged, Trainer
+from darkshare.training.stepping import Diverged, MiniBatch, Trainer
 
 CHECKPOINT, GOOD, FEATURES = ".checkpoint", ".good", ".features"
 _WRITTEN = (".cfg", ".weights", ".names", ".data", ".tasks.json")
@@ -74,22 +74,24 @@ def run_training(
         DarkshareError: something that cannot be trained, or a loss that is not a number any more; the last good
             checkpoint stays then.
     """
-    require_torch()
-    import torch
+    return Training(base, data, Path(output), options, judge, watch or TrainingWatch(), protect, lists).run()
 
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    watch = watch or TrainingWatch()
-    if options.negatives:
-        if isinstance(data, ClassifiedDataset):
-            raise BadValue("negatives are for detectors; a classifier has a class for every picture")
-        data, said = with_negatives(data, options.negatives, options.seed)
-        watch.say(said)
-    return Training(base, data, Path(output), options, judge, watch, protect, lists).run()
+
+class Ready(NamedTuple):
+    """The examples of the next update, and what makes its parts of them."""
+
+    feed: Feed
+    examples: Sequence[Any]
+
+
+Course = Generator[Ready, Iterable[MiniBatch] | None, None]
 
 
 class Training:
-    """A training with everything that it needs. See `run_training` for the arguments."""
+    """A training with everything that it needs. See `run_training` for the arguments.
+
+    `beside` is another one from the same base, with whose network it shares the layers that stay.
+    """
 
     def __init__(
         self,
@@ -101,7 +103,10 @@ class Training:
         watch: TrainingWatch,
         protect: Sequence[str],
         lists: Mapping[str, str] | None = None,
+        beside: Training | None = None,
     ) -> None:
+        require_torch()
+        data = _begun(data, options, watch)
         self.base, self.options, self.judge, self.watch = base, options, judge, watch
         self.stem = stem_of(stem)
         best = sibling(self.stem, BEST)
@@ -125,6 +130,8 @@ class Training:
         device = device_of(options.device)
         net = build(model, options.k, bn_epsilon=options.bn_epsilon, norm="rolling" if options.bn_eval else "batch")
         ema = (network.net.ema_alpha or recipe.ema) if options.ema is None else options.ema
+        if beside:
+            net.share_trunk(beside.trainer.net)
         net = net.to(device)
         self.trainer = Trainer(net, device=device, seed=options.seed, amp=options.amp, ema=ema, clip=recipe.clip)
         self.trunk = digest(trunk_floats(base, options.k))
@@ -143,42 +150,63 @@ class Training:
 
     def run(self) -> Outcome:
         """Train, and write the files at the end or when Ctrl-C ends it."""
-        begun = perf_counter()
-        self._resume()
-        self.journal = Journal(sibling(self.stem, ".csv"), self.done, measure=self.measure)
-        self.saved = monotonic()
+        self.resume()
+        self.begin()
         try:
-            self._work()
+            for _ in self.course():
+                pass
         except KeyboardInterrupt:
-            what = "validation" if self.done == self.batches else "training"
-            self.watch.say(f"{what} stopped after batch {self.done} of {self.batches}; --resume goes on")
+            self.say_stopped()
+        return self.finish()
+
+    def begin(self) -> None:
+        """Open the journal, and look at the clock."""
+        self.begun = self.saved = monotonic()
+        self.journal = Journal(sibling(self.stem, ".csv"), self.done, measure=self.measure)
+
+    def course(self) -> Course:
+        """Make all updates and validations that are left.
+
+        It stops before each update, and takes the parts of it; with None, as `next` sends it, it makes them itself.
+        """
+        try:
+            if self.has_work_left:
+                yield from self._work()
         except DarkshareError:
             if not exists(sibling(self.stem, CHECKPOINT)):  # nothing goes on from here
                 for suffix in (".csv", GOOD):
                     sibling(self.stem, suffix).unlink(missing_ok=True)
             raise
+
+    def say_stopped(self) -> None:
+        """Say where Ctrl-C stopped it."""
+        what = "validation" if self.done == self.batches else "training"
+        self.watch.say(f"{what} stopped after batch {self.done} of {self.batches}; --resume goes on")
+
+    def finish(self, *, keep: bool = False) -> Outcome:
+        """Write the files; with a checkpoint where there is work left, or it is to be kept."""
         with uninterrupted():
-            model, written = self._finished()
-        now, seconds, entries = self.standing, perf_counter() - begun, tuple(self.journal.entries)
+            model, written = self._finished(keep=keep)
+        now, seconds, entries = self.standing, monotonic() - self.begun, tuple(self.journal.entries)
         last = now.map if now.validated == now.done else None
         return Outcome(
             model, now.done, self.batches, last, now.best, now.best_batch, seconds, now.rule, tuple(written), entries,
-            self.measure, self._has_work_left,
+            self.measure, self.has_work_left,
         )  # fmt: skip
 
-    def _work(self) -> None:
+    def _work(self) -> Course:
         feed = self._feed()
         if self._is_unvalidated:
             self._validate()  # Ctrl-C ended the last run before it
         self.watch.begin(self.done, self.batches)
         while self.done < self.batches:
             try:
-                self._go_on(feed)
+                yield from self._go_on(feed)
             except Diverged as error:  # noqa: PERF203 - a few times at most
                 with uninterrupted():
                     self._go_back(error)
 
-    def _go_on(self, feed: Feed) -> None:
+    def _go_on(self, feed: Feed) -> Course:
         """Make all updates that are left.
 
         Raises:
@@ -192,8 +220,10 @@ class Training:
                         self._save(GOOD)
                 begun = perf_counter()
                 examples = next(coming)
+                made = perf_counter() - begun
+                parts = yield Ready(feed, examples)
                 with uninterrupted(), memory_errors():
-                    self._update(number, feed, examples, begun)
+                    self._update(number, feed, parts or feed.parts(examples), perf_counter() - made)
                 if self._is_due(number):
                     self._validate()
                 self.watch.step(self.journal.entries[-1])
@@ -215,8 +245,8 @@ class Training:
         self.journal.go_back(self.done)
         self.watch.say(f"{error.message.partition(';')[0]}; it goes on after batch {self.done} at half the rate")
 
-    def _update(self, number: int, feed: Feed, examples: Sequence[Any], begun: float) -> None:
-        step = self.trainer.update(number, feed.parts(examples))
+    def _update(self, number: int, feed: Feed, parts: Iterable[MiniBatch], begun: float) -> None:
+        step = self.trainer.update(number, parts)
         self.standing.done = number
         seen, mean = number * self.trainer.batch, self.journal.mean_with(step.loss)
         seconds = round(perf_counter() - begun, 4)
@@ -242,7 +272,7 @@ class Training:
         return self._is_due(self.done) and self.standing.validated < self.done
 
     @property
-    def _has_work_left(self) -> bool:
+    def has_work_left(self) -> bool:
         """Whether there is anything to go on with."""
         return self.done < self.batches or self._is_unvalidated
 
@@ -283,7 +313,12 @@ class Training:
         if suffix == CHECKPOINT:
             self.saved = monotonic()
 
-    def _resume(self) -> None:
+    def resume(self) -> None:
+        """Take the checkpoint, if there is one.
+
+        Raises:
+            DarkshareError: it is not to be gone on from, or of another training.
+        """
         path = sibling(self.stem, CHECKPOINT)
         if not exists(path):
             if self.options.resume:
@@ -301,22 +336,26 @@ class Training:
         self.standing = Standing(**state["standing"])
         self.trainer.slower = 0.5**self.standing.restarts
 
-    def _finished(self) -> tuple[Model, list[Path]]:
-        """Write the files; with a checkpoint where there is work left."""
+    def _finished(self, *, keep: bool) -> tuple[Model, list[Path]]:
         if self.source.unreadable:
             self.watch.say(f"{self.source.unreadable}; the pictures behind them in the list were taken instead")
-        if self._has_work_left:
+        if keep or self.has_work_left:
             self._save()
         model = self._model()
         written = save(model, self.stem, data=self.lists)
         if self.journal.entries:
             self._draw()
             written += [self.journal.path, sibling(self.stem, ".png")]
-        if not self._has_work_left:
-            for suffix in (CHECKPOINT, GOOD):
-                sibling(self.stem, suffix).unlink(missing_ok=True)
+        if not self.has_work_left:
+            sibling(self.stem, GOOD).unlink(missing_ok=True)
             shutil.rmtree(sibling(self.stem, FEATURES), ignore_errors=True)
+            if not keep:
+                self.forget()
         return model, written
+
+    def forget(self) -> None:
+        """Remove the checkpoint."""
+        sibling(self.stem, CHECKPOINT).unlink(missing_ok=True)
 
     def _draw(self) -> None:
         title = f"{self.stem.name}, k={self.options.k}"
@@ -331,3 +370,18 @@ class Training:
             return pictures
         folder, truths = sibling(self.stem, FEATURES), (self.most, self.columns)
         return pictures.cached(folder, self.fingerprint, self.options, truths, self.watch)
+
+
+def _begun(data: Dataset | ClassifiedDataset, options: Options, watch: TrainingWatch) -> Dataset | ClassifiedDataset:
+    """The data with negatives, and torch with its number of threads."""
+    import torch
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if not options.negatives:
+        return data
+    if isinstance(data, ClassifiedDataset):
+        raise BadValue("negatives are for detectors; a classifier has a class for every picture")
+    data, said = with_negatives(data, options.negatives, options.seed)
+    watch.say(said)
+    return data
