@@ -54,6 +54,9 @@ LINES = 20  # of the course, where there is no terminal
     "--validate-every", type=click.IntRange(0), help="Batches between two validations; 0: none. [default: 10 in all]"
 )
 @click.option(
+    "--patience", type=click.IntRange(0), help="Validations without a better one, then it ends.  [default: recipe's]"
+)
+@click.option(
     "--cache-features", type=click.IntRange(0), default=0, help="Compute the trunk once for K copies of each picture."
 )
 @click.option("--cache-anyway", is_flag=True, help="Also where it is not 1.5 times as fast.")

@@ -18,6 +18,7 @@ class TrainingRecipe:
         clip: the norm to which the gradient of all weights is cut.
         ema: the share of the old mean of the weights that each update keeps, where the cfg has no ema_alpha.
         retries: how often a training that diverged goes on from its last good state, at half the rate.
+        patience: validations without a better one after which it ends; 0 for all of them.
         rise: the part of the updates in which the rate rises to the cfg's, in a straight line; None for the cfg's
             schedule, which shrinks with the training.
         end: the part of that rate at which a cosine ends.
@@ -26,6 +27,7 @@ class TrainingRecipe:
     clip: float = math.inf
     ema: float = 0.0
     retries: int = 0
+    patience: int = 0
     rise: float | None = None
     end: float = 0.0
 
@@ -42,5 +44,5 @@ class TrainingRecipe:
 
 RECIPES = {
     "darknet": TrainingRecipe(),
-    "steady": TrainingRecipe(clip=10.0, ema=0.99, retries=3, rise=0.1, end=0.01),
+    "steady": TrainingRecipe(clip=10.0, ema=0.99, retries=3, patience=5, rise=0.1, end=0.01),
 }

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from darkshare._files import exists, require_unread
 from darkshare._signals import uninterrupted
-from darkshare.darknet.model import Model, save, sibling, stem_of
+from darkshare.darknet.model import Model, load, save, sibling, stem_of
 from darkshare.data import ClassifiedDataset, Dataset, in_order
 from darkshare.data.forks import crowded
 from darkshare.data.negatives import with_negatives
@@ -57,6 +57,7 @@ def run_training(
     watch: TrainingWatch | None = None,
     protect: Sequence[str] = (),
     lists: Mapping[str, str] | None = None,
+    test: Judge | None = None,
 ) -> Outcome:
     """Train a model from layer k on; the layers before stay the base's, byte for byte.
 
@@ -69,12 +70,13 @@ def run_training(
         watch: is informed of what happens.
         protect: files that must not be replaced, usually the inputs.
         lists: the keys of the data's .data file that the new one keeps, unless its classes are numbered otherwise.
+        test: measures the best network at the end, on pictures by which nothing was chosen.
 
     Raises:
         DarkshareError: something that cannot be trained, or a loss that is not a number any more; the last good
             checkpoint stays then.
     """
-    return Training(base, data, Path(output), options, judge, watch or TrainingWatch(), protect, lists).run()
+    return Training(base, data, Path(output), options, judge, watch or TrainingWatch(), protect, lists, test).run()
 
 
 class Ready(NamedTuple):
@@ -93,6 +95,8 @@ class Training:
     `beside` is another one from the same base, with whose network it shares the layers that stay.
     """
 
+    trainer: Trainer
+
     def __init__(
         self,
         base: Model,
@@ -103,11 +107,12 @@ class Training:
         watch: TrainingWatch,
         protect: Sequence[str],
         lists: Mapping[str, str] | None = None,
+        test: Judge | None = None,
         beside: Training | None = None,
     ) -> None:
         require_torch()
         data = _begun(data, options, watch)
-        self.base, self.options, self.judge, self.watch = base, options, judge, watch
+        self.base, self.options, self.judge, self.test, self.watch = base, options, judge, test, watch
         self.stem = stem_of(stem)
         best = sibling(self.stem, BEST)
         require_unread([sibling(s, x) for s in (self.stem, best) for x in _WRITTEN], protect)
@@ -138,6 +143,8 @@ class Training:
         epochs = self.batches * self.trainer.batch / len(data.samples)
         self.copies = copies_kept(options, self.source, self.trainer.net, epochs, self.most, watch)
         self.every = -(-self.batches // _TIMES) if options.validate_every is None else options.validate_every
+        patience = recipe.patience if options.patience is None else options.patience
+        self.patience = patience * self.every  # in updates
         if judge and self.every:
             Detector(model)  # what no engine can run would fail at the first validation, after hours
         self.standing = Standing()
@@ -187,19 +194,27 @@ class Training:
         """Write the files; with a checkpoint where there is work left, or it is to be kept."""
         with uninterrupted():
             model, written = self._finished(keep=keep)
+        tested = self._tested()
         now, seconds, entries = self.standing, monotonic() - self.begun, tuple(self.journal.entries)
         last = now.map if now.validated == now.done else None
         return Outcome(
             model, now.done, self.batches, last, now.best, now.best_batch, seconds, now.rule, tuple(written), entries,
-            self.measure, self.has_work_left,
+            self.measure, self.has_work_left, tested,
         )  # fmt: skip
+
+    def _tested(self) -> float | None:
+        """The measure of the best network on pictures by which nothing was chosen."""
+        if self.test is None or self.has_work_left or self.standing.best is None:
+            return None
+        best = load(sibling(self.stem, f"{BEST}.cfg"), dialect=self.model.network.dialect)
+        return self.test(best).mean
 
     def _work(self) -> Course:
         feed = self._feed()
         if self._is_unvalidated:
             self._validate()  # Ctrl-C ended the last run before it
         self.watch.begin(self.done, self.batches)
-        while self.done < self.batches:
+        while self._has_updates_left:
             try:
                 yield from self._go_on(feed)
             except Diverged as error:  # noqa: PERF203 - a few times at most
@@ -230,6 +245,14 @@ class Training:
                 if monotonic() - self.saved >= self.options.checkpoint_every:
                     with uninterrupted():
                         self._save()
+                if not self._has_updates_left:
+                    self._say_flat()
+                    return
+
+    def _say_flat(self) -> None:
+        if self.done < self.batches:
+            ago = (self.done - self.standing.best_batch) // self.every
+            self.watch.say(f"{self.measure} has not risen in {ago} validations, so it ends here; --patience 0 goes on")
 
     def _go_back(self, error: Diverged) -> None:
         """Take the last good state, and half the rate.
@@ -274,7 +297,11 @@ class Training:
     @property
     def has_work_left(self) -> bool:
         """Whether there is anything to go on with."""
-        return self.done < self.batches or self._is_unvalidated
+        return self._has_updates_left or self._is_unvalidated
+
+    @property
+    def _has_updates_left(self) -> bool:
+        return self.done < self.batches and not self.standing.is_flat(self.patience)
 
     def _validate(self) -> None:
         assert self.judge is not None

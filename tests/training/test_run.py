@@ -255,6 +255,62 @@ def test_the_best_is_kept_beside_the_last(base, data, tmp_path):
     assert [row.rsplit(",", 1)[1] for row in rows] == ["", "0.2", "", "0.6", "", "0.4"]
 
 
+class Scores:
+    """A judge that gives these scores in turn, and keeps what it judged."""
+
+    rule = "a test's"
+
+    def __init__(self, *means: float) -> None:
+        self.means, self.judged = iter(means), []
+
+    def __call__(self, model):
+        self.judged.append(model)
+        self.mean = next(self.means)
+        return self
+
+
+@pytest.mark.parametrize(
+    ("scores", "ends"),
+    [
+        ((0, 0, 0, 0.5, 0.4, 0.6), 6),  # nothing found yet is no reason to end
+        ((0.5, 0.4, 0.5, 0.6, 0.6, 0.7), 3),
+        ((0.1, 0.5, 0.4, 0.3, 0.6, 0.7), 4),
+    ],
+)
+def test_it_ends_where_the_validation_is_flat(base, data, tmp_path, scores, ends):
+    said = Said()
+    how = options(validate_every=1, patience=2)
+    found = train(base, data, tmp_path / "out", how, judge=Scores(*scores), watch=said)
+    assert (found.done, found.stopped, found.map) == (ends, False, scores[ends - 1])
+    assert ("mAP has not risen in 2 validations, so it ends here; --patience 0 goes on" in said.texts) == (ends < 6)
+    assert sorted(path.suffix for path in tmp_path.glob("out.*")) == [
+        ".cfg", ".csv", ".data", ".names", ".png", ".weights",
+    ]  # fmt: skip
+
+
+def test_killed_behind_a_flat_validation_it_ends_all_the_same(base, data, tmp_path):
+    """The checkpoint is that of the validation; what was to be written is not."""
+    training = Training(
+        base, data, tmp_path / "out", options(validate_every=1, patience=1), Scores(0.5, 0.4), Said(), ()
+    )
+    training.begin()
+    for _ in training.course():
+        pass
+    found = train(base, data, tmp_path / "out", options(validate_every=1, patience=1, resume=True), judge=Scores())
+    assert (found.done, found.stopped, found.map, found.best) == (2, False, 0.4, 0.5)
+
+
+def test_the_best_is_measured_on_pictures_that_chose_nothing(base, data, tmp_path):
+    judge, test = Scores(0.2, 0.6, 0.4), Scores(0.3)
+    found = train(base, data, tmp_path / "out", options(validate_every=2), judge=judge, test=test)
+    assert (found.best, found.tested) == (0.6, 0.3)
+    assert [floats(model).tobytes() for model in test.judged] == [floats(judge.judged[1]).tobytes()]
+    assert "the best has 30.00 % on the pictures of test=, by which nothing was chosen" in found.notes()
+    alone = train(base, data, tmp_path / "alone", options(validate_every=2), judge=Scores(0.2, 0.6, 0.4))
+    assert alone.tested is None
+    assert any(line.endswith("set a share aside: import-data --test 0.15") for line in alone.notes())
+
+
 @pytest.mark.slow
 def test_ctrl_c_in_a_validation_loses_nothing(base, data, tmp_path):
     judge = partial(evaluate_model, dataset=replace(data, samples=data.samples[:2]))
