@@ -35,7 +35,7 @@ LINES = 20  # of the course, where there is no terminal
 @click.option("--batch", type=click.IntRange(1), help="Pictures per update, instead of the cfg's.")
 @click.option("--subdivisions", type=click.IntRange(1), help="Parts in which they go through the network.")
 @click.option("--lr", type=click.FloatRange(0, min_open=True), help="Learning rate, instead of the cfg's.")
-@options.choice_option("--recipe", tuple(RECIPES), "How it goes: by the cfg to the letter, or steadily.", "darknet")
+@options.choice_option("--recipe", tuple(RECIPES), "How it goes: steadily, or by the cfg to the letter.", "steady")
 @click.option("--negatives", metavar="FOLDER", help="Pictures without objects, such as the base's own.")
 @options.seed_option("Of all that is random.")
 @options.choice_option("--device", DEVICES, "Where torch computes.", "auto")

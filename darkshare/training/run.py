@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -16,7 +17,7 @@ from darkshare.darknet.model import Model, load, save, sibling, stem_of
 from darkshare.data import ClassifiedDataset, Dataset, in_order
 from darkshare.data.forks import crowded
 from darkshare.data.negatives import with_negatives
-from darkshare.errors import BadValue, DarkshareError, warn
+from darkshare.errors import DarkshareError, warn
 from darkshare.inference.detector import Detector
 from darkshare.inference.threads import made_ahead
 from darkshare.training import checkpoints
@@ -26,6 +27,7 @@ from darkshare.training.guards import (
     device_of,
     digest,
     memory_errors,
+    memory_of,
     require_pictures,
     require_torch,
     require_trunk,
@@ -48,17 +50,10 @@ _TIMES = 10  # how often the network is validated if nobody says
 
 
 def run_training(
-    base: Model,
-    data: Dataset | ClassifiedDataset,
-    output: str | Path,
-    options: Options,
-    *,
-    judge: Judge | None = None,
-    watch: TrainingWatch | None = None,
-    protect: Sequence[str] = (),
-    lists: Mapping[str, str] | None = None,
-    test: Judge | None = None,
-) -> Outcome:
+    base: Model, data: Dataset | ClassifiedDataset, output: str | os.PathLike[str], options: Options, *,
+    judge: Judge | None = None, watch: TrainingWatch | None = None, protect: Sequence[str] = (),
+    lists: Mapping[str, str] | None = None, test: Judge | None = None,
+) -> Outcome:  # fmt: skip
     """Train a model from layer k on; the layers before stay the base's, byte for byte.
 
     Args:
@@ -98,18 +93,10 @@ class Training:
     trainer: Trainer
 
     def __init__(
-        self,
-        base: Model,
-        data: Dataset | ClassifiedDataset,
-        stem: Path,
-        options: Options,
-        judge: Judge | None,
-        watch: TrainingWatch,
-        protect: Sequence[str],
-        lists: Mapping[str, str] | None = None,
-        test: Judge | None = None,
-        beside: Training | None = None,
-    ) -> None:
+        self, base: Model, data: Dataset | ClassifiedDataset, stem: Path, options: Options, judge: Judge | None,
+        watch: TrainingWatch, protect: Sequence[str], lists: Mapping[str, str] | None = None,
+        test: Judge | None = None, beside: Training | None = None,
+    ) -> None:  # fmt: skip
         require_torch()
         data = _begun(data, options, watch)
         self.base, self.options, self.judge, self.test, self.watch = base, options, judge, test, watch
@@ -118,7 +105,11 @@ class Training:
         require_unread([sibling(s, x) for s in (self.stem, best) for x in _WRITTEN], protect)
         require_pictures(data)
         self.recipe = recipe = RECIPES[options.recipe]
-        model, notes = prepared(base, data, options.k, options.changes, recipe, seed=options.seed, name=self.stem.name)
+        device = device_of(options.device)
+        model, notes = prepared(
+            base, data, options.k, options.changes, recipe, seed=options.seed, name=self.stem.name,
+            memory=memory_of(device),
+        )  # fmt: skip
         for note in notes:
             watch.say(note)
         self.lists = lists if lists and data.names == model.tasks[0].names else {}
@@ -132,8 +123,8 @@ class Training:
         if how:
             loading.require_sizes(network)
         self.model, self.batches, self.source = model, updates(model), Source(data.samples, network, how, options.seed)
-        device = device_of(options.device)
-        net = build(model, options.k, bn_epsilon=options.bn_epsilon, norm="rolling" if options.bn_eval else "batch")
+        norm = "rolling" if options.bn_eval else "batch"
+        net = build(model, options.k, bn_epsilon=options.bn_epsilon, norm=norm, statistics=recipe.statistics)
         ema = (network.net.ema_alpha or recipe.ema) if options.ema is None else options.ema
         if beside:
             net.share_trunk(beside.trainer.net)
@@ -273,17 +264,8 @@ class Training:
         self.standing.done = number
         seen, mean = number * self.trainer.batch, self.journal.mean_with(step.loss)
         seconds = round(perf_counter() - begun, 4)
-        measured = (
-            step.rate,
-            *feed.size(number),
-            step.loss,
-            mean,
-            step.iou,
-            step.objectness,
-            seconds,
-            self.standing.restarts,
-        )
-        self.journal.add(Update(number, seen, *measured))
+        how = step.rate, *feed.size(number), step.loss, mean, step.iou, step.objectness
+        self.journal.add(Update(number, seen, *how, seconds, self.standing.restarts))
 
     def _is_due(self, number: int) -> bool:
         """Whether the network is to be validated after this update."""
@@ -405,10 +387,7 @@ def _begun(data: Dataset | ClassifiedDataset, options: Options, watch: TrainingW
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    if not options.negatives:
-        return data
-    if isinstance(data, ClassifiedDataset):
-        raise BadValue("negatives are for detectors; a classifier has a class for every picture")
-    data, said = with_negatives(data, options.negatives, options.seed)
-    watch.say(said)
+    if options.negatives:
+        data, said = with_negatives(data, options.negatives, options.seed)
+        watch.say(said)
     return data

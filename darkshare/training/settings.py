@@ -74,7 +74,7 @@ class Options:
 
     k: int
     changes: Changes = field(default_factory=Changes)
-    recipe: str = "darknet"
+    recipe: str = "steady"
     negatives: str | os.PathLike[str] | None = None
     seed: int = 0
     device: str = "auto"

@@ -60,7 +60,7 @@ def data(tmp_path):
 
 def options(**how) -> Options:
     chosen = {key: how.pop(key) for key in list(how) if key in Changes.__dataclass_fields__}
-    fixed = {"k": K, "workers": 0, "threads": 1, "device": "cpu", "validate_every": 0}
+    fixed = {"k": K, "recipe": "darknet", "workers": 0, "threads": 1, "device": "cpu", "validate_every": 0}
     return Options(**{**fixed, "changes": Changes(**chosen), **how})
 
 

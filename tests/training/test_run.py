@@ -47,6 +47,7 @@ def options(**how) -> Options:
     return Options(
         **{
             "k": K,
+            "recipe": "darknet",
             "workers": 0,
             "threads": 1,
             "device": "cpu",
@@ -261,7 +262,8 @@ class Scores:
     rule = "a test's"
 
     def __init__(self, *means: float) -> None:
-        self.means, self.judged = iter(means), []
+        self.means = iter(means)
+        self.judged: list[object] = []
 
     def __call__(self, model):
         self.judged.append(model)
@@ -519,9 +521,9 @@ def test_a_gradient_that_is_no_number_changes_no_weight(base, data, tmp_path, mo
     assert all(torch.equal(after[name], block) for name, block in before.items())
 
 
-@pytest.mark.parametrize(("norm", "moved"), [(4.0, 1.0), (40.0, 0.25)])
-def test_the_steady_recipe_cuts_the_gradient_to_a_norm_of_ten(base, data, tmp_path, monkeypatch, norm, moved):
-    """The first step of SGD is the rate times the gradient, and decay."""
+@pytest.mark.parametrize(("norm", "share"), [(4.0, 1.0), (40.0, 0.25)])
+def test_the_steady_recipe_cuts_the_gradient_to_a_norm_of_ten(base, data, tmp_path, monkeypatch, norm, share):
+    """Adam's first mean of gradients is a tenth of the first one, and its step the rate, whatever their size."""
     training = Training(base, data, tmp_path / "out", options(recipe="steady"), None, Said(), ())
     trainer, blocks = training.trainer, training.trainer.net.parameters()
     before = [block.detach().clone() for block in blocks]
@@ -534,10 +536,24 @@ def test_the_steady_recipe_cuts_the_gradient_to_a_norm_of_ten(base, data, tmp_pa
 
     monkeypatch.setattr(trainer, "_backward", backward)
     rate = trainer.update(1, [None]).rate
-    decayed = {id(p) for group in trainer.optimiser.param_groups if group["weight_decay"] for p in group["params"]}
     for block, old in zip(blocks, before, strict=True):
-        step = rate * (each * moved + (0.0005 * old if id(block) in decayed else 0))
-        np.testing.assert_allclose(block.detach(), old - step, rtol=0, atol=1e-7)
+        mean = trainer.optimiser.state[block]["exp_avg"]
+        np.testing.assert_allclose(mean, 0.1 * (each * share + 0.0005 * old), rtol=1e-5)
+        np.testing.assert_allclose(old - block.detach(), rate, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("recipe", "share"), [("darknet", 0.01), ("steady", 0.05)])
+def test_a_batch_moves_the_rolling_statistics_as_the_recipe_says(base, data, tmp_path, recipe, share):
+    """With rate 0 and no mean of weights, the statistics of the same pictures approach theirs by this share."""
+    training = Training(base, data, tmp_path / "out", options(recipe=recipe, ema=0.0), None, Said(), ())
+    net, name = training.trainer.net.train(), "4.rolling_mean"
+    before = net.state_dict()[name].clone()
+    pictures = torch.rand(4, 3, 32, 32)
+    net(pictures)
+    once = net.state_dict()[name].clone()
+    net(pictures)
+    twice = net.state_dict()[name].clone()
+    np.testing.assert_allclose(twice - once, (1 - share) * (once - before), rtol=1e-3, atol=1e-6)
 
 
 def test_a_training_that_fails_before_anything_is_kept_leaves_nothing(base, data, tmp_path):

@@ -177,7 +177,9 @@ def test_k_must_leave_something_to_train(base, data, tmp_path):
 def test_the_data_file_that_is_written_keeps_the_lists(base, data, tmp_path, monkeypatch):
     (tmp_path / "hard.txt").write_text("")
     data.write_text(f"{data.read_text()}test=missing.txt\ndifficult={tmp_path / 'hard.txt'}\ntop=3\nbackup=x\n")
-    with pytest.warns(DarkshareWarning, match=r"test=missing\.txt: no such file, .*; so the best network is not tested"):
+    with pytest.warns(
+        DarkshareWarning, match=r"test=missing\.txt: no such file, .*; so the best network is not tested"
+    ):
         train(load(base), data, k=4, output=tmp_path / "far" / "out", batches=1, **QUICK)
     for stem in ("out", "out-best"):
         options = read_options(tmp_path / "far" / f"{stem}.data").options
