@@ -35,12 +35,13 @@ from darkshare.training.outcome import BEST, Outcome
 from darkshare.training.pictures import cropping, loading
 from darkshare.training.pictures.augmenting import Augmentation
 from darkshare.training.pictures.cropping import Crops
+from darkshare.training.pictures.geometry import Size
 from darkshare.training.pictures.loading import Source
 from darkshare.training.preparation import prepared, trunk_floats, updates
 from darkshare.training.recipes import RECIPES
 from darkshare.training.settings import Judge, Options, TrainingWatch
 from darkshare.training.standing import Standing
-from darkshare.training.stepping import Diverged, Trainer
+from darkshare.training.stepping import Diverged, Launched, Trainer
 
 CHECKPOINT, GOOD, FEATURES = ".checkpoint", ".good", ".features"
 _WRITTEN = (".cfg", ".weights", ".names", ".data", ".tasks.json")
@@ -133,7 +134,9 @@ class Training:
         self.every = -(-self.batches // _TIMES) if options.validate_every is None else options.validate_every
         if judge and self.every:
             Detector(model)  # what no engine can run would fail at the first validation, after hours
-        self.standing = Standing()
+        self.standing, self.shown = Standing(), 0
+        self.launched: tuple[Launched, Size, float] | None = None  # whose numbers were not read yet; its begin
+        self.settled = 0.0
         self.fingerprint = checkpoints.fingerprint(options, model, data.samples, self.trunk, ema, self.copies)
 
     @property
@@ -148,10 +151,7 @@ class Training:
         self.journal = Journal(sibling(self.stem, ".csv"), self.done, measure=self.measure)
         self.saved = monotonic()
         try:
-            self._work()
-        except KeyboardInterrupt:
-            what = "validation" if self.done == self.batches else "training"
-            self.watch.say(f"{what} stopped after batch {self.done} of {self.batches}; --resume goes on")
+            self._work_until_stopped()
         except DarkshareError:
             if not exists(sibling(self.stem, CHECKPOINT)):  # nothing goes on from here
                 for suffix in (".csv", GOOD):
@@ -166,11 +166,24 @@ class Training:
             self.measure, self._has_work_left,
         )  # fmt: skip
 
+    def _work_until_stopped(self) -> None:
+        try:
+            self._work()
+        except KeyboardInterrupt:
+            with uninterrupted():
+                try:
+                    self._settle()
+                except Diverged as error:
+                    self._go_back(error)
+            what = "validation" if self.done == self.batches else "training"
+            self.watch.say(f"{what} stopped after batch {self.done} of {self.batches}; --resume goes on")
+
     def _work(self) -> None:
         feed = self._feed()
         if self._is_unvalidated:
             self._validate()  # Ctrl-C ended the last run before it
         self.watch.begin(self.done, self.batches)
+        self.shown = self.done
         while self.done < self.batches:
             try:
                 self._go_on(feed)
@@ -187,19 +200,29 @@ class Training:
         numbers = range(self.done + 1, self.batches + 1)
         with closing(made_ahead(map(feed.jobs, numbers), self.options.workers)) as coming:
             for number in numbers:
-                if self.recipe.retries and self.done % -(-self.batches // _TIMES) == 0:
+                if self.recipe.retries and (number - 1) % -(-self.batches // _TIMES) == 0:
                     with uninterrupted():
                         self._save(GOOD)
                 begun = perf_counter()
                 examples = next(coming)
                 with uninterrupted(), memory_errors():
-                    self._update(number, feed, examples, begun)
+                    self._launch(number, feed, examples, begun)
                 if self._is_due(number):
                     self._validate()
-                self.watch.step(self.journal.entries[-1])
+                self._show()
                 if monotonic() - self.saved >= self.options.checkpoint_every:
                     with uninterrupted():
                         self._save()
+        with uninterrupted():
+            self._settle()
+        self._show()
+
+    def _show(self) -> None:
+        """Tell of the updates whose numbers are known since the last time."""
+        news = [entry for entry in self.journal.entries[-2:] if entry.batch > self.shown]
+        self.shown = self.done
+        for entry in news:
+            self.watch.step(entry)
 
     def _go_back(self, error: Diverged) -> None:
         """Take the last good state, and half the rate.
@@ -213,16 +236,32 @@ class Training:
         self._take(checkpoints.read_state(sibling(self.stem, GOOD), self.fingerprint))
         self.standing.restarts, self.trainer.slower = restarts, 0.5**restarts
         self.journal.go_back(self.done)
+        self.shown = self.done
         self.watch.say(f"{error.message.partition(';')[0]}; it goes on after batch {self.done} at half the rate")
 
-    def _update(self, number: int, feed: Feed, examples: Sequence[Any], begun: float) -> None:
-        step = self.trainer.update(number, feed.parts(examples))
+    def _launch(self, number: int, feed: Feed, examples: Sequence[Any], begun: float) -> None:
+        launched = self.trainer.launch(number, feed.parts(examples))
+        self._settle()  # the update before, while a GPU is at this one
+        self.launched = launched, feed.size(number), begun
+        if not self.trainer.ahead:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Read the numbers of the update that was launched last, and write them down.
+
+        Raises:
+            Diverged: they are not numbers any more.
+        """
+        if self.launched is None:
+            return
+        (launched, size, begun), self.launched = self.launched, None
+        step, number = launched.step, launched.number
         self.standing.done = number
-        seen, mean = number * self.trainer.batch, self.journal.mean_with(step.loss)
-        seconds = round(perf_counter() - begun, 4)
+        seen, mean, now = number * self.trainer.batch, self.journal.mean_with(step.loss), perf_counter()
+        seconds, self.settled = round(now - max(begun, self.settled), 4), now
         measured = (
             step.rate,
-            *feed.size(number),
+            *size,
             step.loss,
             mean,
             step.iou,
@@ -248,6 +287,7 @@ class Training:
 
     def _validate(self) -> None:
         assert self.judge is not None
+        self._settle()
         model = self._model()
         found = self.judge(model)
         with uninterrupted():
@@ -274,6 +314,7 @@ class Training:
         return model
 
     def _save(self, suffix: str = CHECKPOINT) -> None:
+        self._settle()
         state = {
             "fingerprint": self.fingerprint,
             "standing": asdict(self.standing),
