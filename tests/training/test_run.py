@@ -421,24 +421,50 @@ def test_a_cache_that_does_not_pay_is_left_off(base, data, tmp_path):
         train(base, data, tmp_path / "out", options(cache_features=1, k=0))
 
 
+@pytest.fixture(params=[False, True], ids=["at once", "ahead"])
+def ahead(request, monkeypatch):
+    """Whether the next update is launched before the numbers of one are read, as on a GPU."""
+    monkeypatch.setattr("darkshare.training.stepping.is_gpu", lambda device: request.param)
+
+
+@pytest.mark.parametrize("ahead", [True], indirect=True)
+@pytest.mark.parametrize("stop", [None, 3])
+def test_numbers_that_are_read_later_are_the_same(base, data, tmp_path, monkeypatch, ahead, stop):
+    """Every update is told of once, in order; after Ctrl-C, the one that was under way is done as well."""
+    said = Said(stop=stop)
+    how = {"recipe": "steady", "validate_every": 4, "checkpoint_every": 0 if stop else 60}
+    found = train(base, data, tmp_path / "out", options(**how), judge=partial(evaluate_model, dataset=data), watch=said)
+    assert found.stopped == bool(stop)
+    if stop:
+        train(base, data, tmp_path / "out", options(**how, resume=True), judge=partial(evaluate_model, dataset=data))
+    monkeypatch.undo()
+    whole = train(base, data, tmp_path / "whole", options(**how), judge=partial(evaluate_model, dataset=data))
+    assert floats_of(tmp_path / "out") == floats_of(tmp_path / "whole")
+    assert said.losses == [entry.loss for entry in whole.entries[: stop or 6]]
+    rows = [
+        [line.split(",") for line in (tmp_path / f"{name}.csv").read_text().splitlines()] for name in ("out", "whole")
+    ]
+    assert [row[:9] + row[10:] for row in rows[0]] == [row[:9] + row[10:] for row in rows[1]]  # without the seconds
+
+
 # --- what goes wrong ------------------------------------------------------------------------------------------------
 
 
 def breaking(monkeypatch, number: int, times: int) -> None:
     """Let the weights of a training break before an update, so many times."""
-    real, left = Trainer.update, [None] * times
+    real, left = Trainer.launch, [None] * times
 
-    def update(self, this, parts):
+    def launch(self, this, parts):
         if this == number and left:
             left.pop()
             with torch.no_grad():
                 self.net.state_dict()["5.weights"].fill_(float("nan"))
         return real(self, this, parts)
 
-    monkeypatch.setattr(Trainer, "update", update)
+    monkeypatch.setattr(Trainer, "launch", launch)
 
 
-def test_a_loss_that_is_no_number_ends_it_and_the_good_checkpoint_stays(base, data, tmp_path, monkeypatch):
+def test_a_loss_that_is_no_number_ends_it_and_the_good_checkpoint_stays(base, data, tmp_path, monkeypatch, ahead):
     breaking(monkeypatch, 4, 1)
     with pytest.raises(
         DarkshareError, match=r"the loss of batch 4 is nan: .* smaller learning rate than 0\.002 \(--lr\)"
@@ -452,7 +478,7 @@ def test_a_loss_that_is_no_number_ends_it_and_the_good_checkpoint_stays(base, da
 
 
 @pytest.mark.parametrize("cached", [0, 1])
-def test_a_training_that_diverges_goes_back_and_on_at_half_the_rate(base, data, tmp_path, monkeypatch, cached):
+def test_a_training_that_diverges_goes_back_and_on_at_half_the_rate(base, data, tmp_path, monkeypatch, ahead, cached):
     """Of 20 updates, every second begins with a good state; the 8th breaks, so it goes on behind the 6th."""
     said = Said()
     breaking(monkeypatch, 8, 2)
@@ -472,7 +498,7 @@ def test_a_training_that_diverges_goes_back_and_on_at_half_the_rate(base, data, 
     ]  # fmt: skip
 
 
-def test_it_goes_back_three_times(base, data, tmp_path, monkeypatch):
+def test_it_goes_back_three_times(base, data, tmp_path, monkeypatch, ahead):
     said = Said()
     breaking(monkeypatch, 4, 4)
     with pytest.raises(DarkshareError, match=r"the loss of batch 4 is nan: .* smaller learning rate than .* \(--lr\)"):
@@ -482,7 +508,7 @@ def test_it_goes_back_three_times(base, data, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("stop", [7, 9, 10])
-def test_resume_behind_a_restart_gives_the_same(base, data, tmp_path, monkeypatch, stop):
+def test_resume_behind_a_restart_gives_the_same(base, data, tmp_path, monkeypatch, ahead, stop):
     breaking(monkeypatch, 8, 1)
     train(base, data, tmp_path / "whole", options(batches=20, recipe="steady"))
     breaking(monkeypatch, 8, 1)
@@ -516,7 +542,7 @@ def test_a_gradient_that_is_no_number_changes_no_weight(base, data, tmp_path, mo
 
     monkeypatch.setattr(trainer, "_backward", backward)
     with pytest.raises(DarkshareError, match="batch 1 gives no gradient: the training diverged"):
-        trainer.update(1, [None])
+        trainer.launch(1, [None])
     after = trainer.net.state_dict()
     assert all(torch.equal(after[name], block) for name, block in before.items())
 
@@ -535,7 +561,7 @@ def test_the_steady_recipe_cuts_the_gradient_to_a_norm_of_ten(base, data, tmp_pa
         return iter(())
 
     monkeypatch.setattr(trainer, "_backward", backward)
-    rate = trainer.update(1, [None]).rate
+    rate = trainer.launch(1, [None]).step.rate
     for block, old in zip(blocks, before, strict=True):
         mean = trainer.optimiser.state[block]["exp_avg"]
         np.testing.assert_allclose(mean, 0.1 * (each * share + 0.0005 * old), rtol=1e-5)
