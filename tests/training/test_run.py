@@ -477,6 +477,7 @@ def test_a_loss_that_is_no_number_ends_it_and_the_good_checkpoint_stays(base, da
     assert floats_of(tmp_path / "out") == floats_of(tmp_path / "whole")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cached", [0, 1])
 def test_a_training_that_diverges_goes_back_and_on_at_half_the_rate(base, data, tmp_path, monkeypatch, ahead, cached):
     """Of 20 updates, every second begins with a good state; the 8th breaks, so it goes on behind the 6th."""
@@ -507,6 +508,7 @@ def test_it_goes_back_three_times(base, data, tmp_path, monkeypatch, ahead):
     assert list(tmp_path.glob("out*")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [7, 9, 10])
 def test_resume_behind_a_restart_gives_the_same(base, data, tmp_path, monkeypatch, ahead, stop):
     breaking(monkeypatch, 8, 1)
