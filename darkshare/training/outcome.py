@@ -71,8 +71,7 @@ class Outcome(Result):
         if self.tested is not None:
             return [f"the best has {100 * self.tested:.2f} % on the pictures of test=, by which nothing was chosen"]
         chosen = sum(entry.map is not None for entry in self.entries) > 1 and not self.stopped
-        what = "the best is measured on the pictures that it was chosen by; for others,"
-        return [f"{what} set a share aside: import-data --test 0.15"] if chosen else []
+        return ["the best is chosen by what measures it; import-data --test sets others aside"] if chosen else []
 
     def as_dict(self) -> dict[str, Any]:
         """The course, the notes, and what came out, as plain values."""
