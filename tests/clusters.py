@@ -42,4 +42,5 @@ def kill_at(cluster: Any, picture: Path, mark: Path) -> None:
     import distributed
 
     with distributed.Client(cluster, set_as_default=False) as client:
+        client.wait_for_workers(3)  # one may still be coming back from an earlier test
         client.run(patch)

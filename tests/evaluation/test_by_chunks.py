@@ -55,14 +55,17 @@ def told(found: Any) -> str:
     return json.dumps([found.as_dict(), found.curves().rows()])
 
 
-@pytest.mark.parametrize("how", [{}, {"rule": "both", "iou": 0.6}, {"tiles": (2, 1), "batch": 2, "nms": 0.3}])
+@pytest.mark.parametrize(
+    "how", [{}, {"rule": "both", "iou": 0.6}, {"tiles": (2, 1), "batch": 2, "nms": 0.3, "lowest": 0.5}]
+)
 def test_chunks_give_the_same_numbers(how, case, tmp_path):
     if "rule" in how:
         require_a_tool()
     both, text, sets = case
-    plain = evaluate(both, sets, beside=[text], lowest=LOWEST, **how)
+    how = {"lowest": LOWEST, **how}
+    plain = evaluate(both, sets, beside=[text], **how)
     for _ in range(2):  # with what was kept as well
-        found = evaluate(both, sets, beside=[text], lowest=LOWEST, output=tmp_path / "out", chunk=2, **how)
+        found = evaluate(both, sets, beside=[text], output=tmp_path / "out", chunk=2, **how)
         assert told(found) == told(plain)
     assert all(mean > 0 for mean in plain.means.values())
     kept = {str(path.parent.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("chunk-000002.jsonl")}
@@ -124,13 +127,13 @@ def test_a_picture_that_cannot_be_read_is_left_out_likewise(case, tmp_path):
     found, notes = [], []
     for how in ({}, {"output": tmp_path / "out", "chunk": 40}):
         with pytest.warns(DarkshareWarning, match="1 of 100 pictures cannot be read .* left out with their") as noted:
-            found.append(told(evaluate(text, data, lowest=LOWEST, **how)))
+            found.append(told(evaluate(text, data, lowest=0.5, **how)))
         notes.append([str(one.message) for one in noted])
     assert found[0] == found[1]
     assert notes[0] == notes[1]
     few = replace(data, samples=data.samples[45:55])
     with pytest.raises(DarkshareError, match=r"1 of 10 pictures cannot be read .* more than 1% of them"):
-        evaluate(text, few, lowest=LOWEST, output=tmp_path / "few")
+        evaluate(text, few, lowest=0.5, output=tmp_path / "few")
 
 
 def test_a_network_that_fails_ends_it_likewise(pictures, tmp_path):

@@ -17,7 +17,7 @@ from PIL import Image
 from synthetic import drawn
 
 from darkshare import Detector, concat, detect, export, load, save
-from darkshare.errors import BadArguments, BadValue, DarkshareError, Unsupported
+from darkshare.errors import BadArguments, BadValue, DarkshareError, DarkshareWarning, Unsupported
 from darkshare.inference import cluster as clusters
 from darkshare.inference.detector import runnable
 from darkshare.inference.media import chunks
@@ -78,7 +78,7 @@ def interrupting(after: int) -> Any:
     "how",
     [
         {},
-        {"batch": 2, "tiles": (2, 1)},
+        {"batch": 2, "tiles": (2, 1), "thresh": 0.5},
         {"thresh": 0.5, "nms": "agnostic", "classes": "dog", "max_det": 2},
         {"limit": 1},
     ],
@@ -143,8 +143,9 @@ def test_every_model_that_lies_in_files(made, model, photos, tmp_path):
     else:
         save(concat([given, given], 5), tmp_path / "both")
         given = load(tmp_path / "both.cfg")
-    plain = detect(given, photos[:4], output=tmp_path / "plain", save="csv")
-    found = detect(given, photos[:4], output=tmp_path / "out", chunk=SIZE)
+    how: Any = {"thresh": 0.53}
+    plain = detect(given, photos[:4], output=tmp_path / "plain", save="csv", **how)
+    found = detect(given, photos[:4], output=tmp_path / "out", chunk=SIZE, **how)
     assert boxes(rows_in(tmp_path / "out")) == [{"picture": row["picture"], "frame": 1, **row} for row in plain.rows()]
     assert found.boxes == plain.boxes > 0
 
@@ -310,6 +311,23 @@ def test_a_run_on_a_cluster_that_was_stopped_goes_on(cluster, model, photos, tmp
     assert stamps(tmp_path / "out")
     detect(load(model), photos, **how)
     assert list(dict.fromkeys(row["source"] for row in rows_in(tmp_path / "out"))) == photos
+
+
+@pytest.mark.slow
+def test_several_threads_of_a_worker_share_a_model(model, photos, tmp_path):
+    distributed = pytest.importorskip("distributed", reason="a cluster needs Dask")
+    how: Any = {"chunk": 1, "tell": lambda line: None}
+    expected = detect(load(model), photos, output=tmp_path / "here", **how)
+    with distributed.LocalCluster(
+        n_workers=0, threads_per_worker=4, processes=False, dashboard_address=":0", protocol="tcp://"
+    ) as alone:
+        with pytest.warns(DarkshareWarning, match="the cluster has no workers yet; the work begins when one comes"):
+            clusters.connected(alone.scheduler_address).close()
+        alone.scale(1)
+        alone.wait_for_workers(1)
+        found = detect(load(model), photos, output=tmp_path / "there", scheduler=alone.scheduler_address, **how)
+    assert rows_in(tmp_path / "there") == rows_in(tmp_path / "here")
+    assert found.rows() == expected.rows()
 
 
 @pytest.mark.slow

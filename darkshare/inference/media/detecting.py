@@ -137,14 +137,14 @@ def detect(  # noqa: D417 - some are described together
     loaded = runnable(model, engine)
     chosen = _boxes_only(loaded.model, branches=branches, names=[task] if isinstance(task, str) else task)
     selection, names = select(sources, alpha=reads_alpha(chosen.network)), OutputNames(Path(output))
-    for item in selection.known:
-        names.admit(item.name)
     how = {"engine": loaded.engine, **{name: given[name] for name in _RUNNING}}
     rules = {own: given[name] for name, own in _RULES.items() if given[name] is not None}
     if chunk or scheduler:
         cut = Chunks(names.folder, chunk or CHUNK, _suffix(save, container, reconnect), scheduler)
         job = ChunkJob(DetectorFiles.of(loaded, chosen.tasks, how), rules, every, limit)
         return _by_chunks(job, selection, cut, watch, Tally(tell, by_class=True))
+    for item in selection.known:
+        names.admit(item.name)
     files = OutputFiles(names.folder, chosen, _require_formats(save, container, selection), container)
     detector = Detector(chosen, file=loaded.file, **rules, **how)
     read = reading(selection, every=every, limit=limit, reconnect=reconnect, batch=batch, admit=names.admit)
