@@ -26,6 +26,8 @@ from darkshare.training.guards import digest, memory_errors, require_torch, requ
 from darkshare.training.journal import Journal, Update, plot_training
 from darkshare.training.outcome import BEST, Outcome
 from darkshare.training.pictures.geometry import Size
+from darkshare.training.pictures.loading import Source
+from darkshare.training.pictures.makers import made_by
 from darkshare.training.preparation import trunk_floats, updates
 from darkshare.training.recipes import RECIPES
 from darkshare.training.settings import Judge, Options, TrainingWatch
@@ -176,17 +178,18 @@ class Training:
         return self.test(best).mean
 
     def _work(self) -> Course:
-        feed = self._feed()
-        if self._is_unvalidated:
-            self._validate()  # Ctrl-C ended the last run before it
-        self.watch.begin(self.done, self.batches)
-        self.shown = self.done
-        while self._has_updates_left:
-            try:
-                yield from self._go_on(feed)
-            except Diverged as error:  # noqa: PERF203 - a few times at most
-                with uninterrupted():
-                    self._go_back(error)
+        with made_by(self.source, self.options.workers, self.trainer.device.type) as source:
+            feed = self._feed(source)
+            if self._is_unvalidated:
+                self._validate()  # Ctrl-C ended the last run before it
+            self.watch.begin(self.done, self.batches)
+            self.shown = self.done
+            while self._has_updates_left:
+                try:
+                    yield from self._go_on(feed)
+                except Diverged as error:  # noqa: PERF203 - a few times at most
+                    with uninterrupted():
+                        self._go_back(error)
 
     def _go_on(self, feed: Feed) -> Course:
         """Make all updates that are left.
@@ -373,11 +376,11 @@ class Training:
         title = f"{self.stem.name}, k={self.options.k}"
         plot_training(self.journal.entries, sibling(self.stem, ".png"), title=title, measure=self.measure)
 
-    def _feed(self) -> Feed:
+    def _feed(self, source: Source) -> Feed:
         """The source of examples: the cache, if there is one, or the pictures."""
         trainer = self.trainer
         mini = trainer.batch // max(self.model.network.net.subdivisions, 1)
-        pictures = PictureFeed(self.source, trainer.net, trainer.device, trainer.batch, mini, self.batches, trainer.amp)
+        pictures = PictureFeed(source, trainer.net, trainer.device, trainer.batch, mini, self.batches, trainer.amp)
         if not self.copies:
             return pictures
         return pictures.cached(sibling(self.stem, FEATURES), self.fingerprint, self.options, self.truths, self.watch)

@@ -132,7 +132,8 @@ def test_input_sizes_that_change(tmp_path, data):
 def test_neither_workers_nor_checkpoints_change_the_result(base, data, tmp_path):
     train(base, data, tmp_path / "a", options())
     train(base, data, tmp_path / "b", options(workers=3, checkpoint_every=0))
-    assert floats_of(tmp_path / "a") == floats_of(tmp_path / "b")
+    train(base, data, tmp_path / "many", options(workers=5))  # processes
+    assert floats_of(tmp_path / "a") == floats_of(tmp_path / "b") == floats_of(tmp_path / "many")
     train(base, data, tmp_path / "c", options(seed=1))
     assert floats_of(tmp_path / "a") != floats_of(tmp_path / "c")
 
