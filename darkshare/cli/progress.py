@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from shutil import get_terminal_size
 from typing import Any, TypeVar
 
 import click
@@ -12,6 +13,8 @@ import click
 from darkshare._tables import printable
 
 T = TypeVar("T")
+_SHORT = 8  # columns of a bar with a text behind it
+_NUMBERS = len("  100%  10d 00:00:00  ") + 1  # between them; the last column stays free
 CLEAR = "\r\x1b[K"  # moves to the start of the line and empties it
 
 
@@ -26,11 +29,20 @@ def say_above(text: str) -> None:
 
 
 def bar(length: int | None = None, *, label: str = "", shows_text: bool = False) -> AbstractContextManager[Any]:
-    """A bar to be moved with `update(steps)`, or `update(steps, text)`; None where stderr is not a terminal."""
+    """A bar to be moved with `update(steps)`, or `update(steps, text)`; None where stderr is not a terminal.
+
+    A text is cut to what fits behind a short bar: a line that is too long for the terminal would be left at each step.
+    """
     if not is_watched():
         return nullcontext()
-    show: Callable[[Any], str | None] | None = (lambda text: text) if shows_text else None
-    return click.progressbar(length=length, label=printable(label), item_show_func=show, file=sys.stderr)
+    if not shows_text:
+        return click.progressbar(length=length, label=printable(label), file=sys.stderr)
+    template = "%(label)s%(bar)s  %(info)s"
+    room = get_terminal_size().columns - len(label) - _SHORT - _NUMBERS
+    return click.progressbar(
+        length=length, label=printable(label), item_show_func=lambda text: text and text[: max(room, 0)],
+        bar_template=template, width=_SHORT, file=sys.stderr,
+    )  # fmt: skip
 
 
 def watched(

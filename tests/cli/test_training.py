@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -149,3 +151,39 @@ def test_the_bar_on_a_terminal(monkeypatch):
         bar.say("told")
         assert bar._shown is not None
     assert bar._shown is None
+
+
+LONG_TRAINING = """
+from darkshare.cli.training import Bar
+from darkshare.training.journal import Update
+with Bar() as shown:
+    shown.begin(0, 500500)
+    for number in range(1, 100):
+        measured = 0.4567 if number > 3 else None
+        shown.step(Update(number, 64 * number, 0.001, 416, 416, 123.456, 123.456, 0.5, 0.5, 0.01, 0, measured))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a terminal is made of a pair of pseudo-terminals")
+@pytest.mark.parametrize("columns", [80, 60])
+def test_a_bar_stays_on_one_line_of_a_terminal(columns):
+    import fcntl
+    import struct
+    import termios
+
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    words = [sys.executable, "-c", LONG_TRAINING]
+    kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    with subprocess.Popen(words, stdout=theirs, stderr=theirs, env={**kept, "PYTHONPATH": str(ROOT.parent)}) as process:
+        os.close(theirs)
+        said = b""
+        with contextlib.suppress(OSError):  # the end of a terminal
+            while piece := os.read(ours, 65536):
+                said += piece
+    os.close(ours)
+    assert process.returncode == 0
+    lines = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", said.decode()).replace("\n", "\r").split("\r")
+    assert any("99/500500 loss 123.456" in line for line in lines)
+    assert max(map(len, lines)) < columns
+    assert said.count(b"\n") <= 1
