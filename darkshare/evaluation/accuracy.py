@@ -61,6 +61,11 @@ class Accuracy(Result):
         return self.top[0]
 
     @property
+    def mistakes(self) -> str:
+        """Nothing: what is not right is wrong."""
+        return ""
+
+    @property
     def rule(self) -> str:
         """The measure and its conditions."""
         return f"top-1 of {self.task}, {self.conditions}" if self.conditions else f"top-1 of {self.task}"

@@ -137,6 +137,11 @@ class Evaluation(Result):
         return float(np.mean(known)) if known else 0.0
 
     @property
+    def mistakes(self) -> str:
+        """The false positives and the misses at the threshold, in words."""
+        return f"FP {self.at.fp}, FN {self.at.fn} at > {self.threshold:g}"
+
+    @property
     def truths(self) -> int:
         """The number of labelled boxes, without difficult ones."""
         return sum(one.truths for one in self.classes)

@@ -59,12 +59,14 @@ def device_of(wanted: str) -> Any:
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def memory_of(device: Any) -> int:
-    """The bytes of memory that a device has; of a CPU, those that this process may use at most."""
+def memory_of(device: Any) -> int | None:
+    """The bytes of memory that a device has; of a CPU, those that this process may use, None where none can tell."""
     import torch
 
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
+    if not hasattr(os, "sysconf"):  # Windows
+        return None
     limits = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory/memory.limit_in_bytes"))
     found = [int(text) for path in limits if is_file(path) and (text := path.read_text().strip()).isdecimal()]
     return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *found])

@@ -301,9 +301,9 @@ class Training:
                 save(model, sibling(self.stem, BEST), data=self.lists)
             self._draw()
             self._save()
-        self.watch.say(
-            f"batch {self.done}: {self.measure} {100 * found.mean:.2f} %{', the best so far' if better else ''}"
-        )
+        mistakes = f" ({found.mistakes})" if found.mistakes else ""
+        best = ", the best so far" if better else ""
+        self.watch.say(f"batch {self.done}: {self.measure} {100 * found.mean:.2f} %{mistakes}{best}")
 
     def _model(self) -> Model:
         """The model as it is now; its trunk is the base's.

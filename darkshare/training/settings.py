@@ -131,5 +131,9 @@ class Score(Protocol):
     def rule(self) -> object:
         """The rule by which it was counted, in words."""
 
+    @property
+    def mistakes(self) -> str:
+        """The false positives and misses behind it, in words; empty where the measure says all."""
+
 
 Judge = Callable[[Model], Score]

@@ -234,7 +234,7 @@ def test_the_inputs_are_protected(base, data, tmp_path):
 
 def test_the_best_is_kept_beside_the_last(base, data, tmp_path):
     class Score:
-        rule = "a test's"
+        rule, mistakes = "a test's", "FP 3, FN 1 at > 0.25"
 
         def __init__(self, mean: float) -> None:
             self.mean = mean
@@ -252,7 +252,7 @@ def test_the_best_is_kept_beside_the_last(base, data, tmp_path):
     assert floats_of(tmp_path / "out-best")[20:] == judged[1]
     assert floats_of(tmp_path / "out")[20:] == judged[2]
     assert load(tmp_path / "out-best.cfg").weights.header.seen == 16
-    assert "batch 4: mAP 60.00 %, the best so far" in said.texts
+    assert "batch 4: mAP 60.00 % (FP 3, FN 1 at > 0.25), the best so far" in said.texts
     rows = (tmp_path / "out.csv").read_text().splitlines()[1:]
     assert [row.rsplit(",", 1)[1] for row in rows] == ["", "0.2", "", "0.6", "", "0.4"]
 
@@ -260,7 +260,7 @@ def test_the_best_is_kept_beside_the_last(base, data, tmp_path):
 class Scores:
     """A judge that gives these scores in turn, and keeps what it judged."""
 
-    rule = "a test's"
+    rule, mistakes = "a test's", ""
 
     def __init__(self, *means: float) -> None:
         self.means = iter(means)
