@@ -78,7 +78,7 @@ def interrupting(after: int) -> Any:
     "how",
     [
         {},
-        {"batch": 2, "tiles": (2, 1), "thresh": 0.5},
+        pytest.param({"batch": 2, "tiles": (2, 1), "thresh": 0.5}, marks=pytest.mark.slow),
         {"thresh": 0.5, "nms": "agnostic", "classes": "dog", "max_det": 2},
         {"limit": 1},
     ],
@@ -132,7 +132,7 @@ def test_a_name_that_is_not_utf_8(model, photos, tmp_path):
     assert [row["source"] for row in rows_in(tmp_path / "out")] == [name]
 
 
-@pytest.mark.parametrize("made", ["exported", "resized", "several tasks"])
+@pytest.mark.parametrize("made", ["exported", pytest.param("resized", marks=pytest.mark.slow), "several tasks"])
 def test_every_model_that_lies_in_files(made, model, photos, tmp_path):
     given: Any = load(model)
     if made == "exported":
