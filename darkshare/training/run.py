@@ -133,7 +133,9 @@ class Training:
         if beside:
             net.share_trunk(beside.trainer.net)
         net = net.to(device)
-        self.trainer = Trainer(net, device=device, seed=options.seed, amp=options.amp, ema=ema, clip=recipe.clip)
+        self.trainer: Trainer = Trainer(
+            net, device=device, seed=options.seed, amp=options.amp, ema=ema, clip=recipe.clip
+        )
         self.trunk = digest(trunk_floats(base, options.k))
         epochs = self.batches * self.trainer.batch / len(data.samples)
         self.copies = copies_kept(options, self.source, self.trainer.net, epochs, self.most, watch)
