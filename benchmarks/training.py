@@ -96,7 +96,7 @@ def _timed(base: Model, data: Dataset, k: int, changes: Changes, rounds: int, fo
             examples = [job() for job in feeds[name].jobs(number)] if name != CACHED else []
             begun = process_time()
             examples = examples or [job() for job in feeds[name].jobs(number)]
-            trainers[name].update(number, feeds[name].parts(examples))
+            trainers[name].launch(number, feeds[name].parts(examples))
             seconds[name].append(process_time() - begun)
     times = {name: values[2:] for name, values in seconds.items()}  # the first two do not count
     return [

@@ -10,7 +10,7 @@ import numpy as np
 from onnxruns import model_of
 
 from darkshare.training.building import build, trained
-from darkshare.training.losses import Report, head_losses, surrogate
+from darkshare.training.losses import Report, gradient, head_losses
 from darkshare.training.optimising import Schedule, batch_size, optimiser, set_rate
 
 F = np.float32
@@ -42,15 +42,17 @@ class Replay:
 
     def pass_on(self, number: int) -> Iterator[tuple[int, np.ndarray, Report]]:
         """One mini-batch forward and back; yields (layer, delta, report) of each head."""
+        import torch
+
         part = slice(number * self.mini, (number + 1) * self.mini)
         self.seen += self.mini
         raws: dict[int, Any] = self.net(self.x[part])
-        total: Any = 0
+        back = []
         for index, raw in raws.items():
-            delta, report = self.losses[index].delta(raw, self.truths(part), seen=self.seen)
-            total = total + surrogate(delta, raw) / self.batch
-            yield index, delta.numpy(), report
-        total.backward()
+            delta, tally = self.losses[index].delta(raw, self.truths(part), seen=self.seen)
+            back.append(gradient(delta, self.batch))
+            yield index, delta.numpy(), tally.read()
+        torch.autograd.backward(list(raws.values()), back)
 
     def update(self) -> np.ndarray:
         """The floats of the network after an update."""

@@ -10,7 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from darkshare._files import CHUNK, _write_fully, read_small, reading, require_regular, write_all, writing
+from darkshare._files import (
+    CHUNK,
+    _write_fully,
+    keeping_inputs,
+    read_small,
+    reading,
+    require_regular,
+    write_all,
+    writing,
+)
 from darkshare._files.opened import sha256
 from darkshare.errors import DarkshareError
 
@@ -208,3 +217,16 @@ def test_a_link_is_replaced_itself(tmp_path):
     link.symlink_to(kept)
     write_all({link: [b"new"]})
     assert (kept.read_bytes(), link.read_bytes(), link.is_symlink()) == (b"old", b"new", False)
+
+
+def test_a_file_that_changed_since_the_command_began_to_read_it_is_refused(tmp_path):
+    path = tmp_path / "weights"
+    path.write_bytes(b"before")
+    with keeping_inputs():
+        require_regular(path)
+        before = sha256(path)
+        path.write_bytes(b"behind it")
+        with pytest.raises(DarkshareError, match="was changed while it was read"):
+            sha256(path)
+    assert before == hashlib.sha256(b"before").hexdigest()
+    assert sha256(path) == hashlib.sha256(b"behind it").hexdigest()

@@ -262,6 +262,7 @@ FITTING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", FITTING)
 def test_time_of_a_check_grows_with_the_layers_and_no_faster(tmp_path, text):
     def prepared(count):

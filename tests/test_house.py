@@ -30,6 +30,7 @@ HEAVY = (
     "pycocotools",
     "faster_coco_eval",
     "distributed",
+    "pyarrow",
 )
 NOT_AN_OPENING = re.compile(r"(What|Where|How|Why|Which)\b")  # of a docstring: a verb or a noun opens it
 # "is not a …" in place of "is no …", unless a thing is missing: "there is no …".

@@ -27,9 +27,6 @@ CUTS = (
     range(1, FIRST_HEAD) if os.environ.get("DARKSHARE_ALL_CUTS") else [1, 2, 9, 24, 25, 26, 60, 73, 94, 107, 109, 114]
 )
 pytestmark = pytest.mark.zoo
-importer = pytest.mark.skipif(
-    not hasattr(cv2.dnn, "readNetFromDarknet"), reason="OpenCV 5 has no Darknet importer; run this with OpenCV 4"
-)
 
 
 def model(name: str) -> Model:
@@ -106,7 +103,7 @@ def importer_heads(cfg: Path, one: Model, image: np.ndarray) -> list[np.ndarray]
     return [x[0] for x in net.forward([f"conv_{head - 1}" for task in one.tasks for head in task.heads])]
 
 
-@importer
+@pytest.mark.importer
 @pytest.mark.parametrize("layout", ["native", "padded"])
 def test_the_importer_reads_our_merged_files(tmp_path, layout):
     base, masks = model("f10-coco"), model("f10-mask-frozen-exact-made")
@@ -125,7 +122,7 @@ def test_the_importer_reads_our_merged_files(tmp_path, layout):
         assert (foreign == -20).all()
 
 
-@importer
+@pytest.mark.importer
 @pytest.mark.parametrize("k", CUTS)
 def test_the_importer_at_every_forced_cut(tmp_path, k):
     merged = quiet_concat([model("f10-coco"), model("f10-mask-a")], k, force=True)
@@ -147,7 +144,7 @@ def detected(cfg: Path, image: np.ndarray, size: tuple[int, int]) -> list[tuple[
     return sorted((int(i), float(score), tuple(map(int, box))) for i, score, box in zip(*found, strict=True))
 
 
-@importer
+@pytest.mark.importer
 @pytest.mark.parametrize(
     ("pair", "k", "seen"),
     [

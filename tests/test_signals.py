@@ -127,8 +127,18 @@ class Striking:
         return [path.name for root in (self.out, self.home) for path in root.rglob(".darkshare-*")]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("command", COMMANDS)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ALL_OF_THEM = ("concat", "train")  # the others get one each, in turn: which signal it is hardly differs by command
+
+
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [
+        (command, number)
+        for place, command in enumerate(COMMANDS)
+        for number in (SIGNALS if command in ALL_OF_THEM else SIGNALS[place % 3 :][:1])
+    ],
+)
 def test_a_signal_ends_a_command_with_one_line(command, number, files, tmp_path):
     words, outputs, library = COMMANDS[command]
     if library and not find_spec(library):
@@ -148,6 +158,9 @@ def test_a_signal_ends_a_command_with_one_line(command, number, files, tmp_path)
 
 LONG = {  # words of what starts processes of its own, each of which would take for ever
     "sweep": f"{{base}} {{data}} --k 3,4 --seeds 1 --jobs 2 --batches 1000000 {QUICK} -o {{out}}/new",
+    "train": f"{{base}} {{data}} --k 4 --batches 1000000 {QUICK} --workers 5 -o {{out}}/new".replace(
+        "--workers 0 ", ""
+    ),
     "bench": "{base} {other} --k 4 --engine onnxruntime --rounds 1000000 --threads 1",
     "engines": "{base} --rounds 1000000 --threads 1",
 }
@@ -159,13 +172,15 @@ LONG = {  # words of what starts processes of its own, each of which would take 
         ("sweep", signal.SIGINT),
         ("sweep", signal.SIGTERM),
         ("sweep", signal.SIGKILL),
+        ("train", signal.SIGINT),
+        ("train", signal.SIGKILL),
         ("bench", signal.SIGHUP),
         ("bench", signal.SIGKILL),
         ("engines", signal.SIGTERM),
     ],
 )
 def test_children_end_with_their_parent(command, number, files, tmp_path):
-    if not find_spec("torch" if command == "sweep" else "onnxruntime"):
+    if not find_spec("torch" if command in ("sweep", "train") else "onnxruntime"):
         pytest.skip("needs what it runs on")
     struck = Striking(tmp_path, files, f"{command} {LONG[command]}", "subprocess.Popen", 2, number)
     code, stderr = struck.ended()

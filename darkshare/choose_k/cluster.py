@@ -6,15 +6,13 @@ import contextlib
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from importlib import import_module
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 from darkshare.choose_k.processes import LAST, Message, Process, cores
 from darkshare.choose_k.trials import Trial
-from darkshare.errors import DarkshareError
+from darkshare.inference.cluster import connected, dask
 
-_PATIENCE = 10  # seconds, to reach the scheduler
 _OFTEN = 1.0  # seconds, to ask whether to stop
 
 
@@ -30,10 +28,9 @@ def run_on_cluster(trials: Sequence[Trial], address: str) -> Iterator[Message]:
     Raises:
         DarkshareError: the package is missing, or the scheduler does not answer.
     """
-    dask = _dask()
-    client = _connected(dask, address)
+    client = connected(address)
     name, said = f"darkshare-{uuid.uuid4().hex}", SimpleQueue[WorkerMessage]()
-    stop = dask.Event(name, client=client)
+    stop = dask().Event(name, client=client)
     client.subscribe_topic(name, lambda found: said.put(WorkerMessage(*found[1])))
     futures: dict[int, Any] = {}
     for number, trial in enumerate(trials):
@@ -62,21 +59,6 @@ class WorkerMessage(NamedTuple):
     text: str
 
 
-def _dask() -> Any:
-    try:
-        return import_module("distributed")
-    except ImportError:
-        raise DarkshareError("a cluster needs Dask: pip install 'darkshare[cluster]'") from None
-
-
-def _connected(dask: Any, address: str) -> Any:
-    try:
-        return dask.Client(address, timeout=_PATIENCE, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
-        why = str(error).partition("\n")[0] or type(error).__name__
-        raise DarkshareError(f"no Dask scheduler answers there ({why}); is it running?", file=address) from None
-
-
 def _wait(futures: dict[int, Any], said: SimpleQueue[WorkerMessage]) -> None:
     while futures:
         word = said.get()
@@ -98,8 +80,7 @@ def _end(number: int, done: Any) -> WorkerMessage:
 
 def _do(trial: Trial, number: int, name: str) -> tuple[str, str]:
     """Run a trial in a process and pass on its messages, until it ends or is to stop."""
-    dask = _dask()
-    worker, stop = dask.get_worker(), dask.Event(name)
+    worker, stop = dask().get_worker(), dask().Event(name)
     threads = trial.options.threads or max(cores() // worker.state.nthreads, 1)
     if stop.is_set():
         return "stopped", ""

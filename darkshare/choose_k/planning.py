@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from darkshare._files import exists, is_folder
 from darkshare._files.opened import sha256
 from darkshare.analysis.savings import at_cuts
@@ -25,14 +23,13 @@ from darkshare.choose_k.trials import (
     with_k,
     write_json,
 )
-from darkshare.darknet.cfg import to_bytes
-from darkshare.darknet.model import Model, load
+from darkshare.darknet.model import Model
 from darkshare.darknet.network import Network
-from darkshare.darknet.weights import FLOAT
 from darkshare.data import Dataset, Finding, read_data
 from darkshare.data.findings import joined
 from darkshare.errors import BadValue, DarkshareError, Unsupported
 from darkshare.evaluation import require_tool
+from darkshare.inference.cluster import require_on_disk
 from darkshare.inference.detector import Detector
 from darkshare.training.guards import digest_of_pictures, require_pictures, require_torch
 from darkshare.training.preparation import prepared, updates
@@ -105,7 +102,7 @@ def plan(
     if base.classifies(base.tasks[0]):
         what = "classifies pictures, and a sweep compares detectors; take `darkshare train` per k"
         raise Unsupported(what, file=base.name)
-    _require_on_disk(base)
+    require_on_disk(base)
     learn, valid = read_data(data, "train"), read_data(data, "valid")
     require_pictures(learn)
     require_pictures(valid)
@@ -131,26 +128,6 @@ def plan(
     )
     findings = joined((learn.findings, valid.findings))
     return SweepPlan(folder, trials, settings, shares, updates(model), findings, (*notes, *_tool_note()))
-
-
-def _require_on_disk(base: Model) -> None:
-    """Refuse a base that differs from its files, since each training reads these.
-
-    Raises:
-        DarkshareError: it was changed in memory, or its files were.
-    """
-    path = None if base.weights is None else base.weights.path
-    if base.name and path != "" and _is_same(base, load(base.name, path, dialect=base.network.dialect, partial=True)):
-        return
-    raise BadValue("differs from its files, and each training reads these; save it first", file=base.name or None)
-
-
-def _is_same(a: Model, b: Model) -> bool:
-    floats = [one.weights.view(0, one.weights.size) if one.weights else np.empty(0, FLOAT) for one in (a, b)]
-    own, other = (values.view("<u4") for values in floats)
-    names = [[task.names for task in one.tasks] for one in (a, b)]
-    texts = [to_bytes(one.network.cfg) for one in (a, b)]
-    return texts[0] == texts[1] and names[0] == names[1] and np.array_equal(own, other)
 
 
 def _prepared(base: Model, data: Dataset, ks: Sequence[int], options: Options) -> tuple[Model, list[str]]:

@@ -96,7 +96,7 @@ def sweep(  # noqa: D417 - some are described together
     k: int | Sequence[int], seeds: int | Sequence[int] = (1, 2, 3), output: str | os.PathLike[str] = "sweep",
     jobs: int = 1, threads: int | None = None, workers: int = 1, validate_every: int = 0, scheduler: str | None = None,
     epochs: float | None = None, batches: int | None = None, batch: int | None = None, subdivisions: int | None = None,
-    lr: float | None = None, size: tuple[int, int] | None = None, recipe: str = "darknet",
+    lr: float | None = None, size: tuple[int, int] | None = None, recipe: str = "steady",
     negatives: str | os.PathLike[str] | None = None, device: str = "auto", amp: bool = False, ema: float | None = None,
     bn_eval: bool = False, augment: bool = True, cache_features: int = 0, cache_anyway: bool = False,
     checkpoint_every: float = 60, watch: SweepWatch | None = None,
@@ -129,7 +129,7 @@ def sweep(  # noqa: D417 - some are described together
     options = Options(
         k=0, changes=changes, recipe=recipe, negatives=None if negatives is None else os.fspath(negatives),
         device=device, amp=amp, ema=ema, bn_eval=bn_eval, augment=augment, workers=workers, threads=threads,
-        validate_every=validate_every, cache_features=cache_features, cache_anyway=cache_anyway,
+        validate_every=validate_every, patience=0, cache_features=cache_features, cache_anyway=cache_anyway,
         checkpoint_every=checkpoint_every,
     )  # fmt: skip
     planned = plan(base, os.fspath(data), os.fspath(output), ks=cuts_of(k), seeds=cuts_of(seeds), options=options)

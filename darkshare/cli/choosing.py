@@ -26,7 +26,19 @@ from darkshare.darknet.model import load
 from darkshare.darknet.pairing import is_of_model
 from darkshare.darknet.typed import DATA, files_of
 
-_OWN = ("files", "k", "output", "seed", "threads", "workers", "split", "validate_every", "resume", "dialect")
+_OWN = (
+    "files",
+    "k",
+    "output",
+    "seed",
+    "threads",
+    "workers",
+    "split",
+    "validate_every",
+    "patience",
+    "resume",
+    "dialect",
+)
 
 
 @command()

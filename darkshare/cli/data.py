@@ -38,6 +38,13 @@ _PATH = Written("path", Path)
         "Default: the source's own parts, else 0.2."
     ),
 )
+@click.option(
+    "--test",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    metavar="SHARE",
+    help="The share to set aside for a measure at the end, by which nothing is chosen.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Another number gives another split.")
 @several_option("--keep-classes", NAMES, help="Only these, in this order.")
 @keyed_option(
@@ -73,6 +80,7 @@ def import_data(source: Path, output: Path, as_json: bool, **options: Any) -> No
     Examples:
       darkshare import-data BCCD -o cells
       darkshare import-data logos/voc_format -o logos --single-class logo
+      darkshare import-data raccoon --split 0.15 --test 0.15 -o raccoons
       darkshare import-data a.json --valid b.json --keep-classes person -o people
       darkshare import-data cocotext.v2.json --images train2014 -o text
       darkshare import-data train.txt --valid test.txt --names obj.names -o masks

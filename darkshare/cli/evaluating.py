@@ -46,6 +46,8 @@ PARTS = ("valid", "train", "test")
 @click.option("--beside", type=NAMED_FILE, multiple=True, help="Compare with this model.")
 @options.plot_option("Draw precision over recall.")
 @options.file_option("--csv", "table", text="Write the points of these curves.", what="a table in CSV", right=(".csv",))
+@options.folder_option(None, "Folder to keep the boxes in; the same command goes on with them.")
+@options.chunk_options
 @options.running_options(DEFAULT)
 @options.size_option
 @options.dialect_option
@@ -66,6 +68,7 @@ def evaluate(
       darkshare evaluate masks.cfg masks.weights masks.data
       darkshare evaluate both.cfg --data masks=masks.data --data coco=coco.data
       darkshare evaluate both.cfg masks.data --beside masks.cfg --plot curves.png
+      darkshare evaluate both.cfg coco.data --scheduler tcp://10.0.0.1:8786
     """
     if exported := [path for path in paths if Path(path).suffix in EXPORTED]:
         raise click.UsageError(

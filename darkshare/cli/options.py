@@ -283,6 +283,16 @@ def tiles_options(function: F) -> F:
     return tiles(overlap(function))
 
 
+def chunk_options(function: F) -> F:
+    """`--chunk` and `--scheduler` of everything that looks at pictures by chunks."""
+    from darkshare.inference.media.chunks import CHUNK
+
+    text = f"Pictures of a chunk, which is a file of its own; the same command goes on.  [with --scheduler: {CHUNK}]"
+    chunk = click.option("--chunk", type=click.IntRange(1), metavar="N", help=text)
+    scheduler = click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster that looks at the chunks.")
+    return chunk(scheduler(function))
+
+
 def running_options(engine: str | None = None, text: str = "What computes.") -> Callable[[F], F]:
     """Give the options of everything that runs a network over pictures."""
 

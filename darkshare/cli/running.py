@@ -39,7 +39,10 @@ def frames_options(function: options.F) -> options.F:
 @click.argument("paths", nargs=-1, required=True, metavar="MODEL.cfg [MODEL.weights]|MODEL.onnx|MODEL.xml SOURCE...")
 @options.folder_option("detections", "Folder for what is written.")
 @options.several_option(
-    "--save", choices(tuple(FORMATS)), metavar="NAME,...", help=f"What to write: {', '.join(FORMATS)}."
+    "--save",
+    choices((*FORMATS, "parquet")),
+    metavar="NAME,...",
+    help=f"What to write: {', '.join(FORMATS)}; of chunks json or parquet.",
 )
 @options.choice_option("--container", CONTAINERS, "Of the videos written.", ".avi")
 @options.keyed_option("--thresh", LEVEL, help=f"Keep scores above it.  [default: {THRESHOLD}]")
@@ -53,6 +56,7 @@ def frames_options(function: options.F) -> options.F:
 @click.option("--clip", is_flag=True, help="Cut boxes off at the edge of the picture.")
 @options.tiles_options
 @click.option("--branches", is_flag=True, help="Of an ensemble, what each branch finds as well.")
+@options.chunk_options
 @frames_options
 @options.size_option
 @options.dialect_option
@@ -63,8 +67,9 @@ def detect(paths: tuple[str, ...], size: Any, dialect: str, form: str, **how: An
     A source is a picture, a folder, a pattern in quotes, a .txt list, a video, the number of a camera, the address of
     a stream, or - for a picture or a list of names on standard input. Pictures are saved with their boxes, and
     result.json in the form of Darknet's -out, plus the task. Videos become a video and a line of JSON per frame.
-    --save chooses otherwise, yolo being label files. --thresh and --nms may be one task's own: --thresh masks=0.4. An
-    ensemble that branch made gives its vote. A file that export wrote is a model too.
+    --save chooses otherwise, yolo being label files. With --chunk or --scheduler pictures of any number become files
+    of JSON lines, or Parquet, and the same command goes on where it was stopped. --thresh and --nms may be one task's
+    own: --thresh masks=0.4. An ensemble that branch made gives its vote. A file that export wrote is a model too.
 
     \b
     Examples:
@@ -73,6 +78,7 @@ def detect(paths: tuple[str, ...], size: Any, dialect: str, form: str, **how: An
       darkshare detect both.cfg traffic.mp4 --every 5 --limit 100
       darkshare detect both-int8.onnx photos/ --classes car,person --max-det 20
       darkshare detect both.cfg street.jpg --tiles 2x2 --nms agnostic
+      darkshare detect both.cfg million.txt --scheduler tcp://10.0.0.1:8786 -o out
     """
     model, sources = sorted_paths(paths, dialect=dialect, size=size)
     levels: dict[str, Any] = {name: dict(how.pop(name)) for name in ("thresh", "nms")}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from darkshare.cli import command, options
 from darkshare.cli.hints import Made, again, hint
 from darkshare.cli.printing import say, show
 from darkshare.cli.progress import bar, say_above
+from darkshare.darknet.cfg import no_collection
 from darkshare.darknet.model import Model, sibling
 from darkshare.errors import DarkshareError
 from darkshare.training.journal import Update
@@ -35,7 +37,7 @@ LINES = 20  # of the course, where there is no terminal
 @click.option("--batch", type=click.IntRange(1), help="Pictures per update, instead of the cfg's.")
 @click.option("--subdivisions", type=click.IntRange(1), help="Parts in which they go through the network.")
 @click.option("--lr", type=click.FloatRange(0, min_open=True), help="Learning rate, instead of the cfg's.")
-@options.choice_option("--recipe", tuple(RECIPES), "How it goes: by the cfg to the letter, or steadily.", "darknet")
+@options.choice_option("--recipe", tuple(RECIPES), "How it goes: steadily, or by the cfg to the letter.", "steady")
 @click.option("--negatives", metavar="FOLDER", help="Pictures without objects, such as the base's own.")
 @options.seed_option("Of all that is random.")
 @options.choice_option("--device", DEVICES, "Where torch computes.", "auto")
@@ -52,6 +54,9 @@ LINES = 20  # of the course, where there is no terminal
 )
 @click.option(
     "--validate-every", type=click.IntRange(0), help="Batches between two validations; 0: none. [default: 10 in all]"
+)
+@click.option(
+    "--patience", type=click.IntRange(0), help="Validations without a better one, then it ends.  [default: recipe's]"
 )
 @click.option(
     "--cache-features", type=click.IntRange(0), default=0, help="Compute the trunk once for K copies of each picture."
@@ -80,6 +85,7 @@ def train(files: tuple[str, ...], dialect: str, **how: Any) -> None:
       darkshare train tiny.cfg masks.data --k 20 --cache-features 8 -o masks
       darkshare train ensemble.cfg signs/ --k 15 --ema 0.99 -o signs
     """
+    _import_torch()
     base, data = base_and_data(files, dialect)
     with Bar("top-1" if base.classifies(base.tasks[0]) else "mAP") as shown:
         outcome = train_model(base, data, watch=shown, **how)
@@ -91,6 +97,13 @@ def train(files: tuple[str, ...], dialect: str, **how: Any) -> None:
     best = BEST if outcome.best_batch not in (0, outcome.done) else ""
     made = [sibling(stem, f"{best}{suffix}") for suffix in (".cfg", ".weights")]
     hint(Made(made, outcome.model, base, how["k"]))
+
+
+def _import_torch() -> None:
+    """Import it without a look for cycles in what it brings, now or later: a tenth of the start."""
+    with no_collection(), suppress(ImportError):  # the library says what to install
+        import torch  # noqa: F401
+    gc.freeze()
 
 
 def base_and_data(paths: Sequence[str], dialect: str) -> tuple[Model, str]:

@@ -34,6 +34,7 @@ class Wanted(NamedTuple):
     difficult: str
     negatives: bool
     share: float | None
+    test: float
     seed: int
     drop_twins: bool
 
@@ -87,7 +88,7 @@ def read_parts(
 def import_data(
     source: str | os.PathLike[str], output: str | os.PathLike[str], *,
     format: str | None = None, images: str | os.PathLike[str] | None = None,
-    valid: str | os.PathLike[str] | None = None, split: float | None = None, seed: int = 0,
+    valid: str | os.PathLike[str] | None = None, split: float | None = None, test: float = 0.0, seed: int = 0,
     keep_classes: Sequence[str] = (), rename_classes: Mapping[str, str] | Sequence[tuple[str, str]] = (),
     single_class: str | None = None, difficult: str = DIFFICULT[0], no_negatives: bool = False,
     drop_twins: bool = False, copy: bool = False, names: str | os.PathLike[str] | None = None,
@@ -103,6 +104,8 @@ def import_data(
         images: the folder of the pictures, if they are not near the source; for a data.yaml, where its paths start.
         valid: a second source, for validation.
         split: the share of the pictures, by their content, for validation; without it, the source's own, or 0.2.
+        test: the share of the pictures to set aside for a measure that nothing was chosen by: of all of them, or of
+            the source's own for training.
         seed: another number gives another split.
         keep_classes: the classes, as they are called after renaming, in this order; none for all.
         rename_classes: new names by old ones; classes that get the same name become one.
@@ -124,7 +127,7 @@ def import_data(
     read = partial(read_parts, format=format, images=images, names=names, legibility=legibility, watch=watch)
     read = partial(read, language=language, text_class=text_class)
     classes = tuple(keep_classes), dict(rename_classes), single_class
-    choice = Wanted(*classes, difficult, not no_negatives, split, seed, drop_twins)
+    choice = Wanted(*classes, difficult, not no_negatives, split, test, seed, drop_twins)
     found: list[Finding] = []
     with telling(found, findings):
         parts = _chosen({"train": source} if valid is None else {"train": source, "valid": valid}, read, choice, found)
@@ -221,10 +224,22 @@ def _pooled(parts: Mapping[str, Dataset]) -> Dataset:
 def _divided(parts: Mapping[str, Dataset], choice: Wanted, watch: Watch) -> dict[str, Dataset]:
     share = choice.share
     if share is None and "train" in parts:
-        return dict(parts)
-    whole = _pooled(parts)
+        if choice.test and "test" in parts:
+            raise BadValue("the source has a test part of its own; leave --test out")
+        return _tested(dict(parts), choice, watch)
     share = SHARE if share is None else share
+    found = _tested({"train": _pooled(parts)}, choice, watch)
     if share == 0:
-        return {"train": whole}
-    train, valid = split(whole, share, choice.seed, watch=watch)
-    return {"train": train, "valid": valid}
+        return found
+    if share + choice.test >= 1:
+        raise BadValue(f"--split {share:g} and --test {choice.test:g} leave nothing to train on")
+    found["train"], valid = split(found["train"], share / (1 - choice.test), choice.seed, watch=watch)
+    return {"train": found.pop("train"), "valid": valid, **found}
+
+
+def _tested(parts: dict[str, Dataset], choice: Wanted, watch: Watch) -> dict[str, Dataset]:
+    """The parts with a share of the training pictures as a part of its own, where one is asked for."""
+    if not choice.test:
+        return parts
+    train, test = split(parts["train"], choice.test, choice.seed, watch=watch)
+    return {**parts, "train": train, "test": test}

@@ -11,8 +11,8 @@ from darkshare._images import PICTURES
 from darkshare.darknet.typed import typed
 from darkshare.data.formats.folders import files_below
 from darkshare.data.twins import twins_in
-from darkshare.data.types import Dataset, Sample
-from darkshare.errors import DarkshareError
+from darkshare.data.types import ClassifiedDataset, Dataset, Sample
+from darkshare.errors import BadValue, DarkshareError
 
 SMALL = 1000  # pictures: what larger sets show around their objects teaches a detector enough of the rest
 FEW = 0.05  # of them; below that, hardly a batch of 16 holds one
@@ -45,7 +45,9 @@ def lack_of_negatives(learn: Dataset, listed: Path | None = None) -> list[str]:
     return [*wrap(f"{advice} Add about {count - empty} {what}, each with an empty .txt beside it:", 80), loop]
 
 
-def with_negatives(learn: Dataset, folder: str | os.PathLike[str], seed: int) -> tuple[Dataset, str]:
+def with_negatives(
+    learn: Dataset | ClassifiedDataset, folder: str | os.PathLike[str], seed: int
+) -> tuple[Dataset, str]:
     """Add the pictures of a folder, on which nothing is to be found; at most as many as show objects.
 
     Args:
@@ -57,10 +59,13 @@ def with_negatives(learn: Dataset, folder: str | os.PathLike[str], seed: int) ->
         The data set, and what was added in words.
 
     Raises:
+        BadValue: the pictures have classes.
         DarkshareError: the folder has no picture that is not among those to train on.
     """
     import numpy as np
 
+    if isinstance(learn, ClassifiedDataset):
+        raise BadValue("negatives are for detectors; a classifier has a class for every picture")
     most = sum(bool(sample.boxes) for sample in learn.samples)
     found = Dataset("negatives", (), tuple(Sample(path, ()) for path in files_below(Path(folder), *PICTURES)))
     known = {twin.picture for twin in twins_in({"train": learn, "negatives": found}) if twin.part == "negatives"}

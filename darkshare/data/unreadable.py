@@ -32,6 +32,15 @@ class Unreadable:
             why = f"more than {MOST:.0%} of them; mend or remove them (darkshare check --decode names all)"
             raise DarkshareError(f"{self}, {why}")
 
+    def join(self, other: Unreadable) -> None:
+        """Take those that another found in the same data set.
+
+        Raises:
+            DarkshareError: more than 1 % cannot be read now.
+        """
+        for index, error in other._errors.items():
+            self.add(index, other._count, error)
+
     @property
     def indices(self) -> frozenset[int]:
         """The numbers of the pictures."""

@@ -105,6 +105,7 @@ def _write(
     for part in [part for part in parts if part != "train"] or ["train"]:
         suffix = "-test" if part == "test" and "valid" in parts else ""
         valid = [f"valid = {part}.txt"] if part != "train" else []
+        valid += ["test = test.txt"] if part == "valid" and "test" in parts else []
         valid += [f"difficult = difficult-{part}.txt"] if part in hard else []
         lines = [f"classes = {len(names)}", "train = train.txt", *valid, f"names = {name}.names", "backup = backup"]
         _write_lines(folder / f"{name}{suffix}.data", lines)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -20,8 +20,11 @@ from darkshare.evaluation.accuracy import Accuracy, evaluate_guesses
 from darkshare.evaluation.average_precision import Evaluation, evaluate_detections
 from darkshare.inference.boxes import NMS, Detections, rules_of
 from darkshare.inference.classification import Doubles, by_classifier, cropped, mean_of, probabilities
-from darkshare.inference.detector import Detector
+from darkshare.inference.detector import Detector, Runnable
 from darkshare.inference.engines import DEFAULT, presence
+from darkshare.inference.media.chunk_jobs import ChunkJob, DetectorFiles, found_in
+from darkshare.inference.media.chunks import Chunks, chunked
+from darkshare.inference.media.sources import PictureFile
 from darkshare.inference.preprocess import reads_alpha
 from darkshare.inference.threads import made_ahead
 
@@ -65,6 +68,7 @@ class Runner:
         lowest: detections above this score count.
         nms: of two boxes of one class that overlap more, the better one counts.
         batch: how many pictures, or tiles of them, go through the network at once.
+        how: the arguments that the detector was made with.
     """
 
     detector: Detector
@@ -72,6 +76,7 @@ class Runner:
     lowest: float = LOWEST
     nms: float = NMS
     batch: int = 1
+    how: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -90,8 +95,9 @@ class Runner:
         Raises:
             DarkshareError: it cannot be run here.
         """
-        detector = Detector(model, engine=engine, precision=precision, batch=batch, **how)
-        return cls(detector, f"{engine} {presence(engine).version} {precision}", lowest, nms, batch)
+        how = {"engine": engine, "precision": precision, "batch": batch, **how}
+        version = presence(engine).version
+        return cls(Detector(model, **how), f"{engine} {version} {precision}", lowest, nms, batch, how)
 
     def __repr__(self) -> str:
         return f"<Runner: {self.model.name} on {self.engine}>"
@@ -101,28 +107,63 @@ class Runner:
         """The loaded model."""
         return self.detector.model
 
-    def detect_dataset(self, dataset: Dataset, task: str | None = None, watch: Watch = iter) -> DatasetDetections:
+    def detect_dataset(
+        self, dataset: Dataset, task: str | None = None, watch: Watch = iter, chunks: Chunks | None = None
+    ) -> DatasetDetections:
         """Find one task's objects in every picture.
 
         Args:
             dataset: the pictures.
             task: its name; without it, the model's only one.
             watch: goes through the pictures, for a progress bar.
+            chunks: keep what is found by chunks, or let a cluster find it; then the model must be as its files are.
 
         Raises:
-            DarkshareError: more than 1 % of the pictures cannot be read, or a task that is not there or gives no boxes.
+            DarkshareError: more than 1 % of the pictures cannot be read, or a task that is not there or gives no boxes;
+                for chunks, see `chunked`.
         """
-        own = self.model.task(task)
-        alone, rules = replace(self.model, tasks=(own,)), rules_of((own,), threshold=self.lowest, nms=self.nms)
+        own, unreadable = self.model.task(task), Unreadable()
+        if chunks is None:
+            seen = self._seen(dataset, own, watch, unreadable)
+        else:
+            seen = self._seen_by_chunks(dataset, own, watch, unreadable, chunks)
         found, sizes = [], []
-        unreadable = Unreadable()
-        for images in self._pictures(dataset, watch, unreadable):
-            sizes += [(image.shape[1], image.shape[0]) for image in images]
-            found += [boxes for (boxes,) in self.detector.find(images, alone, rules)]
+        for boxes, size in seen:
+            found.append(boxes)
+            sizes.append(size)
         if unreadable:
             lost = sum(len(dataset.samples[index].boxes) for index in unreadable.indices)
             warn(f"{unreadable}; left out with their {lost} boxes")
         return DatasetDetections(tuple(found), tuple(sizes), self._conditions(), unreadable.indices)
+
+    def _seen(
+        self, dataset: Dataset, own: Task, watch: Watch, missing: Unreadable
+    ) -> Iterator[tuple[Detections, tuple[int, int]]]:
+        """The boxes and the size of each picture that can be read."""
+        alone, rules = replace(self.model, tasks=(own,)), rules_of((own,), **self._levels)
+        for images in self._pictures(dataset, watch, missing):
+            for (boxes,), image in zip(self.detector.find(images, alone, rules), images, strict=True):
+                yield boxes, (image.shape[1], image.shape[0])
+
+    def _seen_by_chunks(
+        self, dataset: Dataset, own: Task, watch: Watch, missing: Unreadable, chunks: Chunks
+    ) -> Iterator[tuple[Detections, tuple[int, int]]]:
+        _require_samples(dataset)
+        files = DetectorFiles.of(Runnable(self.model, self.detector.engine), self.model.tasks, self.how)
+        job = ChunkJob(files, self._levels, limit=1, wanted=own, raises=True)
+        items = [PictureFile(str(sample.picture)) for sample in dataset.samples]
+        rows = chunked(job, items, chunks, self.detector)
+        for index, (_, row) in enumerate(zip(watch(dataset.samples), rows, strict=False)):
+            if row["error"] is None:
+                (boxes,) = found_in(row, job.tasks)
+                yield boxes, (row["width"], row["height"])
+            else:
+                missing.add(index, len(items), DarkshareError(row["error"]))
+
+    @property
+    def _levels(self) -> dict[str, Any]:
+        """The rules by which boxes count."""
+        return {"threshold": self.lowest, "nms": self.nms}
 
     def classify(
         self, dataset: ClassifiedDataset, task: str | None = None, watch: Watch = iter, **how: Any
@@ -173,8 +214,7 @@ class Runner:
         self, dataset: Dataset | ClassifiedDataset, watch: Watch, missing: Unreadable
     ) -> Iterator[list[Picture]]:
         """Every picture that can be read, a batch at a time."""
-        if not dataset.samples:
-            raise BadValue(f"{dataset.name} has no pictures to evaluate on")
+        _require_samples(dataset)
         alpha, count = reads_alpha(self.model.network), len(dataset.samples)
 
         def read(index: int) -> list[Picture]:
@@ -198,6 +238,11 @@ class Runner:
         fit = "letterboxed" if is_letterboxed(self.model.network) else "stretched"
         nms = f"NMS {self.nms:g}{self.detector.tiling}"
         return f"scores > {self.lowest:g}, {nms}, {fit} to {w}x{h}, {self.engine}"
+
+
+def _require_samples(dataset: Dataset | ClassifiedDataset) -> None:
+    if not dataset.samples:
+        raise BadValue(f"{dataset.name} has no pictures to evaluate on")
 
 
 def evaluate_model(

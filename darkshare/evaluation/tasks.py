@@ -22,10 +22,11 @@ from darkshare.evaluation.results import Accuracies, Evaluations, TaskEvaluation
 from darkshare.evaluation.runner import LOWEST, Runner, Watch
 from darkshare.inference.boxes import NMS, OVERLAP
 from darkshare.inference.engines import DEFAULT
+from darkshare.inference.media.chunks import CHUNK, Chunks
 from darkshare.inference.onnx import BN_EPSILON
 
 OF_BOXES = {  # parameters that are for detectors only
-    "rule", "points", "iou", "thresh", "lowest", "nms", "tiles", "overlap", "beside",
+    "rule", "points", "iou", "thresh", "lowest", "nms", "tiles", "overlap", "beside", "output", "chunk", "scheduler",
 }  # fmt: skip
 OF_CLASSES = {"top", "split", "seed"}  # for classifiers only
 NOT_FOR_CLASSIFIERS = "about boxes, and this model classifies pictures"
@@ -44,6 +45,7 @@ def evaluate(
     iou: float = 0.5, thresh: float = THRESHOLD, lowest: float = LOWEST, nms: float = NMS,
     tiles: tuple[int, int] | None = None, overlap: float = OVERLAP, top: int = TOP, split: float = 0, seed: int = 0,
     map: Mapping[str, str] | Sequence[tuple[str, str]] = (), by_order: bool = False, beside: Models = (),
+    output: str | os.PathLike[str] | None = None, chunk: int | None = None, scheduler: str | None = None,
     batch: int = 1, bn_epsilon: float = BN_EPSILON, engine: str = DEFAULT, threads: int | None = None,
     precision: str = "fp32", watch: Callable[[str], Watch] = lambda label: iter,
 ) -> Evaluations | Accuracies:  # fmt: skip
@@ -67,6 +69,9 @@ def evaluate(
         map: the task's class for classes of the data sets that have another name; "" leaves one out.
         by_order: match classes by their numbers, whatever their names.
         beside: another model to compare with, or several: {task: model}, or tasks of the same names are compared.
+        output: a folder that keeps the boxes of each task by chunks of pictures; the same call goes on with them.
+        chunk: how many pictures are one (256).
+        scheduler: the address of a Dask cluster that finds the boxes.
         batch: how many pictures, or tiles of them, go through the network at once.
         bn_epsilon: of batch norm, see `export`.
         engine: what computes, see `engines`.
@@ -79,8 +84,13 @@ def evaluate(
         DarkshareError: a task that is not there, classes that do not match, files that cannot be read.
     """
     given = dict(locals())
-    require_least(1, batch=batch)
-    run = _Run(model, _jobs(model, data, beside), part, dict(map), by_order, watch, {x: given[x] for x in _RUNNING})
+    require_least(1, batch=batch, chunk=chunk)
+    if chunk and not (output or scheduler):
+        raise BadArguments("chunk is for a folder, or a cluster: give output or scheduler too")
+    folder = Path(output) if output else None
+    cut = Chunks(folder, chunk or CHUNK, scheduler=scheduler) if folder or scheduler else None
+    running = {x: given[x] for x in _RUNNING}
+    run = _Run(model, _jobs(model, data, beside), part, dict(map), by_order, watch, running, cut)
     if map and by_order:
         raise BadArguments("map names classes, and by_order does not look at names; give one of them")
     if run.classifies:
@@ -109,6 +119,7 @@ class _Run:
     by_order: bool
     watch: Callable[[str], Watch]
     running: dict[str, Any]
+    cut: Chunks | None
     runners: dict[int, Runner] = field(default_factory=dict)
 
     @property
@@ -129,8 +140,8 @@ class _Run:
         self._require_classes(datasets)
         found = []
         for job, dataset in zip(self.jobs, datasets, strict=True):
-            own = self._by_rules(self.model, job.task, dataset, rules)
-            beside = self._by_rules(*job.beside, dataset, rules) if job.beside else ()
+            own = self._by_rules(self.model, job.task, dataset, rules, self._kept("model", job))
+            beside = self._by_rules(*job.beside, dataset, rules, self._kept("beside", job)) if job.beside else ()
             found.append(TaskEvaluation(own, beside, self.model.name, job.beside[0].name if job.beside else ""))
         return Evaluations(tuple(found))
 
@@ -155,11 +166,15 @@ class _Run:
         return Accuracies(tuple(found), tuple(remarks))
 
     def _by_rules(
-        self, model: Model, task: Task, dataset: Dataset, rules: Sequence[dict[str, Any]]
+        self, model: Model, task: Task, dataset: Dataset, rules: Sequence[dict[str, Any]], cut: Chunks | None
     ) -> tuple[Evaluation, ...]:
         watch = self.watch(f"{task.name} of {Path(model.name).name}")
-        found = self._runner(model).detect_dataset(dataset, task.name, watch)
+        found = self._runner(model).detect_dataset(dataset, task.name, watch, cut)
         return tuple(found.evaluate(dataset, **rule, **self._matching(dataset)) for rule in rules)
+
+    def _kept(self, which: str, job: _Job) -> Chunks | None:
+        """Chunks with a folder for what one model finds for one task."""
+        return self.cut and self.cut._replace(folder=self.cut.folder and self.cut.folder / which / job.task.name)
 
     def _runner(self, model: Model) -> Runner:
         """Load each model into the engine once."""

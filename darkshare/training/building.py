@@ -183,7 +183,10 @@ class TorchNet:
         return values
 
 
-def build(model: Model, k: int, *, bn_epsilon: float = 1e-5, norm: str = "batch", dropout: bool = True) -> TorchNet:
+def build(
+    model: Model, k: int, *, bn_epsilon: float = 1e-5, norm: str = "batch", statistics: float = 0.01,
+    dropout: bool = True,
+) -> TorchNet:  # fmt: skip
     """Make a network that trains from layer k on, with the model's weights.
 
     Args:
@@ -191,6 +194,7 @@ def build(model: Model, k: int, *, bn_epsilon: float = 1e-5, norm: str = "batch"
         k: how many leading layers stay as they are; 0 trains all of them.
         bn_epsilon: Darknet's 1e-5.
         norm: what batch norm does while training; see `BuildSettings`.
+        statistics: likewise.
         dropout: likewise.
 
     Raises:
@@ -208,7 +212,7 @@ def build(model: Model, k: int, *, bn_epsilon: float = 1e-5, norm: str = "batch"
         raise BadValue(f"k={k}: the network has the layers 0..{len(network.layers) - 1}", file=model.name)
     if not trained_heads(model, k):
         raise BadValue(f"k={k}: there is no head behind it that could learn; use a smaller k", file=model.name)
-    net = TorchNet(model, k, BuildSettings(bn_epsilon, norm, dropout).checked())
+    net = TorchNet(model, k, BuildSettings(bn_epsilon, norm, statistics, dropout).checked())
     if not net.parameters():
         raise BadValue(f"k={k}: what lies behind it has no weights that could learn; use a smaller k", file=model.name)
     return net

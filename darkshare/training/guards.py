@@ -59,6 +59,17 @@ def device_of(wanted: str) -> Any:
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
 
+def memory_of(device: Any) -> int:
+    """The bytes of memory that a device has; of a CPU, those that this process may use at most."""
+    import torch
+
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    limits = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory/memory.limit_in_bytes"))
+    found = [int(text) for path in limits if is_file(path) and (text := path.read_text().strip()).isdecimal()]
+    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *found])
+
+
 @contextmanager
 def memory_errors() -> Iterator[None]:
     """Turn a GPU's lack of memory into an error that says what helps."""

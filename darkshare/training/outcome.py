@@ -31,6 +31,7 @@ class Outcome(Result):
         entries: of the updates.
         measure: "mAP" or "top-1".
         stopped: whether Ctrl-C ended it before everything was done.
+        tested: of the best network, on pictures by which nothing was chosen; None where there are none.
     """
 
     model: Model
@@ -45,6 +46,7 @@ class Outcome(Result):
     entries: tuple[Update, ...] = ()
     measure: str = "mAP"
     stopped: bool = False
+    tested: float | None = None
 
     def rows(self) -> list[dict[str, Any]]:
         """The updates."""
@@ -61,12 +63,19 @@ class Outcome(Result):
         if self.best is not None:
             best = f"the best, after batch {self.best_batch}, {self.measure} {100 * self.best:.2f} %"
             lines.append(f"{sibling(cfg.with_suffix(''), f'{BEST}.cfg')}: {best}")
-            lines.append(f"{self.measure}: {self.rule}")
+            lines += [*self._tested(), f"{self.measure}: {self.rule}"]
         return [*lines, f"{self.seconds:.0f} s; wrote {', '.join(map(str, self.files))}"]
+
+    def _tested(self) -> list[str]:
+        """The sentence on how far the best may be better than it is; none where nothing was chosen."""
+        if self.tested is not None:
+            return [f"the best has {100 * self.tested:.2f} % on the pictures of test=, by which nothing was chosen"]
+        chosen = sum(entry.map is not None for entry in self.entries) > 1 and not self.stopped
+        return ["the best is chosen by what measures it; import-data --test sets others aside"] if chosen else []
 
     def as_dict(self) -> dict[str, Any]:
         """The course, the notes, and what came out, as plain values."""
-        names = ("done", "batches", "map", "best", "best_batch", "seconds", "rule", "measure", "stopped")
+        names = ("done", "batches", "map", "best", "best_batch", "seconds", "rule", "measure", "stopped", "tested")
         found = {name: getattr(self, name) for name in names}
         return {**super().as_dict(), **found, "files": [str(path) for path in self.files]}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -12,35 +13,26 @@ from typing import Any, NamedTuple
 
 from darkshare._files import exists, require_unread
 from darkshare._signals import uninterrupted
-from darkshare.darknet.model import Model, save, sibling, stem_of
-from darkshare.data import ClassifiedDataset, Dataset, in_order
-from darkshare.data.forks import crowded
-from darkshare.data.negatives import with_negatives
-from darkshare.errors import BadValue, DarkshareError, warn
+from darkshare.darknet.model import Model, load, save, sibling, stem_of
+from darkshare.data import ClassifiedDataset, Dataset
+from darkshare.errors import DarkshareError
 from darkshare.inference.detector import Detector
 from darkshare.inference.threads import made_ahead
 from darkshare.training import checkpoints
-from darkshare.training.building import build, trained
+from darkshare.training.assembly import assembled
+from darkshare.training.building import trained
 from darkshare.training.feeding import Feed, PictureFeed, copies_kept
-from darkshare.training.guards import (
-    device_of,
-    digest,
-    memory_errors,
-    require_pictures,
-    require_torch,
-    require_trunk,
-)
+from darkshare.training.guards import digest, memory_errors, require_torch, require_trunk
 from darkshare.training.journal import Journal, Update, plot_training
 from darkshare.training.outcome import BEST, Outcome
-from darkshare.training.pictures import cropping, loading
-from darkshare.training.pictures.augmenting import Augmentation
-from darkshare.training.pictures.cropping import Crops
+from darkshare.training.pictures.geometry import Size
 from darkshare.training.pictures.loading import Source
-from darkshare.training.preparation import prepared, trunk_floats, updates
+from darkshare.training.pictures.makers import made_by
+from darkshare.training.preparation import trunk_floats, updates
 from darkshare.training.recipes import RECIPES
 from darkshare.training.settings import Judge, Options, TrainingWatch
 from darkshare.training.standing import Standing
-from darkshare.training.stepping import Diverged, MiniBatch, Trainer
+from darkshare.training.stepping import Diverged, Launched, MiniBatch, Trainer
 
 CHECKPOINT, GOOD, FEATURES = ".checkpoint", ".good", ".features"
 _WRITTEN = (".cfg", ".weights", ".names", ".data", ".tasks.json")
@@ -48,16 +40,10 @@ _TIMES = 10  # how often the network is validated if nobody says
 
 
 def run_training(
-    base: Model,
-    data: Dataset | ClassifiedDataset,
-    output: str | Path,
-    options: Options,
-    *,
-    judge: Judge | None = None,
-    watch: TrainingWatch | None = None,
-    protect: Sequence[str] = (),
-    lists: Mapping[str, str] | None = None,
-) -> Outcome:
+    base: Model, data: Dataset | ClassifiedDataset, output: str | os.PathLike[str], options: Options, *,
+    judge: Judge | None = None, watch: TrainingWatch | None = None, protect: Sequence[str] = (),
+    lists: Mapping[str, str] | None = None, test: Judge | None = None,
+) -> Outcome:  # fmt: skip
     """Train a model from layer k on; the layers before stay the base's, byte for byte.
 
     Args:
@@ -69,12 +55,13 @@ def run_training(
         watch: is informed of what happens.
         protect: files that must not be replaced, usually the inputs.
         lists: the keys of the data's .data file that the new one keeps, unless its classes are numbered otherwise.
+        test: measures the best network at the end, on pictures by which nothing was chosen.
 
     Raises:
         DarkshareError: something that cannot be trained, or a loss that is not a number any more; the last good
             checkpoint stays then.
     """
-    return Training(base, data, Path(output), options, judge, watch or TrainingWatch(), protect, lists).run()
+    return Training(base, data, Path(output), options, judge, watch or TrainingWatch(), protect, lists, test).run()
 
 
 class Ready(NamedTuple):
@@ -93,57 +80,38 @@ class Training:
     `beside` is another one from the same base, with whose network it shares the layers that stay.
     """
 
+    trainer: Trainer
+
     def __init__(
-        self,
-        base: Model,
-        data: Dataset | ClassifiedDataset,
-        stem: Path,
-        options: Options,
-        judge: Judge | None,
-        watch: TrainingWatch,
-        protect: Sequence[str],
-        lists: Mapping[str, str] | None = None,
-        beside: Training | None = None,
-    ) -> None:
+        self, base: Model, data: Dataset | ClassifiedDataset, stem: Path, options: Options, judge: Judge | None,
+        watch: TrainingWatch, protect: Sequence[str], lists: Mapping[str, str] | None = None,
+        test: Judge | None = None, beside: Training | None = None,
+    ) -> None:  # fmt: skip
         require_torch()
-        data = _begun(data, options, watch)
-        self.base, self.options, self.judge, self.watch = base, options, judge, watch
+        self.base, self.options, self.judge, self.test, self.watch = base, options, judge, test, watch
         self.stem = stem_of(stem)
         best = sibling(self.stem, BEST)
         require_unread([sibling(s, x) for s in (self.stem, best) for x in _WRITTEN], protect)
-        require_pictures(data)
         self.recipe = recipe = RECIPES[options.recipe]
-        model, notes = prepared(base, data, options.k, options.changes, recipe, seed=options.seed, name=self.stem.name)
-        for note in notes:
-            watch.say(note)
+        shared = beside.trainer.net if beside else None
+        self.source, self.trainer, self.truths = assembled(base, data, options, recipe, self.stem.name, watch, shared)
+        self.model = model = self.trainer.net.model
+        self.batches, self.measure = updates(model), "top-1" if isinstance(data, ClassifiedDataset) else "mAP"
         self.lists = lists if lists and data.names == model.tasks[0].names else {}
-        data, network = in_order(data, model.tasks[0].names), model.network
-        self.measure = "top-1" if isinstance(data, ClassifiedDataset) else "mAP"
-        given = Crops.of(network) if isinstance(data, ClassifiedDataset) else Augmentation.of(network)
-        how = given if options.augment else None
-        self.most, self.columns = (cropping.MOST, 2) if isinstance(given, Crops) else (given.most, 5)
-        if isinstance(data, Dataset) and (what := crowded(data.samples, self.most)):
-            warn(what)
-        if how:
-            loading.require_sizes(network)
-        self.model, self.batches, self.source = model, updates(model), Source(data.samples, network, how, options.seed)
-        device = device_of(options.device)
-        net = build(model, options.k, bn_epsilon=options.bn_epsilon, norm="rolling" if options.bn_eval else "batch")
-        ema = (network.net.ema_alpha or recipe.ema) if options.ema is None else options.ema
-        if beside:
-            net.share_trunk(beside.trainer.net)
-        net = net.to(device)
-        self.trainer: Trainer = Trainer(
-            net, device=device, seed=options.seed, amp=options.amp, ema=ema, clip=recipe.clip
-        )
         self.trunk = digest(trunk_floats(base, options.k))
-        epochs = self.batches * self.trainer.batch / len(data.samples)
-        self.copies = copies_kept(options, self.source, self.trainer.net, epochs, self.most, watch)
+        epochs = self.batches * self.trainer.batch / len(self.source.samples)
+        self.copies = copies_kept(options, self.source, self.trainer.net, epochs, self.truths[0], watch)
         self.every = -(-self.batches // _TIMES) if options.validate_every is None else options.validate_every
+        patience = recipe.patience if options.patience is None else options.patience
+        self.patience = patience * self.every  # in updates
         if judge and self.every:
             Detector(model)  # what no engine can run would fail at the first validation, after hours
-        self.standing = Standing()
-        self.fingerprint = checkpoints.fingerprint(options, model, data.samples, self.trunk, ema, self.copies)
+        self.standing, self.shown = Standing(), 0
+        self.launched: tuple[Launched, Size, float] | None = None  # whose numbers were not read yet; its begin
+        self.settled = 0.0
+        self.fingerprint = checkpoints.fingerprint(
+            options, model, self.source.samples, self.trunk, self.trainer.ema, self.copies
+        )
 
     @property
     def done(self) -> int:
@@ -182,6 +150,11 @@ class Training:
 
     def say_stopped(self) -> None:
         """Say where Ctrl-C stopped it."""
+        with uninterrupted():
+            try:
+                self._settle()
+            except Diverged as error:
+                self._go_back(error)
         what = "validation" if self.done == self.batches else "training"
         self.watch.say(f"{what} stopped after batch {self.done} of {self.batches}; --resume goes on")
 
@@ -189,24 +162,34 @@ class Training:
         """Write the files; with a checkpoint where there is work left, or it is to be kept."""
         with uninterrupted():
             model, written = self._finished(keep=keep)
+        tested = self._tested()
         now, seconds, entries = self.standing, monotonic() - self.begun, tuple(self.journal.entries)
         last = now.map if now.validated == now.done else None
         return Outcome(
             model, now.done, self.batches, last, now.best, now.best_batch, seconds, now.rule, tuple(written), entries,
-            self.measure, self.has_work_left,
+            self.measure, self.has_work_left, tested,
         )  # fmt: skip
 
+    def _tested(self) -> float | None:
+        """The measure of the best network on pictures by which nothing was chosen."""
+        if self.test is None or self.has_work_left or self.standing.best is None:
+            return None
+        best = load(sibling(self.stem, f"{BEST}.cfg"), dialect=self.model.network.dialect)
+        return self.test(best).mean
+
     def _work(self) -> Course:
-        feed = self._feed()
-        if self._is_unvalidated:
-            self._validate()  # Ctrl-C ended the last run before it
-        self.watch.begin(self.done, self.batches)
-        while self.done < self.batches:
-            try:
-                yield from self._go_on(feed)
-            except Diverged as error:  # noqa: PERF203 - a few times at most
-                with uninterrupted():
-                    self._go_back(error)
+        with made_by(self.source, self.options.workers, self.trainer.device.type) as source:
+            feed = self._feed(source)
+            if self._is_unvalidated:
+                self._validate()  # Ctrl-C ended the last run before it
+            self.watch.begin(self.done, self.batches)
+            self.shown = self.done
+            while self._has_updates_left:
+                try:
+                    yield from self._go_on(feed)
+                except Diverged as error:  # noqa: PERF203 - a few times at most
+                    with uninterrupted():
+                        self._go_back(error)
 
     def _go_on(self, feed: Feed) -> Course:
         """Make all updates that are left.
@@ -217,7 +200,7 @@ class Training:
         numbers = range(self.done + 1, self.batches + 1)
         with closing(made_ahead(map(feed.jobs, numbers), self.options.workers)) as coming:
             for number in numbers:
-                if self.recipe.retries and self.done % -(-self.batches // _TIMES) == 0:
+                if self.recipe.retries and (number - 1) % -(-self.batches // _TIMES) == 0:
                     with uninterrupted():
                         self._save(GOOD)
                 begun = perf_counter()
@@ -225,13 +208,30 @@ class Training:
                 made = perf_counter() - begun
                 parts = yield Ready(feed, examples)
                 with uninterrupted(), memory_errors():
-                    self._update(number, feed, parts or feed.parts(examples), perf_counter() - made)
+                    self._launch(number, feed, parts or feed.parts(examples), perf_counter() - made)
                 if self._is_due(number):
                     self._validate()
-                self.watch.step(self.journal.entries[-1])
+                self._show()
                 if monotonic() - self.saved >= self.options.checkpoint_every:
                     with uninterrupted():
                         self._save()
+                if self.done < self.batches and not self._has_updates_left:
+                    self._say_flat()
+                    return
+        with uninterrupted():
+            self._settle()
+        self._show()
+
+    def _show(self) -> None:
+        """Tell of the updates whose numbers are known since the last time."""
+        news = [entry for entry in self.journal.entries[-2:] if entry.batch > self.shown]
+        self.shown = self.done
+        for entry in news:
+            self.watch.step(entry)
+
+    def _say_flat(self) -> None:
+        ago = (self.done - self.standing.best_batch) // self.every
+        self.watch.say(f"{self.measure} has not risen in {ago} validations, so it ends here; --patience 0 goes on")
 
     def _go_back(self, error: Diverged) -> None:
         """Take the last good state, and half the rate.
@@ -245,24 +245,31 @@ class Training:
         self._take(checkpoints.read_state(sibling(self.stem, GOOD), self.fingerprint))
         self.standing.restarts, self.trainer.slower = restarts, 0.5**restarts
         self.journal.go_back(self.done)
+        self.shown = self.done
         self.watch.say(f"{error.message.partition(';')[0]}; it goes on after batch {self.done} at half the rate")
 
-    def _update(self, number: int, feed: Feed, parts: Iterable[MiniBatch], begun: float) -> None:
-        step = self.trainer.update(number, parts)
+    def _launch(self, number: int, feed: Feed, parts: Iterable[MiniBatch], begun: float) -> None:
+        launched = self.trainer.launch(number, parts)
+        self._settle()  # the update before, while a GPU is at this one
+        self.launched = launched, feed.size(number), begun
+        if not self.trainer.ahead:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Read the numbers of the update that was launched last, and write them down.
+
+        Raises:
+            Diverged: they are not numbers any more.
+        """
+        if self.launched is None:
+            return
+        (launched, size, begun), self.launched = self.launched, None
+        step, number = launched.step, launched.number
         self.standing.done = number
-        seen, mean = number * self.trainer.batch, self.journal.mean_with(step.loss)
-        seconds = round(perf_counter() - begun, 4)
-        measured = (
-            step.rate,
-            *feed.size(number),
-            step.loss,
-            mean,
-            step.iou,
-            step.objectness,
-            seconds,
-            self.standing.restarts,
-        )
-        self.journal.add(Update(number, seen, *measured))
+        seen, mean, now = number * self.trainer.batch, self.journal.mean_with(step.loss), perf_counter()
+        seconds, self.settled = round(now - max(begun, self.settled), 4), now
+        how = step.rate, *size, step.loss, mean, step.iou, step.objectness, seconds
+        self.journal.add(Update(number, seen, *how, self.standing.restarts))
 
     def _is_due(self, number: int) -> bool:
         """Whether the network is to be validated after this update."""
@@ -276,10 +283,15 @@ class Training:
     @property
     def has_work_left(self) -> bool:
         """Whether there is anything to go on with."""
-        return self.done < self.batches or self._is_unvalidated
+        return self._has_updates_left or self._is_unvalidated
+
+    @property
+    def _has_updates_left(self) -> bool:
+        return self.done < self.batches and not self.standing.is_flat(self.patience)
 
     def _validate(self) -> None:
         assert self.judge is not None
+        self._settle()
         model = self._model()
         found = self.judge(model)
         with uninterrupted():
@@ -306,6 +318,7 @@ class Training:
         return model
 
     def _save(self, suffix: str = CHECKPOINT) -> None:
+        self._settle()
         state = {
             "fingerprint": self.fingerprint,
             "standing": asdict(self.standing),
@@ -363,27 +376,11 @@ class Training:
         title = f"{self.stem.name}, k={self.options.k}"
         plot_training(self.journal.entries, sibling(self.stem, ".png"), title=title, measure=self.measure)
 
-    def _feed(self) -> Feed:
+    def _feed(self, source: Source) -> Feed:
         """The source of examples: the cache, if there is one, or the pictures."""
         trainer = self.trainer
         mini = trainer.batch // max(self.model.network.net.subdivisions, 1)
-        pictures = PictureFeed(self.source, trainer.net, trainer.device, trainer.batch, mini, self.batches, trainer.amp)
+        pictures = PictureFeed(source, trainer.net, trainer.device, trainer.batch, mini, self.batches, trainer.amp)
         if not self.copies:
             return pictures
-        folder, truths = sibling(self.stem, FEATURES), (self.most, self.columns)
-        return pictures.cached(folder, self.fingerprint, self.options, truths, self.watch)
-
-
-def _begun(data: Dataset | ClassifiedDataset, options: Options, watch: TrainingWatch) -> Dataset | ClassifiedDataset:
-    """The data with negatives, and torch with its number of threads."""
-    import torch
-
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    if not options.negatives:
-        return data
-    if isinstance(data, ClassifiedDataset):
-        raise BadValue("negatives are for detectors; a classifier has a class for every picture")
-    data, said = with_negatives(data, options.negatives, options.seed)
-    watch.say(said)
-    return data
+        return pictures.cached(sibling(self.stem, FEATURES), self.fingerprint, self.options, self.truths, self.watch)

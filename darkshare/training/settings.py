@@ -59,6 +59,8 @@ class Options:
         augment: as the cfg says; without it, pictures are as inference sees them.
         workers: threads that make pictures ahead.
         validate_every: updates between two validations; 0 for none, None for ten in all.
+        patience: validations without a better one after which the training ends; 0 for all of them, None for the
+            recipe's.
         cache_features: copies of each picture that the feature cache holds; 0 for no cache.
         cache_anyway: keep a cache that does not pay.
         cache_dtype: of the features on disk.
@@ -72,7 +74,7 @@ class Options:
 
     k: int
     changes: Changes = field(default_factory=Changes)
-    recipe: str = "darknet"
+    recipe: str = "steady"
     negatives: str | os.PathLike[str] | None = None
     seed: int = 0
     device: str = "auto"
@@ -83,6 +85,7 @@ class Options:
     augment: bool = True
     workers: int = 2
     validate_every: int | None = None
+    patience: int | None = None
     cache_features: int = 0
     cache_anyway: bool = False
     cache_dtype: str = "float16"
@@ -93,7 +96,9 @@ class Options:
     def __post_init__(self) -> None:
         require_choice("recipe", self.recipe, tuple(RECIPES))
         require_least(0, seed=self.seed, workers=self.workers, validate_every=self.validate_every, ema=self.ema)
-        require_least(0, cache_features=self.cache_features, checkpoint_every=self.checkpoint_every)
+        require_least(
+            0, patience=self.patience, cache_features=self.cache_features, checkpoint_every=self.checkpoint_every
+        )
         require_least(1, threads=self.threads)
         if self.ema is not None and self.ema >= 1:
             raise BadValue(f"ema={self.ema:g} must be less than 1")

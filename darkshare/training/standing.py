@@ -34,3 +34,7 @@ class Standing:
         if better:
             self.best, self.best_batch = mean, self.done
         return better
+
+    def is_flat(self, updates: int) -> bool:
+        """Whether the best, which found anything at all, was so many updates ago; never for 0."""
+        return bool(updates and self.best) and self.validated - self.best_batch >= updates

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from darkshare.darknet.kinds.base import A, P
 from darkshare.darknet.weights import Floats
 from darkshare.errors import DarkshareError
 from darkshare.training.building import TorchNet
-from darkshare.training.losses import Report, head_losses, surrogate
+from darkshare.training.devices import Fetched, is_gpu
+from darkshare.training.losses import PendingReport, Report, gradient, head_losses
 from darkshare.training.optimising import Schedule, batch_size, optimiser, set_rate
 from darkshare.training.pictures.loading import generator
 
@@ -49,6 +51,52 @@ class Step(NamedTuple):
     objectness: float | None
 
 
+class Launched:
+    """An update that the device may still be at.
+
+    Args:
+        name: of the network, for errors.
+        number: of the update.
+        rate: its learning rate.
+        batch: pictures of an update.
+        pending: of all heads and parts.
+        norm: of the gradient, where it was measured.
+    """
+
+    def __init__(
+        self, name: str, number: int, rate: float, batch: int, pending: Sequence[PendingReport], norm: Tensor
+    ) -> None:
+        import torch
+
+        self.number, self.rate = number, rate
+        self._name, self._batch, self._tallies = name, batch, pending
+        self._numbers = Fetched(torch.cat([*(one.numbers for one in pending), norm.view(1)]))
+
+    @cached_property
+    def step(self) -> Step:
+        """The numbers of the update; waits until the device has them.
+
+        Raises:
+            Diverged: the loss or the gradient is not a number any more.
+        """
+        *numbers, norm = self._numbers.read()
+        reports = []
+        for one in self._tallies:
+            count = len(one.numbers)
+            reports.append(one.made(numbers[:count]))
+            numbers = numbers[count:]
+        step = Step(self.rate, sum(report.loss for report in reports) / self._batch, *_means(reports))
+        if not math.isfinite(step.loss):
+            raise self._diverged(f"the loss of batch {self.number} is {step.loss}")
+        if not math.isfinite(norm):
+            raise self._diverged(f"batch {self.number} gives no gradient")
+        return step
+
+    def _diverged(self, what: str) -> Diverged:
+        advice = f"the training diverged; take a smaller learning rate than {self.rate:g} (--lr)"
+        return Diverged(f"{what}: {advice}", file=self._name)
+
+
 class Trainer:
     """A network with its optimiser.
 
@@ -61,19 +109,20 @@ class Trainer:
 
     Attributes:
         slower: the factor of all rates; see `TrainingRecipe.retries`.
+        ahead: whether the next update is to be launched before this one's numbers are read, as it is on a GPU.
     """
 
     def __init__(self, net: TorchNet, *, device: Any, seed: int, amp: bool, ema: float, clip: float = math.inf) -> None:
         network = net.network
         self.net, self.device, self.seed, self.amp, self.ema = net, device, seed, amp, ema
-        self.clip, self.slower = clip, 1.0
+        self.clip, self.slower, self.ahead = clip, 1.0, is_gpu(device)
         self.schedule = Schedule.of(network.net)
         self.batch = batch_size(network.net)
         self.optimiser = optimiser(net, network.net, network.dialect)
         self.losses = head_losses(network, net.heads, P if network.dialect == P else A)
         self.mean = {name: block.detach().clone() for name, block in net.state_dict().items()} if ema else {}
 
-    def update(self, number: int, parts: Iterable[MiniBatch]) -> Step:
+    def launch(self, number: int, parts: Iterable[MiniBatch]) -> Launched:
         """Learn from a batch.
 
         Args:
@@ -81,7 +130,8 @@ class Trainer:
             parts: its subdivisions.
 
         Raises:
-            Diverged: the loss or the gradient is not a number any more; the weights are as before.
+            Diverged: the loss or the gradient is not a number any more; the weights are as before. A trainer that is
+                `ahead` finds that when the numbers are read, and its weights may be no numbers then.
         """
         import torch
 
@@ -91,38 +141,39 @@ class Trainer:
         torch.manual_seed(int(generator(self.seed, _TORCH, number).integers(2**62)))
         self.net.train()
         seen = (number - 1) * self.batch
-        reports = [report for part in parts for report in self._backward(part, seen)]
-        step = Step(rate, sum(report.loss for report in reports) / self.batch, *_means(reports))
-        if not math.isfinite(step.loss):
-            raise self._diverged(f"the loss of batch {number} is {step.loss}", rate)
-        if not math.isfinite(self._clipped()):
-            raise self._diverged(f"batch {number} gives no gradient", rate)
+        pending = [one for part in parts for one in self._backward(part, seen)]
+        launched = Launched(self.net.network.name, number, rate, self.batch, pending, self._clipped())
+        if not self.ahead:
+            launched.step  # noqa: B018 - it raises
         self.optimiser.step()
         self._follow(number)
-        return step
+        return launched
 
-    def _backward(self, part: MiniBatch, seen: int) -> Iterator[Report]:
+    def _backward(self, part: MiniBatch, seen: int) -> list[PendingReport]:
         """Add a part's gradients: those of Darknet's deltas, over the pictures of the whole batch."""
         import torch
 
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
             raws = self.net.branch(part.features)
-        total: Any = 0
+        pending, learning, back = [], [], []
         for index, loss in self.losses.items():
-            delta, report = loss.delta(raws[index].detach().float(), part.truths, seen=seen)
-            total = total + surrogate(delta, raws[index])
-            yield report
-        (total / self.batch).backward()
+            raw = raws[index].float()
+            delta, one = loss.delta(raw, part.truths, seen=seen)
+            pending.append(one)
+            if raw.requires_grad:
+                learning.append(raw)
+                back.append(gradient(delta, self.batch))
+        torch.autograd.backward(learning, back)
+        return pending
 
-    def _diverged(self, what: str, rate: float) -> Diverged:
-        advice = f"the training diverged; take a smaller learning rate than {rate:g} (--lr)"
-        return Diverged(f"{what}: {advice}", file=self.net.network.name)
-
-    def _clipped(self) -> float:
+    def _clipped(self) -> Tensor:
         """Cut the gradient of all weights to the largest norm; gives the norm that it had, 0 if any is allowed."""
+        import torch
         from torch.nn.utils import clip_grad_norm_
 
-        return 0.0 if math.isinf(self.clip) else float(clip_grad_norm_(self.net.parameters(), self.clip))
+        if math.isinf(self.clip):
+            return torch.zeros((), device=self.device)
+        return clip_grad_norm_(self.net.parameters(), self.clip)
 
     def _follow(self, number: int) -> None:
         """Move the mean of the weights: little, but in the first updates, when it is nothing yet, much."""

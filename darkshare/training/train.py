@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from darkshare._files import is_folder
 from darkshare.darknet.model import Model, stem_of
@@ -33,6 +34,7 @@ from darkshare.training.settings import Changes, Judge, Options, TrainingWatch
 
 AnyDataset = Dataset | ClassifiedDataset
 _KEPT = ("train", "valid", "test", "difficult")
+_PARTS = ("train", "valid", "test")
 _SHARE = 0.2  # of a folder of classes, to validate on
 
 
@@ -41,11 +43,12 @@ def train(  # noqa: D417 - some are described together
     base: Model, data: str | os.PathLike[str] | AnyDataset | tuple[AnyDataset, AnyDataset], *,
     k: int, output: str | os.PathLike[str] = "trained",
     epochs: float | None = None, batches: int | None = None, batch: int | None = None, subdivisions: int | None = None,
-    lr: float | None = None, size: tuple[int, int] | None = None, recipe: str = "darknet",
+    lr: float | None = None, size: tuple[int, int] | None = None, recipe: str = "steady",
     negatives: str | os.PathLike[str] | None = None, seed: int = 0, device: str = "auto", threads: int | None = None,
     workers: int = 2, amp: bool = False, ema: float | None = None, bn_eval: bool = False, augment: bool = True,
-    split: float | None = None, validate_every: int | None = None, cache_features: int = 0, cache_anyway: bool = False,
-    checkpoint_every: float = 60, resume: bool = False, watch: TrainingWatch | None = None,
+    split: float | None = None, validate_every: int | None = None, patience: int | None = None,
+    cache_features: int = 0, cache_anyway: bool = False, checkpoint_every: float = 60, resume: bool = False,
+    watch: TrainingWatch | None = None,
 ) -> Outcome:  # fmt: skip
     """Train a network from layer k on; the layers before stay the base's, byte for byte.
 
@@ -57,7 +60,7 @@ def train(  # noqa: D417 - some are described together
         output: the path of the new files, without suffix.
         epochs, batches: how often each picture is seen, or how many updates are made, instead of the cfg's max_batches.
         batch, subdivisions, lr, size: instead of the cfg's; size is (width, height).
-        recipe: darknet for the cfg's schedule and nothing else, or steady; see `recipes`.
+        recipe: steady, or darknet for what the cfg says and nothing else; see `recipes`.
         negatives: a folder of pictures without objects; at most as many as show some are taken.
         seed: of all that is random.
         threads, workers: threads that torch computes with, and that make pictures.
@@ -67,6 +70,7 @@ def train(  # noqa: D417 - some are described together
         augment: change pictures at random as the cfg says; without it, they are as inference sees them.
         split: the share of a folder of classes without train and val to validate on; 0 for none, None for 0.2.
         validate_every: updates between two validations; 0 for none, None for 10 in all.
+        patience: validations without a better one after which it ends; 0 for all of them, None for the recipe's.
         cache_features, cache_anyway: how many copies of each picture go through the trunk once, for the whole training;
             and whether that is done where it is not 1.5 times as fast.
         checkpoint_every: seconds between two checkpoints.
@@ -76,47 +80,63 @@ def train(  # noqa: D417 - some are described together
     Raises:
         DarkshareError: something that cannot be trained, or a loss that is not a number any more.
     """
-    changes = Changes(epochs, batches, batch, subdivisions, lr, size)
     options = Options(
-        k=k, changes=changes, recipe=recipe, negatives=negatives, seed=seed, device=device, amp=amp, ema=ema,
-        bn_eval=bn_eval, augment=augment, workers=workers, validate_every=validate_every, threads=threads,
-        cache_features=cache_features, cache_anyway=cache_anyway, checkpoint_every=checkpoint_every, resume=resume,
+        k=k, changes=Changes(epochs, batches, batch, subdivisions, lr, size), recipe=recipe, negatives=negatives,
+        seed=seed, device=device, amp=amp, ema=ema, bn_eval=bn_eval, augment=augment, workers=workers, threads=threads,
+        validate_every=validate_every, patience=patience, cache_features=cache_features, cache_anyway=cache_anyway,
+        checkpoint_every=checkpoint_every, resume=resume,
     )  # fmt: skip
     require_torch()
-    watch, lists = watch or TrainingWatch(), dict[str, str]()
-    inputs, judged = [base.name, base.weights.path if base.weights else ""], validate_every != 0
+    watch, judged = watch or TrainingWatch(), validate_every != 0
+    inputs, lists = [base.name, base.weights.path if base.weights else ""], dict[str, str]()
     if isinstance(data, str | os.PathLike):
-        data = os.fspath(data)
-        inputs.append(data)
-        lists = _lists(data, stem_of(output))
-        learn, valid = _read(data, split, seed, watch, classifies=base.classifies(base.tasks[0]))
-        _warn_of_pictures(learn, valid if judged else None, data)
-        for line in lack_of_negatives(learn) if isinstance(learn, Dataset) and not negatives else ():
-            watch.say(line)
+        inputs.append(os.fspath(data))
+        lists = _lists(inputs[-1], stem_of(output))
+        parts = _read(inputs[-1], split, seed, watch, classifies=base.classifies(base.tasks[0]))
+        _say_what_is_wrong(parts if judged else Divided(parts.learn), inputs[-1], watch, negatives=bool(negatives))
     else:
-        learn, valid = data if isinstance(data, tuple) else (data, None)
-    judge = _judge_on(valid) if judged else None
-    return run_training(base, learn, Path(output), options, judge=judge, watch=watch, protect=inputs, lists=lists)
+        parts = Divided(*data) if isinstance(data, tuple) else Divided(data)
+    judge, test = (_judge_on(parts.valid), _measure_on(parts.test) if parts.test else None) if judged else (None, None)
+    how: dict[str, Any] = {"judge": judge, "test": test, "watch": watch, "protect": inputs, "lists": lists}
+    return run_training(base, parts.learn, output, options, **how)
 
 
-def _read(
-    data: str, split: float | None, seed: int, watch: TrainingWatch, *, classifies: bool
-) -> tuple[AnyDataset, AnyDataset | None]:
-    """The pictures to learn from, and those to validate on if there are any."""
+class Divided(NamedTuple):
+    """The pictures to learn from, to validate on, and to test on, where there are any."""
+
+    learn: AnyDataset
+    valid: AnyDataset | None = None
+    test: AnyDataset | None = None
+
+
+def _read(data: str, split: float | None, seed: int, watch: TrainingWatch, *, classifies: bool) -> Divided:
     if split is not None and is_divided(data):
         warn(f"{data} has parts of its own, so --split is not used")
     if not classifies or not is_folder(data):
         read: Callable[[str, str], AnyDataset] = read_classes if classifies else read_data
-        return read(data, "train"), read(data, "valid") if "valid" in read_options(data).parts else None
+        return Divided(read(data, "train"), *(_if_named(read, data, part) for part in _PARTS[1:]))
     parts = read_class_folders(data)
     share = _SHARE if split is None else split
     if "all" not in parts:
-        return read_classes(data), parts.get("valid")
+        return Divided(read_classes(data), parts.get("valid"), parts.get("test"))
     if not share:
-        return parts["all"], None
+        return Divided(parts["all"])
     learn, valid = split_off(parts["all"], share, seed)
     watch.say(f"{len(valid.samples)} of {len(parts['all'].samples)} pictures are set aside for validation")
-    return learn, valid
+    return Divided(learn, valid)
+
+
+def _if_named(read: Callable[[str, str], AnyDataset], data: str, part: str) -> AnyDataset | None:
+    """A part of a .data file if it has one; without a test, training goes on."""
+    if part not in read_options(data).parts:
+        return None
+    try:
+        return read(data, part)
+    except DarkshareError as error:
+        if part != "test":
+            raise
+        warn(f"{error}; so the best network is not tested")
+        return None
 
 
 def _lists(data: str, stem: Path) -> dict[str, str]:
@@ -138,15 +158,18 @@ def _found(data: DataFile, key: str) -> Path | None:
         return None  # a list that this training does not need may be missing
 
 
-def _warn_of_pictures(learn: AnyDataset, valid: AnyDataset | None, data: str) -> None:
-    """Warn of pictures that are learned from and measured on, and of what is wrong with the data set."""
-    parts = {"train": learn, **({"valid": valid} if valid else {})}
-    for apart in counted(twins_in(parts), parts) if valid else ():
+def _say_what_is_wrong(parts: Divided, data: str, watch: TrainingWatch, *, negatives: bool) -> None:
+    """Warn of pictures that are learned from and measured on, and of what the data set lacks."""
+    there = {name: part for name, part in zip(_PARTS, parts, strict=True) if part}
+    for apart in counted(twins_in(there), there) if len(there) > 1 else ():
         what = f"{data}: {apart}; measured on them, results are too good"
-        if isinstance(learn, Dataset) and isinstance(valid, Dataset):
-            what += f"; {next_command('import-data', data, '-o', 'NEW', *cure({'train': learn, 'valid': valid}))}"
+        boxed = {name: part for name, part in there.items() if isinstance(part, Dataset)}
+        if len(boxed) == len(there):
+            what += f"; {next_command('import-data', data, '-o', 'NEW', *cure(boxed))}"
         warn(what)
-    warn_of(joined((learn.findings, valid.findings if valid else ())))
+    warn_of(joined(part.findings for part in there.values()))
+    for line in lack_of_negatives(parts.learn) if isinstance(parts.learn, Dataset) and not negatives else ():
+        watch.say(line)
 
 
 def _judge_on(valid: AnyDataset | None) -> Judge | None:
@@ -154,7 +177,11 @@ def _judge_on(valid: AnyDataset | None) -> Judge | None:
     if valid is None:
         warn("no pictures to validate on, so nothing is measured and no best weights are kept")
         return None
-    require_pictures(valid)
-    if isinstance(valid, ClassifiedDataset):
-        return partial(classifier_accuracy, dataset=valid)
-    return partial(evaluate_model, dataset=valid)
+    return _measure_on(valid)
+
+
+def _measure_on(pictures: AnyDataset) -> Judge:
+    require_pictures(pictures)
+    if isinstance(pictures, ClassifiedDataset):
+        return partial(classifier_accuracy, dataset=pictures)
+    return partial(evaluate_model, dataset=pictures)

@@ -106,7 +106,7 @@ class Told(TrainingWatch):
 def fit(network: Model, learn: ClassifiedDataset, stem: Path, k: int, seed: int, **how: Any) -> Outcome:
     """Train a network, or go on with it; where Ctrl-C stops it, this ends too."""
     alike = {"device": "cpu", "threads": THREADS, "workers": 1, "validate_every": 0, "resume": True, "watch": Told()}
-    outcome = train(network, learn, output=stem, k=k, seed=seed, **alike, **how)
+    outcome = train(network, learn, output=stem, k=k, seed=seed, recipe="darknet", **alike, **how)
     if outcome.stopped:
         raise SystemExit(130)
     return outcome

@@ -128,7 +128,7 @@ def test_a_scheduler_that_does_not_answer(base, data, tmp_path, monkeypatch):
     assert "Error: a cluster needs Dask: pip install 'darkshare[cluster]'" in run(*words).stderr
     monkeypatch.undo()
     pytest.importorskip("distributed", reason="a cluster needs Dask")
-    monkeypatch.setattr("darkshare.choose_k.cluster._PATIENCE", 0.2)
+    monkeypatch.setattr("darkshare.inference.cluster.PATIENCE", 0.2)
     result = run(*words)
     assert result.exit_code == 1
     assert "Error: tcp://127.0.0.1:1: no Dask scheduler answers there" in result.stderr

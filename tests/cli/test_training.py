@@ -37,9 +37,10 @@ def test_a_training_as_in_the_manual(base, data, tmp_path):
     assert lines[0].startswith(f"{tmp_path}/out.cfg: after batch 5 of 5, mAP ")
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
     assert lines[1].startswith(f"{tmp_path}/out-best.cfg: the best, after batch ")
-    assert lines[2] == "mAP: Darknet's rule: area under the curve, IoU > 0.50, all classes"
+    assert lines[2] == "the best is chosen by what measures it; import-data --test sets others aside"
+    assert lines[3] == "mAP: Darknet's rule: area under the curve, IoU > 0.50, all classes"
     assert "those of red, blue start with drawn ones" in result.stderr
-    assert "schedule for 5 batches of 4 pictures: max_batches=5 burn_in=0" in result.stderr
+    assert "schedule for 5 batches of 4 pictures: max_batches=5 learning_rate=0.0025 burn_in=2" in result.stderr
     assert "5/5 loss " in result.stderr
     trained = load(tmp_path / "out.cfg")
     assert compare_trunks(load(base), trained, 4).identical == 4

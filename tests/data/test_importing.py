@@ -659,6 +659,27 @@ def test_what_is_written_is_read_again(voc, tmp_path):
     assert (record["seed"], record["share"], record["source"]) == (2, 0.5, str(voc))
 
 
+def test_a_third_part_is_for_nothing_but_a_measure(voc, tmp_path):
+    def pictures(part):
+        return {sample.picture.resolve() for sample in part.samples}
+
+    whole = pictures(read_parts(voc)["all"])
+    path = import_data(voc, tmp_path / "out", split=1 / 3, test=1 / 3).path
+    parts = {part: read_data(path, part).samples for part in ("train", "valid", "test")}
+    assert [len(samples) for samples in parts.values()] == [len(whole) // 3] * 3
+    assert {one.picture.resolve() for samples in parts.values() for one in samples} == whole
+    assert read_data(path.with_name("out-test.data"), "valid").samples == parts["test"]
+    with pytest.raises(DarkshareError, match="the source has a test part of its own; leave --test out"):
+        import_data(path, tmp_path / "again", test=0.5)
+    two = import_data(voc, tmp_path / "two", split=1 / 3)
+    three = import_data(two.path, tmp_path / "three", test=0.5)
+    assert [len(one.samples) for one in three.parts.values()] == [len(whole) // 3] * 3
+    assert pictures(three.parts["valid"]) == pictures(two.parts["valid"])
+    with pytest.raises(DarkshareError, match=r"--split 0\.5 and --test 0\.5 leave nothing to train on"):
+        import_data(voc, tmp_path / "none", split=0.5, test=0.5)
+    assert not (tmp_path / "none").exists()
+
+
 def test_what_was_imported_is_shown_as_the_command_shows_it(voc, tmp_path):
     done = import_data(voc, tmp_path / "out", format="voc", split=0.5, rename_classes={"acme": "zeta"})
     assert repr(done) == f"<Imported: {tmp_path}/out/out.data, 3 train pictures, 3 valid pictures, 0 findings>"

@@ -132,12 +132,20 @@ ROWS = [
         apart=True, spares=LABELS, cost=8,
     ),
     Row(
+        "evaluate by chunks", "evaluate in/base.cfg in/squares.data -o out --chunk 1 --threads 1", squares,
+        apart=True, is_own=True, spares=LABELS, cost=8,
+    ),
+    Row(
         "detect", f"detect in/base.cfg in/photos {DETECT} picture,json,csv,yolo,coco", photos,
         apart=True, grows=SO_FAR, spares="photos/.*cannot be read", cost=8,
     ),
     Row(
         "detect in a video", f"detect in/base.cfg in/clip.avi {DETECT} video,json,csv,yolo", video,
         apart=True, grows=SO_FAR, cost=8,
+    ),
+    Row(
+        "detect by chunks", "detect in/base.cfg in/photos -o out --chunk 1 --threads 1", photos,
+        apart=True, is_own=True, spares="photos/.*cannot be read", cost=8,
     ),
     Row(
         "train", f"train in/base.cfg in/squares.data --k 3 {TRAINING} -o out/net", squares,

@@ -614,11 +614,10 @@ def test_classes_are_counted_through_as_in_the_names_of_a_merged_network():
 # Against OpenCV 4's own decoding
 
 
+@pytest.mark.importer
 @pytest.mark.zoo
 @pytest.mark.parametrize("name", ["f10-coco", "xl10-voc", "nano-coco", "yoloface-500k", "lite-voc-t3"])
 def test_boxes_equal_those_of_opencvs_darknet_importer(name):
-    if not hasattr(cv2.dnn, "readNetFromDarknet"):
-        pytest.skip("OpenCV 5 has no Darknet importer; OpenCV 4 has")
     cfg = zoo_path("models", name, f"{name}.cfg")
     model = load(cfg)
     image = cv2.imread(str(zoo_path("media", "people-masks-bag.jpg")))

@@ -25,9 +25,6 @@ from darkshare.darknet.network import Network
 from darkshare.surgery.assemble import Part, grafted
 
 FORKS = ("alexeyab", "pjreddie")
-importer = pytest.mark.skipif(
-    not hasattr(cv2.dnn, "readNetFromDarknet"), reason="OpenCV 5 has no Darknet importer; run this with OpenCV 4"
-)
 pytestmark = pytest.mark.zoo
 
 
@@ -104,7 +101,7 @@ def unconnected(path: Path, network: Network) -> list[int] | None:
     return sorted(int(found[1]) - crops if (found := re.search(r"_(\d+)$", name)) else regions[0] for name in names)
 
 
-@importer
+@pytest.mark.importer
 @pytest.mark.parametrize("fork", FORKS)
 def test_opencv_gives_out_the_heads_of_a_merged_network_and_nothing_else(fork, tmp_path):
     zoo_path("zoo", fork)

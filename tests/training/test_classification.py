@@ -25,7 +25,7 @@ from darkshare.errors import BadValue, Unsupported  # noqa: E402
 from darkshare.evaluation import classifier_accuracy  # noqa: E402
 from darkshare.surgery.residual import ensemble_of  # noqa: E402
 from darkshare.training.building import build  # noqa: E402
-from darkshare.training.losses import head_losses, surrogate  # noqa: E402
+from darkshare.training.losses import gradient, head_losses  # noqa: E402
 from darkshare.training.pictures import cropping  # noqa: E402
 from darkshare.training.pictures.augmenting import Labelled  # noqa: E402
 from darkshare.training.pictures.cropping import Crops, augmented, class_truth, drawn_view, turned, undistorted  # noqa: E402
@@ -60,7 +60,7 @@ def data(tmp_path):
 
 def options(**how) -> Options:
     chosen = {key: how.pop(key) for key in list(how) if key in Changes.__dataclass_fields__}
-    fixed = {"k": K, "workers": 0, "threads": 1, "device": "cpu", "validate_every": 0}
+    fixed = {"k": K, "recipe": "darknet", "workers": 0, "threads": 1, "device": "cpu", "validate_every": 0}
     return Options(**{**fixed, "changes": Changes(**chosen), **how})
 
 
@@ -229,7 +229,7 @@ def test_the_deltas_are_those_of_cross_entropy():
     ids = np.array([0, 2, 1, 1, 0])
     loss = head_losses(network, (4,))[4]
     delta, _ = loss.delta(raw, ids)
-    surrogate(delta, raw).backward()
+    raw.backward(gradient(delta, 1))
     wanted = torch.autograd.grad(torch.nn.functional.cross_entropy(raw, torch.tensor(ids), reduction="sum"), raw)[0]
     torch.testing.assert_close(raw.grad, wanted)
     rows, _ = loss.delta(raw, [class_truth(i) for i in ids])
@@ -241,12 +241,12 @@ def test_mixed_classes_are_soft_targets(smooth):
     """AlexeyAB smooths the labels of each picture, then mixes them."""
     network = trainable(f"label_smooth_eps={smooth}\n").network
     raw = torch.randn(1, 3, generator=torch.Generator().manual_seed(1))
-    delta, report = head_losses(network, (4,))[4].delta(raw, [np.array([[0, 0.25], [2, 0.75]], np.float32)])
+    delta, tally = head_losses(network, (4,))[4].delta(raw, [np.array([[0, 0.25], [2, 0.75]], np.float32)])
     labels = np.full((2, 3), smooth / 2)
     labels[0, 0] = labels[1, 2] = 1 - smooth
     target = torch.tensor(0.25 * labels[0] + 0.75 * labels[1], dtype=torch.float32)
     torch.testing.assert_close(delta[0], target - raw[0].softmax(0))
-    assert report.count == 1
+    assert tally.read().count == 1
 
 
 @pytest.mark.parametrize("rows", [[[[0, 1]]], [[[3, 1]], [[0, 1]]], [[[0.5, 1]], [[0, 1]]], [[[0, 1, 0]], [[0, 1, 0]]]])

@@ -16,7 +16,7 @@ from replays import Replay
 
 from darkshare.darknet.kinds import Yolo
 from darkshare.errors import BadValue, Unsupported
-from darkshare.training.losses import LOSSES, head_losses, surrogate
+from darkshare.training.losses import LOSSES, gradient, head_losses
 from darkshare.training.losses.overlaps import OVERLAPS, slopes
 from darkshare.training.losses.yolo import alexeyab_rules, pjreddie_rules
 
@@ -125,17 +125,18 @@ def yolo_loss(more: str = "", variant: str = "alexeyab", classes: int = 2):
 TRUTH = np.array([[1, 0.4, 0.6, 0.3, 0.2]], F)
 
 
-def test_the_surrogate_has_darknets_gradient():
+def test_the_gradient_is_darknets_over_the_pictures_of_an_update():
     raw = torch.randn(2, 14, 4, 4, requires_grad=True)
     delta, _ = yolo_loss().delta(raw, [TRUTH, TRUTH[:0]])
-    surrogate(delta, raw).backward()
-    assert (raw.grad == -delta).all()
+    raw.backward(gradient(delta, 8))
+    assert (raw.grad == -delta / 8).all()
 
 
 @pytest.mark.parametrize("variant", ["alexeyab", "pjreddie"])
 def test_a_picture_without_truths_learns_that_nothing_is_there(variant):
     raw = torch.randn(1, 14, 4, 4)
-    delta, report = yolo_loss(variant=variant).delta(raw, [TRUTH[:0]])
+    delta, tally = yolo_loss(variant=variant).delta(raw, [TRUTH[:0]])
+    report = tally.read()
     rows = delta.view(2, 7, 4, 4)
     np.testing.assert_allclose(rows[:, 4], -raw.view(2, 7, 4, 4)[:, 4].sigmoid(), rtol=1e-6)
     assert report.count == 0
@@ -162,19 +163,19 @@ def test_the_input_is_as_large_as_the_head_says():
 
 
 def test_a_centre_on_the_last_border_belongs_to_the_last_cell():
-    delta, report = yolo_loss().delta(torch.zeros(1, 14, 8, 8), [np.array([[0, 1.0, 1.0, 0.25, 0.28]], F)])
-    assert report.count == 1
+    delta, tally = yolo_loss().delta(torch.zeros(1, 14, 8, 8), [np.array([[0, 1.0, 1.0, 0.25, 0.28]], F)])
+    assert tally.read().count == 1
     assert delta[0, 11, 7, 7] == 0.5
 
 
 def test_a_centre_at_0_ends_the_list_as_in_darknet():
     rows = np.array([[0, 0.3, 0.3, 0.2, 0.2], [0, 0, 0.5, 0.2, 0.2], [0, 0.7, 0.7, 0.2, 0.2]], F)
-    assert yolo_loss().delta(torch.zeros(1, 14, 4, 4), [rows])[1].count == 1
+    assert yolo_loss().delta(torch.zeros(1, 14, 4, 4), [rows])[1].read().count == 1
 
 
 def test_no_more_truths_than_darknet_has_room_for():
     rows = np.tile(TRUTH, (300, 1))
-    counts = [yolo_loss(variant=fork).delta(torch.zeros(1, 14, 4, 4), [rows])[1].count for fork in LIMITS]
+    counts = [yolo_loss(variant=fork).delta(torch.zeros(1, 14, 4, 4), [rows])[1].read().count for fork in LIMITS]
     assert counts == list(LIMITS.values())
 
 
@@ -203,8 +204,8 @@ def test_truths_for_other_pictures():
 def test_the_report_says_how_well_boxes_fit():
     """At 0 every box lies in the middle of its cell and is as large as its anchor: here the second, 8x9 of 32x32."""
     truth = np.array([[1, 0.4375, 0.4375, 8 / 32, 9 / 32]], F)
-    _, report = yolo_loss().delta(torch.zeros(1, 14, 8, 8), [truth])
-    assert astuple(report)[1:] == (pytest.approx(1), 0.5, 0.5, 0.5, 1, 1, 1)
+    _, tally = yolo_loss().delta(torch.zeros(1, 14, 8, 8), [truth])
+    assert astuple(tally.read())[1:] == (pytest.approx(1), 0.5, 0.5, 0.5, 1, 1, 1)
 
 
 def boxes(n: int, seed: int):
@@ -280,7 +281,8 @@ def classifier(more: str = "", end: str = ""):
 
 
 def test_a_classifier_by_hand():
-    delta, report = classifier().delta(torch.zeros(2, 4), np.array([0, 3]))
+    delta, tally = classifier().delta(torch.zeros(2, 4), np.array([0, 3]))
+    report = tally.read()
     np.testing.assert_allclose(delta, [[0.75, -0.25, -0.25, -0.25], [-0.25, -0.25, -0.25, 0.75]])
     assert report.loss == pytest.approx(2 * np.log(4))
     assert (report.category, report.count) == (0.25, 2)

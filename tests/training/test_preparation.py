@@ -129,18 +129,60 @@ def test_epochs_and_batches_exclude_each_other():
         of(model(TEXT), changes=Changes(epochs=3, batches=5))
 
 
-@pytest.mark.parametrize(("batches", "warm"), [(1, 0), (10, 5), (60, 10), (1000, 100), (None, 100)])
+@pytest.mark.parametrize(("batches", "warm"), [(1, 0), (10, 5), (60, 10), (1000, 100)])
 def test_the_steady_recipe_rises_and_falls_in_any_length(batches, warm):
     """A cosine from learning_rate to a hundredth of it, in keys that Darknet knows."""
     found, notes = of(model(TEXT), changes=Changes(batches=batches, lr=0.004), recipe="steady")
-    net, last = found.network.net, batches or 1000
+    net, last = found.network.net, batches
     assert (net.max_batches, net.burn_in, net.policy, net.sgdr_cycle, net.power) == (last, warm, "sgdr", last, 1)
-    assert notes[-1].startswith(f"schedule for {last} batches of 8 pictures: max_batches={last} burn_in={warm} power=1")
+    assert notes[-1].startswith(f"schedule for {last} batches of 16 pictures: max_batches={last} learning_rate=0.004 ")
+    assert (net.burn_in, net.adam) == (warm, 1)
     rates = [Schedule.of(net).rate(number) for number in range(1, last + 1)]
     assert rates[-1] == pytest.approx(0.00004)
     for number, rate in enumerate(rates, 1):
         wanted = 0.004 * number / warm if number < warm else 0.00004 + 0.00198 * (1 + math.cos(number * math.pi / last))
         assert rate == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    ("changes", "batch", "batches", "rate"),
+    [
+        (Changes(), 16, 125, 0.005),  # 100 epochs of 20 pictures are fewer than the cfg's 1000
+        (Changes(batches=70), 16, 70, 0.005),
+        (Changes(epochs=4), 16, 5, 0.005),
+        (Changes(batch=64, batches=70), 64, 70, 0.01),
+        (Changes(batch=4, epochs=1000), 4, 5000, 0.0025),
+        (Changes(batch=4, lr=0.1), 4, 500, 0.1),
+    ],
+)
+def test_what_the_steady_recipe_does_where_nobody_says(changes, batch, batches, rate):
+    """The rate follows the root of the batch; the cfg says other numbers for all of them."""
+    net = of(model(TEXT), changes=changes, recipe="steady")[0].network.net
+    assert (net.batch, net.subdivisions, net.max_batches, net.learning_rate) == (batch, 1, batches, rate)
+
+
+def test_a_cfg_that_ends_sooner_than_the_recipe_keeps_its_length():
+    short = model(TEXT.replace("max_batches=1000", "max_batches=30"))
+    assert of(short, recipe="steady")[0].network.net.max_batches == 30
+    unsaid = model(TEXT.replace("max_batches=1000", ""))
+    assert of(unsaid, recipe="steady")[0].network.net.max_batches == 125
+
+
+def test_an_update_is_divided_until_it_fits_into_half_of_the_memory():
+    base, recipe = model(TEXT), RECIPES["steady"]
+    whole = base.network
+    each = 4 * 4 * (sum(layer.y.size for layer in whole.layers[4:]) + max(layer.y.size for layer in whole.layers[:4]))
+    fixed = 16 * of(base, recipe="steady")[0].network.params
+
+    def parts(pictures, **how):
+        found = prepared(
+            base, squares(), 4, Changes(**how), recipe, seed=0, name="out", memory=2 * (fixed + pictures * each + 999)
+        )
+        return found[0].network.net.subdivisions
+
+    assert [parts(pictures) for pictures in (100, 16, 15, 8, 7, 3, 1)] == [1, 1, 2, 2, 4, 8, 8]
+    assert parts(7, subdivisions=1) == 1
+    assert parts(16, batch=32) == 2
 
 
 def test_size_and_rate_stand_in_the_cfg_that_is_written():

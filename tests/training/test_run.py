@@ -47,6 +47,7 @@ def options(**how) -> Options:
     return Options(
         **{
             "k": K,
+            "recipe": "darknet",
             "workers": 0,
             "threads": 1,
             "device": "cpu",
@@ -131,7 +132,8 @@ def test_input_sizes_that_change(tmp_path, data):
 def test_neither_workers_nor_checkpoints_change_the_result(base, data, tmp_path):
     train(base, data, tmp_path / "a", options())
     train(base, data, tmp_path / "b", options(workers=3, checkpoint_every=0))
-    assert floats_of(tmp_path / "a") == floats_of(tmp_path / "b")
+    train(base, data, tmp_path / "many", options(workers=5))  # processes
+    assert floats_of(tmp_path / "a") == floats_of(tmp_path / "b") == floats_of(tmp_path / "many")
     train(base, data, tmp_path / "c", options(seed=1))
     assert floats_of(tmp_path / "a") != floats_of(tmp_path / "c")
 
@@ -255,6 +257,63 @@ def test_the_best_is_kept_beside_the_last(base, data, tmp_path):
     assert [row.rsplit(",", 1)[1] for row in rows] == ["", "0.2", "", "0.6", "", "0.4"]
 
 
+class Scores:
+    """A judge that gives these scores in turn, and keeps what it judged."""
+
+    rule = "a test's"
+
+    def __init__(self, *means: float) -> None:
+        self.means = iter(means)
+        self.judged: list[object] = []
+
+    def __call__(self, model):
+        self.judged.append(model)
+        self.mean = next(self.means)
+        return self
+
+
+@pytest.mark.parametrize(
+    ("scores", "ends"),
+    [
+        ((0, 0, 0, 0.5, 0.4, 0.6), 6),  # nothing found yet is no reason to end
+        ((0.5, 0.4, 0.5, 0.6, 0.6, 0.7), 3),
+        ((0.1, 0.5, 0.4, 0.3, 0.6, 0.7), 4),
+    ],
+)
+def test_it_ends_where_the_validation_is_flat(base, data, tmp_path, scores, ends):
+    said = Said()
+    how = options(validate_every=1, patience=2)
+    found = train(base, data, tmp_path / "out", how, judge=Scores(*scores), watch=said)
+    assert (found.done, found.stopped, found.map) == (ends, False, scores[ends - 1])
+    assert ("mAP has not risen in 2 validations, so it ends here; --patience 0 goes on" in said.texts) == (ends < 6)
+    assert sorted(path.suffix for path in tmp_path.glob("out.*")) == [
+        ".cfg", ".csv", ".data", ".names", ".png", ".weights",
+    ]  # fmt: skip
+
+
+def test_killed_behind_a_flat_validation_it_ends_all_the_same(base, data, tmp_path):
+    """The checkpoint is that of the validation; what was to be written is not."""
+    training = Training(
+        base, data, tmp_path / "out", options(validate_every=1, patience=1), Scores(0.5, 0.4), Said(), ()
+    )
+    training.begin()
+    for _ in training.course():
+        pass
+    found = train(base, data, tmp_path / "out", options(validate_every=1, patience=1, resume=True), judge=Scores())
+    assert (found.done, found.stopped, found.map, found.best) == (2, False, 0.4, 0.5)
+
+
+def test_the_best_is_measured_on_pictures_that_chose_nothing(base, data, tmp_path):
+    judge, test = Scores(0.2, 0.6, 0.4), Scores(0.3)
+    found = train(base, data, tmp_path / "out", options(validate_every=2), judge=judge, test=test)
+    assert (found.best, found.tested) == (0.6, 0.3)
+    assert [floats(model).tobytes() for model in test.judged] == [floats(judge.judged[1]).tobytes()]
+    assert "the best has 30.00 % on the pictures of test=, by which nothing was chosen" in found.notes()
+    alone = train(base, data, tmp_path / "alone", options(validate_every=2), judge=Scores(0.2, 0.6, 0.4))
+    assert alone.tested is None
+    assert "the best is chosen by what measures it; import-data --test sets others aside" in alone.notes()
+
+
 @pytest.mark.slow
 def test_ctrl_c_in_a_validation_loses_nothing(base, data, tmp_path):
     judge = partial(evaluate_model, dataset=replace(data, samples=data.samples[:2]))
@@ -363,24 +422,50 @@ def test_a_cache_that_does_not_pay_is_left_off(base, data, tmp_path):
         train(base, data, tmp_path / "out", options(cache_features=1, k=0))
 
 
+@pytest.fixture(params=[False, True], ids=["at once", "ahead"])
+def ahead(request, monkeypatch):
+    """Whether the next update is launched before the numbers of one are read, as on a GPU."""
+    monkeypatch.setattr("darkshare.training.stepping.is_gpu", lambda device: request.param)
+
+
+@pytest.mark.parametrize("ahead", [True], indirect=True)
+@pytest.mark.parametrize("stop", [None, 3])
+def test_numbers_that_are_read_later_are_the_same(base, data, tmp_path, monkeypatch, ahead, stop):
+    """Every update is told of once, in order; after Ctrl-C, the one that was under way is done as well."""
+    said = Said(stop=stop)
+    how = {"recipe": "steady", "validate_every": 4, "checkpoint_every": 0 if stop else 60}
+    found = train(base, data, tmp_path / "out", options(**how), judge=partial(evaluate_model, dataset=data), watch=said)
+    assert found.stopped == bool(stop)
+    if stop:
+        train(base, data, tmp_path / "out", options(**how, resume=True), judge=partial(evaluate_model, dataset=data))
+    monkeypatch.undo()
+    whole = train(base, data, tmp_path / "whole", options(**how), judge=partial(evaluate_model, dataset=data))
+    assert floats_of(tmp_path / "out") == floats_of(tmp_path / "whole")
+    assert said.losses == [entry.loss for entry in whole.entries[: stop or 6]]
+    rows = [
+        [line.split(",") for line in (tmp_path / f"{name}.csv").read_text().splitlines()] for name in ("out", "whole")
+    ]
+    assert [row[:9] + row[10:] for row in rows[0]] == [row[:9] + row[10:] for row in rows[1]]  # without the seconds
+
+
 # --- what goes wrong ------------------------------------------------------------------------------------------------
 
 
 def breaking(monkeypatch, number: int, times: int) -> None:
     """Let the weights of a training break before an update, so many times."""
-    real, left = Trainer.update, [None] * times
+    real, left = Trainer.launch, [None] * times
 
-    def update(self, this, parts):
+    def launch(self, this, parts):
         if this == number and left:
             left.pop()
             with torch.no_grad():
                 self.net.state_dict()["5.weights"].fill_(float("nan"))
         return real(self, this, parts)
 
-    monkeypatch.setattr(Trainer, "update", update)
+    monkeypatch.setattr(Trainer, "launch", launch)
 
 
-def test_a_loss_that_is_no_number_ends_it_and_the_good_checkpoint_stays(base, data, tmp_path, monkeypatch):
+def test_a_loss_that_is_no_number_ends_it_and_the_good_checkpoint_stays(base, data, tmp_path, monkeypatch, ahead):
     breaking(monkeypatch, 4, 1)
     with pytest.raises(
         DarkshareError, match=r"the loss of batch 4 is nan: .* smaller learning rate than 0\.002 \(--lr\)"
@@ -393,8 +478,9 @@ def test_a_loss_that_is_no_number_ends_it_and_the_good_checkpoint_stays(base, da
     assert floats_of(tmp_path / "out") == floats_of(tmp_path / "whole")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cached", [0, 1])
-def test_a_training_that_diverges_goes_back_and_on_at_half_the_rate(base, data, tmp_path, monkeypatch, cached):
+def test_a_training_that_diverges_goes_back_and_on_at_half_the_rate(base, data, tmp_path, monkeypatch, ahead, cached):
     """Of 20 updates, every second begins with a good state; the 8th breaks, so it goes on behind the 6th."""
     said = Said()
     breaking(monkeypatch, 8, 2)
@@ -414,7 +500,7 @@ def test_a_training_that_diverges_goes_back_and_on_at_half_the_rate(base, data, 
     ]  # fmt: skip
 
 
-def test_it_goes_back_three_times(base, data, tmp_path, monkeypatch):
+def test_it_goes_back_three_times(base, data, tmp_path, monkeypatch, ahead):
     said = Said()
     breaking(monkeypatch, 4, 4)
     with pytest.raises(DarkshareError, match=r"the loss of batch 4 is nan: .* smaller learning rate than .* \(--lr\)"):
@@ -423,8 +509,9 @@ def test_it_goes_back_three_times(base, data, tmp_path, monkeypatch):
     assert list(tmp_path.glob("out*")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [7, 9, 10])
-def test_resume_behind_a_restart_gives_the_same(base, data, tmp_path, monkeypatch, stop):
+def test_resume_behind_a_restart_gives_the_same(base, data, tmp_path, monkeypatch, ahead, stop):
     breaking(monkeypatch, 8, 1)
     train(base, data, tmp_path / "whole", options(batches=20, recipe="steady"))
     breaking(monkeypatch, 8, 1)
@@ -458,14 +545,14 @@ def test_a_gradient_that_is_no_number_changes_no_weight(base, data, tmp_path, mo
 
     monkeypatch.setattr(trainer, "_backward", backward)
     with pytest.raises(DarkshareError, match="batch 1 gives no gradient: the training diverged"):
-        trainer.update(1, [None])
+        trainer.launch(1, [None])
     after = trainer.net.state_dict()
     assert all(torch.equal(after[name], block) for name, block in before.items())
 
 
-@pytest.mark.parametrize(("norm", "moved"), [(4.0, 1.0), (40.0, 0.25)])
-def test_the_steady_recipe_cuts_the_gradient_to_a_norm_of_ten(base, data, tmp_path, monkeypatch, norm, moved):
-    """The first step of SGD is the rate times the gradient, and decay."""
+@pytest.mark.parametrize(("norm", "share"), [(4.0, 1.0), (40.0, 0.25)])
+def test_the_steady_recipe_cuts_the_gradient_to_a_norm_of_ten(base, data, tmp_path, monkeypatch, norm, share):
+    """Adam's first mean of gradients is a tenth of the first one, and its step the rate, whatever their size."""
     training = Training(base, data, tmp_path / "out", options(recipe="steady"), None, Said(), ())
     trainer, blocks = training.trainer, training.trainer.net.parameters()
     before = [block.detach().clone() for block in blocks]
@@ -477,11 +564,25 @@ def test_the_steady_recipe_cuts_the_gradient_to_a_norm_of_ten(base, data, tmp_pa
         return iter(())
 
     monkeypatch.setattr(trainer, "_backward", backward)
-    rate = trainer.update(1, [None]).rate
-    decayed = {id(p) for group in trainer.optimiser.param_groups if group["weight_decay"] for p in group["params"]}
+    rate = trainer.launch(1, [None]).step.rate
     for block, old in zip(blocks, before, strict=True):
-        step = rate * (each * moved + (0.0005 * old if id(block) in decayed else 0))
-        np.testing.assert_allclose(block.detach(), old - step, rtol=0, atol=1e-7)
+        mean = trainer.optimiser.state[block]["exp_avg"]
+        np.testing.assert_allclose(mean, 0.1 * (each * share + 0.0005 * old), rtol=1e-5)
+        np.testing.assert_allclose(old - block.detach(), rate, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("recipe", "share"), [("darknet", 0.01), ("steady", 0.05)])
+def test_a_batch_moves_the_rolling_statistics_as_the_recipe_says(base, data, tmp_path, recipe, share):
+    """With rate 0 and no mean of weights, the statistics of the same pictures approach theirs by this share."""
+    training = Training(base, data, tmp_path / "out", options(recipe=recipe, ema=0.0), None, Said(), ())
+    net, name = training.trainer.net.train(), "4.rolling_mean"
+    before = net.state_dict()[name].clone()
+    pictures = torch.rand(4, 3, 32, 32)
+    net(pictures)
+    once = net.state_dict()[name].clone()
+    net(pictures)
+    twice = net.state_dict()[name].clone()
+    np.testing.assert_allclose(twice - once, (1 - share) * (once - before), rtol=1e-3, atol=1e-6)
 
 
 def test_a_training_that_fails_before_anything_is_kept_leaves_nothing(base, data, tmp_path):

@@ -59,6 +59,16 @@ def test_a_data_file_is_learned_from_and_validated_on(base, data, tmp_path):
     assert '"best_batch": ' in to_json(found.as_dict())
 
 
+def test_a_test_part_is_measured_at_the_end(base, data, tmp_path):
+    with open(data, "a", encoding="utf-8") as file:
+        file.write(f"test = {read_options(data).options['valid'].value}\n")
+    with pytest.warns(DarkshareWarning, match="4 of 4 test pictures are valid pictures too"):
+        found = train(load(base), data, k=4, output=tmp_path / "out", batches=2, validate_every=1, **QUICK)
+    assert found.tested == found.best
+    kept = read_data(tmp_path / "out.data", "test")
+    assert [sample.boxes for sample in kept.samples] == [sample.boxes for sample in read_data(data, "valid").samples]
+
+
 def test_a_notebook_shows_the_course(base, data, tmp_path):
     found = train(load(base), data, k=4, output=tmp_path / "out", batches=2, validate_every=0, **QUICK)
     assert found._repr_html_().startswith('<img src="data:image/png;base64,iVBOR')
@@ -167,7 +177,10 @@ def test_k_must_leave_something_to_train(base, data, tmp_path):
 def test_the_data_file_that_is_written_keeps_the_lists(base, data, tmp_path, monkeypatch):
     (tmp_path / "hard.txt").write_text("")
     data.write_text(f"{data.read_text()}test=missing.txt\ndifficult={tmp_path / 'hard.txt'}\ntop=3\nbackup=x\n")
-    train(load(base), data, k=4, output=tmp_path / "far" / "out", batches=1, **QUICK)
+    with pytest.warns(
+        DarkshareWarning, match=r"test=missing\.txt: no such file, .*; so the best network is not tested"
+    ):
+        train(load(base), data, k=4, output=tmp_path / "far" / "out", batches=1, **QUICK)
     for stem in ("out", "out-best"):
         options = read_options(tmp_path / "far" / f"{stem}.data").options
         assert {key: one.value for key, one in options.items()} == {

@@ -1,6 +1,7 @@
 """Pictures, videos, cameras and lists in; pictures, videos and tables with what was found out.
 
-Within the package: frames, timing < videos < sources, sinks < output, pipeline < detecting, classifying.
+Within the package: frames, timing < videos < sources, sinks < output, pipeline, tally < chunk_jobs < chunks
+< detecting, classifying.
 """
 
 from __future__ import annotations

@@ -15,10 +15,11 @@ from darkshare.darknet.model import Model
 from darkshare.errors import DarkshareError, checked, warn
 from darkshare.inference.classification import MEANS, Guesses, only_detectors
 from darkshare.inference.detector import Classifier, runnable
-from darkshare.inference.media.detecting import Errors, Watch, unwatched
+from darkshare.inference.media.detecting import Watch, unwatched
 from darkshare.inference.media.frames import Frame
 from darkshare.inference.media.pipeline import reading
 from darkshare.inference.media.sources import Names, require_counts, select
+from darkshare.inference.media.tally import Errors
 from darkshare.inference.onnx import BN_EPSILON
 from darkshare.inference.preprocess import reads_alpha
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,22 +15,27 @@ from darkshare._files import keeping_inputs
 from darkshare._signals import uninterrupted
 from darkshare._tables import Result
 from darkshare.darknet.model import Model, without_branch_tasks
-from darkshare.errors import BadValue, Unsupported, checked, require_known, warn
-from darkshare.inference.boxes import NMS, OVERLAP, THRESHOLD, Levels, Overlaps
+from darkshare.darknet.tasks import Task
+from darkshare.errors import BadArguments, BadValue, DarkshareError, Unsupported, checked, require_known, warn
+from darkshare.inference.boxes import OVERLAP, Levels, Overlaps
 from darkshare.inference.classification import only_detectors
 from darkshare.inference.detector import Detector, runnable
+from darkshare.inference.media.chunk_jobs import ChunkItem, ChunkJob, DetectorFiles, Row, found_in
+from darkshare.inference.media.chunks import CHUNK, LINES, PARQUET, Chunks, chunked
 from darkshare.inference.media.frames import Frame
 from darkshare.inference.media.output import OutputFiles
 from darkshare.inference.media.output_names import OutputNames
 from darkshare.inference.media.pipeline import Frames, flow, reading
 from darkshare.inference.media.sinks import FORMATS
-from darkshare.inference.media.sources import Names, Selection, require_counts, select
+from darkshare.inference.media.sources import Broken, Names, PictureFile, Selection, require_counts, select
+from darkshare.inference.media.tally import Tally
 from darkshare.inference.media.videos import CONTAINERS, Video
 from darkshare.inference.onnx import BN_EPSILON
 from darkshare.inference.preprocess import reads_alpha
 
-MOST_ERRORS = 20  # that are reported; the others are counted
 Watch = Callable[[Iterable[Frame], Callable[[], int | None]], Iterable[Frame]]
+_RULES = {"thresh": "threshold", "nms": "nms", "classes": "classes", "max_det": "max_det", "clip": "clip"}
+_RUNNING = ("tiles", "overlap", "batch", "bn_epsilon", "threads", "precision")
 
 
 def unwatched(frames: Iterable[Frame], length: Callable[[], int | None]) -> Iterable[Frame]:
@@ -42,7 +48,8 @@ class DetectionRun(Result):
     """Everything that `detect` found, and where it lies.
 
     Attributes:
-        found: a row for each box of pictures; with a video among the sources, one for each class of a source.
+        found: a row for each box of pictures; with a video among the sources, one for each class of a source; where
+            pictures are looked at by chunks, one for each class.
         done: how many pictures and frames were looked at.
         failed: how many could not be.
         boxes: how many were found.
@@ -64,9 +71,9 @@ class DetectionRun(Result):
     interrupted: bool
 
     def rows(self) -> list[dict[str, Any]]:
-        """Each box of pictures, with its page where a file has several; of videos each class.
+        """Each box of pictures, with its page where a file has several; of videos, and of chunks, each class.
 
-        Of a class it is given in how many frames it was seen, its boxes and the best score.
+        Of a class it is given in how many frames or pictures it was seen, its boxes and the best score.
         """
         return list(self.found)
 
@@ -83,14 +90,14 @@ class DetectionRun(Result):
 
 @checked
 @keeping_inputs()
-def detect(
+def detect(  # noqa: D417 - some are described together
     model: Model | str | os.PathLike[str], sources: Names, *, output: str | os.PathLike[str] = "detections",
     save: str | Sequence[str] = (), container: str = ".avi", thresh: Levels | None = None, nms: Overlaps | None = None,
     classes: str | Sequence[str] = (), task: str | Sequence[str] = (), max_det: int | None = None, clip: bool = False,
     tiles: tuple[int, int] | None = None, overlap: float = OVERLAP, branches: bool = False, batch: int = 1,
-    every: int = 1, limit: int | None = None, reconnect: float = 0.0, bn_epsilon: float = BN_EPSILON,
-    engine: str | None = None, threads: int | None = None, precision: str = "fp32", watch: Watch = unwatched,
-    tell: Callable[[str], None] = warn,
+    every: int = 1, limit: int | None = None, reconnect: float = 0.0, chunk: int | None = None,
+    scheduler: str | None = None, bn_epsilon: float = BN_EPSILON, engine: str | None = None,
+    threads: int | None = None, precision: str = "fp32", watch: Watch = unwatched, tell: Callable[[str], None] = warn,
 ) -> DetectionRun:  # fmt: skip
     """Find the objects of every task in pictures and videos, and write them into files.
 
@@ -99,7 +106,7 @@ def detect(
         sources: names of pictures, folders, patterns, lists, videos, cameras, addresses, or "-".
         output: the folder for what is written.
         save: names of `media.FORMATS`, such as csv or coco; without any, pictures become pictures and JSON, videos a
-            video and JSON lines.
+            video and JSON lines. Chunks are json or parquet.
         container: the suffix of the videos written: .avi, .mkv, .mp4 or .webm.
         thresh: keep scores above it (0.25); one number, or some tasks' own by name.
         nms: of two boxes of one task and class that overlap more, keep the better one (0.45); likewise. "agnostic", or
@@ -108,18 +115,16 @@ def detect(
         task: run these only, and leave the others out; none for all.
         max_det: of each picture and task keep that many boxes, the best.
         clip: cut boxes off at the edge of the picture, also in JSON and CSV, and leave out those beyond it.
-        tiles: columns and rows of tiles that each picture is cut into. They go through the network beside the whole
-            picture, so that small objects are found.
-        overlap: the share of a tile's side that its neighbour has too.
+        tiles, overlap: columns and rows of tiles that go through the network beside the whole picture, so that small
+            objects are found; the share of a tile's side that its neighbour has too.
         branches: of an ensemble give what each branch finds, too.
         batch: pictures, or tiles, per run of the network.
-        every: of videos, take every N-th frame.
-        limit: of each video, take no more frames than that.
+        every, limit: of videos, take every N-th frame; of each, take no more frames than that.
         reconnect: seconds to wait for a camera or stream that breaks off, before that is an error.
-        bn_epsilon: see `export`.
+        chunk: cut pictures into chunks of so many, each a file of its own; the same call goes on where it was stopped.
+        scheduler: the address of a Dask cluster that looks at the chunks (of 256); see docs/how-to/cluster.md.
         engine: one of `engines()`; None for opencv, or the one that an int8 file is for.
-        threads: to compute with; what the engine takes without it.
-        precision: to compute in.
+        bn_epsilon, threads, precision: see `export` and `Detector`.
         watch: goes through the frames, for a progress bar; it also gets a function that counts those that will come.
         tell: gets a line for each of the first pictures and frames that fail.
 
@@ -127,32 +132,73 @@ def detect(
         DarkshareError: the model cannot be run, an input lies in the output folder, or nothing can be written there.
             A picture that cannot be read is counted and reported.
     """
-    require_counts(batch=batch, every=every, limit=limit, reconnect=reconnect)
+    given = dict(locals())
+    require_counts(batch=batch, every=every, limit=limit, reconnect=reconnect, chunk=chunk)
     loaded = runnable(model, engine)
     chosen = _boxes_only(loaded.model, branches=branches, names=[task] if isinstance(task, str) else task)
     selection, names = select(sources, alpha=reads_alpha(chosen.network)), OutputNames(Path(output))
+    how = {"engine": loaded.engine, **{name: given[name] for name in _RUNNING}}
+    rules = {own: given[name] for name, own in _RULES.items() if given[name] is not None}
+    if chunk or scheduler:
+        cut = Chunks(names.folder, chunk or CHUNK, _suffix(save, container, reconnect), scheduler)
+        job = ChunkJob(DetectorFiles.of(loaded, chosen.tasks, how), rules, every, limit)
+        return _by_chunks(job, selection, cut, watch, Tally(tell, by_class=True))
     for item in selection.known:
         names.admit(item.name)
     files = OutputFiles(names.folder, chosen, _require_formats(save, container, selection), container)
-    how: dict[str, Any] = {"engine": loaded.engine, "file": loaded.file, "threads": threads, "precision": precision}
-    detector = Detector(
-        chosen, threshold=THRESHOLD if thresh is None else thresh, nms=NMS if nms is None else nms, classes=classes,
-        max_det=max_det, clip=clip, tiles=tiles, overlap=overlap, batch=batch, **how, bn_epsilon=bn_epsilon,
-    )  # fmt: skip
-    taken: dict[str, Any] = {"every": every, "limit": limit, "reconnect": reconnect, "batch": batch}
-    frames = flow(detector, reading(selection, **taken, admit=names.admit), batch=batch, draws=files.draws)
-    return _written(frames, watch(frames, lambda: selection.length(every, limit)), files, names, _Tally(tell))
+    detector = Detector(chosen, file=loaded.file, **rules, **how)
+    read = reading(selection, every=every, limit=limit, reconnect=reconnect, batch=batch, admit=names.admit)
+    frames = flow(detector, read, batch=batch, draws=files.draws)
+    return _written(frames, watch(frames, lambda: selection.length(every, limit)), files, names, Tally(tell))
+
+
+def _by_chunks(job: ChunkJob, selection: Selection, cut: Chunks, watch: Watch, tally: Tally) -> DetectionRun:
+    """Look at pictures by chunks, whose files are all that is written.
+
+    Raises:
+        Unsupported: there are other sources than pictures on disk.
+    """
+    items: list[ChunkItem] = []
+    for item in chain(selection.known, selection.later):
+        if not isinstance(item, PictureFile | Broken):
+            raise Unsupported("is not a picture on disk, and chunks are of such; leave it out", file=item.name)
+        items.append(item)
+    rows = chunked(job, items, cut, job.files.load())
+    frames = (_frame(row, job.tasks) for row in rows)
+    length = Selection(tuple(items)).length
+    assert cut.folder is not None, "a run has a folder"
+    return _written(frames, watch(frames, lambda: length(job.every, job.limit)), None, OutputNames(cut.folder), tally)
+
+
+def _frame(row: Row, tasks: Sequence[Task]) -> Frame:
+    """A picture that was looked at elsewhere; it is not there itself."""
+    error = None if row["error"] is None else DarkshareError(row["error"])
+    return Frame(row["source"], error=error, number=row["frame"], paged=row["paged"], found=found_in(row, tasks))
+
+
+def _suffix(save: str | Sequence[str], container: str, reconnect: float) -> str:
+    """The suffix of chunks.
+
+    Raises:
+        BadArguments: something that chunks do not have.
+    """
+    wanted = {save} if isinstance(save, str) else set(save)
+    if not (wanted <= {"json"} or wanted == {"parquet"}):
+        raise BadArguments(f"--save {','.join(sorted(wanted))}: chunks are json or parquet")
+    if container != ".avi" or reconnect:
+        raise BadArguments("--container, --reconnect: about videos, and chunks are of pictures")
+    return PARQUET if wanted == {"parquet"} else LINES
 
 
 def _written(
-    frames: Frames, shown: Iterable[Frame], files: OutputFiles, names: OutputNames, tally: _Tally
+    frames: Frames, shown: Iterable[Frame], files: OutputFiles | None, names: OutputNames, tally: Tally
 ) -> DetectionRun:
     """Take all frames: count them, and write those that can be read.
 
     Args:
         frames: of the pipeline, which is closed at the end.
         shown: the same, as they come out of a progress bar.
-        files: to write to.
+        files: to write to; None where the chunks are written already.
         names: of these files.
         tally: to count with.
     """
@@ -162,6 +208,8 @@ def _written(
             for frame in shown:
                 with uninterrupted():  # else a frame could be counted, but not written
                     tally.add(frame)
+                    if files is None:
+                        continue
                     if frame.error is None:
                         files.write(frame, names.stem(frame))
                     elif frame.clip is None:  # it is the last one of its source
@@ -171,8 +219,8 @@ def _written(
     finally:
         seconds = perf_counter() - begun
         with uninterrupted():
-            written = files.close()
-    for note in files.notes():
+            written = files.close() if files else []
+    for note in files.notes() if files else ():
         warn(note)
     return DetectionRun(
         tuple(tally.table()), tally.done, tally.errors.count, tally.boxes, tally.videos, seconds, tuple(written),
@@ -209,6 +257,8 @@ def _require_formats(save: str | Sequence[str], container: str, selection: Selec
         BadValue: one that there is not, or only videos where none comes.
     """
     wanted = tuple(dict.fromkeys([save] if isinstance(save, str) else save))
+    if "parquet" in wanted:
+        raise BadArguments("--save parquet: only chunks are saved so; give --chunk too")
     if unknown := [name for name in wanted if name not in FORMATS]:
         raise BadValue(f"nothing is saved as {unknown[0]}; use {', '.join(FORMATS)}")
     if container not in CONTAINERS:
@@ -216,81 +266,3 @@ def _require_formats(save: str | Sequence[str], container: str, selection: Selec
     if wanted == ("video",) and not selection.later and not any(isinstance(i, Video) for i in selection.known):
         raise BadValue("to save a video, name a video, camera or stream among the sources")
     return wanted
-
-
-class Errors:
-    """The errors of a run: the first are reported, all are counted.
-
-    Args:
-        tell: takes a line.
-    """
-
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
-        self.count = 0
-
-    def add(self, error: Exception) -> None:
-        """Take one more."""
-        self.count += 1
-        if self.count <= MOST_ERRORS:
-            self._tell(str(error))
-        elif self.count == MOST_ERRORS + 1:
-            self._tell("there are more such errors, which are only counted")
-
-
-@dataclass
-class _Tally:
-    """The counts of a run: each box of pictures; of videos, how often each class was seen."""
-
-    tell: Callable[[str], None]
-    errors: Errors = field(init=False)
-    done: int = 0
-    boxes: int = 0
-    videos: bool = False
-    paged: bool = False
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    classes: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)  # frames, boxes, best score
-
-    def __post_init__(self) -> None:
-        self.errors = Errors(self.tell)
-
-    def add(self, frame: Frame) -> None:
-        """Count a frame, or its error."""
-        if frame.clip and not self.videos:
-            self.videos, self.rows = True, []  # videos have too many boxes to be kept
-        if frame.error is not None:
-            self.errors.add(frame.error)
-            return
-        self.done += 1
-        self.paged |= frame.paged
-        self.boxes += frame.boxes
-        if not self.videos:
-            self.rows += _rows(frame)
-        for found in frame.found:
-            for class_id in set(found.class_ids.tolist()):
-                scores = found.scores[found.class_ids == class_id]
-                counts = self.classes.setdefault((frame.source, found.task, found.names[class_id]), [0, 0, 0.0])
-                counts[:] = counts[0] + 1, counts[1] + len(scores), max(counts[2], round(float(scores.max()), 4))
-
-    def table(self) -> list[dict[str, Any]]:
-        """Give the rows of a `DetectionRun`."""
-        if not self.videos:
-            for row in () if self.paged else self.rows:
-                row.pop("frame", None)
-            return self.rows
-        names, counts = ("source", "task", "name"), ("frames", "boxes", "best")
-        return [dict(zip((*names, *counts), (*key, *values), strict=True)) for key, values in self.classes.items()]
-
-
-def _rows(frame: Frame) -> Iterator[dict[str, Any]]:
-    for found in frame.found:
-        for name, score, box in found:
-            x1, y1, x2, y2 = map(round, box)
-            yield {
-                "picture": frame.source,
-                "frame": frame.number,
-                "task": found.task,
-                "name": name,
-                "score": round(score, 4),
-                "x1": x1, "y1": y1, "x2": x2, "y2": y2,
-            }  # fmt: skip

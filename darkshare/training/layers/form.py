@@ -23,11 +23,13 @@ class BuildSettings(NamedTuple):
         norm: what batch norm does while training. `batch`: the statistics of the pictures that go through together,
             as cuDNN has it in every fork; `pjreddie` and `alexeyab`: as the CPU code of these has it; `rolling`: the
             rolling statistics, unchanged, for very small batches.
+        statistics: the share of a batch in the rolling statistics, with `batch`.
         dropout: whether training leaves values out where the cfg says so.
     """
 
     bn_epsilon: float = 1e-5
     norm: str = "batch"
+    statistics: float = 0.01
     dropout: bool = True
 
     def checked(self) -> BuildSettings:

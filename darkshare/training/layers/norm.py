@@ -1,4 +1,4 @@
-"""Batch norm in Darknet's forms. All keep rolling statistics of which a new batch makes up one hundredth.
+"""Batch norm in Darknet's forms. All keep rolling statistics, of which a new batch of Darknet's is one hundredth.
 
 cuDNN, which both forks use where they can, is what `torch.nn.functional.batch_norm` does: eps 1e-5 inside the root,
 the biased variance for the values and the unbiased one for the rolling statistics. The CPU code of both forks takes
@@ -42,7 +42,7 @@ def normalised(given: Given, x: Tensor, training: bool, form: BuildSettings) -> 
         given["scales"],
         bias,
         training=True,
-        momentum=MOMENTUM,
+        momentum=form.statistics,
         eps=form.bn_epsilon,
     )
 

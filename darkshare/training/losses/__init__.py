@@ -1,7 +1,7 @@
 """Losses of the heads: Darknet's deltas, on tensors of any device.
 
-Darknet's gradient of a layer's input is -delta. A loss whose gradient is that is `surrogate`; Darknet divides by the
-pictures of the whole batch when it updates, so the sum over a batch of `surrogate / pictures` is what to go back from.
+Darknet's gradient of a layer's input is -delta, and it divides by the pictures of the whole batch when it updates:
+`gradient` is what to go back from.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from darkshare.darknet.network import Layer, Network
 from darkshare.errors import BadValue, Unsupported
 from darkshare.training.losses.classes import SoftmaxLoss
 from darkshare.training.losses.region import RegionLoss
-from darkshare.training.losses.report import Report
+from darkshare.training.losses.report import PendingReport, Report
 from darkshare.training.losses.yolo import YoloLoss
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ VARIANTS = ("alexeyab", "pjreddie")
 class HeadLoss(Protocol):
     """The loss of one head."""
 
-    def delta(self, raw: Tensor, truths: Any, *, seen: int | None = None) -> tuple[Tensor, Report]:
+    def delta(self, raw: Tensor, truths: Any, *, seen: int | None = None) -> tuple[Tensor, PendingReport]:
         """The deltas of what entered the head, and how it did."""
 
 
@@ -63,9 +63,9 @@ def _loss(network: Network, layer: Layer, variant: str) -> HeadLoss:
     return loss
 
 
-def surrogate(delta: Tensor, raw: Tensor) -> Tensor:
-    """The loss whose gradient is Darknet's: -delta for each value of `raw`."""
-    return -(delta.detach() * raw.float()).sum()
+def gradient(delta: Tensor, pictures: int) -> Tensor:
+    """Darknet's gradient of what entered a head, as a part of that of an update over so many pictures."""
+    return delta * -(1 / pictures)
 
 
-__all__ = ["LOSSES", "Report", "head_losses", "surrogate"]
+__all__ = ["LOSSES", "PendingReport", "Report", "gradient", "head_losses"]

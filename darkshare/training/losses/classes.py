@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +12,8 @@ from darkshare.darknet.kinds import Cost, Softmax
 from darkshare.darknet.network import Layer, Network
 from darkshare.darknet.weights import Floats
 from darkshare.errors import BadValue, Unsupported
-from darkshare.training.losses.report import Report
+from darkshare.training.devices import sent
+from darkshare.training.losses.report import PendingReport, Report
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +34,7 @@ class SoftmaxLoss:
                 raise Unsupported(f"a [cost] with type={behind.type} or ratio= behind it is not trained here")
             self._weight += behind.scale
 
-    def delta(self, raw: Tensor, truths: Any, *, seen: int | None = None) -> tuple[Tensor, Report]:
+    def delta(self, raw: Tensor, truths: Any, *, seen: int | None = None) -> tuple[Tensor, PendingReport]:
         """The deltas of what entered the head, and how it did.
 
         Args:
@@ -46,16 +49,23 @@ class SoftmaxLoss:
 
         wanted = torch.from_numpy(_shares(truths, *raw.shape))
         with torch.no_grad():
-            return self._delta(raw.detach().float(), wanted.to(raw.device))
+            return self._delta(raw.detach().float(), sent(wanted, raw.device))
 
-    def _delta(self, raw: Tensor, wanted: Tensor) -> tuple[Tensor, Report]:
+    def _delta(self, raw: Tensor, wanted: Tensor) -> tuple[Tensor, PendingReport]:
+        import torch
+
         shares = (raw / self._temperature).softmax(1)
         others = self._smooth / max(raw.shape[1] - 1, 1)
         target = wanted * (1 - self._smooth) + (1 - wanted) * others
         loss = -(shares.log()).where(target != 0, shares.new_zeros(())).sum()
-        hits = (shares.argmax(1) == wanted.argmax(1)).float().mean().item()
-        report = Report(loss.item(), category=(shares * wanted).sum(1).mean().item(), recall50=hits, count=len(wanted))
-        return self._weight * (target - shares), report
+        hits = (shares.argmax(1) == wanted.argmax(1)).float().mean()
+        numbers = torch.stack([loss, (shares * wanted).sum(1).mean(), hits])
+        return self._weight * (target - shares), PendingReport(numbers, partial(_report, len(wanted)))
+
+
+def _report(count: int, numbers: Sequence[float]) -> Report:
+    loss, category, hits = numbers
+    return Report(loss, category=category, recall50=hits, count=count)
 
 
 def _shares(truths: Any, pictures: int, classes: int) -> Floats:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from darkshare.darknet.kinds.heads import Region
 from darkshare.darknet.network import Layer, Network
 from darkshare.errors import Unsupported
 from darkshare.training.losses.overlaps import iou
-from darkshare.training.losses.report import Report
-from darkshare.training.losses.truths import TruthPlaces, Truths, cells, read_truths
+from darkshare.training.losses.report import LIMITS, PendingReport, Report
+from darkshare.training.losses.truths import (
+    BatchTruths,
+    TruthPlaces,
+    Truths,
+    best_overlaps,
+    cells,
+    constant,
+    grid_of,
+    read_truths,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,8 +50,10 @@ class RegionLoss:
         self._slopes = variant == "alexeyab"
         self._most = min(kind.max, _PJREDDIE_MOST) if variant == "pjreddie" else kind.max
 
-    def delta(self, raw: Tensor, truths: Truths, *, seen: int | None = None) -> tuple[Tensor, Report]:
+    def delta(self, raw: Tensor, truths: Truths, *, seen: int | None = None) -> tuple[Tensor, PendingReport]:
         """The deltas of what entered the head, and how it did.
+
+        A device is waited for with bias_match=0, and with classfix=1 or 2.
 
         Args:
             raw: (pictures, anchors * values, height, width).
@@ -52,31 +65,28 @@ class RegionLoss:
         with torch.no_grad():
             return self._delta(raw.detach().float(), truths, EARLY if seen is None else seen)
 
-    def _delta(self, raw: Tensor, truths: Truths, seen: int) -> tuple[Tensor, Report]:
+    def _delta(self, raw: Tensor, truths: Truths, seen: int) -> tuple[Tensor, PendingReport]:
         import torch
 
         pictures, _, height, width = raw.shape
         rows = raw.view(pictures, self.kind.num, self.kind.values, height, width).permute(0, 1, 3, 4, 2)
         out = self._activated(rows)
         found = read_truths(truths, pictures, self.kind.classes, self._most)
-        grid = out.new_tensor([width, height])
-        anchors = out.new_tensor(self.kind.anchor_sizes())
-        row, column = torch.meshgrid(
-            torch.arange(height, device=out.device), torch.arange(width, device=out.device), indexing="ij"
-        )
-        corner = torch.stack([column, row], -1).to(out.dtype)
+        grid = constant((width, height), out.device)
+        anchors = constant(tuple(self.kind.anchor_sizes()), out.device)
+        corner = grid_of(height, width, out.device)
         boxes = torch.cat([(corner + out[..., :2]) / grid, rows[..., 2:4].exp() * anchors[:, None, None] / grid], -1)
         delta = out.new_zeros(out.shape)
         self._background(out, delta, boxes, found)
         if seen < EARLY:
             self._draw(out, delta)
-        places = self._places(found, boxes, anchors / grid)
-        numbers = [self._learn(out, delta, boxes, anchors / grid, grid, part) for part in places.rounds()]
-        report = _report(out, delta, numbers)
+        places = self._places(found, boxes).rounds(out.device)
+        numbers = [self._learn(out, delta, boxes, anchors / grid, grid, part) for part in places]
+        tally = _tally(out, delta, numbers)
         if self.variant == "pjreddie":  # its code for GPUs puts these slopes in when it goes backward
             delta[..., :2] *= out[..., :2] * (1 - out[..., :2])
             delta[..., 4] *= out[..., 4] * (1 - out[..., 4])
-        return delta.permute(0, 1, 4, 2, 3).reshape(raw.shape), report
+        return delta.permute(0, 1, 4, 2, 3).reshape(raw.shape), tally
 
     def _activated(self, rows: Tensor) -> Tensor:
         """The layer's output, centres and objectness through the logistic function."""
@@ -92,23 +102,19 @@ class RegionLoss:
     def _slope(self, output: Tensor) -> Tensor:
         return output * (1 - output) if self._slopes else output.new_ones(())
 
-    def _background(self, out: Tensor, delta: Tensor, boxes: Tensor, found: list[Tensor]) -> None:
+    def _background(self, out: Tensor, delta: Tensor, boxes: Tensor, found: BatchTruths) -> None:
         """Objectness towards 0, or towards the overlap with classfix=-1."""
         kind, obj = self.kind, out[..., 4]
         classfix = kind.classfix if self.variant == "alexeyab" else 0
-        overlap, index = obj.new_zeros(obj.shape), obj.new_zeros(obj.shape).long()
-        for picture, truth in enumerate(found):
-            if len(truth):
-                each = iou(boxes[picture][..., None, :], truth[:, 1:].to(out.device))
-                index[picture], overlap[picture] = truth[:, 0].long().to(out.device)[each.argmax(-1)], each.amax(-1)
+        overlap, index = best_overlaps(boxes, found)
         target = overlap if classfix == -1 else obj.new_zeros(())
         change = kind.noobject_scale * (target - obj) * self._slope(obj)
         near = overlap > kind.thresh
         delta[..., 4] = change if classfix == -1 else change.where(~near, obj.new_zeros(()))
         if classfix > 0 and near.any():
-            own, part = out[near], delta[near]
+            own, part, at = out[near], delta[near], near.nonzero()[:, 0]
             scale = kind.class_scale * (own[:, 4:5] if classfix == 2 else 1)
-            self._class(own, part, index[near], scale)
+            self._class(own, part, found.padded().to(out.device)[at, index[near], 0].long(), scale)
             delta[near] = part
 
     def _draw(self, out: Tensor, delta: Tensor) -> None:
@@ -116,16 +122,19 @@ class RegionLoss:
         delta[..., :2] = _PULL * (0.5 - out[..., :2]) * self._slope(out[..., :2])
         delta[..., 2:4] = _PULL * (0 - out[..., 2:4])
 
-    def _places(self, found: list[Tensor], boxes: Tensor, anchors: Tensor) -> TruthPlaces:
+    def _places(self, found: BatchTruths, boxes: Tensor) -> TruthPlaces:
         """The anchor of each truth: the one whose box in that cell has its shape, or itself with bias_match."""
         import torch
 
         height, width = boxes.shape[2:4]
-        rows = torch.cat(found).to(boxes.device)
-        counts = torch.tensor([len(truth) for truth in found])
-        picture = torch.repeat_interleave(torch.arange(len(found)), counts).to(boxes.device)
+        rows, picture = found.rows, found.picture
         row, column = cells(rows[:, 1:], height, width)
-        sizes = anchors.expand(len(rows), -1, -1) if self.kind.bias_match else boxes[picture, :, row, column, 2:]
+        if self.kind.bias_match:
+            own = constant(tuple(self.kind.anchor_sizes()), rows.device) / constant((width, height), rows.device)
+            sizes = own.expand(len(rows), -1, -1)
+        else:
+            where, down, right = (part.to(boxes.device) for part in (picture, row, column))
+            sizes = boxes[where, :, down, right, 2:].to(rows.device)
         own = torch.cat([torch.zeros_like(sizes), sizes], -1)
         shape = torch.cat([torch.zeros_like(rows[:, 3:]), rows[:, 3:]], -1)[:, None]
         best = iou(own, shape).argmax(1)
@@ -139,7 +148,7 @@ class RegionLoss:
 
         kind, own, change, truth = self.kind, out[part.at], delta[part.at], part.truth
         overlap = iou(boxes[part.at], truth)
-        centre = truth[:, :2] * grid - part.slot[:, [3, 2]]
+        centre = truth[:, :2] * grid - part.slot[:, 2:].flip(1)
         target = torch.cat([centre - own[:, :2], (truth[:, 2:] / anchors[part.anchor]).log() - own[:, 2:4]], 1)
         target[:, :2] *= self._slope(own[:, :2])
         scale = (
@@ -173,13 +182,16 @@ def focal(probability: Tensor) -> Tensor:
     return -(1 - pt) * (2 * pt * pt.log() + pt - 1)
 
 
-def _report(out: Tensor, delta: Tensor, numbers: list[Tensor]) -> Report:
+def _tally(out: Tensor, delta: Tensor, numbers: list[Tensor]) -> PendingReport:
     import torch
 
-    loss, no_obj = (delta**2).sum().item(), out[..., 4].mean().item()
-    rows = torch.cat(numbers) if numbers else out.new_zeros(0, 3)
-    if not len(rows):
-        return Report(loss, no_obj=no_obj)
-    overlap, obj, category = rows.mean(0).tolist()
-    half, most = ((rows[:, 0] > limit).float().mean().item() for limit in (0.5, 0.75))
-    return Report(loss, overlap, obj, no_obj, category, half, most, len(rows))
+    whole, rows = torch.stack([(delta**2).sum(), out[..., 4].mean()]), torch.cat(numbers) if numbers else None
+    if rows is None:
+        return PendingReport(whole, lambda found: Report(found[0], no_obj=found[1]))
+    reached = (rows[:, :1] > constant(LIMITS, out.device)).float()
+    return PendingReport(torch.cat([whole, rows.mean(0), reached.mean(0)]), partial(_report, len(rows)))
+
+
+def _report(count: int, numbers: Sequence[float]) -> Report:
+    loss, no_obj, overlap, obj, category, half, most = numbers
+    return Report(loss, overlap, obj, no_obj, category, half, most, count)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LIMITS = (0.5, 0.75)  # of the IoU above which a box counts as found
 
 
 @dataclass(frozen=True)
@@ -28,3 +35,19 @@ class Report:
     recall50: float = float("nan")
     recall75: float = float("nan")
     count: int = 0
+
+
+class PendingReport(NamedTuple):
+    """A report whose numbers are still where the loss computed them: to ask a GPU for them is to wait for it.
+
+    Attributes:
+        numbers: one after the other.
+        made: the report of them as Python's floats.
+    """
+
+    numbers: Tensor
+    made: Callable[[Sequence[float]], Report]
+
+    def read(self) -> Report:
+        """The report; waits for what computes it."""
+        return self.made(self.numbers.tolist())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from darkshare.darknet.kinds.heads import FLOAT_MAX, Yolo
@@ -15,8 +16,17 @@ from darkshare.darknet.network import Layer, Network
 from darkshare.errors import Unsupported
 from darkshare.training.losses.overlaps import OVERLAPS, iou, slopes
 from darkshare.training.losses.region import focal
-from darkshare.training.losses.report import Report
-from darkshare.training.losses.truths import TruthPlaces, Truths, cells, read_truths
+from darkshare.training.losses.report import LIMITS, PendingReport, Report
+from darkshare.training.losses.truths import (
+    BatchTruths,
+    TruthPlaces,
+    Truths,
+    best_overlaps,
+    cells,
+    constant,
+    grid_of,
+    read_truths,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -124,11 +134,14 @@ class YoloLoss:
         self.variant = variant
         self._ids = list(kind.anchor_ids())
         flat = [*kind.anchors, *[0.5] * (2 * kind.num - len(kind.anchors))]
-        self._anchors = [(flat[2 * i], flat[2 * i + 1]) for i in range(kind.num)]
+        self._anchors = tuple((flat[2 * i], flat[2 * i + 1]) for i in range(kind.num))
+        self._own_anchors = tuple(self._anchors[i] for i in self._ids)
         self._strides = network.net.width / layer.x.w, network.net.height / layer.x.h
 
-    def delta(self, raw: Tensor, truths: Truths, *, seen: int | None = None) -> tuple[Tensor, Report]:
+    def delta(self, raw: Tensor, truths: Truths, *, seen: int | None = None) -> tuple[Tensor, PendingReport]:
         """The deltas of what entered the head, and how it did.
+
+        No device is waited for, but where truth_thresh= is below 1.
 
         Args:
             raw: (pictures, anchors * values, height, width); the network's input is as many times as large as the cfg
@@ -141,21 +154,23 @@ class YoloLoss:
         with torch.no_grad():
             return self._delta(raw.detach().float(), truths)
 
-    def _delta(self, raw: Tensor, truths: Truths) -> tuple[Tensor, Report]:
+    def _delta(self, raw: Tensor, truths: Truths) -> tuple[Tensor, PendingReport]:
         pictures, _, height, width = raw.shape
         out = self._activated(raw)
         found = read_truths(truths, pictures, self.kind.classes, self.rules.most)
-        size = out.new_tensor([width * self._strides[0], height * self._strides[1]])
+        pixels = width * self._strides[0], height * self._strides[1]
+        size = constant(pixels, out.device)
         delta, best = out.new_zeros(out.shape), self._best(out, found, size)
-        self._background(out, delta, *best)
-        self._certain(out, delta, found, size, *best)
-        places = self._places(found, height, width, size.cpu()).to(out.device)
-        seen = [self._learn(out, delta, size, part) for part in places.rounds()]
+        self._background(out, delta, best[0])
+        if self.kind.truth_thresh < 1:  # no overlap is larger
+            self._certain(out, delta, found, size, *best)
+        places = self._places(found, height, width, constant(pixels, found.rows.device)).rounds(out.device)
+        seen = [self._learn(out, delta, size, part) for part in places]
         if self.rules.iou_thresh < 1:
             _averaged(delta)
-        report = self._report(out, delta, seen)
+        tally = self._tally(out, delta, seen)
         back = delta.permute(0, 1, 4, 2, 3).reshape(raw.shape)
-        return back * self.rules.delta_normalizer, report
+        return back * self.rules.delta_normalizer, tally
 
     def _activated(self, raw: Tensor) -> Tensor:
         """The layer's output: pictures, anchors, rows, columns, values."""
@@ -168,37 +183,23 @@ class YoloLoss:
         out[..., :2] = out[..., :2] * scale - 0.5 * (scale - 1)
         return out
 
-    def _boxes(self, rows: Tensor, anchors: Tensor, row: Tensor, column: Tensor, size: Tensor, grid: Tensor) -> Tensor:
-        """Boxes as fractions of the input (get_yolo_box)."""
+    def _boxes(self, rows: Tensor, anchors: Tensor, corner: Tensor, size: Tensor, grid: Sequence[int]) -> Tensor:
+        """Boxes as fractions of the input (get_yolo_box); `corner` is column and row, `grid` height and width."""
         import torch
 
-        corner = torch.stack([column, row], -1).to(rows.dtype)
         wh = rows[..., 2:4]
         grown = wh * wh * 4 if self.rules.new_coords else wh.exp()
-        return torch.cat([(corner + rows[..., :2]) / grid, grown * anchors / size], -1)
+        cells_of = constant((grid[1], grid[0]), rows.device)
+        return torch.cat([(corner + rows[..., :2]) / cells_of, grown * anchors / size], -1)
 
-    def _all(self, like: Tensor, ids: Sequence[int]) -> Tensor:
-        return like.new_tensor([self._anchors[i] for i in ids])
-
-    def _best(self, out: Tensor, found: list[Tensor], size: Tensor) -> tuple[Tensor, Tensor]:
+    def _best(self, out: Tensor, found: BatchTruths, size: Tensor) -> tuple[Tensor, Tensor]:
         """For every box the overlap with the truth that it overlaps most, and which that is."""
-        import torch
-
         height, width = out.shape[2:4]
-        row, column = torch.meshgrid(
-            torch.arange(height, device=out.device), torch.arange(width, device=out.device), indexing="ij"
-        )
-        anchors = self._all(out, self._ids)[:, None, None]
-        boxes = self._boxes(out, anchors, row, column, size, out.new_tensor([width, height]))
-        overlap, index = out.new_zeros(out.shape[:4]), torch.zeros(out.shape[:4], dtype=torch.long, device=out.device)
-        for picture, truth in enumerate(found):
-            if len(truth):
-                each = iou(boxes[picture][..., None, :], truth[:, 1:].to(out.device))
-                index[picture] = each.argmax(-1)  # the first of equals, as Darknet finds it
-                overlap[picture] = each.amax(-1)
-        return overlap, index
+        anchors = constant(self._own_anchors, out.device)[:, None, None]
+        boxes = self._boxes(out, anchors, grid_of(height, width, out.device), size, (height, width))
+        return best_overlaps(boxes, found)
 
-    def _background(self, out: Tensor, delta: Tensor, overlap: Tensor, index: Tensor) -> None:
+    def _background(self, out: Tensor, delta: Tensor, overlap: Tensor) -> None:
         """Objectness towards 0 everywhere but where a box overlaps a truth well."""
         rules, obj = self.rules, out[..., 4]
         down = rules.obj_normalizer * -obj
@@ -208,17 +209,16 @@ class YoloLoss:
         delta[..., 4] = down.where(overlap <= self.kind.ignore_thresh, kept)
 
     def _certain(
-        self, out: Tensor, delta: Tensor, found: list[Tensor], size: Tensor, overlap: Tensor, index: Tensor
+        self, out: Tensor, delta: Tensor, found: BatchTruths, size: Tensor, overlap: Tensor, index: Tensor
     ) -> None:
-        """Boxes that overlap a truth by more than truth_thresh learn it; 1, the default, is never reached."""
+        """Boxes that overlap a truth by more than truth_thresh learn it."""
         import torch
 
         slot = (overlap > self.kind.truth_thresh).nonzero()
         if not len(slot):
             return
         at = tuple(slot.unbind(1))
-        chosen = index[at].cpu()
-        rows = torch.stack([found[int(b)][t] for b, t in zip(slot[:, 0].cpu(), chosen, strict=True)]).to(out.device)
+        rows = found.padded().to(out.device)[slot[:, 0], index[at]]
         anchor = torch.tensor(self._ids, device=out.device)[slot[:, 1]]
         part = TruthPlaces(slot, anchor, rows[:, 1:], rows[:, 0].long())
         own, change = out[at], delta[at]
@@ -232,15 +232,13 @@ class YoloLoss:
         self._box(own, change, part, size, out.shape[2:4])
         delta[at] = change
 
-    def _places(self, found: list[Tensor], height: int, width: int, size: Tensor) -> TruthPlaces:
+    def _places(self, found: BatchTruths, height: int, width: int, size: Tensor) -> TruthPlaces:
         """The boxes that are to find each truth, in Darknet's order; they do not depend on the output."""
         import torch
 
-        rows = torch.cat(found) if found else torch.zeros(0, 5)
-        picture = torch.repeat_interleave(torch.arange(len(found)), torch.tensor([len(truth) for truth in found]))
-        truth = rows[:, 1:]
+        rows, truth = found.rows, found.rows[:, 1:]
         shape = torch.cat([torch.zeros_like(truth[:, :2]), truth[:, 2:]], 1)[:, None]
-        anchors = self._all(truth, range(self.kind.num))
+        anchors = constant(self._anchors, truth.device)
         anchors = torch.cat([torch.zeros_like(anchors), anchors / size], 1)
         best = iou(anchors, shape).argmax(1)
         own = torch.tensor([self._ids.index(n) if n in self._ids else -1 for n in range(self.kind.num)])
@@ -252,7 +250,7 @@ class YoloLoss:
         which, column = wanted.nonzero().unbind(1)  # truth by truth, the best anchor first
         anchor = best[which].where(column == 0, column - 1)
         row_of, column_of = cells(truth[which], height, width)
-        slot = torch.stack([picture[which], own[anchor], row_of, column_of], 1)
+        slot = torch.stack([found.picture[which], own[anchor], row_of, column_of], 1)
         return TruthPlaces(slot, anchor, truth[which], rows[which, 0].long())
 
     def _learn(self, out: Tensor, delta: Tensor, size: Tensor, part: TruthPlaces) -> Tensor:
@@ -272,20 +270,19 @@ class YoloLoss:
     def _multiplier(self, classes: Tensor, like: Tensor) -> Tensor:
         if self.rules.multipliers is None:
             return like.new_ones(len(classes))
-        return like.new_tensor(self.rules.multipliers)[classes]
+        return constant(self.rules.multipliers, like.device)[classes]
 
     def _box(self, own: Tensor, change: Tensor, part: TruthPlaces, size: Tensor, grid: Sequence[int]) -> Tensor:
         """Add to or set the deltas of boxes (delta_yolo_box); returns the boxes."""
         import torch
 
         rules, truth = self.rules, part.truth
-        row, column = part.slot[:, 2], part.slot[:, 3]
-        anchors = self._all(own, range(self.kind.num))[part.anchor]
-        cells_of = own.new_tensor([grid[1], grid[0]])
-        boxes = self._boxes(own, anchors, row, column, size, cells_of)
+        corner = part.slot[:, 2:].flip(1)
+        anchors = constant(self._anchors, own.device)[part.anchor]
+        boxes = self._boxes(own, anchors, corner, size, grid)
         factor = (rules.iou_normalizer * self._multiplier(part.classes, own))[:, None]
         if rules.iou_loss == "mse":
-            centre = truth[:, :2] * cells_of - torch.stack([column, row], 1)
+            centre = truth[:, :2] * constant((grid[1], grid[0]), own.device) - corner
             ratio = truth[:, 2:] * size / anchors
             target = torch.cat([centre, (ratio / 4).sqrt() if rules.new_coords else ratio.log()], 1)
             move = (2 - truth[:, 2] * truth[:, 3])[:, None] * (target - own[:, :4]) * factor
@@ -323,18 +320,23 @@ class YoloLoss:
         after = before.where(chosen == 0, single)
         change[:, 5:] = after.where(second, every)
 
-    def _report(self, out: Tensor, delta: Tensor, seen: list[Tensor]) -> Report:
+    def _tally(self, out: Tensor, delta: Tensor, seen: list[Tensor]) -> PendingReport:
         import torch
 
-        rules = self.rules
         total, boxes = (delta**2).sum(), (delta[..., :4] ** 2).sum()
-        numbers = torch.cat(seen) if seen else out.new_zeros(0, 4)
-        count = len(numbers)
-        loss, without, no_obj = torch.stack([total, total - boxes, out[..., 4].mean()]).tolist()
-        if not count:
-            return Report(loss if rules.iou_loss == "mse" else rules.obj_normalizer * without, no_obj=no_obj)
-        overlap, generous, obj, category = numbers.mean(0).tolist()
-        half, most = ((numbers[:, 0] > limit).float().mean().item() for limit in (0.5, 0.75))
+        whole, rows = torch.stack([total, total - boxes, out[..., 4].mean()]), torch.cat(seen) if seen else None
+        if rows is None:
+            return PendingReport(whole, self._nothing)
+        found = (rows[:, :1] > constant(LIMITS, out.device)).float()
+        return PendingReport(torch.cat([whole, rows.mean(0), found.mean(0)]), partial(self._report, len(rows)))
+
+    def _nothing(self, numbers: Sequence[float]) -> Report:
+        loss, without, no_obj = numbers
+        return Report(loss if self.rules.iou_loss == "mse" else self.rules.obj_normalizer * without, no_obj=no_obj)
+
+    def _report(self, count: int, numbers: Sequence[float]) -> Report:
+        rules = self.rules
+        loss, without, no_obj, overlap, generous, obj, category, half, most = numbers
         if rules.iou_loss != "mse":
             missing = 1 - (generous if rules.iou_loss == "giou" else overlap)
             loss = rules.iou_normalizer * missing + rules.obj_normalizer * without

@@ -458,11 +458,10 @@ def test_architectures_agree_between_engines(tmp_path, name):
 REAL = ("f10-coco", "f10-mask-a", "f11-plate", "lite-voc-t3", "lite-voc-t3-nobn", "mbv2tiny-voc", "nano-coco")
 
 
+@pytest.mark.importer
 @pytest.mark.zoo
 @pytest.mark.parametrize("name", [*REAL, "xl10-coco", "yoloface-500k", "yoloface-50k"])
 def test_heads_equal_those_of_opencvs_darknet_importer(name):
-    if not hasattr(cv2.dnn, "readNetFromDarknet"):
-        pytest.skip("OpenCV 5 has no Darknet importer; OpenCV 4 has")
     cfg = zoo_path("models", name, f"{name}.cfg")
     model = load(cfg)
     image = cv2.imread(str(zoo_path("media", "street.jpg")))

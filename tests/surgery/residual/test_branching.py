@@ -106,6 +106,7 @@ def test_every_engine_agrees(tmp_path):
                 np.testing.assert_allclose(values.ravel(), wanted[head], atol=1e-5, err_msg=engine)
 
 
+@pytest.mark.importer
 @pytest.mark.parametrize("how", [{}, {"combine": "softmax"}, {"layout": "grouped"}])
 @pytest.mark.parametrize(
     "make", [resnet, resnext, lambda: reduce(small_darknet(), "first")], ids=["resnet", "resnext", "darknet"]
@@ -113,8 +114,6 @@ def test_every_engine_agrees(tmp_path):
 def test_opencv_s_own_importer_agrees(how, make, tmp_path):
     import cv2
 
-    if not hasattr(cv2.dnn, "readNetFromDarknet"):
-        pytest.skip("OpenCV 5 has no Darknet importer; run this with OpenCV 4")
     branched = branch(make(), "block 2", 3, widths=(16, 16) if make is resnext else (11, 26), **how)
     cfg, weights, *_ = map(str, save(branched, tmp_path / "net"))
     oracle = cv2.dnn.readNetFromDarknet(cfg, weights)

@@ -294,12 +294,11 @@ def sizes_are_one(network) -> bool:
     return all(len(stage) == 1 for stage in stages_of(residual_blocks(network)))
 
 
+@pytest.mark.importer
 def test_opencv_s_own_importer_runs_what_it_could_not(tmp_path):
     """OpenCV 4 fails on unequal shortcuts; the explicit ones give what we compute."""
     import cv2
 
-    if not hasattr(cv2.dnn, "readNetFromDarknet"):
-        pytest.skip("OpenCV 5 has no Darknet importer; run this with OpenCV 4")
     for found in (reduce(small_resnet(), "first"), reduce(small_darknet(), "first")):
         cfg, weights, *_ = map(str, save(found, tmp_path / "net"))
         oracle = cv2.dnn.readNetFromDarknet(cfg, weights)
