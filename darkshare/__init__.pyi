@@ -84,6 +84,7 @@ from .surgery.residual.blocks import ResidualBlocks as ResidualBlocks
 from .surgery.splice import concat as concat
 from .surgery.splice import split as split
 from .training.outcome import Outcome as Outcome
+from .training.outcome import Outcomes as Outcomes
 from .training.recalibration import recalibrated as recalibrated
 from .training.settings import TrainingWatch as TrainingWatch
 from .training.train import train as train

@@ -162,7 +162,8 @@ export m.cfg --precision int8 --calibrate special.jpg -o o.onnx
 )
 TRAINED = (
     """
-train m.cfg l.data --k 3 -o o|train m.cfg r.data --k 3 --batches 1 -o o|train m.cfg p.data --k 3 -o o|train n.cfg d.data --k 3 -o o
+train m.cfg l.data --k 3 -o o|train m.cfg r.data --k 3 --batches 1 -o o|train m.cfg p.data --k 3 -o o
+train n.cfg d.data --k 3 -o o
 train m.cfg d.data --k 3 --batches 1 --batch 2 --resume -o checkpoint
 sweep m.cfg l.data --k 3 -o o|sweep m.cfg d.data --k 3 --batches 1 --batch 2 -o swept
 """.strip()

@@ -68,8 +68,10 @@ def sweep(files: tuple[str, ...], dialect: str, **how: Any) -> None:
       darkshare sweep tiny.cfg masks.data --k 0,8 --scheduler tcp://10.0.0.1:8786
     """
     base, data = base_and_data(files, dialect)
+    if len(data) > 1:
+        raise click.UsageError("give one .data file: BASE.cfg [BASE.weights] DATA.data")
     with Progress() as progress:
-        result = train_all(base, data, watch=progress, **how)
+        result = train_all(base, data[0], watch=progress, **how)
     show(result)
     wrote(result.files)
     if result.stopped:

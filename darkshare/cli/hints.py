@@ -81,10 +81,10 @@ def _measure(made: Made) -> Words:
 
 
 def _join(made: Made) -> Words:
-    """Merge it with its base; where that has not all its weights or the trunk is not its own, look at a picture."""
+    """Merge all with their base; where that has not all its weights or the trunk is not its own, look at a picture."""
     base, model = made.base, made.model
     if not (made.k and base and model and base.weights and base.loaded == len(base.network.layers)):
-        return _use(made)
+        return _use(replace(made, files=made.files[:2]))
     own, size = base.network.input, model.network.input
     sizes = [] if (own.w, own.h) == (size.w, size.h) else ["--size", f"{size.w}x{size.h}"]
     output = "both" if Path(made.files[0]).stem != "both" else "merged"

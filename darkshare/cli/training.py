@@ -14,13 +14,13 @@ from darkshare._files import exists, is_folder
 from darkshare._signals import stopped
 from darkshare.cli import command, options
 from darkshare.cli.hints import Made, again, hint
-from darkshare.cli.printing import say, show
-from darkshare.cli.progress import bar, say_above
+from darkshare.cli.printing import show
+from darkshare.cli.progress import bar, is_watched, say_above
 from darkshare.darknet.cfg import no_collection
 from darkshare.darknet.model import Model, sibling
 from darkshare.errors import DarkshareError
 from darkshare.training.journal import Update
-from darkshare.training.outcome import BEST
+from darkshare.training.outcome import BEST, Outcome, Outcomes
 from darkshare.training.recipes import RECIPES
 from darkshare.training.settings import DEVICES, TrainingWatch
 from darkshare.training.train import train as train_model
@@ -29,7 +29,7 @@ LINES = 20  # of the course, where there is no terminal
 
 
 @command()
-@click.argument("files", nargs=-1, required=True, metavar="BASE.cfg [BASE.weights] DATA.data|FOLDER")
+@click.argument("files", nargs=-1, required=True, metavar="BASE.cfg [BASE.weights] DATA.data|FOLDER...")
 @click.option("--k", type=click.IntRange(0), required=True, help="Layers 0..k-1 stay as they are; 0 trains all.")
 @options.output_option("trained")
 @click.option("--epochs", type=click.FloatRange(0, min_open=True), help="How often each picture is seen.")
@@ -78,25 +78,37 @@ def train(files: tuple[str, ...], dialect: str, **how: Any) -> None:
     val with such folders). The branches of an ensemble train side by side, each by a loss of its own; what averages
     them stays as it is. Measured is top-1 then.
 
+    Several data sets are a task each, trained side by side on the layers that stay, to what each comes to alone. The
+    name of each stands behind that of --output: text-a.cfg.
+
     \b
     Examples:
       darkshare train yolov3.cfg yolov3.weights text.data --k 74 -o text
       darkshare train yolov3.cfg yolov3.conv.74 text.data --k 74 --epochs 30
       darkshare train tiny.cfg masks.data --k 20 --cache-features 8 -o masks
       darkshare train ensemble.cfg signs/ --k 15 --ema 0.99 -o signs
+      darkshare train yolov3.cfg text.data plates.data --k 74 -o street
     """
     _import_torch()
     base, data = base_and_data(files, dialect)
     with Bar("top-1" if base.classifies(base.tasks[0]) else "mAP") as shown:
-        outcome = train_model(base, data, watch=shown, **how)
-    show(outcome)
-    if outcome.stopped:
+        found = train_model(base, data if len(data) > 1 else data[0], watch=shown, **how)
+    show(found)
+    if found.stopped:
         again("--resume")
         raise click.exceptions.Exit(stopped()[0])
+    if isinstance(found, Outcomes) and found.failed:
+        raise click.exceptions.Exit(1)
+    outcomes = [*found.tasks.values()] if isinstance(found, Outcomes) else [found]
+    made = [path for one in outcomes for path in _best_of(one)]
+    hint(Made(made, outcomes[0].model, base, how["k"]))
+
+
+def _best_of(outcome: Outcome) -> list[Path]:
+    """The cfg and the weights of the best network."""
     stem = outcome.files[0].with_suffix("")
     best = BEST if outcome.best_batch not in (0, outcome.done) else ""
-    made = [sibling(stem, f"{best}{suffix}") for suffix in (".cfg", ".weights")]
-    hint(Made(made, outcome.model, base, how["k"]))
+    return [sibling(stem, f"{best}{suffix}") for suffix in (".cfg", ".weights")]
 
 
 def _import_torch() -> None:
@@ -106,15 +118,15 @@ def _import_torch() -> None:
     gc.freeze()
 
 
-def base_and_data(paths: Sequence[str], dialect: str) -> tuple[Model, str]:
-    """The base, whose weights may end early, and the data set behind it."""
+def base_and_data(paths: Sequence[str], dialect: str) -> tuple[Model, list[str]]:
+    """The base, whose weights may end early, and the data sets behind it."""
     data = [path for path in paths if _is_data(Path(path))]
     of_model = [path for path in paths if path not in data]
     if not data and (missing := next((path for path in of_model if not exists(path)), None)):
         raise DarkshareError("cannot be read: No such file or directory", file=missing)
-    if len(data) != 1:
-        raise click.UsageError("give one .data file or folder of classes: BASE.cfg [BASE.weights] DATA")
-    return options.one_model(of_model, dialect=dialect, partial=True), data[0]
+    if not data:
+        raise click.UsageError("give a .data file or a folder of classes: BASE.cfg [BASE.weights] DATA")
+    return options.one_model(of_model, dialect=dialect, partial=True), data
 
 
 def _is_data(path: Path) -> bool:
@@ -153,6 +165,9 @@ class Bar(TrainingWatch):
         self._advance(done - self._done, f"features {done}/{rows}")
         self._done = done
 
+    def of(self, task: str) -> Bar:
+        return _TaskBar(self, task)
+
     def step(self, entry: Update) -> None:
         speed = entry.images / entry.batch / max(entry.seconds, 1e-9)
         self._speed = speed if self._speed is None else 0.9 * self._speed + 0.1 * speed
@@ -160,9 +175,9 @@ class Bar(TrainingWatch):
         measured = "" if self._map is None else f", {self._measure} {100 * self._map:.1f} %"
         text = f"{entry.batch}/{self._total} loss {entry.mean:.3f}{measured}, {self._speed:.1f} pictures/s"
         self._advance(1, text)
-        if self._shown is None and (entry.batch - self._printed) * LINES >= self._total:
+        if not is_watched() and (entry.batch - self._printed) * LINES >= self._total:
             self._printed = entry.batch
-            say(text)
+            self.say(text)
 
     def _open(self, length: int) -> None:
         self._bars.close()
@@ -171,3 +186,23 @@ class Bar(TrainingWatch):
     def _advance(self, steps: int, text: str) -> None:
         if self._shown is not None:
             self._shown.update(steps, text)
+
+
+class _TaskBar(Bar):
+    """A task's part of a bar for several: the name stands before what is told, and its steps are among those of all."""
+
+    def __init__(self, whole: Bar, task: str) -> None:
+        super().__init__(whole._measure)
+        self._whole, self._task = whole, task
+
+    def say(self, text: str) -> None:
+        self._whole.say(f"{self._task}: {text}")
+
+    def _open(self, length: int) -> None:
+        if self._whole._shown is None:
+            self._whole._open(length)
+        else:
+            self._whole._shown.length += length
+
+    def _advance(self, steps: int, text: str) -> None:
+        self._whole._advance(steps, f"{self._task}: {text}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,3 +99,44 @@ class Outcome(Result):
             return table
         picture = b64encode(draw_training(self.entries, "png", measure=self.measure)).decode()
         return f'<img src="data:image/png;base64,{picture}" alt="loss per update">{table}'
+
+
+@dataclass(frozen=True, repr=False)
+class Outcomes(Result):
+    """The networks that trainings side by side left: a row for each.
+
+    Attributes:
+        tasks: what came out, by task.
+        failed: why the others ended with an error, by task.
+    """
+
+    tasks: Mapping[str, Outcome]
+    failed: Mapping[str, str]
+
+    @property
+    def stopped(self) -> bool:
+        """Whether Ctrl-C ended one of them before everything was done."""
+        return any(one.stopped for one in self.tasks.values())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The numbers of each, mAP or top-1 of 0..1."""
+        names = ("done", "batches", "measure", "map", "best", "best_batch", "tested", "seconds", "stopped")
+        return [{"task": task, **{name: getattr(one, name) for name in names}} for task, one in self.tasks.items()]
+
+    def table(self) -> list[dict[str, Any]]:
+        """Nothing: the notes say what came out."""
+        return []
+
+    def notes(self) -> list[str]:
+        """The notes of each, and why others failed."""
+        lines = [line for one in self.tasks.values() for line in one.notes()]
+        return [*lines, *(f"{task} failed: {why}" for task, why in self.failed.items())]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The rows, the notes, each training with its course, and the failures, as plain values."""
+        tasks = {task: one.as_dict() for task, one in self.tasks.items()}
+        return {**super().as_dict(), "tasks": tasks, "failed": dict(self.failed), "stopped": self.stopped}
+
+    def summary(self) -> str:
+        parts = [f"{task} {one.summary()}" for task, one in self.tasks.items()]
+        return "; ".join([*parts, *(f"{task} failed" for task in self.failed)])

@@ -65,8 +65,9 @@ def run_training(
 
 
 class Ready(NamedTuple):
-    """The examples of the next update, and what makes its parts of them."""
+    """The number of the next update, its examples, and what makes its parts of them."""
 
+    number: int
     feed: Feed
     examples: Sequence[Any]
 
@@ -206,7 +207,7 @@ class Training:
                 begun = perf_counter()
                 examples = next(coming)
                 made = perf_counter() - begun
-                parts = yield Ready(feed, examples)
+                parts = yield Ready(number, feed, examples)
                 with uninterrupted(), memory_errors():
                     self._launch(number, feed, parts or feed.parts(examples), perf_counter() - made)
                 if self._is_due(number):

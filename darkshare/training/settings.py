@@ -119,6 +119,21 @@ class TrainingWatch:
     def cached(self, done: int, rows: int) -> None:
         """Rows of the feature cache are done."""
 
+    def of(self, task: str) -> TrainingWatch:
+        """The watch of one of several tasks that are trained side by side."""
+        return _TaskWatch(self, task)
+
+
+class _TaskWatch(TrainingWatch):
+    """Passes on what happens in the training of one task, whose name stands before what it says."""
+
+    def __init__(self, watch: TrainingWatch, task: str) -> None:
+        self._watch, self._task = watch, task
+        self.begin, self.step, self.cached = watch.begin, watch.step, watch.cached  # type: ignore[method-assign]
+
+    def say(self, text: str) -> None:
+        self._watch.say(f"{self._task}: {text}")
+
 
 class Score(Protocol):
     """The quality of a model: `evaluation.Evaluation` is one, and `evaluation.Accuracy`."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 from darkshare._files import is_folder
 from darkshare.darknet.model import Model, stem_of
@@ -28,19 +28,21 @@ from darkshare.data.twins import counted, cure, twins_in
 from darkshare.errors import DarkshareError, checked, warn
 from darkshare.evaluation import classifier_accuracy, evaluate_model
 from darkshare.training.guards import require_pictures, require_torch
-from darkshare.training.outcome import Outcome
-from darkshare.training.run import run_training
+from darkshare.training.outcome import Outcome, Outcomes
+from darkshare.training.run import Training
 from darkshare.training.settings import Changes, Judge, Options, TrainingWatch
+from darkshare.training.side_by_side import named, run_side_by_side
 
 AnyDataset = Dataset | ClassifiedDataset
+Data = str | os.PathLike[str] | AnyDataset | tuple[AnyDataset, AnyDataset]
 _KEPT = ("train", "valid", "test", "difficult")
 _PARTS = ("train", "valid", "test")
 _SHARE = 0.2  # of a folder of classes, to validate on
 
 
-@checked
-def train(  # noqa: D417 - some are described together
-    base: Model, data: str | os.PathLike[str] | AnyDataset | tuple[AnyDataset, AnyDataset], *,
+@overload
+def train(
+    base: Model, data: Data, *,
     k: int, output: str | os.PathLike[str] = "trained",
     epochs: float | None = None, batches: int | None = None, batch: int | None = None, subdivisions: int | None = None,
     lr: float | None = None, size: tuple[int, int] | None = None, recipe: str = "steady",
@@ -49,15 +51,44 @@ def train(  # noqa: D417 - some are described together
     split: float | None = None, validate_every: int | None = None, patience: int | None = None,
     cache_features: int = 0, cache_anyway: bool = False, checkpoint_every: float = 60, resume: bool = False,
     watch: TrainingWatch | None = None,
-) -> Outcome:  # fmt: skip
+) -> Outcome: ...  # fmt: skip
+
+
+@overload
+def train(
+    base: Model, data: list[Any] | Mapping[str, Any], *,
+    k: int, output: str | os.PathLike[str] = "trained",
+    epochs: float | None = None, batches: int | None = None, batch: int | None = None, subdivisions: int | None = None,
+    lr: float | None = None, size: tuple[int, int] | None = None, recipe: str = "steady",
+    negatives: str | os.PathLike[str] | None = None, seed: int = 0, device: str = "auto", threads: int | None = None,
+    workers: int = 2, amp: bool = False, ema: float | None = None, bn_eval: bool = False, augment: bool = True,
+    split: float | None = None, validate_every: int | None = None, patience: int | None = None,
+    cache_features: int = 0, cache_anyway: bool = False, checkpoint_every: float = 60, resume: bool = False,
+    watch: TrainingWatch | None = None,
+) -> Outcomes: ...  # fmt: skip
+
+
+@checked
+def train(  # noqa: D417 - some are described together
+    base: Model, data: Data | list[Any] | Mapping[str, Data], *,
+    k: int, output: str | os.PathLike[str] = "trained",
+    epochs: float | None = None, batches: int | None = None, batch: int | None = None, subdivisions: int | None = None,
+    lr: float | None = None, size: tuple[int, int] | None = None, recipe: str = "steady",
+    negatives: str | os.PathLike[str] | None = None, seed: int = 0, device: str = "auto", threads: int | None = None,
+    workers: int = 2, amp: bool = False, ema: float | None = None, bn_eval: bool = False, augment: bool = True,
+    split: float | None = None, validate_every: int | None = None, patience: int | None = None,
+    cache_features: int = 0, cache_anyway: bool = False, checkpoint_every: float = 60, resume: bool = False,
+    watch: TrainingWatch | None = None,
+) -> Outcome | Outcomes:  # fmt: skip
     """Train a network from layer k on; the layers before stay the base's, byte for byte.
 
     Args:
         base: a model of one task, or an ensemble; its weights may end behind layer k-1, and with k=0 be missing.
         data: a .data file, or a folder with a folder of pictures per class. A data set that is in memory is only
-            learned from; a pair of them is learned from and validated on.
+            learned from; a pair of them is learned from and validated on. A list of all these, or a mapping from names
+            to them, is a task each, trained side by side.
         k: layers 0..k-1 stay as they are; 0 trains all.
-        output: the path of the new files, without suffix.
+        output: the path of the new files, without suffix; of several tasks, `-` and the task's name follow.
         epochs, batches: how often each picture is seen, or how many updates are made, instead of the cfg's max_batches.
         batch, subdivisions, lr, size: instead of the cfg's; size is (width, height).
         recipe: steady, or darknet for what the cfg says and nothing else; see `recipes`.
@@ -78,7 +109,8 @@ def train(  # noqa: D417 - some are described together
         watch: is informed of what happens.
 
     Raises:
-        DarkshareError: something that cannot be trained, or a loss that is not a number any more.
+        DarkshareError: something that cannot be trained, or a loss that is not a number any more; of several tasks,
+            that of one is in `Outcomes.failed`.
     """
     options = Options(
         k=k, changes=Changes(epochs, batches, batch, subdivisions, lr, size), recipe=recipe, negatives=negatives,
@@ -87,18 +119,39 @@ def train(  # noqa: D417 - some are described together
         checkpoint_every=checkpoint_every, resume=resume,
     )  # fmt: skip
     require_torch()
-    watch, judged = watch or TrainingWatch(), validate_every != 0
-    inputs, lists = [base.name, base.weights.path if base.weights else ""], dict[str, str]()
+    watch = watch or TrainingWatch()
+    if not isinstance(data, list | Mapping):
+        return _training(base, data, Path(output), options, split, watch, _inputs(base, data)).run()
+    tasks = named(data, output)
+    inputs = _inputs(base, *(one for _, one in tasks.values()))
+    trainings: dict[str, Training] = {}
+    for task, (stem, one) in tasks.items():
+        beside = next(iter(trainings.values()), None)
+        trainings[task] = _training(base, one, stem, options, split, watch.of(task), inputs, beside)
+    return run_side_by_side(trainings)
+
+
+def _inputs(base: Model, *data: Data) -> list[str]:
+    files = [os.fspath(one) for one in data if isinstance(one, str | os.PathLike)]
+    return [base.name, base.weights.path if base.weights else "", *files]
+
+
+def _training(
+    base: Model, data: Data, output: Path, options: Options, split: float | None, watch: TrainingWatch,
+    inputs: Sequence[str], beside: Training | None = None,
+) -> Training:  # fmt: skip
+    """A training that is about to begin."""
+    judged, lists = options.validate_every != 0, dict[str, str]()
     if isinstance(data, str | os.PathLike):
-        inputs.append(os.fspath(data))
-        lists = _lists(inputs[-1], stem_of(output))
-        parts = _read(inputs[-1], split, seed, watch, classifies=base.classifies(base.tasks[0]))
-        _say_what_is_wrong(parts if judged else Divided(parts.learn), inputs[-1], watch, negatives=bool(negatives))
+        path = os.fspath(data)
+        lists = _lists(path, stem_of(output))
+        parts = _read(path, split, options.seed, watch, classifies=base.classifies(base.tasks[0]))
+        shown = parts if judged else Divided(parts.learn)
+        _say_what_is_wrong(shown, path, watch, negatives=bool(options.negatives))
     else:
         parts = Divided(*data) if isinstance(data, tuple) else Divided(data)
     judge, test = (_judge_on(parts.valid), _measure_on(parts.test) if parts.test else None) if judged else (None, None)
-    how: dict[str, Any] = {"judge": judge, "test": test, "watch": watch, "protect": inputs, "lists": lists}
-    return run_training(base, parts.learn, output, options, **how)
+    return Training(base, parts.learn, output, options, judge, watch, inputs, lists, test, beside)
 
 
 class Divided(NamedTuple):

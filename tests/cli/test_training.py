@@ -127,6 +127,81 @@ def test_without_pytorch_it_says_what_to_install(base, data, tmp_path, monkeypat
     assert result.stderr.endswith("Error: training needs PyTorch: pip install 'darkshare[train]'\n")
 
 
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    """A second data set: plates.data."""
+    (tmp_path / "two").mkdir()
+    return write_data(tmp_path / "two", draw(tmp_path / "two", 6, seed=3)).rename(tmp_path / "two" / "plates.data")
+
+
+def test_tasks_side_by_side_and_the_next_command(base, data, other, tmp_path, undrawn):
+    needs_torch()
+    words = ("train", base, data, other, "--k", 4, "--validate-every", 0, *QUICK)
+    result = run(*words, "--batches", 2, "-o", tmp_path / "out", code=0)
+    assert "squares: schedule for 2 batches of 4 pictures" in result.stderr
+    assert "plates: 2/2 loss " in result.stderr
+    assert [line.partition(":")[0] for line in result.stdout.splitlines() if "after batch 2 of 2" in line] == [
+        f"{tmp_path}/out-squares.cfg", f"{tmp_path}/out-plates.cfg"
+    ]  # fmt: skip
+    names = [f"{tmp_path}/{name}.{suffix}" for name in ("out-squares", "out-plates") for suffix in ("cfg", "weights")]
+    following = f"next: darkshare concat {base} {base.with_suffix('.weights')} {' '.join(names)} --k 4 -o both"
+    assert result.stderr.splitlines()[-1] == following
+    merged = run(*following.split()[2:-1], tmp_path / "both", code=0)
+    assert merged.exit_code == 0
+    assert [task.name for task in load(tmp_path / "both.cfg").tasks] == ["base", "out-squares", "out-plates"]
+
+
+def test_a_task_that_fails_beside_another(base, data, other, tmp_path, undrawn):
+    needs_torch()
+    for picture in (tmp_path / "two" / "images").iterdir():
+        picture.write_bytes(b"broken")
+    words = ("train", base, data, other, "--k", 4, "--batches", 2, "--validate-every", 0, *QUICK)
+    result = run(*words, "-o", tmp_path / "out", code=1)
+    assert "plates failed: " in result.stdout
+    assert (tmp_path / "out-squares.weights").exists()
+    assert not (tmp_path / "out-plates.weights").exists()
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_tasks_come_to_the_same_bytes(base, data, other, tmp_path):
+    """SIGKILL at a random place of each run, until one comes to its end."""
+    needs_torch()
+    words = (
+        "train",
+        base,
+        data,
+        other,
+        "--k",
+        4,
+        "--epochs",
+        8,
+        "--checkpoint-every",
+        0,
+        "--validate-every",
+        4,
+        *QUICK,
+    )
+    run(*words, "-o", tmp_path / "whole", code=0)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    journals = [tmp_path / f"out-{name}.csv" for name in ("squares", "plates")]
+    for lines in (4, 10, 22):
+        command = [sys.executable, "-m", "darkshare", *map(str, words), "-o", str(tmp_path / "out"), "--resume"]
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and sum(one.read_bytes().count(b"\n") for one in journals if one.exists()) < lines:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    assert "plates: goes on after batch " in run(*words, "-o", tmp_path / "out", "--resume", code=0).stderr
+    for whole in tmp_path.glob("whole-*.[cw]*"):
+        mine = whole.with_name(whole.name.replace("whole", "out"))
+        if whole.suffix == ".csv":
+            rows = [[line.split(",")[:9] for line in path.read_text().splitlines()] for path in (mine, whole)]
+            assert rows[0] == rows[1]
+        else:
+            assert mine.read_bytes() == whole.read_bytes()
+    assert not list(tmp_path.glob("*.checkpoint"))
+
+
 @pytest.mark.parametrize("words", [(), ("a.data", "b.data"), ("base.cfg", "other.cfg", "a.data")])
 def test_one_base_and_one_data_file(words):
     result = run("train", *words, "--k", 4)
@@ -187,3 +262,17 @@ def test_a_bar_stays_on_one_line_of_a_terminal(columns):
     assert any("99/500500 loss 123.456" in line for line in lines)
     assert max(map(len, lines)) < columns
     assert said.count(b"\n") <= 1
+
+
+def test_the_bar_of_several_tasks_counts_the_updates_of_all(monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    entry = Update(3, 12, 0.001, 32, 32, 2.5, 2.25, None, None, 0.5, 0, 0.75)
+    with Bar() as bar:
+        one, two = bar.of("a"), bar.of("b")
+        one.begin(2, 4)
+        two.begin(0, 10)
+        assert bar._shown.length == 2 + 10
+        two.step(entry)
+        one.step(entry)
+        assert bar._shown.pos == 2
+        assert bar._shown.current_item == "a: 3/4 loss 2.250, mAP 75.0 %, 8.0 pictures/s"
