@@ -17,7 +17,8 @@ from replays import Replay
 from darkshare.darknet.kinds import Yolo
 from darkshare.errors import BadValue, Unsupported
 from darkshare.training.losses import LOSSES, gradient, head_losses
-from darkshare.training.losses.overlaps import OVERLAPS, slopes
+from darkshare.training.losses.overlaps import OVERLAPS, iou, slopes
+from darkshare.training.losses.truths import _groups, best_overlaps, read_truths
 from darkshare.training.losses.yolo import alexeyab_rules, pjreddie_rules
 
 FIXTURES = sorted((Path(__file__).parents[1] / "fixtures" / "training").glob("*.npz"))
@@ -297,3 +298,38 @@ def test_labels_of_a_classifier_are_smoothed_over_the_other_classes():
 def test_class_ids_that_no_classifier_can_learn(ids):
     with pytest.raises(BadValue, match="class id"):
         classifier().delta(torch.zeros(1, 4), np.array(ids))
+
+
+# --- pictures at once
+
+
+@pytest.mark.parametrize(
+    ("counts", "limit", "wanted"),
+    [
+        ([2, 1, 3], 90, [(0, 3, 3)]),
+        ([2, 1, 3], 89, [(0, 2, 2), (2, 3, 3)]),
+        ([5, 5], 1, [(0, 1, 5), (1, 2, 5)]),
+        ([0, 0], 90, []),
+        ([0, 0, 1], 20, [(2, 3, 1)]),
+        ([], 90, []),
+    ],
+)
+def test_pictures_are_compared_at_once_within_a_limit(counts, limit, wanted):
+    found = [(part.start, part.stop, most) for part, most in _groups(np.array(counts, np.int64), 10, limit)]
+    assert found == wanted
+
+
+@pytest.mark.parametrize("counts", [[0, 0, 0, 9], [9, 0, 0, 1], [0, 0, 0, 0], [1, 30, 2, 0]])
+def test_the_best_overlaps_are_those_of_each_picture_alone(counts):
+    """4096 boxes a picture: with 9 truths in one of them, not all pictures are compared at once."""
+    rng = np.random.default_rng(0)
+    boxes = torch.from_numpy(rng.uniform(0.1, 0.9, (len(counts), 1, 64, 64, 4)).astype(np.float32))
+    truths = [np.insert(rng.uniform(0.1, 0.9, (count, 4)), 0, 0, axis=1).astype(np.float32) for count in counts]
+    overlap, index = best_overlaps(boxes, read_truths(truths, len(counts), 1, 90))
+    for picture, rows in enumerate(truths):
+        if len(rows):
+            each = iou(boxes[picture][..., None, :], torch.from_numpy(rows[:, 1:]))
+            assert torch.equal(overlap[picture], each.amax(-1))
+            assert torch.equal(index[picture], each.argmax(-1))
+        else:
+            assert not overlap[picture].any()

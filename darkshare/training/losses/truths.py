@@ -157,11 +157,12 @@ def best_overlaps(boxes: Tensor, found: BatchTruths) -> tuple[Tensor, Tensor]:
 
 
 def _groups(counts: NDArray[np.int64], boxes: int, limit: int) -> Iterator[tuple[slice, int]]:
-    """Pictures whose boxes and truths are compared at once, and the most truths that one of them has."""
+    """Pictures whose boxes and truths are compared at once, and the most truths of one; none without truths."""
     start = most = 0
     for picture, count in enumerate(counts.tolist()):
         if start < picture and (picture + 1 - start) * max(most, count) * boxes > limit:
-            yield slice(start, picture), most
+            if most:
+                yield slice(start, picture), most
             start, most = picture, 0
         most = max(most, count)
     if most:
