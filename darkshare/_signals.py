@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,15 +78,3 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(one, handler)
         if caught:
             signal.raise_signal(caught[0])
-
-
-def interrupt_without_parent() -> None:
-    """Begin to wait for the end of stdin, which comes when the parent is gone, and then strike as Ctrl-C does."""
-    import _thread
-
-    def wait() -> None:
-        while os.read(sys.stdin.fileno(), 1):
-            pass
-        _thread.interrupt_main()
-
-    threading.Thread(target=wait, daemon=True).start()

@@ -1,12 +1,15 @@
-"""Trials in processes of their own, some at a time: one that dies ends no other, and its memory is freed.
+"""Trials in processes of their own, some at a time: one that dies ends no other, and its process is replaced.
 
-The parent writes the trial as a line of JSON and gets a line for everything that happens. What else the process says
-goes to a log file in the trial's folder.
+A process does one trial after the other, since its start takes longer than a short training. The parent writes each as
+a line of JSON and gets a line for everything that happens; an empty line ends the process. What else it says goes to a
+log file in the trial's folder.
 """
 
 from __future__ import annotations
 
+import _thread
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -18,12 +21,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import IO, Any, NamedTuple
 
 from darkshare._children import start
 from darkshare._files import writing
-from darkshare._signals import interrupt_without_parent, stoppable
+from darkshare._signals import stoppable
 from darkshare.choose_k.trial_run import run_trial
 from darkshare.choose_k.trials import LOG, Trial
 from darkshare.errors import DarkshareError, DarkshareWarning
@@ -58,43 +61,73 @@ def run_here(trials: Sequence[Trial], jobs: int) -> Iterator[Message]:
         trials: in this order.
         jobs: how many at once.
     """
-    waiting, running = deque(trials), list[Process]()
+    waiting, running, idle = deque(trials), list[Process](), list[Process]()
     said: SimpleQueue[Message] = SimpleQueue()
     try:
         while waiting or running or not said.empty():
             while waiting and len(running) < jobs:
                 trial = waiting.popleft()
                 try:
-                    running.append(Process(trial, said.put))
+                    running.append(_begun(trial, idle, said.put))
                 except OSError as error:
                     said.put(Message(trial, "failed", text=f"{trial.folder}: {error.strerror or error}"))
             message = said.get()
             if message.event in LAST:
+                idle += [one for one in running if one.trial is message.trial]
                 running = [one for one in running if one.trial is not message.trial]
+            if not waiting:
+                for one in idle:
+                    one.end()
             yield message
     finally:
         stop(running)
+        for one in idle:
+            one.wait()
+
+
+def _begun(trial: Trial, idle: list[Process], tell: Callable[[Message], object]) -> Process:
+    """The process that does a trial: one that is idle, if it still lives."""
+    trial.folder.mkdir(parents=True, exist_ok=True)
+    while idle:
+        process = idle.pop()
+        if process.go_on(trial):
+            return process
+    return Process(trial, tell)
 
 
 class Process:
-    """A trial in a process of its own.
+    """A process that does trials, one after the other.
 
     Args:
-        trial: what it is to do.
+        trial: the first of them.
         tell: called from a thread of its own with every message.
     """
 
     def __init__(self, trial: Trial, tell: Callable[[Message], object]) -> None:
         self.trial = trial
         self.is_stopping = False
+        self._is_busy, self._has_ended, self._changing = True, False, Lock()
         trial.folder.mkdir(parents=True, exist_ok=True)
         threads = trial.options.threads
         variables = dict.fromkeys(LIBRARIES, str(threads)) if threads else {}
         path = trial.folder / LOG
         with writing(path), open(path, "ab") as log:
             self._process = start(__name__, Path(trial.cwd), log, variables)
+        self._write(json.dumps(trial.to_json()))
         self._thread = Thread(target=self._listen, args=(tell,), daemon=True)
         self._thread.start()
+
+    def go_on(self, trial: Trial) -> bool:
+        """Give it a further trial behind the last message of the one before; False if it has ended."""
+        with self._changing:
+            if not self._has_ended:
+                self.trial, self._is_busy = trial, True
+                self._write(json.dumps(trial.to_json()))
+            return not self._has_ended
+
+    def end(self) -> None:
+        """Let it end as soon as it is idle."""
+        self._write("")
 
     def stop(self) -> None:
         """Ask it to save and stop."""
@@ -103,26 +136,30 @@ class Process:
 
     def wait(self) -> None:
         """Wait until it has ended and all messages have arrived."""
+        self.end()
         self._thread.join()
+
+    def _write(self, line: str) -> None:
+        assert self._process.stdin
+        with contextlib.suppress(OSError, ValueError):  # it is gone, or the pipe is closed already
+            self._process.stdin.write(f"{line}\n")
+            self._process.stdin.flush()  # and stays open: its end is the end of this process
 
     def _listen(self, tell: Callable[[Message], object]) -> None:
         assert self._process.stdin
         assert self._process.stdout
-        last = None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(self.trial.to_json()) + "\n")
-            self._process.stdin.flush()  # and stays open: its end is the end of this process
         with self._process.stdout:
             for line in self._process.stdout:
                 message = Message(self.trial, **json.loads(line))
-                if message.event in LAST:
-                    last = message
-                else:
-                    tell(message)
+                self._is_busy = message.event not in LAST
+                tell(message)
         code = self._process.wait()
-        with contextlib.suppress(BrokenPipeError):
+        with self._changing:
+            self._has_ended = True
+        with contextlib.suppress(OSError):
             self._process.stdin.close()
-        tell(last or self._death(code))
+        if self._is_busy:
+            tell(self._death(code))
 
     def _death(self, code: int) -> Message:
         if self.is_stopping:
@@ -193,19 +230,53 @@ def answer(answers: IO[str], **what: Any) -> None:
 
 
 def main() -> None:
-    """Do the trial on stdin. What libraries print goes to stderr, which is the log."""
+    """Do the trials on stdin. What libraries print goes to stderr, which is the log."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     warnings.simplefilter("always", DarkshareWarning)
+    lines: SimpleQueue[bytes] = SimpleQueue()
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError), stoppable(always=True):
+        Thread(target=_read, args=(lines,), daemon=True).start()
+        while line := lines.get():
+            last = _do(Trial.of_json(json.loads(line)), answers)
+            answer(answers, **last)
+            if last["event"] == "stopped":
+                return
+
+
+def _read(lines: SimpleQueue[bytes]) -> None:
+    """Pass the lines of stdin on; its end comes when the parent is gone, and then strikes as Ctrl-C does."""
+    rest = b""
+    while piece := os.read(0, 2**16):
+        *whole, rest = (rest + piece).split(b"\n")
+        for line in whole:
+            lines.put(line)
+        if b"" in whole:
+            return
+    lines.put(b"")
+    _thread.interrupt_main()
+
+
+def _do(trial: Trial, answers: IO[str]) -> dict[str, str]:
+    """Do a trial, and leave nothing of it in memory; gives its last message."""
     try:
-        with stoppable(always=True):
-            trial = Trial.of_json(json.loads(sys.stdin.readline()))
-            interrupt_without_parent()
-            found = run_trial(trial, ParentWatch(answers))
-        last = {"event": "done", "text": f"mAP {100 * found.map:.2f} %"} if found else {"event": "stopped"}
+        path = trial.folder / LOG
+        with writing(path), open(path, "ab") as log:
+            sys.stderr.flush()
+            for handle in (1, 2):
+                os.dup2(log.fileno(), handle)
+        found = run_trial(trial, ParentWatch(answers))
     except DarkshareError as error:
-        last = {"event": "failed", "text": str(error)}
+        return {"event": "failed", "text": str(error)}
     except KeyboardInterrupt:
-        last = {"event": "stopped"}
-    with contextlib.suppress(BrokenPipeError):
-        answer(answers, **last)
+        return {"event": "stopped"}
+    finally:
+        _free_memory()
+    return {"event": "done", "text": f"mAP {100 * found.map:.2f} %"} if found else {"event": "stopped"}
+
+
+def _free_memory() -> None:
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

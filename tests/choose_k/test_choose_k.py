@@ -265,6 +265,61 @@ def test_a_process_that_dies_is_a_failure(base, data, tmp_path):
     assert (told[-1].event, told[-1].text) == ("failed", "its process was killed; is there too little memory?")
 
 
+def started(monkeypatch) -> list[int]:
+    """The ids of all processes that do trials from now on."""
+    found: list[int] = []
+    real = processes.start
+
+    def start(*args):
+        process = real(*args)
+        found.append(process.pid)
+        return process
+
+    monkeypatch.setattr(processes, "start", start)
+    return found
+
+
+@pytest.mark.slow
+def test_one_process_does_all_trials_and_each_is_what_it_is_alone(base, data, tmp_path, monkeypatch):
+    """Five of them, of which the second finds a broken checkpoint in its folder."""
+    needs_torch()
+    found = planned(base, data, tmp_path / "out", ks=(0, 3), seeds=(1, 2, 3)).trials[:5]
+    found[1].folder.mkdir(parents=True)
+    (found[1].folder / "net.checkpoint").write_bytes(b"broken")
+    pids = started(monkeypatch)
+    ends = {message.trial.name: message for message in run_here(found, 1) if message.event in processes.LAST}
+    assert len(pids) == 1
+    assert [ends[trial.name].event for trial in found] == ["done", "failed", "done", "done", "done"]
+    assert "is not a checkpoint of a training" in ends[found[1].name].text
+    for trial in (found[2], found[4]):
+        assert "schedule for 3 batches" in (trial.folder / "log.txt").read_text()
+        alone = replace(trial, folder=tmp_path / "alone")
+        result = run_trial(alone, TrainingWatch())
+        assert (trial.folder / "net.weights").read_bytes() == (alone.folder / "net.weights").read_bytes()
+        assert (read_result(trial.folder).map, read_result(trial.folder).aps) == (result.map, result.aps)
+        (alone.folder / "result.json").unlink()
+        for path in alone.folder.glob("net*"):
+            path.unlink()
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_is_replaced(base, data, tmp_path, monkeypatch):
+    """The second of three trials, in the first one's process, is killed."""
+    needs_torch()
+    found = planned(base, data, tmp_path / "out", seeds=(1, 2, 3), batches=50).trials
+    pids, ends = started(monkeypatch), []
+    for message in run_here(found, 1):
+        if message.event == "begin" and message.trial is found[1]:
+            os.kill(pids[0], signal.SIGKILL)
+        if message.event in processes.LAST:
+            ends.append((message.trial.options.seed, message.event, message.text[:22]))
+    assert [end[:2] for end in ends] == [(1, "done"), (2, "failed"), (3, "done")]
+    assert ends[1][2] == "its process was killed"
+    assert len(pids) == 2
+    (again,) = [message for message in run_here([found[1]], 1) if message.event in processes.LAST]
+    assert again.event == "done"
+
+
 def test_a_process_that_cannot_begin_is_a_failure(base, data, tmp_path):
     needs_torch()
     trial = planned(base, data, tmp_path / "out").trials[0]
