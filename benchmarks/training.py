@@ -86,7 +86,7 @@ def _timed(base: Model, data: Dataset, k: int, changes: Changes, rounds: int, fo
             count = len(data.samples)
             cache = caching.open_cache(Path(folder), model.network, net.reads, 1, count, 200)
             size = model.network.input.w, model.network.input.h
-            caching.fill_cache(cache, net, source, {"k": k}, size=size, batch=batch, workers=0)
+            caching.fill_caches([caching.Features(cache, {"k": k})], net, source, size=size, batch=batch, workers=0)
             feeds[name] = FeatureFeed(source, cache, device, batch, batch)
             promised = caching.estimate(model.network, net.reads, k, count, float("inf"), count, 200)
     seconds: dict[str, list[float]] = {name: [] for name in trainers}

@@ -181,9 +181,22 @@ def stop(running: Sequence[Process]) -> None:
 
 
 def shared_out(trials: Sequence[Trial], jobs: int) -> list[Trial]:
-    """The trials with the cores divided among them as threads; a number that was given stays."""
-    own = max(cores() // jobs, 1)
-    return [replace(one, options=replace(one.options, threads=one.options.threads or own)) for one in trials]
+    """The trials with the cores divided among them as threads, and features of all k of a seed from one pass.
+
+    A number of threads that was given stays.
+    """
+    own, ks = max(cores() // jobs, 1), dict[int, list[int]]()
+    for one in trials:
+        if one.options.cache_features:
+            ks.setdefault(one.options.seed, []).append(one.options.k)
+    return [
+        replace(
+            one,
+            options=replace(one.options, threads=one.options.threads or own),
+            beside=tuple(ks.get(one.options.seed, ())) if one.options.cache_features else (),
+        )
+        for one in trials
+    ]
 
 
 def cores() -> int:

@@ -11,6 +11,7 @@ from time import perf_counter
 
 from darkshare._files import writing
 from darkshare._version import __version__
+from darkshare.choose_k.features import fill_together
 from darkshare.choose_k.trials import NET, RESULT, Trial, TrialResult, write_json
 from darkshare.darknet.model import Model, load, sibling
 from darkshare.data import Dataset, read_data
@@ -51,7 +52,9 @@ def _trained(trial: Trial, valid: Dataset, watch: TrainingWatch) -> tuple[Model 
     whole = not sibling(stem, CHECKPOINT).exists()
     base = load(trial.cfg, trial.weights, dialect=trial.dialect, partial=True)
     judge = partial(evaluate_model, dataset=valid, threads=trial.options.threads)
-    outcome = run_training(base, read_data(trial.data, "train"), stem, trial.options, judge=judge, watch=watch)
+    learn = read_data(trial.data, "train")
+    fill_together(trial, base, learn, watch)
+    outcome = run_training(base, learn, stem, trial.options, judge=judge, watch=watch)
     return (None if outcome.stopped else load(sibling(stem, ".cfg"), dialect=trial.dialect)), whole
 
 

@@ -44,6 +44,7 @@ class Trial:
         folder: where everything of it lies.
         cwd: the folder that relative paths count from, also those in lists of pictures.
         settings: in which trainings differ, the fingerprints of base and data among them.
+        beside: further k of this seed that are to be trained on this machine; their features come from one pass.
     """
 
     cfg: str
@@ -54,6 +55,7 @@ class Trial:
     folder: Path
     cwd: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
+    beside: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -71,7 +73,8 @@ class Trial:
         changes = dict(options.pop("changes"))
         changes["size"] = tuple(changes["size"]) if changes["size"] else None
         made = Options(**options, changes=Changes(**changes))
-        return cls(**{**found, "options": made, "folder": Path(found["folder"]), "cwd": Path(found["cwd"])})
+        paths = {key: Path(found[key]) for key in ("folder", "cwd")}
+        return cls(**{**found, **paths, "options": made, "beside": tuple(found["beside"])})
 
 
 @dataclass(frozen=True)

@@ -71,15 +71,24 @@ class TorchNet:
         """The resolved cfg."""
         return self.model.network
 
-    def trunk(self, x: Tensor) -> dict[int, Tensor]:
-        """The outputs of the layers of `reads` for pictures (pictures, channels, height, width); {-1: x} for k=0."""
+    def trunk(self, x: Tensor, reads: Iterable[int] | None = None) -> dict[int, Tensor]:
+        """The outputs of the layers of `reads` for pictures (pictures, channels, height, width); {-1: x} for k=0.
+
+        Other layers may be asked for, if they are `in_trunk`.
+        """
         import torch
 
         if self.k == 0:
             return {-1: x}
         with torch.no_grad():
-            values = self._run(self._trunk, {-1: x}, self.reads, training=False)
-        return {index: values[index] for index in self.reads}
+            kept = self.reads if reads is None else tuple(reads)
+            values = self._run(self._trunk, {-1: x}, kept, training=False)
+        return {index: values[index] for index in kept}
+
+    @property
+    def in_trunk(self) -> set[int]:
+        """The layers that the trunk computes."""
+        return {layer.index for layer in self._trunk}
 
     def branch(self, features: Mapping[int, Tensor]) -> dict[int, Tensor]:
         """The input of each head, by its layer, from the outputs of `trunk`."""

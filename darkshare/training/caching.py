@@ -232,11 +232,27 @@ def open_cache(
     return Cache(folder, reads, copies, count, features, truths)
 
 
-def fill_cache(
-    cache: Cache,
+class Features(NamedTuple):
+    """A cache, and what its features depend on: another one than of this is computed anew."""
+
+    cache: Cache
+    about: Mapping[str, object]
+
+    @property
+    def done(self) -> int:
+        """The number of rows that are filled."""
+        return _done(self.cache.folder, self.about)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all are."""
+        return self.done == self.cache.copies * self.cache.count
+
+
+def fill_caches(
+    found: Sequence[Features],
     net: TorchNet,
     source: Source,
-    about: Mapping[str, object],
     *,
     size: Size,
     batch: int,
@@ -244,46 +260,51 @@ def fill_cache(
     device: Any = "cpu",
     progress: Callable[[int, int], object] = lambda done, rows: None,
 ) -> int:
-    """Compute the missing rows of a cache; it goes on where it was interrupted.
+    """Compute the missing rows of caches of the same pictures; it goes on where it was interrupted.
 
     Args:
-        cache: whose files are open.
+        found: what is to be filled; their layers are among those that the trunk computes.
         net: its trunk computes.
         source: of the pictures.
-        about: what the features depend on; another cache than of this is computed anew.
         size: of the input.
-        batch: pictures at a time.
+        batch: pictures at a time; what they give depends on it in its last digits.
         workers: threads that make pictures ahead.
         device: where the net is.
         progress: called with how many rows are done, and of how many.
 
     Returns:
-        How many rows were there already.
+        How many rows of all were there already.
     """
-    rows = cache.copies * cache.count
-    before = done = _done(cache.folder, about)
-    groups = [range(start, min(start + batch, rows)) for start in range(done, rows, batch)]
+    count = found[0].cache.count
+    rows = found[0].cache.copies * count
+    dones = [one.done for one in found]
+    before = min(dones)
+    reads = sorted({index for one in found for index in one.cache.reads})
+    groups = [range(start, min(start + batch, rows)) for start in range(before - before % batch, rows, batch)]
 
     def make(number: int) -> list[Callable[[], Any]]:
-        places = [Place(row % cache.count, row // cache.count) for row in groups[number]]
+        places = [Place(row % count, row // count) for row in groups[number]]
         return [lambda place=place: source.example(place, size) for place in places]  # type: ignore[misc]
 
     for group, examples in zip(groups, made_ahead(map(make, range(len(groups))), workers), strict=True):
-        found = _features(net, [example.image for example in examples], device)
-        for at, (row, example) in enumerate(zip(group, examples, strict=True)):
-            cache.put(row, {index: values[at] for index, values in found.items()}, example.truths)
-        if group.stop // _CHUNK > done // _CHUNK or group.stop == rows:
-            cache.flush()
-            _write_done(cache.folder, about, group.stop)
-        done = group.stop
-        progress(done, rows)
+        values = _features(net, [example.image for example in examples], reads, device)
+        for number, (cache, about) in enumerate(found):
+            if group.stop <= dones[number]:
+                continue
+            for at, (row, example) in enumerate(zip(group, examples, strict=True)):
+                cache.put(row, {index: values[index][at] for index in cache.reads}, example.truths)
+            if group.stop // _CHUNK > dones[number] // _CHUNK or group.stop == rows:
+                cache.flush()
+                _write_done(cache.folder, about, group.stop)
+            dones[number] = group.stop
+        progress(group.stop, rows)
     return before
 
 
-def _features(net: TorchNet, images: Sequence[Floats], device: Any) -> dict[int, Floats]:
+def _features(net: TorchNet, images: Sequence[Floats], reads: Sequence[int], device: Any) -> dict[int, Floats]:
     import torch
 
-    found = net.trunk(torch.from_numpy(np.stack(images)).to(device))
+    found = net.trunk(torch.from_numpy(np.stack(images)).to(device), reads)
     return {index: values.cpu().numpy() for index, values in found.items()}
 
 

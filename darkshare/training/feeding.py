@@ -13,7 +13,7 @@ import numpy as np
 from darkshare.errors import BadValue
 from darkshare.training import caching
 from darkshare.training.building import TorchNet
-from darkshare.training.caching import Cache, Kept
+from darkshare.training.caching import Cache, Features, Kept
 from darkshare.training.pictures.augmenting import Example
 from darkshare.training.pictures.geometry import Size
 from darkshare.training.pictures.loading import Source, spread_of
@@ -75,32 +75,43 @@ class PictureFeed:
     def size(self, number: int) -> Size:
         return self.source.size(number, self.batches)
 
-    def cached(
-        self, folder: Path, fingerprint: Mapping[str, object], options: Options, truths: tuple[int, int],
-        watch: TrainingWatch,
-    ) -> FeatureFeed:  # fmt: skip
-        """The same from a cache of features, which is filled now.
+    def fill(self, found: Sequence[Features], options: Options, watch: TrainingWatch) -> None:
+        """Fill caches of these pictures, all in one pass of the trunk.
 
         Args:
-            folder: of its files.
-            fingerprint: of the training, with the copies of each picture.
+            found: of this training, or of others with a smaller k; see `caching.fill_caches`.
             options: of the training.
-            truths: of a picture: how many at most, and the columns of each.
             watch: is told how far it is.
         """
-        copies, (most, columns) = int(str(fingerprint["cache-features"])), truths
-        source, net, count = self.source, self.net, len(self.source.samples)
-        cache = caching.open_cache(
-            folder, source.network, net.reads, copies, count, most, dtype=options.cache_dtype, columns=columns
-        )
-        about = {key: value for key, value in fingerprint.items() if key in _OF_FEATURES}
-        about |= {"dtype": options.cache_dtype, "copies": copies}
-        size = source.network.input.w, source.network.input.h
-        caching.fill_cache(
-            cache, net, source, about, size=size, batch=self.mini, workers=options.workers, device=self.device,
+        size = self.source.network.input.w, self.source.network.input.h
+        caching.fill_caches(
+            found, self.net, self.source, size=size, batch=self.mini, workers=options.workers, device=self.device,
             progress=watch.cached,
         )  # fmt: skip
-        return FeatureFeed(source, cache, self.device, self.batch, self.mini)
+
+    def from_cache(self, cache: Cache) -> FeatureFeed:
+        """The same from a cache of their features."""
+        return FeatureFeed(self.source, cache, self.device, self.batch, self.mini)
+
+
+def features_of(
+    source: Source, net: TorchNet, folder: Path, fingerprint: Mapping[str, object], dtype: str, truths: tuple[int, int]
+) -> Features:
+    """Open the cache of a training.
+
+    Args:
+        source: of the pictures.
+        net: that trains.
+        folder: of its files.
+        fingerprint: of the training, with the copies of each picture.
+        dtype: of the features on disk.
+        truths: of a picture: how many at most, and the columns of each.
+    """
+    copies, (most, columns) = int(str(fingerprint["cache-features"])), truths
+    count = len(source.samples)
+    cache = caching.open_cache(folder, source.network, net.reads, copies, count, most, dtype=dtype, columns=columns)
+    about = {key: value for key, value in fingerprint.items() if key in _OF_FEATURES}
+    return Features(cache, about | {"dtype": dtype, "copies": copies})
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from darkshare.inference.threads import made_ahead
 from darkshare.training import checkpoints
 from darkshare.training.assembly import assembled
 from darkshare.training.building import trained
-from darkshare.training.feeding import Feed, PictureFeed, copies_kept
+from darkshare.training.caching import Features
+from darkshare.training.feeding import Feed, PictureFeed, copies_kept, features_of
 from darkshare.training.guards import digest, memory_errors, require_torch, require_trunk
 from darkshare.training.journal import Journal, Update, plot_training
 from darkshare.training.outcome import BEST, Outcome
@@ -379,9 +380,20 @@ class Training:
 
     def _feed(self, source: Source) -> Feed:
         """The source of examples: the cache, if there is one, or the pictures."""
-        trainer = self.trainer
-        mini = trainer.batch // max(self.model.network.net.subdivisions, 1)
-        pictures = PictureFeed(source, trainer.net, trainer.device, trainer.batch, mini, self.batches, trainer.amp)
+        pictures = self.pictures(source)
         if not self.copies:
             return pictures
-        return pictures.cached(sibling(self.stem, FEATURES), self.fingerprint, self.options, self.truths, self.watch)
+        found = self.features()
+        pictures.fill([found], self.options, self.watch)
+        return pictures.from_cache(found.cache)
+
+    def pictures(self, source: Source) -> PictureFeed:
+        """The pictures, as updates take them."""
+        trainer = self.trainer
+        mini = trainer.batch // max(self.model.network.net.subdivisions, 1)
+        return PictureFeed(source, trainer.net, trainer.device, trainer.batch, mini, self.batches, trainer.amp)
+
+    def features(self) -> Features:
+        """The cache of what the trunk gives, where there are `copies`, as far as it is filled."""
+        folder, dtype = sibling(self.stem, FEATURES), self.options.cache_dtype
+        return features_of(self.source, self.trainer.net, folder, self.fingerprint, dtype, self.truths)

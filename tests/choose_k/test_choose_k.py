@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import time
 from contextlib import closing
@@ -31,6 +32,7 @@ from darkshare.choose_k.candidates import (
     with_differences,
     with_features,
 )
+from darkshare.choose_k.features import fill_together
 from darkshare.choose_k.processes import Message, Process, run_here, shared_out
 from darkshare.choose_k.regions import Regions, regions_of
 from darkshare.choose_k.results import choices, measured_maps
@@ -43,6 +45,8 @@ from darkshare.darknet.model import load
 from darkshare.data import read_data
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.evaluation import evaluate_model
+from darkshare.training.building import TorchNet
+from darkshare.training.run import Training
 from darkshare.training.settings import Changes, Options, TrainingWatch
 
 CLASSIFIER = f"{TRAINABLE.partition('[yolo]')[0]}[avgpool]\n\n[softmax]\n"
@@ -223,6 +227,82 @@ def test_two_processes_do_not_share_a_trial(base, data, tmp_path):
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(DarkshareError, match="another process is at this trial"):
             run_trial(trial, TrainingWatch())
+
+
+# --- features of all k from one pass --------------------------------------------------------------------------------
+
+
+def caching_trials(base, data, folder, ks=(2, 4, 5), **how) -> list[Trial]:
+    how = {"cache_features": 2, "cache_anyway": True, "batches": 2, **how}
+    return shared_out(planned(base, data, folder, ks=ks, **how).trials, 1)
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_one_pass_fills_the_caches_of_all_k_as_each_fills_its_own(base, data, tmp_path, monkeypatch):
+    """20 pictures and 2 copies are 10 passes of 4, all through the trunk of k=5."""
+    needs_torch()
+    trials = caching_trials(base, data, tmp_path / "out", recipe="darknet")
+    model, learn = load(base), read_data(data, "train")
+    passes, whole = [], TorchNet.trunk
+
+    def trunk(self, *args):
+        passes.append(self.k)
+        return whole(self, *args)
+
+    monkeypatch.setattr(TorchNet, "trunk", trunk)
+    trials[0].folder.parent.mkdir()
+    fill_together(trials[1], model, learn, TrainingWatch())
+    assert passes == [5] * 10
+    shutil.rmtree(trials[0].folder / "net.features")  # it is trained, and in no need of it any more
+    fill_together(trials[2], model, learn, TrainingWatch())
+    assert len(passes) == 10
+    assert not (trials[0].folder / "net.features").exists()
+    for trial in trials[1:]:
+        alone = replace(trial, folder=tmp_path / "alone" / trial.folder.name, beside=())
+        own = Training(model, learn, alone.folder / "net", trial.options, None, TrainingWatch(), ())
+        own.pictures(own.source).fill([own.features()], trial.options, TrainingWatch())
+        together = files_in(trial.folder / "net.features")
+        assert together == files_in(alone.folder / "net.features")
+        assert len(together) == len(own.trainer.net.reads) + 2
+
+
+def test_a_trial_that_began_before_keeps_the_cache_that_it_has(base, data, tmp_path):
+    needs_torch()
+    trials = caching_trials(base, data, tmp_path / "out")
+    trials[0].folder.mkdir(parents=True)
+    (trials[0].folder / "net.csv").touch()
+    fill_together(trials[2], load(base), read_data(data, "train"), TrainingWatch())
+    assert [(trial.folder / "net.features" / "about.json").exists() for trial in trials] == [False, True, True]
+
+
+def test_what_cannot_be_filled_together_is_left_to_its_training(base, data, tmp_path):
+    """The cache of one of them would lie where a file lies; one has none, and so there is one alone."""
+    needs_torch()
+    trials = caching_trials(base, data, tmp_path / "out", ks=(0, 2, 4))
+    assert [trial.beside for trial in trials] == [(), (2, 4), (2, 4)]
+    trials[1].folder.mkdir(parents=True)
+    (trials[1].folder / "net.features").write_text("a file")
+    fill_together(trials[2], load(base), read_data(data, "train"), TrainingWatch())
+    assert not (trials[2].folder / "net.features" / "about.json").exists()
+    assert run_trial(trials[2], TrainingWatch()).k == 4
+
+
+@pytest.mark.slow
+def test_trials_that_share_features_are_what_they_are_alone(base, data, tmp_path):
+    """Two processes, two k and two seeds."""
+    needs_torch()
+    how = {"cache_features": 2, "cache_anyway": True}
+    trials = planned(base, data, tmp_path / "out", ks=(2, 4), seeds=(1, 2), **how).trials
+    ends = [message.event for message in run_here(shared_out(trials, 2), 2) if message.event in processes.LAST]
+    assert ends == ["done"] * 4
+    for trial in trials:
+        alone = replace(trial, folder=tmp_path / "alone" / trial.folder.name)
+        run_trial(alone, TrainingWatch())
+        assert (trial.folder / "net.weights").read_bytes() == (alone.folder / "net.weights").read_bytes()
+        assert not (trial.folder / "net.features").exists()
 
 
 # --- processes ------------------------------------------------------------------------------------------------------

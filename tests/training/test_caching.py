@@ -42,9 +42,8 @@ class Filling:
 
     def fill(self, about=None, batch: int = 2, progress=lambda done, rows: None) -> caching.Cache:
         cache = self.open_cache()
-        before = caching.fill_cache(
-            cache, self.net, self.source, about or ABOUT, size=SIZE, batch=batch, workers=0, progress=progress
-        )
+        found = [caching.Features(cache, about or ABOUT)]
+        before = caching.fill_caches(found, self.net, self.source, size=SIZE, batch=batch, workers=0, progress=progress)
         self.computed.append(5 * self.copies - before)
         return cache
 

@@ -1,0 +1,85 @@
+"""Features of all k of a seed, from one pass of the deepest trunk: it computes those of all others on its way.
+
+Caches of different seeds hold other pictures, since augmentation draws by the seed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from darkshare._files import exists, writing
+from darkshare.choose_k.trials import NET, Trial, folder_of, with_k
+from darkshare.darknet.model import Model, sibling
+from darkshare.data import Dataset
+from darkshare.errors import DarkshareError
+from darkshare.training.caching import Features
+from darkshare.training.feeding import PictureFeed
+from darkshare.training.run import Training
+from darkshare.training.settings import TrainingWatch
+
+
+def fill_together(trial: Trial, base: Model, data: Dataset, watch: TrainingWatch) -> None:
+    """Fill the caches of a trial and of those `beside` it, once in a sweep; whoever comes meanwhile waits for it.
+
+    What cannot be filled so is left to its own training, which says why.
+
+    Args:
+        trial: which is about to begin.
+        base: as it is on disk.
+        data: the pictures to learn from.
+        watch: is told how far it is.
+    """
+    if len(trial.beside) < 2:
+        return
+    with _once(trial.folder.parent / f".features-seed{trial.options.seed}.lock") as is_first:
+        pictures: PictureFeed | None = None
+        found: list[Features] = []
+        for k in sorted(trial.beside, reverse=True) if is_first else ():
+            made = _features(trial, k, base, data)
+            if made is None:
+                continue
+            own, features = made
+            pictures = pictures or own
+            if own.mini == pictures.mini and set(features.cache.reads) <= pictures.net.in_trunk:
+                found.append(features)
+        if pictures and len(found) > 1:
+            pictures.fill(found, trial.options, watch)
+
+
+def _features(trial: Trial, k: int, base: Model, data: Dataset) -> tuple[PictureFeed, Features] | None:
+    """The pictures and the cache of a training; None where it has none or a whole one, or sees to that itself."""
+    stem = folder_of(trial.folder.parents[1], k, trial.options.seed) / NET
+    if exists(sibling(stem, ".csv")):
+        return None  # it has begun before
+    try:
+        training = Training(base, data, stem, with_k(trial.options, k, trial.options.seed), None, TrainingWatch(), ())
+        if not training.copies:
+            return None
+        features = training.features()
+    except DarkshareError:
+        return None
+    return None if features.is_whole else (training.pictures(training.source), features)
+
+
+@contextlib.contextmanager
+def _once(path: Path) -> Iterator[bool]:
+    """Whether this is the first process of the sweep here; it keeps the others waiting.
+
+    The others touch no cache but their own: one that is done with its training removes it. Where the system knows no
+    locks, nobody is first.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield False
+        return
+    sweep = str(os.getppid())
+    with writing(path), open(path, "a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        yield file.read() != sweep
+        file.truncate(0)
+        file.write(sweep)
