@@ -33,35 +33,50 @@ def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 # Where each command lives, and its line in the list of commands. A module is imported when a command of it runs:
 # `info` starts without what `detect` needs, and the list without any of them.
-COMMANDS = {
-    "info": ("inspection", "Print the layers as Darknet does, with parameters and costs."),
-    "check": ("inspection", "Find everything that is wrong with a model or a data set."),
-    "stats": ("analysis", "Measure how far models differ, layer by layer."),
-    "frozen": ("analysis", "Tell whether the first k layers of models are identical."),
-    "concat": ("splicing", "Splice networks that share their first k layers into one."),
-    "verify": ("engines", "Prove that a merged network gives what its parts give."),
-    "split": ("splicing", "Take a merged network apart again."),
-    "cut": ("splicing", "Write the weights of the first k layers."),
-    "detect": ("running", "Find the objects of every task in pictures and videos."),
-    "classify": ("classifying", "Name what pictures show, by every classifier of a model."),
-    "engines": ("engines", "List the engines here, and time a network on each."),
-    "bench": ("engines", "Time separate networks against the merged one."),
-    "savings": ("budget", "Count what networks save that share their first k layers."),
-    "mix": ("blending", "Mix the weights of two models, by layer or by ratio."),
-    "snap": ("blending", "Put the base's trunk back under a retrained model."),
-    "export": ("exporting", "Write a model as an ONNX file, in fp32, fp16 or int8."),
-    "import-data": ("data", "Make Darknet's files from Pascal VOC, COCO and others."),
-    "classes": ("retraining", "Change the classes of a detector without training."),
-    "anchors": ("retraining", "Find the anchors that fit a data set."),
-    "kit": ("retraining", "Write what stock Darknet needs to train from layer k on."),
-    "train": ("training", "Train a network from layer k on."),
-    "evaluate": ("evaluating", "Measure mean average precision, or top-1 and top-5."),
-    "sweep": ("choosing", "Train for several k, and show what each costs and saves."),
-    "suggest-k": ("choosing", "Guess how many layers to share, without training."),
-    "reduce": ("residual", "Keep few residual blocks of a network."),
-    "branch": ("residual", "Divide the tail of a network among thin branches."),
-    "demo": ("demo", "Merge two tiny detectors and draw what both find."),
+GROUPS = {
+    "Start": {
+        "demo": ("demo", "Merge two tiny detectors and draw what both find."),
+    },
+    "Look": {
+        "info": ("inspection", "Print the layers as Darknet does, with their costs."),
+        "check": ("inspection", "Find all that is wrong with a model or a data set."),
+        "stats": ("analysis", "Measure how far models differ, layer by layer."),
+        "frozen": ("analysis", "Tell whether the first k layers are identical."),
+        "savings": ("budget", "Count what networks save that share k layers."),
+    },
+    "Merge": {
+        "concat": ("splicing", "Splice networks that share their first layers."),
+        "verify": ("engines", "Prove that a merged network gives what its parts do."),
+        "split": ("splicing", "Take a merged network apart again."),
+        "mix": ("blending", "Mix the weights of two models, by layer or ratio."),
+        "snap": ("blending", "Put the base's trunk back under a retrained model."),
+    },
+    "Train": {
+        "import-data": ("data", "Make Darknet's files from Pascal VOC, COCO, others."),
+        "suggest-k": ("choosing", "Guess how many layers to share, without training."),
+        "anchors": ("retraining", "Find the anchors that fit a data set."),
+        "classes": ("retraining", "Change a detector's classes without training."),
+        "train": ("training", "Train a network from layer k on."),
+        "evaluate": ("evaluating", "Measure mean average precision, or top-1 and top-5."),
+        "sweep": ("choosing", "Train for several k; show what each costs and saves."),
+        "cut": ("splicing", "Write the weights of the first k layers."),
+        "kit": ("retraining", "Write what stock Darknet needs to train from k on."),
+    },
+    "Run": {
+        "detect": ("running", "Find every task's objects in pictures and videos."),
+        "classify": ("classifying", "Name what pictures show, by every classifier."),
+    },
+    "Ship": {
+        "export": ("exporting", "Write a model as ONNX, in fp32, fp16 or int8."),
+        "engines": ("engines", "List the engines here; time a network on each."),
+        "bench": ("engines", "Time separate networks against the merged one."),
+    },
+    "Backbones": {
+        "reduce": ("residual", "Keep few residual blocks of a network."),
+        "branch": ("residual", "Divide a network's tail among thin branches."),
+    },
 }
+COMMANDS = {name: found for group in GROUPS.values() for name, found in group.items()}
 
 
 def _end(error: OSError) -> NoReturn:
@@ -110,9 +125,11 @@ class Commands(click.Group):
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        """Write the list of commands, group by group, without importing them."""
+        width = max(map(len, COMMANDS))
+        for group, commands in GROUPS.items():
+            with formatter.section(group):
+                formatter.write_dl([(name.ljust(width), text) for name, (_, text) in commands.items()])
 
     def main(self, *args: Any, **how: Any) -> Any:
         """Run, and write out what is still held back; a full disk or too few file handles are one line, too."""

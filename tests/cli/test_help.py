@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import ROOT
 
-from darkshare.cli import COMMANDS, main
+from darkshare.cli import COMMANDS, GROUPS, main
 
 HELP = "import darkshare.cli; darkshare.cli.main(['--help'], standalone_mode=False)"
 LARGEST_RATIO = 3  # to a Python that only imports click; 1.3 on the machine where this was written
@@ -47,6 +47,19 @@ def test_help_imports_no_command():
     allowed = {"_version", "_tables", "_files", "_files.renames", "_signals", "errors", "cli", "cli.progress"}
     assert "darkshare.cli" in found
     assert found <= {"darkshare", *(f"darkshare.{name}" for name in allowed)}
+
+
+def test_every_command_is_in_one_group_with_a_short_line_of_its_own():
+    listed = [name for group in GROUPS.values() for name in group]
+    assert sorted(listed) == sorted(set(listed)) == sorted(COMMANDS)
+    assert list(GROUPS) == ["Start", "Look", "Merge", "Train", "Run", "Ship", "Backbones"]
+    assert list(GROUPS["Backbones"]) == ["reduce", "branch"]
+    assert [text for _, text in COMMANDS.values() if len(text) >= 60 or not text.endswith(".")] == []
+    lines = CliRunner().invoke(main, ["--help"]).output.splitlines()
+    for group, commands in GROUPS.items():
+        begin = lines.index(f"{group}:") + 1
+        shown = [line.split(maxsplit=1) for line in lines[begin : begin + len(commands)]]
+        assert shown == [[name, text] for name, (_, text) in commands.items()]
 
 
 def test_ctrl_c_in_any_command_exits_with_130(tiny, monkeypatch):
