@@ -18,7 +18,7 @@ from darkshare._files import keeping_inputs
 from darkshare._signals import stoppable, stopped
 from darkshare._tables import printable
 from darkshare._version import __version__
-from darkshare.errors import BadArguments, DarkshareError, DarkshareWarning
+from darkshare.errors import BadArguments, DarkshareError, DarkshareWarning, meant
 
 _FULL = (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT)  # what the system says when a program cannot write on
 _MEGAPIXELS = "DARKSHARE_MAX_MEGAPIXELS"  # a variable of the environment; see `_images.limits`
@@ -76,6 +76,7 @@ GROUPS = {
         "branch": ("residual", "Divide a network's tail among thin branches."),
     },
 }
+ALIASES = {"merge": "concat", "predict": "detect", "val": "evaluate"}  # what other programs call it
 COMMANDS = {name: found for group in GROUPS.values() for name, found in group.items()}
 
 
@@ -96,6 +97,13 @@ def _end(error: OSError) -> NoReturn:
 
 class Command(click.Command):
     """A command that refuses an option that is given twice where only one of its values would count."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Say what others call it."""
+        if others := [f"darkshare {alias}" for alias, name in ALIASES.items() if name == self.name]:
+            formatter.write_paragraph()
+            with formatter.indentation():
+                formatter.write_text(f"Also: {', '.join(others)}")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[WORDS] = list(args)
@@ -123,6 +131,17 @@ class Commands(click.Group):
         module = import_module(f"darkshare.cli.{COMMANDS[cmd_name][0]}")
         found: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command by its name or by what others call it; of another word, say what is near it."""
+        name = ALIASES.get(args[0], args[0])
+        if ctx.resilient_parsing or name.startswith("-") or self.get_command(ctx, name):
+            return super().resolve_command(ctx, [name, *args[1:]])
+        next_one = f"; next: darkshare info {name}" if name.endswith(".cfg") else ""
+        near = next_one or meant(name, [*COMMANDS, *ALIASES])
+        raise click.UsageError(f"there is no command {name!r}{near}", ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands, group by group, without importing them."""
