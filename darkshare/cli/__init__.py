@@ -36,6 +36,7 @@ def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 GROUPS = {
     "Start": {
         "demo": ("demo", "Merge two tiny detectors and draw what both find."),
+        "completion": ("completing", "Print the script by which a shell completes words."),
     },
     "Look": {
         "info": ("inspection", "Print the layers as Darknet does, with their costs."),
@@ -106,6 +107,11 @@ class Command(click.Command):
                 formatter.write_text(f"Also: {', '.join(others)}")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if ctx.resilient_parsing:  # a shell asks; two values of an option are none of its business
+            from darkshare.cli.completing import prepare
+
+            prepare(self)
+            return super().parse_args(ctx, args)
         ctx.meta[WORDS] = list(args)
         *_, order = self.make_parser(ctx).parse_args(list(args))
         single = [one for one in order if isinstance(one, click.Option) and not (one.multiple or one.is_eager)]
@@ -150,8 +156,18 @@ class Commands(click.Group):
             with formatter.section(group):
                 formatter.write_dl([(name.ljust(width), text) for name, (_, text) in commands.items()])
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """The commands with their lines, without importing them; of an option, click's own answer."""
+        from click.shell_completion import CompletionItem
+
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
+
     def main(self, *args: Any, **how: Any) -> Any:
         """Run, and write out what is still held back; a full disk or too few file handles are one line, too."""
+        if "_DARKSHARE_COMPLETE" in os.environ:
+            import darkshare.cli.completing  # noqa: F401 - tells click of our bash
         try:
             try:
                 return super().main(*args, **how)
