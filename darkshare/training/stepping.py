@@ -162,7 +162,7 @@ class Trainer:
             pending.append(one)
             if raw.requires_grad:
                 learned.append((raw * gradient(delta, self.batch)).sum())
-        torch.stack(learned).sum().backward()  # gradients that are handed over would import sympy
+        torch.autograd.backward(torch.stack(learned).sum())  # gradients that are handed over would import sympy
         return pending
 
     def _clipped(self) -> Tensor:
