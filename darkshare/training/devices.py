@@ -1,7 +1,4 @@
-"""What a GPU does otherwise than a CPU: copies that nothing waits for, and faster ways to compute.
-
-Without a GPU, copies are what they are called, and nothing is faster.
-"""
+"""All that a GPU does otherwise than a CPU: copies that nothing waits for, and faster ways to compute."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ Pass = Callable[["Tensor"], dict[int, "Tensor"]]  # from pictures to the outputs
 
 
 class DeviceSettings(NamedTuple):
-    """How a device computes; by default as a CPU does, with every digit.
+    """The way a device computes; by default as a CPU does, with every digit.
 
     Attributes:
         device: of the network.
@@ -51,7 +48,7 @@ class DeviceSettings(NamedTuple):
 
     @property
     def said(self) -> str:
-        """What a user should know."""
+        """A line for the user; empty where there is nothing to say."""
         return "on the GPU, products of 32-bit numbers are taken in TF32" if self.tf32 else ""
 
     @contextmanager

@@ -20,7 +20,7 @@ from darkshare.training.pictures.geometry import Size
 from darkshare.training.pictures.loading import Source, spread_of
 from darkshare.training.settings import Options, TrainingWatch
 from darkshare.training.stepping import MiniBatch
-from darkshare.training.trunks import Trunk
+from darkshare.training.trunks import FrozenTrunk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,7 +55,7 @@ class PictureFeed:
     """
 
     source: Source
-    trunk: Trunk
+    trunk: FrozenTrunk
     batch: int
     mini: int
     batches: int

@@ -16,7 +16,7 @@ from darkshare.training.devices import DeviceSettings, Fetched, is_gpu
 from darkshare.training.losses import PendingReport, Report, gradient, head_losses
 from darkshare.training.optimising import Schedule, batch_size, optimiser, set_rate
 from darkshare.training.pictures.loading import generator
-from darkshare.training.trunks import Trunk
+from darkshare.training.trunks import FrozenTrunk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -120,7 +120,7 @@ class Trainer:
     ) -> None:
         network = net.network
         self.net, self.how, self.device, self.seed, self.amp, self.ema = net, how, how.device, seed, amp, ema
-        self.trunk = Trunk(net, how, amp=amp)
+        self.trunk = FrozenTrunk(net, how, amp=amp)
         self.clip, self.slower, self.ahead = clip, 1.0, is_gpu(how.device)
         self.schedule = Schedule.of(network.net)
         self.batch = batch_size(network.net)

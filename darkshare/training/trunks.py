@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _GRAPHS = 4  # that are kept: each holds memory of its own
 
 
-class Trunk:
+class FrozenTrunk:
     """The layers before k.
 
     Args:

@@ -26,7 +26,7 @@ from darkshare.training.pictures.loading import Place, Source  # noqa: E402
 from darkshare.training.run import run_training  # noqa: E402
 from darkshare.training.settings import Changes, Options  # noqa: E402
 from darkshare.training.stepping import Trainer  # noqa: E402
-from darkshare.training.trunks import Trunk  # noqa: E402
+from darkshare.training.trunks import FrozenTrunk  # noqa: E402
 
 CPU = torch.device("cpu")
 FAST = DeviceSettings(CPU, tf32=True, channels_last=True, inference=True, fixed=True)
@@ -206,13 +206,13 @@ def test_a_trunk_is_captured_when_a_shape_comes_again(monkeypatch):
         return run
 
     monkeypatch.setattr(trunks, "captured", captured)
-    trunk = Trunk(build(model(tiny_text()), 8), FAST, amp=False)
+    trunk = FrozenTrunk(build(model(tiny_text()), 8), FAST, amp=False)
     sizes = [32, 64, 32, 32, 96, 64, 128, 160, 96, 128, 160, 160]
     for side in sizes:
         found = trunk(torch.zeros(1, 3, side, side))
     assert [shape[-1] for shape in caught] == [32, 64, 96, 128], "a graph holds memory, so there are not many"
     assert [*found] == [2, 7]
-    Trunk(trunk.net, FAST._replace(fixed=False), amp=False)(torch.zeros(1, 3, 32, 32))
+    FrozenTrunk(trunk.net, FAST._replace(fixed=False), amp=False)(torch.zeros(1, 3, 32, 32))
     assert len(caught) == 4
 
 
@@ -223,8 +223,8 @@ def test_kernels_that_are_cast_once_give_the_same(dialect, amp):
     text = KINDS[dialect]
     net = build(model(text, dialect=dialect), text.count("[") - 3)
     x = torch.rand(2, 3, 16, 16)
-    own = Trunk(net, DeviceSettings(CPU), amp=amp)(x)
-    cast = Trunk(net, DeviceSettings(CPU, inference=True), amp=amp)
+    own = FrozenTrunk(net, DeviceSettings(CPU), amp=amp)(x)
+    cast = FrozenTrunk(net, DeviceSettings(CPU, inference=True), amp=amp)
     for _ in range(2):
         found = cast(x)
         assert [*found] == [*own]
