@@ -35,6 +35,7 @@ def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 # `info` starts without what `detect` needs, and the list without any of them.
 COMMANDS = {
     "info": ("inspection", "Print the layers as Darknet does, with parameters and costs."),
+    "draw": ("inspection", "Draw a network: trunk, branches, heads, costs, layer by layer."),
     "check": ("inspection", "Find everything that is wrong with a model or a data set."),
     "stats": ("analysis", "Measure how far models differ, layer by layer."),
     "frozen": ("analysis", "Tell whether the first k layers of models are identical."),
