@@ -19,7 +19,7 @@ DARK = ("shared", "task0")  # paints that need light words on white
 def cost_bars(sheet: Sheet, graph: NetworkGraph, screen: Screen, top: float) -> float:
     """Draw both bars; gives the place below them."""
     left = screen.margin + (0 if screen.is_narrow else NAMES)
-    width = sheet.width - screen.margin - left
+    width = min(sheet.width - screen.margin, screen.margin + screen.columns + screen.labels) - left
     for name, costs, shown in (
         ("operations", [one.layer.flops for one in graph.layers], operations),
         ("parameters", [float(one.layer.size) for one in graph.layers], amount),

@@ -112,10 +112,10 @@ def _brackets(sheet: Sheet, graph: NetworkGraph, placed: Placed, sizes: Sizes) -
         whose = owners(graph, layers[0])
         cost = operations(sum(one.layer.flops for one in layers))
         forms = [f"{whose} · {numbers(layers)} · {cost}", f"{whose} · {numbers(layers)}", whose]
-        forms += ["shared"] if is_shared else []
         room = right - left
-        shown = first_fit(forms, 12, room, is_bold=is_shared) or fitted(whose, 12, room, is_bold=is_shared)
-        sheet.behind.append(Caption(left, y - 6, shown, 12, is_bold=is_shared))
+        forms.append("shared" if is_shared else fitted(whose, 12, room))
+        text = first_fit(forms, 12, room, is_bold=is_shared)
+        sheet.behind.append(Caption(left, y - 6, text, 12, is_bold=is_shared))
 
 
 def _rails(sheet: Sheet, graph: NetworkGraph, placed: Placed, sizes: Sizes) -> None:
