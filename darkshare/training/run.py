@@ -127,7 +127,8 @@ class Training:
     def begin(self) -> None:
         """Open the journal, and look at the clock."""
         self.begun = self.saved = monotonic()
-        self.journal = Journal(sibling(self.stem, ".csv"), self.done, measure=self.measure)
+        how = {"measure": self.measure, "precision": self.trainer.how.precision}
+        self.journal = Journal(sibling(self.stem, ".csv"), self.done, **how)
 
     def course(self) -> Course:
         """Make all updates and validations that are left.
@@ -385,9 +386,8 @@ class Training:
 
     def pictures(self, source: Source) -> PictureFeed:
         """The pictures, as updates take them."""
-        trainer = self.trainer
-        mini = trainer.batch // max(self.model.network.net.subdivisions, 1)
-        return PictureFeed(source, trainer.net, trainer.device, trainer.batch, mini, self.batches, trainer.amp)
+        mini = self.trainer.batch // max(self.model.network.net.subdivisions, 1)
+        return PictureFeed(source, self.trainer.trunk, self.trainer.batch, mini, self.batches)
 
     def features(self) -> Features:
         """The cache of what the trunk gives, where there are `copies`, as far as it is filled."""
