@@ -67,11 +67,12 @@ def require_promise(path: str | os.PathLike[str], what: str, *right: str, cure: 
 
 
 def failure(verb: str, path: str | os.PathLike[str], error: OSError) -> DarkshareError:
-    """The error of a file that cannot be read or written; Windows hides a second suffix that editors add."""
-    longer = Path(f"{os.fspath(path)}.txt")
-    hint = (
-        f", but {longer.name} is there: rename it" if isinstance(error, FileNotFoundError) and is_file(longer) else ""
-    )
+    """The error of a file that cannot be read or written."""
+    hint = ""
+    if isinstance(error, FileNotFoundError):
+        from darkshare._files.nearby import nearby
+
+        hint = nearby(path)
     return DarkshareError(f"cannot be {verb}: {error.strerror or error}{hint}", file=str(path))
 
 

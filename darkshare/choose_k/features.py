@@ -55,7 +55,7 @@ def _features(trial: Trial, k: int, base: Model, data: Dataset) -> tuple[Picture
     if exists(sibling(stem, ".csv")):
         return None  # it has begun before
     try:
-        training = Training(base, data, stem, with_k(trial.options, k, trial.options.seed), None, TrainingWatch(), ())
+        training = Training(base, data, stem, with_k(trial.options, k, trial.options.seed))
         if not training.copies:
             return None
         features = training.features()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from shutil import get_terminal_size
 from typing import Any, TypeVar
 
 import click
@@ -38,11 +38,19 @@ def bar(length: int | None = None, *, label: str = "", shows_text: bool = False)
     if not shows_text:
         return click.progressbar(length=length, label=printable(label), file=sys.stderr)
     template = "%(label)s%(bar)s  %(info)s"
-    room = get_terminal_size().columns - len(label) - _SHORT - _NUMBERS
+    room = _columns() - len(label) - _SHORT - _NUMBERS
     return click.progressbar(
         length=length, label=printable(label), item_show_func=lambda text: text and text[: max(room, 0)],
         bar_template=template, width=_SHORT, file=sys.stderr,
     )  # fmt: skip
+
+
+def _columns() -> int:
+    """The columns of the terminal that stderr is, wherever stdout goes."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
 
 
 def watched(

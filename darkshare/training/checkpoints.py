@@ -28,21 +28,21 @@ _FINGERPRINTS = {  # the messages name their subjects, as the hashes say nothing
 }
 
 
-def write_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Replace the checkpoint.
+def write_state(paths: Sequence[Path], state: Mapping[str, Any]) -> None:
+    """Replace checkpoints, all by the same one.
 
     Args:
-        path: of the file.
+        paths: of the files.
         state: tensors, numbers and texts, in dicts and lists.
 
     Raises:
-        DarkshareError: it cannot be written; the old one is still there then.
+        DarkshareError: one cannot be written; the old ones are still there then.
     """
     import torch
 
     file = io.BytesIO()
     torch.save({"format": _FORMAT, **state}, file)
-    write_all({path: [file.getbuffer()]}, own=True)
+    write_all({path: [file.getbuffer()] for path in paths}, own=True)
 
 
 def read_state(path: Path, fingerprint: Mapping[str, object]) -> dict[str, Any]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,13 +35,14 @@ def sent(values: Tensor, device: Any) -> Tensor:
     return copy
 
 
-def stacked(values: list[Any], device: Any) -> Tensor:
+def stacked(values: Sequence[NDArray[Any]], device: Any) -> Tensor:
     """Arrays of one shape as one tensor in ordinary memory, from which `sent` can copy at once."""
     import torch
 
-    first = torch.from_numpy(values[0])
-    whole = torch.empty((len(values), *first.shape), dtype=first.dtype, pin_memory=is_gpu(device))
-    return torch.stack([torch.from_numpy(one) for one in values], out=whole)
+    kind = torch.from_numpy(np.empty(0, values[0].dtype)).dtype
+    whole = torch.empty((len(values), *values[0].shape), dtype=kind, pin_memory=is_gpu(device))
+    np.stack(values, out=whole.numpy())
+    return whole
 
 
 class Fetched:

@@ -8,12 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from darkshare.errors import BadValue
 from darkshare.training import caching
 from darkshare.training.building import TorchNet
 from darkshare.training.caching import Cache, Features, Kept
+from darkshare.training.devices import sent, stacked
 from darkshare.training.pictures.augmenting import Example
 from darkshare.training.pictures.geometry import Size
 from darkshare.training.pictures.loading import Source, spread_of
@@ -67,7 +66,7 @@ class PictureFeed:
         import torch
 
         for group in _groups(examples, self.mini):
-            x = torch.from_numpy(np.stack([example.image for example in group])).to(self.device)
+            x = sent(stacked([example.image for example in group], self.device), self.device)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
                 features = self.net.trunk(x)
             yield MiniBatch(features, [example.truths for example in group])
@@ -136,11 +135,9 @@ class FeatureFeed:
         return [partial(self.cache.read, place) for place in self.source.places((number - 1) * self.batch, self.batch)]
 
     def parts(self, examples: Sequence[Kept]) -> Iterator[MiniBatch]:
-        import torch
-
         for group in _groups(examples, self.mini):
-            stacked = {i: np.stack([kept.features[i] for kept in group]) for i in self.cache.reads}
-            features = {i: torch.from_numpy(values).to(self.device).float() for i, values in stacked.items()}
+            stored = {i: stacked([kept.features[i] for kept in group], self.device) for i in self.cache.reads}
+            features = {i: sent(values, self.device).float() for i, values in stored.items()}
             yield MiniBatch(features, [kept.truths for kept in group])
 
     def size(self, number: int) -> Size:

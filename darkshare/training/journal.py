@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
 
 from darkshare._figures import COLOURS, GREY, drawable, rendered, write_figure
 from darkshare._files import exists, reading, write_all, writing
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _KEPT = 0.9  # of the mean loss at each update, as Darknet prints it
+_EVERY, _SHARE = 10.0, 50  # seconds between two figures at least, and in times of what drawing took
+_WIDE, _DECADE = 3, 10  # ratios of the highest loss to the lowest: a linear axis up to one, all numbers up to the other
 
 
 class Update(NamedTuple):
@@ -65,7 +68,8 @@ class Journal:
     """
 
     def __init__(self, path: Path, last: int = 0, *, measure: str = "mAP") -> None:
-        self.path, self._measure = path, measure
+        self.path, self.figure, self._measure = path, path.with_suffix(".png"), measure
+        self._next = monotonic() + _EVERY
         self.entries = _entries(path) if last else []
         self.go_back(last)
 
@@ -107,6 +111,21 @@ class Journal:
         self.entries = [entry for entry in self.entries if entry.batch <= last]
         self._write()
 
+    @property
+    def wants_figure(self) -> bool:
+        """Whether it is time to draw it again."""
+        return bool(self.entries) and monotonic() >= self._next
+
+    def draw(self, title: str) -> None:
+        """Draw the course so far.
+
+        Raises:
+            DarkshareError: the file cannot be written.
+        """
+        begun = monotonic()
+        plot_training(self.entries, self.figure, title=title, measure=self._measure)
+        self._next = monotonic() + max(_EVERY, _SHARE * (monotonic() - begun))
+
     def _write(self) -> None:
         header = (*Update._fields[:-1], self._measure.lower().replace("-", ""))
         write_all({self.path: [_lines([header, *self.entries])]}, durable=False, own=True)
@@ -128,36 +147,40 @@ def _figure(entries: Sequence[Update], title: str, measure: str) -> Figure:
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
     numbers = [entry.batch for entry in entries]
-    axes.plot(numbers, [entry.loss for entry in entries], color=COLOURS[0], alpha=0.3, linewidth=0.8, label="loss")
+    losses = [entry.loss for entry in entries]
+    axes.plot(numbers, losses, color=COLOURS[0], alpha=0.3, linewidth=0.8, label="loss")
     axes.plot(numbers, [entry.mean for entry in entries], color=COLOURS[0], label="mean loss")
-    if all(entry.loss > 0 for entry in entries):
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter("{x:g}")
+    if losses and max(losses) > _WIDE * min(losses) > 0:
+        _scale(axes, max(losses) / min(losses))
     axes.set(xlabel="batch", ylabel="loss per picture", title=drawable(title))
     axes.grid(color=GREY, alpha=0.25)
-    lines: list[Any] = list(axes.get_lines())
     measured = [entry for entry in entries if entry.map is not None]
     if measured:
-        lines += _draw_measured(axes.twinx(), measured, measure)
-    axes.legend(lines, [line.get_label() for line in lines], loc="best")
+        _draw_measured(axes.twinx(), measured, measure)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
-def _draw_measured(axes: Axes, measured: Sequence[Update], measure: str) -> Sequence[Any]:
-    """The curve of mAP or top-1 on an axis of its own, its best point named."""
+def _scale(axes: Axes, span: float) -> None:
+    """A logarithmic axis of losses, with as many labels as there is room for."""
+    from matplotlib.ticker import LogLocator
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(LogLocator(subs=range(2, 10) if span < _DECADE else (2, 5)))
+    axes.yaxis.set_minor_formatter("{x:g}")
+
+
+def _draw_measured(axes: Axes, measured: Sequence[Update], measure: str) -> None:
+    """The curve of mAP or top-1 on an axis of its own, with a ring around the best; the legend has the numbers."""
     percent = [100 * (entry.map or 0.0) for entry in measured]
-    axes.plot([entry.batch for entry in measured], percent, color=COLOURS[1], marker="o", label=f"{measure} (right)")
-    axes.set(ylim=(0, 100), ylabel=f"{measure} on the validation pictures, %")
     best = max(range(len(percent)), key=lambda i: percent[i])
-    axes.annotate(
-        f"{percent[best]:.1f} %",
-        (measured[best].batch, percent[best]),
-        xytext=(0, 7 if percent[best] < 90 else -14),
-        textcoords="offset points",
-        ha="center",
+    label = (
+        f"{measure} (right): best {percent[best]:.1f} % after batch {measured[best].batch}, last {percent[-1]:.1f} %"
     )
-    return axes.get_lines()
+    axes.plot([entry.batch for entry in measured], percent, color=COLOURS[1], marker="o", label=label)
+    axes.plot(measured[best].batch, percent[best], "o", color=COLOURS[1], markersize=12, markerfacecolor="none")
+    axes.set(ylim=(-2, 102), ylabel=f"{measure} on the validation pictures, %")
 
 
 def _lines(rows: Sequence[Sequence[object]]) -> bytes:

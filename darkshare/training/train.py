@@ -151,7 +151,18 @@ def _training(
     else:
         parts = Divided(*data) if isinstance(data, tuple) else Divided(data)
     judge, test = (_judge_on(parts.valid), _measure_on(parts.test) if parts.test else None) if judged else (None, None)
-    return Training(base, parts.learn, output, options, judge, watch, inputs, lists, test, beside)
+    return Training(
+        base,
+        parts.learn,
+        output,
+        options,
+        judge=judge,
+        watch=watch,
+        protect=inputs,
+        lists=lists,
+        test=test,
+        beside=beside,
+    )
 
 
 class Divided(NamedTuple):
