@@ -29,6 +29,7 @@ from darkshare.training.pictures.geometry import Size
 from darkshare.training.pictures.loading import Source
 from darkshare.training.pictures.makers import made_by
 from darkshare.training.preparation import trunk_floats, updates
+from darkshare.training.rates import settled
 from darkshare.training.recipes import RECIPES
 from darkshare.training.settings import Judge, Options, TrainingWatch
 from darkshare.training.standing import Standing
@@ -77,12 +78,13 @@ class Training:
         lists: Mapping[str, str] | None = None, test: Judge | None = None, beside: Training | None = None,
     ) -> None:  # fmt: skip
         require_torch()
-        self.base, self.options, self.judge, self.test = base, options, judge, test
+        self.base, self.judge, self.test = base, judge, test
         self.watch = watch = watch or TrainingWatch()
         self.stem = stem_of(stem)
         best = sibling(self.stem, BEST)
         require_unread([sibling(s, x) for s in (self.stem, best) for x in _WRITTEN], protect)
         self.recipe = recipe = RECIPES[options.recipe]
+        self.options = options = settled(base, data, options, recipe, sibling(self.stem, CHECKPOINT), watch)
         shared = beside.trainer.net if beside else None
         self.source, self.trainer, self.truths = assembled(base, data, options, recipe, self.stem.name, watch, shared)
         self.model = model = self.trainer.net.model
@@ -321,7 +323,10 @@ class Training:
 
     def _save(self, *suffixes: str) -> None:
         self._settle()
-        state = {"fingerprint": self.fingerprint, "standing": asdict(self.standing), "trainer": self.trainer.state()}
+        state = {
+            "fingerprint": self.fingerprint, "standing": asdict(self.standing), "trainer": self.trainer.state(),
+            "rate": self.options.changes.rate,
+        }  # fmt: skip
         checkpoints.write_state([sibling(self.stem, suffix) for suffix in suffixes], state)
         if CHECKPOINT in suffixes:
             self.saved = monotonic()

@@ -162,15 +162,14 @@ class Trainer:
 
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
             raws = self.net.branch(part.features)
-        pending, learning, back = [], [], []
+        pending, learned = [], []
         for index, loss in self.losses.items():
             raw = raws[index].float()
             delta, one = loss.delta(raw, part.truths, seen=seen)
             pending.append(one)
             if raw.requires_grad:
-                learning.append(raw)
-                back.append(gradient(delta, self.batch))
-        torch.autograd.backward(learning, back)
+                learned.append((raw * gradient(delta, self.batch)).sum())
+        torch.autograd.backward(torch.stack(learned).sum())  # gradients that are handed over would import sympy
         return pending
 
     def _clipped(self) -> Tensor:
