@@ -227,7 +227,8 @@ class Measured:
         recipe = RECIPES["steady"]
         model, _ = prepared(case.base, self.data, case.k, case.changes, recipe, seed=0, name="gpu")
         net = build(model, case.k, statistics=recipe.statistics).to(self.device, channels_last=how.channels_last)
-        source = Source(in_order(self.data, model.tasks[0].names).samples, model.network, _augmentation(model), 0)
+        samples, packed = in_order(self.data, model.tasks[0].names).samples, is_gpu(self.device)
+        source = Source(samples, model.network, _augmentation(model), 0, packed=packed)
         return Trainer(net, how, seed=0, amp=case.amp, ema=recipe.ema, clip=recipe.clip), source
 
     def _kept(self, case: Case) -> float | None:
