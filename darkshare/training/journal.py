@@ -74,8 +74,8 @@ class Journal:
     """
 
     def __init__(self, path: Path, last: int = 0, *, measure: str = "mAP", precision: str = "") -> None:
-        self.path, self.figure = path, path.with_suffix(".png")
-        self._measure, self._precision, self._next = measure, precision, monotonic() + _EVERY
+        self.path, self.figure, self._measure, self._precision = path, path.with_suffix(".png"), measure, precision
+        self._next = monotonic() + _EVERY
         self.entries = _entries(path) if last else []
         self._width = len(Update._fields) - (not precision and not any(entry.precision for entry in self.entries))
         self.go_back(last)

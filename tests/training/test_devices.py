@@ -23,7 +23,7 @@ from darkshare.training.devices import DeviceSettings  # noqa: E402
 from darkshare.training.feeding import FeatureFeed, held  # noqa: E402
 from darkshare.training.journal import Journal, Update  # noqa: E402
 from darkshare.training.pictures.loading import Place, Source  # noqa: E402
-from darkshare.training.run import run_training  # noqa: E402
+from darkshare.training.run import Training  # noqa: E402
 from darkshare.training.settings import Changes, Options  # noqa: E402
 from darkshare.training.stepping import Trainer  # noqa: E402
 from darkshare.training.trunks import FrozenTrunk  # noqa: E402
@@ -258,7 +258,7 @@ def test_the_fast_way_learns_the_same(tmp_path, monkeypatch, undrawn, how):
     for name in ("slow", "fast"):
         changes = Changes(batches=3, batch=4, subdivisions=2)
         chosen = {"k": 4, "workers": 0, "threads": 1, "device": "cpu", "validate_every": 0, "changes": changes, **how}
-        found.append(run_training(base, data, tmp_path / name, Options(**chosen), watch=said))
+        found.append(Training(base, data, tmp_path / name, Options(**chosen), watch=said).run())
         monkeypatch.setattr(DeviceSettings, "of", lambda device, **how: FAST)
         monkeypatch.setattr("darkshare.training.feeding.room", lambda device: 2**30)
     slow, fast = found
