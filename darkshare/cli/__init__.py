@@ -10,7 +10,8 @@ import sys
 import warnings
 from functools import partial
 from importlib import import_module
-from typing import Any, NoReturn
+from time import perf_counter
+from typing import Any, NoReturn, TextIO
 
 import click
 
@@ -28,7 +29,7 @@ WORDS = "darkshare.words"  # the words of the running command, as they were type
 def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     from darkshare.cli.progress import say_above  # not needed for --help
 
-    say_above(f"Note: {message}")
+    say_above(f"Note: {message}", always=True)
 
 
 # Where each command lives, and its line in the list of commands. A module is imported when a command of it runs:
@@ -82,23 +83,63 @@ ALIASES = {"merge": "concat", "predict": "detect", "val": "evaluate"}  # what ot
 COMMANDS = {name: found for group in GROUPS.values() for name, found in group.items()}
 
 
-def _end(error: OSError) -> NoReturn:
-    """Say what the system refused, if that can be said, and end with exit code 1."""
-    where = f"{error.filename}: " if error.filename else "output: " if error.errno in _FULL else ""
-    with contextlib.suppress(OSError):
-        if error.errno != errno.EPIPE:  # nobody reads any more, and nobody wants to be told
-            click.echo(f"Error: {printable(f'{where}{error.strerror or error}')}", err=True)
+def _is_unread(stream: TextIO) -> bool:
+    """Whether a stream is a pipe at whose other end nobody reads any more."""
+    import select
+
+    with contextlib.suppress(OSError, AttributeError):  # a stream without a file, a system without poll
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    return False
+
+
+def _end(error: OSError, unread: int = 1) -> NoReturn:
+    """End with a line on what the system refused; in silence if nobody reads the output any more, with that code."""
+    is_unread = error.errno == errno.EPIPE and any(map(_is_unread, (sys.stdout, sys.stderr)))
     for handle, stream in enumerate((sys.stdout, sys.stderr), 1):
         try:
             stream.flush()
         except OSError:  # noqa: PERF203 - two streams; Python would try again at its end, and say so in many lines
             with open(os.devnull, "wb") as nowhere:
                 os.dup2(nowhere.fileno(), handle)
-    sys.exit(1)
+    if not is_unread:
+        where = f"{error.filename}: " if error.filename else "output: " if error.errno in _FULL else ""
+        with contextlib.suppress(OSError):
+            click.echo(f"Error: {printable(f'{where}{error.strerror or error}')}", err=True)
+    sys.exit(unread if is_unread else 1)
+
+
+def _hush(ctx: click.Context, _: click.Parameter, is_given: bool) -> None:
+    if is_given:
+        from darkshare.cli.progress import QUIET
+
+        ctx.meta[QUIET] = True
+
+
+def _tell(ctx: click.Context, _: click.Parameter, is_given: bool) -> None:
+    if is_given:
+        from darkshare.cli.printing import tell
+
+        ctx.call_on_close(partial(tell, perf_counter()))
+
+
+GENERAL = tuple(  # options of every command
+    click.Option(names, is_flag=True, expose_value=False, callback=callback, help=text)
+    for names, callback, text in (
+        (["-q", "--quiet"], _hush, "Print results, errors and warnings only."),
+        (["-v", "--verbose"], _tell, "Say which files were read, and how long it took."),
+    )
+)
 
 
 class Command(click.Command):
     """A command that refuses an option that is given twice where only one of its values would count."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Its own parameters, those of every command, and --help."""
+        *own, ask = super().get_params(ctx)
+        return [*own, *GENERAL, ask]
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Say what others call it."""
@@ -178,6 +219,13 @@ class Commands(click.Group):
         except OSError as error:
             _end(error)
 
+    def make_context(self, *args: Any, **how: Any) -> click.Context:
+        """Read the words before the command; click takes an output that nobody reads for a failure."""
+        try:
+            return super().make_context(*args, **how)
+        except BrokenPipeError as error:
+            _end(error, 0)
+
     def invoke(self, ctx: click.Context) -> Any:
         # FFmpeg's and OpenCV's own words on broken files stay off the terminal: we say what is wrong.
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -190,6 +238,8 @@ class Commands(click.Group):
                 warnings.simplefilter("always", DarkshareWarning)
                 warnings.showwarning = _print_warning
                 return super().invoke(ctx)
+        except BrokenPipeError as error:
+            _end(error, 0)
         except BadArguments as error:
             raise click.UsageError(printable(str(error))) from None
         except DarkshareError as error:

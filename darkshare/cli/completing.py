@@ -15,6 +15,7 @@ import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class, get_completion_class
 
 from darkshare.cli import command
+from darkshare.cli.progress import put
 from darkshare.errors import DarkshareError
 
 VARIABLE = "_DARKSHARE_COMPLETE"  # by which a script asks
@@ -48,7 +49,7 @@ def completion(shell: str) -> None:
 
     found = get_completion_class(shell)
     assert found is not None
-    click.echo(found(main, {}, "darkshare", VARIABLE).source())
+    put(found(main, {}, "darkshare", VARIABLE).source())
 
 
 @add_completion_class

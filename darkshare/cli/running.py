@@ -56,6 +56,9 @@ def frames_options(function: options.F) -> options.F:
 @click.option("--clip", is_flag=True, help="Cut boxes off at the edge of the picture.")
 @options.tiles_options
 @click.option("--branches", is_flag=True, help="Of an ensemble, what each branch finds as well.")
+@click.option("--line-width", type=click.IntRange(1), metavar="PIXELS", help="Of boxes, instead of what fits.")
+@click.option("--labels/--no-labels", default=True, help="Boxes with or without names and scores.")
+@click.option("--legend", is_flag=True, help="Count the classes at the bottom left of each picture.")
 @options.chunk_options
 @frames_options
 @options.size_option
@@ -113,7 +116,7 @@ def _require_whole(exported: str, of_model: Sequence[str]) -> None:
 
 def tell_error(message: str) -> None:
     """Print what went wrong, clear of a bar."""
-    say_above(f"Error: {message}")
+    say_above(f"Error: {message}", always=True)
 
 
 def end(found: DetectionRun | PictureClasses) -> None:
