@@ -10,6 +10,7 @@ import click
 from darkshare._tables import render
 from darkshare.cli import command
 from darkshare.cli.options import folder_option
+from darkshare.cli.printing import say
 
 
 @command()
@@ -40,5 +41,6 @@ def demo(output: str) -> None:
     ]
     click.echo(render(rows, "text"))
     click.echo(f"\nThe picture with both tasks' boxes: {shown.picture}")
+    say(*(f"\nNote: {note}" for note in shown.notes))
     cfg = shown.picture.with_suffix(".cfg")
     hint(Made([cfg, cfg.with_suffix(".weights")], load(cfg), picture=shown.picture.with_name(PHOTO)))
