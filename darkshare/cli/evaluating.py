@@ -83,7 +83,7 @@ def evaluate(
     found = evaluation.evaluate(model, sources, beside=others, watch=watcher, **how)
     show(found, form=form)
     if plot and isinstance(found, Evaluations):
-        found.plot(plot)
+        found.plot(plot, **options.figure_look())
         wrote([plot])
     if table and isinstance(found, Evaluations):
         show(found.curves(), form="csv", output=table)

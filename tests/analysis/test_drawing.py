@@ -16,6 +16,7 @@ from conftest import run, tiny_text, zoo_cfgs, zoo_path
 from models import model, quiet_concat, retrained, without_weights
 
 from darkshare import branch, draw, load, reduce, stats
+from darkshare.analysis.drawing.lanes import lanes_of
 from darkshare.analysis.drawing.layout import lay_out
 from darkshare.analysis.drawing.sheet import NARROW, WIDE, Caption, fitted, text_width
 from darkshare.analysis.drawing.words import details
@@ -126,6 +127,14 @@ def test_several_networks_are_drawn_over_their_trunk():
     assert (first.layer.index, first.inputs, first.model) == (4, (3,), 1)
     assert found.rows()[13]["network"] == "text"
     assert details(found.graph, first)[0] == ("layer 4 of text", "convolutional 3x3/1")
+
+
+def test_no_fork_crosses_a_lane():
+    """Of lanes that leave the trunk, those that leave it earlier lie further down."""
+    base = model(tiny_text(2), "base")
+    early, late = retrained(base, tiny_text(2), "early", 1), retrained(base, tiny_text(1), "late", 4)
+    lanes = lanes_of(draw(base, early, late).graph, gap=1)
+    assert [(lane.fork, lane.columns[0]) for lane in lanes] == [(None, 0), (3, 5), (0, 2)]
 
 
 def test_networks_with_nothing_in_common_lie_apart():
