@@ -94,7 +94,7 @@ def watched(
         return
     text = None if show is None else (lambda item: show())
     label = printable(label)[:_LABEL]
-    width = min(30, max(_SHORT, get_terminal_size().columns - 1 - len(label) - _INFO))
+    width = min(30, max(_SHORT, _columns() - 1 - len(label) - _INFO))
     with click.progressbar(
         items, count, label=label, show_pos=True, item_show_func=text, file=sys.stderr, width=width
     ) as shown:

@@ -25,7 +25,6 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "reduce": {"list": "residual_blocks(model)", "recalibrate_bn": "recalibrated(model, images), since it needs torch"},
     "branch": {"recalibrate_bn": "recalibrated(model, images, k=model.report.k), since it needs torch"},
     "bench": {"plot": "result.plot(path)"},
-    "import-data": {"json": "how the command prints; --format is the source's"},
     "savings": {"plot": "result.plot(path)"},
     "stats": dict.fromkeys(("plot", "html", "k", "log"), "result.plot(path, k=, log=) and result.write_html(path, k=)"),
     "evaluate": {
