@@ -14,7 +14,7 @@ from darkshare._tables import SUFFIXES
 from darkshare.analysis.differences import Differences
 from darkshare.analysis.layer_tensors import SPACES
 from darkshare.cli import command, options
-from darkshare.cli.printing import show
+from darkshare.cli.printing import noted, show
 from darkshare.cli.progress import bar
 from darkshare.darknet.model import Model
 
@@ -29,7 +29,7 @@ _LONG = 400_000_000  # floats; fewer are compared in a second or two
 @click.option("--elementwise", is_flag=True, help="Also the spread over single weights; takes longer.")
 @click.option("--bn-epsilon", type=float, default=1e-5, show_default=True, help="Of batch norm, in the folded space.")
 @options.format_option
-@options.output_option(text="Write the rows to this file.", is_file=True)
+@options.output_option(text="the rows, in place of stdout.", is_file=True)
 @options.plot_option("Draw box plots.", "plots", multiple=True)
 @options.file_option(
     "--html", text="Write a page with the figures and the rows.", what="a web page", right=(".html", ".htm")
@@ -78,6 +78,7 @@ def stats(
             found.plot(path, k=k, log=log, **options.figure_look())
         if html:
             found.write_html(html, k=k)
+        noted([*plots, *([html] if html else [])])
 
 
 @command()
