@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +26,6 @@ from darkshare.cli.training import base_and_data, train
 from darkshare.darknet.model import load
 from darkshare.darknet.pairing import is_of_model
 from darkshare.darknet.typed import DATA, files_of
-
-_OWN = (
-    "files",
-    "k",
-    "output",
-    "seed",
-    "threads",
-    "workers",
-    "split",
-    "validate_every",
-    "patience",
-    "resume",
-    "dialect",
-)
 
 
 @command()
@@ -84,7 +71,8 @@ def sweep(files: tuple[str, ...], dialect: str, **how: Any) -> None:
     hint(Made([cfg, cfg.with_suffix(".weights")], load(cfg, dialect=dialect), base, best.k))
 
 
-sweep.params += [option for option in train.params if option.name not in _OWN]
+_OWN = {option.name for option in sweep.params}
+sweep.params += [one for one in train.params if one.name in signature(train_all).parameters and one.name not in _OWN]
 
 
 class Progress(SweepWatch):

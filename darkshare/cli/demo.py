@@ -8,7 +8,7 @@ from pathlib import Path
 from darkshare._tables import fitted, render
 from darkshare.cli import command
 from darkshare.cli.options import folder_option
-from darkshare.cli.printing import room
+from darkshare.cli.printing import room, say
 from darkshare.cli.progress import put
 
 
@@ -41,5 +41,6 @@ def demo(output: str) -> None:
     ]
     put(render(rows, "text", room()))
     put(f"\nThe picture with both tasks' boxes: {shown.picture}")
+    say(*(f"\nNote: {note}" for note in shown.notes))
     cfg = shown.picture.with_suffix(".cfg")
     hint(Made([cfg, cfg.with_suffix(".weights")], load(cfg), picture=shown.picture.with_name(PHOTO)))

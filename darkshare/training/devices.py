@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
+_BYTES = tuple((np.arange(256, dtype=np.float32) / np.float32(255)).tolist())
 _FREE = 0.5  # of a GPU's free memory, which data may take; an update fits into half of all of it
 Pass = Callable[["Tensor"], dict[int, "Tensor"]]  # from pictures to the outputs of layers
 
@@ -161,6 +162,13 @@ def stacked(values: Sequence[NDArray[Any]], device: Any) -> Tensor:
     whole = torch.empty((len(values), *values[0].shape), dtype=kind, pin_memory=is_gpu(device))
     np.stack(values, out=whole.numpy())
     return whole
+
+
+def unit(values: Tensor) -> Tensor:
+    """Bytes as 0..1, from a table, since a GPU divides otherwise in the last digit; others are that already."""
+    import torch
+
+    return constant(_BYTES, values.device)[values.long()] if values.dtype == torch.uint8 else values
 
 
 class Fetched:

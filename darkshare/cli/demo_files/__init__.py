@@ -5,6 +5,7 @@ One detector was trained for shapes, the other from its layer 13 on for text; `e
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from darkshare._images import Picture, encoded, read_picture
 from darkshare._tables import Result
 from darkshare.darknet.model import Model, load, save
 from darkshare.darknet.weights import Floats
+from darkshare.errors import DarkshareWarning
 from darkshare.inference.boxes import Detections
 from darkshare.inference.detector import Detector
 from darkshare.inference.draw import annotate
@@ -40,12 +42,13 @@ class SameHead:
 
 @dataclass(frozen=True)
 class Demonstration:
-    """The picture that `demonstrate` drew, what is on it, and how merged and separate networks compare."""
+    """The picture that `demonstrate` drew, what is on it, how all networks compare, and notes on the merged one."""
 
     picture: Path
     found: tuple[Detections, ...]
     comparisons: tuple[SameHead, ...]
     savings: Result
+    notes: tuple[str, ...]
 
 
 def demonstrate(folder: Path) -> Demonstration:
@@ -55,7 +58,9 @@ def demonstrate(folder: Path) -> Demonstration:
         folder: where the networks, the merged one and the pictures go.
     """
     separate = _write_networks(folder)
-    both = concat(separate, K)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DarkshareWarning)
+        both = concat(separate, K)
     assert both.report is not None
     save(both, folder / "both")
     merged = load(folder / "both.cfg")
@@ -65,7 +70,7 @@ def demonstrate(folder: Path) -> Demonstration:
     found = tuple(detector.detect(photo))
     picture = folder / "both.png"
     write_all({folder / PHOTO: [(HERE / PHOTO).read_bytes()], picture: [encoded(annotate(photo, found), ".png")]})
-    return Demonstration(picture, found, comparisons, both.report)
+    return Demonstration(picture, found, comparisons, both.report, tuple(str(one.message) for one in caught))
 
 
 def _write_networks(folder: Path) -> list[Model]:

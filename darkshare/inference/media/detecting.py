@@ -32,6 +32,7 @@ from darkshare.inference.media.sinks import FORMATS
 from darkshare.inference.media.sources import Broken, Names, PictureFile, Selection, require_counts, select
 from darkshare.inference.media.tally import Tally
 from darkshare.inference.media.videos import CONTAINERS, Video
+from darkshare.inference.media.window import LiveView
 from darkshare.inference.onnx import BN_EPSILON
 from darkshare.inference.preprocess import reads_alpha
 
@@ -61,6 +62,7 @@ class DetectionRun(Result):
         files: what was written, but for files that belong to single pictures.
         folder: where everything lies.
         interrupted: whether Ctrl-C ended it; what was begun is finished then.
+        dropped: frames of cameras and streams that came while nobody could take them.
     """
 
     found: tuple[dict[str, Any], ...]
@@ -72,6 +74,7 @@ class DetectionRun(Result):
     files: tuple[Path, ...]
     folder: Path
     interrupted: bool
+    dropped: int = 0
 
     def rows(self) -> list[dict[str, Any]]:
         """Each box of pictures, with its page where a file has several; of videos, and of chunks, each class.
@@ -82,13 +85,20 @@ class DetectionRun(Result):
 
     def as_dict(self) -> dict[str, Any]:
         counts = {"done": self.done, "failed": self.failed, "boxes": self.boxes, "seconds": self.seconds}
-        return {**super().as_dict(), **counts, "files": list(map(str, self.files)), "interrupted": self.interrupted}
+        return {
+            **super().as_dict(),
+            **counts,
+            "dropped": self.dropped,
+            "files": list(map(str, self.files)),
+            "interrupted": self.interrupted,
+        }
 
     def summary(self) -> str:
         what = "frames" if self.has_videos else "pictures"
         speed = f", {self.done / max(self.seconds, 1e-9):.1f} frames/s" if self.has_videos else ""
+        lost = f", {self.dropped} dropped since they came too fast" if self.dropped else ""
         where = ", ".join(map(str, self.files)) or (str(self.folder) if self.done else "nothing")
-        return f"{self.done} of {self.done + self.failed} {what}, {self.boxes} boxes{speed}; wrote {where}"
+        return f"{self.done} of {self.done + self.failed} {what}, {self.boxes} boxes{speed}{lost}; wrote {where}"
 
 
 @checked
@@ -98,10 +108,10 @@ def detect(  # noqa: D417 - some are described together
     save: str | Sequence[str] = (), container: str = ".avi", thresh: Levels | None = None, nms: Overlaps | None = None,
     classes: str | Sequence[str] = (), task: str | Sequence[str] = (), max_det: int | None = None, clip: bool = False,
     tiles: tuple[int, int] | None = None, overlap: float = OVERLAP, branches: bool = False,
-    line_width: int | None = None, labels: bool = True, legend: bool = False, batch: int = 1, every: int = 1,
-    limit: int | None = None, reconnect: float = 0.0, chunk: int | None = None, scheduler: str | None = None,
-    bn_epsilon: float = BN_EPSILON, engine: str | None = None, threads: int | None = None, precision: str = "fp32",
-    watch: Watch = unwatched, tell: Callable[[str], None] = warn,
+    line_width: int | None = None, labels: bool = True, legend: bool = False, show: bool = False, batch: int = 1,
+    every: int = 1, limit: int | None = None, reconnect: float = 0.0, chunk: int | None = None,
+    scheduler: str | None = None, bn_epsilon: float = BN_EPSILON, engine: str | None = None,
+    threads: int | None = None, precision: str = "fp32", watch: Watch = unwatched, tell: Callable[[str], None] = warn,
 ) -> DetectionRun:  # fmt: skip
     """Find the objects of every task in pictures and videos, and write them into files.
 
@@ -122,6 +132,7 @@ def detect(  # noqa: D417 - some are described together
             objects are found; the share of a tile's side that its neighbour has too.
         branches: of an ensemble give what each branch finds, too.
         line_width, labels, legend: of the boxes in pictures and videos; see `annotate`.
+        show: in a window too, until its user presses q or Esc or closes it; a picture until a key is pressed.
         batch: pictures, or tiles, per run of the network.
         every, limit, reconnect: see `watch`.
         chunk: cut pictures into chunks of so many, each a file of its own; the same call goes on where it was stopped.
@@ -160,6 +171,7 @@ def _by_frames(
         given: the arguments of `detect`.
     """
     every, limit, batch = given["every"], given["limit"], given["batch"]
+    window = LiveView() if given["show"] else None
     names = OutputNames(Path(given["output"]))
     for item in selection.known:
         names.admit(item.name)
@@ -170,9 +182,11 @@ def _by_frames(
         selection, every=every, limit=limit, reconnect=given["reconnect"], batch=batch, admit=names.admit
     )  # fmt: skip
     drawing = partial(annotate, **{name: given[name] for name in _DRAWING})
-    frames = flow(detector, read, batch=batch, draws=files.draws, draw=drawing)
+    draws, ends = (files.draws, None) if window is None else (lambda frame: True, window.ends)
+    frames = flow(detector, read, batch=batch, draws=draws, draw=drawing, ends=ends)
     shown = given["watch"](frames, lambda: selection.length(every, limit))
-    return _written(frames, shown, files, names, Tally(given["tell"]))
+    found = _written(frames, shown, files, names, Tally(given["tell"]), window)
+    return replace(found, dropped=read.dropped)
 
 
 def _by_chunks(job: ChunkJob, selection: Selection, given: Mapping[str, Any]) -> DetectionRun:
@@ -213,14 +227,15 @@ def _suffix(given: Mapping[str, Any]) -> str:
         raise BadArguments(f"--save {','.join(sorted(wanted))}: chunks are json or parquet")
     if given["container"] != ".avi" or given["reconnect"]:
         raise BadArguments("--container, --reconnect: about videos, and chunks are of pictures")
-    if given["line_width"] or given["legend"] or not given["labels"]:
-        raise BadArguments("--line-width, --no-labels, --legend: of chunks no pictures are drawn")
+    if given["line_width"] or given["legend"] or not given["labels"] or given["show"]:
+        raise BadArguments("--line-width, --no-labels, --legend, --show: of chunks no pictures are drawn")
     return PARQUET if wanted == {"parquet"} else LINES
 
 
 def _written(
-    frames: Frames, shown: Iterable[Frame], files: OutputFiles | None, names: OutputNames, tally: Tally
-) -> DetectionRun:
+    frames: Frames, shown: Iterable[Frame], files: OutputFiles | None, names: OutputNames, tally: Tally,
+    window: LiveView | None = None,
+) -> DetectionRun:  # fmt: skip
     """Take all frames: count them, and write those that can be read.
 
     Args:
@@ -229,6 +244,7 @@ def _written(
         files: to write to; None where the chunks are written already.
         names: of these files.
         tally: to count with.
+        window: to show them in.
     """
     interrupted, begun = False, perf_counter()
     try:
@@ -236,18 +252,20 @@ def _written(
             for frame in shown:
                 with uninterrupted():  # else a frame could be counted, but not written
                     tally.add(frame)
-                    if files is None:
-                        continue
-                    if frame.error is None:
+                    if files and frame.error is None:
                         files.write(frame, names.stem(frame))
-                    elif frame.clip is None:  # it is the last one of its source
+                    elif files and frame.clip is None:  # it is the last one of its source
                         files.end(frame.source)
+                if window and frame.error is None:
+                    window.show(frame)
     except KeyboardInterrupt:
         interrupted = True
     finally:
         seconds = perf_counter() - begun
         with uninterrupted():
             written = files.close() if files else []
+        if window:
+            window.close()
     for note in files.notes() if files else ():
         warn(note)
     return DetectionRun(

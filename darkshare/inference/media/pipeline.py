@@ -93,7 +93,7 @@ def reading(  # noqa: D417 - some are described with `watch`
 
 def flow(
     detector: Detects, read: Readers[Frame], *, batch: int = 1, draws: Callable[[Frame], bool] = lambda frame: False,
-    draw: Draw = annotate,
+    draw: Draw = annotate, ends: Callable[[], bool] | None = None,
 ) -> Frames:  # fmt: skip
     """Lead frames through inference and drawing.
 
@@ -103,10 +103,11 @@ def flow(
         batch: see `watch`.
         draws: whether a frame shall be drawn.
         draw: draws the boxes into a copy of its picture.
+        ends: see `Readers`.
     """
     seen: Readers[Frame] = Readers(batch + WAITING, before=read)
     seen.add(_seen(detector, iter(read), batch))
-    drawn: Readers[Frame] = Readers(WAITING, before=seen)
+    drawn: Readers[Frame] = Readers(WAITING, before=seen, ends=ends)
     drawn.add(_drawn(iter(seen), draws, draw))
     return iter(drawn)
 
