@@ -43,7 +43,7 @@ class SameHead:
 
 @dataclass(frozen=True, repr=False)
 class Demonstration(Result):
-    """The picture that `demonstrate` drew, what is on it, how all networks compare, and warnings about the merged one."""
+    """The picture that `demonstrate` drew, what is on it, how networks compare, and warnings of the merge."""
 
     picture: Path
     found: tuple[Detections, ...]
