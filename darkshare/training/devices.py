@@ -104,6 +104,7 @@ def captured(run: Pass, x: Tensor) -> Pass:
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             found = run(given)
     except RuntimeError:  # torch has no closed family of errors for what a GPU refuses
+        torch.cuda.set_stream(now)  # where a capture cannot be ended, torch stays on its stream
         return run
 
     def replay(x: Tensor) -> dict[int, Tensor]:
@@ -120,7 +121,7 @@ def room(device: Any) -> int:
         return 0
     import torch
 
-    return int(torch.cuda.mem_get_info(device)[0] * _FREE)
+    return int(torch.cuda.mem_get_info(device.index)[0] * _FREE)  # an old torch wants a number, or none
 
 
 @lru_cache(maxsize=512)

@@ -153,11 +153,13 @@ def test_what_cannot_be_captured_runs_as_it_is(log, monkeypatch):
         raise RuntimeError("operation not permitted when stream is capturing")
 
     monkeypatch.setattr(torch.cuda, "graph", refused)
+    monkeypatch.setattr(torch.cuda, "set_stream", lambda stream: log.append(f"back to {stream.name}"))
 
     def run(x):
         return {0: x}
 
     assert devices.captured(run, torch.zeros(1)) is run
+    assert log[-1] == "back to main"
 
 
 def test_a_cpu_captures_nothing_and_has_no_room_for_a_second_copy():
@@ -171,7 +173,7 @@ def test_a_cpu_captures_nothing_and_has_no_room_for_a_second_copy():
 
 @pytest.mark.parametrize(("fast", "fixed"), [(True, True), (True, False), (False, True)])
 def test_a_recipe_says_whether_a_gpu_may_round_otherwise(log, monkeypatch, fast, fixed):
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 2000))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (1000, 2000))
     found = DeviceSettings.of(CPU, fast=fast, fixed=fixed)
     assert (found.tf32, found.channels_last, found.inference, found.fixed) == (fast, fast, fast, fast and fixed)
     assert (found.precision, "TF32" in found.said) == (("tf32", True) if fast else ("", False))
