@@ -162,17 +162,21 @@ def size_option(function: F) -> F:
 
 
 def output_option(
-    default: str | None = None, text: str = "Path of the new files, without suffix.", *, is_file: bool = False
+    default: str | None = None, text: str = "the new files: their path without suffix.", *, is_file: bool = False
 ) -> Callable[[F], F]:
     """`-o` of what is written under a stem; a command that writes one file looks at its name itself."""
-    check = None if is_file else _stem
-    return click.option("-o", "--output", default=default, show_default=default is not None, callback=check, help=text)
+    return _output("FILE" if is_file else "STEM", text, default, callback=None if is_file else _stem)
 
 
 def folder_option(default: str | None, text: str, **how: Any) -> Callable[[F], F]:
     """`-o` of what is written into a folder."""
-    shown = default is not None
-    return click.option("-o", "--output", default=default, show_default=shown, callback=_folder, help=text, **how)
+    return _output("FOLDER", text, default, callback=_folder, **how)
+
+
+def _output(metavar: str, text: str, default: str | None, **how: Any) -> Callable[[F], F]:
+    """`-o`, which means the same everywhere: the place of what the command makes."""
+    shown, text = default is not None, f"Where to write {text}"
+    return click.option("-o", "--output", metavar=metavar, default=default, show_default=shown, help=text, **how)
 
 
 def _stem(_: click.Context, __: click.Parameter, path: str | None) -> str | None:
@@ -199,7 +203,7 @@ def file_option(*names: str, text: str, what: str, right: Sequence[str]) -> Call
     return click.option(*names, metavar="FILE", callback=check, help=text)
 
 
-new_files_option = output_option(text="Path of the new files, without suffix; without it nothing is written.")
+new_files_option = output_option(text="the new files: their path without suffix; nothing without it.")
 
 
 def plot_option(text: str, *names: str, multiple: bool = False) -> Callable[[F], F]:

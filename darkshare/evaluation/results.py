@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from darkshare._tables import Result, wrapped
+from darkshare._tables import Result, without, wrapped
 from darkshare.evaluation.accuracy import ALL, Accuracy
 from darkshare.evaluation.average_precision import ClassScore, Evaluation
 
@@ -60,6 +60,9 @@ class Evaluations(Result):
         """A row for each class of each task, and one for all classes of a task: its mean average precision."""
         compares = any(one.beside for one in self.tasks)
         return [row for one in self.tasks for row in _rows(one, compares=compares)]
+
+    def table(self) -> list[dict[str, Any]]:
+        return without(self.rows(), "class_id")
 
     def notes(self) -> list[str]:
         """Each mean with its rule, what lies above the threshold, and how classes were matched."""
@@ -139,9 +142,16 @@ class Accuracies(Result):
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each class of a task and one for all; of branches and means the row for all only."""
-        rows = [row for first, *others in self.tasks for row in (*first.table(), *(one.table()[-1] for one in others))]
+        rows = [
+            row
+            for first, *others in self.tasks
+            for row in (*first.rows(), first.row_of_all(), *(one.row_of_all() for one in others))
+        ]
         columns = dict.fromkeys(key for row in rows for key in row)  # a task of few classes has no top-5
         return [{key: row.get(key) for key in columns} for row in rows]
+
+    def table(self) -> list[dict[str, Any]]:
+        return without(self.rows(), "class_id")
 
     def notes(self) -> list[str]:
         """Each task's numbers in one line, and how classes were matched."""
@@ -162,7 +172,8 @@ def _rows(one: TaskEvaluation, *, compares: bool) -> Iterator[dict[str, Any]]:
     own, beside = [_named(found) for found in one.own], [_named(found) for found in one.beside]
     for score in (*first.classes, None):
         at = first.at if score is None else score.at
-        row: dict[str, Any] = {"task": first.task, "class": ALL if score is None else score.name}
+        row: dict[str, Any] = {"task": first.task, "class_id": None if score is None else score.class_id}
+        row["class"] = ALL if score is None else score.name
         row["truths"] = first.truths if score is None else score.truths
         row["boxes"] = sum(s.detections for s in first.classes) if score is None else score.detections
         for place, found in enumerate(one.own):

@@ -176,6 +176,14 @@ def test_details_of_a_layer_by_hand():
     assert ("classes", "2") in details(graph, graph.layers[6])
 
 
+def test_what_is_said_below_fits_a_terminal():
+    assert draw(BOTH).notes() == [
+        "2 tasks, 23 layers, 0.934 MFLOPs, 4.23 k parameters, input 32x32x3", "tasks: base, text", "shared layers: 0-3",
+    ]  # fmt: skip
+    short = replace(many(), tasks=tuple(task for task in many().tasks if len(task.name) < 80))
+    assert max(map(len, draw(short).notes())) <= 80
+
+
 def test_names_are_text_and_not_markup():
     found = draw(many())
     for text in (found.svg(), found.html()):

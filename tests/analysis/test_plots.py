@@ -14,7 +14,7 @@ from conftest import network_of, tiny_text
 from models import floats, model, retrained
 
 from darkshare._figures import COLOURS, figure_format
-from darkshare.analysis.plots import differences_svg, plot_differences
+from darkshare.analysis.plots import _differences, differences_svg, plot_differences
 from darkshare.analysis.savings import savings
 from darkshare.analysis.savings_plot import plot_savings
 from darkshare.analysis.stats import stats
@@ -97,6 +97,16 @@ def test_a_look_in_place_of_the_figure_s_own(found, tmp_path, log):
     assert "Difference to" not in text
     savings(network_of(yolov3_text(80))).plot(tmp_path / "b.svg", width=5, title="")
     assert f'width="{5 * 72}pt"' in (tmp_path / "b.svg").read_text()
+
+
+def test_a_figure_of_some_layers_shows_these_alone(found, tmp_path):
+    figure, boxes = _differences(found, [2, 5], log=False, layers=(4, 9))
+    assert {box.difference.layer for box in boxes} == {4, 5, 8}
+    assert figure.axes[0].get_xlim() == (3.3, 9.7)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["k=5"]
+    for layers in ((9, 4), (4, 13), (-1, 4)):
+        with pytest.raises(DarkshareError, match=f"layers={layers[0]}-{layers[1]} must lie in 0-12, the layers of"):
+            found.plot(tmp_path / "a.png", layers=layers)
 
 
 @pytest.mark.parametrize(

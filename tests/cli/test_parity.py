@@ -24,8 +24,9 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "classes": {"from": "a keyword of Python: names", "names": "--from"},
     "reduce": {"list": "residual_blocks(model)", "recalibrate_bn": "recalibrated(model, images), since it needs torch"},
     "branch": {"recalibrate_bn": "recalibrated(model, images, k=model.report.k), since it needs torch"},
-    "import-data": {"json": "how the command prints; --format is the source's"},
-    "stats": dict.fromkeys(("html", "k", "log"), "result.plot(path, k=, log=) and result.write_html(path, k=)"),
+    "stats": dict.fromkeys(
+        ("html", "k", "log", "layers"), "result.plot(path, k=, log=) and result.write_html(path, k=)"
+    ),
     "evaluate": {
         "data": "the command takes it behind the model too",
         "csv": "result.curves()",
