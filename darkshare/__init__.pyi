@@ -4,6 +4,8 @@ from ._version import __version__ as __version__
 from .analysis.check import Problems as Problems
 from .analysis.check import check as check
 from .analysis.differences import Differences as Differences
+from .analysis.drawing import Drawing as Drawing
+from .analysis.drawing import draw as draw
 from .analysis.frozen import Frozen as Frozen
 from .analysis.frozen import frozen as frozen
 from .analysis.info import Info as Info

@@ -21,6 +21,8 @@ Row = Mapping[str, Any]
 T = TypeVar("T")
 MOST_HTML = 60  # rows that a notebook shows
 WIDTH = 80  # columns of a line that people read
+PATH = 16  # columns that a path keeps where it is shortened
+NEXT = "next: "  # what stands before a command to paste
 
 
 class Result(ABC):
@@ -54,10 +56,11 @@ class Result(ABC):
         """Everything as plain values, ready for JSON."""
         return {"rows": self.rows(), "notes": self.notes()}
 
-    def text(self, form: str = "text") -> str:
-        """Everything that people read, as plain text or as markdown."""
-        above = filter(None, (printable(self.heading()), render(self.table(), form)))
-        return "\n\n".join(filter(None, ("\n".join(above), "\n".join(map(printable, self.notes())))))
+    def text(self, form: str = "text", room: int | None = None) -> str:
+        """Everything that people read, as plain text or as markdown; text in lines of at most `room` columns."""
+        heading, *notes = (fitted(line, room) for line in (self.heading(), *self.notes()))
+        above = filter(None, (heading, render(self.table(), form, room)))
+        return "\n\n".join(filter(None, ("\n".join(above), "\n".join(notes))))
 
     def to_dataframe(self) -> DataFrame:
         """The rows as a pandas table."""
@@ -116,12 +119,14 @@ def to_html(rows: Sequence[Row], notes: Sequence[str] = (), heading: str = "") -
     return above + table + "".join(below)
 
 
-def render(rows: Sequence[Row], form: str) -> str:
+def render(rows: Sequence[Row], form: str, room: int | None = None) -> str:
     """Print rows that all have the same keys.
 
     Args:
         rows: one mapping per line, column name to value. A column without a name is `quantity` to programs.
         form: text, markdown, csv or json.
+        room: columns of the terminal that text has to fit: paths are shortened, and what is still too wide becomes
+            several tables, one below the other, which all begin with the first columns.
     """
     if form in PROGRAMS:
         rows = [{name or "quantity": value for name, value in row.items()} for row in rows]
@@ -140,7 +145,12 @@ def render(rows: Sequence[Row], form: str) -> str:
     if form == "markdown":
         cells = [[cell.replace("|", "\\|") for cell in row] for row in cells]
     right = [all(_is_number(row[column]) for row in rows) for column in columns]
-    return _aligned(cells, right, markdown=form == "markdown")
+    if room is None or form != "text":
+        return _aligned(cells, right, markdown=form == "markdown")
+    cells = _with_short_paths(cells, room)
+    parts = _parts(cells, room)
+    tables = ([[row[place] for place in part] for row in cells] for part in parts)
+    return "\n\n".join(_aligned(one, [right[i] for i in part]) for one, part in zip(tables, parts, strict=True))
 
 
 def to_json(value: Any) -> str:
@@ -161,11 +171,52 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
-def wrapped(text: str) -> list[str]:
-    """Break a line of words into lines of at most `WIDTH` columns, of which all but the first are indented."""
+def wrapped(text: str, width: int = WIDTH) -> list[str]:
+    """Break a line of words into lines of at most `width` columns, of which all but the first are indented."""
     from textwrap import wrap
 
-    return wrap(text, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    return wrap(text, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+
+
+def fitted(text: str, room: int | None) -> str:
+    """One line of text for a terminal, broken between words if it is longer; a command to paste stays one line."""
+    line = printable(text)
+    return line if room is None or len(line) <= room or NEXT in line else "\n".join(wrapped(line, room))
+
+
+def columns_of(text: str) -> int:
+    """Count the columns that printable text takes on a terminal: wide characters take two, accents above others none.
+
+    >>> columns_of("車 cafe\u0301")
+    7
+    """
+    if text.isascii():
+        return len(text)
+    from unicodedata import category, east_asian_width
+
+    return sum(0 if category(c) in ("Mn", "Me") else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def shortened(path: str, room: int) -> str:
+    """Leave out the middle of a path that takes more columns than there is room for; its end says more.
+
+    >>> shortened("models/of/last/summer/yolov3.cfg", 20)
+    'models…er/yolov3.cfg'
+    """
+    if columns_of(path) <= room:
+        return path
+    name = columns_of(path.rpartition("/")[2]) + 1
+    ahead = min((room - 1) // 3, room - 1 - name if name < room else room)
+    front, back = "", ""
+    for c in path:
+        if columns_of(front + c) > ahead:
+            break
+        front += c
+    for c in reversed(path):
+        if columns_of(c + back) > room - 1 - columns_of(front):
+            break
+        back = c + back
+    return f"{front}…{back}"
 
 
 def runs(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
@@ -190,14 +241,52 @@ def ranges(numbers: Iterable[int], dash: str = "-") -> str:
     return ", ".join(f"{a}" if b == a + 1 else f"{a}{dash}{b - 1}" for a, b in runs(numbers))
 
 
-def _aligned(cells: list[list[str]], right: list[bool], *, markdown: bool) -> str:
+def _widths(cells: list[list[str]]) -> list[int]:
+    return [max(map(columns_of, column)) for column in zip(*cells, strict=True)]
+
+
+def _are_paths(cells: Sequence[str]) -> bool:
+    """Whether there are paths among cells, and no sentences."""
+    return any("/" in cell for cell in cells) and not any(mark in cell for cell in cells for mark in (", ", ": ", "; "))
+
+
+def _with_short_paths(cells: list[list[str]], room: int) -> list[list[str]]:
+    """The same with paths shortened, the widest column first, until all fit or no path can be shorter."""
+    widths = _widths(cells)
+    paths = {i for i, (_, *column) in enumerate(zip(*cells, strict=True)) if _are_paths(column)}
+    while (over := sum(widths) + 2 * len(widths) - 2 - room) > 0:
+        wide = [place for place in paths if widths[place] > PATH]
+        if not wide:
+            break
+        place = max(wide, key=widths.__getitem__)
+        widths[place] = max(PATH, widths[place] - over)
+    return [[shortened(cell, widths[i]) if i in paths else cell for i, cell in enumerate(row)] for row in cells]
+
+
+def _parts(cells: list[list[str]], room: int) -> list[list[int]]:
+    """The columns of each table that fits; those that tell rows apart, if they are few and narrow, begin every one."""
+    widths = _widths(cells)
+    known = next((n for n in (1, 2, 3) if len({tuple(row[:n]) for row in cells}) == len(cells)), 1)
+    keys = list(range(known if sum(widths[:known]) + 2 * known <= room // 2 else 1))
+    parts, used = [list(keys)], sum(widths[i] + 2 for i in keys)
+    for place in range(len(keys), len(widths)):
+        if used + widths[place] > room and len(parts[-1]) > len(keys):
+            parts.append(list(keys))
+            used = sum(widths[i] + 2 for i in keys)
+        parts[-1].append(place)
+        used += widths[place] + 2
+    return parts
+
+
+def _aligned(cells: list[list[str]], right: list[bool], *, markdown: bool = False) -> str:
     least = 2 if markdown else 0  # room for the "-:" below a heading
-    widths = [max(least, *map(len, column)) for column in zip(*cells, strict=True)]
+    widths = [max(least, width) for width in _widths(cells)]
 
     def line(row: list[str]) -> str:
-        padded = [
-            cell.rjust(width) if r else cell.ljust(width) for cell, width, r in zip(row, widths, right, strict=True)
-        ]
+        padded = []
+        for cell, width, r in zip(row, widths, right, strict=True):
+            blanks = " " * (width - columns_of(cell))
+            padded.append(blanks + cell if r else cell + blanks)
         return "| " + " | ".join(padded) + " |" if markdown else "  ".join(padded).rstrip()
 
     rule = ["-" * (width - 1) + (":" if r else "-") for width, r in zip(widths, right, strict=True)]

@@ -11,10 +11,10 @@ from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, getincrementaldecoder
 from collections.abc import Iterator
 from io import IncrementalNewlineDecoder
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from darkshare._files import read_small
-from darkshare.errors import BadValue, DarkshareError
+from darkshare.errors import BadValue, DarkshareError, Unsupported
 
 LARGEST = 2**28  # bytes; a list of two million pictures takes half of it
 _MARKS = {BOM_UTF8: "utf-8", BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be"}
@@ -183,3 +183,33 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def parsed_yaml(text: bytes, otherwise: str) -> Any:
+    """The value that a YAML text describes; without aliases, which let a small text stand for a huge value.
+
+    Args:
+        text: in UTF-8, or UTF-16 with a byte order mark.
+        otherwise: what to do without PyYAML.
+
+    Raises:
+        BadValue: it is not YAML.
+        Unsupported: PyYAML is not installed.
+    """
+    try:
+        import yaml
+    except ImportError:
+        raise Unsupported(f"YAML needs PyYAML: pip install 'darkshare[yaml]', or {otherwise}") from None
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
+        """The safe one, without aliases."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError(f"it has an alias{self.peek_event().start_mark}; write the value out")
+            return super().compose_node(parent, index)
+
+    try:
+        return yaml.load(text, Loader)  # noqa: S506 - it is a safe one
+    except (yaml.YAMLError, ValueError, KeyError, RecursionError) as error:  # of a date such as 2020-13-01, of !!bool x
+        raise BadValue(f"is not YAML: {' '.join(str(error).split())}") from None

@@ -117,18 +117,29 @@ def require_known(what: str, names: Iterable[str], known: Collection[str]) -> No
     Raises:
         BadValue: with the names that are near it, or else the first known ones.
     """
-    import difflib
-
     among = set(known)
     for name in names:
         if name in among:
             continue
-        lower = {one.lower(): one for one in reversed(list(known))}
-        near = [f"'{lower[one]}'" for one in difflib.get_close_matches(name.lower(), lower, n=3)]
         few = list(dict.fromkeys(known))
-        there = f"there are {', '.join(few[:20])}{', …' if len(few) > 20 else ''}"
-        meant = f"is {' or '.join(near)} meant?"
-        raise BadValue(f"there is no {what} '{name}'; {meant if near else there}")
+        there = f"; there are {', '.join(few[:20])}{', …' if len(few) > 20 else ''}"
+        raise BadValue(f"there is no {what} '{name}'{meant(name, known) or there}")
+
+
+def meant(name: str, known: Iterable[str], shown: Mapping[str, str] | None = None) -> str:
+    """Ask, behind a message, for the known names that are near one that is not known; empty where none is.
+
+    Args:
+        name: the one that is not known.
+        known: the others.
+        shown: what is printed for each of them, if that is not the name itself.
+    """
+    import difflib
+
+    lower = {one.lower(): one for one in reversed(list(known))}
+    found = [lower[one] for one in difflib.get_close_matches(name.lower(), lower, n=3)]
+    near = [f"'{shown[one] if shown else one}'" for one in found]
+    return f"; is {' or '.join(near)} meant?" if near else ""
 
 
 def require_least(least: float, *, open_end: bool = False, **given: float | None) -> None:

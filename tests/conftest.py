@@ -249,7 +249,7 @@ def base(tmp_path: Path) -> Path:
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trainings in this process leave an empty file for their figure, which takes longer than the training itself."""
     if find_spec("torch"):  # else there are no trainings
-        monkeypatch.setattr("darkshare.training.run.plot_training", lambda entries, path, **how: path.touch())
+        monkeypatch.setattr("darkshare.training.journal.plot_training", lambda entries, path, **how: path.touch())
 
 
 @pytest.fixture

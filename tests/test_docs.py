@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from darkshare.cli import main
+from darkshare.cli import GENERAL, main
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -117,7 +117,9 @@ def test_a_page_shows_only_commands_and_options_that_exist(page):
         parameters = COMMANDS[words[0]].params
         known = {name for parameter in parameters for name in [*parameter.opts, *parameter.secondary_opts]}
         used = {word.partition("=")[0] for word in words[1:] if re.match(r"--?[a-zA-Z]", word)}
-        assert used <= known | {"-h", "--help"}, f"{page}: darkshare {line}"
+        assert used <= known | {"-h", "--help", *(name for option in GENERAL for name in option.opts)}, (
+            f"{page}: darkshare {line}"
+        )
 
 
 def test_the_page_of_kinds_is_fresh():

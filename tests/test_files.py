@@ -205,6 +205,27 @@ def test_a_suffix_that_windows_hides_is_said(tmp_path, monkeypatch, there, says)
     assert str(caught.value) == f"x.data: cannot be read: No such file or directory{says}"
 
 
+@pytest.mark.parametrize(
+    ("asked", "near"),
+    [
+        ("yolo3.cfg", "; is 'yolov3.cfg' or 'yolov4.cfg' meant?"),
+        ("yolo3.weights", "; is 'yolov3.weights' meant?"),
+        ("in/maskss.data", "; is 'in/masks.data' meant?"),
+        ("masks.data", ""),  # it lies elsewhere
+        ("other.cfg", ""),
+        ("yolo3.jpg", ""),
+    ],
+)
+def test_a_file_that_is_not_there_is_looked_for_beside_it(tmp_path, monkeypatch, asked, near):
+    (tmp_path / "in").mkdir()
+    for name in ("yolov3.cfg", "yolov3.weights", "yolov4.cfg", "yolov3.jpg", "in/masks.data"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DarkshareError) as caught, reading(asked):
+        Path(asked).read_bytes()
+    assert str(caught.value) == f"{asked}: cannot be read: No such file or directory{near}"
+
+
 def test_a_path_with_a_nul_is_not_a_regular_file():
     with pytest.raises(OSError, match="not the name of a file"):
         require_regular("a\0b")

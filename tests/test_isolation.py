@@ -134,6 +134,7 @@ INT8 = "--precision int8 --calibrate photo.png --rounds 6"
 # Of each group, one process runs all lines, so that what takes long to import is imported once.
 LINES = {
     "models": """
+        completion bash
         info base.cfg
         check base.cfg
         stats base.cfg base.cfg --plot a.png --html a.html

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from darkshare._tables import FORMATS, Result, printable, ranges, render, runs, wrapped
+from darkshare._tables import FORMATS, Result, columns_of, fitted, printable, ranges, render, runs, shortened, wrapped
 
 ROWS: list[dict[str, Any]] = [
     {"layer": 0, "kind": "convolutional", "reads": (), "bflops": 0.123456, "counted": True},
@@ -24,6 +24,81 @@ def test_text_aligns_numbers_right_and_words_left():
         "    0  convolutional         0.1235  True",
         "   10  route|x        3, 4        -  False",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("", 0),
+        ("abc", 3),
+        ("é", 1),
+        ("e\u0301", 1),
+        ("車両", 4),
+        ("ﾃ", 1),
+        ("Ａ", 2),
+        ("😀a", 3),
+        ("한글", 4),
+        ("أهلا", 4),
+    ],
+)
+def test_wide_characters_take_two_columns_and_accents_none(text, columns):
+    assert columns_of(text) == columns
+
+
+def test_columns_are_aligned_by_what_a_terminal_shows():
+    rows = [{"name": "車両", "n": 1}, {"name": "cafe\u0301", "n": 20}]
+    assert render(rows, "text") == "name   n\n車両   1\ncafe\u0301  20"
+
+
+@pytest.mark.parametrize("room", [16, 20, 31])
+@pytest.mark.parametrize("path", ["a/b.cfg", "models/of/last/summer/yolov3.cfg", f"/車両/{'x' * 40}.weights", "/" * 40])
+def test_a_path_keeps_its_ends(path, room):
+    short = shortened(path, room)
+    assert columns_of(short) <= room
+    front, _, back = short.partition("…")
+    assert path.startswith(front)
+    assert path.endswith(back)
+    assert ("…" in short) == (columns_of(path) > room)
+    if columns_of(path.rpartition("/")[2]) < room:
+        assert path.rpartition("/")[2] in short
+
+
+LONG = [{"file": f"/folders/that/take/room/{name}.weights", "k": 4, "why": "it: is so", "a": 0.5} for name in "xy"]
+
+
+def test_a_table_that_fits_stays_as_it_is():
+    assert render(LONG, "text", 200) == render(LONG, "text")
+    assert render(LONG, "markdown", 20) == render(LONG, "markdown")
+
+
+def test_paths_are_shortened_before_a_table_is_broken():
+    assert render(LONG, "text", 44).split("\n") == [
+        "file                       k  why          a",
+        "/folders…e/room/x.weights  4  it: is so  0.5",
+        "/folders…e/room/y.weights  4  it: is so  0.5",
+    ]
+
+
+def test_what_is_still_too_wide_stands_in_tables_that_begin_alike():
+    first, second = render([{"n": 1, "word": "a" * 9, "more": "b" * 9}], "text", 20).split("\n\n")
+    assert first == f"n  word\n1  {'a' * 9}"
+    assert second == f"n  more\n1  {'b' * 9}"
+    wide = render([{"word": "a" * 30}], "text", 20)
+    assert wide.split("\n")[1] == "a" * 30  # nothing is lost
+
+
+def test_the_columns_that_tell_rows_apart_begin_every_table():
+    rows = [{"layer": i, "part": part, "x": "x" * 12, "y": "y" * 12} for i in (0, 1) for part in "ab"]
+    assert [table.split("\n")[0].split() for table in render(rows, "text", 30).split("\n\n")] == [
+        ["layer", "part", "x"],
+        ["layer", "part", "y"],
+    ]
+
+
+def test_notes_are_broken_between_words_and_commands_are_not():
+    assert fitted("a " * 20, 20).split("\n") == ["a a a a a a a a a a", "    a a a a a a a a", "    a a"]
+    assert fitted(f"next: darkshare {'a ' * 20}", 20).count("\n") == 0
+    assert Two("b " * 20).text(room=20).startswith("b b b b b b b b b b\n    b b")
 
 
 def test_markdown_is_a_table_whatever_the_cells_hold():

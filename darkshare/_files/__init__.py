@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darkshare._files.renames import rename_all, temporary, tend
-from darkshare.errors import BadValue, DarkshareError, Unsupported
+from darkshare.errors import BadValue, DarkshareError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -67,11 +67,12 @@ def require_promise(path: str | os.PathLike[str], what: str, *right: str, cure: 
 
 
 def failure(verb: str, path: str | os.PathLike[str], error: OSError) -> DarkshareError:
-    """The error of a file that cannot be read or written; Windows hides a second suffix that editors add."""
-    longer = Path(f"{os.fspath(path)}.txt")
-    hint = (
-        f", but {longer.name} is there: rename it" if isinstance(error, FileNotFoundError) and is_file(longer) else ""
-    )
+    """The error of a file that cannot be read or written."""
+    hint = ""
+    if isinstance(error, FileNotFoundError):
+        from darkshare._files.nearby import nearby
+
+        hint = nearby(path)
     return DarkshareError(f"cannot be {verb}: {error.strerror or error}{hint}", file=str(path))
 
 
@@ -260,6 +261,11 @@ def require_regular(path: str | os.PathLike[str]) -> int:
     return found.st_size
 
 
+def read_names() -> list[str]:
+    """The files that the running command has read so far, as it names them; see `keeping_inputs`."""
+    return list(_VERSIONS)
+
+
 def version_of(found: os.stat_result) -> tuple[int, ...]:
     """Tell a file as it is from another one and from itself with other content: device, inode, size, time of change."""
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
@@ -338,36 +344,6 @@ def read_small(path: Path, largest: int = LARGEST_TEXT) -> bytes:
         data = path.read_bytes()
     require_itself(path, data[:100])
     return data
-
-
-def parsed_yaml(text: bytes, otherwise: str) -> Any:
-    """The value that a YAML text describes; without aliases, which let a small text stand for a huge value.
-
-    Args:
-        text: in UTF-8, or UTF-16 with a byte order mark.
-        otherwise: what to do without PyYAML.
-
-    Raises:
-        BadValue: it is not YAML.
-        Unsupported: PyYAML is not installed.
-    """
-    try:
-        import yaml
-    except ImportError:
-        raise Unsupported(f"YAML needs PyYAML: pip install 'darkshare[yaml]', or {otherwise}") from None
-
-    class Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
-        """The safe one, without aliases."""
-
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):
-                raise yaml.YAMLError(f"it has an alias{self.peek_event().start_mark}; write the value out")
-            return super().compose_node(parent, index)
-
-    try:
-        return yaml.load(text, Loader)  # noqa: S506 - it is a safe one
-    except (yaml.YAMLError, ValueError, KeyError, RecursionError) as error:  # of a date such as 2020-13-01, of !!bool x
-        raise BadValue(f"is not YAML: {' '.join(str(error).split())}") from None
 
 
 def _write(handle: int, buffers: Iterable[Any], sync: Callable[[], Future[None]] | None) -> list[Future[None]]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PANELS = ("biases", "weights")  # above one another, as in the paper's Figures 1-3
 TOGETHER = 4  # models that share a panel; more of them get panels of their own
 _SLOT, _PER_BOX, _EDGES = 0.105, 0.045, 1.4  # inches: a layer with one box, each further box, beside the axes
+_LEAST, _MOST = 7.0, 16.0  # inches, of the whole
 _DECADES = 10  # the most that a log axis spans
 
 
@@ -110,7 +111,8 @@ def _differences(comparisons: Sequence[Comparison], ks: Sequence[int], *, log: b
     if wrong := [k for k in ks if not 0 <= k <= base.layers]:
         raise DarkshareError(f"k={wrong[0]} cannot be marked: {base.base} has {base.layers} layers")
     groups = [comparisons[at : at + TOGETHER] for at in range(0, len(comparisons), TOGETHER)]
-    width = max(7.0, _EDGES + base.layers * (_SLOT + _PER_BOX * (min(len(comparisons), TOGETHER) - 1)))
+    width = _EDGES + base.layers * (_SLOT + _PER_BOX * (min(len(comparisons), TOGETHER) - 1))
+    width = max(_LEAST, min(width, _MOST))
     figure = Figure(figsize=(width, 0.6 + 6.2 * len(groups)), layout="constrained")
     rows = figure.subplots(2 * len(groups), 1, sharex=True, squeeze=False)[:, 0]
     boxes: list[BoxPlot] = []

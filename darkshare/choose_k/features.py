@@ -43,7 +43,7 @@ def fill_together(trial: Trial, base: Model, data: Dataset, watch: TrainingWatch
                 continue
             own, features = made
             pictures = pictures or own
-            if own.mini == pictures.mini and set(features.cache.reads) <= pictures.net.in_trunk:
+            if own.mini == pictures.mini and set(features.cache.reads) <= pictures.trunk.net.in_trunk:
                 found.append(features)
         if pictures and len(found) > 1:
             pictures.fill(found, trial.options, watch)
@@ -55,7 +55,7 @@ def _features(trial: Trial, k: int, base: Model, data: Dataset) -> tuple[Picture
     if exists(sibling(stem, ".csv")):
         return None  # it has begun before
     try:
-        training = Training(base, data, stem, with_k(trial.options, k, trial.options.seed), None, TrainingWatch(), ())
+        training = Training(base, data, stem, with_k(trial.options, k, trial.options.seed))
         if not training.copies:
             return None
         features = training.features()

@@ -96,7 +96,7 @@ def sweep(  # noqa: D417 - some are described together
     k: int | Sequence[int], seeds: int | Sequence[int] = (1, 2, 3), output: str | os.PathLike[str] = "sweep",
     jobs: int = 1, threads: int | None = None, workers: int = 1, validate_every: int = 0, scheduler: str | None = None,
     epochs: float | None = None, batches: int | None = None, batch: int | None = None, subdivisions: int | None = None,
-    lr: float | None = None, size: tuple[int, int] | None = None, recipe: str = "steady",
+    lr: float | str | None = None, size: tuple[int, int] | None = None, recipe: str = "steady",
     negatives: str | os.PathLike[str] | None = None, device: str = "auto", amp: bool = False, ema: float | None = None,
     bn_eval: bool = False, augment: bool = True, cache_features: int = 0, cache_anyway: bool = False,
     checkpoint_every: float = 60, watch: SweepWatch | None = None,

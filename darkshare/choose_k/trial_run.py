@@ -21,7 +21,7 @@ from darkshare.training.guards import device_of
 from darkshare.training.journal import Journal
 from darkshare.training.optimising import batch_size
 from darkshare.training.preparation import updates
-from darkshare.training.run import CHECKPOINT, run_training
+from darkshare.training.run import CHECKPOINT, Training
 from darkshare.training.settings import TrainingWatch
 
 
@@ -54,7 +54,7 @@ def _trained(trial: Trial, valid: Dataset, watch: TrainingWatch) -> tuple[Model 
     judge = partial(evaluate_model, dataset=valid, threads=trial.options.threads)
     learn = read_data(trial.data, "train")
     fill_together(trial, base, learn, watch)
-    outcome = run_training(base, learn, stem, trial.options, judge=judge, watch=watch)
+    outcome = Training(base, learn, stem, trial.options, judge=judge, watch=watch).run()
     return (None if outcome.stopped else load(sibling(stem, ".cfg"), dialect=trial.dialect)), whole
 
 

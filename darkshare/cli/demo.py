@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-import click
-
-from darkshare._tables import render
+from darkshare._tables import fitted, render
 from darkshare.cli import command
 from darkshare.cli.options import folder_option
-from darkshare.cli.printing import say
+from darkshare.cli.printing import room, say
+from darkshare.cli.progress import put
 
 
 @command()
@@ -29,18 +28,19 @@ def demo(output: str) -> None:
     from darkshare.darknet.model import load
 
     shown = demonstrate(Path(output))
-    click.echo(f"Two networks of 23 layers share their first {K}. Every head, merged against separate:\n")
-    click.echo(render([asdict(row) for row in shown.comparisons], "text"))
-    click.echo("\nWhat that saves:\n")
-    click.echo(render(shown.savings.table(), "text"))
-    click.echo("\nWhat one pass of the merged network sees:\n")
+    shared = f"Two networks of 23 layers share their first {K}. Every head, merged against separate:"
+    put(f"{fitted(shared, room())}\n")
+    put(render([asdict(row) for row in shown.comparisons], "text", room()))
+    put("\nWhat that saves:\n")
+    put(render(shown.savings.table(), "text", room()))
+    put("\nWhat one pass of the merged network sees:\n")
     rows = [
         {"task": found.task, "name": name, "score": round(score, 2)}
         for found in shown.found
         for name, score, _ in found
     ]
-    click.echo(render(rows, "text"))
-    click.echo(f"\nThe picture with both tasks' boxes: {shown.picture}")
+    put(render(rows, "text", room()))
+    put(f"\nThe picture with both tasks' boxes: {shown.picture}")
     say(*(f"\nNote: {note}" for note in shown.notes))
     cfg = shown.picture.with_suffix(".cfg")
     hint(Made([cfg, cfg.with_suffix(".weights")], load(cfg), picture=shown.picture.with_name(PHOTO)))

@@ -10,6 +10,7 @@ import click
 from darkshare.cli import command, options
 from darkshare.cli.making import finish
 from darkshare.cli.printing import say
+from darkshare.cli.progress import put
 from darkshare.darknet.typed import plain_path, typed
 from darkshare.surgery import anchors as anchoring
 from darkshare.surgery import classes as relabelling
@@ -117,7 +118,7 @@ def kit(files: tuple[str, ...], size: Any, dialect: str, **how: Any) -> None:
     base = options.one_model(given, dialect=dialect, size=size, partial=True)
     written = kits.kit(base, data, **how).files
     for path in written:
-        click.echo(path)
+        put(str(path))
     say(f"next: cat {typed(plain_path(next(path for path in written if path.name == 'README.md')))}")
 
 

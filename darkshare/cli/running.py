@@ -118,7 +118,7 @@ def _require_whole(exported: str, of_model: Sequence[str]) -> None:
 
 def tell_error(message: str) -> None:
     """Print what went wrong, clear of a bar."""
-    say_above(f"Error: {message}")
+    say_above(f"Error: {message}", always=True)
 
 
 def end(found: DetectionRun | PictureClasses) -> None:

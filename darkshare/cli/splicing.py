@@ -15,6 +15,7 @@ from darkshare.cli import command, options
 from darkshare.cli.hints import Made, hint, model_files
 from darkshare.cli.making import finish
 from darkshare.cli.printing import say, show
+from darkshare.cli.progress import put
 from darkshare.darknet.model import Model, load, save_all, save_weights
 from darkshare.errors import DarkshareError
 from darkshare.surgery import cut as cuts
@@ -94,7 +95,7 @@ def split(files: tuple[str, ...], output: str, task: tuple[str, ...], dialect: s
     parts = splice.split(merged, task)
     written = save_all([(part, Path(output) / part.tasks[0].name) for part in parts])
     for path in chain.from_iterable(written):
-        click.echo(path)
+        put(str(path))
     hint(Made(model_files(written[0]), parts[0]))
 
 
@@ -119,7 +120,7 @@ def cut(files: tuple[str, ...], output: str | None, dialect: str, k: int, **how:
     path = output or f"{Path(model.name).with_suffix('')}.conv.{k}"
     require_promise(path, "Darknet weights", ".weights")
     save_weights(found, path, dialect)
-    click.echo(path)
+    put(str(path))
     if target := how["target"]:
         model = replace(load(target, dialect=dialect, sibling=False), weights=found)
     hint(Made([model.name, path], model, k=k))

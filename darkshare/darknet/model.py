@@ -21,7 +21,7 @@ from darkshare.darknet.network import Network, View, resolve
 from darkshare.darknet.tasks import Task, group_by_ensemble, tasks_to_json
 from darkshare.darknet.weights import PIECE, Floats, Header, Run, StoredFloats, Weights, chunks, read_weights
 from darkshare.darknet.wrong_size import cut_at, wrong_size
-from darkshare.errors import BadValue, Unsupported, checked
+from darkshare.errors import BadValue, Unsupported, checked, meant
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -129,7 +129,7 @@ class Model:
         if not name:
             raise BadValue(f"has the tasks {', '.join(known)}; say which one", file=self.name)
         if name not in known:
-            raise BadValue(f"has no task {name}; it has {', '.join(known)}", file=self.name)
+            raise BadValue(f"has no task {name}; it has {', '.join(known)}{meant(name, known)}", file=self.name)
         return known[name]
 
     def classifies(self, task: Task) -> bool:

@@ -35,8 +35,8 @@ class DataResult(Result):
         """For each part and class its pictures and boxes, and how large these are."""
         return class_rows(self.parts)
 
-    def text(self, form: str = "text") -> str:
-        tables = (render(rows, form) for rows in (part_rows(self.parts), self.rows()))
+    def text(self, form: str = "text", room: int | None = None) -> str:
+        tables = (render(rows, form, room) for rows in (part_rows(self.parts), self.rows()))
         return "\n\n".join(filter(None, (*tables, *self.notes())))
 
     def as_dict(self) -> dict[str, Any]:

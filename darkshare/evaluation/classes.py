@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from darkshare._tables import printable
 from darkshare.darknet.names import ids_of
-from darkshare.errors import BadValue
+from darkshare.errors import BadValue, meant
 
 _SHOWN = 5  # names in a message
 
@@ -57,9 +57,10 @@ def match_classes(
     _require_unique(data, given)
     ids, there = ids_of(names), ids_of(given)
     if missing := [name for name in map if name not in there]:
-        raise BadValue(f"{data} has no class {listed(missing)} to be counted otherwise; it has {listed(given)}")
+        near = meant(missing[0], given)
+        raise BadValue(f"{data} has no class {listed(missing)} to be counted otherwise; it has {listed(given)}{near}")
     if strange := [name for name in map.values() if name and name not in ids]:
-        raise BadValue(f"{task} has no class {listed(strange)}; it has {listed(names)}")
+        raise BadValue(f"{task} has no class {listed(strange)}; it has {listed(names)}{meant(strange[0], names)}")
     wanted = [map.get(name, name) for name in given]
     if unknown := [name for name, other in zip(given, wanted, strict=True) if other and other not in ids]:
         example = f"--map '{unknown[0]}={names[0] if names else ''}'"

@@ -15,7 +15,7 @@ from darkshare.darknet.model import Model
 from darkshare.darknet.names import ids_of
 from darkshare.darknet.tasks import Task
 from darkshare.data import read_names
-from darkshare.errors import BadArguments, BadValue, DarkshareError, Unsupported, checked, require_choice, warn
+from darkshare.errors import BadArguments, BadValue, DarkshareError, Unsupported, checked, meant, require_choice, warn
 from darkshare.surgery.heads import pad_to_union, unpad, with_classes
 
 INITS = ("silent", "random")
@@ -283,7 +283,7 @@ def _id_of(name: str, names: Sequence[str], ids: Mapping[str, int]) -> int:
     if name.isdecimal() and int(name) < len(names):
         return int(name)
     shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-    raise BadValue(f"there is no class {name!r}; the classes are {shown}")
+    raise BadValue(f"there is no class {name!r}; the classes are {shown}{meant(name, names)}")
 
 
 def _distinct(chosen: Classes) -> Classes:

@@ -16,7 +16,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from darkshare._files import parsed_yaml, read_small
+from darkshare._files import read_small
+from darkshare._texts import parsed_yaml
 from darkshare.darknet.kinds import Tensor
 from darkshare.darknet.network import Layer
 from darkshare.errors import BadValue, DarkshareError, require_choice

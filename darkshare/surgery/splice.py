@@ -27,7 +27,16 @@ from darkshare.darknet.cut_points import illegal_cut
 from darkshare.darknet.kinds import Net, Region, Route, read_kind
 from darkshare.darknet.model import Model, branch_tasks, without_branch_tasks
 from darkshare.darknet.tasks import Task, group_by_ensemble
-from darkshare.errors import BadValue, DarkshareError, ShapeMismatch, TrunkMismatch, checked, require_choice, warn
+from darkshare.errors import (
+    BadValue,
+    DarkshareError,
+    ShapeMismatch,
+    TrunkMismatch,
+    checked,
+    meant,
+    require_choice,
+    warn,
+)
 from darkshare.surgery.assemble import Part, assemble, grafted
 from darkshare.surgery.heads import pad_to_union, unpad
 from darkshare.surgery.mismatch import deepest_cut, require_shared
@@ -309,7 +318,8 @@ def split(model: Model, task: str | Sequence[str] = ()) -> list[Model]:
     wanted = (task,) if isinstance(task, str) else task
     unknown = [name for name in wanted if name not in known]
     if unknown:
-        raise BadValue(f"has no task {unknown[0]}; its tasks are {', '.join(known)}", file=model.name)
+        near = meant(unknown[0], known)
+        raise BadValue(f"has no task {unknown[0]}; its tasks are {', '.join(known)}{near}", file=model.name)
     return [_alone(model, known[name]) for name in wanted or known]
 
 

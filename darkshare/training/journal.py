@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
 
 from darkshare._figures import COLOURS, GREY, drawable, rendered, write_figure
 from darkshare._files import exists, reading, write_all, writing
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _KEPT = 0.9  # of the mean loss at each update, as Darknet prints it
+_EVERY, _SHARE = 10.0, 50  # seconds between two figures at least, and in times of what drawing took
+_WIDE, _DECADE = 3, 10  # ratios of the highest loss to the lowest: a linear axis up to one, all numbers up to the other
 
 
 class Update(NamedTuple):
@@ -36,6 +39,7 @@ class Update(NamedTuple):
         seconds: for loading and training.
         restarts: how often the training had gone back to a good state because it diverged.
         map: after it, where it was measured; of 0..1. Of a classifier, top-1.
+        precision: of products of 32-bit numbers: tf32 on a GPU, empty where they are taken with all digits.
     """
 
     batch: int
@@ -50,6 +54,10 @@ class Update(NamedTuple):
     seconds: float
     restarts: int = 0
     map: float | None = None
+    precision: str = ""
+
+
+_WIDTHS = len(Update._fields) - 1, len(Update._fields)  # of a line, without precision and with it
 
 
 class Journal:
@@ -58,15 +66,18 @@ class Journal:
     Args:
         path: of the CSV file.
         last: the number of the last update that counts; later lines, of a training that was killed, are dropped.
-        measure: what the last column is called.
+        measure: what the column of what is measured is called.
+        precision: of the updates to come; a column of its own, where there is any.
 
     Raises:
         DarkshareError: the file cannot be read or written.
     """
 
-    def __init__(self, path: Path, last: int = 0, *, measure: str = "mAP") -> None:
-        self.path, self._measure = path, measure
+    def __init__(self, path: Path, last: int = 0, *, measure: str = "mAP", precision: str = "") -> None:
+        self.path, self.figure, self._measure, self._precision = path, path.with_suffix(".png"), measure, precision
+        self._next = monotonic() + _EVERY
         self.entries = _entries(path) if last else []
+        self._width = len(Update._fields) - (not precision and not any(entry.precision for entry in self.entries))
         self.go_back(last)
 
     @property
@@ -84,9 +95,9 @@ class Journal:
         Raises:
             DarkshareError: the file cannot be written.
         """
-        self.entries.append(entry)
+        self.entries.append(entry._replace(precision=self._precision))
         with writing(self.path), open(self.path, "ab") as file:
-            file.write(_lines([entry]))
+            file.write(_lines([self.entries[-1][: self._width]]))
 
     def amend(self, measured: float) -> None:
         """Note the mAP after the last update.
@@ -107,9 +118,25 @@ class Journal:
         self.entries = [entry for entry in self.entries if entry.batch <= last]
         self._write()
 
+    @property
+    def wants_figure(self) -> bool:
+        """Whether it is time to draw it again."""
+        return bool(self.entries) and monotonic() >= self._next
+
+    def draw(self, title: str) -> None:
+        """Draw the course so far.
+
+        Raises:
+            DarkshareError: the file cannot be written.
+        """
+        begun = monotonic()
+        plot_training(self.entries, self.figure, title=title, measure=self._measure)
+        self._next = monotonic() + max(_EVERY, _SHARE * (monotonic() - begun))
+
     def _write(self) -> None:
-        header = (*Update._fields[:-1], self._measure.lower().replace("-", ""))
-        write_all({self.path: [_lines([header, *self.entries])]}, durable=False, own=True)
+        header = (*Update._fields[:-2], self._measure.lower().replace("-", ""), Update._fields[-1])
+        rows = [row[: self._width] for row in (header, *self.entries)]
+        write_all({self.path: [_lines(rows)]}, durable=False, own=True)
 
 
 def plot_training(entries: Sequence[Update], path: Path | str, *, title: str = "", measure: str = "mAP") -> None:
@@ -128,36 +155,40 @@ def _figure(entries: Sequence[Update], title: str, measure: str) -> Figure:
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
     numbers = [entry.batch for entry in entries]
-    axes.plot(numbers, [entry.loss for entry in entries], color=COLOURS[0], alpha=0.3, linewidth=0.8, label="loss")
+    losses = [entry.loss for entry in entries]
+    axes.plot(numbers, losses, color=COLOURS[0], alpha=0.3, linewidth=0.8, label="loss")
     axes.plot(numbers, [entry.mean for entry in entries], color=COLOURS[0], label="mean loss")
-    if all(entry.loss > 0 for entry in entries):
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter("{x:g}")
+    if losses and max(losses) > _WIDE * min(losses) > 0:
+        _scale(axes, max(losses) / min(losses))
     axes.set(xlabel="batch", ylabel="loss per picture", title=drawable(title))
     axes.grid(color=GREY, alpha=0.25)
-    lines: list[Any] = list(axes.get_lines())
     measured = [entry for entry in entries if entry.map is not None]
     if measured:
-        lines += _draw_measured(axes.twinx(), measured, measure)
-    axes.legend(lines, [line.get_label() for line in lines], loc="best")
+        _draw_measured(axes.twinx(), measured, measure)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
-def _draw_measured(axes: Axes, measured: Sequence[Update], measure: str) -> Sequence[Any]:
-    """The curve of mAP or top-1 on an axis of its own, its best point named."""
+def _scale(axes: Axes, span: float) -> None:
+    """A logarithmic axis of losses, with as many labels as there is room for."""
+    from matplotlib.ticker import LogLocator
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(LogLocator(subs=range(2, 10) if span < _DECADE else (2, 5)))
+    axes.yaxis.set_minor_formatter("{x:g}")
+
+
+def _draw_measured(axes: Axes, measured: Sequence[Update], measure: str) -> None:
+    """The curve of mAP or top-1 on an axis of its own, with a ring around the best; the legend has the numbers."""
     percent = [100 * (entry.map or 0.0) for entry in measured]
-    axes.plot([entry.batch for entry in measured], percent, color=COLOURS[1], marker="o", label=f"{measure} (right)")
-    axes.set(ylim=(0, 100), ylabel=f"{measure} on the validation pictures, %")
     best = max(range(len(percent)), key=lambda i: percent[i])
-    axes.annotate(
-        f"{percent[best]:.1f} %",
-        (measured[best].batch, percent[best]),
-        xytext=(0, 7 if percent[best] < 90 else -14),
-        textcoords="offset points",
-        ha="center",
+    label = (
+        f"{measure} (right): best {percent[best]:.1f} % after batch {measured[best].batch}, last {percent[-1]:.1f} %"
     )
-    return axes.get_lines()
+    axes.plot([entry.batch for entry in measured], percent, color=COLOURS[1], marker="o", label=label)
+    axes.plot(measured[best].batch, percent[best], "o", color=COLOURS[1], markersize=12, markerfacecolor="none")
+    axes.set(ylim=(-2, 102), ylabel=f"{measure} on the validation pictures, %")
 
 
 def _lines(rows: Sequence[Sequence[object]]) -> bytes:
@@ -175,14 +206,14 @@ def _entries(path: Path) -> list[Update]:
     found: list[Update] = []
     with suppress(ValueError, OverflowError, csv.Error):  # of an infinite number of pictures, of a cell of 200 kB
         for row in islice(rows, 1, None):
-            if len(row) != len(Update._fields) or row[0] == Update._fields[0]:
+            if len(row) not in _WIDTHS or row[0] == Update._fields[0]:
                 break
             found.append(_entry(row))
     return found
 
 
 def _entry(row: Sequence[str]) -> Update:
-    values = [None if cell == "" else float(cell) for cell in row]
+    values = [None if cell == "" else float(cell) for cell in row[: _WIDTHS[0]]]
     numbers = [value if value is not None else 0.0 for value in values[:7]]
     batch, images, rate, width, height, loss, mean = numbers
     return Update(
@@ -198,4 +229,5 @@ def _entry(row: Sequence[str]) -> Update:
         values[9] or 0.0,
         int(values[10] or 0),
         values[11],
+        *row[_WIDTHS[0] :],
     )

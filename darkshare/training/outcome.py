@@ -15,6 +15,11 @@ from darkshare.training.journal import Update, draw_training, plot_training
 BEST = "-best"  # behind the stem of the files of the best network
 
 
+def measured(measure: str, mean: float, mistakes: str) -> str:
+    """The measure, with the mistakes behind it where the measure does not say all."""
+    return f"{measure} {100 * mean:.2f} %" + (f" ({mistakes})" if mistakes else "")
+
+
 @dataclass(frozen=True, repr=False)
 class Outcome(Result):
     """The network that a training left, and its course: a row for each update.
@@ -33,6 +38,8 @@ class Outcome(Result):
         measure: "mAP" or "top-1".
         stopped: whether Ctrl-C ended it before everything was done.
         tested: of the best network, on pictures by which nothing was chosen; None where there are none.
+        mistakes: of the model on the validation pictures: false positives and misses above a threshold, in words.
+        best_mistakes: of the best one.
     """
 
     model: Model
@@ -48,10 +55,13 @@ class Outcome(Result):
     measure: str = "mAP"
     stopped: bool = False
     tested: float | None = None
+    mistakes: str = ""
+    best_mistakes: str = ""
 
     def rows(self) -> list[dict[str, Any]]:
         """The updates."""
-        return [entry._asdict() for entry in self.entries]
+        hidden = () if any(entry.precision for entry in self.entries) else ("precision",)
+        return [{key: value for key, value in entry._asdict().items() if key not in hidden} for entry in self.entries]
 
     def table(self) -> list[dict[str, Any]]:
         """Nothing: people look at the figure, and the notes say what came out."""
@@ -62,7 +72,7 @@ class Outcome(Result):
         cfg = self.files[0]
         lines = [f"{cfg}: {self.summary()}"]
         if self.best is not None:
-            best = f"the best, after batch {self.best_batch}, {self.measure} {100 * self.best:.2f} %"
+            best = f"the best, after batch {self.best_batch}, {measured(self.measure, self.best, self.best_mistakes)}"
             lines.append(f"{sibling(cfg.with_suffix(''), f'{BEST}.cfg')}: {best}")
             lines += [*self._tested(), f"{self.measure}: {self.rule}"]
         return [*lines, f"{self.seconds:.0f} s; wrote {', '.join(map(str, self.files))}"]
@@ -76,13 +86,16 @@ class Outcome(Result):
 
     def as_dict(self) -> dict[str, Any]:
         """The course, the notes, and what came out, as plain values."""
-        names = ("done", "batches", "map", "best", "best_batch", "seconds", "rule", "measure", "stopped", "tested")
+        names = (
+            "done", "batches", "map", "mistakes", "best", "best_batch", "best_mistakes", "seconds", "rule", "measure",
+            "stopped", "tested",
+        )  # fmt: skip
         found = {name: getattr(self, name) for name in names}
         return {**super().as_dict(), **found, "files": [str(path) for path in self.files]}
 
     def summary(self) -> str:
-        measured = "" if self.map is None else f", {self.measure} {100 * self.map:.2f} %"
-        return f"after batch {self.done} of {self.batches}{measured}"
+        last = "" if self.map is None else f", {measured(self.measure, self.map, self.mistakes)}"
+        return f"after batch {self.done} of {self.batches}{last}"
 
     def plot(self, path: Path | str) -> None:
         """Draw loss and mAP into a .png, .svg or .pdf file.

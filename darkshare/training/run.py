@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -24,12 +23,13 @@ from darkshare.training.building import trained
 from darkshare.training.caching import Features
 from darkshare.training.feeding import Feed, PictureFeed, copies_kept, features_of
 from darkshare.training.guards import digest, memory_errors, require_torch, require_trunk
-from darkshare.training.journal import Journal, Update, plot_training
-from darkshare.training.outcome import BEST, Outcome
+from darkshare.training.journal import Journal, Update
+from darkshare.training.outcome import BEST, Outcome, measured
 from darkshare.training.pictures.geometry import Size
 from darkshare.training.pictures.loading import Source
 from darkshare.training.pictures.makers import made_by
 from darkshare.training.preparation import trunk_floats, updates
+from darkshare.training.rates import settled
 from darkshare.training.recipes import RECIPES
 from darkshare.training.settings import Judge, Options, TrainingWatch
 from darkshare.training.standing import Standing
@@ -38,31 +38,6 @@ from darkshare.training.stepping import Diverged, Launched, MiniBatch, Trainer
 CHECKPOINT, GOOD, FEATURES = ".checkpoint", ".good", ".features"
 _WRITTEN = (".cfg", ".weights", ".names", ".data", ".tasks.json")
 _TIMES = 10  # how often the network is validated if nobody says
-
-
-def run_training(
-    base: Model, data: Dataset | ClassifiedDataset, output: str | os.PathLike[str], options: Options, *,
-    judge: Judge | None = None, watch: TrainingWatch | None = None, protect: Sequence[str] = (),
-    lists: Mapping[str, str] | None = None, test: Judge | None = None,
-) -> Outcome:  # fmt: skip
-    """Train a model from layer k on; the layers before stay the base's, byte for byte.
-
-    Args:
-        base: a model of one task, or an ensemble, whose branches are trained side by side.
-        data: the pictures to learn from, with boxes or with a class each.
-        output: the path of the files without suffix.
-        options: how to train.
-        judge: measures mAP or top-1, such as `evaluate_model` or `classifier_accuracy` on other pictures.
-        watch: is informed of what happens.
-        protect: files that must not be replaced, usually the inputs.
-        lists: the keys of the data's .data file that the new one keeps, unless its classes are numbered otherwise.
-        test: measures the best network at the end, on pictures by which nothing was chosen.
-
-    Raises:
-        DarkshareError: something that cannot be trained, or a loss that is not a number any more; the last good
-            checkpoint stays then.
-    """
-    return Training(base, data, Path(output), options, judge, watch or TrainingWatch(), protect, lists, test).run()
 
 
 class Ready(NamedTuple):
@@ -77,24 +52,39 @@ Course = Generator[Ready, Iterable[MiniBatch] | None, None]
 
 
 class Training:
-    """A training with everything that it needs. See `run_training` for the arguments.
+    """A training of a model from layer k on; the layers before stay the base's, byte for byte.
 
-    `beside` is another one from the same base, with whose network it shares the layers that stay.
+    Args:
+        base: a model of one task, or an ensemble, whose branches are trained side by side.
+        data: the pictures to learn from, with boxes or with a class each.
+        stem: the path of the files without suffix.
+        options: how to train.
+        judge: measures mAP or top-1, such as `evaluate_model` or `classifier_accuracy` on other pictures.
+        watch: is informed of what happens.
+        protect: files that must not be replaced, usually the inputs.
+        lists: the keys of the data's .data file that the new one keeps, unless its classes are numbered otherwise.
+        test: measures the best network at the end, on pictures by which nothing was chosen.
+        beside: another one from the same base, with whose network it shares the layers that stay.
+
+    Raises:
+        DarkshareError: something that cannot be trained.
     """
 
     trainer: Trainer
 
     def __init__(
-        self, base: Model, data: Dataset | ClassifiedDataset, stem: Path, options: Options, judge: Judge | None,
-        watch: TrainingWatch, protect: Sequence[str], lists: Mapping[str, str] | None = None,
-        test: Judge | None = None, beside: Training | None = None,
+        self, base: Model, data: Dataset | ClassifiedDataset, stem: Path, options: Options, *,
+        judge: Judge | None = None, watch: TrainingWatch | None = None, protect: Sequence[str] = (),
+        lists: Mapping[str, str] | None = None, test: Judge | None = None, beside: Training | None = None,
     ) -> None:  # fmt: skip
         require_torch()
-        self.base, self.options, self.judge, self.test, self.watch = base, options, judge, test, watch
+        self.base, self.judge, self.test = base, judge, test
+        self.watch = watch = watch or TrainingWatch()
         self.stem = stem_of(stem)
         best = sibling(self.stem, BEST)
         require_unread([sibling(s, x) for s in (self.stem, best) for x in _WRITTEN], protect)
         self.recipe = recipe = RECIPES[options.recipe]
+        self.options = options = settled(base, data, options, recipe, sibling(self.stem, CHECKPOINT), watch)
         shared = beside.trainer.net if beside else None
         self.source, self.trainer, self.truths = assembled(base, data, options, recipe, self.stem.name, watch, shared)
         self.model = model = self.trainer.net.model
@@ -103,7 +93,8 @@ class Training:
         self.trunk = digest(trunk_floats(base, options.k))
         epochs = self.batches * self.trainer.batch / len(self.source.samples)
         self.copies = copies_kept(options, self.source, self.trainer.net, epochs, self.truths[0], watch)
-        self.every = -(-self.batches // _TIMES) if options.validate_every is None else options.validate_every
+        self.tenth, self.good = -(-self.batches // _TIMES), -1  # updates; after how many the last good state was kept
+        self.every = self.tenth if options.validate_every is None else options.validate_every
         patience = recipe.patience if options.patience is None else options.patience
         self.patience = patience * self.every  # in updates
         if judge and self.every:
@@ -121,7 +112,11 @@ class Training:
         return self.standing.done
 
     def run(self) -> Outcome:
-        """Train, and write the files at the end or when Ctrl-C ends it."""
+        """Train, and write the files at the end or when Ctrl-C ends it.
+
+        Raises:
+            DarkshareError: a loss that is not a number any more; the last good checkpoint stays then.
+        """
         self.resume()
         self.begin()
         try:
@@ -134,7 +129,8 @@ class Training:
     def begin(self) -> None:
         """Open the journal, and look at the clock."""
         self.begun = self.saved = monotonic()
-        self.journal = Journal(sibling(self.stem, ".csv"), self.done, measure=self.measure)
+        how = {"measure": self.measure, "precision": self.trainer.how.precision}
+        self.journal = Journal(sibling(self.stem, ".csv"), self.done, **how)
 
     def course(self) -> Course:
         """Make all updates and validations that are left.
@@ -166,10 +162,10 @@ class Training:
             model, written = self._finished(keep=keep)
         tested = self._tested()
         now, seconds, entries = self.standing, monotonic() - self.begun, tuple(self.journal.entries)
-        last = now.map if now.validated == now.done else None
+        last, mistakes = (now.map, now.mistakes) if now.validated == now.done else (None, "")
         return Outcome(
             model, now.done, self.batches, last, now.best, now.best_batch, seconds, now.rule, tuple(written), entries,
-            self.measure, self.has_work_left, tested,
+            self.measure, self.has_work_left, tested, mistakes, now.best_mistakes,
         )  # fmt: skip
 
     def _tested(self) -> float | None:
@@ -202,7 +198,7 @@ class Training:
         numbers = range(self.done + 1, self.batches + 1)
         with closing(made_ahead(map(feed.jobs, numbers), self.options.workers)) as coming:
             for number in numbers:
-                if self.recipe.retries and (number - 1) % -(-self.batches // _TIMES) == 0:
+                if self._is_good(number - 1):
                     with uninterrupted():
                         self._save(GOOD)
                 begun = perf_counter()
@@ -216,7 +212,7 @@ class Training:
                 self._show()
                 if monotonic() - self.saved >= self.options.checkpoint_every:
                     with uninterrupted():
-                        self._save()
+                        self._save(CHECKPOINT)
                 if self.done < self.batches and not self._has_updates_left:
                     self._say_flat()
                     return
@@ -230,6 +226,9 @@ class Training:
         self.shown = self.done
         for entry in news:
             self.watch.step(entry)
+        if self.journal.wants_figure:
+            with uninterrupted():
+                self._draw()
 
     def _say_flat(self) -> None:
         ago = (self.done - self.standing.best_batch) // self.every
@@ -243,9 +242,9 @@ class Training:
         """
         if self.standing.restarts >= self.recipe.retries:
             raise error
-        restarts = self.standing.restarts + 1
-        self._take(checkpoints.read_state(sibling(self.stem, GOOD), self.fingerprint))
-        self.standing.restarts, self.trainer.slower = restarts, 0.5**restarts
+        state = checkpoints.read_state(sibling(self.stem, GOOD), self.fingerprint)
+        state["standing"]["restarts"] = self.standing.restarts + 1
+        self._take(state)
         self.journal.go_back(self.done)
         self.shown = self.done
         self.watch.say(f"{error.message.partition(';')[0]}; it goes on after batch {self.done} at half the rate")
@@ -297,15 +296,14 @@ class Training:
         model = self._model()
         found = self.judge(model)
         with uninterrupted():
-            better = self.standing.measured(found.mean, str(found.rule))
+            better = self.standing.measured(found)
             self.journal.amend(found.mean)
             if better:
                 save(model, sibling(self.stem, BEST), data=self.lists)
             self._draw()
-            self._save()
-        mistakes = f" ({found.mistakes})" if found.mistakes else ""
+            self._save(CHECKPOINT, *[GOOD] * self._is_good(self.done))
         best = ", the best so far" if better else ""
-        self.watch.say(f"batch {self.done}: {self.measure} {100 * found.mean:.2f} %{mistakes}{best}")
+        self.watch.say(f"batch {self.done}: {measured(self.measure, found.mean, found.mistakes)}{best}")
 
     def _model(self) -> Model:
         """The model as it is now; its trunk is the base's.
@@ -319,16 +317,21 @@ class Training:
         require_trunk(model, self.base, self.options.k, self.trunk)
         return model
 
-    def _save(self, suffix: str = CHECKPOINT) -> None:
+    def _is_good(self, number: int) -> bool:
+        """Whether the state after this update is to be kept to go back to, and was not yet."""
+        return self.recipe.retries > 0 and number % self.tenth == 0 and number > self.good
+
+    def _save(self, *suffixes: str) -> None:
         self._settle()
         state = {
-            "fingerprint": self.fingerprint,
-            "standing": asdict(self.standing),
-            "trainer": self.trainer.state(),
-        }
-        checkpoints.write_state(sibling(self.stem, suffix), state)
-        if suffix == CHECKPOINT:
+            "fingerprint": self.fingerprint, "standing": asdict(self.standing), "trainer": self.trainer.state(),
+            "rate": self.options.changes.rate,
+        }  # fmt: skip
+        checkpoints.write_state([sibling(self.stem, suffix) for suffix in suffixes], state)
+        if CHECKPOINT in suffixes:
             self.saved = monotonic()
+        if GOOD in suffixes:
+            self.good = self.done
 
     def resume(self) -> None:
         """Take the checkpoint, if there is one.
@@ -357,12 +360,12 @@ class Training:
         if self.source.unreadable:
             self.watch.say(f"{self.source.unreadable}; the pictures behind them in the list were taken instead")
         if keep or self.has_work_left:
-            self._save()
+            self._save(CHECKPOINT)
         model = self._model()
         written = save(model, self.stem, data=self.lists)
         if self.journal.entries:
             self._draw()
-            written += [self.journal.path, sibling(self.stem, ".png")]
+            written += [self.journal.path, self.journal.figure]
         if not self.has_work_left:
             sibling(self.stem, GOOD).unlink(missing_ok=True)
             shutil.rmtree(sibling(self.stem, FEATURES), ignore_errors=True)
@@ -375,8 +378,7 @@ class Training:
         sibling(self.stem, CHECKPOINT).unlink(missing_ok=True)
 
     def _draw(self) -> None:
-        title = f"{self.stem.name}, k={self.options.k}"
-        plot_training(self.journal.entries, sibling(self.stem, ".png"), title=title, measure=self.measure)
+        self.journal.draw(f"{self.stem.name}, k={self.options.k}, batch {self.done} of {self.batches}")
 
     def _feed(self, source: Source) -> Feed:
         """The source of examples: the cache, if there is one, or the pictures."""
@@ -389,9 +391,8 @@ class Training:
 
     def pictures(self, source: Source) -> PictureFeed:
         """The pictures, as updates take them."""
-        trainer = self.trainer
-        mini = trainer.batch // max(self.model.network.net.subdivisions, 1)
-        return PictureFeed(source, trainer.net, trainer.device, trainer.batch, mini, self.batches, trainer.amp)
+        mini = self.trainer.batch // max(self.model.network.net.subdivisions, 1)
+        return PictureFeed(source, self.trainer.trunk, self.trainer.batch, mini, self.batches)
 
     def features(self) -> Features:
         """The cache of what the trunk gives, where there are `copies`, as far as it is filled."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from darkshare.training.settings import Score
+
 
 @dataclass
 class Standing:
@@ -17,6 +19,8 @@ class Standing:
         best: the highest measured.
         best_batch: after which update that was.
         rule: by which it was counted.
+        mistakes: of the last that was measured, in words.
+        best_mistakes: of the best.
     """
 
     done: int = 0
@@ -26,13 +30,15 @@ class Standing:
     best: float | None = None
     best_batch: int = 0
     rule: str = ""
+    mistakes: str = ""
+    best_mistakes: str = ""
 
-    def measured(self, mean: float, rule: str) -> bool:
+    def measured(self, found: Score) -> bool:
         """Note what was measured now; whether it is the best so far."""
-        self.map, self.rule, self.validated = mean, rule, self.done
-        better = self.best is None or mean > self.best
+        self.map, self.rule, self.mistakes, self.validated = found.mean, str(found.rule), found.mistakes, self.done
+        better = self.best is None or found.mean > self.best
         if better:
-            self.best, self.best_batch = mean, self.done
+            self.best, self.best_mistakes, self.best_batch = found.mean, found.mistakes, self.done
         return better
 
     def is_flat(self, updates: int) -> bool:

@@ -262,7 +262,7 @@ def test_one_pass_fills_the_caches_of_all_k_as_each_fills_its_own(base, data, tm
     assert not (trials[0].folder / "net.features").exists()
     for trial in trials[1:]:
         alone = replace(trial, folder=tmp_path / "alone" / trial.folder.name, beside=())
-        own = Training(model, learn, alone.folder / "net", trial.options, None, TrainingWatch(), ())
+        own = Training(model, learn, alone.folder / "net", trial.options)
         own.pictures(own.source).fill([own.features()], trial.options, TrainingWatch())
         together = files_in(trial.folder / "net.features")
         assert together == files_in(alone.folder / "net.features")

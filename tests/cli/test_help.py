@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import ROOT
 
-from darkshare.cli import COMMANDS, main
+from darkshare.cli import ALIASES, COMMANDS, GROUPS, main
 
 HELP = "import darkshare.cli; darkshare.cli.main(['--help'], standalone_mode=False)"
 LARGEST_RATIO = 3  # to a Python that only imports click; 1.3 on the machine where this was written
@@ -47,6 +47,45 @@ def test_help_imports_no_command():
     allowed = {"_version", "_tables", "_files", "_files.renames", "_signals", "errors", "cli", "cli.progress"}
     assert "darkshare.cli" in found
     assert found <= {"darkshare", *(f"darkshare.{name}" for name in allowed)}
+
+
+def test_every_command_is_in_one_group_with_a_short_line_of_its_own():
+    listed = [name for group in GROUPS.values() for name in group]
+    assert sorted(listed) == sorted(set(listed)) == sorted(COMMANDS)
+    assert list(GROUPS) == ["Start", "Look", "Merge", "Train", "Run", "Ship", "Backbones"]
+    assert list(GROUPS["Backbones"]) == ["reduce", "branch"]
+    assert [text for _, text in COMMANDS.values() if len(text) >= 60 or not text.endswith(".")] == []
+    lines = CliRunner().invoke(main, ["--help"]).output.splitlines()
+    for group, commands in GROUPS.items():
+        begin = lines.index(f"{group}:") + 1
+        shown = [line.split(maxsplit=1) for line in lines[begin : begin + len(commands)]]
+        assert shown == [[name, text] for name, (_, text) in commands.items()]
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("inof", "there is no command 'inof'; is 'info' meant?"),
+        ("Detekt", "there is no command 'Detekt'; is 'detect' meant?"),
+        ("merg", "there is no command 'merg'; is 'merge' meant?"),
+        ("xyz", "there is no command 'xyz'\n"),
+        ("both.cfg", "there is no command 'both.cfg'; next: darkshare info both.cfg"),
+    ],
+)
+def test_a_wrong_command_gets_those_that_are_near(word, says):
+    result = CliRunner().invoke(main, [word, "x"])
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
+@pytest.mark.parametrize(("alias", "name"), ALIASES.items())
+def test_what_others_call_a_command_runs_it_and_stands_in_its_help(alias, name):
+    assert alias not in COMMANDS
+    helps = [CliRunner().invoke(main, [word, "--help"]).output for word in (alias, name)]
+    assert helps[0] == helps[1]
+    assert helps[0].startswith(f"Usage: main {name} [OPTIONS] ")
+    assert helps[0].endswith(f"\n\n  Also: darkshare {alias}\n")
+    assert alias not in CliRunner().invoke(main, ["--help"]).output.replace("merged", "").replace("evaluate", "")
 
 
 def test_ctrl_c_in_any_command_exits_with_130(tiny, monkeypatch):

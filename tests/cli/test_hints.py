@@ -23,7 +23,20 @@ from darkshare.darknet.model import load, save
 from darkshare.darknet.typed import next_command
 
 CLASSIFIER = TRUNK + TAIL.format(filters=8, classes=3)
-MADE_NOTHING = {"info", "check", "stats", "frozen", "detect", "classify", "engines", "bench", "savings", "evaluate"}
+MADE_NOTHING = {
+    "info",
+    "draw",
+    "check",
+    "stats",
+    "frozen",
+    "detect",
+    "classify",
+    "engines",
+    "bench",
+    "savings",
+    "evaluate",
+    "completion",
+}
 QUICK = ["--batches", 1, "--batch", 4, "--threads", 1, "--workers", 0]
 FAST = {"train": ["--threads", "1", "--workers", "0", "--validate-every", "0"], "suggest-k": ["--threads", "1"]}
 pytestmark = pytest.mark.usefixtures("undrawn")

@@ -15,7 +15,7 @@ from darkshare.cli import COMMANDS, main
 # What a command may have and its function not: how it takes models, how it prints and where it writes.
 OF_COMMANDS = {"dialect", "size", "format", "output"}
 OF_PROGRESS = {"watch", "progress", "tell"}  # what a function has and its command not: the command shows a bar
-WITHOUT_FUNCTION = {"demo"}
+WITHOUT_FUNCTION = {"completion", "demo"}
 # What differs otherwise, by command: parameter -> why.
 EXCEPTIONS: dict[str, dict[str, str]] = {
     "concat": dict.fromkeys(("verify", "images"), "verify(merged, *models, images=), since it needs an engine"),

@@ -93,6 +93,7 @@ def test_a_file_says_all_classes(base, tmp_path, option, is_drawn):
         (("--keep", "tram"), 1, "no class 'tram'; the classes are person, car, a=b"),
         (("--rename", "car"), 1, "--rename 'car' does not say OLD=NEW"),
         (("--task", "text"), 1, "has no task text; it has base"),
+        (("--task", "bases"), 1, "has no task bases; it has base; is 'base' meant?"),
         (("--from", "x.names", "--drop", "car"), 2, "--from and --fresh each say all classes"),
         (("--from", "missing.names"), 1, "missing.names: cannot be read"),
     ],

@@ -250,7 +250,9 @@ def test_a_bar_stays_on_one_line_of_a_terminal(columns):
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     words = [sys.executable, "-c", LONG_TRAINING]
     kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-    with subprocess.Popen(words, stdout=theirs, stderr=theirs, env={**kept, "PYTHONPATH": str(ROOT.parent)}) as process:
+    with subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=theirs, env={**kept, "PYTHONPATH": str(ROOT.parent)}
+    ) as process:
         os.close(theirs)
         said = b""
         with contextlib.suppress(OSError):  # the end of a terminal

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from conftest import network_of
 
-from darkshare.darknet.admission import admitted, located
+from darkshare.darknet.admission import admitted, convolution_window, located
 from darkshare.darknet.kinds import Convolutional, Route, Upsample
 from darkshare.errors import BadValue, Unsupported
 
@@ -38,6 +38,23 @@ def test_a_layer_gets_the_function_of_its_kind():
 def test_a_layer_that_cannot_be_computed_is_refused(body, why):
     with pytest.raises(Unsupported, match=why):
         asked(body)
+
+
+@pytest.mark.parametrize(
+    ("keys", "why"),
+    [
+        ("filters=4\ngroups=3", "groups=3 does not divide its 3 input channels and 4 filters"),
+        ("filters=3\ngroups=2", "groups=2 does not divide its 3 input channels and 3 filters"),
+        ("size=3\npad=0\ndilation=2", "dilation=2 with size=3"),
+    ],
+)
+def test_a_window_that_darknet_does_not_really_have_is_refused(keys, why):
+    with pytest.raises(Unsupported, match=why):
+        convolution_window(network_of(f"{HEAD}[conv]\n{keys}\n").layers[0])
+
+
+def test_the_window_of_a_convolution():
+    assert convolution_window(network_of(f"{HEAD}[conv]\nsize=3\npad=1\nstride=2\n").layers[0]) == ((2, 2), 1)
 
 
 def test_an_error_gets_the_layer_and_its_line():

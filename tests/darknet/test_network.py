@@ -37,6 +37,8 @@ def test_tiny_is_resolved_as_worked_out_by_hand():
     assert (network.params, network.input, network.name) == (2572, Shape(3, 32, 32), "test.cfg")
     assert [network.start(k) for k in (0, 1, 12, 13)] == [0, 248, 2572, 2572]
     assert [head.index for head in network.heads] == [6, 12]
+    assert network.needed([6]) == [0, 1, 2, 3, 4, 5, 6]
+    assert network.needed([12, 0]) == [0, 1, 2, 3, 4, 7, 8, 9, 10, 11, 12]
     # 2 per multiply-add of the convolutions, 1 per value of the shortcut, 4 per value of the 2x2 pool
     kernels = 2 * (216 * 256 + 576 * 256 + 1152 * 64 + 224 * 64 + 64 * 64 + 168 * 256)
     assert network.flops == kernels + 2048 + 4 * 512

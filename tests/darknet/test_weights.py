@@ -8,7 +8,7 @@ from strategies import floats, headers
 
 from darkshare.darknet.kinds import DIALECTS
 from darkshare.darknet.model import save_weights
-from darkshare.darknet.weights import Header, Weights, parse_header, read_weights
+from darkshare.darknet.weights import Header, Weights, chunks, parse_header, read_weights
 from darkshare.errors import BadValue, DarkshareError, WeightsSize
 
 # A convolution of one 1x1 filter on one channel, as AlexeyAB writes it.
@@ -41,6 +41,14 @@ def test_a_file_is_a_header_and_floats(file, data, header):
         assert found.view(0, 2).tolist() == [1.0, -2.0]
         assert (found.size, found.path) == (2, str(path))
         assert header.to_bytes(dialect) + found.view(0, 2).tobytes() == data
+
+
+def test_floats_of_a_file_and_of_memory_are_one_row(file):
+    stored = read_weights(file(GOLDEN)).runs
+    mixed = Weights(Header(), (*stored, np.float32([3, 4])))
+    assert mixed.view(0, 4).tolist() == [1.0, -2.0, 3.0, 4.0]
+    assert mixed.view(1, 3).tolist() == [-2.0, 3.0]
+    assert [float(value) for piece in chunks(mixed.runs) for value in piece] == [1.0, -2.0, 3.0, 4.0]
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_what_is_only_for_validation_is_divided(data, tmp_path):
 
 def test_training_tells_of_twins_with_the_command_that_helps(base, data, tmp_path, monkeypatch):
     needs_torch()
-    monkeypatch.setattr("darkshare.training.run.plot_training", lambda entries, path, **how: path.touch())
+    monkeypatch.setattr("darkshare.training.journal.plot_training", lambda entries, path, **how: path.touch())
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     words = ("train", base, data, "--k", 4, "--batches", 1, "--batch", 4, "--threads", 1, "--workers", 0, "-o", "t")

@@ -33,7 +33,9 @@ def test_a_class_that_the_task_does_not_know_is_never_guessed():
         matched(("person",), ("Person",))
     with pytest.raises(BadValue, match="task has no class human; it has person"):
         matched(("person",), ("Person",), Person="human")
-    with pytest.raises(BadValue, match="data has no class persno to be counted otherwise; it has person"):
+    with pytest.raises(
+        BadValue, match="data has no class persno to be counted otherwise; it has person; is 'person' meant"
+    ):
         matched(("person",), ("person",), persno="")
     with pytest.raises(BadValue, match="several classes called a"):
         matched(("a", "a"), ("a",))

@@ -483,6 +483,7 @@ def test_levels_and_agnostic_are_two_settings(nms, rules):
         ({"nms": {"test": ()}}, r"or both, not \(\)"),
         ({"nms": (0, "agnostic")}, "nms 0 keeps all boxes, so 'agnostic' would do nothing"),
         ({"nms": {"masks": "agnostic"}}, "unknown task masks; the tasks are test, other"),
+        ({"nms": {"tests": 0.4}}, "unknown task tests; the tasks are test, other; is 'test' meant?"),
         ({"nms": (1.5, "agnostic")}, "must lie between 0 and 1, not 1.5"),
         ({"max_det": 0}, "max_det=0 must be at least 1"),
         ({"classes": ("a", "d")}, "there is no class 'd'; there are a, b, c"),

@@ -30,7 +30,7 @@ from darkshare.training.pictures import cropping  # noqa: E402
 from darkshare.training.pictures.augmenting import Labelled  # noqa: E402
 from darkshare.training.pictures.cropping import Crops, augmented, class_truth, drawn_view, turned, undistorted  # noqa: E402
 from darkshare.training.pictures.loading import Place, Source, drawn_size, require_sizes  # noqa: E402
-from darkshare.training.run import run_training as train  # noqa: E402
+from darkshare.training.run import Training  # noqa: E402
 from darkshare.training.settings import Changes, Options  # noqa: E402
 
 NAMES = ("blue", "green", "red")
@@ -38,6 +38,10 @@ NET = "batch=6\nsubdivisions=2\nlearning_rate=0.05\nmomentum=0.9\ndecay=0.0005\n
 SIZE = (16, 16)
 K = 1
 pytestmark = pytest.mark.usefixtures("undrawn")
+
+
+def train(*what, **how):
+    return Training(*what, **how).run()
 
 
 def trainable(more: str = "", dialect: str = "alexeyab") -> Model:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+from itertools import combinations
 
 import cv2
 import pytest
 
 from darkshare.errors import DarkshareError
 from darkshare.training import checkpoints
-from darkshare.training.journal import Journal, Update, plot_training
+from darkshare.training.journal import Journal, Update, _figure, plot_training
 
 
 def entry(batch: int, loss: float = 2.0, **more) -> Update:
@@ -88,6 +89,22 @@ def test_the_figure(tmp_path, measured):
     assert (orange > 50) == (measured is not None)
 
 
+@pytest.mark.parametrize("highest", [2.5, 9, 4e5])
+def test_nothing_in_the_figure_lies_over_anything_else(highest):
+    entries = [entry(i, loss=highest ** (1 - i / 20), map=1 - i / 40) for i in range(21)]
+    figure = _figure(entries, "t", "mAP")
+    figure.draw_without_rendering()
+    axes, right = figure.axes
+    (legend,) = figure.legends
+    assert "best 100.0 % after batch 0, last 50.0 %" in legend.get_texts()[-1].get_text()
+    ticks = [*axes.yaxis.get_minorticklabels(), *axes.yaxis.get_majorticklabels()]
+    low, high = axes.get_ylim()
+    labels = [text for text in ticks if text.get_text() and low <= text.get_position()[1] <= high]
+    assert len(labels) > 2
+    boxes = [one.get_window_extent() for one in (*labels, axes.yaxis.label, right.yaxis.label, axes.title, legend)]
+    assert not any(one.overlaps(other) for one, other in combinations([axes.bbox, *boxes], 2))
+
+
 @pytest.mark.parametrize("title", ["tr\udce4, k=3", r"a $\frac{$ b", "$"])
 def test_the_title_of_the_figure_may_be_any_name(tmp_path, title):
     plot_training([entry(1), entry(2)], tmp_path / "t.png", title=title)
@@ -97,7 +114,7 @@ def test_the_title_of_the_figure_may_be_any_name(tmp_path, title):
 def test_checkpoints_come_back(tmp_path):
     torch = pytest.importorskip("torch", reason="training needs PyTorch")
     path = tmp_path / "t.checkpoint"
-    checkpoints.write_state(path, {"fingerprint": {"seed": 1}, "net": {"0.weights": torch.arange(3.0)}, "best": None})
+    checkpoints.write_state([path], {"fingerprint": {"seed": 1}, "net": {"0.weights": torch.arange(3.0)}, "best": None})
     found = checkpoints.read_state(path, {"seed": 1})
     assert found["net"]["0.weights"].tolist() == [0, 1, 2]
     with pytest.raises(

@@ -19,9 +19,9 @@ from darkshare.errors import BadValue, DarkshareError, TrunkMismatch, Unsupporte
 from darkshare.evaluation import evaluate_model  # noqa: E402
 from darkshare.surgery.residual import branch  # noqa: E402
 from darkshare.surgery.splice import concat, split  # noqa: E402
+from darkshare.training import journal  # noqa: E402
 from darkshare.training.building import trained  # noqa: E402
 from darkshare.training.run import Training  # noqa: E402
-from darkshare.training.run import run_training as train  # noqa: E402
 from darkshare.training.settings import Changes, Options  # noqa: E402
 from darkshare.training.stepping import Trainer  # noqa: E402
 
@@ -29,6 +29,10 @@ NET = "channels=3\nbatch=4\nsubdivisions=2\nlearning_rate=0.002\nmomentum=0.9\nd
 TEXT = tiny_text().replace("channels=3", NET)
 K = 4
 pytestmark = pytest.mark.usefixtures("undrawn")
+
+
+def train(*what, **how):
+    return Training(*what, **how).run()
 
 
 @pytest.fixture
@@ -257,6 +261,29 @@ def test_the_best_is_kept_beside_the_last(base, data, tmp_path):
     assert [row.rsplit(",", 1)[1] for row in rows] == ["", "0.2", "", "0.6", "", "0.4"]
 
 
+def test_the_figure_is_redrawn_while_it_runs(base, data, tmp_path, monkeypatch):
+    """Not before ten seconds have passed, and not again until fifty times of what it took."""
+    now, seen = [0.0], list[tuple[int, bool]]()
+
+    class Watch(Said):
+        def step(self, entry):
+            seen.append((entry.batch, (tmp_path / "out.png").exists()))
+            (tmp_path / "out.png").unlink(missing_ok=True)
+            now[0] += 4
+
+    monkeypatch.setattr(journal, "monotonic", lambda: now[0])
+    drawn = journal.plot_training
+
+    def plot(*args, **how):
+        now[0] += 0.3
+        drawn(*args, **how)
+
+    monkeypatch.setattr(journal, "plot_training", plot)
+    train(base, data, tmp_path / "out", options(batches=9, epochs=None), watch=Watch())
+    assert [batch for batch, there in seen if there] == [4, 8]
+    assert (tmp_path / "out.png").exists()
+
+
 class Scores:
     """A judge that gives these scores in turn, and keeps what it judged."""
 
@@ -293,9 +320,7 @@ def test_it_ends_where_the_validation_is_flat(base, data, tmp_path, scores, ends
 
 def test_killed_behind_a_flat_validation_it_ends_all_the_same(base, data, tmp_path):
     """The checkpoint is that of the validation; what was to be written is not."""
-    training = Training(
-        base, data, tmp_path / "out", options(validate_every=1, patience=1), Scores(0.5, 0.4), Said(), ()
-    )
+    training = Training(base, data, tmp_path / "out", options(validate_every=1, patience=1), judge=Scores(0.5, 0.4))
     training.begin()
     for _ in training.course():
         pass
@@ -362,7 +387,7 @@ def test_it_learns_to_find_squares(tmp_path, base):
 def test_the_mean_of_the_weights_is_what_is_written(base, data, tmp_path):
     """By hand: each update keeps min(ema, n / (n + 10)) of the mean so far."""
     snapshots: list[np.ndarray] = []
-    training = Training(base, data, tmp_path / "out", options(ema=0.5), None, Said(), ())
+    training = Training(base, data, tmp_path / "out", options(ema=0.5), watch=Said())
     name = "5.weights"
     mean = training.trainer.net.state_dict()[name].detach().clone().numpy()
 
@@ -535,7 +560,7 @@ def test_negatives_are_learned_from(base, data, tmp_path):
 
 
 def test_a_gradient_that_is_no_number_changes_no_weight(base, data, tmp_path, monkeypatch):
-    trainer = Training(base, data, tmp_path / "out", options(recipe="steady"), None, Said(), ()).trainer
+    trainer = Training(base, data, tmp_path / "out", options(recipe="steady"), watch=Said()).trainer
     before = {name: block.detach().clone() for name, block in trainer.net.state_dict().items() if block.requires_grad}
 
     def backward(part, seen):
@@ -553,7 +578,7 @@ def test_a_gradient_that_is_no_number_changes_no_weight(base, data, tmp_path, mo
 @pytest.mark.parametrize(("norm", "share"), [(4.0, 1.0), (40.0, 0.25)])
 def test_the_steady_recipe_cuts_the_gradient_to_a_norm_of_ten(base, data, tmp_path, monkeypatch, norm, share):
     """Adam's first mean of gradients is a tenth of the first one, and its step the rate, whatever their size."""
-    training = Training(base, data, tmp_path / "out", options(recipe="steady"), None, Said(), ())
+    training = Training(base, data, tmp_path / "out", options(recipe="steady"), watch=Said())
     trainer, blocks = training.trainer, training.trainer.net.parameters()
     before = [block.detach().clone() for block in blocks]
     each = norm / sum(block.numel() for block in blocks) ** 0.5
@@ -574,7 +599,7 @@ def test_the_steady_recipe_cuts_the_gradient_to_a_norm_of_ten(base, data, tmp_pa
 @pytest.mark.parametrize(("recipe", "share"), [("darknet", 0.01), ("steady", 0.05)])
 def test_a_batch_moves_the_rolling_statistics_as_the_recipe_says(base, data, tmp_path, recipe, share):
     """With rate 0 and no mean of weights, the statistics of the same pictures approach theirs by this share."""
-    training = Training(base, data, tmp_path / "out", options(recipe=recipe, ema=0.0), None, Said(), ())
+    training = Training(base, data, tmp_path / "out", options(recipe=recipe, ema=0.0), watch=Said())
     net, name = training.trainer.net.train(), "4.rolling_mean"
     before = net.state_dict()[name].clone()
     pictures = torch.rand(4, 3, 32, 32)
@@ -604,7 +629,7 @@ def test_a_detector_learns_classes_in_another_order(base, data, tmp_path):
 
 
 def test_weights_that_are_no_numbers_are_never_kept(base, data, tmp_path):
-    training = Training(base, data, tmp_path / "out", options(recipe="steady"), None, Said(), ())
+    training = Training(base, data, tmp_path / "out", options(recipe="steady"), watch=Said())
     with torch.no_grad():
         training.trainer.net.state_dict()["5.weights"].fill_(float("inf"))
     with pytest.raises(DarkshareError, match=r"5\.weights holds values that are not numbers"):

@@ -111,8 +111,8 @@ def test_a_real_network_on_real_pictures(tmp_path):
 
 def test_the_layers_that_stay_are_held_once(base, tasks, tmp_path):
     options = Options(k=4, device="cpu", changes=Changes(batches=2))
-    first = Training(base, tasks["a"][0], tmp_path / "a", options, None, Said(), ())
-    other = Training(base, tasks["b"][0], tmp_path / "b", options, None, Said(), (), beside=first)
+    first = Training(base, tasks["a"][0], tmp_path / "a", options, watch=Said())
+    other = Training(base, tasks["b"][0], tmp_path / "b", options, watch=Said(), beside=first)
     places = [
         {index: [block.data_ptr() for block in given.values()] for index, given in one.trainer.net._given.items()}
         for one in (first, other)
@@ -224,7 +224,7 @@ def test_on_a_gpu_the_pictures_of_all_tasks_go_through_the_trunk_together(base, 
         options = Options(
             k=4, recipe="darknet", device="cpu", threads=1, workers=0, validate_every=0, changes=Changes(epochs=4)
         )
-        trainings[name] = Training(base, data, tmp_path / f"out-{name}", options, None, Said(), ())
+        trainings[name] = Training(base, data, tmp_path / f"out-{name}", options, watch=Said())
         net = trainings[name].trainer.net
         monkeypatch.setattr(net, "trunk", lambda x, real=net.trunk: real(seen(x)))
     run_side_by_side(trainings)

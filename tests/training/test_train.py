@@ -16,6 +16,7 @@ from darkshare import load, train  # noqa: E402
 from darkshare._tables import to_json  # noqa: E402
 from darkshare.data import Box, Dataset, read_data, read_options  # noqa: E402
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning  # noqa: E402
+from darkshare.evaluation import evaluate_model  # noqa: E402
 
 QUICK = {"batch": 4, "threads": 1, "workers": 0, "device": "cpu"}
 CLASSIFIER = """\
@@ -55,7 +56,9 @@ def test_a_data_file_is_learned_from_and_validated_on(base, data, tmp_path):
     assert [row["batch"] for row in found.rows()] == [1, 2]
     assert list(found.to_dataframe()["map"]) == [entry.map for entry in found.entries]
     assert found.notes()[0] == f"{tmp_path}/out.cfg: {found.summary()}"
-    assert repr(found) == f"<Outcome: after batch 2 of 2, mAP {100 * found.map:.2f} %>"
+    assert repr(found) == f"<Outcome: after batch 2 of 2, mAP {100 * found.map:.2f} % ({found.mistakes})>"
+    assert found.mistakes == evaluate_model(load(tmp_path / "out.cfg"), read_data(data, "valid")).mistakes
+    assert f"{100 * found.best:.2f} % ({found.best_mistakes})" in found.notes()[1]
     assert '"best_batch": ' in to_json(found.as_dict())
 
 

@@ -61,11 +61,11 @@ class Problems(Results[Problem]):
     def notes(self) -> list[str]:
         return [self.summary()]
 
-    def text(self, form: str = "text") -> str:
+    def text(self, form: str = "text", room: int | None = None) -> str:
         """A line for each problem, as compilers print them, or a markdown table; then the numbers of the data sets."""
         lines = [*(printable(str(one)) for one in self), self.summary()]
-        found = "\n".join(lines) if form == "text" else super().text(form)
-        return "\n\n".join(filter(None, [found, *(one.text(form) for one in self.datasets)]))
+        found = "\n".join(lines) if form == "text" else super().text(form, room)
+        return "\n\n".join(filter(None, [found, *(one.text(form, room) for one in self.datasets)]))
 
     def as_dict(self) -> dict[str, Any]:
         return super().as_dict() | {"is_fine": self.is_fine, "datasets": [one.as_dict() for one in self.datasets]}

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from darkshare._files import is_file, is_folder, parsed_yaml, read_small
+from darkshare._files import is_file, is_folder, read_small
 from darkshare._images import PICTURES
-from darkshare._texts import decoded_text
+from darkshare._texts import decoded_text, parsed_yaml
 from darkshare.data.darknet import Watch
 from darkshare.data.findings import NothingLeft
 from darkshare.data.formats.folders import files_below, start_of

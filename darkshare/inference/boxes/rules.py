@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from darkshare.darknet.tasks import Task
-from darkshare.errors import BadValue, require_known, require_least
+from darkshare.errors import BadValue, meant, require_known, require_least
 
 Levels = float | Mapping[str, float]  # one number for all tasks, or some tasks' own by name and "" for the others
 Overlap = float | str | Sequence[float | str]  # a level, AGNOSTIC, or both
@@ -89,7 +89,7 @@ def levels(tasks: Sequence[Task], given: Levels, default: float) -> dict[str, fl
     named = dict(given) if isinstance(given, Mapping) else {"": given}
     known = dict.fromkeys((task.name for task in tasks), named.pop("", default))
     if unknown := [name for name in named if name not in known]:
-        raise BadValue(f"unknown task {unknown[0]}; the tasks are {', '.join(known)}")
+        raise BadValue(f"unknown task {unknown[0]}; the tasks are {', '.join(known)}{meant(unknown[0], known)}")
     for value in (merged := {**known, **named}).values():
         if not 0 <= value <= 1:
             raise BadValue(f"a threshold must lie between 0 and 1, not {value}")
