@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from darkshare._files import require_unread
+from darkshare._tables import FORMATS
 from darkshare.cli import command
 from darkshare.cli.options import dialect_option, format_option, load_all, models_argument, pair, size_option
 from darkshare.cli.printing import say, show, wrote
@@ -43,11 +44,17 @@ def _drawing(_: click.Context, __: click.Parameter, path: str) -> str:
 @command()
 @models_argument
 @click.option(
-    "-o", "--output", metavar="FILE", required=True, callback=_drawing, help="A .html page, or .svg, .png, .pdf."
+    "-o",
+    "--output",
+    metavar="FILE",
+    required=True,
+    callback=_drawing,
+    help="Where to write a .html page, or .svg, .png, .pdf.",
 )
 @size_option
 @dialect_option
-def draw(files: tuple[str, ...], output: str, size: tuple[int, int] | None, dialect: str) -> None:
+@format_option
+def draw(files: tuple[str, ...], output: str, size: tuple[int, int] | None, dialect: str, form: str) -> None:
     """Draw a network: its trunk, branches and heads, whose each layer is, and what it costs.
 
     A .html page or .svg file describes each layer that is pointed at. Several models are drawn over the trunk that
@@ -65,7 +72,10 @@ def draw(files: tuple[str, ...], output: str, size: tuple[int, int] | None, dial
     require_unread([output])
     found = draw(*models)
     found.write(output)
-    say(*found.notes())
+    if form == FORMATS[0]:  # a drawing is to be looked at; as text, all its layers would be in the way
+        say(*found.notes())
+    else:
+        show(found, form=form)
     wrote([output])
 
 

@@ -33,6 +33,7 @@ LINES = [  # every command, with output
     "evaluate base.cfg squares.data --by-order", "kit base.cfg squares.data --k 4 -o kit", "cut base.cfg --k 4",
     "detect base.cfg photo.png -o found", "classify colour.cfg photo.png", "export base.cfg -o a.onnx", "engines",
     "reduce resnet.cfg --list", "branch paired.cfg --after 4 -m 2", "demo -o demo", "completion bash",
+    "draw base.cfg -o drawn.svg",
 ]  # fmt: skip
 SLOW = [
     "bench base.cfg other.cfg --k 4 --rounds 6", "suggest-k base.cfg squares.data",

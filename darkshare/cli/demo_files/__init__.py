@@ -73,7 +73,8 @@ class Demonstration(Result):
         parts = [
             fitted(self.heading(), room), render(self.rows(), form, room),
             "What that saves:", render(self.savings.table(), form, room),
-            "What one pass of the merged network sees:", render(self.seen(), form, room), *self.notes(),
+            "What one pass of the merged network sees:", render(self.seen(), form, room),
+            *(fitted(note, room) for note in self.notes()),
         ]  # fmt: skip
         return "\n\n".join(parts)
 
