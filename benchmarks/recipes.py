@@ -22,6 +22,7 @@ from darkshare.choose_k.sweep import Sweep, sweep
 from darkshare.darknet.model import load
 from darkshare.errors import DarkshareWarning
 from darkshare.training.recipes import RECIPES
+from darkshare.training.settings import AUTO
 
 
 def main() -> None:
@@ -49,6 +50,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=_numbers, default=[1, 2, 3])
     parser.add_argument("--batches", type=int, default=80)
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--lr", choices=[AUTO], help="find the rate of each training by a range test")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("-o", "--output", type=Path, default=Path("recipes"))
     parser.add_argument("--format", default="markdown")
@@ -65,6 +67,7 @@ def _swept(args: argparse.Namespace, data: str, base: str, recipe: str, seeds: S
     return sweep(
         load(base), path, k=args.k, seeds=seeds, output=folder, jobs=args.jobs, threads=1, batches=args.batches,
         batch=args.batch, subdivisions=1, size=(int(size), int(size)), recipe=recipe,
+        lr=args.lr,
     )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from darkshare.darknet.model import Model, load
 from darkshare.data import Dataset, in_order, read_data
 from darkshare.training import caching
 from darkshare.training.building import build
+from darkshare.training.devices import DeviceSettings
 from darkshare.training.feeding import FeatureFeed, Feed, PictureFeed
 from darkshare.training.pictures.augmenting import Augmentation
 from darkshare.training.pictures.loading import Source
@@ -73,21 +74,21 @@ def _timed(base: Model, data: Dataset, k: int, changes: Changes, rounds: int, fo
     """Seconds per update of the three, in turns, and their ratios beside the theoretical ones."""
     import torch
 
-    device = torch.device("cpu")
+    how = DeviceSettings(torch.device("cpu"))
     trainers: dict[str, Trainer] = {}
     feeds: dict[str, Feed] = {}
     for name, own_k in ((FULL, 0), (FROZEN, k), (CACHED, k)):
         model, _ = prepared(base, data, own_k, changes, RECIPES["darknet"], seed=0, name="benchmark")
         source = Source(in_order(data, model.tasks[0].names).samples, model.network, Augmentation.of(model.network), 0)
         net, batch = build(model, own_k), model.network.net.batch
-        trainers[name] = Trainer(net, device=device, seed=0, amp=False, ema=0.0)
-        feeds[name] = PictureFeed(source, net, device, batch, batch, 1000, amp=False)
+        trainers[name] = trainer = Trainer(net, how, seed=0, amp=False, ema=0.0)
+        feeds[name] = PictureFeed(source, trainer.trunk, batch, batch, 1000)
         if name == CACHED:
             count = len(data.samples)
             cache = caching.open_cache(Path(folder), model.network, net.reads, 1, count, 200)
             size = model.network.input.w, model.network.input.h
             caching.fill_caches([caching.Features(cache, {"k": k})], net, source, size=size, batch=batch, workers=0)
-            feeds[name] = FeatureFeed(source, cache, device, batch, batch)
+            feeds[name] = FeatureFeed(source, cache, how, batch, batch, {})
             promised = caching.estimate(model.network, net.reads, k, count, float("inf"), count, 200)
     seconds: dict[str, list[float]] = {name: [] for name in trainers}
     for number in range(1, rounds + 3):

@@ -1,8 +1,11 @@
 from . import data as data
+from ._images import Picture as Picture
 from ._version import __version__ as __version__
 from .analysis.check import Problems as Problems
 from .analysis.check import check as check
 from .analysis.differences import Differences as Differences
+from .analysis.drawing import Drawing as Drawing
+from .analysis.drawing import draw as draw
 from .analysis.frozen import Frozen as Frozen
 from .analysis.frozen import frozen as frozen
 from .analysis.info import Info as Info
@@ -55,6 +58,7 @@ from .inference.boxes import Detections as Detections
 from .inference.classification import Guesses as Guesses
 from .inference.detector import Classifier as Classifier
 from .inference.detector import Detector as Detector
+from .inference.draw import annotate as annotate
 from .inference.int8 import Quantised as Quantised
 from .inference.media import DetectionRun as DetectionRun
 from .inference.media import Frame as Frame

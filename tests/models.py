@@ -16,8 +16,8 @@ from darkshare.errors import DarkshareWarning
 from darkshare.surgery.splice import concat
 
 
-def model(text: str, name: str = "base", data: np.ndarray | None = None, *, seed: int = 1) -> Model:
-    network = network_of(text)
+def model(text: str, name: str = "base", data: np.ndarray | None = None, *, seed: int = 1, **how: str) -> Model:
+    network = network_of(text, **how)
     names = tuple(f"{name}_{i}" for i in range(network.heads[0].kind.classes))
     options = network.cfg.sections[0].options
     task = Task(name, names, tuple(h.index for h in network.heads), ((0, len(network.layers)),), net=options)

@@ -26,6 +26,7 @@ HEAVY = (
     "nncf",
     "pandas",
     "matplotlib",
+    "PIL",
     "torch",
     "pycocotools",
     "faster_coco_eval",

@@ -130,13 +130,22 @@ def test_the_metadata_is_complete(built):
 
 
 def test_the_long_description_is_the_readme_with_links_that_lead_somewhere(built):
-    home = f"{settings()['metadata']['url']}/blob/v{darkshare.__version__}/"
+    url, version = settings()["metadata"]["url"], f"v{darkshare.__version__}"
+    home, pictures = f"{url}/blob/{version}/", f"{url}/raw/{version}/"
     links = re.findall(r"\]\(([^)\s]+)\)", built.description)
     assert len(links) > 30
     assert [link for link in links if not link.startswith("https://")] == []
-    inside = [link.removeprefix(home).partition("#")[0] for link in links if link.startswith(home)]
+    inside = [
+        link.removeprefix(home).removeprefix(pictures).partition("#")[0]
+        for link in links
+        if link.startswith((home, pictures))
+    ]
+    assert "docs/images/both.svg" in inside
     assert [path for path in inside if not (ROOT / path).exists()] == []
-    assert built.description.replace(home, "").strip() == (ROOT / "README.md").read_text(encoding="utf-8").strip()
+    assert (
+        built.description.replace(home, "").replace(pictures, "").strip()
+        == (ROOT / "README.md").read_text(encoding="utf-8").strip()
+    )
 
 
 def test_only_relative_links_are_rewritten():

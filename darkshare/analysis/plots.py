@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from darkshare._figures import COLOURS, GREY, drawable, label_above, rendered, write_figure
+from darkshare._figures import COLOURS, GREY, Look, drawable, label_above, rendered, write_figure
 from darkshare.analysis.boxplot import Spread
 from darkshare.analysis.differences import Comparison, Difference
 from darkshare.analysis.savings import cuts_of
@@ -20,10 +20,12 @@ from darkshare.errors import DarkshareError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from typing_extensions import Unpack
 
 PANELS = ("biases", "weights")  # above one another, as in the paper's Figures 1-3
 TOGETHER = 4  # models that share a panel; more of them get panels of their own
 _SLOT, _PER_BOX, _EDGES = 0.105, 0.045, 1.4  # inches: a layer with one box, each further box, beside the axes
+_LEAST, _MOST = 7.0, 16.0  # inches, of the whole
 _DECADES = 10  # the most that a log axis spans
 
 
@@ -79,10 +81,12 @@ class Scale(NamedTuple):
 
 
 def plot_differences(
-    comparisons: Sequence[Comparison], path: Path | str, *, k: int | Sequence[int] = (), log: bool = False
-) -> None:
+    comparisons: Sequence[Comparison], path: Path | str, *, k: int | Sequence[int] = (), log: bool = False,
+    **look: Unpack[Look],
+) -> None:  # fmt: skip
     """Draw box plots of the relative differences per layer, biases above weights; see `Differences.plot`."""
-    write_figure(path, lambda: _differences(comparisons, sorted(set(cuts_of(k))), log=log)[0])
+    width = look.get("width")
+    write_figure(path, lambda: _differences(comparisons, sorted(set(cuts_of(k))), log=log, width=width)[0], **look)
 
 
 def differences_svg(comparisons: Sequence[Comparison], *, k: int | Sequence[int] = (), log: bool = False) -> str:
@@ -103,14 +107,18 @@ def differences_svg(comparisons: Sequence[Comparison], *, k: int | Sequence[int]
     return svg
 
 
-def _differences(comparisons: Sequence[Comparison], ks: Sequence[int], *, log: bool) -> tuple[Figure, list[BoxPlot]]:
+def _differences(
+    comparisons: Sequence[Comparison], ks: Sequence[int], *, log: bool, width: float | None = None
+) -> tuple[Figure, list[BoxPlot]]:
     from matplotlib.figure import Figure
 
     base = _common_base(comparisons)
     if wrong := [k for k in ks if not 0 <= k <= base.layers]:
         raise DarkshareError(f"k={wrong[0]} cannot be marked: {base.base} has {base.layers} layers")
     groups = [comparisons[at : at + TOGETHER] for at in range(0, len(comparisons), TOGETHER)]
-    width = max(7.0, _EDGES + base.layers * (_SLOT + _PER_BOX * (min(len(comparisons), TOGETHER) - 1)))
+    if width is None:
+        wished = _EDGES + base.layers * (_SLOT + _PER_BOX * (min(len(comparisons), TOGETHER) - 1))
+        width = max(_LEAST, min(wished, _MOST))
     figure = Figure(figsize=(width, 0.6 + 6.2 * len(groups)), layout="constrained")
     rows = figure.subplots(2 * len(groups), 1, sharex=True, squeeze=False)[:, 0]
     boxes: list[BoxPlot] = []
@@ -246,6 +254,7 @@ def _mark_cuts(pair: Sequence[Axes], ks: Sequence[int], inches: float) -> None:
 
 def _explain(axes: Axes, group: Sequence[Comparison], boxes: Sequence[BoxPlot], inches: float) -> None:
     """The legend, in as many columns as there is room for."""
+    from matplotlib import rcParams
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -266,7 +275,8 @@ def _explain(axes: Axes, group: Sequence[Comparison], boxes: Sequence[BoxPlot], 
     entries += [(handle, text) for handle, text, wanted in optional if wanted]
     axes.set_xlabel("layer")
     handles, texts = zip(*entries, strict=True)
-    columns = int(inches / max(0.5 + 0.075 * len(text) for text in texts))
+    letter = 0.0075 * rcParams["font.size"]  # inches
+    columns = int(inches / max(0.5 + letter * len(text) for text in texts))
     legend = axes.legend(
         handles,
         texts,

@@ -97,6 +97,16 @@ def stats(
     return Differences(tuple(found))
 
 
+def layer_differences(base: Model, layer: int, other: Model, other_layer: int) -> tuple[Difference, ...]:
+    """Compare a layer with one of another model, or of the same one, as `stats` does in the raw space.
+
+    Raises:
+        Unsupported: a model without weights.
+    """
+    pair = _Pair(base, other, "raw", False, 0, 0, (base.loaded, other.loaded))
+    return tuple(_layer(pair, layer, other_layer))
+
+
 class _Pair(NamedTuple):
     """Two models and the settings of their comparison."""
 

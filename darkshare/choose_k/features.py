@@ -43,7 +43,7 @@ def fill_together(trial: Trial, base: Model, data: Dataset, watch: TrainingWatch
                 continue
             own, features = made
             pictures = pictures or own
-            if own.mini == pictures.mini and set(features.cache.reads) <= pictures.net.in_trunk:
+            if own.mini == pictures.mini and set(features.cache.reads) <= pictures.trunk.net.in_trunk:
                 found.append(features)
         if pictures and len(found) > 1:
             pictures.fill(found, trial.options, watch)

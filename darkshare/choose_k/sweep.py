@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from darkshare._files import write_all
 from darkshare._signals import uninterrupted
@@ -25,6 +25,11 @@ from darkshare.darknet.model import Model
 from darkshare.data.findings import warn_of
 from darkshare.errors import checked, require_least
 from darkshare.training.settings import Changes, Options
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from darkshare._figures import Look
 
 CSV, JSON, PNG = "results.csv", "results.json", "results.png"
 
@@ -81,13 +86,17 @@ class Sweep(Result):
         parts += [f"{len(self.failed)} failed"] * bool(self.failed) + ["stopped"] * self.stopped
         return ", ".join(parts)
 
-    def plot(self, path: Path | str) -> None:
+    def plot(self, path: Path | str, **look: Unpack[Look]) -> None:
         """Draw mAP and savings over k into a .png, .svg or .pdf file.
+
+        Args:
+            path: the file; it is replaced as a whole.
+            look: width in inches, font_size in points, title, in place of the figure's own.
 
         Raises:
             DarkshareError: another suffix, or the file cannot be written.
         """
-        plot_sweep(self.trials, self.choices, path)
+        plot_sweep(self.trials, self.choices, path, **look)
 
 
 @checked
@@ -96,7 +105,7 @@ def sweep(  # noqa: D417 - some are described together
     k: int | Sequence[int], seeds: int | Sequence[int] = (1, 2, 3), output: str | os.PathLike[str] = "sweep",
     jobs: int = 1, threads: int | None = None, workers: int = 1, validate_every: int = 0, scheduler: str | None = None,
     epochs: float | None = None, batches: int | None = None, batch: int | None = None, subdivisions: int | None = None,
-    lr: float | None = None, size: tuple[int, int] | None = None, recipe: str = "steady",
+    lr: float | str | None = None, size: tuple[int, int] | None = None, recipe: str = "steady",
     negatives: str | os.PathLike[str] | None = None, device: str = "auto", amp: bool = False, ema: float | None = None,
     bn_eval: bool = False, augment: bool = True, cache_features: int = 0, cache_anyway: bool = False,
     checkpoint_every: float = 60, watch: SweepWatch | None = None,

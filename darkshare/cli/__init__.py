@@ -41,6 +41,7 @@ GROUPS = {
     },
     "Look": {
         "info": ("inspection", "Print the layers as Darknet does, with their costs."),
+        "draw": ("inspection", "Draw a network: trunk, branches, heads, costs."),
         "check": ("inspection", "Find all that is wrong with a model or a data set."),
         "stats": ("analysis", "Measure how far models differ, layer by layer."),
         "frozen": ("analysis", "Tell whether the first k layers are identical."),

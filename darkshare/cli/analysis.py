@@ -75,7 +75,7 @@ def stats(
     show(found, form=form, output=output)
     if isinstance(found, Differences):
         for path in plots:
-            found.plot(path, k=k, log=log)
+            found.plot(path, k=k, log=log, **options.figure_look())
         if html:
             found.write_html(html, k=k)
         noted([*plots, *([html] if html else [])])

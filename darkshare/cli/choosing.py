@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +27,6 @@ from darkshare.darknet.model import load
 from darkshare.darknet.pairing import is_of_model
 from darkshare.darknet.typed import DATA, files_of
 
-_OWN = (
-    "files",
-    "k",
-    "output",
-    "seed",
-    "threads",
-    "workers",
-    "split",
-    "validate_every",
-    "patience",
-    "resume",
-    "dialect",
-)
-
 
 @command()
 @click.argument("files", nargs=-1, required=True, metavar="BASE.cfg [BASE.weights] DATA.data")
@@ -54,6 +41,7 @@ _OWN = (
 )
 @click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster that does the work instead of --jobs.")
 @options.dialect_option
+@options.format_option
 def sweep(files: tuple[str, ...], dialect: str, form: str, **how: Any) -> None:
     """Train a task for every k and seed, and show what mAP each k costs and what it saves.
 
@@ -85,7 +73,8 @@ def sweep(files: tuple[str, ...], dialect: str, form: str, **how: Any) -> None:
     hint(Made([cfg, cfg.with_suffix(".weights")], load(cfg, dialect=dialect), base, best.k), form)
 
 
-sweep.params += [option for option in train.params if option.name not in _OWN]
+_OWN = {option.name for option in sweep.params}
+sweep.params += [one for one in train.params if one.name in signature(train_all).parameters and one.name not in _OWN]
 
 
 class Progress(SweepWatch):

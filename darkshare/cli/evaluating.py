@@ -84,7 +84,7 @@ def evaluate(
     show(found, form=form)
     noted(filter(None, [how["output"]]))
     if plot and isinstance(found, Evaluations):
-        found.plot(plot)
+        found.plot(plot, **options.figure_look())
         wrote([plot])
     if table and isinstance(found, Evaluations):
         show(found.curves(), form="csv", output=table)

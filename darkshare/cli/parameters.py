@@ -66,6 +66,12 @@ def _batch(text: str) -> int | None:
         raise ValueError(f"{text!r} is neither a number nor 'dynamic'") from None
 
 
+def _rate(text: str) -> float | str:
+    from darkshare.training.settings import AUTO
+
+    return text if text == AUTO else click.FloatRange(0, min_open=True)(text)
+
+
 def _named_level(text: str) -> tuple[str, float]:
     task, _, number = text.rpartition("=")
     return task, click.FloatRange(0, 1)(number)
@@ -107,6 +113,7 @@ def choices(known: tuple[str, ...]) -> Written:
 SIZE = Written("WxH", partial(_by, "a size; write 416 or 416x320"))
 TILES = Written("COLUMNSxROWS", partial(_by, "a number of tiles; write 2x2 or 3x2"))
 NAMES = Written("A,B,...", lambda text: tuple(name.strip() for name in text.split(",") if name.strip()))
+RATE = Written("RATE|auto", _rate)
 NUMBERS = Written("N,N,...", _numbers)
 SHARE = Written("percent", _share)
 BATCH = Written("N|dynamic", _batch)

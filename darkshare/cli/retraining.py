@@ -88,7 +88,7 @@ def anchors(
     made = anchoring.anchors(model, data, **how)
     if plot:
         assert isinstance(made.report, anchoring.AnchorFit)
-        made.report.plot(plot)
+        made.report.plot(plot, **options.figure_look())
         noted([plot])
     finish(made, model, output=output, form=form, data=data)
 

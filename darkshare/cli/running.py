@@ -56,6 +56,10 @@ def frames_options(function: options.F) -> options.F:
 @click.option("--clip", is_flag=True, help="Cut boxes off at the edge of the picture.")
 @options.tiles_options
 @click.option("--branches", is_flag=True, help="Of an ensemble, what each branch finds as well.")
+@click.option("--line-width", type=click.IntRange(1), metavar="PIXELS", help="Of boxes, instead of what fits.")
+@click.option("--labels/--no-labels", default=True, help="Boxes with or without names and scores.")
+@click.option("--legend", is_flag=True, help="Count the classes at the bottom left of each picture.")
+@click.option("--show", is_flag=True, help="In a window too; q or Esc ends it, any other key the picture.")
 @options.chunk_options
 @frames_options
 @options.size_option
@@ -77,6 +81,7 @@ def detect(paths: tuple[str, ...], size: Any, dialect: str, form: str, **how: An
       darkshare detect both.cfg photos/ --thresh masks=0.3 --save csv,yolo
       darkshare detect both.cfg traffic.mp4 --every 5 --limit 100
       darkshare detect both-int8.onnx photos/ --classes car,person --max-det 20
+      darkshare detect both.cfg 0 --show --legend
       darkshare detect both.cfg street.jpg --tiles 2x2 --nms agnostic
       darkshare detect both.cfg million.txt --scheduler tcp://10.0.0.1:8786 -o out
     """

@@ -14,6 +14,7 @@ from darkshare._files import exists, is_folder
 from darkshare._signals import stopped
 from darkshare.cli import command, options
 from darkshare.cli.hints import Made, again, hint
+from darkshare.cli.parameters import RATE
 from darkshare.cli.printing import noted, show
 from darkshare.cli.progress import bar, is_watched, say_above
 from darkshare.darknet.cfg import no_collection
@@ -40,7 +41,7 @@ LINES = 20  # of the course, where there is no terminal
     help="Pictures per update, instead of the cfg's; --batches says how many of these.",
 )
 @click.option("--subdivisions", type=click.IntRange(1), help="Parts in which they go through the network.")
-@click.option("--lr", type=click.FloatRange(0, min_open=True), help="Learning rate, instead of the cfg's.")
+@click.option("--lr", type=RATE, help="Learning rate, instead of the recipe's; auto: that of a range test.")
 @options.choice_option("--recipe", tuple(RECIPES), "How it goes: steadily, or by the cfg to the letter.", "steady")
 @click.option("--negatives", metavar="FOLDER", help="Pictures without objects, such as the base's own.")
 @options.seed_option("Of all that is random.")

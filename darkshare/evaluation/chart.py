@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from darkshare._figures import COLOURS, GREY, drawable, write_figure
+from darkshare._figures import COLOURS, GREY, Look, drawable, write_figure
 from darkshare.errors import DarkshareError
 from darkshare.evaluation.average_precision import ClassScore, Evaluation
 from darkshare.evaluation.curves import Curve
@@ -19,15 +19,16 @@ from darkshare.evaluation.results import TaskEvaluation
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
+    from typing_extensions import Unpack
 
 MOST = 100  # panels of a task
 _PANEL = 2.1  # inches
 _OWN, _OTHER = COLOURS[0], COLOURS[1]
 
 
-def plot_curves(tasks: Sequence[TaskEvaluation], path: str | PathLike[str]) -> None:
+def plot_curves(tasks: Sequence[TaskEvaluation], path: str | PathLike[str], **look: Unpack[Look]) -> None:
     """Draw the curves of every task and class into a file; see `Evaluations.plot`."""
-    write_figure(Path(path), lambda: _figure(tasks))
+    write_figure(Path(path), lambda: _figure(tasks), **look)
 
 
 def _figure(tasks: Sequence[TaskEvaluation]) -> Figure:
@@ -36,15 +37,21 @@ def _figure(tasks: Sequence[TaskEvaluation]) -> Figure:
     shown = [_shown(one.own[0]) for one in tasks]
     if not any(shown):
         raise DarkshareError("there is no curve to draw: no class has truths")
-    columns = max(2, math.ceil(math.sqrt(1.5 * max(map(len, shown)))))
-    rows = [max(math.ceil(len(classes) / columns), 1) for classes in shown]
-    figure = Figure(
-        figsize=(max(_PANEL * columns + 0.4, 6.5), (_PANEL + 0.25) * sum(rows) + 0.8 * len(rows)), layout="constrained"
-    )
+    most = math.ceil(math.sqrt(1.5 * max(map(len, shown))))
+    grids = [_grid(len(classes), most) for classes in shown]
+    rows = [count for count, _ in grids]
+    width = max(_PANEL * max(columns for _, columns in grids) + 0.4, 6.5)
+    figure = Figure(figsize=(width, (_PANEL + 0.25) * sum(rows) + 0.8 * len(rows)), layout="constrained")
     parts = figure.subfigures(len(tasks), 1, height_ratios=rows, squeeze=False)[:, 0]
-    for part, one, classes, count in zip(parts, tasks, shown, rows, strict=True):
-        _task(part, one, classes, (count, columns))
+    for part, one, classes, grid in zip(parts, tasks, shown, grids, strict=True):
+        _task(part, one, classes, grid)
     return figure
+
+
+def _grid(panels: int, most: int) -> tuple[int, int]:
+    """Rows and columns of panels with as little left empty as `most` columns allow."""
+    rows = max(math.ceil(panels / most), 1)
+    return rows, max(math.ceil(panels / rows), 1)
 
 
 def _shown(found: Evaluation) -> list[ClassScore]:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from darkshare._tables import Result, without, wrapped
 from darkshare.evaluation.accuracy import ALL, Accuracy
 from darkshare.evaluation.average_precision import ClassScore, Evaluation
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from darkshare._figures import Look
 
 
 class TaskEvaluation(NamedTuple):
@@ -85,15 +90,19 @@ class Evaluations(Result):
         """Precision over recall: the points of every class, by every rule, of both models."""
         return Curves(self.tasks)
 
-    def plot(self, path: str | PathLike[str]) -> None:
+    def plot(self, path: str | PathLike[str], **look: Unpack[Look]) -> None:
         """Draw precision over recall, a panel for each class, into a .png, .svg or .pdf; of several rules the first.
+
+        Args:
+            path: the file; it is replaced as a whole.
+            look: width in inches, font_size in points, title, in place of the figure's own.
 
         Raises:
             DarkshareError: another suffix, the file cannot be written, or no class has truths.
         """
         from darkshare.evaluation.chart import plot_curves
 
-        plot_curves(self.tasks, path)
+        plot_curves(self.tasks, path, **look)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

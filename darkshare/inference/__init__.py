@@ -1,5 +1,5 @@
 """Models on pictures: ONNX files, engines, detectors, boxes, media, benchmarks, int8.
 
-Within the package: boxes, onnx, preprocess, threads, cluster < engines, classification, draw < detector < media,
-int8 < bench, verification.
+Within the package: boxes, onnx, preprocess, threads, cluster, lettering, placing < engines, classification, draw <
+detector < media, int8 < bench, verification.
 """

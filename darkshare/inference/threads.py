@@ -12,7 +12,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 _GRACE = 5.0  # seconds that a thread may take to notice that it is to stop
-_END = object()
+_LOOK = 0.02  # seconds between two questions whether more is wanted
+_END, _NOTHING = object(), object()  # no more items; none yet
 
 
 class _Raised(NamedTuple):
@@ -28,12 +29,18 @@ class Readers(Generic[T]):
         size: how many items may wait; where there are several iterators, each has its share.
         passes: whether an item loses its worth with time, so that it makes room for the next one of its iterator.
         before: the stage that the iterators take from; it is stopped with this one.
+        ends: where it is given, it is asked now and then, in the thread that iterates, whether it wants no more.
+
+    Attributes:
+        stopped: set when no more items are wanted.
+        dropped: how many items made room for others.
     """
 
     def __init__(
-        self, size: int, passes: Callable[[T], bool] = lambda item: False, before: Readers[Any] | None = None
-    ) -> None:
-        self.stopped = Event()
+        self, size: int, passes: Callable[[T], bool] = lambda item: False, before: Readers[Any] | None = None,
+        ends: Callable[[], bool] | None = None,
+    ) -> None:  # fmt: skip
+        self.stopped, self.dropped, self._ends = Event(), 0, ends
         self._size, self._passes, self._before = size, passes, before
         self._changed = Condition()
         self._waiting: deque[deque[Any]] = deque()  # of the iterators that have not ended; the next one's turn is first
@@ -63,7 +70,10 @@ class Readers(Generic[T]):
             while (item := self._next()) is not _END:
                 if isinstance(item, _Raised):
                     raise item.error
-                yield item
+                if item is not _NOTHING:
+                    yield item
+                if self._ends and self._ends():
+                    break
         finally:
             self.stop()
             end = monotonic() + _GRACE
@@ -89,8 +99,8 @@ class Readers(Generic[T]):
                     elif own:
                         self._changed.notify_all()
                         return own.popleft()
-                if self._waiting:
-                    self._changed.wait()
+                if self._waiting and not self._changed.wait(self._ends and _LOOK):
+                    return _NOTHING
             return _END
 
     def _read(self, items: Iterable[T], own: deque[Any]) -> None:
@@ -115,6 +125,7 @@ class Readers(Generic[T]):
             while len(own) >= max(1, self._size // max(1, len(self._waiting))) and not self.stopped.is_set():
                 if self._passes(own[0]) and self._passes(item):
                     own.popleft()
+                    self.dropped += 1
                 else:
                     self._changed.wait()
             own.append(item)

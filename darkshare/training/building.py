@@ -7,19 +7,20 @@ are Darknet's blocks, and writing them back is copying them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from darkshare.darknet.admission import admitted, located
-from darkshare.darknet.kinds import Cost, Softmax, keys_of
+from darkshare.darknet.kinds import Connected, Convolutional, Cost, Deconvolutional, Local, Softmax, keys_of
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network
 from darkshare.darknet.weights import FLOAT, Weights
 from darkshare.errors import BadValue, TrunkMismatch, Unsupported
 from darkshare.training.layers import BUILD, UNSUPPORTED
-from darkshare.training.layers.form import BuildSettings, Forward, Given
+from darkshare.training.layers.form import MOMENTUM, BuildSettings, Forward, Given
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,12 +117,30 @@ class TorchNet:
         """Let the branch compute what the model computes."""
         return self.train(False)
 
-    def to(self, device: Any) -> TorchNet:
-        """Move everything to a device; an optimiser made before knows the tensors all the same."""
-        for given in self._given.values():
+    def to(self, device: Any, *, channels_last: bool = False) -> TorchNet:
+        """Move everything to a device; an optimiser made before knows the tensors all the same.
+
+        Args:
+            device: torch's.
+            channels_last: lay kernels in memory as images lie that are so.
+        """
+        import torch
+
+        for index, given in self._given.items():
             for block in given.values():
                 block.data = block.data.to(device)
+            if channels_last and isinstance(self.network.layers[index].kind, Convolutional):
+                given["weights"].data = given["weights"].data.contiguous(memory_format=torch.channels_last)
         return self
+
+    def cast_trunk(self, dtype: Any) -> TorchNet:
+        """The same network with the kernels of its trunk in the type to which autocast would cast them each time."""
+        other, multiplied = copy(self), (Convolutional, Deconvolutional, Connected, Local)
+        other._given = dict(self._given)
+        for index, given in self._given.items():
+            if index < self.k and isinstance(self.network.layers[index].kind, multiplied):
+                other._given[index] = {**given, "weights": given["weights"].to(dtype)}
+        return other
 
     def share_trunk(self, other: TorchNet) -> None:
         """Take the layers before k from another network of the same base, so that they are held once."""
@@ -193,7 +212,7 @@ class TorchNet:
 
 
 def build(
-    model: Model, k: int, *, bn_epsilon: float = 1e-5, norm: str = "batch", statistics: float = 0.01,
+    model: Model, k: int, *, bn_epsilon: float = 1e-5, norm: str = "batch", statistics: float = MOMENTUM,
     dropout: bool = True,
 ) -> TorchNet:  # fmt: skip
     """Make a network that trains from layer k on, with the model's weights.

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,6 +27,7 @@ from darkshare.errors import DarkshareError, Unsupported
 from darkshare.inference.threads import made_ahead
 from darkshare.training.pictures.geometry import Size
 from darkshare.training.pictures.loading import Place, Source
+from darkshare.training.trunks import pictures_on
 
 if TYPE_CHECKING:
     from darkshare.training.building import TorchNet
@@ -66,8 +67,9 @@ class Estimate(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """The part of the cache that belongs to a picture: features by layer, and truths."""
+    """The part of the cache that belongs to a picture: its row, features by layer, and truths."""
 
+    row: int
     features: dict[int, NDArray[Any]]
     truths: Floats
 
@@ -83,7 +85,7 @@ class Rows:
     """
 
     def __init__(self, path: Path, count: int, kind: np.dtype[Any], shape: tuple[int, ...]) -> None:
-        self.path, self.kind, self.shape = path, kind, shape
+        self.path, self.count, self.kind, self.shape = path, count, kind, shape
         self.size = math.prod(shape) * kind.itemsize
         if not _has_size(path, count * self.size):
             path.unlink(missing_ok=True)  # another training may be at the old one
@@ -138,11 +140,17 @@ class Cache:
         """The row of a picture that is seen at this place."""
         return place.epoch % self.copies * self.count + place.picture
 
-    def read(self, place: Place) -> Kept:
-        """The features of a picture at its place."""
+    @property
+    def size(self) -> int:
+        """The bytes of all features."""
+        return sum(rows.count * rows.size for rows in self.features.values())
+
+    def read(self, place: Place, layers: Iterable[int] | None = None) -> Kept:
+        """The features of a picture at its place, of all layers or of some."""
         row = self.row(place)
         truths = self.truths.read(row)
-        return Kept({i: self.features[i].read(row) for i in self.reads}, truths[1 : int(truths[0, 0]) + 1])
+        features = {i: self.features[i].read(row) for i in (self.reads if layers is None else layers)}
+        return Kept(row, features, truths[1 : int(truths[0, 0]) + 1])
 
     def put(self, row: int, features: Mapping[int, NDArray[Any]], truths: Floats) -> None:
         """Write the features of a picture.
@@ -304,7 +312,7 @@ def fill_caches(
 def _features(net: TorchNet, images: Sequence[Floats], reads: Sequence[int], device: Any) -> dict[int, Floats]:
     import torch
 
-    found = net.trunk(torch.from_numpy(np.stack(images)).to(device), reads)
+    found = net.trunk(pictures_on(torch.device(device), images), reads)
     return {index: values.cpu().numpy() for index, values in found.items()}
 
 

@@ -55,21 +55,8 @@ def read_state(path: Path, fingerprint: Mapping[str, object]) -> dict[str, Any]:
     Raises:
         DarkshareError: it is not a checkpoint, or one of another training.
     """
-    import torch
-
-    try:
-        with reading(path):
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        if state["format"] != _FORMAT:
-            raise ValueError(f"its format is {state['format']!r}")
-        before = dict(state["fingerprint"])
-    except DarkshareError:
-        raise
-    except Exception as error:  # torch has no closed family of errors for a broken file
-        why = str(error).partition("\n")[0][:100]
-        raise DarkshareError(
-            f"is not a checkpoint of a training ({why}); remove it to start again", file=str(path)
-        ) from None
+    state = _loaded(path)
+    before = state["fingerprint"]
     for key, value in fingerprint.items():
         if before.get(key) != value:
             what = _FINGERPRINTS.get(key) or f"{key} ({short(before.get(key))}, now {short(value)})"
@@ -78,6 +65,35 @@ def read_state(path: Path, fingerprint: Mapping[str, object]) -> dict[str, Any]:
                 "give what it was started with, or remove the file to start again",
                 file=str(path),
             )
+    return state
+
+
+def rate_in(path: Path) -> float | None:
+    """The learning rate with which a training was started, or that it found; None for the cfg's.
+
+    Raises:
+        DarkshareError: it is not a checkpoint.
+    """
+    rate: float | None = _loaded(path).get("rate")
+    return rate
+
+
+def _loaded(path: Path) -> dict[str, Any]:
+    import torch
+
+    try:
+        with reading(path):
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if state["format"] != _FORMAT:
+            raise ValueError(f"its format is {state['format']!r}")
+        state["fingerprint"] = dict(state["fingerprint"])
+    except DarkshareError:
+        raise
+    except Exception as error:  # torch has no closed family of errors for a broken file
+        why = str(error).partition("\n")[0][:100]
+        raise DarkshareError(
+            f"is not a checkpoint of a training ({why}); remove it to start again", file=str(path)
+        ) from None
     return state
 
 

@@ -1,16 +1,135 @@
-"""Copies between ordinary memory and a device that do not wait for what the device is at."""
+"""All that a GPU does otherwise than a CPU: copies that nothing waits for, and faster ways to compute."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_BYTES = tuple((np.arange(256, dtype=np.float32) / np.float32(255)).tolist())
+_FREE = 0.5  # of a GPU's free memory, which data may take; an update fits into half of all of it
+Pass = Callable[["Tensor"], dict[int, "Tensor"]]  # from pictures to the outputs of layers
+
+
+class DeviceSettings(NamedTuple):
+    """The way a device computes; by default as a CPU does, with every digit.
+
+    Attributes:
+        device: of the network.
+        tf32: whether products of 32-bit numbers round their factors to TF32's 10 bits.
+        channels_last: whether pictures and kernels lie in memory channel by channel of each place.
+        inference: whether the trunk runs under `inference_mode`, with kernels that are cast once.
+        fixed: whether all pictures have one size: the trunk becomes a CUDA graph, and cuDNN looks for its fastest
+            algorithms.
+    """
+
+    device: Any
+    tf32: bool = False
+    channels_last: bool = False
+    inference: bool = False
+    fixed: bool = False
+
+    @classmethod
+    def of(cls, device: Any, *, fast: bool, fixed: bool) -> DeviceSettings:
+        """All that makes a GPU faster, where it is one and a recipe allows other last digits."""
+        fast = fast and is_gpu(device)
+        return cls(device, tf32=fast, channels_last=fast, inference=fast, fixed=fast and fixed)
+
+    @property
+    def precision(self) -> str:
+        """The name of the numbers that products of 32-bit ones are taken with; none where they are themselves."""
+        return "tf32" if self.tf32 else ""
+
+    @property
+    def said(self) -> str:
+        """A line for the user; empty where there is nothing to say."""
+        return "on the GPU, products of 32-bit numbers are taken in TF32" if self.tf32 else ""
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        """Switch on what torch has one switch for, and back afterwards: another training may want it otherwise."""
+        if not self.tf32 and not self.fixed:
+            yield
+            return
+        import torch
+
+        cudnn = torch.backends.cudnn
+        before = torch.get_float32_matmul_precision(), cudnn.allow_tf32, cudnn.benchmark
+        _switch("high" if self.tf32 else before[0], self.tf32 or before[1], self.fixed or before[2])
+        try:
+            yield
+        finally:
+            _switch(*before)
+
+    def laid(self, values: Tensor) -> Tensor:
+        """Images (pictures, channels, height, width) as they are to lie in memory."""
+        import torch
+
+        return values.contiguous(memory_format=torch.channels_last) if self.channels_last else values
+
+
+def _switch(products: str, tf32: bool, benchmark: bool) -> None:
+    import torch
+
+    torch.set_float32_matmul_precision(products)
+    torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = tf32, benchmark
+
+
+def captured(run: Pass, x: Tensor) -> Pass:
+    """The same as a CUDA graph, which a GPU goes through without Python; itself where it cannot be captured.
+
+    Args:
+        run: computes on the device alone, without gradients, always the same for images of one shape; what it gives
+            is overwritten by the next call.
+        x: images of that shape.
+    """
+    if not is_gpu(x.device):
+        return run
+    import torch
+
+    given, side, now = x.clone(), _side_stream(x.device), torch.cuda.current_stream(x.device)
+    side.wait_stream(now)
+    with torch.cuda.stream(side):
+        run(given)  # what is set up at the first call cannot be captured
+    now.wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    try:  # threads that make pictures may go on
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            found = run(given)
+    except RuntimeError:  # torch has no closed family of errors for what a GPU refuses
+        return run
+
+    def replay(x: Tensor) -> dict[int, Tensor]:
+        given.copy_(x)
+        graph.replay()
+        return found
+
+    return replay
+
+
+def room(device: Any) -> int:
+    """The bytes of a GPU's memory that data may take; none of a CPU's, which would hold them a second time."""
+    if not is_gpu(device):
+        return 0
+    import torch
+
+    return int(torch.cuda.mem_get_info(device)[0] * _FREE)
+
+
+@lru_cache(maxsize=512)
+def constant(values: tuple[Any, ...], device: Any) -> Tensor:
+    """Numbers on a device, sent there once; nobody may change them."""
+    import torch
+
+    with torch.inference_mode(False):  # gradients may go through what is computed with them elsewhere
+        return torch.tensor(values, dtype=torch.float32, device=device)
 
 
 def is_gpu(device: Any) -> bool:
@@ -43,6 +162,13 @@ def stacked(values: Sequence[NDArray[Any]], device: Any) -> Tensor:
     whole = torch.empty((len(values), *values[0].shape), dtype=kind, pin_memory=is_gpu(device))
     np.stack(values, out=whole.numpy())
     return whole
+
+
+def unit(values: Tensor) -> Tensor:
+    """Bytes as 0..1, from a table, since a GPU divides otherwise in the last digit; others are that already."""
+    import torch
+
+    return constant(_BYTES, values.device)[values.long()] if values.dtype == torch.uint8 else values
 
 
 class Fetched:

@@ -6,19 +6,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
 
 from darkshare.errors import BadValue
 from darkshare.training import caching
 from darkshare.training.building import TorchNet
 from darkshare.training.caching import Cache, Features, Kept
-from darkshare.training.devices import sent, stacked
+from darkshare.training.devices import DeviceSettings, room, sent, stacked
 from darkshare.training.pictures.augmenting import Example
 from darkshare.training.pictures.geometry import Size
 from darkshare.training.pictures.loading import Source, spread_of
 from darkshare.training.settings import Options, TrainingWatch
 from darkshare.training.stepping import MiniBatch
+from darkshare.training.trunks import FrozenTrunk, pictures_on
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_AT_ONCE = 64  # rows that are sent to a device together
 _OF_FEATURES = ("k", "seed", "network", "trunk", "pictures", "augment")  # what a cache depends on
 
 
@@ -41,21 +48,17 @@ class PictureFeed:
 
     Attributes:
         source: of the pictures.
-        net: whose trunk it is.
-        device: where it is.
+        trunk: that sees them.
         batch: pictures per update.
         mini: pictures per part.
         batches: how many updates there are.
-        amp: compute the trunk in bfloat16 where that is precise enough.
     """
 
     source: Source
-    net: TorchNet
-    device: Any
+    trunk: FrozenTrunk
     batch: int
     mini: int
     batches: int
-    amp: bool
 
     def jobs(self, number: int) -> list[Callable[[], Example]]:
         size = self.size(number)
@@ -63,13 +66,10 @@ class PictureFeed:
         return [partial(self.source.example, place, size) for place in places]
 
     def parts(self, examples: Sequence[Example]) -> Iterator[MiniBatch]:
-        import torch
-
+        device = self.trunk.how.device
         for group in _groups(examples, self.mini):
-            x = sent(stacked([example.image for example in group], self.device), self.device)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
-                features = self.net.trunk(x)
-            yield MiniBatch(features, [example.truths for example in group])
+            x = pictures_on(device, [example.image for example in group])
+            yield MiniBatch(self.trunk(x), [example.truths for example in group])
 
     def size(self, number: int) -> Size:
         return self.source.size(number, self.batches)
@@ -82,15 +82,17 @@ class PictureFeed:
             options: of the training.
             watch: is told how far it is.
         """
-        size = self.source.network.input.w, self.source.network.input.h
-        caching.fill_caches(
-            found, self.net, self.source, size=size, batch=self.mini, workers=options.workers, device=self.device,
-            progress=watch.cached,
-        )  # fmt: skip
+        size, how = (self.source.network.input.w, self.source.network.input.h), self.trunk.how
+        with how.on():
+            caching.fill_caches(
+                found, self.trunk.net, self.source, size=size, batch=self.mini, workers=options.workers,
+                device=how.device, progress=watch.cached,
+            )  # fmt: skip
 
     def from_cache(self, cache: Cache) -> FeatureFeed:
         """The same from a cache of their features."""
-        return FeatureFeed(self.source, cache, self.device, self.batch, self.mini)
+        how = self.trunk.how
+        return FeatureFeed(self.source, cache, how, self.batch, self.mini, held(cache, how.device))
 
 
 def features_of(
@@ -120,28 +122,54 @@ class FeatureFeed:
     Attributes:
         source: says which picture comes when.
         cache: with all rows filled.
-        device: where the network is.
+        how: the device of the network computes.
         batch: pictures per update.
         mini: pictures per part.
+        held: all of it on the device, by layer; see `held`.
     """
 
     source: Source
     cache: Cache
-    device: Any
+    how: DeviceSettings
     batch: int
     mini: int
+    held: Mapping[int, Tensor]
 
     def jobs(self, number: int) -> list[Callable[[], Kept]]:
-        return [partial(self.cache.read, place) for place in self.source.places((number - 1) * self.batch, self.batch)]
+        layers = () if self.held else self.cache.reads
+        places = self.source.places((number - 1) * self.batch, self.batch)
+        return [partial(self.cache.read, place, layers) for place in places]
 
     def parts(self, examples: Sequence[Kept]) -> Iterator[MiniBatch]:
         for group in _groups(examples, self.mini):
-            stored = {i: stacked([kept.features[i] for kept in group], self.device) for i in self.cache.reads}
-            features = {i: sent(values, self.device).float() for i, values in stored.items()}
+            features = {i: self.how.laid(values.float()) for i, values in self._stored(group).items()}
             yield MiniBatch(features, [kept.truths for kept in group])
+
+    def _stored(self, group: Sequence[Kept]) -> dict[int, Tensor]:
+        device = self.how.device
+        if not self.held:
+            return {i: sent(stacked([kept.features[i] for kept in group], device), device) for i in self.cache.reads}
+        rows = sent(stacked([np.array(kept.row) for kept in group], device), device)
+        return {i: values[rows] for i, values in self.held.items()}
 
     def size(self, number: int) -> Size:
         return self.source.network.input.w, self.source.network.input.h
+
+
+def held(cache: Cache, device: Any) -> dict[int, Tensor]:
+    """The features of all rows in a GPU's own memory, by layer; nothing where they do not fit."""
+    import torch
+
+    if cache.size > room(device):
+        return {}
+    found: dict[int, Tensor] = {}
+    for index, rows in cache.features.items():
+        kind = torch.from_numpy(np.empty(0, rows.kind)).dtype
+        found[index] = torch.empty((rows.count, *rows.shape), dtype=kind, device=device)
+        for start in range(0, rows.count, _AT_ONCE):
+            part = range(start, min(start + _AT_ONCE, rows.count))
+            found[index][start : part.stop] = sent(stacked([rows.read(row) for row in part], device), device)
+    return found
 
 
 def _groups(examples: Sequence[Any], mini: int) -> Iterator[Sequence[Any]]:

@@ -39,6 +39,7 @@ class Update(NamedTuple):
         seconds: for loading and training.
         restarts: how often the training had gone back to a good state because it diverged.
         map: after it, where it was measured; of 0..1. Of a classifier, top-1.
+        precision: of products of 32-bit numbers: tf32 on a GPU, empty where they are taken with all digits.
     """
 
     batch: int
@@ -53,6 +54,10 @@ class Update(NamedTuple):
     seconds: float
     restarts: int = 0
     map: float | None = None
+    precision: str = ""
+
+
+_WIDTHS = len(Update._fields) - 1, len(Update._fields)  # of a line, without precision and with it
 
 
 class Journal:
@@ -61,16 +66,18 @@ class Journal:
     Args:
         path: of the CSV file.
         last: the number of the last update that counts; later lines, of a training that was killed, are dropped.
-        measure: what the last column is called.
+        measure: what the column of what is measured is called.
+        precision: of the updates to come; a column of its own, where there is any.
 
     Raises:
         DarkshareError: the file cannot be read or written.
     """
 
-    def __init__(self, path: Path, last: int = 0, *, measure: str = "mAP") -> None:
-        self.path, self.figure, self._measure = path, path.with_suffix(".png"), measure
+    def __init__(self, path: Path, last: int = 0, *, measure: str = "mAP", precision: str = "") -> None:
+        self.path, self.figure, self._measure, self._precision = path, path.with_suffix(".png"), measure, precision
         self._next = monotonic() + _EVERY
         self.entries = _entries(path) if last else []
+        self._width = len(Update._fields) - (not precision and not any(entry.precision for entry in self.entries))
         self.go_back(last)
 
     @property
@@ -88,9 +95,9 @@ class Journal:
         Raises:
             DarkshareError: the file cannot be written.
         """
-        self.entries.append(entry)
+        self.entries.append(entry._replace(precision=self._precision))
         with writing(self.path), open(self.path, "ab") as file:
-            file.write(_lines([entry]))
+            file.write(_lines([self.entries[-1][: self._width]]))
 
     def amend(self, measured: float) -> None:
         """Note the mAP after the last update.
@@ -127,8 +134,9 @@ class Journal:
         self._next = monotonic() + max(_EVERY, _SHARE * (monotonic() - begun))
 
     def _write(self) -> None:
-        header = (*Update._fields[:-1], self._measure.lower().replace("-", ""))
-        write_all({self.path: [_lines([header, *self.entries])]}, durable=False, own=True)
+        header = (*Update._fields[:-2], self._measure.lower().replace("-", ""), Update._fields[-1])
+        rows = [row[: self._width] for row in (header, *self.entries)]
+        write_all({self.path: [_lines(rows)]}, durable=False, own=True)
 
 
 def plot_training(entries: Sequence[Update], path: Path | str, *, title: str = "", measure: str = "mAP") -> None:
@@ -198,14 +206,14 @@ def _entries(path: Path) -> list[Update]:
     found: list[Update] = []
     with suppress(ValueError, OverflowError, csv.Error):  # of an infinite number of pictures, of a cell of 200 kB
         for row in islice(rows, 1, None):
-            if len(row) != len(Update._fields) or row[0] == Update._fields[0]:
+            if len(row) not in _WIDTHS or row[0] == Update._fields[0]:
                 break
             found.append(_entry(row))
     return found
 
 
 def _entry(row: Sequence[str]) -> Update:
-    values = [None if cell == "" else float(cell) for cell in row]
+    values = [None if cell == "" else float(cell) for cell in row[: _WIDTHS[0]]]
     numbers = [value if value is not None else 0.0 for value in values[:7]]
     batch, images, rate, width, height, loss, mean = numbers
     return Update(
@@ -221,4 +229,5 @@ def _entry(row: Sequence[str]) -> Update:
         values[9] or 0.0,
         int(values[10] or 0),
         values[11],
+        *row[_WIDTHS[0] :],
     )

@@ -60,7 +60,8 @@ class Outcome(Result):
 
     def rows(self) -> list[dict[str, Any]]:
         """The updates."""
-        return [entry._asdict() for entry in self.entries]
+        hidden = () if any(entry.precision for entry in self.entries) else ("precision",)
+        return [{key: value for key, value in entry._asdict().items() if key not in hidden} for entry in self.entries]
 
     def table(self) -> list[dict[str, Any]]:
         """Nothing: people look at the figure, and the notes say what came out."""

@@ -190,7 +190,7 @@ def _scheduled(
     parts = changes.subdivisions or (batch and recipe.batch and _parts_of(model, k, batch, memory))
     model = _changed(model, batch=batch, subdivisions=parts)
     batch = _batch(model)
-    model = _changed(model, learning_rate=changes.lr or recipe.rate_of(batch))
+    model = _changed(model, learning_rate=changes.rate or recipe.rate_of(batch))
     net, batches = model.network.net, _batches(model, count, batch, changes, recipe)
     if recipe.rise is None and batches == net.max_batches:
         return model

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from darkshare.darknet.kinds import Net
-from darkshare.training.layers.norm import MOMENTUM
+from darkshare.training.layers.form import MOMENTUM
 
 _LEAST = 10  # updates in which the rate rises, where there are as many
 _USUAL = 16  # pictures of an update, for which a recipe's rate is meant
@@ -28,6 +28,8 @@ class TrainingRecipe:
         rise: the part of the updates in which the rate rises, in a straight line; None for the cfg's schedule, which
             shrinks with the training.
         end: the part of that rate at which a cosine ends.
+        margin: the rate of a training, in those at which the loss of a range test falls fastest.
+        fast: whether a GPU may round otherwise than a CPU; see `devices.DeviceSettings`.
     """
 
     clip: float = math.inf
@@ -40,6 +42,8 @@ class TrainingRecipe:
     rate: float | None = None
     rise: float | None = None
     end: float = 0.0
+    margin: float = 1.0
+    fast: bool = False
 
     def rate_of(self, batch: int) -> float | None:
         """The rate of updates of so many pictures; None for the cfg's.
@@ -63,7 +67,7 @@ class TrainingRecipe:
 RECIPES = {
     "steady": TrainingRecipe(
         clip=10.0, ema=0.99, statistics=0.05, retries=3, patience=5, batch=16, epochs=100, rate=0.005, rise=0.1,
-        end=0.01,
+        end=0.01, margin=3.5, fast=True,
     ),
     "darknet": TrainingRecipe(),
 }  # fmt: skip

@@ -29,6 +29,7 @@ from darkshare.training.pictures.geometry import Size
 from darkshare.training.pictures.loading import Source
 from darkshare.training.pictures.makers import made_by
 from darkshare.training.preparation import trunk_floats, updates
+from darkshare.training.rates import settled
 from darkshare.training.recipes import RECIPES
 from darkshare.training.settings import Judge, Options, TrainingWatch
 from darkshare.training.standing import Standing
@@ -77,12 +78,13 @@ class Training:
         lists: Mapping[str, str] | None = None, test: Judge | None = None, beside: Training | None = None,
     ) -> None:  # fmt: skip
         require_torch()
-        self.base, self.options, self.judge, self.test = base, options, judge, test
+        self.base, self.judge, self.test = base, judge, test
         self.watch = watch = watch or TrainingWatch()
         self.stem = stem_of(stem)
         best = sibling(self.stem, BEST)
         require_unread([sibling(s, x) for s in (self.stem, best) for x in _WRITTEN], protect)
         self.recipe = recipe = RECIPES[options.recipe]
+        self.options = options = settled(base, data, options, recipe, sibling(self.stem, CHECKPOINT), watch)
         shared = beside.trainer.net if beside else None
         self.source, self.trainer, self.truths = assembled(base, data, options, recipe, self.stem.name, watch, shared)
         self.model = model = self.trainer.net.model
@@ -127,7 +129,8 @@ class Training:
     def begin(self) -> None:
         """Open the journal, and look at the clock."""
         self.begun = self.saved = monotonic()
-        self.journal = Journal(sibling(self.stem, ".csv"), self.done, measure=self.measure)
+        how = {"measure": self.measure, "precision": self.trainer.how.precision}
+        self.journal = Journal(sibling(self.stem, ".csv"), self.done, **how)
 
     def course(self) -> Course:
         """Make all updates and validations that are left.
@@ -320,7 +323,10 @@ class Training:
 
     def _save(self, *suffixes: str) -> None:
         self._settle()
-        state = {"fingerprint": self.fingerprint, "standing": asdict(self.standing), "trainer": self.trainer.state()}
+        state = {
+            "fingerprint": self.fingerprint, "standing": asdict(self.standing), "trainer": self.trainer.state(),
+            "rate": self.options.changes.rate,
+        }  # fmt: skip
         checkpoints.write_state([sibling(self.stem, suffix) for suffix in suffixes], state)
         if CHECKPOINT in suffixes:
             self.saved = monotonic()
@@ -385,9 +391,8 @@ class Training:
 
     def pictures(self, source: Source) -> PictureFeed:
         """The pictures, as updates take them."""
-        trainer = self.trainer
-        mini = trainer.batch // max(self.model.network.net.subdivisions, 1)
-        return PictureFeed(source, trainer.net, trainer.device, trainer.batch, mini, self.batches, trainer.amp)
+        mini = self.trainer.batch // max(self.model.network.net.subdivisions, 1)
+        return PictureFeed(source, self.trainer.trunk, self.trainer.batch, mini, self.batches)
 
     def features(self) -> Features:
         """The cache of what the trunk gives, where there are `copies`, as far as it is filled."""

@@ -13,6 +13,7 @@ from darkshare.training.journal import Update
 from darkshare.training.recipes import RECIPES
 
 DEVICES = ("auto", "cpu", "cuda")
+AUTO = "auto"  # the learning rate that a range test finds
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Changes:
         batches: how many updates are made; instead of `epochs`.
         batch: pictures per update.
         subdivisions: the parts in which they go through the network.
-        lr: learning_rate=.
+        lr: learning_rate=, or AUTO for that of a range test.
         size: width and height of the input.
     """
 
@@ -32,12 +33,19 @@ class Changes:
     batches: int | None = None
     batch: int | None = None
     subdivisions: int | None = None
-    lr: float | None = None
+    lr: float | str | None = None
     size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        require_least(0, open_end=True, epochs=self.epochs, lr=self.lr)
+        if isinstance(self.lr, str) and self.lr != AUTO:
+            raise BadValue(f"lr={self.lr!r} must be a number or {AUTO}")
+        require_least(0, open_end=True, epochs=self.epochs, lr=self.rate)
         require_least(1, batches=self.batches, batch=self.batch, subdivisions=self.subdivisions)
+
+    @property
+    def rate(self) -> float | None:
+        """The learning rate, where it is known."""
+        return None if isinstance(self.lr, str) else self.lr
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,7 @@ def together(ready: Mapping[str, Ready]) -> dict[str, Iterator[MiniBatch] | None
 
 
 def _joins(feed: PictureFeed) -> bool:
-    return feed.net.k > 0 and is_gpu(feed.device)
+    return feed.trunk.net.k > 0 and is_gpu(feed.trunk.how.device)
 
 
 class _TrunkPass:

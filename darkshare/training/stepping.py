@@ -12,10 +12,11 @@ from darkshare.darknet.kinds.base import A, P
 from darkshare.darknet.weights import Floats
 from darkshare.errors import DarkshareError
 from darkshare.training.building import TorchNet
-from darkshare.training.devices import Fetched, is_gpu
+from darkshare.training.devices import DeviceSettings, Fetched, is_gpu
 from darkshare.training.losses import PendingReport, Report, gradient, head_losses
 from darkshare.training.optimising import Schedule, batch_size, optimiser, set_rate
 from darkshare.training.pictures.loading import generator
+from darkshare.training.trunks import FrozenTrunk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,20 +103,25 @@ class Trainer:
 
     Args:
         net: on its device.
+        how: the device computes.
         seed: of dropout.
         amp: compute the branch in bfloat16 where that is precise enough.
         ema: the share of the old mean that each update keeps; 0 for no mean.
         clip: the largest norm of the gradient.
 
     Attributes:
+        trunk: of the network.
         slower: the factor of all rates; see `TrainingRecipe.retries`.
         ahead: whether the next update is to be launched before this one's numbers are read, as it is on a GPU.
     """
 
-    def __init__(self, net: TorchNet, *, device: Any, seed: int, amp: bool, ema: float, clip: float = math.inf) -> None:
+    def __init__(
+        self, net: TorchNet, how: DeviceSettings, *, seed: int, amp: bool, ema: float, clip: float = math.inf
+    ) -> None:
         network = net.network
-        self.net, self.device, self.seed, self.amp, self.ema = net, device, seed, amp, ema
-        self.clip, self.slower, self.ahead = clip, 1.0, is_gpu(device)
+        self.net, self.how, self.device, self.seed, self.amp, self.ema = net, how, how.device, seed, amp, ema
+        self.trunk = FrozenTrunk(net, how, amp=amp)
+        self.clip, self.slower, self.ahead = clip, 1.0, is_gpu(how.device)
         self.schedule = Schedule.of(network.net)
         self.batch = batch_size(network.net)
         self.optimiser = optimiser(net, network.net, network.dialect)
@@ -141,7 +147,8 @@ class Trainer:
         torch.manual_seed(int(generator(self.seed, _TORCH, number).integers(2**62)))
         self.net.train()
         seen = (number - 1) * self.batch
-        pending = [one for part in parts for one in self._backward(part, seen)]
+        with self.how.on():
+            pending = [one for part in parts for one in self._backward(part, seen)]
         launched = Launched(self.net.network.name, number, rate, self.batch, pending, self._clipped())
         if not self.ahead:
             launched.step  # noqa: B018 - it raises
@@ -155,15 +162,14 @@ class Trainer:
 
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
             raws = self.net.branch(part.features)
-        pending, learning, back = [], [], []
+        pending, learned = [], []
         for index, loss in self.losses.items():
             raw = raws[index].float()
             delta, one = loss.delta(raw, part.truths, seen=seen)
             pending.append(one)
             if raw.requires_grad:
-                learning.append(raw)
-                back.append(gradient(delta, self.batch))
-        torch.autograd.backward(learning, back)
+                learned.append((raw * gradient(delta, self.batch)).sum())
+        torch.autograd.backward(torch.stack(learned).sum())  # gradients that are handed over would import sympy
         return pending
 
     def _clipped(self) -> Tensor:
@@ -179,9 +185,11 @@ class Trainer:
         """Move the mean of the weights: little, but in the first updates, when it is nothing yet, much."""
         if not self.ema:
             return
+        import torch
+
         kept = min(self.ema, number / (number + _WARM))
-        for name, block in self.net.state_dict().items():
-            self.mean[name].lerp_(block.detach(), 1 - kept)
+        blocks = [block.detach() for block in self.net.state_dict().values()]
+        torch._foreach_lerp_([*self.mean.values()], blocks, 1 - kept)
 
     @contextmanager
     def averaged(self) -> Iterator[TorchNet]:

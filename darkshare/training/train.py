@@ -45,7 +45,7 @@ def train(
     base: Model, data: Data, *,
     k: int, output: str | os.PathLike[str] = "trained",
     epochs: float | None = None, batches: int | None = None, batch: int | None = None, subdivisions: int | None = None,
-    lr: float | None = None, size: tuple[int, int] | None = None, recipe: str = "steady",
+    lr: float | str | None = None, size: tuple[int, int] | None = None, recipe: str = "steady",
     negatives: str | os.PathLike[str] | None = None, seed: int = 0, device: str = "auto", threads: int | None = None,
     workers: int = 2, amp: bool = False, ema: float | None = None, bn_eval: bool = False, augment: bool = True,
     split: float | None = None, validate_every: int | None = None, patience: int | None = None,
@@ -59,7 +59,7 @@ def train(
     base: Model, data: list[Any] | Mapping[str, Any], *,
     k: int, output: str | os.PathLike[str] = "trained",
     epochs: float | None = None, batches: int | None = None, batch: int | None = None, subdivisions: int | None = None,
-    lr: float | None = None, size: tuple[int, int] | None = None, recipe: str = "steady",
+    lr: float | str | None = None, size: tuple[int, int] | None = None, recipe: str = "steady",
     negatives: str | os.PathLike[str] | None = None, seed: int = 0, device: str = "auto", threads: int | None = None,
     workers: int = 2, amp: bool = False, ema: float | None = None, bn_eval: bool = False, augment: bool = True,
     split: float | None = None, validate_every: int | None = None, patience: int | None = None,
@@ -73,7 +73,7 @@ def train(  # noqa: D417 - some are described together
     base: Model, data: Data | list[Any] | Mapping[str, Data], *,
     k: int, output: str | os.PathLike[str] = "trained",
     epochs: float | None = None, batches: int | None = None, batch: int | None = None, subdivisions: int | None = None,
-    lr: float | None = None, size: tuple[int, int] | None = None, recipe: str = "steady",
+    lr: float | str | None = None, size: tuple[int, int] | None = None, recipe: str = "steady",
     negatives: str | os.PathLike[str] | None = None, seed: int = 0, device: str = "auto", threads: int | None = None,
     workers: int = 2, amp: bool = False, ema: float | None = None, bn_eval: bool = False, augment: bool = True,
     split: float | None = None, validate_every: int | None = None, patience: int | None = None,
@@ -90,7 +90,7 @@ def train(  # noqa: D417 - some are described together
         k: layers 0..k-1 stay as they are; 0 trains all.
         output: the path of the new files, without suffix; of several tasks, `-` and the task's name follow.
         epochs, batches: how often each picture is seen, or how many updates are made, instead of the cfg's max_batches.
-        batch, subdivisions, lr, size: instead of the cfg's; size is (width, height).
+        batch, subdivisions, lr, size: instead of the cfg's; size is (width, height), lr="auto" that of a range test.
         recipe: steady, or darknet for what the cfg says and nothing else; see `recipes`.
         negatives: a folder of pictures without objects; at most as many as show some are taken.
         seed: of all that is random.

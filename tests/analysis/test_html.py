@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
-from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
+from browsers import Outside, browse, needs_browser
 from conftest import tiny_text
 from models import model, retrained
 
 from darkshare.analysis.html import COLUMNS, page, write_html
 from darkshare.analysis.stats import stats
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
 # Clicks the heading "relative" once and then again, and leaves the column's order in the document.
 PROBE = """<script>
 const button = [...document.querySelectorAll("th button")].find(b => b.textContent === "relative");
@@ -42,19 +37,6 @@ def found():
 @pytest.fixture(scope="module")
 def text(found):
     return page(found)
-
-
-class Outside(HTMLParser):
-    """Everything that a page would load."""
-
-    def __init__(self):
-        super().__init__()
-        self.loads = []
-
-    def handle_starttag(self, tag, attrs):
-        found = {"src", "srcset", "data", "action", "poster"}
-        self.loads += [value for key, value in attrs if key in found]
-        self.loads += [v for key, v in attrs if key in ("href", "xlink:href") and not v.startswith("#")]
 
 
 def test_everything_is_in_the_file(found, tmp_path):
@@ -86,21 +68,8 @@ def test_every_difference_has_its_row(found, text):
     assert all(one.verdict.split(";")[0] in text for one in found)
 
 
-def browse(path: Path, folder: Path) -> tuple[str, str, list[str]]:
-    """The document after its scripts ran, what the console said, and every address asked for."""
-    log = folder / "net.json"
-    quiet = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    quiet += ["--no-first-run", "--disable-quic", "--disable-default-apps", "--disable-extensions"]
-    command = [BROWSER, "--headless", "--no-sandbox", *quiet, f"--user-data-dir={folder / 'profile'}"]
-    command += ["--enable-logging=stderr", "--log-level=0", f"--log-net-log={log}", "--dump-dom", path.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    addresses = re.findall(r'"url":"([^"]+)"', log.read_text())
-    console = "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
-    return done.stdout, console, addresses
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(BROWSER is None, reason=f"no browser found ({', '.join(BROWSERS)})")
+@needs_browser
 def test_a_real_browser_sorts_and_loads_nothing(found, tmp_path):
     path = tmp_path / "page.html"
     path.write_text(page(found, k=[4]).replace("</body>", PROBE), encoding="utf-8")

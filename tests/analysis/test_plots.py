@@ -73,15 +73,44 @@ def test_zeros_have_a_strip_on_a_log_axis(found):
     assert "identical" in svg
 
 
-def test_a_figure_of_yolov3_is_wide_enough_for_its_layers(tmp_path):
-    """107 layers at 0.105 inch and 120 dots per inch are more than 1300 pixels."""
+def test_a_figure_of_yolov3_is_wide_enough_for_its_layers_and_not_wider_than_a_screen(tmp_path):
+    """107 layers at 0.105 inch and 120 dots per inch are more than 1300 pixels; 1920 are the most."""
     network = network_of(yolov3_text(1))
     small = Weights(Header(), (np.zeros(network.params, "f4"),), "")
     base = replace(model(yolov3_text(1), "yolov3", np.zeros(network.params, "f4")), weights=small)
-    plot_differences(stats(base, base), tmp_path / "wide.png", k=74, log=True)
-    picture = cv2.imread(str(tmp_path / "wide.png"))
-    assert picture.shape[1] > 1300
-    assert picture.std() > 5
+    (found,) = stats(base, base)
+    for models, wide in ((1, range(1301, 1920)), (4, [1920])):
+        plot_differences([found] * models, tmp_path / "wide.png", k=74, log=True)
+        picture = cv2.imread(str(tmp_path / "wide.png"))
+        assert picture.shape[1] in wide
+        assert picture.std() > 5
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_a_look_in_place_of_the_figure_s_own(found, tmp_path, log):
+    look = {"width": 3.5, "font_size": 7.5, "title": "$Fig_1$"}
+    found.plot(tmp_path / "a.png", k=[4], log=log, **look)
+    assert cv2.imread(str(tmp_path / "a.png")).shape[1] == 3.5 * 120
+    found.plot(tmp_path / "a.svg", k=[4], log=log, **look)
+    text = (tmp_path / "a.svg").read_text()
+    assert "<!-- $Fig_1$ -->" in text.replace("\\$", "$")
+    assert "Difference to" not in text
+    savings(network_of(yolov3_text(80))).plot(tmp_path / "b.svg", width=5, title="")
+    assert f'width="{5 * 72}pt"' in (tmp_path / "b.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("look", "says"),
+    [
+        ({"width": 0}, "width=0 must be 1 to 100"),
+        ({"font_size": float("nan")}, "font_size=nan must be 1 to 100"),
+        ({"width": 1, "font_size": 40}, "a.svg: the figure has no room in it: make it wider, or its letters smaller"),
+    ],
+)
+def test_a_look_that_no_figure_can_have_is_refused(found, tmp_path, look, says):
+    with pytest.raises(DarkshareError, match=says):
+        found.plot(tmp_path / "a.svg", **look)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_drawn_is_said(found, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import cv2
-import pytest
 from conftest import run
 
 from darkshare.analysis.frozen import compare_trunks
@@ -11,7 +10,6 @@ from darkshare.cli.demo_files import HERE, NETWORKS, K, demonstrate
 from darkshare.darknet.model import load
 
 
-@pytest.mark.filterwarnings("ignore::darkshare.DarkshareWarning")  # the two tasks have 3 and 1 classes
 def test_merged_heads_equal_the_separate_ones_bit_for_bit(tmp_path):
     shown = demonstrate(tmp_path)
     assert [row.task for row in shown.comparisons] == ["shapes", "shapes", "text", "text"]
@@ -32,7 +30,6 @@ SHOWN = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore::darkshare.DarkshareWarning")
 def test_one_pass_sees_everything_that_is_drawn_and_nothing_else(tmp_path):
     shown = demonstrate(tmp_path)
     seen = [(name, box) for found in shown.found for name, _, box in found]
@@ -61,3 +58,7 @@ def test_the_command_tells_what_it_sees(tmp_path):
     assert result.exit_code == 0, result.output
     assert "share their first 13" in result.stdout
     assert all(name in result.stdout for name, _ in SHOWN)
+    note, hint = filter(None, result.stderr.splitlines())
+    assert result.output.index(note) > result.output.index("both.png")  # what may worry comes behind what it is about
+    assert note.startswith("Note: the heads have 1 and 3 classes")
+    assert hint.startswith("next: darkshare detect ")

@@ -25,6 +25,7 @@ from darkshare.darknet.typed import next_command
 CLASSIFIER = TRUNK + TAIL.format(filters=8, classes=3)
 MADE_NOTHING = {
     "info",
+    "draw",
     "check",
     "stats",
     "frozen",

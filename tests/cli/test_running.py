@@ -54,6 +54,17 @@ def test_writes_picture_table_and_json(model, photo, tmp_path):
     assert (drawn != cv2.imread(str(photo))).any()
 
 
+def test_boxes_are_drawn_as_asked_for(model, photo, tmp_path):
+    found = darkshare.Detector(load(model), threshold=0.2).detect(photo)
+    for words, how in {
+        ("--line-width", 4, "--no-labels"): {"line_width": 4, "labels": False},
+        ("--legend", "--labels"): {"legend": True},
+    }.items():
+        run(model, photo, "-o", tmp_path / "out", "--thresh", 0.2, *words)
+        drawn = darkshare.annotate(cv2.imread(str(photo)), found, **how)
+        np.testing.assert_array_equal(cv2.imread(str(tmp_path / "out" / "photo.png")), drawn)
+
+
 @pytest.mark.parametrize("name", ["model.backup", "model_final.weights", "b/model_000100.weights", "model.conv.13"])
 def test_weights_of_every_name_that_darknet_gives_are_known(model, photo, tmp_path, name):
     """As in allanzelener/YAD2K issue 79, where a .backup had to be renamed: it is the model's, not a picture."""

@@ -15,6 +15,7 @@ from darkshare.evaluation import (
     TaskEvaluation,
 )
 from darkshare.evaluation.accuracy import ALL
+from darkshare.evaluation.chart import _grid
 
 
 def compared(pictures: int = 5) -> TaskEvaluation:
@@ -59,6 +60,14 @@ def test_curves_are_drawn_one_panel_a_class(tmp_path):
     blue, orange = (0xB2, 0x72, 0x00), (0x00, 0x9F, 0xE6)  # as BGR: Okabe and Ito
     for colour in (blue, orange):
         assert (image == colour).all(axis=2).sum() > 50
+
+
+@pytest.mark.parametrize(
+    ("panels", "most", "grid"),
+    [(0, 3, (1, 1)), (1, 2, (1, 1)), (3, 3, (1, 3)), (4, 3, (2, 2)), (5, 3, (2, 3)), (100, 13, (8, 13))],
+)
+def test_panels_leave_little_empty(panels, most, grid):
+    assert _grid(panels, most) == grid
 
 
 def test_there_must_be_something_to_draw(tmp_path):

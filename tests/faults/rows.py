@@ -125,6 +125,7 @@ ROWS = [
         "stats with figures", "stats in/base.cfg in/text.cfg --plot out/a.svg --html out/a.html", pair,
         apart=True, cost=8,
     ),
+    Row("draw", "draw in/both.cfg -o out/both.html", merged, cost=8),
     Row("savings", "savings in/base.cfg --plot out/cuts.svg", one, cost=8),
     Row("bench", "bench in/base.cfg in/text.cfg --k 2 --rounds 6 --plot out/times.svg", pair, vague=TIMES, cost=SLOW),
     Row(

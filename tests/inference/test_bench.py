@@ -292,6 +292,8 @@ def test_the_chart_shows_the_medians(found):
         assert len(stack) == 2
         assert sum(bar.get_height() for bar in stack) == pytest.approx(1000 * one.separate.spread.median)
         assert merged.get_height() == pytest.approx(1000 * one.merged.spread.median)
+        (label,) = (text for text in axes.texts if abs(text.xy[0] - place) < 0.5)
+        assert label.xy == (pytest.approx(merged.get_x() + merged.get_width() / 2), 0)  # at the foot of its own bar
     texts = [text.get_text() for text in axes.texts]
     assert texts == [f"×{one.ratio.median:.2f}" for one in found.engines]
     assert [label.get_text().split("\n")[0] for label in axes.get_xticklabels()] == INSTALLED

@@ -206,6 +206,9 @@ def test_what_chunks_do_not_have_is_refused(model, photos, tmp_path):
         detect(load(model), photos, save=["json", "csv"], **how)
     with pytest.raises(BadArguments, match="about videos"):
         detect(load(model), photos, container=".mp4", **how)
+    for drawing in ({"line_width": 2}, {"labels": False}, {"legend": True}):
+        with pytest.raises(BadArguments, match="of chunks no pictures are drawn"):
+            detect(load(model), photos, **drawing, **how)
     with pytest.raises(BadArguments, match="only chunks are saved so"):
         detect(load(model), photos, save="parquet", output=tmp_path / "out")
     with pytest.raises(Unsupported, match=r"clip\.avi: is not a picture on disk"):

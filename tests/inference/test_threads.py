@@ -155,3 +155,40 @@ def test_what_keeps_its_worth_drives_nothing_out():
     found = [next(stage)]
     assert ended.wait(60)
     assert [item for item in [*found, *stage] if item != "first"][-2:] == [49, "error"]
+
+
+@pytest.mark.parametrize("items", [["first"], ["first", "second", "third"]])
+def test_who_wants_no_more_is_asked_also_while_nothing_comes(items):
+    over, asked = threading.Event(), list[int]()
+
+    def then_silent():
+        yield from items
+        over.wait(60)
+
+    def ends() -> bool:
+        asked.append(len(asked))
+        if len(asked) > 5:
+            over.set()
+        return len(asked) > 5
+
+    readers: Readers = Readers(1, ends=ends)
+    readers.add(then_silent())
+    assert list(readers) == items
+    assert len(asked) == 6
+
+
+def test_items_that_made_room_are_counted():
+    ended = threading.Event()
+
+    def stream():
+        yield from range(9)
+        ended.set()
+
+    readers: Readers = Readers(2, passes=lambda item: item != 0)
+    readers.add(stream())
+    stage = iter(readers)
+    assert next(stage) == 0
+    assert ended.wait(60)
+    rest = list(stage)
+    assert readers.dropped == 8 - len(rest)
+    assert rest[-1] == 8

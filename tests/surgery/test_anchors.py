@@ -28,6 +28,8 @@ from darkshare.surgery.anchors import (
     rounded,
     shared_out,
 )
+from darkshare.surgery.anchors.assignment import HeadAnchors
+from darkshare.surgery.anchors.scatter import _scatter
 from darkshare.surgery.residual import branch
 
 SIZES = ((0.1, 0.1), (0.11, 0.09), (0.3, 0.5), (0.31, 0.52), (0.8, 0.4), (0.79, 0.42), (0.2, 0.9), (0.21, 0.88))
@@ -225,6 +227,16 @@ def test_the_figure_is_written_whole(tmp_path):
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(DarkshareError, match="no such kind of figure"):
         found.plot(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize(("low", "high"), [(30, 38), (30, 30), (14, 85), (12, 99), (3, 300), (1, 21), (2, 4000)])
+def test_the_axes_of_the_figure_have_numbers_at_any_size(low, high):
+    sizes = np.geomspace((low, low), (high, high), 9)
+    (axes,) = _scatter(sizes, [HeadAnchors(3, 16, (0,), 3, ((low, high),))], sizes, "").axes
+    for axis in (axes.xaxis, axes.yaxis):
+        first, last = axis.get_view_interval()
+        shown = [tick for tick in axis.get_majorticklocs() if first <= tick <= last]
+        assert 3 <= len(shown) <= 14
 
 
 def test_the_report_is_a_table_with_a_line_for_each_head():

@@ -145,30 +145,28 @@ def test_the_forks_have_two_defaults_of_eps(dialect, eps):
 
 UPDATE = """
 import sys
+import numpy as np
 import torch
 from onnxruns import model_of
 from conftest import tiny_text
 from darkshare.training.building import build
-from darkshare.training.optimising import optimiser, set_rate
-text = tiny_text().replace("[net]", "[net]\\nadam={adam}", 1)
-made = build(model_of(text), 8)
-update = optimiser(made, made.network.net)
-for block in made.parameters():
-    block.grad = torch.ones_like(block)
-set_rate(update, 0.1)
-update.step()
-update.load_state_dict(update.state_dict())
-update.zero_grad(set_to_none=True)
-sys.exit("torch._dynamo" in sys.modules)
+from darkshare.training.stepping import MiniBatch, Trainer
+made = build(model_of(tiny_text().replace("[net]", "[net]\\nbatch=2\\nadam={adam}", 1)), 8)
+trainer = Trainer(made, device=torch.device("cpu"), seed=0, amp=False, ema=0.9, clip=10.0)
+size = made.network.input
+pictures = torch.ones(2, 3, size.h, size.w)
+trainer.launch(1, [MiniBatch(made.trunk(pictures), [np.zeros((0, 5), np.float32)] * 2)])
+trainer.restore(trainer.state())
+print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
 """
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("adam", [0, 1])
 def test_an_update_does_without_the_compiler_of_torch(adam):
-    """It takes as long to import as torch itself."""
+    """It takes as long to import as torch itself; and sympy, for symbolic shapes, a third of that."""
     torch()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     code = UPDATE.replace("{adam}", str(adam))
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.stdout, done.stderr) == ("[]\n", "")

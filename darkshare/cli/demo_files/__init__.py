@@ -5,6 +5,7 @@ One detector was trained for shapes, the other from its layer 13 on for text; `e
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from darkshare._images import Picture, encoded, read_picture
 from darkshare._tables import Result, fitted, render
 from darkshare.darknet.model import Model, load, save
 from darkshare.darknet.weights import Floats
+from darkshare.errors import DarkshareWarning
 from darkshare.inference.boxes import Detections
 from darkshare.inference.detector import Detector
 from darkshare.inference.draw import annotate
@@ -41,12 +43,13 @@ class SameHead:
 
 @dataclass(frozen=True, repr=False)
 class Demonstration(Result):
-    """The picture that `demonstrate` drew, what is on it, and how merged and separate networks compare."""
+    """The picture that `demonstrate` drew, what is on it, how all networks compare, and remarks on the merged one."""
 
     picture: Path
     found: tuple[Detections, ...]
     comparisons: tuple[SameHead, ...]
     savings: Result
+    remarks: tuple[str, ...]
 
     def rows(self) -> list[dict[str, Any]]:
         return [asdict(row) for row in self.comparisons]
@@ -75,7 +78,8 @@ class Demonstration(Result):
         return "\n\n".join(parts)
 
     def as_dict(self) -> dict[str, Any]:
-        return {**super().as_dict(), "savings": self.savings.rows(), "seen": self.seen()}
+        notes = [*self.notes(), *self.remarks]
+        return {"rows": self.rows(), "savings": self.savings.rows(), "seen": self.seen(), "notes": notes}
 
     def summary(self) -> str:
         return f"{len(self.comparisons)} heads, {len(self.seen())} objects"
@@ -88,7 +92,9 @@ def demonstrate(folder: Path) -> Demonstration:
         folder: where the networks, the merged one and the pictures go.
     """
     separate = _write_networks(folder)
-    both = concat(separate, K)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DarkshareWarning)
+        both = concat(separate, K)
     assert both.report is not None
     save(both, folder / "both")
     merged = load(folder / "both.cfg")
@@ -98,7 +104,7 @@ def demonstrate(folder: Path) -> Demonstration:
     found = tuple(detector.detect(photo))
     picture = folder / "both.png"
     write_all({folder / PHOTO: [(HERE / PHOTO).read_bytes()], picture: [encoded(annotate(photo, found), ".png")]})
-    return Demonstration(picture, found, comparisons, both.report)
+    return Demonstration(picture, found, comparisons, both.report, tuple(str(one.message) for one in caught))
 
 
 def _write_networks(folder: Path) -> list[Model]:

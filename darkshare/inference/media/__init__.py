@@ -1,6 +1,6 @@
 """Pictures, videos, cameras and lists in; pictures, videos and tables with what was found out.
 
-Within the package: frames, timing < videos < sources, sinks < output, pipeline, tally < chunk_jobs < chunks
+Within the package: frames, timing < videos, window < sources, sinks < output, pipeline, tally < chunk_jobs < chunks
 < detecting, classifying.
 """
 

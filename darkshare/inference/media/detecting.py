@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from time import perf_counter
@@ -20,6 +21,7 @@ from darkshare.errors import BadArguments, BadValue, DarkshareError, Unsupported
 from darkshare.inference.boxes import OVERLAP, Levels, Overlaps
 from darkshare.inference.classification import only_detectors
 from darkshare.inference.detector import Detector, runnable
+from darkshare.inference.draw import annotate
 from darkshare.inference.media.chunk_jobs import ChunkItem, ChunkJob, DetectorFiles, Row, found_in
 from darkshare.inference.media.chunks import CHUNK, LINES, PARQUET, Chunks, chunked
 from darkshare.inference.media.frames import Frame
@@ -30,11 +32,13 @@ from darkshare.inference.media.sinks import FORMATS
 from darkshare.inference.media.sources import Broken, Names, PictureFile, Selection, require_counts, select
 from darkshare.inference.media.tally import Tally
 from darkshare.inference.media.videos import CONTAINERS, Video
+from darkshare.inference.media.window import LiveView
 from darkshare.inference.onnx import BN_EPSILON
 from darkshare.inference.preprocess import reads_alpha
 
 Watch = Callable[[Iterable[Frame], Callable[[], int | None]], Iterable[Frame]]
 _RULES = {"thresh": "threshold", "nms": "nms", "classes": "classes", "max_det": "max_det", "clip": "clip"}
+_DRAWING = ("line_width", "labels", "legend")
 _RUNNING = ("tiles", "overlap", "batch", "bn_epsilon", "threads", "precision")
 
 
@@ -58,6 +62,7 @@ class DetectionRun(Result):
         files: what was written, but for files that belong to single pictures.
         folder: where everything lies.
         interrupted: whether Ctrl-C ended it; what was begun is finished then.
+        dropped: frames of cameras and streams that came while nobody could take them.
     """
 
     found: tuple[dict[str, Any], ...]
@@ -69,6 +74,7 @@ class DetectionRun(Result):
     files: tuple[Path, ...]
     folder: Path
     interrupted: bool
+    dropped: int = 0
 
     def rows(self) -> list[dict[str, Any]]:
         """Each box of pictures, with its page where a file has several; of videos, and of chunks, each class.
@@ -82,13 +88,20 @@ class DetectionRun(Result):
 
     def as_dict(self) -> dict[str, Any]:
         counts = {"done": self.done, "failed": self.failed, "boxes": self.boxes, "seconds": self.seconds}
-        return {**super().as_dict(), **counts, "files": list(map(str, self.files)), "interrupted": self.interrupted}
+        return {
+            **super().as_dict(),
+            **counts,
+            "dropped": self.dropped,
+            "files": list(map(str, self.files)),
+            "interrupted": self.interrupted,
+        }
 
     def summary(self) -> str:
         what = "frames" if self.has_videos else "pictures"
         speed = f", {self.done / max(self.seconds, 1e-9):.1f} frames/s" if self.has_videos else ""
+        lost = f", {self.dropped} dropped since they came too fast" if self.dropped else ""
         where = ", ".join(map(str, self.files)) or (str(self.folder) if self.done else "nothing")
-        return f"{self.done} of {self.done + self.failed} {what}, {self.boxes} boxes{speed}; wrote {where}"
+        return f"{self.done} of {self.done + self.failed} {what}, {self.boxes} boxes{speed}{lost}; wrote {where}"
 
 
 @checked
@@ -97,7 +110,8 @@ def detect(  # noqa: D417 - some are described together
     model: Model | str | os.PathLike[str], sources: Names, *, output: str | os.PathLike[str] = "detections",
     save: str | Sequence[str] = (), container: str = ".avi", thresh: Levels | None = None, nms: Overlaps | None = None,
     classes: str | Sequence[str] = (), task: str | Sequence[str] = (), max_det: int | None = None, clip: bool = False,
-    tiles: tuple[int, int] | None = None, overlap: float = OVERLAP, branches: bool = False, batch: int = 1,
+    tiles: tuple[int, int] | None = None, overlap: float = OVERLAP, branches: bool = False,
+    line_width: int | None = None, labels: bool = True, legend: bool = False, show: bool = False, batch: int = 1,
     every: int = 1, limit: int | None = None, reconnect: float = 0.0, chunk: int | None = None,
     scheduler: str | None = None, bn_epsilon: float = BN_EPSILON, engine: str | None = None,
     threads: int | None = None, precision: str = "fp32", watch: Watch = unwatched, tell: Callable[[str], None] = warn,
@@ -108,22 +122,22 @@ def detect(  # noqa: D417 - some are described together
         model: the model; or the name of its .cfg, or of a file that `export` wrote.
         sources: names of pictures, folders, patterns, lists, videos, cameras, addresses, or "-".
         output: the folder for what is written.
-        save: names of `media.FORMATS`, such as csv or coco; without any, pictures become pictures and JSON, videos a
-            video and JSON lines. Chunks are json or parquet.
+        save: names of `media.FORMATS` (of chunks json or parquet); without any, pictures become pictures and JSON,
+            videos a video and JSON lines.
         container: the suffix of the videos written: .avi, .mkv, .mp4 or .webm.
         thresh: keep scores above it (0.25); one number, or some tasks' own by name.
         nms: of two boxes of one task and class that overlap more, keep the better one (0.45); likewise. "agnostic", or
             (0.4, "agnostic"), is for boxes of one task and any classes.
-        classes: find these only, in the tasks that have them; none for all.
-        task: run these only, and leave the others out; none for all.
+        classes, task: find these only, in the tasks that have them; run these only. None for all.
         max_det: of each picture and task keep that many boxes, the best.
         clip: cut boxes off at the edge of the picture, also in JSON and CSV, and leave out those beyond it.
         tiles, overlap: columns and rows of tiles that go through the network beside the whole picture, so that small
             objects are found; the share of a tile's side that its neighbour has too.
         branches: of an ensemble give what each branch finds, too.
+        line_width, labels, legend: of the boxes in pictures and videos; see `annotate`.
+        show: in a window too, until its user presses q or Esc or closes it; a picture until a key is pressed.
         batch: pictures, or tiles, per run of the network.
-        every, limit: of videos, take every N-th frame; of each, take no more frames than that.
-        reconnect: seconds to wait for a camera or stream that breaks off, before that is an error.
+        every, limit, reconnect: see `watch`.
         chunk: cut pictures into chunks of so many, each a file of its own; the same call goes on where it was stopped.
         scheduler: the address of a Dask cluster that looks at the chunks (of 256); see docs/how-to/cluster.md.
         engine: one of `engines()`; None for opencv, or the one that an int8 file is for.
@@ -136,31 +150,56 @@ def detect(  # noqa: D417 - some are described together
             A picture that cannot be read is counted and reported.
     """
     given = dict(locals())
-    require_counts(batch=batch, every=every, limit=limit, reconnect=reconnect, chunk=chunk)
+    require_counts(batch=batch, every=every, limit=limit, reconnect=reconnect, chunk=chunk, line_width=line_width)
     loaded = runnable(model, engine)
     chosen = _boxes_only(loaded.model, branches=branches, names=[task] if isinstance(task, str) else task)
-    selection, names = select(sources, alpha=reads_alpha(chosen.network)), OutputNames(Path(output))
+    selection = select(sources, alpha=reads_alpha(chosen.network))
     how = {"engine": loaded.engine, **{name: given[name] for name in _RUNNING}}
     rules = {own: given[name] for name, own in _RULES.items() if given[name] is not None}
     if chunk or scheduler:
-        cut = Chunks(names.folder, chunk or CHUNK, _suffix(save, container, reconnect), scheduler)
         job = ChunkJob(DetectorFiles.of(loaded, chosen.tasks, how), rules, every, limit)
-        return _by_chunks(job, selection, cut, watch, Tally(tell, by_class=True))
+        return _by_chunks(job, selection, given)
+    return _by_frames(chosen, partial(Detector, chosen, file=loaded.file, **rules, **how), selection, given)
+
+
+def _by_frames(
+    model: Model, make: Callable[[], Detector], selection: Selection, given: Mapping[str, Any]
+) -> DetectionRun:  # fmt: skip
+    """Look at frames one after another, and write what was asked for as they are done.
+
+    Args:
+        model: with the tasks that are run.
+        make: loads its detector.
+        selection: the sources.
+        given: the arguments of `detect`.
+    """
+    every, limit, batch = given["every"], given["limit"], given["batch"]
+    window = LiveView() if given["show"] else None
+    names = OutputNames(Path(given["output"]))
     for item in selection.known:
         names.admit(item.name)
-    files = OutputFiles(names.folder, chosen, _require_formats(save, container, selection), container)
-    detector = Detector(chosen, file=loaded.file, **rules, **how)
-    read = reading(selection, every=every, limit=limit, reconnect=reconnect, batch=batch, admit=names.admit)
-    frames = flow(detector, read, batch=batch, draws=files.draws)
-    return _written(frames, watch(frames, lambda: selection.length(every, limit)), files, names, Tally(tell))
+    wanted = _require_formats(given["save"], given["container"], selection)
+    files = OutputFiles(names.folder, model, wanted, given["container"])
+    detector = make()
+    read = reading(
+        selection, every=every, limit=limit, reconnect=given["reconnect"], batch=batch, admit=names.admit
+    )  # fmt: skip
+    drawing = partial(annotate, **{name: given[name] for name in _DRAWING})
+    draws, ends = (files.draws, None) if window is None else (lambda frame: True, window.ends)
+    frames = flow(detector, read, batch=batch, draws=draws, draw=drawing, ends=ends)
+    shown = given["watch"](frames, lambda: selection.length(every, limit))
+    found = _written(frames, shown, files, names, Tally(given["tell"]), window)
+    return replace(found, dropped=read.dropped)
 
 
-def _by_chunks(job: ChunkJob, selection: Selection, cut: Chunks, watch: Watch, tally: Tally) -> DetectionRun:
+def _by_chunks(job: ChunkJob, selection: Selection, given: Mapping[str, Any]) -> DetectionRun:
     """Look at pictures by chunks, whose files are all that is written.
 
     Raises:
         Unsupported: there are other sources than pictures on disk.
     """
+    names = OutputNames(Path(given["output"]))
+    cut = Chunks(names.folder, given["chunk"] or CHUNK, _suffix(given), given["scheduler"])
     items: list[ChunkItem] = []
     for item in chain(selection.known, selection.later):
         if not isinstance(item, PictureFile | Broken):
@@ -169,8 +208,8 @@ def _by_chunks(job: ChunkJob, selection: Selection, cut: Chunks, watch: Watch, t
     rows = chunked(job, items, cut, job.files.load())
     frames = (_frame(row, job.tasks) for row in rows)
     length = Selection(tuple(items)).length
-    assert cut.folder is not None, "a run has a folder"
-    return _written(frames, watch(frames, lambda: length(job.every, job.limit)), None, OutputNames(cut.folder), tally)
+    shown = given["watch"](frames, lambda: length(job.every, job.limit))
+    return _written(frames, shown, None, names, Tally(given["tell"], by_class=True))
 
 
 def _frame(row: Row, tasks: Sequence[Task]) -> Frame:
@@ -179,23 +218,27 @@ def _frame(row: Row, tasks: Sequence[Task]) -> Frame:
     return Frame(row["source"], error=error, number=row["frame"], paged=row["paged"], found=found_in(row, tasks))
 
 
-def _suffix(save: str | Sequence[str], container: str, reconnect: float) -> str:
+def _suffix(given: Mapping[str, Any]) -> str:
     """The suffix of chunks.
 
     Raises:
         BadArguments: something that chunks do not have.
     """
+    save = given["save"]
     wanted = {save} if isinstance(save, str) else set(save)
     if not (wanted <= {"json"} or wanted == {"parquet"}):
         raise BadArguments(f"--save {','.join(sorted(wanted))}: chunks are json or parquet")
-    if container != ".avi" or reconnect:
+    if given["container"] != ".avi" or given["reconnect"]:
         raise BadArguments("--container, --reconnect: about videos, and chunks are of pictures")
+    if given["line_width"] or given["legend"] or not given["labels"] or given["show"]:
+        raise BadArguments("--line-width, --no-labels, --legend, --show: of chunks no pictures are drawn")
     return PARQUET if wanted == {"parquet"} else LINES
 
 
 def _written(
-    frames: Frames, shown: Iterable[Frame], files: OutputFiles | None, names: OutputNames, tally: Tally
-) -> DetectionRun:
+    frames: Frames, shown: Iterable[Frame], files: OutputFiles | None, names: OutputNames, tally: Tally,
+    window: LiveView | None = None,
+) -> DetectionRun:  # fmt: skip
     """Take all frames: count them, and write those that can be read.
 
     Args:
@@ -204,6 +247,7 @@ def _written(
         files: to write to; None where the chunks are written already.
         names: of these files.
         tally: to count with.
+        window: to show them in.
     """
     interrupted, begun = False, perf_counter()
     try:
@@ -211,18 +255,20 @@ def _written(
             for frame in shown:
                 with uninterrupted():  # else a frame could be counted, but not written
                     tally.add(frame)
-                    if files is None:
-                        continue
-                    if frame.error is None:
+                    if files and frame.error is None:
                         files.write(frame, names.stem(frame))
-                    elif frame.clip is None:  # it is the last one of its source
+                    elif files and frame.clip is None:  # it is the last one of its source
                         files.end(frame.source)
+                if window and frame.error is None:
+                    window.show(frame)
     except KeyboardInterrupt:
         interrupted = True
     finally:
         seconds = perf_counter() - begun
         with uninterrupted():
             written = files.close() if files else []
+        if window:
+            window.close()
     for note in files.notes() if files else ():
         warn(note)
     return DetectionRun(

@@ -21,6 +21,7 @@ from darkshare.inference.preprocess import reads_alpha
 from darkshare.inference.threads import Readers
 
 Frames = Generator[Frame, None, None]
+Draw = Callable[[Picture, Sequence[Detections]], Picture]
 WAITING = 2  # frames, beyond a batch, that may lie between two stages
 
 
@@ -91,8 +92,9 @@ def reading(  # noqa: D417 - some are described with `watch`
 
 
 def flow(
-    detector: Detects, read: Readers[Frame], *, batch: int = 1, draws: Callable[[Frame], bool] = lambda frame: False
-) -> Frames:
+    detector: Detects, read: Readers[Frame], *, batch: int = 1, draws: Callable[[Frame], bool] = lambda frame: False,
+    draw: Draw = annotate, ends: Callable[[], bool] | None = None,
+) -> Frames:  # fmt: skip
     """Lead frames through inference and drawing.
 
     Args:
@@ -100,11 +102,13 @@ def flow(
         read: the frames, from `reading`.
         batch: see `watch`.
         draws: whether a frame shall be drawn.
+        draw: draws the boxes into a copy of its picture.
+        ends: see `Readers`.
     """
     seen: Readers[Frame] = Readers(batch + WAITING, before=read)
     seen.add(_seen(detector, iter(read), batch))
-    drawn: Readers[Frame] = Readers(WAITING, before=seen)
-    drawn.add(_drawn(iter(seen), draws))
+    drawn: Readers[Frame] = Readers(WAITING, before=seen, ends=ends)
+    drawn.add(_drawn(iter(seen), draws, draw))
     return iter(drawn)
 
 
@@ -139,10 +143,10 @@ def _with_result(frame: Frame, result: list[Detections] | DarkshareError) -> Fra
     return replace(frame, found=tuple(result))
 
 
-def _drawn(frames: Frames, draws: Callable[[Frame], bool]) -> Frames:
+def _drawn(frames: Frames, draws: Callable[[Frame], bool], draw: Draw) -> Frames:
     with closing(frames):
         for frame in frames:
             if frame.image is None or not draws(frame):
                 yield frame
             else:
-                yield replace(frame, drawn=annotate(frame.image, frame.found))
+                yield replace(frame, drawn=draw(frame.image, frame.found))

@@ -9,6 +9,7 @@ from darkshare.darknet.admission import convolution_window
 from darkshare.darknet.kinds import Connected, Convolutional, Deconvolutional, Local, Maxpool
 from darkshare.darknet.network import Layer
 from darkshare.errors import Unsupported
+from darkshare.training.devices import constant
 from darkshare.training.layers.activations import activated
 from darkshare.training.layers.form import BuildSettings, Forward, Given
 from darkshare.training.layers.norm import normalised
@@ -43,8 +44,8 @@ def blurred(kind: Convolutional | Maxpool, y: Tensor) -> Tensor:
         return y
     from torch.nn import functional
 
-    line, pad = ([1 / 2] * 2, 0) if kind.antialiasing == 2 else ([1 / 4, 1 / 2, 1 / 4], 1)
-    values = y.new_tensor(line)
+    line, pad = ((1 / 2, 1 / 2), 0) if kind.antialiasing == 2 else ((1 / 4, 1 / 2, 1 / 4), 1)
+    values = constant(line, y.device).to(y.dtype)
     weights = values.outer(values).expand(y.shape[1], 1, -1, -1)
     return functional.conv2d(y, weights, None, kind.strides[::-1], pad, 1, y.shape[1])
 

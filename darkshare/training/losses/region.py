@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from darkshare.darknet.kinds.heads import Region
 from darkshare.darknet.network import Layer, Network
 from darkshare.errors import Unsupported
+from darkshare.training.devices import constant
 from darkshare.training.losses.overlaps import iou
 from darkshare.training.losses.report import LIMITS, PendingReport, Report
 from darkshare.training.losses.truths import (
@@ -17,7 +18,6 @@ from darkshare.training.losses.truths import (
     Truths,
     best_overlaps,
     cells,
-    constant,
     grid_of,
     read_truths,
 )

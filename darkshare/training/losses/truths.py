@@ -169,14 +169,6 @@ def _groups(counts: NDArray[np.int64], boxes: int, limit: int) -> Iterator[tuple
         yield slice(start, len(counts)), most
 
 
-@lru_cache(maxsize=512)
-def constant(values: tuple[Any, ...], device: Any) -> Tensor:
-    """Numbers on a device, sent there once; nobody may change them."""
-    import torch
-
-    return torch.tensor(values, dtype=torch.float32, device=device)
-
-
 @lru_cache(maxsize=128)
 def grid_of(height: int, width: int, device: Any) -> Tensor:
     """(height, width, 2): column and row of each cell; nobody may change it."""

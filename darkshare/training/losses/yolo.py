@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from darkshare.darknet.kinds.heads import FLOAT_MAX, Yolo
 from darkshare.darknet.network import Layer, Network
 from darkshare.errors import Unsupported
+from darkshare.training.devices import constant
 from darkshare.training.losses.overlaps import OVERLAPS, iou, slopes
 from darkshare.training.losses.region import focal
 from darkshare.training.losses.report import LIMITS, PendingReport, Report
@@ -23,7 +24,6 @@ from darkshare.training.losses.truths import (
     Truths,
     best_overlaps,
     cells,
-    constant,
     grid_of,
     read_truths,
 )
