@@ -226,6 +226,6 @@ def test_a_talkative_command_says_what_it_read(desk):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_can_be_quiet_or_talkative(name):
-    context = click.Context(main)
+    context = click.Context(main, **main.context_settings)
     found = {one for param in main.get_command(context, name).get_params(context) for one in param.opts}
     assert {"-q", "--quiet", "-v", "--verbose", "--help"} <= found
