@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from darkshare._files import require_unread
-from darkshare._tables import FORMATS
 from darkshare.cli import command
 from darkshare.cli.options import dialect_option, format_option, load_all, models_argument, pair, size_option
 from darkshare.cli.printing import say, show, wrote
@@ -44,13 +43,9 @@ def _drawing(_: click.Context, __: click.Parameter, path: str) -> str:
 @command()
 @models_argument
 @click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    required=True,
-    callback=_drawing,
-    help="Where to write a .html page, or .svg, .png, .pdf.",
-)
+    "-o", "--output", metavar="FILE", required=True, callback=_drawing,
+    help="Where to write the drawing: a .html page, or .svg, .png, .pdf.",
+)  # fmt: skip
 @size_option
 @dialect_option
 @format_option
@@ -72,7 +67,7 @@ def draw(files: tuple[str, ...], output: str, size: tuple[int, int] | None, dial
     require_unread([output])
     found = draw(*models)
     found.write(output)
-    if form == FORMATS[0]:  # a drawing is to be looked at; as text, all its layers would be in the way
+    if form == "text":  # the drawing is what people look at
         say(*found.notes())
     else:
         show(found, form=form)

@@ -26,14 +26,14 @@ from darkshare.darknet.model import save
 
 TRAINING = "--k 3 --batches 1 --batch 2 --subdivisions 1 --workers 0"
 LINES = [  # every command, with output
-    "info base.cfg", "check base.cfg", "stats base.cfg other.cfg", "stats base.cfg", "frozen base.cfg other.cfg --k 4",
+    "info base.cfg", "draw base.cfg -o base.svg", "check base.cfg",
+    "stats base.cfg other.cfg", "stats base.cfg", "frozen base.cfg other.cfg --k 4",
     "savings base.cfg --k 4", "concat base.cfg other.cfg --k 4 -o both", "verify base.cfg base.cfg --pictures 1",
     "split merged.cfg -o apart", "mix base.cfg other.cfg --k 4 -o mixed", "snap base.cfg other.cfg --k 4 -o snapped",
     "import-data squares.data -o imported", "classes base.cfg", "anchors base.cfg squares.data",
     "evaluate base.cfg squares.data --by-order", "kit base.cfg squares.data --k 4 -o kit", "cut base.cfg --k 4",
     "detect base.cfg photo.png -o found", "classify colour.cfg photo.png", "export base.cfg -o a.onnx", "engines",
     "reduce resnet.cfg --list", "branch paired.cfg --after 4 -m 2", "demo -o demo", "completion bash",
-    "draw base.cfg -o drawn.svg",
 ]  # fmt: skip
 SLOW = [
     "bench base.cfg other.cfg --k 4 --rounds 6", "suggest-k base.cfg squares.data",
@@ -226,6 +226,6 @@ def test_a_talkative_command_says_what_it_read(desk):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_can_be_quiet_or_talkative(name):
-    context = click.Context(main)
+    context = click.Context(main, **main.context_settings)
     found = {one for param in main.get_command(context, name).get_params(context) for one in param.opts}
     assert {"-q", "--quiet", "-v", "--verbose", "--help"} <= found
