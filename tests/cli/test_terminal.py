@@ -170,6 +170,17 @@ def test_json_says_k_and_classes_by_number(desk):
     assert {(row["class_id"], row["name"]) for row in rows} == {(0, "red"), (1, "blue")}
 
 
+def test_inputs_are_models_and_data_and_what_stands_on_the_line(desk):
+    (desk / "list.txt").write_text("photo.png\n")
+    for words, expected in {
+        ("detect", "base.cfg", "list.txt", "-o", "found"): {"list.txt"},
+        ("detect", "base.cfg", "photo.png", "-o", "found"): {"photo.png"},
+        ("check", "base.cfg", "squares.data"): {"squares.data"},
+    }.items():
+        found = json.loads(run(*words, "--format", "json", code=0).stdout)["inputs"]
+        assert {Path(name).name for name in found} == {"base.cfg", "base.weights", "base.names"} | expected
+
+
 @pytest.mark.parametrize("line", LINES[:8])
 def test_nothing_is_coloured(line, desk, monkeypatch):
     """So NO_COLOR has nothing to switch off."""
