@@ -133,27 +133,43 @@ def _of_darkshare(args: argparse.Namespace, home: Path, k: int) -> Iterator[Mome
 
 
 def _of_darknet(args: argparse.Namespace, base: Model, data: Dataset, home: Path, k: int) -> Iterator[Moment]:
-    """The ends of its updates, each of which it prints."""
+    """The ends of its updates: of all layers, or with the cfg of a kit."""
+    if not k:
+        yield from of_darknet(args.darknet, home / "net", args.updates)
+        return
     with tempfile.TemporaryDirectory(dir=home) as folder:
-        if k:
-            kit = make_kit(base, k, data, batches=LONG, full=True)
-            write_kit(kit, folder)
-            stem = kit.train.name
-            words = [f"{stem}.data", f"{stem}-cpu.cfg" if kit.cpu else f"{stem}.cfg", f"{stem}-full.weights"]
-        else:
-            words = [str(home / f"net{suffix}") for suffix in (".data", ".cfg", ".weights")]
-        program = [args.darknet.absolute(), "detector", "train", *words, "-clear", "-dont_show"]
-        begun, seen = time.perf_counter(), 0
-        with subprocess.Popen(program, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-            assert process.stdout
-            for line in process.stdout:
-                if b"avg loss" in line:
-                    yield _moment(process, begun)
-                    if (seen := seen + 1) > args.updates:
-                        break
-            process.kill()
-        if seen <= args.updates:
-            raise SystemExit(f"Darknet ended after {seen} updates")
+        kit = make_kit(base, k, data, batches=LONG, full=True)
+        write_kit(kit, folder)
+        stem = kit.train.name
+        words = [f"{stem}.data", f"{stem}-cpu.cfg" if kit.cpu else f"{stem}.cfg", f"{stem}-full.weights"]
+        yield from _printed([args.darknet.absolute(), "detector", "train", *words], Path(folder), args.updates)
+
+
+def of_darknet(program: Path, stem: Path, updates: int) -> Iterator[Moment]:
+    """The ends of Darknet's updates of a network with a .data file of its name, and of the first one before them.
+
+    Raises:
+        SystemExit: it made fewer.
+    """
+    words = [f"{stem.absolute()}{suffix}" for suffix in (".data", ".cfg", ".weights")]
+    with tempfile.TemporaryDirectory(dir=stem.parent) as folder:
+        yield from _printed([program.absolute(), "detector", "train", *words], Path(folder), updates)
+
+
+def _printed(words: list[Path | str], folder: Path, updates: int) -> Iterator[Moment]:
+    """The end of each update is a line that it prints."""
+    program = [*words, "-clear", "-dont_show"]
+    begun, seen = time.perf_counter(), 0
+    with subprocess.Popen(program, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if b"avg loss" in line:
+                yield _moment(process, begun)
+                if (seen := seen + 1) > updates:
+                    break
+        process.kill()
+    if seen <= updates:
+        raise SystemExit(f"Darknet ended after {seen} updates")
 
 
 def _moment(process: subprocess.Popen[bytes], begun: float) -> Moment:

@@ -6,16 +6,18 @@ Matplotlib's objects and its default style are used: no window, no global state,
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from darkshare._files import write_all
-from darkshare.errors import DarkshareError
+from darkshare.errors import BadValue, DarkshareError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from typing_extensions import Unpack
 
 # Okabe and Ito, "Color Universal Design", 2008: blue, orange, green, purple.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
@@ -25,6 +27,22 @@ FORMATS: dict[str, dict[str, Any]] = {  # without dates: the same numbers give t
     "svg": {"metadata": {"Date": None, "Creator": "darkshare"}},
     "pdf": {"metadata": {"CreationDate": None, "Creator": "darkshare"}},
 }
+NARROWEST, WIDEST = 1.0, 100.0  # inches, of a figure
+SMALLEST, LARGEST = 1.0, 100.0  # points, of its letters
+
+
+class Look(TypedDict, total=False):
+    """The look of a figure in place of its own, as `plot` of every result takes it.
+
+    Attributes:
+        width: in inches; the height stays.
+        font_size: in points, of numbers and labels; others keep their ratio to it.
+        title: above all; "" leaves it out.
+    """
+
+    width: float | None
+    font_size: float | None
+    title: str | None
 
 
 def figure_format(path: Path | str) -> str:
@@ -40,14 +58,39 @@ def figure_format(path: Path | str) -> str:
     raise DarkshareError(f"no such kind of figure; end its name in {', '.join(others)} or {last}", file=str(path))
 
 
-def write_figure(path: Path | str, draw: Callable[[], Figure]) -> None:
+def write_figure(path: Path | str, draw: Callable[[], Figure], **look: Unpack[Look]) -> None:
     """Draw a figure into a .png, .svg or .pdf file, which is replaced as a whole.
 
     Raises:
+        BadValue: a look that no figure can have, or in which this one has no room.
         DarkshareError: another suffix, or the file cannot be written; what `draw` raises.
     """
     form = figure_format(path)
-    write_all({Path(path): [rendered(draw, form)]})
+    size = look.get("font_size")
+    for name, value, least, most in (
+        ("width", look.get("width"), NARROWEST, WIDEST),
+        ("font_size", size, SMALLEST, LARGEST),
+    ):
+        if value is not None and not least <= value <= most:
+            raise BadValue(f"{name}={value:g} must be {least:g} to {most:g}", file=str(path))
+
+    def looked() -> Figure:
+        figure = draw()
+        if (width := look.get("width")) is not None:
+            figure.set_figwidth(width)
+        if (title := look.get("title")) is not None:
+            figure.suptitle(drawable(title))
+        return figure
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "constrained_layout not applied")
+        try:
+            content = rendered(looked, form, **({} if size is None else {"font.size": size}))
+        except UserWarning:
+            raise BadValue(
+                "the figure has no room in it: make it wider, or its letters smaller", file=str(path)
+            ) from None
+    write_all({Path(path): [content]})
 
 
 def rendered(draw: Callable[[], Figure], form: str, **settings: Any) -> bytes:
@@ -73,11 +116,13 @@ def drawable(text: str) -> str:
 
 def label_above(axes: Axes, x: float, text: str, row: int) -> None:
     """A label above the axes at x; rows count upwards."""
+    from matplotlib import rcParams
+
     axes.annotate(
         text,
         xy=(x, 1),
         xycoords=axes.get_xaxis_transform(),
-        xytext=(0, 3 + 12 * row),
+        xytext=(0, 3 + 1.2 * rcParams["font.size"] * row),
         textcoords="offset points",
         ha="center",
         weight="bold",

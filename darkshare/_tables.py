@@ -104,6 +104,11 @@ class Results(Result, Sequence[T]):
         return self.items[index]
 
 
+def without(rows: Sequence[Row], *columns: str) -> list[dict[str, Any]]:
+    """Rows without some columns, such as numbers of classes, which programs want and people do not."""
+    return [{name: value for name, value in row.items() if name not in columns} for row in rows]
+
+
 def to_html(rows: Sequence[Row], notes: Sequence[str] = (), heading: str = "") -> str:
     """The first `MOST_HTML` rows as an HTML table, with its heading and its notes, as a notebook shows them."""
     from html import escape
@@ -154,8 +159,8 @@ def render(rows: Sequence[Row], form: str, room: int | None = None) -> str:
 
 
 def to_json(value: Any) -> str:
-    """Plain values as JSON; infinity and NaN, which it does not have, as null."""
-    return json.dumps(_finite(value), indent=1)
+    """Plain values as JSON; infinity and NaN, which it does not have, as null, and paths as text."""
+    return json.dumps(_finite(value), indent=1, default=str)
 
 
 def printable(text: str) -> str:

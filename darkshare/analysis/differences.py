@@ -6,11 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from darkshare._tables import Results
 from darkshare.analysis.boxplot import Spread
 from darkshare.analysis.columns import SPREAD, Column, filled, rows_of, shown_columns, spread
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from darkshare._figures import Look
 
 
 @dataclass(frozen=True)
@@ -143,20 +148,26 @@ class Differences(Results[Comparison]):
         others = ", ".join(f"{one.other} (k={one.identical})" for one in self)
         return f"{self[0].layers} layers of {self[0].base} against {others}"
 
-    def plot(self, path: str | Path, *, k: int | Sequence[int] = (), log: bool = False) -> None:
+    def plot(
+        self, path: str | Path, *, k: int | Sequence[int] = (), log: bool = False,
+        layers: tuple[int, int] | None = None, **look: Unpack[Look],
+    ) -> None:  # fmt: skip
         """Draw box plots per layer, biases above weights, into a .png, .svg or .pdf file.
 
         Args:
             path: the file; it is replaced as a whole.
             k: cuts to mark; a line at k is drawn between layers k-1 and k.
             log: a logarithmic y axis, with a strip of its own for zeros.
+            layers: the first and the last one to show; all without it.
+            look: width in inches, font_size in points, title, in place of the figure's own.
 
         Raises:
-            DarkshareError: another suffix, or a k beyond the base's layers.
+            BadValue: a look in which the figure has no room.
+            DarkshareError: another suffix, or a k or layers beyond the base's.
         """
         from darkshare.analysis.plots import plot_differences
 
-        plot_differences(self, path, k=k, log=log)
+        plot_differences(self, path, k=k, log=log, layers=layers, **look)
 
     def write_html(self, path: str | Path, *, k: int | Sequence[int] = ()) -> None:
         """Write one page with the figures and the rows, which opens offline.

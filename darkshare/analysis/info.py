@@ -119,6 +119,7 @@ class Info(Result):
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain values; shapes are [w, h, c]."""
         return {
+            **super().as_dict(),
             "file": self.file,
             "dialect": self.dialect,
             "layers": [_described(layer) for layer in self.layers],

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from darkshare._figures import COLOURS, GREY, drawable, label_above, rendered, write_figure
+from darkshare._figures import COLOURS, GREY, Look, drawable, label_above, rendered, write_figure
 from darkshare.analysis.boxplot import Spread
 from darkshare.analysis.differences import Comparison, Difference
 from darkshare.analysis.savings import cuts_of
@@ -20,6 +20,7 @@ from darkshare.errors import DarkshareError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from typing_extensions import Unpack
 
 PANELS = ("biases", "weights")  # above one another, as in the paper's Figures 1-3
 TOGETHER = 4  # models that share a panel; more of them get panels of their own
@@ -80,10 +81,12 @@ class Scale(NamedTuple):
 
 
 def plot_differences(
-    comparisons: Sequence[Comparison], path: Path | str, *, k: int | Sequence[int] = (), log: bool = False
-) -> None:
+    comparisons: Sequence[Comparison], path: Path | str, *, k: int | Sequence[int] = (), log: bool = False,
+    layers: tuple[int, int] | None = None, **look: Unpack[Look],
+) -> None:  # fmt: skip
     """Draw box plots of the relative differences per layer, biases above weights; see `Differences.plot`."""
-    write_figure(path, lambda: _differences(comparisons, sorted(set(cuts_of(k))), log=log)[0])
+    ks, width = sorted(set(cuts_of(k))), look.get("width")
+    write_figure(path, lambda: _differences(comparisons, ks, log=log, width=width, layers=layers)[0], **look)
 
 
 def differences_svg(comparisons: Sequence[Comparison], *, k: int | Sequence[int] = (), log: bool = False) -> str:
@@ -104,25 +107,33 @@ def differences_svg(comparisons: Sequence[Comparison], *, k: int | Sequence[int]
     return svg
 
 
-def _differences(comparisons: Sequence[Comparison], ks: Sequence[int], *, log: bool) -> tuple[Figure, list[BoxPlot]]:
+def _differences(
+    comparisons: Sequence[Comparison], ks: Sequence[int], *, log: bool, width: float | None = None,
+    layers: tuple[int, int] | None = None,
+) -> tuple[Figure, list[BoxPlot]]:  # fmt: skip
     from matplotlib.figure import Figure
 
     base = _common_base(comparisons)
     if wrong := [k for k in ks if not 0 <= k <= base.layers]:
         raise DarkshareError(f"k={wrong[0]} cannot be marked: {base.base} has {base.layers} layers")
+    first, last = layers or (0, base.layers - 1)
+    if not 0 <= first <= last < base.layers:
+        raise DarkshareError(f"layers={first}-{last} must lie in 0-{base.layers - 1}, the layers of {base.base}")
+    shown = range(first, last + 1)
     groups = [comparisons[at : at + TOGETHER] for at in range(0, len(comparisons), TOGETHER)]
-    width = _EDGES + base.layers * (_SLOT + _PER_BOX * (min(len(comparisons), TOGETHER) - 1))
-    width = max(_LEAST, min(width, _MOST))
+    if width is None:
+        wished = _EDGES + len(shown) * (_SLOT + _PER_BOX * (min(len(comparisons), TOGETHER) - 1))
+        width = max(_LEAST, min(wished, _MOST))
     figure = Figure(figsize=(width, 0.6 + 6.2 * len(groups)), layout="constrained")
     rows = figure.subplots(2 * len(groups), 1, sharex=True, squeeze=False)[:, 0]
     boxes: list[BoxPlot] = []
     for at, group in enumerate(groups):
         pair = list(rows[2 * at : 2 * at + 2])
         for axes, quantity in zip(pair, PANELS, strict=True):
-            _panel(axes, drawn := list(_boxes(group, quantity)), base, log=log, first=len(boxes))
+            _panel(axes, drawn := list(_boxes(group, quantity, shown)), base, shown, log=log, first=len(boxes))
             axes.set_ylabel(f"{quantity}: relative difference")
             boxes += drawn
-        _mark_cuts(pair, ks, width / base.layers)
+        _mark_cuts(pair, [k for k in ks if first <= k <= last + 1], width / len(shown))
         _explain(pair[-1], group, boxes, width - _EDGES)
     where = "batch norm folded in" if base.space == "folded" else "as in the files"
     figure.suptitle(drawable(f"Difference to {base.base}, relative to it, by layer ({where})"))
@@ -139,13 +150,13 @@ def _common_base(comparisons: Sequence[Comparison]) -> Comparison:
     raise DarkshareError(f"one figure shows one base in one space, not {names}; draw one figure for each")
 
 
-def _boxes(group: Sequence[Comparison], quantity: str) -> Iterator[BoxPlot]:
+def _boxes(group: Sequence[Comparison], quantity: str, shown: range) -> Iterator[BoxPlot]:
     """A layer's boxes share its place: side by side by model, and in it by sublayer."""
     room = 0.86 / len(group)
     for at, comparison in enumerate(group):
         found: dict[int, list[Difference]] = {}
         for d in comparison.differences:
-            if d.layer >= 0 and d.quantity.rpartition(".")[2] == quantity:
+            if d.layer in shown and d.quantity.rpartition(".")[2] == quantity:
                 found.setdefault(d.layer, []).append(d)
         for layer, differences in found.items():
             step = room / len(differences)
@@ -154,9 +165,9 @@ def _boxes(group: Sequence[Comparison], quantity: str) -> Iterator[BoxPlot]:
                 yield BoxPlot(x, 0.85 * step, COLOURS[at], d.elementwise or d.filters, d, comparison.other)
 
 
-def _panel(axes: Axes, boxes: Sequence[BoxPlot], base: Comparison, *, log: bool, first: int) -> None:
+def _panel(axes: Axes, boxes: Sequence[BoxPlot], base: Comparison, shown: range, *, log: bool, first: int) -> None:
     scale = Scale.of([box.spread for box in boxes if box.spread], log=log)
-    _ground(axes, base, scale)
+    _ground(axes, base, shown, scale)
     moved = [box for box in boxes if box.spread and not box.identical]
     drawn = axes.bxp(
         [_statistics(box.spread, scale) for box in moved if box.spread],
@@ -182,7 +193,7 @@ def _statistics(spread: Spread, scale: Scale) -> dict[str, Any]:
     return {key: scale.place(value) for key, value in keys.items()} | {"fliers": []}
 
 
-def _ground(axes: Axes, base: Comparison, scale: Scale) -> None:
+def _ground(axes: Axes, base: Comparison, shown: range, scale: Scale) -> None:
     """Draw the background: stages as bands, heads as dotted lines, the strip of the zeros."""
     from matplotlib.ticker import MultipleLocator
 
@@ -194,8 +205,8 @@ def _ground(axes: Axes, base: Comparison, scale: Scale) -> None:
     if scale.log:
         _log_axis(axes, scale)
     axes.set_ylim(scale.bottom, scale.top)
-    axes.set_xlim(-0.7, base.layers - 0.3)
-    axes.xaxis.set_major_locator(MultipleLocator(10 if base.layers > 25 else 1))
+    axes.set_xlim(shown.start - 0.7, shown.stop - 0.3)
+    axes.xaxis.set_major_locator(MultipleLocator(10 if len(shown) > 25 else 1))
     axes.xaxis.set_minor_locator(MultipleLocator(1))
     axes.tick_params(axis="x", which="minor", length=2)
     axes.tick_params(axis="x", labelbottom=True)
@@ -248,6 +259,7 @@ def _mark_cuts(pair: Sequence[Axes], ks: Sequence[int], inches: float) -> None:
 
 def _explain(axes: Axes, group: Sequence[Comparison], boxes: Sequence[BoxPlot], inches: float) -> None:
     """The legend, in as many columns as there is room for."""
+    from matplotlib import rcParams
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -268,7 +280,8 @@ def _explain(axes: Axes, group: Sequence[Comparison], boxes: Sequence[BoxPlot], 
     entries += [(handle, text) for handle, text, wanted in optional if wanted]
     axes.set_xlabel("layer")
     handles, texts = zip(*entries, strict=True)
-    columns = int(inches / max(0.5 + 0.075 * len(text) for text in texts))
+    letter = 0.0075 * rcParams["font.size"]  # inches
+    columns = int(inches / max(0.5 + letter * len(text) for text in texts))
     legend = axes.legend(
         handles,
         texts,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from darkshare._tables import Results, ranges
 from darkshare.analysis.memory import joined, layer_outputs, peak
@@ -19,6 +19,11 @@ from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network
 from darkshare.darknet.weights import Header
 from darkshare.errors import BadValue, DarkshareError, checked
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from darkshare._figures import Look
 
 MOST = 1000  # networks
 
@@ -105,11 +110,12 @@ class Savings(Results[Saving]):
     def summary(self) -> str:
         return f"{len(self.networks)} networks at k={ranges(saving.k for saving in self)}"
 
-    def plot(self, path: str | Path) -> None:
+    def plot(self, path: str | Path, **look: Unpack[Look]) -> None:
         """Draw the shares of a further network over all legal cuts, with these k marked unless they are all.
 
         Args:
             path: a .png, .svg or .pdf file; it is replaced as a whole.
+            look: width in inches, font_size in points, title, in place of the figure's own.
 
         Raises:
             DarkshareError: another suffix, or a k that is not a legal cut of all the networks.
@@ -117,7 +123,7 @@ class Savings(Results[Saving]):
         from darkshare.analysis.savings_plot import plot_savings
 
         every = at_cuts(self.networks)
-        plot_savings(every, path, k=[one.k for one in self] if len(self) < len(every) else ())
+        plot_savings(every, path, k=[one.k for one in self] if len(self) < len(every) else (), **look)
 
 
 @checked

@@ -6,15 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from darkshare._figures import COLOURS, label_above, write_figure
+from darkshare._figures import COLOURS, Look, label_above, write_figure
 from darkshare.analysis.savings import Saving, cuts_of
 from darkshare.errors import DarkshareError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from typing_extensions import Unpack
 
 
-def plot_savings(savings: Sequence[Saving], path: Path | str, *, k: int | Sequence[int] = ()) -> None:
+def plot_savings(
+    savings: Sequence[Saving], path: Path | str, *, k: int | Sequence[int] = (), **look: Unpack[Look]
+) -> None:
     """Draw which part of a second network is shared at each k into a file; see `Savings.plot`."""
     known = {saving.k: saving for saving in savings}
     if not known:
@@ -22,7 +25,7 @@ def plot_savings(savings: Sequence[Saving], path: Path | str, *, k: int | Sequen
     marks = sorted(set(cuts_of(k)))
     if unknown := [mark for mark in marks if mark not in known]:
         raise DarkshareError(f"k={unknown[0]} cannot be marked: it is not among the k of {min(known)} to {max(known)}")
-    write_figure(path, lambda: _savings(known, marks))
+    write_figure(path, lambda: _savings(known, marks), **look)
 
 
 def _savings(known: Mapping[int, Saving], marks: Sequence[int]) -> Figure:

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkshare._figures import COLOURS, GREY, write_figure
+from darkshare._figures import COLOURS, GREY, Look, write_figure
 from darkshare.choose_k.results import Choice
 from darkshare.choose_k.trials import TrialResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from typing_extensions import Unpack
 
 
-def plot_sweep(results: Sequence[TrialResult], found: Sequence[Choice], path: Path | str) -> None:
+def plot_sweep(results: Sequence[TrialResult], found: Sequence[Choice], path: Path | str, **look: Unpack[Look]) -> None:
     """Draw at least one result of a sweep into a file; see `Sweep.plot`."""
-    write_figure(path, lambda: _figure(results, found))
+    write_figure(path, lambda: _figure(results, found), **look)
 
 
 def _figure(results: Sequence[TrialResult], found: Sequence[Choice]) -> Figure:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from darkshare._files import write_all
 from darkshare._signals import uninterrupted
@@ -25,6 +25,11 @@ from darkshare.darknet.model import Model
 from darkshare.data.findings import warn_of
 from darkshare.errors import checked, require_least
 from darkshare.training.settings import Changes, Options
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from darkshare._figures import Look
 
 CSV, JSON, PNG = "results.csv", "results.json", "results.png"
 
@@ -81,13 +86,17 @@ class Sweep(Result):
         parts += [f"{len(self.failed)} failed"] * bool(self.failed) + ["stopped"] * self.stopped
         return ", ".join(parts)
 
-    def plot(self, path: Path | str) -> None:
+    def plot(self, path: Path | str, **look: Unpack[Look]) -> None:
         """Draw mAP and savings over k into a .png, .svg or .pdf file.
+
+        Args:
+            path: the file; it is replaced as a whole.
+            look: width in inches, font_size in points, title, in place of the figure's own.
 
         Raises:
             DarkshareError: another suffix, or the file cannot be written.
         """
-        plot_sweep(self.trials, self.choices, path)
+        plot_sweep(self.trials, self.choices, path, **look)
 
 
 @checked

@@ -133,6 +133,9 @@ GENERAL = tuple(  # options of every command
 )
 
 
+_GENERAL = ("--dialect", "--format", "--quiet", "--verbose", "--help")  # they stand at the end of each help
+
+
 class Command(click.Command):
     """A command that refuses an option that is given twice where only one of its values would count."""
 
@@ -140,6 +143,16 @@ class Command(click.Command):
         """Its own parameters, those of every command, and --help."""
         *own, ask = super().get_params(ctx)
         return [*own, *GENERAL, ask]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what is the command's own first, and behind it, in one section, what all commands have."""
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        general = [one for name in _GENERAL for one in options if name in one.opts]
+        own = [one for one in options if one not in general]
+        for title, listed in (("Options", own), ("General", general)):
+            if shown := list(filter(None, (one.get_help_record(ctx) for one in listed))):
+                with formatter.section(title):
+                    formatter.write_dl(shown)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Say what others call it."""
@@ -190,6 +203,11 @@ class Commands(click.Group):
         next_one = f"; next: darkshare info {name}" if name.endswith(".cfg") else ""
         near = next_one or meant(name, [*COMMANDS, *ALIASES])
         raise click.UsageError(f"there is no command {name!r}{near}", ctx)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, and the options behind them."""
+        self.format_commands(ctx, formatter)
+        click.Command.format_options(self, ctx, formatter)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands, group by group, without importing them."""

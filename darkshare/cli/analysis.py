@@ -14,7 +14,8 @@ from darkshare._tables import SUFFIXES
 from darkshare.analysis.differences import Differences
 from darkshare.analysis.layer_tensors import SPACES
 from darkshare.cli import command, options
-from darkshare.cli.printing import show
+from darkshare.cli.parameters import SPAN
+from darkshare.cli.printing import noted, show
 from darkshare.cli.progress import bar
 from darkshare.darknet.model import Model
 
@@ -29,13 +30,14 @@ _LONG = 400_000_000  # floats; fewer are compared in a second or two
 @click.option("--elementwise", is_flag=True, help="Also the spread over single weights; takes longer.")
 @click.option("--bn-epsilon", type=float, default=1e-5, show_default=True, help="Of batch norm, in the folded space.")
 @options.format_option
-@options.output_option(text="Write the rows to this file.", is_file=True)
+@options.output_option(text="the rows, in place of stdout.", is_file=True)
 @options.plot_option("Draw box plots.", "plots", multiple=True)
 @options.file_option(
     "--html", text="Write a page with the figures and the rows.", what="a web page", right=(".html", ".htm")
 )
 @options.k_option("Mark this many shared layers in figures.")
 @click.option("--log", is_flag=True, help="Logarithmic axis in --plot.")
+@click.option("--layers", type=SPAN, help="Show these alone in --plot.")
 @options.dialect_option
 def stats(
     files: tuple[str, ...],
@@ -48,6 +50,7 @@ def stats(
     html: str | None,
     k: tuple[int, ...],
     log: bool,
+    layers: tuple[int, int] | None,
     dialect: str,
 ) -> None:
     """Measure how far models differ from the first one: per layer, biases, weights and batch norm, relative to it.
@@ -67,7 +70,7 @@ def stats(
     if output:
         _require_form(output, form)
     models = options.load_all(files, dialect=dialect, partial=True)
-    _require_sense(models, output, [*plots, *([html] if html else [])], marked=bool(k or log))
+    _require_sense(models, output, [*plots, *([html] if html else [])], marked=bool(k or log or layers))
     with _progress(models, long=elementwise) as shown:
         found = stats(
             *models, space=space, elementwise=elementwise, bn_epsilon=bn_epsilon, progress=shown and shown.update
@@ -75,9 +78,10 @@ def stats(
     show(found, form=form, output=output)
     if isinstance(found, Differences):
         for path in plots:
-            found.plot(path, k=k, log=log)
+            found.plot(path, k=k, log=log, layers=layers, **options.figure_look())
         if html:
             found.write_html(html, k=k)
+        noted([*plots, *([html] if html else [])])
 
 
 @command()
@@ -116,7 +120,7 @@ def _require_form(output: str, form: str) -> None:
 def _require_sense(models: Sequence[Model], output: str | None, figures: Sequence[str], *, marked: bool) -> None:
     """Refuse options that would have no effect, and outputs that would replace an input."""
     if marked and not figures:
-        raise click.UsageError("--k and --log are about figures: add --plot FILE")
+        raise click.UsageError("--k, --log and --layers are about figures: add --plot FILE")
     if figures and len(models) == 1:
         raise click.UsageError("a figure compares models: give at least two")
     require_unread(filter(None, [output, *figures]))

@@ -8,6 +8,7 @@ from darkshare.analysis.savings import MOST
 from darkshare.cli import command
 from darkshare.cli.options import (
     dialect_option,
+    figure_look,
     format_option,
     k_option,
     load_all,
@@ -53,6 +54,6 @@ def savings(
         raise click.UsageError(f"--networks {networks}, but {len(models)} models were given; give one, or leave it out")
     found = savings(models, k=k, networks=networks)
     if plot:
-        found.plot(plot)
+        found.plot(plot, **figure_look())
         wrote([plot])
     show(found, form=form)

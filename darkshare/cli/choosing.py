@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -19,33 +20,19 @@ from darkshare.choose_k.trials import NET, Trial, folder_of
 from darkshare.cli import command, options
 from darkshare.cli.hints import Made, again, hint
 from darkshare.cli.parameters import NUMBERS
-from darkshare.cli.printing import say, show, wrote
+from darkshare.cli.printing import noted, say, show, wrote
 from darkshare.cli.progress import bar, say_above, watcher
 from darkshare.cli.training import base_and_data, train
 from darkshare.darknet.model import load
 from darkshare.darknet.pairing import is_of_model
 from darkshare.darknet.typed import DATA, files_of
 
-_OWN = (
-    "files",
-    "k",
-    "output",
-    "seed",
-    "threads",
-    "workers",
-    "split",
-    "validate_every",
-    "patience",
-    "resume",
-    "dialect",
-)
-
 
 @command()
 @click.argument("files", nargs=-1, required=True, metavar="BASE.cfg [BASE.weights] DATA.data")
 @options.k_option("Layers that stay the base's; 0 trains all.", required=True)
 @options.several_option("--seeds", NUMBERS, default=["1,2,3"], show_default=True, help="Each k is trained with each.")
-@options.folder_option("sweep", "Folder for all files.")
+@options.folder_option("sweep", "all files.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Trainings at once.")
 @options.threads_option("Of each training.  [default: the cores divided by --jobs]")
 @click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="Threads that make pictures.")
@@ -54,7 +41,7 @@ _OWN = (
 )
 @click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster that does the work instead of --jobs.")
 @options.dialect_option
-def sweep(files: tuple[str, ...], dialect: str, **how: Any) -> None:
+def sweep(files: tuple[str, ...], dialect: str, form: str, **how: Any) -> None:
     """Train a task for every k and seed, and show what mAP each k costs and what it saves.
 
     Each training is evaluated on the pictures of valid= after its last update, by Darknet's rule and by COCO's.
@@ -72,7 +59,8 @@ def sweep(files: tuple[str, ...], dialect: str, **how: Any) -> None:
         raise click.UsageError("give one .data file: BASE.cfg [BASE.weights] DATA.data")
     with Progress() as progress:
         result = train_all(base, data[0], watch=progress, **how)
-    show(result)
+    show(result, form=form)
+    noted([how["output"]])
     wrote(result.files)
     if result.stopped:
         say("stopped; the same command goes on")
@@ -81,10 +69,11 @@ def sweep(files: tuple[str, ...], dialect: str, **how: Any) -> None:
         raise click.exceptions.Exit(stopped()[0] if result.stopped else 1)
     best = max(result.trials, key=lambda one: (one.k > 0, one.map))  # sharing nothing is only what to compare with
     cfg = folder_of(Path(how["output"]), best.k, best.seed) / f"{NET}.cfg"
-    hint(Made([cfg, cfg.with_suffix(".weights")], load(cfg, dialect=dialect), base, best.k))
+    hint(Made([cfg, cfg.with_suffix(".weights")], load(cfg, dialect=dialect), base, best.k), form)
 
 
-sweep.params += [option for option in train.params if option.name not in _OWN]
+_OWN = {option.name for option in sweep.params}
+sweep.params += [one for one in train.params if one.name in signature(train_all).parameters and one.name not in _OWN]
 
 
 class Progress(SweepWatch):

@@ -103,7 +103,7 @@ def _of(param: click.Parameter) -> Complete | None:
             return partial(_names, _classes, _OF_CLASSES[name])
         if name in _NAMED_FILES and not metavar:
             return partial(_named_files, _NAMED_FILES[name])
-        if metavar in ("FILE", "PATH", "PHOTOS", "IMAGES", "SOURCE") or "-o" in param.opts:
+        if metavar in ("STEM", "FILE", "PATH", "PHOTOS", "IMAGES", "SOURCE"):
             return partial(_by_shell, "file")
         if metavar == "FOLDER":
             return partial(_by_shell, "dir")

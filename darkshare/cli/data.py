@@ -9,9 +9,9 @@ import click
 
 from darkshare.cli import command
 from darkshare.cli.hints import Made, hint
-from darkshare.cli.options import choice_option, folder_option, keyed_option, several_option
+from darkshare.cli.options import choice_option, folder_option, format_option, keyed_option, several_option
 from darkshare.cli.parameters import NAMES, RENAMING, Written
-from darkshare.cli.printing import say, show
+from darkshare.cli.printing import noted, say, show
 from darkshare.cli.progress import watcher
 from darkshare.data.classes import DIFFICULT
 from darkshare.data.formats import FORMATS, LEGIBILITY
@@ -25,8 +25,11 @@ _PATH = Written("path", Path)
 
 @command("import-data")
 @click.argument("source", type=_PATH)
-@folder_option(None, "The folder to make.", required=True, type=_PATH)
-@choice_option("--format", FORMATS, "The source's, if it is not recognised.")
+@folder_option(None, "the data set.", required=True, type=_PATH)
+@click.option(
+    "--source-format", type=click.Choice(list(FORMATS)), metavar="NAME",
+    help=f"If it is not recognised: {', '.join(FORMATS)}.",
+)  # fmt: skip
 @click.option("--images", type=_PATH, help="The folder of the pictures, if they are not near the source.")
 @click.option("--valid", type=_PATH, metavar="SOURCE", help="A second source, for validation.")
 @click.option(
@@ -69,8 +72,8 @@ _PATH = Written("path", Path)
 @click.option("--language", multiple=True, help="COCO-Text: only text of this language. May be repeated.")
 @click.option("--text-class", multiple=True, help="COCO-Text: 'machine printed', 'handwritten', 'others'.")
 @click.option("--findings", type=_PATH, metavar="FILE", help="Write all that is wrong here; a table if it is a .csv.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was written as one json object.")
-def import_data(source: Path, output: Path, as_json: bool, **options: Any) -> None:
+@format_option
+def import_data(source: Path, output: Path, form: str, **options: Any) -> None:
     """Make Darknet's .data, lists and labels from data sets of other programs.
 
     These are Pascal VOC, COCO, COCO-Text, other Darknet files, YOLO folders, Ultralytics' data.yaml, labelme, CVAT,
@@ -86,10 +89,10 @@ def import_data(source: Path, output: Path, as_json: bool, **options: Any) -> No
       darkshare import-data train.txt --valid test.txt --names obj.names -o masks
       darkshare import-data labelled --names classes.txt -o yolo
       darkshare import-data roboflow/data.yaml -o cells
-      darkshare import-data annotated --format labelme -o shapes
+      darkshare import-data annotated --source-format labelme -o shapes
       darkshare import-data annotations.xml --images frames -o cvat
       darkshare import-data train_labels.csv --valid test_labels.csv -o tables
-      darkshare import-data DOTA/train --format dota -o ships
+      darkshare import-data DOTA/train --source-format dota -o ships
     """
     from darkshare.data import import_data
     from darkshare.data.findings import folded
@@ -100,11 +103,10 @@ def import_data(source: Path, output: Path, as_json: bool, **options: Any) -> No
     except DarkshareError as error:
         say(*folded(error.findings, rest))
         raise
-    if as_json:
-        show(found, form="json")
-        return
-    say(*folded(found.findings, rest))
-    show(found)
+    if form != "json":
+        say(*folded(found.findings, rest))
+    show(found, form=form)
+    noted([output, found.path, *([options["findings"]] if options["findings"] else [])])
     learn = found.parts.get("train")
     labelled = sum(bool(sample.boxes) for sample in learn.samples) if isinstance(learn, Dataset) else 0
-    hint(Made((), k=int(labelled >= _FEWEST), data=str(found.path)))
+    hint(Made((), k=int(labelled >= _FEWEST), data=str(found.path)), form)

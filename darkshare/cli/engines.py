@@ -77,7 +77,7 @@ def bench(files: tuple[str, ...], plot: str | None, dialect: str, size: Any, for
     found = bench_models(options.load_all(files, dialect=dialect, size=size), **how)
     show(found, form=form)
     if plot:
-        found.plot(plot)
+        found.plot(plot, **options.figure_look())
         wrote([plot])
 
 

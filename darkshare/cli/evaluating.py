@@ -12,7 +12,7 @@ from darkshare import evaluation
 from darkshare._files import require_unread
 from darkshare.cli import command, options
 from darkshare.cli.parameters import NAMED_FILE, RENAMING
-from darkshare.cli.printing import show, wrote
+from darkshare.cli.printing import noted, show, wrote
 from darkshare.cli.progress import watcher
 from darkshare.darknet.model import Model
 from darkshare.darknet.pairing import is_of_model
@@ -46,7 +46,7 @@ PARTS = ("valid", "train", "test")
 @click.option("--beside", type=NAMED_FILE, multiple=True, help="Compare with this model.")
 @options.plot_option("Draw precision over recall.")
 @options.file_option("--csv", "table", text="Write the points of these curves.", what="a table in CSV", right=(".csv",))
-@options.folder_option(None, "Folder to keep the boxes in; the same command goes on with them.")
+@options.folder_option(None, "the boxes, to keep them; the same command goes on with them.")
 @options.chunk_options
 @options.running_options(DEFAULT)
 @options.size_option
@@ -82,8 +82,9 @@ def evaluate(
     require_unread(filter(None, (plot, table)), (path for _, path in sources))
     found = evaluation.evaluate(model, sources, beside=others, watch=watcher, **how)
     show(found, form=form)
+    noted(filter(None, [how["output"]]))
     if plot and isinstance(found, Evaluations):
-        found.plot(plot)
+        found.plot(plot, **options.figure_look())
         wrote([plot])
     if table and isinstance(found, Evaluations):
         show(found.curves(), form="csv", output=table)

@@ -9,7 +9,7 @@ import click
 from darkshare.cli import command, options
 from darkshare.cli.hints import Made, hint
 from darkshare.cli.parameters import BATCH
-from darkshare.cli.printing import say, show
+from darkshare.cli.printing import noted, say, show
 from darkshare.evaluation.exporting import INT8, INT8_ONLY, NOT_INT8
 from darkshare.evaluation.exporting import export as write_model
 from darkshare.inference.int8 import QUANTISERS, Int8
@@ -18,9 +18,9 @@ from darkshare.inference.onnx import PRECISIONS
 
 @command()
 @options.models_argument
-@click.option("-o", "--output", metavar="PATH", help="The file to write; beside the cfg without it.")
+@options.output_option(text="the model; beside the cfg without it.", is_file=True)
 @click.option("--decode", is_flag=True, help="Boxes and scores as outputs instead of raw heads.")
-@click.option("--batch", type=BATCH, default=1, show_default=True, help="Pictures per pass; dynamic: any.")
+@click.option("--batch", type=BATCH, default=1, show_default=True, help="Pictures per run of the file; dynamic: any.")
 @click.option("--dynamic-size", is_flag=True, help="Leave width and height of the input open.")
 @options.choice_option(
     "--precision", [*PRECISIONS, INT8], "Of weights and sums; input and outputs are always fp32.", "fp32"
@@ -69,5 +69,5 @@ def export(files: tuple[str, ...], output: str | None, size: Any, dialect: str, 
     found = write_model(model, output, **how)
     show(found, form=form)
     mib = sum(path.stat().st_size for path in found.paths) / 2**20
-    say(f"wrote {' and '.join(map(str, found.paths))}, {mib:.1f} MiB")
+    say(f"wrote {' and '.join(noted(found.paths))}, {mib:.1f} MiB")
     hint(Made(found.paths[:1], model, is_raw=not how["decode"] and how["batch"] in (1, None)), form)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -19,8 +19,12 @@ from darkshare.darknet.model import Model, load, stem_of
 from darkshare.darknet.typed import typed
 from darkshare.errors import BadValue, DarkshareError, WeightsSize
 
+if TYPE_CHECKING:
+    from darkshare._figures import Look
+
 F = TypeVar("F", bound=Callable[..., Any])
 Files = pairing.Files
+_LOOK = "darkshare.look"  # the look of figures, among what click keeps of the running command
 
 
 def pair(paths: Sequence[str]) -> list[Files]:
@@ -158,17 +162,21 @@ def size_option(function: F) -> F:
 
 
 def output_option(
-    default: str | None = None, text: str = "Path of the new files, without suffix.", *, is_file: bool = False
+    default: str | None = None, text: str = "the new files: their path without suffix.", *, is_file: bool = False
 ) -> Callable[[F], F]:
     """`-o` of what is written under a stem; a command that writes one file looks at its name itself."""
-    check = None if is_file else _stem
-    return click.option("-o", "--output", default=default, show_default=default is not None, callback=check, help=text)
+    return _output("FILE" if is_file else "STEM", text, default, callback=None if is_file else _stem)
 
 
 def folder_option(default: str | None, text: str, **how: Any) -> Callable[[F], F]:
     """`-o` of what is written into a folder."""
-    shown = default is not None
-    return click.option("-o", "--output", default=default, show_default=shown, callback=_folder, help=text, **how)
+    return _output("FOLDER", text, default, callback=_folder, **how)
+
+
+def _output(metavar: str, text: str, default: str | None, **how: Any) -> Callable[[F], F]:
+    """`-o`, which means the same everywhere: the place of what the command makes."""
+    shown, text = default is not None, f"Where to write {text}"
+    return click.option("-o", "--output", metavar=metavar, default=default, show_default=shown, help=text, **how)
 
 
 def _stem(_: click.Context, __: click.Parameter, path: str | None) -> str | None:
@@ -195,12 +203,45 @@ def file_option(*names: str, text: str, what: str, right: Sequence[str]) -> Call
     return click.option(*names, metavar="FILE", callback=check, help=text)
 
 
-new_files_option = output_option(text="Path of the new files, without suffix; without it nothing is written.")
+new_files_option = output_option(text="the new files: their path without suffix; nothing without it.")
 
 
 def plot_option(text: str, *names: str, multiple: bool = False) -> Callable[[F], F]:
+    """`--plot`, and the options of the figure's look, which `figure_look` gives."""
+    from darkshare._figures import LARGEST, NARROWEST, SMALLEST, WIDEST
+
     help_text = f"{text} Into .png, .svg or .pdf."
-    return click.option("--plot", *names, metavar="FILE", multiple=multiple, callback=_figure, help=help_text)
+    looks = (
+        ("--width", click.FloatRange(NARROWEST, WIDEST), "INCHES", "Of the figure."),
+        ("--font-size", click.FloatRange(SMALLEST, LARGEST), "POINTS", "Of its numbers and labels."),
+        ("--title", str, "TEXT", "Above it, in place of its own; '' for none."),
+    )
+
+    def decorate(function: F) -> F:
+        for name, kind, metavar, about in reversed(looks):
+            function = click.option(
+                name, type=kind, metavar=metavar, help=about, expose_value=False, callback=_keep_look
+            )(function)
+        return click.option("--plot", *names, metavar="FILE", multiple=multiple, callback=_figure, help=help_text)(
+            function
+        )
+
+    return decorate
+
+
+def _keep_look(context: click.Context, option: click.Parameter, value: Any) -> None:
+    """Note an option of a figure's look; refuse it where no figure is drawn."""
+    if value is None:
+        return
+    if not any(word.partition("=")[0] == "--plot" for word in context.meta.get(WORDS, ("--plot",))):
+        raise click.UsageError(f"{option.opts[0]} is about figures: add --plot FILE")
+    context.meta.setdefault(_LOOK, {})[option.name] = value
+
+
+def figure_look() -> Look:
+    """The look of figures that the running command was given."""
+    found: Look = click.get_current_context().meta.get(_LOOK, {})
+    return found
 
 
 def _figure(_: click.Context, __: click.Parameter, given: Any) -> Any:

@@ -45,6 +45,13 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(map(int, words))
 
 
+def _span(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and len(text) < 20):
+        raise ValueError(f"{text!r} is not a stretch of layers; write 74-106")
+    return int(first), int(last)
+
+
 def _share(text: str) -> float:
     """A share written as 1% or 0.01; 3 alone may be meant as 3 %, so it is refused."""
     most = math.inf if text.strip().endswith("%") else 1
@@ -111,6 +118,7 @@ def choices(known: tuple[str, ...]) -> Written:
 
 
 SIZE = Written("WxH", partial(_by, "a size; write 416 or 416x320"))
+SPAN = Written("FIRST-LAST", _span)
 TILES = Written("COLUMNSxROWS", partial(_by, "a number of tiles; write 2x2 or 3x2"))
 NAMES = Written("A,B,...", lambda text: tuple(name.strip() for name in text.split(",") if name.strip()))
 RATE = Written("RATE|auto", _rate)

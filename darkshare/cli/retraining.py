@@ -9,8 +9,7 @@ import click
 
 from darkshare.cli import command, options
 from darkshare.cli.making import finish
-from darkshare.cli.printing import say
-from darkshare.cli.progress import put
+from darkshare.cli.printing import WrittenFiles, noted, say, show
 from darkshare.darknet.typed import plain_path, typed
 from darkshare.surgery import anchors as anchoring
 from darkshare.surgery import classes as relabelling
@@ -89,7 +88,8 @@ def anchors(
     made = anchoring.anchors(model, data, **how)
     if plot:
         assert isinstance(made.report, anchoring.AnchorFit)
-        made.report.plot(plot)
+        made.report.plot(plot, **options.figure_look())
+        noted([plot])
     finish(made, model, output=output, form=form, data=data)
 
 
@@ -97,13 +97,14 @@ def anchors(
 @model_and_data_argument
 @click.option("--k", type=int, required=True, help="How many leading layers stay as they are.")
 @click.option("--anchors", is_flag=True, help="Find the anchors that fit the data set; each head keeps its number.")
-@click.option("--batches", type=click.IntRange(1, 10**7), help="How many to train; by AlexeyAB's advice without it.")
+@click.option("--batches", type=click.IntRange(1, 10**7), help="Updates to train for; by AlexeyAB's advice without it.")
 @click.option("--full", is_flag=True, help="Weights of full length too, which hank-ai's Darknet needs.")
 @options.seed_option("Of k-means, and of new weights.")
-@options.folder_option("kit", "The folder to write.")
+@options.folder_option("kit", "the kit.")
 @options.size_option
 @options.dialect_option
-def kit(files: tuple[str, ...], size: Any, dialect: str, **how: Any) -> None:
+@options.format_option
+def kit(files: tuple[str, ...], size: Any, dialect: str, form: str, **how: Any) -> None:
     """Write all that it takes to train a network from layer k on in stock Darknet.
 
     The cfg has the classes of the data set and freezes the layers before k; README.md in the folder has the commands
@@ -117,9 +118,10 @@ def kit(files: tuple[str, ...], size: Any, dialect: str, **how: Any) -> None:
     given, data = _apart(files)
     base = options.one_model(given, dialect=dialect, size=size, partial=True)
     written = kits.kit(base, data, **how).files
-    for path in written:
-        put(str(path))
-    say(f"next: cat {typed(plain_path(next(path for path in written if path.name == 'README.md')))}")
+    show(WrittenFiles(written, {"k": how["k"], "data": data}), form=form)
+    noted(written)
+    if form != "json":
+        say(f"next: cat {typed(plain_path(next(path for path in written if path.name == 'README.md')))}")
 
 
 def _apart(files: Sequence[str]) -> tuple[list[str], str]:

@@ -12,7 +12,7 @@ import click
 from darkshare._signals import stopped
 from darkshare.cli import command, options
 from darkshare.cli.parameters import LEVEL, NAMES, OVERLAP, choices
-from darkshare.cli.printing import say, show
+from darkshare.cli.printing import noted, say, show
 from darkshare.cli.progress import is_watched, say_above, watched
 from darkshare.darknet.model import Model
 from darkshare.darknet.pairing import is_of_model
@@ -37,7 +37,7 @@ def frames_options(function: options.F) -> options.F:
 
 @command()
 @click.argument("paths", nargs=-1, required=True, metavar="MODEL.cfg [MODEL.weights]|MODEL.onnx|MODEL.xml SOURCE...")
-@options.folder_option("detections", "Folder for what is written.")
+@options.folder_option("detections", "pictures, videos and what was found.")
 @options.several_option(
     "--save",
     choices((*FORMATS, "parquet")),
@@ -89,6 +89,7 @@ def detect(paths: tuple[str, ...], size: Any, dialect: str, form: str, **how: An
     levels: dict[str, Any] = {name: dict(how.pop(name)) for name in ("thresh", "nms")}
     found = detect_objects(model, sources, **levels, **how, watch=progress_of(with_speed=True), tell=tell_error)
     show(found, form=form)
+    noted([found.folder, *found.files])
     say(found.summary())
     end(found)
 

@@ -14,8 +14,7 @@ from darkshare._files import require_promise
 from darkshare.cli import command, options
 from darkshare.cli.hints import Made, hint, model_files
 from darkshare.cli.making import finish
-from darkshare.cli.printing import say, show
-from darkshare.cli.progress import put
+from darkshare.cli.printing import WrittenFiles, noted, say, show
 from darkshare.darknet.model import Model, load, save_all, save_weights
 from darkshare.errors import DarkshareError
 from darkshare.surgery import cut as cuts
@@ -77,10 +76,11 @@ def _prove(merged: Model, models: Sequence[Model], images: Sequence[str], form: 
 
 @command()
 @options.models_argument
-@options.folder_option(".", "Folder for the networks.")
+@options.folder_option(".", "the networks.")
 @click.option("--task", multiple=True, help="Only these tasks.")
 @options.dialect_option
-def split(files: tuple[str, ...], output: str, task: tuple[str, ...], dialect: str) -> None:
+@options.format_option
+def split(files: tuple[str, ...], output: str, task: tuple[str, ...], dialect: str, form: str) -> None:
     """Take a merged network apart: each task's own .cfg, .weights and .names.
 
     Needs the .tasks.json beside the cfg. The weights come back byte for byte. The vote of an ensemble comes with all
@@ -94,20 +94,23 @@ def split(files: tuple[str, ...], output: str, task: tuple[str, ...], dialect: s
     merged = options.one_model(files, dialect=dialect)
     parts = splice.split(merged, task)
     written = save_all([(part, Path(output) / part.tasks[0].name) for part in parts])
-    for path in chain.from_iterable(written):
-        put(str(path))
-    hint(Made(model_files(written[0]), parts[0]))
+    paths = list(chain.from_iterable(written))
+    tasks = [{"name": task.name, "k": task.k, "classes": list(task.names)} for part in parts for task in part.tasks]
+    show(WrittenFiles(paths, {"tasks": tasks}), form=form)
+    noted(paths)
+    hint(Made(model_files(written[0]), parts[0]), form)
 
 
 @command()
 @options.models_argument
 @click.option("--k", type=int, required=True, help="How many leading layers to keep.")
-@options.output_option(text="The file to write; STEM.conv.K without it.", is_file=True)
+@options.output_option(text="the weights; STEM.conv.K without it.", is_file=True)
 @click.option("--full", is_flag=True, help="Append seeded weights for the rest, for forks that refuse short files.")
 @click.option("--for", "target", metavar="PATH", help="With --full: the cfg that will be trained, if another.")
 @options.seed_option("Of the appended weights.")
 @options.dialect_option
-def cut(files: tuple[str, ...], output: str | None, dialect: str, k: int, **how: Any) -> None:
+@options.format_option
+def cut(files: tuple[str, ...], output: str | None, dialect: str, k: int, form: str, **how: Any) -> None:
     """Write the weights of the first k layers, as `darknet partial` does, to start a training from.
 
     \b
@@ -120,7 +123,8 @@ def cut(files: tuple[str, ...], output: str | None, dialect: str, k: int, **how:
     path = output or f"{Path(model.name).with_suffix('')}.conv.{k}"
     require_promise(path, "Darknet weights", ".weights")
     save_weights(found, path, dialect)
-    put(str(path))
+    show(WrittenFiles([Path(path)], {"k": k}), form=form)
+    noted([path])
     if target := how["target"]:
         model = replace(load(target, dialect=dialect, sibling=False), weights=found)
-    hint(Made([model.name, path], model, k=k))
+    hint(Made([model.name, path], model, k=k), form)

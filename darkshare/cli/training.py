@@ -15,7 +15,7 @@ from darkshare._signals import stopped
 from darkshare.cli import command, options
 from darkshare.cli.hints import Made, again, hint
 from darkshare.cli.parameters import RATE
-from darkshare.cli.printing import show
+from darkshare.cli.printing import noted, show
 from darkshare.cli.progress import bar, is_watched, say_above
 from darkshare.darknet.cfg import no_collection
 from darkshare.darknet.model import Model, sibling
@@ -34,8 +34,12 @@ LINES = 20  # of the course, where there is no terminal
 @click.option("--k", type=click.IntRange(0), required=True, help="Layers 0..k-1 stay as they are; 0 trains all.")
 @options.output_option("trained")
 @click.option("--epochs", type=click.FloatRange(0, min_open=True), help="How often each picture is seen.")
-@click.option("--batches", type=click.IntRange(1), help="How many updates are made, instead of the cfg's max_batches.")
-@click.option("--batch", type=click.IntRange(1), help="Pictures per update, instead of the cfg's.")
+@click.option("--batches", type=click.IntRange(1), help="Updates to make, instead of the cfg's max_batches.")
+@click.option(
+    "--batch",
+    type=click.IntRange(1),
+    help="Pictures per update, instead of the cfg's; --batches says how many of these.",
+)
 @click.option("--subdivisions", type=click.IntRange(1), help="Parts in which they go through the network.")
 @click.option("--lr", type=RATE, help="Learning rate, instead of the recipe's; auto: that of a range test.")
 @options.choice_option("--recipe", tuple(RECIPES), "How it goes: steadily, or by the cfg to the letter.", "steady")
@@ -67,7 +71,8 @@ LINES = 20  # of the course, where there is no terminal
 @click.option("--resume", is_flag=True, help="Go on with a training that was stopped or killed.")
 @options.size_option
 @options.dialect_option
-def train(files: tuple[str, ...], dialect: str, **how: Any) -> None:
+@options.format_option
+def train(files: tuple[str, ...], dialect: str, form: str, **how: Any) -> None:
     """Train a network from layer k on; the layers before stay the base's, byte for byte.
 
     As Darknet trains: its loss, targets, schedule and augmentations as the cfg says them; --dialect says in which
@@ -94,15 +99,21 @@ def train(files: tuple[str, ...], dialect: str, **how: Any) -> None:
     base, data = base_and_data(files, dialect)
     with Bar("top-1" if base.classifies(base.tasks[0]) else "mAP") as shown:
         found = train_model(base, data if len(data) > 1 else data[0], watch=shown, **how)
-    show(found)
+    show(found, form=form)
+    noted(path for one in _each(found) for path in one.files)
     if found.stopped:
         again("--resume")
         raise click.exceptions.Exit(stopped()[0])
     if isinstance(found, Outcomes) and found.failed:
         raise click.exceptions.Exit(1)
-    outcomes = [*found.tasks.values()] if isinstance(found, Outcomes) else [found]
+    outcomes = _each(found)
     made = [path for one in outcomes for path in _best_of(one)]
-    hint(Made(made, outcomes[0].model, base, how["k"]))
+    hint(Made(made, outcomes[0].model, base, how["k"]), form)
+
+
+def _each(found: Outcome | Outcomes) -> list[Outcome]:
+    """The training, or those of all tasks."""
+    return [*found.tasks.values()] if isinstance(found, Outcomes) else [found]
 
 
 def _best_of(outcome: Outcome) -> list[Path]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from darkshare._tables import printable
 from darkshare.data.classes import DIFFICULT, alike, united, with_classes, with_difficult, without_negatives
@@ -41,9 +41,6 @@ class Wanted(NamedTuple):
 
 class Imported(DataResult):
     """The data set that was written, as it was read, and everything that is wrong with its source."""
-
-    def as_dict(self) -> dict[str, Any]:
-        return super().as_dict() | {"notes": self.notes()}
 
     def notes(self) -> list[str]:
         learn = self.parts.get("train")
@@ -87,7 +84,7 @@ def read_parts(
 @checked
 def import_data(
     source: str | os.PathLike[str], output: str | os.PathLike[str], *,
-    format: str | None = None, images: str | os.PathLike[str] | None = None,
+    source_format: str | None = None, images: str | os.PathLike[str] | None = None,
     valid: str | os.PathLike[str] | None = None, split: float | None = None, test: float = 0.0, seed: int = 0,
     keep_classes: Sequence[str] = (), rename_classes: Mapping[str, str] | Sequence[tuple[str, str]] = (),
     single_class: str | None = None, difficult: str = DIFFICULT[0], no_negatives: bool = False,
@@ -100,7 +97,7 @@ def import_data(
     Args:
         source: a file or folder of one of `formats.FORMATS`, such as a json, a folder of XML files or a data.yaml.
         output: the folder to make, see `write_data`.
-        format: of the source, of `formats.FORMATS`; without it, it is recognised.
+        source_format: one of `formats.FORMATS`; without it, it is recognised.
         images: the folder of the pictures, if they are not near the source; for a data.yaml, where its paths start.
         valid: a second source, for validation.
         split: the share of the pictures, by their content, for validation; without it, the source's own, or 0.2.
@@ -124,7 +121,7 @@ def import_data(
     Raises:
         DarkshareError: a source cannot be read or has no such class, nothing is left, or the folder cannot be written.
     """
-    read = partial(read_parts, format=format, images=images, names=names, legibility=legibility, watch=watch)
+    read = partial(read_parts, format=source_format, images=images, names=names, legibility=legibility, watch=watch)
     read = partial(read, language=language, text_class=text_class)
     classes = tuple(keep_classes), dict(rename_classes), single_class
     choice = Wanted(*classes, difficult, not no_negatives, split, test, seed, drop_twins)

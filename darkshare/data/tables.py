@@ -41,6 +41,7 @@ class DataResult(Result):
 
     def as_dict(self) -> dict[str, Any]:
         return {
+            **super().as_dict(),
             "data": str(self.path),
             "parts": part_rows(self.parts),
             "classes": self.rows(),

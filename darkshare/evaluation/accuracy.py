@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from darkshare._tables import Result, wrapped
+from darkshare._tables import Result, without, wrapped
 from darkshare.darknet.tasks import Task
 from darkshare.data import ClassifiedDataset
 from darkshare.errors import BadValue
@@ -76,7 +76,11 @@ class Accuracy(Result):
 
     def table(self) -> list[dict[str, Any]]:
         """The rows, and one for all classes."""
-        return [*self.rows(), self._row(ClassAccuracy(-1, ALL, self.pictures, self.top))]
+        return without([*self.rows(), self.row_of_all()], "class_id")
+
+    def row_of_all(self) -> dict[str, Any]:
+        """The row of all classes."""
+        return {**self._row(ClassAccuracy(-1, ALL, self.pictures, self.top)), "class_id": None}
 
     def notes(self) -> list[str]:
         """The numbers in one line, and how classes were matched."""
@@ -98,7 +102,8 @@ class Accuracy(Result):
         return f"{self.task} on {self.data}, {self.pictures} pictures: {tops}"
 
     def _row(self, one: ClassAccuracy) -> dict[str, Any]:
-        return {"task": self.task, "class": one.name, "pictures": one.pictures, **self._tops(one.top)}
+        head = {"task": self.task, "class_id": one.class_id, "class": one.name, "pictures": one.pictures}
+        return {**head, **self._tops(one.top)}
 
     def _tops(self, top: Sequence[float]) -> dict[str, float]:
         return {f"top{k}": value for k, value in zip(self.ks, top, strict=True)}

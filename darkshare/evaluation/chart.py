@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from darkshare._figures import COLOURS, GREY, drawable, write_figure
+from darkshare._figures import COLOURS, GREY, Look, drawable, write_figure
 from darkshare.errors import DarkshareError
 from darkshare.evaluation.average_precision import ClassScore, Evaluation
 from darkshare.evaluation.curves import Curve
@@ -19,15 +19,16 @@ from darkshare.evaluation.results import TaskEvaluation
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
+    from typing_extensions import Unpack
 
 MOST = 100  # panels of a task
 _PANEL = 2.1  # inches
 _OWN, _OTHER = COLOURS[0], COLOURS[1]
 
 
-def plot_curves(tasks: Sequence[TaskEvaluation], path: str | PathLike[str]) -> None:
+def plot_curves(tasks: Sequence[TaskEvaluation], path: str | PathLike[str], **look: Unpack[Look]) -> None:
     """Draw the curves of every task and class into a file; see `Evaluations.plot`."""
-    write_figure(Path(path), lambda: _figure(tasks))
+    write_figure(Path(path), lambda: _figure(tasks), **look)
 
 
 def _figure(tasks: Sequence[TaskEvaluation]) -> Figure:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from darkshare._tables import Result, wrapped
+from darkshare._tables import Result, without, wrapped
 from darkshare.evaluation.accuracy import ALL, Accuracy
 from darkshare.evaluation.average_precision import ClassScore, Evaluation
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from darkshare._figures import Look
 
 
 class TaskEvaluation(NamedTuple):
@@ -56,6 +61,9 @@ class Evaluations(Result):
         compares = any(one.beside for one in self.tasks)
         return [row for one in self.tasks for row in _rows(one, compares=compares)]
 
+    def table(self) -> list[dict[str, Any]]:
+        return without(self.rows(), "class_id")
+
     def notes(self) -> list[str]:
         """Each mean with its rule, what lies above the threshold, and how classes were matched."""
         lines, remarks = [], []
@@ -82,15 +90,19 @@ class Evaluations(Result):
         """Precision over recall: the points of every class, by every rule, of both models."""
         return Curves(self.tasks)
 
-    def plot(self, path: str | PathLike[str]) -> None:
+    def plot(self, path: str | PathLike[str], **look: Unpack[Look]) -> None:
         """Draw precision over recall, a panel for each class, into a .png, .svg or .pdf; of several rules the first.
+
+        Args:
+            path: the file; it is replaced as a whole.
+            look: width in inches, font_size in points, title, in place of the figure's own.
 
         Raises:
             DarkshareError: another suffix, the file cannot be written, or no class has truths.
         """
         from darkshare.evaluation.chart import plot_curves
 
-        plot_curves(self.tasks, path)
+        plot_curves(self.tasks, path, **look)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -130,9 +142,16 @@ class Accuracies(Result):
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each class of a task and one for all; of branches and means the row for all only."""
-        rows = [row for first, *others in self.tasks for row in (*first.table(), *(one.table()[-1] for one in others))]
+        rows = [
+            row
+            for first, *others in self.tasks
+            for row in (*first.rows(), first.row_of_all(), *(one.row_of_all() for one in others))
+        ]
         columns = dict.fromkeys(key for row in rows for key in row)  # a task of few classes has no top-5
         return [{key: row.get(key) for key in columns} for row in rows]
+
+    def table(self) -> list[dict[str, Any]]:
+        return without(self.rows(), "class_id")
 
     def notes(self) -> list[str]:
         """Each task's numbers in one line, and how classes were matched."""
@@ -153,7 +172,8 @@ def _rows(one: TaskEvaluation, *, compares: bool) -> Iterator[dict[str, Any]]:
     own, beside = [_named(found) for found in one.own], [_named(found) for found in one.beside]
     for score in (*first.classes, None):
         at = first.at if score is None else score.at
-        row: dict[str, Any] = {"task": first.task, "class": ALL if score is None else score.name}
+        row: dict[str, Any] = {"task": first.task, "class_id": None if score is None else score.class_id}
+        row["class"] = ALL if score is None else score.name
         row["truths"] = first.truths if score is None else score.truths
         row["boxes"] = sum(s.detections for s in first.classes) if score is None else score.detections
         for place, found in enumerate(one.own):

@@ -93,6 +93,9 @@ class Restored(Result):
         found = describe(self.moved, self.snapped, self.k)
         return [f"k={self.k}: put the base's trunk back; {found}; {cause}"]
 
+    def as_dict(self) -> dict[str, Any]:
+        return {**super().as_dict(), "k": self.k}
+
     def summary(self) -> str:
         return f"k={self.k}, {len(self.moved)} tensors had moved"
 

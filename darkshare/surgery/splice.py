@@ -82,6 +82,11 @@ class Merger(Quantities):
     def notes(self) -> list[str]:
         return [", ".join(f"{task.name} k={task.k}" for task in without_branch_tasks(self.merged).tasks if task.k)]
 
+    def as_dict(self) -> dict[str, Any]:
+        """The rows and notes, and each task with its k and its classes."""
+        tasks = [{"name": task.name, "k": task.k, "classes": list(task.names)} for task in self.merged.tasks]
+        return {**super().as_dict(), "tasks": tasks}
+
     def summary(self) -> str:
         return f"{len(self.models)} networks in one, {', '.join(self.notes())}"
 

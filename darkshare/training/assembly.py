@@ -10,7 +10,7 @@ from darkshare.data.forks import crowded
 from darkshare.data.negatives import with_negatives
 from darkshare.errors import warn
 from darkshare.training.building import TorchNet, build
-from darkshare.training.devices import DeviceSettings
+from darkshare.training.devices import DeviceSettings, is_gpu
 from darkshare.training.guards import device_of, memory_of, require_pictures
 from darkshare.training.pictures import cropping, loading
 from darkshare.training.pictures.augmenting import Augmentation
@@ -68,7 +68,7 @@ def assembled(
     )
     for note in notes:
         watch.say(note)
-    source, truths = _source(in_order(data, model.tasks[0].names), model, options)
+    source, truths = _source(in_order(data, model.tasks[0].names), model, options, packed=is_gpu(device))
     norm = "rolling" if options.bn_eval else "batch"
     net = build(model, options.k, bn_epsilon=options.bn_epsilon, norm=norm, statistics=recipe.statistics)
     if beside:
@@ -82,7 +82,9 @@ def assembled(
     return Assembly(source, trainer, truths)
 
 
-def _source(data: Dataset | ClassifiedDataset, model: Model, options: Options) -> tuple[Source, tuple[int, int]]:
+def _source(
+    data: Dataset | ClassifiedDataset, model: Model, options: Options, *, packed: bool
+) -> tuple[Source, tuple[int, int]]:
     network = model.network
     given = Crops.of(network) if isinstance(data, ClassifiedDataset) else Augmentation.of(network)
     how = given if options.augment else None
@@ -91,4 +93,4 @@ def _source(data: Dataset | ClassifiedDataset, model: Model, options: Options) -
         warn(what)
     if how:
         loading.require_sizes(network)
-    return Source(data.samples, network, how, options.seed), truths
+    return Source(data.samples, network, how, options.seed, packed=packed), truths

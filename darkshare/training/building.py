@@ -20,7 +20,7 @@ from darkshare.darknet.network import Layer, Network
 from darkshare.darknet.weights import FLOAT, Weights
 from darkshare.errors import BadValue, TrunkMismatch, Unsupported
 from darkshare.training.layers import BUILD, UNSUPPORTED
-from darkshare.training.layers.form import BuildSettings, Forward, Given
+from darkshare.training.layers.form import MOMENTUM, BuildSettings, Forward, Given
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -212,7 +212,7 @@ class TorchNet:
 
 
 def build(
-    model: Model, k: int, *, bn_epsilon: float = 1e-5, norm: str = "batch", statistics: float = 0.01,
+    model: Model, k: int, *, bn_epsilon: float = 1e-5, norm: str = "batch", statistics: float = MOMENTUM,
     dropout: bool = True,
 ) -> TorchNet:  # fmt: skip
     """Make a network that trains from layer k on, with the model's weights.

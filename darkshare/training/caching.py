@@ -27,6 +27,7 @@ from darkshare.errors import DarkshareError, Unsupported
 from darkshare.inference.threads import made_ahead
 from darkshare.training.pictures.geometry import Size
 from darkshare.training.pictures.loading import Place, Source
+from darkshare.training.trunks import pictures_on
 
 if TYPE_CHECKING:
     from darkshare.training.building import TorchNet
@@ -311,7 +312,7 @@ def fill_caches(
 def _features(net: TorchNet, images: Sequence[Floats], reads: Sequence[int], device: Any) -> dict[int, Floats]:
     import torch
 
-    found = net.trunk(torch.from_numpy(np.stack(images)).to(device), reads)
+    found = net.trunk(pictures_on(torch.device(device), images), reads)
     return {index: values.cpu().numpy() for index, values in found.items()}
 
 

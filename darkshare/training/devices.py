@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
+_BYTES = tuple((np.arange(256, dtype=np.float32) / np.float32(255)).tolist())
 _FREE = 0.5  # of a GPU's free memory, which data may take; an update fits into half of all of it
 Pass = Callable[["Tensor"], dict[int, "Tensor"]]  # from pictures to the outputs of layers
 
@@ -103,6 +104,7 @@ def captured(run: Pass, x: Tensor) -> Pass:
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             found = run(given)
     except RuntimeError:  # torch has no closed family of errors for what a GPU refuses
+        torch.cuda.set_stream(now)  # where a capture cannot be ended, torch stays on its stream
         return run
 
     def replay(x: Tensor) -> dict[int, Tensor]:
@@ -119,7 +121,7 @@ def room(device: Any) -> int:
         return 0
     import torch
 
-    return int(torch.cuda.mem_get_info(device)[0] * _FREE)
+    return int(torch.cuda.mem_get_info(device.index)[0] * _FREE)  # an old torch wants a number, or none
 
 
 @lru_cache(maxsize=512)
@@ -161,6 +163,13 @@ def stacked(values: Sequence[NDArray[Any]], device: Any) -> Tensor:
     whole = torch.empty((len(values), *values[0].shape), dtype=kind, pin_memory=is_gpu(device))
     np.stack(values, out=whole.numpy())
     return whole
+
+
+def unit(values: Tensor) -> Tensor:
+    """Bytes as 0..1, from a table, since a GPU divides otherwise in the last digit; others are that already."""
+    import torch
+
+    return constant(_BYTES, values.device)[values.long()] if values.dtype == torch.uint8 else values
 
 
 class Fetched:

@@ -20,7 +20,7 @@ from darkshare.training.pictures.geometry import Size
 from darkshare.training.pictures.loading import Source, spread_of
 from darkshare.training.settings import Options, TrainingWatch
 from darkshare.training.stepping import MiniBatch
-from darkshare.training.trunks import FrozenTrunk
+from darkshare.training.trunks import FrozenTrunk, pictures_on
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,7 +68,7 @@ class PictureFeed:
     def parts(self, examples: Sequence[Example]) -> Iterator[MiniBatch]:
         device = self.trunk.how.device
         for group in _groups(examples, self.mini):
-            x = sent(stacked([example.image for example in group], device), device)
+            x = pictures_on(device, [example.image for example in group])
             yield MiniBatch(self.trunk(x), [example.truths for example in group])
 
     def size(self, number: int) -> Size:

@@ -21,7 +21,7 @@ from darkshare.inference.media.sources import select
 from darkshare.inference.preprocess import preprocess
 from darkshare.training.building import TorchNet, build, trained
 from darkshare.training.guards import require_torch
-from darkshare.training.layers.norm import MOMENTUM
+from darkshare.training.layers.form import MOMENTUM
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from darkshare.darknet.kinds import Net
-from darkshare.training.layers.norm import MOMENTUM
+from darkshare.training.layers.form import MOMENTUM
 
 _LEAST = 10  # updates in which the rate rises, where there are as many
 _USUAL = 16  # pictures of an update, for which a recipe's rate is meant

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from darkshare.training.building import TorchNet
-from darkshare.training.devices import DeviceSettings, Pass, captured
+from darkshare.training.devices import DeviceSettings, Pass, captured, sent, stacked, unit
+from darkshare.training.pictures.augmenting import unpacked
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _GRAPHS = 4  # that are kept: each holds memory of its own
+
+
+def pictures_on(device: Any, images: Sequence[NDArray[Any]]) -> Tensor:
+    """Images of one size on a device, in 0..1; they are sent as bytes if all of them are."""
+    packed = all(image.dtype == np.uint8 for image in images)
+    return unit(sent(stacked(images if packed else [*map(unpacked, images)], device), device))
 
 
 class FrozenTrunk:

@@ -16,6 +16,7 @@ from conftest import run, tiny_text, zoo_cfgs, zoo_path
 from models import model, quiet_concat, retrained, without_weights
 
 from darkshare import branch, draw, load, reduce, stats
+from darkshare.analysis.drawing.lanes import lanes_of
 from darkshare.analysis.drawing.layout import lay_out
 from darkshare.analysis.drawing.sheet import NARROW, WIDE, Caption, fitted, text_width
 from darkshare.analysis.drawing.words import details
@@ -128,6 +129,14 @@ def test_several_networks_are_drawn_over_their_trunk():
     assert details(found.graph, first)[0] == ("layer 4 of text", "convolutional 3x3/1")
 
 
+def test_no_fork_crosses_a_lane():
+    """Of lanes that leave the trunk, those that leave it earlier lie further down."""
+    base = model(tiny_text(2), "base")
+    early, late = retrained(base, tiny_text(2), "early", 1), retrained(base, tiny_text(1), "late", 4)
+    lanes = lanes_of(draw(base, early, late).graph, gap=1)
+    assert [(lane.fork, lane.columns[0]) for lane in lanes] == [(None, 0), (3, 5), (0, 2)]
+
+
 def test_networks_with_nothing_in_common_lie_apart():
     found = draw(model(tiny_text(2), "base"), model(tiny_text(2), "other", seed=5))
     assert found.graph.shared == (13, 0)
@@ -165,6 +174,14 @@ def test_details_of_a_layer_by_hand():
         ("reads", "layer 1, layer 0"),
     ]
     assert ("classes", "2") in details(graph, graph.layers[6])
+
+
+def test_what_is_said_below_fits_a_terminal():
+    assert draw(BOTH).notes() == [
+        "2 tasks, 23 layers, 0.934 MFLOPs, 4.23 k parameters, input 32x32x3", "tasks: base, text", "shared layers: 0-3",
+    ]  # fmt: skip
+    short = replace(many(), tasks=tuple(task for task in many().tasks if len(task.name) < 80))
+    assert max(map(len, draw(short).notes())) <= 80
 
 
 def test_names_are_text_and_not_markup():

@@ -14,7 +14,7 @@ from conftest import network_of, tiny_text
 from models import floats, model, retrained
 
 from darkshare._figures import COLOURS, figure_format
-from darkshare.analysis.plots import differences_svg, plot_differences
+from darkshare.analysis.plots import _differences, differences_svg, plot_differences
 from darkshare.analysis.savings import savings
 from darkshare.analysis.savings_plot import plot_savings
 from darkshare.analysis.stats import stats
@@ -84,6 +84,43 @@ def test_a_figure_of_yolov3_is_wide_enough_for_its_layers_and_not_wider_than_a_s
         picture = cv2.imread(str(tmp_path / "wide.png"))
         assert picture.shape[1] in wide
         assert picture.std() > 5
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_a_look_in_place_of_the_figure_s_own(found, tmp_path, log):
+    look = {"width": 3.5, "font_size": 7.5, "title": "$Fig_1$"}
+    found.plot(tmp_path / "a.png", k=[4], log=log, **look)
+    assert cv2.imread(str(tmp_path / "a.png")).shape[1] == 3.5 * 120
+    found.plot(tmp_path / "a.svg", k=[4], log=log, **look)
+    text = (tmp_path / "a.svg").read_text()
+    assert "<!-- $Fig_1$ -->" in text.replace("\\$", "$")
+    assert "Difference to" not in text
+    savings(network_of(yolov3_text(80))).plot(tmp_path / "b.svg", width=5, title="")
+    assert f'width="{5 * 72}pt"' in (tmp_path / "b.svg").read_text()
+
+
+def test_a_figure_of_some_layers_shows_these_alone(found, tmp_path):
+    figure, boxes = _differences(found, [2, 5], log=False, layers=(4, 9))
+    assert {box.difference.layer for box in boxes} == {4, 5, 8}
+    assert figure.axes[0].get_xlim() == (3.3, 9.7)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["k=5"]
+    for layers in ((9, 4), (4, 13), (-1, 4)):
+        with pytest.raises(DarkshareError, match=f"layers={layers[0]}-{layers[1]} must lie in 0-12, the layers of"):
+            found.plot(tmp_path / "a.png", layers=layers)
+
+
+@pytest.mark.parametrize(
+    ("look", "says"),
+    [
+        ({"width": 0}, "width=0 must be 1 to 100"),
+        ({"font_size": float("nan")}, "font_size=nan must be 1 to 100"),
+        ({"width": 1, "font_size": 40}, "a.svg: the figure has no room in it: make it wider, or its letters smaller"),
+    ],
+)
+def test_a_look_that_no_figure_can_have_is_refused(found, tmp_path, look, says):
+    with pytest.raises(DarkshareError, match=says):
+        found.plot(tmp_path / "a.svg", **look)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_drawn_is_said(found, tmp_path):

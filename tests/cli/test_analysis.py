@@ -33,7 +33,9 @@ def drawn(monkeypatch) -> list[tuple]:
     calls: list[tuple] = []
     plots: Any = types.ModuleType("darkshare.analysis.plots")
     html: Any = types.ModuleType("darkshare.analysis.html")
-    plots.plot_differences = lambda found, path, *, k=(), log=False: calls.append((path, k, log, found[0].other))
+    plots.plot_differences = lambda found, path, *, k=(), log=False, layers=None, **look: calls.append(
+        (path, k, log, found[0].other)
+    )
     html.write_html = lambda found, path, *, k=(): calls.append((path, k, found[0].other))
     monkeypatch.setitem(sys.modules, "darkshare.analysis.plots", plots)
     monkeypatch.setitem(sys.modules, "darkshare.analysis.html", html)
@@ -120,11 +122,11 @@ def test_figures_get_the_comparisons_the_cuts_and_the_axis(pair, drawn):
     ]
 
 
-@pytest.mark.parametrize("words", [["--k", "4"], ["--log"], ["--log", "--k", "4"]])
+@pytest.mark.parametrize("words", [["--k", "4"], ["--log"], ["--log", "--k", "4"], ["--layers", "2-4"]])
 def test_options_of_figures_need_a_figure(pair, words):
     result = run("stats", *pair, *words)
     assert result.exit_code == 2
-    assert "--k and --log are about figures" in result.stderr
+    assert "--k, --log and --layers are about figures" in result.stderr
 
 
 def test_one_model_shows_its_own_weights(pair):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import subprocess
 import sys
 
+import click
 import pytest
 from click.testing import CliRunner
 from conftest import ROOT
 
+from darkshare._tables import FORMATS
 from darkshare.cli import ALIASES, COMMANDS, GROUPS, main
 
 HELP = "import darkshare.cli; darkshare.cli.main(['--help'], standalone_mode=False)"
@@ -60,6 +63,37 @@ def test_every_command_is_in_one_group_with_a_short_line_of_its_own():
         begin = lines.index(f"{group}:") + 1
         shown = [line.split(maxsplit=1) for line in lines[begin : begin + len(commands)]]
         assert shown == [[name, text] for name, (_, text) in commands.items()]
+
+
+OPTIONS = {name: main.get_command(click.Context(main), name).params for name in COMMANDS}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_all_commands_have_stands_at_the_end_of_each_help_in_one_section(name):
+    text = CliRunner().invoke(main, [name, "--help"]).output
+    own, _, general = text.partition("\nGeneral:\n")
+    named = ["--dialect", "--format", "-q, --quiet", "-v, --verbose", "-h, --help"]
+    found = re.findall(r"^  (-.*?)(?:  | \[|$)", general, re.MULTILINE)
+    known = {one for param in OPTIONS[name] for one in param.opts}
+    assert found == [one for one in named if one[:2] != "--" or one in known]
+    assert not re.search("^  (-q|-v|-h|--format|--dialect)", own, re.MULTILINE)
+    assert ("Options:" in own) == bool(known - {"--dialect", "--format", "shell", "files"})
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "completion"])
+def test_o_is_the_place_of_what_a_command_makes_and_format_is_that_of_its_rows(name):
+    options = {option: param for param in OPTIONS[name] for option in param.opts}
+    assert tuple(options["--format"].type.choices) == FORMATS
+    if place := options.get("-o"):
+        assert place.opts == ["-o", "--output"]
+        assert place.metavar in ("STEM", "FOLDER", "FILE")
+        assert place.help.startswith("Where to write ")
+
+
+def test_a_batch_is_of_pictures_and_batches_are_updates():
+    by_name = [(one, param.help) for params in OPTIONS.values() for param in params for one in param.opts]
+    assert [text for one, text in by_name if one == "--batch" and not text.startswith("Pictures per ")] == []
+    assert [text for one, text in by_name if one == "--batches" and not text.startswith("Updates to ")] == []
 
 
 @pytest.mark.parametrize(

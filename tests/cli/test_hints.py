@@ -231,7 +231,7 @@ def test_json_has_no_hint(desk):
     words = ["classes", "my models/base.cfg", "--rename", "cat=lion", "-o", "c"]
     assert "next: " not in run(*words, "--format", "json", code=0).output
     assert "next: " in run(*words, "--format", "csv", code=0).stderr
-    assert "next: " not in run("import-data", "squares.data", "-o", "set", "--json", code=0).output
+    assert "next: " not in run("import-data", "squares.data", "-o", "set", "--format", "json", code=0).output
 
 
 @pytest.mark.parametrize(

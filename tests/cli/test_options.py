@@ -88,6 +88,12 @@ def test_options_that_were_given_are_known_as_typed():
     assert CliRunner().invoke(show, words).output.endswith("['--seed', '-o', '--plot']\n")
 
 
+@pytest.mark.parametrize("words", [("--width", 3), ("--font-size", 8), ("--title", "")])
+def test_the_look_of_a_figure_needs_a_figure(words, tiny, tmp_path):
+    assert f"{words[0]} is about figures: add --plot FILE" in run("savings", tiny, *words, code=2).stderr
+    run("savings", tiny, *words, "--plot", tmp_path / "a.svg", code=0)
+
+
 def test_the_name_of_a_figure_is_looked_at_before_anything_runs():
     result = CliRunner().invoke(show, ["a.cfg", "--plot", "a.gif"])
     assert isinstance(result.exception, DarkshareError)

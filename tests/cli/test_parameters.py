@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from darkshare.cli.parameters import BATCH, LEVEL, NAMED_FILE, NUMBERS, OVERLAP, RENAMING, SHARE, SIZE, choices
+from darkshare.cli.parameters import BATCH, LEVEL, NAMED_FILE, NUMBERS, OVERLAP, RENAMING, SHARE, SIZE, SPAN, choices
 
 WORDS = choices(("picture", "csv"))
 
@@ -19,6 +19,7 @@ WORDS = choices(("picture", "csv"))
         (SIZE, (8, 9), (8, 9)),
         (NUMBERS, "0,41, 74", (0, 41, 74)),
         (NUMBERS, (1,), (1,)),
+        (SPAN, "74-106", (74, 106)),
         (SHARE, "1%", 0.01),
         (SHARE, "0.01", 0.01),
         (SHARE, "300%", 3.0),
@@ -49,6 +50,7 @@ def test_what_may_be_typed(kind, text, value):
         (SIZE, "4.5", "is not a size"),
         *((NUMBERS, text, "is not a list of whole numbers; write 0,41,74") for text in ("", "1,,2", "a", "-1", "1.5")),
         (NUMBERS, "12345678901", "is not a list of whole numbers"),
+        *((SPAN, text, "is not a stretch of layers; write 74-106") for text in ("", "74", "-3", "3-", "1-2-3", "a-b")),
         *((SHARE, text, "is not a share; write 1% or 0.01") for text in ("3", "-1%", "many", "inf%", "nan", "")),
         (BATCH, "some", "'some' is neither a number nor 'dynamic'"),
         (LEVEL, "1.5", "1.5 is not in the range 0<=x<=1"),

@@ -15,22 +15,20 @@ from darkshare.cli import COMMANDS, main
 # What a command may have and its function not: how it takes models, how it prints and where it writes.
 OF_COMMANDS = {"dialect", "size", "format", "output"}
 OF_PROGRESS = {"watch", "progress", "tell"}  # what a function has and its command not: the command shows a bar
+OF_FIGURES = {"plot", "width", "font_size", "title"}  # of result.plot(path, width=, font_size=, title=)
 WITHOUT_FUNCTION = {"completion", "demo"}
 # What differs otherwise, by command: parameter -> why.
 EXCEPTIONS: dict[str, dict[str, str]] = {
     "concat": dict.fromkeys(("verify", "images"), "verify(merged, *models, images=), since it needs an engine"),
     "cut": {"for": "a keyword of Python: target", "target": "--for"},
     "classes": {"from": "a keyword of Python: names", "names": "--from"},
-    "anchors": {"plot": "model.report.plot(path)"},
     "reduce": {"list": "residual_blocks(model)", "recalibrate_bn": "recalibrated(model, images), since it needs torch"},
     "branch": {"recalibrate_bn": "recalibrated(model, images, k=model.report.k), since it needs torch"},
-    "bench": {"plot": "result.plot(path)"},
-    "import-data": {"json": "how the command prints; --format is the source's"},
-    "savings": {"plot": "result.plot(path)"},
-    "stats": dict.fromkeys(("plot", "html", "k", "log"), "result.plot(path, k=, log=) and result.write_html(path, k=)"),
+    "stats": dict.fromkeys(
+        ("html", "k", "log", "layers"), "result.plot(path, k=, log=) and result.write_html(path, k=)"
+    ),
     "evaluate": {
         "data": "the command takes it behind the model too",
-        "plot": "result.plot(path)",
         "csv": "result.curves()",
     },
 }
@@ -51,7 +49,7 @@ def options_of(command: click.Command) -> dict[str, object]:
         if isinstance(param, click.Option):
             assert param.name is not None
             long = max(param.opts, key=len).removeprefix("--").replace("-", "_")
-            found[long] = empty if param.required else given[param.name]
+            found[long] = empty if param.required else given[param.name] if param.expose_value else None
     return found
 
 
@@ -60,7 +58,7 @@ def differences(command: click.Command, function: inspect.Signature, excepted: C
     options, parameters = options_of(command), function.parameters
     found = []
     for option, default in options.items():
-        if option in excepted or (option in OF_COMMANDS and option not in parameters):
+        if option in excepted or (option in OF_COMMANDS | OF_FIGURES and option not in parameters):
             continue
         if option not in parameters:
             found.append(f"{option} is not a parameter")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from darkshare._tables import Result
+from darkshare._version import __version__
 from darkshare.cli.printing import say, show, wrote
 from darkshare.errors import DarkshareError
 
@@ -54,10 +55,17 @@ def test_csv_has_every_column_and_digit_and_its_notes_go_to_stderr(output, begin
 def test_json_stands_alone(capsys):
     show(Two(), form="json")
     out, err = capsys.readouterr()
-    assert json.loads(out) == {"rows": Two().rows(), "notes": ["about a\x1b"]}
+    head = {"command": None, "version": __version__, "inputs": [], "options": {}}
+    assert json.loads(out) == {**head, "rows": Two().rows(), "written": [], "notes": ["about a\x1b"]}
     assert err == ""
+
+
+def test_json_of_several_results_has_the_rows_of_all_and_each_alone(capsys):
     show(Two("a"), Two("b"), form="json")
-    assert [one["rows"][0]["name"] for one in json.loads(capsys.readouterr().out)] == ["a", "b"]
+    found = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in found["rows"]] == ["a", "b"]
+    assert found["notes"] == ["about a\x1b", "about b\x1b"]
+    assert found["results"] == [Two("a").as_dict(), Two("b").as_dict()]
 
 
 @pytest.mark.parametrize("form", ["text", "markdown", "json"])

@@ -288,7 +288,9 @@ def test_a_video_becomes_a_video_and_lines_of_json(model, clip, tmp_path):
     lines = [json.loads(line) for line in (out / "clip.jsonl").read_text().splitlines()]
     assert [line["frame_id"] for line in lines] == [1, 3, 5, 7]
     rows = json.loads(result.stdout)["rows"]
-    assert [list(row) for row in rows] == [["source", "task", "name", "frames", "boxes", "best"]] * len(rows)
+    assert [list(row) for row in rows] == [["source", "task", "class_id", "name", "frames", "boxes", "best"]] * len(
+        rows
+    )
     for row in rows:
         objects = [[o for o in line["objects"] if o["name"] == row["name"]] for line in lines]
         assert row["frames"] == sum(map(bool, objects))

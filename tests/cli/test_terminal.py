@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import subprocess
@@ -18,6 +19,7 @@ from conftest import ROOT, needs_torch, run, write_pair
 from labelled import draw, write_data
 from residuals import small_resnet
 
+from darkshare._version import __version__
 from darkshare.cli import COMMANDS, main
 from darkshare.cli.progress import bar, watched
 from darkshare.darknet.model import save
@@ -126,6 +128,45 @@ def test_a_wide_table_is_broken_only_for_a_terminal_that_is_narrow(desk, monkeyp
     monkeypatch.chdir(desk)
     monkeypatch.setenv("COLUMNS", "80")
     assert run("stats", "base.cfg", code=0).stdout == wide
+
+
+OPENING = ["command", "version", "inputs", "options"]
+
+
+@pytest.mark.parametrize("line", [line for line in EVERY if "completion" not in str(line)])
+def test_json_is_one_envelope_that_names_every_file(line, desk):
+    """Alone on stdout. Each file that is new or has changed is in `written`, or in a folder that is."""
+    if line.split()[0] in ("train", "sweep", "suggest-k"):
+        needs_torch()
+    before = {path: path.stat().st_mtime_ns for path in desk.rglob("*") if path.is_file()}
+    found = json.loads(run(*line.split(), "--format", "json", code=0).stdout)
+    assert [*found][:4] == OPENING
+    assert [*found][-3:] == ["rows", "written", "notes"]
+    assert (found["command"], found["version"]) == (line.split()[0], __version__)
+    assert {word for word in line.split() if word.endswith((".cfg", ".data"))} <= {*found["inputs"]}
+    assert {name: found["options"].get(name) for name in ("format",)} == {"format": "json"}
+    written = [desk / name for name in found["written"]]
+    changed = {p for p in desk.rglob("*") if p.is_file() and before.get(p) != p.stat().st_mtime_ns}
+    assert [path for path in written if not path.exists()] == []
+    assert [path for path in changed if not {path, *path.parents} & {*written}] == []
+    assert all(isinstance(row, dict) for row in found["rows"])
+
+
+def test_json_says_k_and_classes_by_number(desk):
+    def asked(*words):
+        return json.loads(run(*words, "--format", "json", code=0).stdout)
+
+    merged = asked("concat", "base.cfg", "other.cfg", "-o", "both")
+    assert [(one["name"], one["k"], one["classes"]) for one in merged["tasks"]] == [
+        ("base", 0, ["red", "blue"]),
+        ("other", 4, ["red", "blue"]),
+    ]
+    assert asked("snap", "base.cfg", "other.cfg", "--k", 4, "-o", "snapped")["k"] == 4
+    assert asked("cut", "base.cfg", "--k", 4)["options"]["k"] == 4
+    rows = asked("evaluate", "base.cfg", "squares.data", "--by-order")["rows"]
+    assert [row["class_id"] for row in rows] == [0, 1, None]
+    rows = asked("detect", "base.cfg", "photo.png", "-o", "found", "--thresh", 0)["rows"]
+    assert {(row["class_id"], row["name"]) for row in rows} == {(0, "red"), (1, "blue")}
 
 
 @pytest.mark.parametrize("line", LINES[:8])

@@ -681,13 +681,13 @@ def test_a_third_part_is_for_nothing_but_a_measure(voc, tmp_path):
 
 
 def test_what_was_imported_is_shown_as_the_command_shows_it(voc, tmp_path):
-    done = import_data(voc, tmp_path / "out", format="voc", split=0.5, rename_classes={"acme": "zeta"})
+    done = import_data(voc, tmp_path / "out", source_format="voc", split=0.5, rename_classes={"acme": "zeta"})
     assert repr(done) == f"<Imported: {tmp_path}/out/out.data, 3 train pictures, 3 valid pictures, 0 findings>"
     assert str(done).splitlines()[-1] == f"Wrote {tmp_path}/out/out.data; start Darknet in {tmp_path}/out"
-    assert set(done.as_dict()) == {"data", "parts", "classes", "findings", "kinds", "notes"}
+    assert set(done.as_dict()) == {"rows", "data", "parts", "classes", "findings", "kinds", "notes"}
     assert "zeta" in done.to_dataframe()["class"].tolist()
     with pytest.raises(DarkshareError, match="unknown format xml; use one of voc, darknet, coco-text, labelme, coco"):
-        import_data(voc, tmp_path / "out", format="xml")
+        import_data(voc, tmp_path / "out", source_format="xml")
 
 
 def test_all_forks_find_the_labels_of_what_is_written(tmp_path):
@@ -816,7 +816,7 @@ def test_the_command_imports_and_says_what(voc, tmp_path, monkeypatch):
 
 def test_the_command_gives_json(voc, tmp_path):
     (voc / "acme" / "img0.png").unlink()
-    result = run(voc, "-o", tmp_path / "out", "--split", "0", "--json")
+    result = run(voc, "-o", tmp_path / "out", "--split", "0", "--format", "json")
     found = json.loads(result.stdout)
     assert result.stderr == ""
     assert found["data"] == str(tmp_path / "out" / "out.data")
@@ -830,7 +830,7 @@ def test_many_findings_of_one_kind_are_few_lines_and_a_file(tmp_path, monkeypatc
     for index in range(100):
         write_picture(tmp_path / "v" / f"{index}.png", index)
         write_xml(tmp_path / "v" / f"{index}.xml", *["<object><name>x</name></object>"] * 12)
-    result = run("v", "-o", "out", "--findings", "all.csv", "--json")
+    result = run("v", "-o", "out", "--findings", "all.csv", "--format", "json")
     assert result.exit_code == 1
     assert result.stdout == ""
     *shown, more, error = result.stderr.splitlines()
@@ -843,7 +843,7 @@ def test_many_findings_of_one_kind_are_few_lines_and_a_file(tmp_path, monkeypatc
     assert {(row["line"], row["kind"]) for row in rows} == {("2", "no outline")}
     assert not (tmp_path / "out").exists()
     write_xml(tmp_path / "v" / "0.xml", xml_object("x", (3, 3, 13, 8)))
-    result = run("v", "-o", "out", "--findings", "all.txt", "--json")
+    result = run("v", "-o", "out", "--findings", "all.txt", "--format", "json")
     assert (result.exit_code, result.stderr) == (0, "")
     found = json.loads(result.stdout)
     assert found["kinds"] == {"no outline": 1188}
@@ -949,8 +949,8 @@ def test_yolo_files_of_coco_pictures_are_read(tmp_path):
     [
         (["none"], "No such file"),
         (["logos", "--keep-classes", "acmee"], "is 'acme' meant?"),
-        (["logos", "--format", "coco"], "Is a directory"),
-        (["logos", "--format", "darknet"], "--names"),
+        (["logos", "--source-format", "coco"], "Is a directory"),
+        (["logos", "--source-format", "darknet"], "--names"),
         (["train.txt"], "--names"),
         (["logos", "--images", "nowhere"], "nowhere: is not a folder of pictures"),
         (["c.data"], "for a classifier"),

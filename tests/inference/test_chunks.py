@@ -51,8 +51,9 @@ def boxes(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same as `detect` gives boxes without chunks."""
     return [
         {
-            "picture": row["source"], "frame": row["frame"], "task": one["task"], "name": one["name"],
-            "score": round(one["score"], 4), **{corner: round(one[corner]) for corner in ("x1", "y1", "x2", "y2")},
+            "picture": row["source"], "frame": row["frame"], "task": one["task"], "class_id": one["class_id"],
+            "name": one["name"], "score": round(one["score"], 4),
+            **{corner: round(one[corner]) for corner in ("x1", "y1", "x2", "y2")},
         }
         for row in rows for one in row["objects"]
     ]  # fmt: skip

@@ -20,8 +20,9 @@ from darkshare.darknet.model import load  # noqa: E402
 from darkshare.training import caching, devices, trunks  # noqa: E402
 from darkshare.training.building import build  # noqa: E402
 from darkshare.training.devices import DeviceSettings  # noqa: E402
-from darkshare.training.feeding import FeatureFeed, held  # noqa: E402
+from darkshare.training.feeding import FeatureFeed, PictureFeed, held  # noqa: E402
 from darkshare.training.journal import Journal, Update  # noqa: E402
+from darkshare.training.pictures.augmenting import Augmentation  # noqa: E402
 from darkshare.training.pictures.loading import Place, Source  # noqa: E402
 from darkshare.training.run import Training  # noqa: E402
 from darkshare.training.settings import Changes, Options  # noqa: E402
@@ -152,11 +153,13 @@ def test_what_cannot_be_captured_runs_as_it_is(log, monkeypatch):
         raise RuntimeError("operation not permitted when stream is capturing")
 
     monkeypatch.setattr(torch.cuda, "graph", refused)
+    monkeypatch.setattr(torch.cuda, "set_stream", lambda stream: log.append(f"back to {stream.name}"))
 
     def run(x):
         return {0: x}
 
     assert devices.captured(run, torch.zeros(1)) is run
+    assert log[-1] == "back to main"
 
 
 def test_a_cpu_captures_nothing_and_has_no_room_for_a_second_copy():
@@ -170,7 +173,7 @@ def test_a_cpu_captures_nothing_and_has_no_room_for_a_second_copy():
 
 @pytest.mark.parametrize(("fast", "fixed"), [(True, True), (True, False), (False, True)])
 def test_a_recipe_says_whether_a_gpu_may_round_otherwise(log, monkeypatch, fast, fixed):
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 2000))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (1000, 2000))
     found = DeviceSettings.of(CPU, fast=fast, fixed=fixed)
     assert (found.tf32, found.channels_last, found.inference, found.fixed) == (fast, fast, fast, fast and fixed)
     assert (found.precision, "TF32" in found.said) == (("tf32", True) if fast else ("", False))
@@ -261,6 +264,7 @@ def test_the_fast_way_learns_the_same(tmp_path, monkeypatch, undrawn, how):
         found.append(Training(base, data, tmp_path / name, Options(**chosen), watch=said).run())
         monkeypatch.setattr(DeviceSettings, "of", lambda device, **how: FAST)
         monkeypatch.setattr("darkshare.training.feeding.room", lambda device: 2**30)
+        monkeypatch.setattr("darkshare.training.assembly.is_gpu", lambda device: True)
     slow, fast = found
     tolerance = 2e-3 if how.get("amp") else 1e-4
     np.testing.assert_allclose(floats(fast.model), floats(slow.model), atol=tolerance)
@@ -271,6 +275,21 @@ def test_the_fast_way_learns_the_same(tmp_path, monkeypatch, undrawn, how):
     slow, fast = ((tmp_path / f"{name}.csv").read_text().splitlines() for name in ("slow", "fast"))
     assert fast[0] == f"{slow[0]},precision"
     assert {line.rpartition(",")[2] for line in fast[1:]} == {"tf32"}
+
+
+def test_a_device_makes_the_same_of_bytes(tmp_path):
+    every = np.arange(256, dtype=np.uint8)
+    assert np.array_equal(devices.unit(torch.from_numpy(every)).numpy(), every.astype(np.float32) / np.float32(255))
+    network = network_of(TEXT.replace("batch=4", "batch=4\nmixup=1\nhue=.1\nexposure=1.5"))
+    own = Source(draw(tmp_path, 5).samples, network, Augmentation.of(network), 3)
+    trunk, kinds = FrozenTrunk(build(model(TEXT), 0), DeviceSettings(CPU), amp=False), set()
+    whole, packed = (PictureFeed(one, trunk, 6, 2, 9) for one in (own, replace(own, packed=True)))
+    for number in (1, 2):
+        examples = [[job() for job in feed.jobs(number)] for feed in (whole, packed)]
+        kinds |= {example.image.dtype.name for example in examples[1]}
+        for a, b in zip(*(feed.parts(own) for feed, own in zip((whole, packed), examples, strict=True)), strict=True):
+            assert torch.equal(a.features[-1], b.features[-1])
+    assert kinds == {"uint8", "float32"}, "two pictures that are mixed are no bytes any more"
 
 
 def test_features_on_the_device_are_those_of_the_files(tmp_path, monkeypatch):

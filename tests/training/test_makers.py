@@ -35,14 +35,14 @@ def test_threads_do_where_they_are_fast_enough(tmp_path, workers, device):
         assert made is own
 
 
-@pytest.mark.parametrize(("workers", "device"), [(5, "cpu"), (1, "cuda"), (3, "cuda")])
+@pytest.mark.parametrize(("workers", "device", "packed"), [(5, "cpu", False), (1, "cuda", True), (3, "cuda", True)])
 @pytest.mark.parametrize("augment", [True, False])
-def test_processes_make_the_same_pictures(tmp_path, workers, device, augment):
-    own = source(tmp_path, augment=augment)
+def test_processes_make_the_same_pictures(tmp_path, workers, device, packed, augment):
+    own = replace(source(tmp_path, augment=augment), packed=packed)
     with made_by(own, workers, device) as made:
         assert made.places(0, 12) == own.places(0, 12)
         for wanted, found in zip(examples(own, 1), examples(made, workers), strict=True):
-            assert found.image.dtype == np.float32
+            assert found.image.dtype == (np.uint8 if packed and augment else np.float32)
             assert np.array_equal(wanted.image, found.image)
             assert np.array_equal(wanted.truths, found.truths)
 

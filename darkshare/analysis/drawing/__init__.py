@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from darkshare._files import write_all
-from darkshare._tables import Result
+from darkshare._tables import Result, wrapped
 from darkshare._texts import to_escaped
 from darkshare.analysis.drawing.figure import figure_bytes
 from darkshare.analysis.drawing.graph import NetworkGraph, graph_of, names_of
-from darkshare.analysis.drawing.layout import lay_out, summary_of
+from darkshare.analysis.drawing.layout import lay_out, notes_of, summary_of
 from darkshare.analysis.drawing.page import page_text
 from darkshare.analysis.drawing.sheet import NARROW, Sheet
 from darkshare.analysis.drawing.svg import svg_text
@@ -58,7 +58,7 @@ class Drawing(Result):
         ]
 
     def notes(self) -> list[str]:
-        return [self.sheet.spoken]
+        return [line for note in notes_of(self.graph) for line in wrapped(note)]
 
     def summary(self) -> str:
         return summary_of(self.graph)

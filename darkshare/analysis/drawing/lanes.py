@@ -65,7 +65,7 @@ def lanes_of(graph: NetworkGraph, gap: int) -> list[Lane]:
             tuple(number for number in order if ends[number] == row),
             forks[row],
         )
-        for row in sorted(rows)
+        for row in _stacked(forks, lane_of)
     ]
 
 
@@ -74,6 +74,17 @@ def _fork(graph: NetworkGraph, first: DrawnLayer, row: int, lane_of: dict[int, i
     if first.tasks and all(graph.tasks[task].is_vote for task in first.tasks):
         return None
     return max((one for one in first.inputs if one >= 0 and lane_of[one] != row), default=None)
+
+
+def _stacked(forks: dict[int, int | None], lane_of: dict[int, int]) -> list[int]:
+    """Order lanes so that no fork crosses another lane: each above those that leave the same one further left."""
+    waiting = sorted((row for row, fork in forks.items() if fork is None), reverse=True)
+    found = []
+    while waiting:
+        found.append(row := waiting.pop())
+        own = [(fork, -other) for other, fork in forks.items() if fork is not None and lane_of[fork] == row]
+        waiting += [-other for _, other in sorted(own)]
+    return found
 
 
 def _columns(

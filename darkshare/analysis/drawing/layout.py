@@ -33,7 +33,7 @@ def lay_out(graph: NetworkGraph, screen: Screen = WIDE) -> Sheet:
         most=max(layer.layer.flops for layer in graph.layers),
         slot=min(4.0, 16 / colours),
     )
-    sheet = Sheet(2 * screen.margin + width + screen.labels, spoken=_spoken(graph))
+    sheet = Sheet(2 * screen.margin + width + screen.labels, spoken="; ".join(notes_of(graph)))
     top = cost_bars(sheet, graph, screen, _heading(sheet, graph, screen))
     placed = []
     for lane in lanes:
@@ -75,11 +75,12 @@ def summary_of(graph: NetworkGraph) -> str:
     )
 
 
-def _spoken(graph: NetworkGraph) -> str:
+def notes_of(graph: NetworkGraph) -> list[str]:
+    """Say in a few lines what a drawing shows."""
     shared = [layer.place for layer in graph.layers if graph.is_shared(layer)]
     tasks = ", ".join(printable(task.name) for task in graph.tasks)
-    found = f"{summary_of(graph)}; {'tasks: ' if len(graph.tasks) > 1 else ''}{tasks}"
-    return f"{found}; shared layers: {ranges(shared)}" if shared else found
+    lines = [summary_of(graph), *([f"tasks: {tasks}"] if tasks else [])]
+    return [*lines, f"shared layers: {ranges(shared)}"] if shared else lines
 
 
 def _placed(graph: NetworkGraph, lane: Lane, sizes: Sizes, top: float, *, has_words: bool) -> Placed:

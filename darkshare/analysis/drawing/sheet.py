@@ -24,7 +24,7 @@ PAINTS = {
     "muted": ("#59636E", "#A3ADB8"),
     "rule": ("#C4CAD1", "#454D56"),
     "link": ("#8A949E", "#7D8894"),
-    "shared": ("#4A5461", "#B4BEC9"),
+    "shared": ("#39424D", "#D0D7DF"),
     "on-dark": ("#FFFFFF", "#15181C"),
     "on-light": ("#15181C", "#15181C"),
     **{f"task{number}": paint for number, paint in enumerate(TASK_PAINTS)},

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from darkshare._files import write_all
 from darkshare._images import Picture, encoded, read_picture
-from darkshare._tables import Result
+from darkshare._tables import Result, fitted, render
 from darkshare.darknet.model import Model, load, save
 from darkshare.darknet.weights import Floats
 from darkshare.errors import DarkshareWarning
@@ -40,15 +41,47 @@ class SameHead:
     largest_difference: float
 
 
-@dataclass(frozen=True)
-class Demonstration:
-    """The picture that `demonstrate` drew, what is on it, how all networks compare, and notes on the merged one."""
+@dataclass(frozen=True, repr=False)
+class Demonstration(Result):
+    """The picture that `demonstrate` drew, what is on it, how networks compare, and warnings of the merge."""
 
     picture: Path
     found: tuple[Detections, ...]
     comparisons: tuple[SameHead, ...]
     savings: Result
-    notes: tuple[str, ...]
+    warned: tuple[str, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [asdict(row) for row in self.comparisons]
+
+    def heading(self) -> str:
+        return f"Two networks of 23 layers share their first {K}. Every head, merged against separate:"
+
+    def notes(self) -> list[str]:
+        return [f"The picture with both tasks' boxes: {self.picture}", *(f"Note: {text}" for text in self.warned)]
+
+    def seen(self) -> list[dict[str, Any]]:
+        """A row for each object on the picture."""
+        return [
+            {"task": found.task, "name": name, "score": round(score, 2)}
+            for found in self.found
+            for name, score, _ in found
+        ]
+
+    def text(self, form: str = "text", room: int | None = None) -> str:
+        """The tables below one another, each with its line above."""
+        parts = [
+            fitted(self.heading(), room), render(self.rows(), form, room),
+            "What that saves:", render(self.savings.table(), form, room),
+            "What one pass of the merged network sees:", render(self.seen(), form, room), *self.notes(),
+        ]  # fmt: skip
+        return "\n\n".join(parts)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**super().as_dict(), "savings": self.savings.rows(), "seen": self.seen()}
+
+    def summary(self) -> str:
+        return f"{len(self.comparisons)} heads, {len(self.seen())} objects"
 
 
 def demonstrate(folder: Path) -> Demonstration:

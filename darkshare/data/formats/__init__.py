@@ -114,9 +114,9 @@ def format_of(source: Path) -> str:
         found = [name for name in found if name != "csv"]  # a table often says the same once more
     if not found:
         known = ", ".join(f"{form.source} ({name})" for name, form in FORMATS.items())
-        raise DarkshareError(f"is of no format that is known: {known}; --format names one", file=str(source))
+        raise DarkshareError(f"is of no format that is known: {known}; --source-format names one", file=str(source))
     if is_folder(source) and len(found) > 1:
-        raise DarkshareError(f"could be {' or '.join(found)}; say which with --format", file=str(source))
+        raise DarkshareError(f"could be {' or '.join(found)}; say which with --source-format", file=str(source))
     return found[0]
 
 

@@ -67,7 +67,7 @@ def read_ultralytics(
         data = read_small(path)
         if likely := decoded_text(data).likely:
             raise DarkshareError(f"is not in UTF-8, but probably in {likely}; save it as UTF-8")
-        document = parsed_yaml(data, "name its folder with --format yolo and the class names with --names")
+        document = parsed_yaml(data, "name its folder with --source-format yolo and the class names with --names")
     except DarkshareError as error:
         raise error.locate(str(path), None) from None
     if not isinstance(document, dict):

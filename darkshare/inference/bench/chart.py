@@ -5,20 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from darkshare._figures import COLOURS, write_figure
+from darkshare._figures import COLOURS, Look, write_figure
 from darkshare.inference.bench.merging import Bench, EngineResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from typing_extensions import Unpack
 
 WIDTH = 0.36  # of a bar; the engines are 1 apart
 _MERGED = COLOURS[1]
 
 
-def plot_bench(found: Bench, path: Path | str) -> None:
+def plot_bench(found: Bench, path: Path | str, **look: Unpack[Look]) -> None:
     """Draw the median times of a bench as bars into a file; see `Bench.plot`."""
-    write_figure(path, lambda: _figure(found))
+    write_figure(path, lambda: _figure(found), **look)
 
 
 def _figure(found: Bench) -> Figure:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from darkshare._files.scratch import scratch
 from darkshare._tables import Result
@@ -29,6 +29,11 @@ from darkshare.inference.engines.timing import (
 )
 from darkshare.inference.engines.worker import File, Worker
 from darkshare.surgery import splice
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from darkshare._figures import Look
 
 
 @dataclass(frozen=True)
@@ -125,15 +130,19 @@ class Bench(Result):
         """The k of each further network, once each where they are the same."""
         return ", ".join(f"k={k}" for k in dict.fromkeys(self.ks))
 
-    def plot(self, path: Path | str) -> None:
+    def plot(self, path: Path | str, **look: Unpack[Look]) -> None:
         """Draw the median times as bars into a file.
+
+        Args:
+            path: a .png, .svg or .pdf file; it is replaced as a whole.
+            look: width in inches, font_size in points, title, in place of the figure's own.
 
         Raises:
             DarkshareError: the suffix is none of .png, .svg and .pdf, or the file cannot be written.
         """
         from darkshare.inference.bench.chart import plot_bench
 
-        plot_bench(self, path)
+        plot_bench(self, path, **look)
 
 
 def separate_and_merged(

@@ -14,7 +14,7 @@ from typing import Any
 
 from darkshare._files import keeping_inputs
 from darkshare._signals import uninterrupted
-from darkshare._tables import Result
+from darkshare._tables import Result, without
 from darkshare.darknet.model import Model, without_branch_tasks
 from darkshare.darknet.tasks import Task
 from darkshare.errors import BadArguments, BadValue, DarkshareError, Unsupported, checked, require_known, warn
@@ -82,6 +82,9 @@ class DetectionRun(Result):
         Of a class it is given in how many frames or pictures it was seen, its boxes and the best score.
         """
         return list(self.found)
+
+    def table(self) -> list[dict[str, Any]]:
+        return without(self.found, "class_id")
 
     def as_dict(self) -> dict[str, Any]:
         counts = {"done": self.done, "failed": self.failed, "boxes": self.boxes, "seconds": self.seconds}

@@ -43,7 +43,7 @@ class Tally:
     videos: bool = False
     paged: bool = False
     rows: list[dict[str, Any]] = field(default_factory=list)
-    classes: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)  # frames, boxes, best score
+    classes: dict[tuple[str, str, int, str], list[float]] = field(default_factory=dict)  # frames, boxes, best score
 
     def __post_init__(self) -> None:
         self.errors = Errors(self.tell)
@@ -63,9 +63,8 @@ class Tally:
         for found in frame.found:
             for class_id in set(found.class_ids.tolist()):
                 scores = found.scores[found.class_ids == class_id]
-                counts = self.classes.setdefault(
-                    ("" if self.by_class else frame.source, found.task, found.names[class_id]), [0, 0, 0.0]
-                )
+                source = "" if self.by_class else frame.source
+                counts = self.classes.setdefault((source, found.task, class_id, found.names[class_id]), [0, 0, 0.0])
                 counts[:] = counts[0] + 1, counts[1] + len(scores), max(counts[2], round(float(scores.max()), 4))
 
     def table(self) -> list[dict[str, Any]]:
@@ -74,7 +73,7 @@ class Tally:
             for row in () if self.paged else self.rows:
                 row.pop("frame", None)
             return self.rows
-        columns = ("source", "task", "name", "pictures" if self.by_class else "frames", "boxes", "best")
+        columns = ("source", "task", "class_id", "name", "pictures" if self.by_class else "frames", "boxes", "best")
         rows = [dict(zip(columns, (*key, *values), strict=True)) for key, values in self.classes.items()]
         for row in rows if self.by_class else ():
             row.pop("source")
@@ -83,12 +82,13 @@ class Tally:
 
 def _rows(frame: Frame) -> Iterator[dict[str, Any]]:
     for found in frame.found:
-        for name, score, box in found:
+        for class_id, (name, score, box) in zip(found.class_ids.tolist(), found, strict=True):
             x1, y1, x2, y2 = map(round, box)
             yield {
                 "picture": frame.source,
                 "frame": frame.number,
                 "task": found.task,
+                "class_id": class_id,
                 "name": name,
                 "score": round(score, 4),
                 "x1": x1, "y1": y1, "x2": x2, "y2": y2,

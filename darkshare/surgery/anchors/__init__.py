@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from darkshare._tables import Result
 from darkshare.darknet.model import Model
@@ -23,6 +23,11 @@ from darkshare.surgery.anchors.assignment import (
 from darkshare.surgery.anchors.clusters import RESTARTS, Quality, Sizes, best_anchors, box_sizes, ious, quality
 from darkshare.surgery.anchors.scatter import plot_anchors
 from darkshare.surgery.labelled import read_labelled
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from darkshare._figures import Look
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,14 +71,18 @@ class AnchorFit(Result):
         old, new = self.quality_before.average_iou, self.quality_after.average_iou
         return f"{self.rows()[1]['num']} anchors for {self.data}, average IoU {new:.3f}, {old:.3f} before"
 
-    def plot(self, path: str | os.PathLike[str]) -> None:
+    def plot(self, path: str | os.PathLike[str], **look: Unpack[Look]) -> None:
         """Draw the sizes of the boxes with new and old anchors into a .png, .svg or .pdf file.
+
+        Args:
+            path: the file; it is replaced as a whole.
+            look: width in inches, font_size in points, title, in place of the figure's own.
 
         Raises:
             DarkshareError: another suffix, or the file cannot be written.
         """
-        title = f"{self.data}: {len(self.sizes)} boxes"
-        plot_anchors(Path(path), self.sizes, self.heads, self.before, title=title)
+        own = f"{self.data}: {len(self.sizes)} boxes"
+        plot_anchors(Path(path), self.sizes, self.heads, self.before, own=own, **look)
 
 
 @checked

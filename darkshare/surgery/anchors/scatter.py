@@ -8,23 +8,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from darkshare._figures import COLOURS, GREY, drawable, write_figure
+from darkshare._figures import COLOURS, GREY, Look, drawable, write_figure
 from darkshare.surgery.anchors.assignment import HeadAnchors
 from darkshare.surgery.anchors.clusters import Sizes, ious
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+    from typing_extensions import Unpack
 
 _MOST = 20_000  # dots; more of them hide each other
 _SPAN = 20  # of the largest size to the smallest, from which on such ticks are at least four
 
 
 def plot_anchors(
-    path: Path | str, sizes: Sizes, shared: Sequence[HeadAnchors], before: Sizes, *, title: str = ""
+    path: Path | str, sizes: Sizes, shared: Sequence[HeadAnchors], before: Sizes, *, own: str, **look: Unpack[Look]
 ) -> None:
-    """Draw the sizes of boxes, coloured by the head whose anchor fits best, into a file; see `AnchorFit.plot`."""
-    write_figure(path, lambda: _scatter(sizes, shared, before, title))
+    """Draw the sizes of boxes, coloured by the head whose anchor fits best, with a title; see `AnchorFit.plot`."""
+    write_figure(path, lambda: _scatter(sizes, shared, before, own), **look)
 
 
 def _scatter(sizes: Sizes, shared: Sequence[HeadAnchors], before: Sizes, title: str) -> Figure:
@@ -48,7 +49,7 @@ def _scatter(sizes: Sizes, shared: Sequence[HeadAnchors], before: Sizes, title: 
     axes.grid(color="#D0D0D0", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.legend(loc="upper left", fontsize="small")
-    axes.set_title(drawable(title))
+    figure.suptitle(drawable(title))
     return figure
 
 

@@ -63,6 +63,9 @@ class Division(Quantities):
         numbers = ",".join(map(str, self.plan.fit.knobs))
         return [f"shared: layers 0..{self.k - 1}; {self.plan.m} branches of widths {numbers}"]
 
+    def as_dict(self) -> dict[str, Any]:
+        return {**super().as_dict(), "k": self.k}
+
     def summary(self) -> str:
         branches = f"{self.plan.m} branches" if self.plan else "laid out anew"
         return f"{branches} behind k={self.k}, {self.after.params:,} params, {self.before.params:,} before"

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 Given = dict[str, "Tensor"]  # the blocks of a layer, by the names that its kind gives them
 Forward = Callable[[Given, "Tensor", Sequence["Tensor"], bool], "Tensor"]  # blocks, input, sources, training
+MOMENTUM = 0.01  # the share of a batch in the rolling statistics, in both forks on GPUs
 NORMS = ("batch", "pjreddie", "alexeyab", "rolling")
 
 
@@ -29,7 +30,7 @@ class BuildSettings(NamedTuple):
 
     bn_epsilon: float = 1e-5
     norm: str = "batch"
-    statistics: float = 0.01
+    statistics: float = MOMENTUM
     dropout: bool = True
 
     def checked(self) -> BuildSettings:

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from darkshare.errors import Unsupported
-from darkshare.training.layers.form import BuildSettings, Given
+from darkshare.training.layers.form import MOMENTUM, BuildSettings, Given
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-MOMENTUM = 0.01
 _ALEXEYAB_CPU_MOMENTUM = 0.1  # its GPU code has 0.01
 _INSIDE = 1e-5
 

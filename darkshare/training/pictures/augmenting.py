@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from darkshare._images import Picture
 from darkshare.darknet.kinds import Boxes
@@ -29,11 +30,11 @@ class Example(NamedTuple):
     """A picture and its truths as the network is trained on them.
 
     Attributes:
-        image: (channels, height, width), RGB in 0..1.
+        image: (channels, height, width), RGB in 0..1; where they are packed, some in bytes: see `unpacked`.
         truths: rows (class_id, x, y, w, h), relative to the image.
     """
 
-    image: Floats
+    image: Floats | Picture
     truths: Floats
 
 
@@ -109,7 +110,9 @@ class Augmentation:
         )
 
 
-def augmented(how: Augmentation, read: Read, index: int, count: int, size: Size, rng: np.random.Generator) -> Example:
+def augmented(
+    how: Augmentation, read: Read, index: int, count: int, size: Size, rng: np.random.Generator, *, packed: bool = False
+) -> Example:
     """One picture of a data set as the network is to see it now.
 
     Args:
@@ -119,6 +122,7 @@ def augmented(how: Augmentation, read: Read, index: int, count: int, size: Size,
         count: how many there are: mosaic and mixup draw further ones.
         size: width and height of the network's input.
         rng: all that is random comes from here.
+        packed: leave an image in bytes that is made of them.
     """
     if how.dialect == "pjreddie":
         return _pjreddie(how, _coloured(read(index), how), size, rng)
@@ -130,10 +134,14 @@ def augmented(how: Augmentation, read: Read, index: int, count: int, size: Size,
     ]
     if number == 4:
         canvas, truths = mosaics.assembled(shots, mosaics.drawn_cut(size, rng), size, bound=how.mosaic_bound)
-        return Example(_image(canvas), truths[: how.most])
-    images = [_image(shot.picture) for shot in shots]
-    truths = np.concatenate([shot.truths for shot in shots])
-    return Example(sum(images[1:], images[0]) / np.float32(number), truths[: how.most])
+        images = [_image(canvas)]
+    else:
+        images = [_image(shot.picture) for shot in shots]
+        truths = np.concatenate([shot.truths for shot in shots])
+    if number == 2:
+        a, b = map(unpacked, images)
+        return Example((a + b) / np.float32(2), truths[: how.most])
+    return Example(images[0] if packed else unpacked(images[0]), truths[: how.most])
 
 
 def undistorted(network: Network, labelled: Labelled) -> Example:
@@ -157,11 +165,15 @@ def _coloured(labelled: Labelled, how: Augmentation) -> Labelled:
     return Labelled(np.asarray(cv2.cvtColor(labelled.picture, to), np.uint8), labelled.truths)
 
 
-def _image(picture: Picture | Floats) -> Floats:
-    """A picture as the input of a network: (channels, height, width), bytes as 0..1."""
-    channels = np.ascontiguousarray(picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1))
-    values = channels.astype(np.float32, copy=False)
-    if channels.dtype == np.uint8:
+def _image(picture: NDArray[Any]) -> NDArray[Any]:
+    """A picture in the order of a network's input: (channels, height, width)."""
+    return np.ascontiguousarray(picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1))
+
+
+def unpacked(image: Picture | Floats) -> Floats:
+    """Bytes as 0..1; others are that already."""
+    values = image.astype(np.float32, copy=False)
+    if image.dtype == np.uint8:
         values /= np.float32(255)  # in place: fresh memory costs more than the division
     return values
 

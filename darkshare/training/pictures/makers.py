@@ -48,7 +48,7 @@ def made_by(source: Source, workers: int, device: str) -> Iterator[Source]:
             maker = _Maker(source, errors)
             stack.callback(maker.close)
             idle.put(maker)
-        yield _Spread(source.samples, source.network, source.how, source.seed, source.unreadable, idle)
+        yield _Spread(**vars(source), idle=idle)
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class _Maker:
                 self._knows = True
             pickle.dump((place, size), self._requests)
             self._requests.flush()
-            shape, truths, unreadable, error = pickle.load(self._answers)  # noqa: S301 - of our own child
-            image = np.empty(shape, np.float32)
+            shape, kind, truths, unreadable, error = pickle.load(self._answers)  # noqa: S301 - of our own child
+            image = np.empty(shape, kind)
             if self._answers.readinto(image.data.cast("B")) != image.nbytes:
                 raise EOFError
         except (OSError, EOFError, pickle.UnpicklingError):
@@ -140,11 +140,12 @@ def main() -> None:
 
 
 def _answer(source: Source, place: Place, size: Size, answers: IO[bytes]) -> None:
-    image, truths, error = np.empty(0, np.float32), np.empty(0, np.float32), None
+    image: Any = np.empty(0)
+    truths, error = np.empty(0, np.float32), None
     try:
         image, truths = source.example(place, size)
     except DarkshareError as refused:
         error = refused
-    pickle.dump((image.shape, truths, source.unreadable, error), answers)
+    pickle.dump((image.shape, image.dtype, truths, source.unreadable, error), answers)
     answers.write(np.ascontiguousarray(image).data)
     answers.flush()

@@ -193,7 +193,7 @@ def test_other_files_of_a_folder_count_more_than_its_table(tmp_path):
     put(tmp_path / "a.txt", "1 0.5 0.5 0.2 0.2\n")
     assert read_parts(tmp_path)["all"].names == ("0", "1")
     put(tmp_path / "a.xml", "<annotation/>")
-    with pytest.raises(DarkshareError, match="could be voc or yolo; say which with --format"):
+    with pytest.raises(DarkshareError, match="could be voc or yolo; say which with --source-format"):
         read_parts(tmp_path)
     assert read_parts(tmp_path, format="csv")["all"].names == ("cat",)
 

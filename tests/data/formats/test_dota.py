@@ -103,7 +103,7 @@ def test_label_files_are_not_taken_for_it(tmp_path, text):
 def test_other_text_files_are_of_no_format_that_is_known(tmp_path, text):
     write_picture(tmp_path / "a.png")
     put(tmp_path / "a.txt", text)
-    with pytest.raises(DarkshareError, match=r"is of no format that is known: .*\(dota\).*--format names one"):
+    with pytest.raises(DarkshareError, match=r"is of no format that is known: .*\(dota\).*--source-format names one"):
         read_parts(tmp_path)
 
 
