@@ -124,7 +124,7 @@ class Cross(Result):
             *(f"the {SHOWN} classes of {task} with most boxes are shown" for task in dict.fromkeys(several)),
             *(
                 f"{one.task} finds something in {100 * one.all.pictures / one.pictures:.0f} % of the pictures of "
-                f"{one.data}; where that is not there, training with others of that kind helps: --negatives FOLDER"
+                f"{one.data}; where that is not there, train it with such pictures, but others: --negatives FOLDER"
                 for one in self.counts
                 if one.is_much
             ),
