@@ -5,9 +5,11 @@ from __future__ import annotations
 import doctest
 import re
 import runpy
+import sys
 from pathlib import Path
 
 import click
+import cv2
 import pytest
 
 from darkshare.cli import GENERAL, main
@@ -133,3 +135,11 @@ def test_the_page_of_formats_names_every_kind_that_stores_something():
     page = (ROOT / "docs" / "reference" / "formats.md").read_text(encoding="utf-8")
     storing = [kind.names[0] for kind in ALL_KINDS if kind.tensors is not Kind.tensors]
     assert [name for name in storing if f"`[{name}]`" not in page] == []
+
+
+def test_the_picture_of_a_crowd_can_be_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["make_crowd.py", str(tmp_path / "crowd.png")])
+    made = runpy.run_path(str(ROOT / "docs" / "make_crowd.py"), run_name="__main__")
+    shown = cv2.imread(str(ROOT / "docs" / "images" / "crowd.png"))
+    assert cv2.imread(str(tmp_path / "crowd.png")).shape == shown.shape
+    assert len(made["truths"]) > 50

@@ -136,6 +136,7 @@ LINES = {
     "models": """
         completion bash
         info base.cfg
+        draw base.cfg -o base.html
         check base.cfg
         stats base.cfg base.cfg --plot a.png --html a.html
         frozen base.cfg base.cfg --k 3

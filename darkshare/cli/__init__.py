@@ -182,7 +182,8 @@ class Command(click.Command):
         return super().parse_args(ctx, args)
 
 
-command = partial(click.command, cls=Command)
+_HELP = {"help_option_names": ["-h", "--help"]}  # of each command, since click keeps what it was first asked for
+command = partial(click.command, cls=Command, context_settings=_HELP)
 
 
 class Commands(click.Group):
@@ -275,7 +276,7 @@ class Commands(click.Group):
             raise click.exceptions.Exit(code) from None
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings=_HELP)
 @click.version_option(__version__, prog_name="darkshare")
 @click.option(
     "--max-megapixels", type=click.FloatRange(0, 10**6, min_open=True), default=128.0, envvar=_MEGAPIXELS,

@@ -41,6 +41,7 @@ from darkshare.darknet.typed import DATA, files_of
 )
 @click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster that does the work instead of --jobs.")
 @options.dialect_option
+@options.format_option
 def sweep(files: tuple[str, ...], dialect: str, form: str, **how: Any) -> None:
     """Train a task for every k and seed, and show what mAP each k costs and what it saves.
 

@@ -22,11 +22,12 @@ def demo(output: str, form: str) -> None:
     """
     from darkshare.cli.demo_files import PHOTO, demonstrate
     from darkshare.cli.hints import Made, hint
-    from darkshare.cli.printing import noted, show
+    from darkshare.cli.printing import noted, say, show
     from darkshare.darknet.model import load
 
     shown = demonstrate(Path(output))
     show(shown, form=form)
     noted(sorted(Path(output).iterdir()))
+    say(*(f"Note: {remark}" for remark in shown.remarks))
     cfg = shown.picture.with_suffix(".cfg")
     hint(Made([cfg, cfg.with_suffix(".weights")], load(cfg), picture=shown.picture.with_name(PHOTO)), form)

@@ -43,11 +43,13 @@ def _drawing(_: click.Context, __: click.Parameter, path: str) -> str:
 @command()
 @models_argument
 @click.option(
-    "-o", "--output", metavar="FILE", required=True, callback=_drawing, help="A .html page, or .svg, .png, .pdf."
-)
+    "-o", "--output", metavar="FILE", required=True, callback=_drawing,
+    help="Where to write the drawing: a .html page, or .svg, .png, .pdf.",
+)  # fmt: skip
 @size_option
 @dialect_option
-def draw(files: tuple[str, ...], output: str, size: tuple[int, int] | None, dialect: str) -> None:
+@format_option
+def draw(files: tuple[str, ...], output: str, size: tuple[int, int] | None, dialect: str, form: str) -> None:
     """Draw a network: its trunk, branches and heads, whose each layer is, and what it costs.
 
     A .html page or .svg file describes each layer that is pointed at. Several models are drawn over the trunk that
@@ -65,7 +67,10 @@ def draw(files: tuple[str, ...], output: str, size: tuple[int, int] | None, dial
     require_unread([output])
     found = draw(*models)
     found.write(output)
-    say(*found.notes())
+    if form == "text":  # the drawing is what people look at
+        say(*found.notes())
+    else:
+        show(found, form=form)
     wrote([output])
 
 

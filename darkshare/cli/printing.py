@@ -16,6 +16,7 @@ from darkshare._files import PROMISED, read_names, write_all
 from darkshare._tables import PROGRAMS, Result, printable, render, to_json
 from darkshare._texts import to_escaped
 from darkshare._version import __version__
+from darkshare.cli import WORDS
 from darkshare.cli.progress import is_quiet, put
 
 MOST = 20  # files that `tell` names
@@ -82,7 +83,10 @@ def envelope(results: Sequence[Result], context: click.Context | None) -> dict[s
         rows = [{"file": one.get("file"), **row} for one in described for row in one.get("rows", ())]
         notes = [note for result in results for note in result.notes()]
     head: dict[str, Any] = {"command": context and context.info_name, "version": __version__}
-    head["inputs"] = [name for name in read_names() if PROMISED.get(Path(name).suffix.lower()) not in _MANY]
+    named = context.meta.get(WORDS, ()) if context else ()
+    head["inputs"] = [
+        one for one in read_names() if one in named or PROMISED.get(Path(one).suffix.lower()) not in _MANY
+    ]
     head["options"] = _options(context) if context else {}
     written = list(dict.fromkeys(context.meta.get(WRITTEN, ()))) if context else []
     return {**head, **facts, "rows": rows, "written": written, "notes": notes}

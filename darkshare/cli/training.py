@@ -100,7 +100,7 @@ def train(files: tuple[str, ...], dialect: str, form: str, **how: Any) -> list[P
     with Bar("top-1" if base.classifies(base.tasks[0]) else "mAP") as shown:
         found = train_model(base, data if len(data) > 1 else data[0], watch=shown, **how)
     show(found, form=form)
-    noted(path for one in _each(found) for path in one.files)
+    noted(path for one in _each(found) for path in (*one.files, *_of_best(one)) if path.exists())
     if found.stopped:
         again("--resume")
         raise click.exceptions.Exit(stopped()[0])
@@ -115,6 +115,13 @@ def train(files: tuple[str, ...], dialect: str, form: str, **how: Any) -> list[P
 def _each(found: Outcome | Outcomes) -> list[Outcome]:
     """The training, or those of all tasks."""
     return [*found.tasks.values()] if isinstance(found, Outcomes) else [found]
+
+
+def _of_best(outcome: Outcome) -> list[Path]:
+    """The names of the files of the best network, if one was measured."""
+    stem = outcome.files[0].stem
+    files = outcome.files if outcome.best_batch else ()
+    return [path.with_name(f"{stem}{BEST}{path.name.removeprefix(stem)}") for path in files]
 
 
 def _best_of(outcome: Outcome) -> list[Path]:

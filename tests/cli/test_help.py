@@ -91,7 +91,8 @@ def test_o_is_the_place_of_what_a_command_makes_and_format_is_that_of_its_rows(n
 
 
 def test_a_batch_is_of_pictures_and_batches_are_updates():
-    by_name = [(one, param.help) for params in OPTIONS.values() for param in params for one in param.opts]
+    options = [param for params in OPTIONS.values() for param in params if isinstance(param, click.Option)]
+    by_name = [(one, param.help) for param in options for one in param.opts]
     assert [text for one, text in by_name if one == "--batch" and not text.startswith("Pictures per ")] == []
     assert [text for one, text in by_name if one == "--batches" and not text.startswith("Updates to ")] == []
 

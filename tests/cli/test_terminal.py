@@ -26,7 +26,8 @@ from darkshare.darknet.model import save
 
 TRAINING = "--k 3 --batches 1 --batch 2 --subdivisions 1 --workers 0"
 LINES = [  # every command, with output
-    "info base.cfg", "check base.cfg", "stats base.cfg other.cfg", "stats base.cfg", "frozen base.cfg other.cfg --k 4",
+    "info base.cfg", "draw base.cfg -o base.svg", "check base.cfg",
+    "stats base.cfg other.cfg", "stats base.cfg", "frozen base.cfg other.cfg --k 4",
     "savings base.cfg --k 4", "concat base.cfg other.cfg --k 4 -o both", "verify base.cfg base.cfg --pictures 1",
     "split merged.cfg -o apart", "mix base.cfg other.cfg --k 4 -o mixed", "snap base.cfg other.cfg --k 4 -o snapped",
     "import-data squares.data -o imported", "classes base.cfg", "anchors base.cfg squares.data",
@@ -169,6 +170,17 @@ def test_json_says_k_and_classes_by_number(desk):
     assert {(row["class_id"], row["name"]) for row in rows} == {(0, "red"), (1, "blue")}
 
 
+def test_inputs_are_models_and_data_and_what_stands_on_the_line(desk):
+    (desk / "list.txt").write_text("photo.png\n")
+    for words, expected in {
+        ("detect", "base.cfg", "list.txt", "-o", "found"): {"list.txt"},
+        ("detect", "base.cfg", "photo.png", "-o", "found"): {"photo.png"},
+        ("check", "base.cfg", "squares.data"): {"squares.data"},
+    }.items():
+        found = json.loads(run(*words, "--format", "json", code=0).stdout)["inputs"]
+        assert {Path(name).name for name in found} == {"base.cfg", "base.weights", "base.names"} | expected
+
+
 @pytest.mark.parametrize("line", LINES[:8])
 def test_nothing_is_coloured(line, desk, monkeypatch):
     """So NO_COLOR has nothing to switch off."""
@@ -225,6 +237,6 @@ def test_a_talkative_command_says_what_it_read(desk):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_can_be_quiet_or_talkative(name):
-    context = click.Context(main)
+    context = click.Context(main, **main.context_settings)
     found = {one for param in main.get_command(context, name).get_params(context) for one in param.opts}
     assert {"-q", "--quiet", "-v", "--verbose", "--help"} <= found

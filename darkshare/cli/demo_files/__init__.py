@@ -43,13 +43,13 @@ class SameHead:
 
 @dataclass(frozen=True, repr=False)
 class Demonstration(Result):
-    """The picture that `demonstrate` drew, what is on it, how networks compare, and warnings of the merge."""
+    """The picture that `demonstrate` drew, what is on it, how all networks compare, and remarks on the merged one."""
 
     picture: Path
     found: tuple[Detections, ...]
     comparisons: tuple[SameHead, ...]
     savings: Result
-    warned: tuple[str, ...]
+    remarks: tuple[str, ...]
 
     def rows(self) -> list[dict[str, Any]]:
         return [asdict(row) for row in self.comparisons]
@@ -58,7 +58,7 @@ class Demonstration(Result):
         return f"Two networks of 23 layers share their first {K}. Every head, merged against separate:"
 
     def notes(self) -> list[str]:
-        return [f"The picture with both tasks' boxes: {self.picture}", *(f"Note: {text}" for text in self.warned)]
+        return [f"The picture with both tasks' boxes: {self.picture}"]
 
     def seen(self) -> list[dict[str, Any]]:
         """A row for each object on the picture."""
@@ -78,7 +78,8 @@ class Demonstration(Result):
         return "\n\n".join(parts)
 
     def as_dict(self) -> dict[str, Any]:
-        return {**super().as_dict(), "savings": self.savings.rows(), "seen": self.seen()}
+        notes = [*self.notes(), *self.remarks]
+        return {"rows": self.rows(), "savings": self.savings.rows(), "seen": self.seen(), "notes": notes}
 
     def summary(self) -> str:
         return f"{len(self.comparisons)} heads, {len(self.seen())} objects"
