@@ -66,7 +66,7 @@ GROUPS = {
         "anchors": ("retraining", "Find the anchors that fit a data set."),
         "classes": ("retraining", "Change a detector's classes without training."),
         "train": ("training", "Train a network from layer k on."),
-        "add-task": ("adding", "Choose k, train, merge, prove, measure: in one go."),
+        "add-task": ("adding", "Teach a network a further task, step by step."),
         "evaluate": ("evaluating", "Measure mean average precision, or top-1 and top-5."),
         "sweep": ("choosing", "Train for several k; show what each costs and saves."),
         "cut": ("splicing", "Write the weights of the first k layers."),

@@ -55,7 +55,7 @@ STEPS = {
 def add_task(
     files: tuple[str, ...], k: int | str, output: str, base_data: str | None, resume: bool, **how: Any
 ) -> None:
-    """Teach a network a further task: choose k, train, merge, prove and measure, in one go.
+    """Teach a network a further task: choose k, train, merge, prove and measure, step by step.
 
     The data is a .data file, or a folder that import-data reads. Each step is a command of its own, and is printed as
     you could have typed it: check, suggest-k, train, frozen, concat --verify, evaluate, draw. The first that fails
@@ -65,7 +65,7 @@ def add_task(
     Examples:
       darkshare add-task yolov3.cfg yolov3.weights text.data -o both
       darkshare add-task coco.cfg raccoon/ --k 109 --epochs 20 -o both
-      darkshare add-task coco.cfg text.data --base-data coco.data --negatives photos
+      darkshare add-task coco.cfg text.data --base-data coco.data --resume
     """
     base, data = _base_and_data(files, how["dialect"])
     guide = _Guide(base, data, output, how)
@@ -97,6 +97,8 @@ class _Guide:
         if is_folder(self.data):
             self.data = self._imported(resume=resume)
         self._step("check", *base, self.data)
+        if base_data:
+            self._step("check", plain_path(base_data))
         if k == AUTO:
             k = self._step("suggest-k", *base, self.data)
         trained = self._train(base, k, resume=resume)
