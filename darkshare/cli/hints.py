@@ -110,11 +110,11 @@ def _train_from(made: Made) -> Words:
     )
     if len(model.tasks) > 1 and not voted:
         return _use(made)
-    named = _named(model, made.files)
-    return "train", train_words(named, made.k if model.weights else 0, "trained", made.data)
+    known = named(model, made.files)
+    return "train", train_words(known, made.k if model.weights else 0, "trained", made.data)
 
 
-def _named(model: Model, files: Sequence[str | Path]) -> Model:
+def named(model: Model, files: Sequence[str | Path]) -> Model:
     """The model as if it were read from these files."""
     cfg, *weights = map(str, files)
     network = replace(model.network, cfg=replace(model.network.cfg, name=cfg))
