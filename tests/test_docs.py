@@ -7,6 +7,7 @@ import re
 import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import cv2
@@ -143,3 +144,16 @@ def test_the_picture_of_a_crowd_can_be_made(tmp_path, monkeypatch):
     shown = cv2.imread(str(ROOT / "docs" / "images" / "crowd.png"))
     assert cv2.imread(str(tmp_path / "crowd.png")).shape == shown.shape
     assert len(made["truths"]) > 50
+
+
+def test_the_site_has_every_page_once_and_leads_outward_links_to_the_repository():
+    hooks = runpy.run_path(str(ROOT / "docs" / "site_pages.py"))
+    nav = str(hooks["on_config"]({})["nav"])
+    listed = re.findall(r"'([\w/-]+\.md)'", nav)
+    assert sorted(listed) == sorted(
+        page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")
+    )
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="how-to/cut.md"))
+    text = "[a](../../SECURITY.md#b) [b](../index.md) [c](../../docs/images/d.png) [e](train.md)"
+    led = hooks["on_page_markdown"](text, page, {"extra": {"files": "https://h"}}, None)
+    assert led == text.replace("../../SECURITY.md", "https://h/SECURITY.md")
