@@ -116,8 +116,8 @@ class Cross(Result):
         several = [one.task for one in self.counts if sum(each.boxes > 0 for each in one.classes) > SHOWN]
         remarks = [
             *(
-                f"left out for {one.task}: {one.left_out} of {one.left_out + one.pictures} pictures of {one.data}, whose "
-                f"labels hold its {listed(one.shared)}"
+                f"left out for {one.task}: {one.left_out} of {one.left_out + one.pictures} pictures of {one.data}, "
+                f"whose labels hold its {listed(one.shared)}"
                 for one in self.counts
                 if one.left_out
             ),
