@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from darkshare.cli import WORDS
+from darkshare.cli import WORDS, is_step
 from darkshare.cli.printing import say
 from darkshare.darknet.cut_points import illegal_cut
 from darkshare.darknet.model import Model, branch_tasks, common_ensemble
@@ -44,7 +44,7 @@ class Made:
 def hint(made: Made, form: str = "text") -> None:
     """Print the next command on stderr, but not below JSON, which programs read."""
     name = str(click.get_current_context().info_name)
-    if form != "json" and (found := NEXT[name](made)):
+    if form != "json" and not is_step() and (found := NEXT[name](made)):
         command, words = found
         say(next_command(command, *words, of=made.model))
 
@@ -52,6 +52,8 @@ def hint(made: Made, form: str = "text") -> None:
 def again(*more: str) -> None:
     """Print the running command as it was typed, with further words that are not among them."""
     context = click.get_current_context()
+    if is_step() and context.parent:
+        context = context.parent
     words = context.meta[WORDS]
     end = words.index("--") if "--" in words else len(words)  # behind that, all are files
     added = (word for word in more if word not in words)
@@ -152,6 +154,7 @@ NEXT: dict[str, Callable[[Made], Words]] = {
     "classes": _classes,
     "anchors": _train,
     "train": _join,
+    "add-task": _use,
     "sweep": _join,
     "suggest-k": _train_from,
     "reduce": _train_from,
