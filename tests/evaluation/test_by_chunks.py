@@ -77,11 +77,11 @@ def test_chunks_give_the_same_numbers(how, case, tmp_path):
 @pytest.mark.parametrize("keeps", [False, True])
 def test_a_cluster_of_which_a_worker_is_killed_gives_the_same_numbers(keeps, cluster, case, pictures, tmp_path):
     both, text, sets = case
-    plain = evaluate(both, sets, beside=[text], lowest=LOWEST)
+    plain = evaluate(both, sets, beside=[text], lowest=LOWEST, cross=True)
     kill_at(cluster, pictures[3], tmp_path / "killed")
     kept: Any = {"output": tmp_path / "out"} if keeps else {}
     address = cluster.scheduler_address
-    found = evaluate(both, sets, beside=[text], lowest=LOWEST, scheduler=address, chunk=1, **kept)
+    found = evaluate(both, sets, beside=[text], lowest=LOWEST, cross=True, scheduler=address, chunk=1, **kept)
     assert (tmp_path / "killed").exists()
     assert told(found) == told(plain)
     assert len(list((tmp_path / "out").rglob("chunk-*"))) == (15 if keeps else 0)
