@@ -10,7 +10,7 @@ import click
 
 from darkshare import evaluation
 from darkshare._files import require_unread
-from darkshare.cli import command, options
+from darkshare.cli import command, is_step, options
 from darkshare.cli.hints import BASE, named
 from darkshare.cli.parameters import NAMED_FILE, RENAMING
 from darkshare.cli.printing import noted, say, show, wrote
@@ -95,7 +95,7 @@ def evaluate(
     if table and isinstance(found, Evaluations):
         show(found.curves(), form="csv", output=table)
         wrote([table])
-    if isinstance(found, Evaluations) and found.cross and form != "json":
+    if isinstance(found, Evaluations) and found.cross and form != "json" and not is_step():
         _advise(model, found.cross, dict(data))
 
 
@@ -110,10 +110,9 @@ def _require_use(model: Model) -> None:
 
 def _advise(model: Model, cross: Cross, sources: dict[str, str]) -> None:
     """Print the training that helps each task that finds much where nothing is; the base is not to be trained again."""
-    for name in dict.fromkeys(one.task for one in cross.counts if one.is_much):
-        if k := model.task(name).k:
-            words = train_words(named(model, BASE), k, "trained", sources.get(name, DATA))
-            say(next_command("train", *words, "--negatives", "FOLDER", of=model))
+    for name, k in dict.fromkeys((one.task, one.k) for one in cross.counts if one.is_much and one.k):
+        words = train_words(named(model, BASE), k, "trained", sources.get(name, DATA))
+        say(next_command("train", *words, "--negatives", "FOLDER", of=model))
 
 
 def _beside(given: Sequence[tuple[str, str]], loading: dict[str, Any]) -> list[tuple[str, Model]]:

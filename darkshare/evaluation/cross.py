@@ -18,6 +18,7 @@ from darkshare.evaluation.classes import listed
 from darkshare.inference.boxes import Detections
 
 SHOWN = 3  # classes of a task in the table
+_CURE = "where that is not there, train it with such pictures, but others: --negatives FOLDER"
 MUCH = 0.05  # of the pictures: with boxes in more of them, a task lacks pictures without objects
 
 
@@ -47,6 +48,7 @@ class CrossCount:
 
     Attributes:
         task: that looked.
+        k: the layers that it shares with the base; 0 for the base itself, which is not to be trained again.
         owner: the task that the pictures are for.
         data: their data set.
         pictures: how many count.
@@ -59,6 +61,7 @@ class CrossCount:
     """
 
     task: str
+    k: int
     owner: str
     data: str
     pictures: int
@@ -124,7 +127,7 @@ class Cross(Result):
             *(f"the {SHOWN} classes of {task} with most boxes are shown" for task in dict.fromkeys(several)),
             *(
                 f"{one.task} finds something in {100 * one.all.pictures / one.pictures:.0f} % of the pictures of "
-                f"{one.data}; where that is not there, train it with such pictures, but others: --negatives FOLDER"
+                f"{one.data}; {_CURE if one.k else 'look at whether that is there'}"
                 for one in self.counts
                 if one.is_much
             ),
@@ -136,7 +139,7 @@ class Cross(Result):
 
 
 def cross_count(
-    detections: Sequence[Detections], dataset: Dataset, owner: str, threshold: float, best: float | None,
+    detections: Sequence[Detections], dataset: Dataset, k: int, owner: str, threshold: float, best: float | None,
     map: Mapping[str, str],
 ) -> CrossCount:  # fmt: skip
     """Count what a task finds in the pictures of another.
@@ -147,6 +150,7 @@ def cross_count(
     Args:
         detections: the task's, of each picture of the data set.
         dataset: the other task's.
+        k: the layers that the task shares with the base.
         owner: that task.
         threshold: boxes with scores above it count.
         best: the task's threshold of best F1; None where that is not known.
@@ -177,7 +181,7 @@ def cross_count(
     known = None if left is None else int(left.sum())
     together = CrossClass(None, ALL, int(above.sum()), len(np.unique(at[above])), float(highest.max()) or None, known)
     return CrossCount(
-        task, owner, dataset.name, len(kept), len(detections) - len(kept), tuple(shared.values()), threshold, best,
+        task, k, owner, dataset.name, len(kept), len(detections) - len(kept), tuple(shared.values()), threshold, best,
         together, tuple(one(class_id) for class_id in range(count)),
     )  # fmt: skip
 

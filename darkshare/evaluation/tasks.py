@@ -198,9 +198,10 @@ class _Run:
         best = {one.own[0].task: one.own[0].best for one in found}
         counts = []
         for one, dataset, owner in strange:
-            point, seen = best.get(one.detections[0].task), without(dataset, one.missing)
-            threshold = found[0].own[0].threshold
-            counts.append(cross_count(one.detections, seen, owner.name, threshold, point and point.threshold, self.map))
+            task, seen = self.model.task(one.detections[0].task), without(dataset, one.missing)
+            point, threshold = best.get(task.name), found[0].own[0].threshold
+            level = point and point.threshold
+            counts.append(cross_count(one.detections, seen, task.k, owner.name, threshold, level, self.map))
         return Cross(tuple(counts))
 
     def _runner(self, model: Model) -> Runner:

@@ -104,7 +104,7 @@ STREET = Dataset(
 
 
 def test_boxes_in_pictures_of_others_by_hand():
-    found = cross_count(FOUND, STREET, "cars", 0.25, 0.5, {})
+    found = cross_count(FOUND, STREET, 5, "cars", 0.25, 0.5, {})
     assert (found.task, found.owner, found.data, found.shared) == ("logos", "cars", "street", ("person",))
     assert (found.pictures, found.left_out) == (4, 1)  # the fifth shows a person by its labels
     whole, logo, person = Cross((found,)).rows()
@@ -115,7 +115,9 @@ def test_boxes_in_pictures_of_others_by_hand():
     assert [row["class"] for row in Cross((found,)).table()] == ["(all)", "logo", "person"]
     notes = " ".join(" ".join(Cross((found,)).notes()).split())
     assert "left out for logos: 1 of 5 pictures of street, whose labels hold its person" in notes
-    assert "logos finds something in 50 % of the pictures of street" in notes
+    assert "logos finds something in 50 % of the pictures of street; where that is not there, train it" in notes
+    base = Cross((cross_count(FOUND, STREET, 0, "cars", 0.25, 0.5, {}),))
+    assert "street; look at whether that is there" in " ".join(" ".join(base.notes()).split())
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,7 @@ def test_boxes_in_pictures_of_others_by_hand():
     [({"sign": "logo"}, 3, 3), ({"person": ""}, 4, 4), ({"car": "person", "sign": "logo"}, 1, 0)],
 )
 def test_a_class_under_another_name_is_the_tasks_too(map, pictures, boxes):
-    found = cross_count(FOUND, STREET, "cars", 0.25, None, map)
+    found = cross_count(FOUND, STREET, 5, "cars", 0.25, None, map)
     assert (found.pictures, found.left_out, found.all.boxes, found.all.best_boxes) == (
         pictures,
         5 - pictures,
@@ -133,7 +135,7 @@ def test_a_class_under_another_name_is_the_tasks_too(map, pictures, boxes):
 
 
 def test_no_picture_is_left_where_all_show_the_tasks_classes():
-    found = cross_count(FOUND[:1], Dataset("logos", ("logo",), (labelled(0),)), "cars", 0.25, 0.5, {})
+    found = cross_count(FOUND[:1], Dataset("logos", ("logo",), (labelled(0),)), 5, "cars", 0.25, 0.5, {})
     (row, *_) = Cross((found,)).table()
     assert (row["pictures"], row["boxes"], row["per_100"], row["share"], row["highest"]) == (0, 0, None, None, None)
     assert not found.is_much
