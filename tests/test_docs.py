@@ -162,3 +162,16 @@ def test_the_site_has_every_page_once_and_leads_outward_links_to_the_repository(
     text = "[a](../../SECURITY.md#b) [b](../index.md) [c](../../docs/images/d.png) [e](train.md)"
     led = hooks["on_page_markdown"](text, page, {"extra": {"files": "https://h"}}, None)
     assert led == text.replace("../../SECURITY.md", "https://h/SECURITY.md")
+
+
+def test_the_messages_that_troubleshooting_explains_are_the_package_s():
+    page = (ROOT / "docs" / "how-to" / "troubleshooting.md").read_text(encoding="utf-8")
+    messages = re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)
+    assert len(messages) == len(set(messages)) >= 40
+    texts = [re.sub(r"{[^{}]*}", "…", joined(path)) for path in (ROOT / "darkshare").rglob("*.py")]
+    assert [one for one in messages if not any(one in text for text in texts)] == []
+
+
+def joined(path: Path) -> str:
+    """The code of a module, in which texts on several lines are one."""
+    return re.sub(r'"\s*\n\s*f?"', "", path.read_text(encoding="utf-8"))
