@@ -39,8 +39,8 @@ def page() -> str:
 def _lines() -> Iterator[str]:
     public = {name: getattr(darkshare, name) for name in darkshare.__all__ if not name.startswith("_")}
     commands = [name for name in (command.replace("-", "_") for command in COMMANDS) if name in public]
-    values = {name for name, one in public.items() if inspect.isclass(one)}
-    aliases = {name for name, one in public.items() if get_origin(one)}
+    aliases = {name for name, one in public.items() if get_origin(one)}  # to Python 3.10 some of them are classes
+    values = {name for name, one in public.items() if inspect.isclass(one)} - aliases
     errors = {name for name in values if issubclass(public[name], (Exception, Warning))}
     others = public.keys() - {*commands, *values, *aliases, "data"}
     data = {name: getattr(darkshare.data, name) for name in darkshare.data.__all__ if name not in public}
