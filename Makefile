@@ -1,4 +1,4 @@
-.PHONY: check coverage format test
+.PHONY: check coverage docs format test
 
 check:
 	ruff format --check .
@@ -8,6 +8,9 @@ check:
 
 coverage:
 	pytest -q --cov --cov-report=term-missing:skip-covered
+
+docs:
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 format:
 	ruff format .

@@ -7,6 +7,7 @@ import re
 import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import cv2
@@ -90,6 +91,8 @@ def test_the_code_names_nobody_s_machine_and_leaves_nothing_for_later(path):
 def test_every_command_has_a_page(command):
     pages = "\n".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "how-to").glob("*.md"))
     assert re.search(rf"\bdarkshare {command}\b", pages), f"no page in docs/how-to shows `darkshare {command}`"
+    by_job = (ROOT / "docs" / "which-command.md").read_text(encoding="utf-8")
+    assert re.search(rf"`darkshare {command}\b", by_job), f"docs/which-command.md says of no job: `darkshare {command}`"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -110,7 +113,9 @@ def test_every_option_says_what_it_does(command):
 
 @each_page
 def test_a_page_shows_only_commands_and_options_that_exist(page):
-    fences = "\n".join(re.findall(r"```.*?```", page.read_text(encoding="utf-8"), re.DOTALL))
+    text = page.read_text(encoding="utf-8")
+    inline = re.findall(r"(?<!`)`(darkshare [^`\n]+)`(?!`)", without_code(text))
+    fences = "\n".join([*re.findall(r"```.*?```", text, re.DOTALL), *inline])
     for line in re.findall(r"^(?:\$ )?darkshare ([^\n|]+)$", fences, re.MULTILINE):
         words = line.split()
         if words[0].startswith("-"):
@@ -124,9 +129,10 @@ def test_a_page_shows_only_commands_and_options_that_exist(page):
         )
 
 
-def test_the_page_of_kinds_is_fresh():
-    generator = runpy.run_path(str(ROOT / "docs" / "make_kinds.py"))
-    assert generator["PAGE"].read_text(encoding="utf-8") == generator["page"](), "run: python docs/make_kinds.py"
+@pytest.mark.parametrize("name", ["make_api", "make_cli", "make_kinds"])
+def test_a_generated_page_is_fresh(name):
+    generator = runpy.run_path(str(ROOT / "docs" / f"{name}.py"))
+    assert generator["PAGE"].read_text(encoding="utf-8") == generator["page"](), f"run: python docs/{name}.py"
 
 
 def test_the_page_of_formats_names_every_kind_that_stores_something():
@@ -143,3 +149,16 @@ def test_the_picture_of_a_crowd_can_be_made(tmp_path, monkeypatch):
     shown = cv2.imread(str(ROOT / "docs" / "images" / "crowd.png"))
     assert cv2.imread(str(tmp_path / "crowd.png")).shape == shown.shape
     assert len(made["truths"]) > 50
+
+
+def test_the_site_has_every_page_once_and_leads_outward_links_to_the_repository():
+    hooks = runpy.run_path(str(ROOT / "docs" / "site_pages.py"))
+    nav = str(hooks["on_config"]({})["nav"])
+    listed = re.findall(r"'([\w/-]+\.md)'", nav)
+    assert sorted(listed) == sorted(
+        page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")
+    )
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="how-to/cut.md"))
+    text = "[a](../../SECURITY.md#b) [b](../index.md) [c](../../docs/images/d.png) [e](train.md)"
+    led = hooks["on_page_markdown"](text, page, {"extra": {"files": "https://h"}}, None)
+    assert led == text.replace("../../SECURITY.md", "https://h/SECURITY.md")

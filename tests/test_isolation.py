@@ -174,6 +174,7 @@ LINES = {
     "training": f"""
         suggest-k base.cfg squares.data
         train base.cfg squares.data {FEW} -o net
+        add-task base.cfg squares.data --k 3 --batches 1 --batch 2 -o grown
         sweep base.cfg squares.data {FEW} --seeds 1 -o sweep
     """,
 }

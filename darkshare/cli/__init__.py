@@ -26,6 +26,12 @@ _MEGAPIXELS = "DARKSHARE_MAX_MEGAPIXELS"  # a variable of the environment; see `
 WORDS = "darkshare.words"  # the words of the running command, as they were typed, among what click keeps of it
 
 
+def is_step() -> bool:
+    """Whether the running command is a step of another one, which was typed."""
+    above = click.get_current_context().parent
+    return above is not None and above.parent is not None
+
+
 def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     from darkshare.cli.progress import say_above  # not needed for --help
 
@@ -61,6 +67,7 @@ GROUPS = {
         "anchors": ("retraining", "Find the anchors that fit a data set."),
         "classes": ("retraining", "Change a detector's classes without training."),
         "train": ("training", "Train a network from layer k on."),
+        "add-task": ("adding", "Teach a network a further task, step by step."),
         "evaluate": ("evaluating", "Measure mean average precision, or top-1 and top-5."),
         "sweep": ("choosing", "Train for several k; show what each costs and saves."),
         "cut": ("splicing", "Write the weights of the first k layers."),
@@ -168,7 +175,7 @@ class Command(click.Command):
 
             prepare(self)
             return super().parse_args(ctx, args)
-        ctx.meta[WORDS] = list(args)
+        ctx.meta.setdefault(WORDS, list(args))  # a step of a guided command was not typed
         *_, order = self.make_parser(ctx).parse_args(list(args))
         single = [one for one in order if isinstance(one, click.Option) and not (one.multiple or one.is_eager)]
         if again := next((one for one in single if single.count(one) > 1), None):

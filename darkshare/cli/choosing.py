@@ -126,7 +126,7 @@ class Progress(SweepWatch):
 @options.size_option
 @options.dialect_option
 @options.format_option
-def suggest_k(files: tuple[str, ...], form: str, size: tuple[int, int] | None, dialect: str, **how: Any) -> None:
+def suggest_k(files: tuple[str, ...], form: str, size: tuple[int, int] | None, dialect: str, **how: Any) -> int:
     """Guess how many layers to share, without training.
 
     With a base alone: where it can be cut and what that saves. With data: how well the base's layers tell the labelled
@@ -149,3 +149,4 @@ def suggest_k(files: tuple[str, ...], form: str, size: tuple[int, int] | None, d
     show(found, form=form)
     k = next((k for k in found.advice.values() if k), found.candidates[0].k)
     hint(Made(files_of(models[0]), models[0], k=k, data=data[0] if data else DATA), form)
+    return k

@@ -11,13 +11,15 @@ import click
 from darkshare import evaluation
 from darkshare._files import require_unread
 from darkshare.cli import command, options
+from darkshare.cli.hints import BASE, named
 from darkshare.cli.parameters import NAMED_FILE, RENAMING
-from darkshare.cli.printing import noted, show, wrote
+from darkshare.cli.printing import noted, say, show, wrote
 from darkshare.cli.progress import watcher
 from darkshare.darknet.model import Model
 from darkshare.darknet.pairing import is_of_model
+from darkshare.darknet.typed import DATA, next_command, train_words
 from darkshare.errors import BadArguments
-from darkshare.evaluation import LOWEST, RULES, THRESHOLD, Evaluations
+from darkshare.evaluation import LOWEST, RULES, THRESHOLD, Cross, Evaluations
 from darkshare.evaluation.accuracy import TOP
 from darkshare.evaluation.tasks import NOT_FOR_CLASSIFIERS, NOT_FOR_DETECTORS, OF_BOXES, OF_CLASSES
 from darkshare.inference.boxes import NMS
@@ -44,6 +46,7 @@ PARTS = ("valid", "train", "test")
 @options.keyed_option("--map", RENAMING, help="See above.")
 @click.option("--by-order", is_flag=True, help="Match classes by their numbers, whatever their names.")
 @click.option("--beside", type=NAMED_FILE, multiple=True, help="Compare with this model.")
+@click.option("--cross", is_flag=True, help="Count what each task finds in the others' pictures.")
 @options.plot_option("Draw precision over recall.")
 @options.file_option("--csv", "table", text="Write the points of these curves.", what="a table in CSV", right=(".csv",))
 @options.folder_option(None, "the boxes, to keep them; the same command goes on with them.")
@@ -67,6 +70,7 @@ def evaluate(
     Examples:
       darkshare evaluate masks.cfg masks.weights masks.data
       darkshare evaluate both.cfg --data masks=masks.data --data coco=coco.data
+      darkshare evaluate both.cfg --data masks=masks.data --data coco=coco.data --cross
       darkshare evaluate both.cfg masks.data --beside masks.cfg --plot curves.png
       darkshare evaluate both.cfg coco.data --scheduler tcp://10.0.0.1:8786
     """
@@ -75,6 +79,8 @@ def evaluate(
             f"evaluate takes a .cfg, and {exported[0]} is an exported file; give the .cfg that it was made from"
         )
     loading = {"dialect": dialect, "size": size}
+    if how["cross"] and form == "csv":
+        raise click.UsageError("with --cross there are two tables, and CSV holds one; --format json has everything")
     model = options.one_model([path for path in paths if is_of_model(path)], **loading)
     _require_use(model)
     others = _beside(beside, loading)
@@ -89,6 +95,8 @@ def evaluate(
     if table and isinstance(found, Evaluations):
         show(found.curves(), form="csv", output=table)
         wrote([table])
+    if isinstance(found, Evaluations) and found.cross and form != "json":
+        _advise(model, found.cross, dict(data))
 
 
 def _require_use(model: Model) -> None:
@@ -98,6 +106,14 @@ def _require_use(model: Model) -> None:
         raise BadArguments(f"{', '.join(given)}: {NOT_FOR_CLASSIFIERS}")
     if kinds == {False} and (given := options.flags(list(OF_CLASSES))):
         raise BadArguments(f"{', '.join(given)}: {NOT_FOR_DETECTORS}")
+
+
+def _advise(model: Model, cross: Cross, sources: dict[str, str]) -> None:
+    """Print the training that helps each task that finds much where nothing is; the base is not to be trained again."""
+    for name in dict.fromkeys(one.task for one in cross.counts if one.is_much):
+        if k := model.task(name).k:
+            words = train_words(named(model, BASE), k, "trained", sources.get(name, DATA))
+            say(next_command("train", *words, "--negatives", "FOLDER", of=model))
 
 
 def _beside(given: Sequence[tuple[str, str]], loading: dict[str, Any]) -> list[tuple[str, Model]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from darkshare.cli import WORDS
+from darkshare.cli import WORDS, is_step
 from darkshare.cli.printing import say
 from darkshare.darknet.cut_points import illegal_cut
 from darkshare.darknet.model import Model, branch_tasks, common_ensemble
@@ -44,7 +44,7 @@ class Made:
 def hint(made: Made, form: str = "text") -> None:
     """Print the next command on stderr, but not below JSON, which programs read."""
     name = str(click.get_current_context().info_name)
-    if form != "json" and (found := NEXT[name](made)):
+    if form != "json" and not is_step() and (found := NEXT[name](made)):
         command, words = found
         say(next_command(command, *words, of=made.model))
 
@@ -52,6 +52,8 @@ def hint(made: Made, form: str = "text") -> None:
 def again(*more: str) -> None:
     """Print the running command as it was typed, with further words that are not among them."""
     context = click.get_current_context()
+    if is_step() and context.parent:
+        context = context.parent
     words = context.meta[WORDS]
     end = words.index("--") if "--" in words else len(words)  # behind that, all are files
     added = (word for word in more if word not in words)
@@ -108,11 +110,11 @@ def _train_from(made: Made) -> Words:
     )
     if len(model.tasks) > 1 and not voted:
         return _use(made)
-    named = _named(model, made.files)
-    return "train", train_words(named, made.k if model.weights else 0, "trained", made.data)
+    known = named(model, made.files)
+    return "train", train_words(known, made.k if model.weights else 0, "trained", made.data)
 
 
-def _named(model: Model, files: Sequence[str | Path]) -> Model:
+def named(model: Model, files: Sequence[str | Path]) -> Model:
     """The model as if it were read from these files."""
     cfg, *weights = map(str, files)
     network = replace(model.network, cfg=replace(model.network.cfg, name=cfg))
@@ -152,6 +154,7 @@ NEXT: dict[str, Callable[[Made], Words]] = {
     "classes": _classes,
     "anchors": _train,
     "train": _join,
+    "add-task": _use,
     "sweep": _join,
     "suggest-k": _train_from,
     "reduce": _train_from,

@@ -79,6 +79,12 @@ def _rate(text: str) -> float | str:
     return text if text == AUTO else click.FloatRange(0, min_open=True)(text)
 
 
+def _cut(text: str) -> int | str:
+    from darkshare.training.settings import AUTO
+
+    return text if text == AUTO else click.IntRange(1)(text)
+
+
 def _named_level(text: str) -> tuple[str, float]:
     task, _, number = text.rpartition("=")
     return task, click.FloatRange(0, 1)(number)
@@ -122,6 +128,7 @@ SPAN = Written("FIRST-LAST", _span)
 TILES = Written("COLUMNSxROWS", partial(_by, "a number of tiles; write 2x2 or 3x2"))
 NAMES = Written("A,B,...", lambda text: tuple(name.strip() for name in text.split(",") if name.strip()))
 RATE = Written("RATE|auto", _rate)
+CUT = Written("K|auto", _cut)
 NUMBERS = Written("N,N,...", _numbers)
 SHARE = Written("percent", _share)
 BATCH = Written("N|dynamic", _batch)

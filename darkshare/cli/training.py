@@ -72,7 +72,7 @@ LINES = 20  # of the course, where there is no terminal
 @options.size_option
 @options.dialect_option
 @options.format_option
-def train(files: tuple[str, ...], dialect: str, form: str, **how: Any) -> None:
+def train(files: tuple[str, ...], dialect: str, form: str, **how: Any) -> list[Path]:
     """Train a network from layer k on; the layers before stay the base's, byte for byte.
 
     As Darknet trains: its loss, targets, schedule and augmentations as the cfg says them; --dialect says in which
@@ -109,6 +109,7 @@ def train(files: tuple[str, ...], dialect: str, form: str, **how: Any) -> None:
     outcomes = _each(found)
     made = [path for one in outcomes for path in _best_of(one)]
     hint(Made(made, outcomes[0].model, base, how["k"]), form)
+    return made
 
 
 def _each(found: Outcome | Outcomes) -> list[Outcome]:

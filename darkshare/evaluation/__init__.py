@@ -1,7 +1,7 @@
 """Measures of a model on labelled pictures: average precision by Darknet's rule and by COCO's, or top-k accuracy.
 
-Within the package: arrays, classes, curves < matching, coco < average_precision, accuracy < runner, results < tasks,
-exporting, chart. Every number comes with the rule by which it was counted.
+Within the package: arrays, classes, curves < matching, coco < average_precision, accuracy < runner, cross < results <
+tasks, exporting, chart. Every number comes with the rule by which it was counted.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from darkshare.evaluation.average_precision import (
     evaluate_detections,
 )
 from darkshare.evaluation.coco import require_tool
+from darkshare.evaluation.cross import Cross
 from darkshare.evaluation.results import Accuracies, Evaluations, TaskEvaluation
 from darkshare.evaluation.runner import LOWEST, Runner, classifier_accuracy, evaluate_model
 from darkshare.evaluation.tasks import evaluate
@@ -24,6 +25,7 @@ __all__ = [
     "THRESHOLD",
     "Accuracies",
     "Accuracy",
+    "Cross",
     "Evaluation",
     "Evaluations",
     "Runner",

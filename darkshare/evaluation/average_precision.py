@@ -14,7 +14,7 @@ from darkshare.errors import BadValue, warn
 from darkshare.evaluation.arrays import Ids, RankedDetections, ranked, truths_of
 from darkshare.evaluation.classes import match_classes
 from darkshare.evaluation.coco import CocoSummary, summarise
-from darkshare.evaluation.curves import AUC, Curve, average_precision, curve
+from darkshare.evaluation.curves import AUC, BestF1, Curve, average_precision, best_f1, curve
 from darkshare.evaluation.matching import Hits, coco_hits, darknet_hits
 from darkshare.inference.boxes import Detections
 
@@ -101,6 +101,11 @@ class ClassScore(NamedTuple):
     at: OperatingPoint
     curve: Curve
 
+    @property
+    def best(self) -> BestF1 | None:
+        """The threshold of the class's best F1; None where nothing is found."""
+        return best_f1([self.curve], self.truths)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Evaluation(Result):
@@ -146,6 +151,11 @@ class Evaluation(Result):
         """The number of labelled boxes, without difficult ones."""
         return sum(one.truths for one in self.classes)
 
+    @property
+    def best(self) -> BestF1 | None:
+        """The threshold, one for all classes, of the best F1; None where nothing is found."""
+        return best_f1([one.curve for one in self.classes], self.truths)
+
     def __str__(self) -> str:
         by = f"{self.rule}; {self.coco.tool}" if self.coco else str(self.rule)
         how = f"; {self.conditions}" if self.conditions else ""
@@ -161,6 +171,8 @@ class Evaluation(Result):
             mark: what the first line begins with.
         """
         parts = [f"{mark}{self}", f"  at scores > {self.threshold:g}: {self.at}"]
+        if best := self.best:
+            parts.append(f"  {best}")
         if self.coco:
             parts.append("  " + ", ".join(f"{k} {v:.4f}" for k, v in self.coco.numbers.items() if v is not None))
         return [line for part in parts for line in wrapped(part)]
@@ -184,6 +196,7 @@ class Evaluation(Result):
         classes = [
             {key: value for key, value in one._asdict().items() if key not in ("at", "curve")}
             | one.at._asdict()
+            | {"best_f1": one.best and one.best._asdict()}
             | ({} if self.coco is None else self.coco.of_class(one.class_id))
             for one in self.classes
         ]
@@ -196,6 +209,7 @@ class Evaluation(Result):
             "conditions": self.conditions,
             "threshold": self.threshold,
             "at_threshold": self.at._asdict(),
+            "best_f1": self.best and self.best._asdict(),
             "classes": classes,
             "coco": None if self.coco is None else {"tool": self.coco.tool, **self.coco.numbers},
             "notes": list(self.remarks),

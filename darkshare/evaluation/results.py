@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from darkshare._tables import Result, without, wrapped
 from darkshare.evaluation.accuracy import ALL, Accuracy
 from darkshare.evaluation.average_precision import ClassScore, Evaluation
+from darkshare.evaluation.cross import Cross
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -47,9 +48,11 @@ class Evaluations(Result):
 
     Attributes:
         tasks: each task that was evaluated, in the order of the data sets.
+        cross: what each task finds in the pictures of the others; None where that was not asked.
     """
 
     tasks: tuple[TaskEvaluation, ...]
+    cross: Cross | None = None
 
     @property
     def means(self) -> dict[str, float]:
@@ -73,14 +76,21 @@ class Evaluations(Result):
             remarks += [f"Note: {remark}" for _, found in one.all() for remark in found.remarks]
         return [*lines, *dict.fromkeys(remarks)]
 
+    def text(self, form: str = "text", room: int | None = None) -> str:
+        own = super().text(form, room)
+        return f"{own}\n\n{self.cross.text(form, room)}" if self.cross else own
+
     def as_dict(self) -> dict[str, Any]:
-        """Everything but the curves: the rows, and for each task its evaluations and those of the model beside it."""
+        """Everything but the curves: the rows, for each task its evaluations and those beside it, and `cross`."""
         tasks = [
             {"model": one.model, "own": [found.as_dict() for found in one.own]}
             | {"other": one.other or None, "beside": [found.as_dict() for found in one.beside]}
             for one in self.tasks
         ]
-        return {**super().as_dict(), "tasks": tasks}
+        return {**super().as_dict(), "tasks": tasks} | ({"cross": self.cross.as_dict()} if self.cross else {})
+
+    def _repr_html_(self) -> str:
+        return super()._repr_html_() + (self.cross._repr_html_() if self.cross else "")
 
     def summary(self) -> str:
         iou = self.tasks[0].own[0].rule.iou

@@ -122,7 +122,13 @@ class Runner:
             DarkshareError: more than 1 % of the pictures cannot be read, or a task that is not there or gives no boxes;
                 for chunks, see `chunked`.
         """
-        own, unreadable = self.model.task(task), Unreadable()
+        return self.detect_tasks(dataset, [self.model.task(task)], watch, chunks)[0]
+
+    def detect_tasks(
+        self, dataset: Dataset, tasks: Sequence[Task], watch: Watch = iter, chunks: Chunks | None = None
+    ) -> tuple[DatasetDetections, ...]:
+        """`detect_dataset` for several tasks of the model, all from one run of the network per picture."""
+        own, unreadable = tuple(tasks), Unreadable()
         if chunks is None:
             seen = self._seen(dataset, own, watch, unreadable)
         else:
@@ -134,20 +140,21 @@ class Runner:
         if unreadable:
             lost = sum(len(dataset.samples[index].boxes) for index in unreadable.indices)
             warn(f"{unreadable}; left out with their {lost} boxes")
-        return DatasetDetections(tuple(found), tuple(sizes), self._conditions(), unreadable.indices)
+        rest = tuple(sizes), self._conditions(), unreadable.indices
+        return tuple(DatasetDetections(tuple(boxes[at] for boxes in found), *rest) for at in range(len(own)))
 
     def _seen(
-        self, dataset: Dataset, own: Task, watch: Watch, missing: Unreadable
-    ) -> Iterator[tuple[Detections, tuple[int, int]]]:
-        """The boxes and the size of each picture that can be read."""
-        alone, rules = replace(self.model, tasks=(own,)), rules_of((own,), **self._levels)
+        self, dataset: Dataset, own: tuple[Task, ...], watch: Watch, missing: Unreadable
+    ) -> Iterator[tuple[Sequence[Detections], tuple[int, int]]]:
+        """The boxes of each task and the size of each picture that can be read."""
+        chosen, rules = replace(self.model, tasks=own), rules_of(own, **self._levels)
         for images in self._pictures(dataset, watch, missing):
-            for (boxes,), image in zip(self.detector.find(images, alone, rules), images, strict=True):
+            for boxes, image in zip(self.detector.find(images, chosen, rules), images, strict=True):
                 yield boxes, (image.shape[1], image.shape[0])
 
     def _seen_by_chunks(
-        self, dataset: Dataset, own: Task, watch: Watch, missing: Unreadable, chunks: Chunks
-    ) -> Iterator[tuple[Detections, tuple[int, int]]]:
+        self, dataset: Dataset, own: tuple[Task, ...], watch: Watch, missing: Unreadable, chunks: Chunks
+    ) -> Iterator[tuple[Sequence[Detections], tuple[int, int]]]:
         _require_samples(dataset)
         files = DetectorFiles.of(Runnable(self.model, self.detector.engine), self.model.tasks, self.how)
         job = ChunkJob(files, self._levels, limit=1, wanted=own, raises=True)
@@ -155,8 +162,7 @@ class Runner:
         rows = chunked(job, items, chunks, self.detector)
         for index, (_, row) in enumerate(zip(watch(dataset.samples), rows, strict=False)):
             if row["error"] is None:
-                (boxes,) = found_in(row, job.tasks)
-                yield boxes, (row["width"], row["height"])
+                yield found_in(row, job.tasks), (row["width"], row["height"])
             else:
                 missing.add(index, len(items), DarkshareError(row["error"]))
 

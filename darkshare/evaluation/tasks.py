@@ -13,20 +13,23 @@ from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.data import ClassifiedDataset, Dataset, is_divided, read_classes, read_data
 from darkshare.data.findings import warn_of
+from darkshare.data.unreadable import without
 from darkshare.errors import BadArguments, BadValue, checked, require_least, warn
 from darkshare.evaluation.accuracy import TOP
 from darkshare.evaluation.average_precision import RULES, THRESHOLD, Evaluation
 from darkshare.evaluation.classes import listed, match_classes
 from darkshare.evaluation.coco import require_tool
+from darkshare.evaluation.cross import Cross, cross_count, others_of, require_several
 from darkshare.evaluation.results import Accuracies, Evaluations, TaskEvaluation
-from darkshare.evaluation.runner import LOWEST, Runner, Watch
+from darkshare.evaluation.runner import LOWEST, DatasetDetections, Runner, Watch
 from darkshare.inference.boxes import NMS, OVERLAP
 from darkshare.inference.engines import DEFAULT
 from darkshare.inference.media.chunks import CHUNK, Chunks
 from darkshare.inference.onnx import BN_EPSILON
 
 OF_BOXES = {  # parameters that are for detectors only
-    "rule", "points", "iou", "thresh", "lowest", "nms", "tiles", "overlap", "beside", "output", "chunk", "scheduler",
+    "rule", "points", "iou", "thresh", "lowest", "nms", "tiles", "overlap", "beside", "cross", "output", "chunk",
+    "scheduler",
 }  # fmt: skip
 OF_CLASSES = {"top", "split", "seed"}  # for classifiers only
 NOT_FOR_CLASSIFIERS = "about boxes, and this model classifies pictures"
@@ -45,9 +48,9 @@ def evaluate(
     iou: float = 0.5, thresh: float = THRESHOLD, lowest: float = LOWEST, nms: float = NMS,
     tiles: tuple[int, int] | None = None, overlap: float = OVERLAP, top: int = TOP, split: float = 0, seed: int = 0,
     map: Mapping[str, str] | Sequence[tuple[str, str]] = (), by_order: bool = False, beside: Models = (),
-    output: str | os.PathLike[str] | None = None, chunk: int | None = None, scheduler: str | None = None,
-    batch: int = 1, bn_epsilon: float = BN_EPSILON, engine: str = DEFAULT, threads: int | None = None,
-    precision: str = "fp32", watch: Callable[[str], Watch] = lambda label: iter,
+    cross: bool = False, output: str | os.PathLike[str] | None = None, chunk: int | None = None,
+    scheduler: str | None = None, batch: int = 1, bn_epsilon: float = BN_EPSILON, engine: str = DEFAULT,
+    threads: int | None = None, precision: str = "fp32", watch: Callable[[str], Watch] = lambda label: iter,
 ) -> Evaluations | Accuracies:  # fmt: skip
     """Run a model over labelled pictures and measure mean average precision per task, or top-1 and top-k.
 
@@ -69,6 +72,7 @@ def evaluate(
         map: the task's class for classes of the data sets that have another name; "" leaves one out.
         by_order: match classes by their numbers, whatever their names.
         beside: another model to compare with, or several: {task: model}, or tasks of the same names are compared.
+        cross: count too what each task of a merged model finds in the pictures of the others.
         output: a folder that keeps the boxes of each task by chunks of pictures; the same call goes on with them.
         chunk: how many pictures are one (256).
         scheduler: the address of a Dask cluster that finds the boxes.
@@ -97,7 +101,7 @@ def evaluate(
         _require_use(given, OF_BOXES, NOT_FOR_CLASSIFIERS)
         return run.accuracies(top, split, seed)
     _require_use(given, OF_CLASSES, NOT_FOR_DETECTORS)
-    return run.evaluations(_rules(rule, points, iou, thresh))
+    return run.evaluations(_rules(rule, points, iou, thresh), cross=cross)
 
 
 class _Job(NamedTuple):
@@ -130,20 +134,28 @@ class _Run:
             raise BadArguments("some of the tasks find boxes, others classify pictures: evaluate them in two calls")
         return found == {True}
 
-    def evaluations(self, rules: Sequence[dict[str, Any]]) -> Evaluations:
+    def evaluations(self, rules: Sequence[dict[str, Any]], *, cross: bool) -> Evaluations:
         """Evaluate detectors; whatever can be wrong is found before the pictures are read."""
+        if cross:
+            require_several(self.model)
         if rules[-1]["rule"] == "coco":
             require_tool()
         for model in (self.model, *(job.beside[0] for job in self.jobs if job.beside)):
             self._runner(model)
         datasets = [self._dataset(job, Dataset, lambda path: read_data(path, self.part)) for job in self.jobs]
         self._require_classes(datasets)
-        found = []
+        found, strange = [], []
         for job, dataset in zip(self.jobs, datasets, strict=True):
-            own = self._by_rules(self.model, job.task, dataset, rules, self._kept("model", job))
-            beside = self._by_rules(*job.beside, dataset, rules, self._kept("beside", job)) if job.beside else ()
-            found.append(TaskEvaluation(own, beside, self.model.name, job.beside[0].name if job.beside else ""))
-        return Evaluations(tuple(found))
+            others = others_of(self.model, job.task) if cross else []
+            folder = "cross" if cross else "model"
+            mine, *theirs = self._detections(self.model, [job.task, *others], dataset, folder, job.task)
+            one = TaskEvaluation(self._by_rules(mine, dataset, rules), model=self.model.name)
+            if job.beside:
+                (other,) = self._detections(job.beside[0], job.beside[1:], dataset, "beside", job.task)
+                one = one._replace(beside=self._by_rules(other, dataset, rules), other=job.beside[0].name)
+            found.append(one)
+            strange += [(their, dataset, job.task) for their in theirs]
+        return Evaluations(tuple(found), self._crossed(strange, found) if cross else None)
 
     def accuracies(self, top: int, split: float, seed: int) -> Accuracies:
         """Evaluate classifiers."""
@@ -165,16 +177,31 @@ class _Run:
             found.append(tuple(made))
         return Accuracies(tuple(found), tuple(remarks))
 
+    def _detections(
+        self, model: Model, tasks: Sequence[Task], dataset: Dataset, folder: str, owner: Task
+    ) -> tuple[DatasetDetections, ...]:
+        """The boxes of tasks in the pictures of one that owns them, kept in a folder where there is one."""
+        named = ", ".join(task.name for task in tasks)
+        cut = self.cut and self.cut._replace(folder=self.cut.folder and self.cut.folder / folder / owner.name)
+        watch = self.watch(f"{named} of {Path(model.name).name}")
+        return self._runner(model).detect_tasks(dataset, tasks, watch, cut)
+
     def _by_rules(
-        self, model: Model, task: Task, dataset: Dataset, rules: Sequence[dict[str, Any]], cut: Chunks | None
+        self, found: DatasetDetections, dataset: Dataset, rules: Sequence[dict[str, Any]]
     ) -> tuple[Evaluation, ...]:
-        watch = self.watch(f"{task.name} of {Path(model.name).name}")
-        found = self._runner(model).detect_dataset(dataset, task.name, watch, cut)
         return tuple(found.evaluate(dataset, **rule, **self._matching(dataset)) for rule in rules)
 
-    def _kept(self, which: str, job: _Job) -> Chunks | None:
-        """Chunks with a folder for what one model finds for one task."""
-        return self.cut and self.cut._replace(folder=self.cut.folder and self.cut.folder / which / job.task.name)
+    def _crossed(
+        self, strange: Sequence[tuple[DatasetDetections, Dataset, Task]], found: Sequence[TaskEvaluation]
+    ) -> Cross:
+        """Count the boxes in pictures of others, also above the best threshold that each task has on its own."""
+        best = {one.own[0].task: one.own[0].best for one in found}
+        counts = []
+        for one, dataset, owner in strange:
+            point, seen = best.get(one.detections[0].task), without(dataset, one.missing)
+            threshold = found[0].own[0].threshold
+            counts.append(cross_count(one.detections, seen, owner.name, threshold, point and point.threshold, self.map))
+        return Cross(tuple(counts))
 
     def _runner(self, model: Model) -> Runner:
         """Load each model into the engine once."""

@@ -123,6 +123,25 @@ def test_the_merged_network_beside_the_separate_ones(home):
     assert float(rows[2]["darknet_ap50_difference"]) == pytest.approx(0, abs=1e-6)
 
 
+def test_what_tasks_find_in_the_pictures_of_others(home):
+    words = ["both.cfg", "--data", "base=base.data", "--data", "text=text.data", "--cross"]
+    result = run(*words)
+    heading = "\n\nIn the pictures of other tasks, at scores > 0.25: probably mistakes\n"
+    lines = result.stdout.partition(heading)[2].splitlines()
+    columns = "task data class pictures boxes per_100 share highest best_at best_boxes"
+    assert lines[0].split() == columns.split()
+    assert [line.split()[:4] for line in lines if "(all)" in line] == [
+        ["text", "base", "(all)", "4"], ["base", "text", "(all)", "4"],
+    ]  # fmt: skip
+    command = "train BASE.cfg BASE.weights text.data --k 5 --epochs 30 --batch 64 --subdivisions 8 -o trained"
+    assert result.stderr == f"next: darkshare {command} --negatives FOLDER\n"  # not for the base
+    found = run(*words, "--format", "json")
+    assert json.loads(found.stdout)["cross"]["rows"][0]["task"] == "text"
+    assert found.stderr == ""
+    assert "CSV holds one" in run(*words, "--format", "csv", code=2).stderr
+    assert "several detectors" in run("base.cfg", "base.data", "--cross", code=2).stderr
+
+
 def test_both_rules_side_by_side(home):
     require_a_tool()
     result = run("base.cfg", "base.data", "--rule", "both", "--points", "11")
@@ -293,6 +312,7 @@ def painted_set(colours, tmp_path) -> Path:
     [
         ("--rule", "coco"), ("--rule", "darknet"), ("--points", 11), ("--iou", 0.5), ("--thresh", 0.3), ("--nms", 0.45),
         ("--lowest", 0.1), ("--plot", "x.png"), ("--csv", "x.csv"), ("--beside", "colour.cfg"),
+        ("--cross",),
     ],
 )  # fmt: skip
 def test_options_about_boxes_are_refused_for_classifiers(painted_set, words):

@@ -80,7 +80,7 @@ def test_what_all_commands_have_stands_at_the_end_of_each_help_in_one_section(na
     assert ("Options:" in own) == bool(known - {"--dialect", "--format", "shell", "files"})
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "completion"])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("completion", "add-task")])
 def test_o_is_the_place_of_what_a_command_makes_and_format_is_that_of_its_rows(name):
     options = {option: param for param in OPTIONS[name] for option in param.opts}
     assert tuple(options["--format"].type.choices) == FORMATS

@@ -16,7 +16,7 @@ from darkshare.cli import COMMANDS, main
 OF_COMMANDS = {"dialect", "size", "format", "output"}
 OF_PROGRESS = {"watch", "progress", "tell"}  # what a function has and its command not: the command shows a bar
 OF_FIGURES = {"plot", "width", "font_size", "title"}  # of result.plot(path, width=, font_size=, title=)
-WITHOUT_FUNCTION = {"completion", "demo"}
+WITHOUT_FUNCTION = {"add-task", "completion", "demo"}
 # What differs otherwise, by command: parameter -> why.
 EXCEPTIONS: dict[str, dict[str, str]] = {
     "concat": dict.fromkeys(("verify", "images"), "verify(merged, *models, images=), since it needs an engine"),

@@ -12,7 +12,7 @@ from darkshare.cli import COMMANDS, main
 from darkshare.darknet.model import load, save
 from darkshare.errors import BadValue
 
-STEMS = ("concat", "mix", "snap", "classes", "anchors", "train", "reduce", "branch")
+STEMS = ("add-task", "concat", "mix", "snap", "classes", "anchors", "train", "reduce", "branch")
 FOLDERS = ("split", "detect", "evaluate", "kit", "sweep", "import-data", "demo")
 FILES = ("cut", "draw", "export", "report", "stats")
 REQUIRED = {"train": ["--k", 1], "sweep": ["--k", 1], "kit": ["--k", 1], "cut": ["--k", 1]}

@@ -12,7 +12,7 @@ from conftest import run
 from darkshare.cli import COMMANDS, main
 
 OF_K = ("concat", "stats", "frozen", "bench", "savings", "sweep", "suggest-k")
-ONE_K = ("cut", "mix", "snap", "kit", "train")
+ONE_K = ("add-task", "cut", "mix", "snap", "kit", "train")
 
 
 def options_of(name: str) -> Iterator[click.Option]:

@@ -38,6 +38,7 @@ LINES = [  # every command, with output
 ]  # fmt: skip
 SLOW = [
     "bench base.cfg other.cfg --k 4 --rounds 6", "suggest-k base.cfg squares.data",
+    "add-task base.cfg squares.data --k 3 --batches 1 --batch 2 -o grown",
     f"train base.cfg squares.data -o net {TRAINING}", f"sweep base.cfg squares.data --seeds 1 -o sweep {TRAINING}",
 ]  # fmt: skip
 EVERY = [*LINES, *(pytest.param(line, marks=pytest.mark.slow) for line in SLOW)]

@@ -56,7 +56,7 @@ def told(found: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    "how", [{}, {"rule": "both", "iou": 0.6}, {"tiles": (2, 1), "batch": 2, "nms": 0.3, "lowest": 0.5}]
+    "how", [{"cross": True}, {"rule": "both", "iou": 0.6}, {"tiles": (2, 1), "batch": 2, "nms": 0.3, "lowest": 0.5}]
 )
 def test_chunks_give_the_same_numbers(how, case, tmp_path):
     if "rule" in how:
@@ -69,7 +69,8 @@ def test_chunks_give_the_same_numbers(how, case, tmp_path):
         assert told(found) == told(plain)
     assert all(mean > 0 for mean in plain.means.values())
     kept = {str(path.parent.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("chunk-000002.jsonl")}
-    assert kept == {"model/base", "model/text", "beside/text"}
+    folder = "cross" if "cross" in how else "model"
+    assert kept == {f"{folder}/base", f"{folder}/text", "beside/text"}
 
 
 @pytest.mark.slow

@@ -104,7 +104,7 @@ class ChunkJob:
         rules: by which boxes are chosen, as `rules_of` takes them.
         every: of a file of several pictures, take every N-th.
         limit: no more of them than that.
-        wanted: the task whose boxes are wanted; None for all of the detector's.
+        wanted: the tasks whose boxes are wanted; none for all of the detector's.
         raises: whether a network that fails on a picture ends everything; else that is the picture's error.
         folder: that the names of pictures are relative to.
         megapixels: the limit of pictures that are decoded.
@@ -114,7 +114,7 @@ class ChunkJob:
     rules: Mapping[str, Any]
     every: int = 1
     limit: int | None = None
-    wanted: Task | None = None
+    wanted: tuple[Task, ...] = ()
     raises: bool = False
     folder: str = field(default_factory=os.getcwd)
     megapixels: float = field(default_factory=max_megapixels)
@@ -122,7 +122,7 @@ class ChunkJob:
     @property
     def tasks(self) -> tuple[Task, ...]:
         """The tasks whose boxes are wanted."""
-        return self.files.tasks if self.wanted is None else (self.wanted,)
+        return self.wanted or self.files.tasks
 
     def rows(self, detector: Detector, items: Sequence[ChunkItem]) -> list[Row]:
         """Look at pictures, and give a row for each, or for each page."""
