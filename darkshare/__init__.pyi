@@ -70,6 +70,8 @@ from .inference.media.pipeline import Frames as Frames
 from .inference.onnx import OnnxExport as OnnxExport
 from .inference.verification import Verification as Verification
 from .inference.verification import verify as verify
+from .reporting import ModelReport as ModelReport
+from .reporting import report as report
 from .surgery.anchors import AnchorFit as AnchorFit
 from .surgery.anchors import anchors as anchors
 from .surgery.classes import ClassChange as ClassChange

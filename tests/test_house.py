@@ -15,7 +15,18 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "darkshare"
 
 # A package imports only packages above it in this list, and the private modules, which import each other and `errors`.
-PACKAGES = ("darknet", "data", "analysis", "surgery", "inference", "evaluation", "training", "choose_k", "cli")
+PACKAGES = (
+    "darknet",
+    "data",
+    "analysis",
+    "surgery",
+    "inference",
+    "evaluation",
+    "training",
+    "choose_k",
+    "reporting",
+    "cli",
+)
 PRIVATE = ("_children", "_figures", "_files", "_images", "_signals", "_tables", "_texts", "_version", "errors")
 TOP = ("__init__", "__main__")  # both import everything
 HEAVY = (

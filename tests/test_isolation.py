@@ -137,6 +137,7 @@ LINES = {
         completion bash
         info base.cfg
         draw base.cfg -o base.html
+        report base.cfg photo.png --beside base.cfg -o report.html
         check base.cfg
         stats base.cfg base.cfg --plot a.png --html a.html
         frozen base.cfg base.cfg --k 3

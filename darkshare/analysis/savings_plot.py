@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from darkshare._figures import COLOURS, Look, label_above, write_figure
+from darkshare._figures import COLOURS, Look, label_above, rendered, write_figure
 from darkshare.analysis.savings import Saving, cuts_of
 from darkshare.errors import DarkshareError
 
@@ -19,13 +20,23 @@ def plot_savings(
     savings: Sequence[Saving], path: Path | str, *, k: int | Sequence[int] = (), **look: Unpack[Look]
 ) -> None:
     """Draw which part of a second network is shared at each k into a file; see `Savings.plot`."""
+    write_figure(path, _drawing(savings, k), **look)
+
+
+def savings_svg(savings: Sequence[Saving], *, k: int | Sequence[int] = ()) -> str:
+    """The figure of `plot_savings` as text for a page."""
+    return rendered(_drawing(savings, k), "svg", **{"svg.fonttype": "none"}).decode()
+
+
+def _drawing(savings: Sequence[Saving], k: int | Sequence[int]) -> Callable[[], Figure]:
+    """Draw them, with these k marked, which must be known."""
     known = {saving.k: saving for saving in savings}
     if not known:
         raise DarkshareError("nothing to draw: the networks have no layer to share")
     marks = sorted(set(cuts_of(k)))
     if unknown := [mark for mark in marks if mark not in known]:
         raise DarkshareError(f"k={unknown[0]} cannot be marked: it is not among the k of {min(known)} to {max(known)}")
-    write_figure(path, lambda: _savings(known, marks), **look)
+    return partial(_savings, known, marks)
 
 
 def _savings(known: Mapping[int, Saving], marks: Sequence[int]) -> Figure:

@@ -52,6 +52,7 @@ GROUPS = {
         "stats": ("analysis", "Measure how far models differ, layer by layer."),
         "frozen": ("analysis", "Tell whether the first k layers are identical."),
         "savings": ("budget", "Count what networks save that share k layers."),
+        "report": ("reporting", "Write one page of all that, with pictures and proof."),
     },
     "Merge": {
         "concat": ("splicing", "Splice networks that share their first layers."),

@@ -192,7 +192,7 @@ def _folder(_: click.Context, __: click.Parameter, path: Any) -> Any:
     return path
 
 
-def file_option(*names: str, text: str, what: str, right: Sequence[str]) -> Callable[[F], F]:
+def file_option(*names: str, text: str, what: str, right: Sequence[str], **how: Any) -> Callable[[F], F]:
     """An option that names a file to write, of one format."""
 
     def check(_: click.Context, __: click.Parameter, path: str | None) -> str | None:
@@ -200,7 +200,7 @@ def file_option(*names: str, text: str, what: str, right: Sequence[str]) -> Call
             require_promise(path, what, *right)
         return path
 
-    return click.option(*names, metavar="FILE", callback=check, help=text)
+    return click.option(*names, metavar="FILE", callback=check, help=text, **how)
 
 
 new_files_option = output_option(text="the new files: their path without suffix; nothing without it.")

@@ -26,6 +26,7 @@ CLASSIFIER = TRUNK + TAIL.format(filters=8, classes=3)
 MADE_NOTHING = {
     "info",
     "draw",
+    "report",
     "check",
     "stats",
     "frozen",

@@ -14,7 +14,7 @@ from darkshare.errors import BadValue
 
 STEMS = ("add-task", "concat", "mix", "snap", "classes", "anchors", "train", "reduce", "branch")
 FOLDERS = ("split", "detect", "evaluate", "kit", "sweep", "import-data", "demo")
-FILES = ("cut", "draw", "export", "stats")
+FILES = ("cut", "draw", "export", "report", "stats")
 REQUIRED = {"train": ["--k", 1], "sweep": ["--k", 1], "kit": ["--k", 1], "cut": ["--k", 1]}
 
 
@@ -71,6 +71,7 @@ def test_a_folder_that_is_there_may_have_any_name(tmp_path):
         (("stats", "--html", "x.png"), "would be a web page, but the name promises a picture; end it in .html"),
         (("stats", "--plot", "x.tflite"), "no such kind of figure; end its name in .png"),
         (("stats", "--plot", "x.png", "--plot", "x.html"), "no such kind of figure; end its name in .png"),
+        (("report", "-o", "x.json"), "would be a web page, but the name promises JSON; end it in .html"),
         (("draw", "-o", "x.json"), "no such kind of drawing; end its name in .html, .svg, .png or .pdf"),
         (("bench", "--plot", "x.gif"), "no such kind of figure"),
         (("savings", "--plot", "x.csv"), "no such kind of figure"),

@@ -27,6 +27,7 @@ from darkshare.darknet.model import save
 TRAINING = "--k 3 --batches 1 --batch 2 --subdivisions 1 --workers 0"
 LINES = [  # every command, with output
     "info base.cfg", "draw base.cfg -o base.svg", "check base.cfg",
+    "report merged.cfg photo.png -o report.html",
     "stats base.cfg other.cfg", "stats base.cfg", "frozen base.cfg other.cfg --k 4",
     "savings base.cfg --k 4", "concat base.cfg other.cfg --k 4 -o both", "verify base.cfg base.cfg --pictures 1",
     "split merged.cfg -o apart", "mix base.cfg other.cfg --k 4 -o mixed", "snap base.cfg other.cfg --k 4 -o snapped",

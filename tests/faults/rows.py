@@ -126,6 +126,10 @@ ROWS = [
         apart=True, cost=8,
     ),
     Row("draw", "draw in/both.cfg -o out/both.html", merged, cost=8),
+    Row(
+        "report", "report in/both.cfg --beside in/base.cfg --beside in/text.cfg -o out/report.html", merged,
+        vague=(r" on \d{4}-\d\d-\d\d:",), cost=8,
+    ),
     Row("savings", "savings in/base.cfg --plot out/cuts.svg", one, cost=8),
     Row("bench", "bench in/base.cfg in/text.cfg --k 2 --rounds 6 --plot out/times.svg", pair, vague=TIMES, cost=SLOW),
     Row(

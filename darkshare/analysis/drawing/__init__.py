@@ -16,7 +16,7 @@ from darkshare._texts import to_escaped
 from darkshare.analysis.drawing.figure import figure_bytes
 from darkshare.analysis.drawing.graph import NetworkGraph, graph_of, names_of
 from darkshare.analysis.drawing.layout import lay_out, notes_of, summary_of
-from darkshare.analysis.drawing.page import page_text
+from darkshare.analysis.drawing.page import drawing_part, page_text
 from darkshare.analysis.drawing.sheet import NARROW, Sheet
 from darkshare.analysis.drawing.svg import svg_text
 from darkshare.analysis.drawing.words import details
@@ -69,7 +69,11 @@ class Drawing(Result):
 
     def html(self) -> str:
         """The drawing as one page that opens offline and shows the layer that is pointed at."""
-        return page_text(self.sheet, lay_out(self.graph, NARROW), self._details(), self.graph)
+        return page_text(self.part(), self.graph)
+
+    def part(self) -> str:
+        """The same as a part of a page that has the style and the script of `drawing/page.*`."""
+        return drawing_part(self.sheet, lay_out(self.graph, NARROW), self._details())
 
     def write(self, path: str | Path) -> None:
         """Write the drawing into a .html, .svg, .png or .pdf file, which is replaced as a whole.

@@ -83,7 +83,7 @@ function restore(layer) {
   if (document.activeElement === focused) show(focused.dataset.place);
 }
 
-for (const button of document.querySelectorAll("button")) {
+for (const button of document.querySelectorAll("[data-key]")) {
   button.addEventListener("click", () => {
     const drawing = [...kept.keys()].find((one) => one.getClientRects().length);
     move(kept.get(drawing), button.dataset.key);

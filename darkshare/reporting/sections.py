@@ -1,0 +1,233 @@
+"""The sections of a report: each is what one command says, and names it."""
+
+from __future__ import annotations
+
+import os
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from itertools import islice
+
+import numpy as np
+
+from darkshare._images import Picture, encoded
+from darkshare._tables import Result
+from darkshare.analysis.differences import Differences
+from darkshare.analysis.drawing import Drawing
+from darkshare.analysis.html import differences_part
+from darkshare.analysis.page import figure_part, table_part
+from darkshare.analysis.savings import savings
+from darkshare.analysis.savings_plot import savings_svg
+from darkshare.analysis.stats import stats
+from darkshare.darknet.kinds.base import DIALECTS
+from darkshare.darknet.model import Model, without_branch_tasks
+from darkshare.darknet.typed import files_of, typed
+from darkshare.data import ClassifiedDataset, Dataset
+from darkshare.errors import BadArguments, DarkshareError, Unsupported
+from darkshare.evaluation import evaluate
+from darkshare.evaluation.runner import Watch
+from darkshare.evaluation.tasks import Source, Sources
+from darkshare.inference.bench import bench
+from darkshare.inference.boxes import Detections
+from darkshare.inference.classification import only_detectors
+from darkshare.inference.detector import Detector
+from darkshare.inference.draw import annotate
+from darkshare.inference.media.sources import Names, select
+from darkshare.inference.preprocess import reads_alpha
+from darkshare.inference.verification import verify
+from darkshare.surgery.splice import split
+
+MOST = 12  # pictures
+LONGEST = 800  # pixels of a picture's longer side
+PARTS = "parts"  # the folder of `split` in commands
+
+
+@dataclass(frozen=True)
+class ReportSection:
+    """A part of the page.
+
+    Attributes:
+        title: above it.
+        summary: what it comes to, in a line.
+        command: that gives the same alone.
+        body: as HTML.
+        is_wrong: whether it tells of a failure.
+    """
+
+    title: str
+    summary: str
+    command: str
+    body: str
+    is_wrong: bool = False
+
+    @property
+    def anchor(self) -> str:
+        """The name of its place in the page."""
+        return self.title.lower()
+
+    def html(self) -> str:
+        """The whole of it."""
+        state = ' class="wrong"' if self.is_wrong else ""
+        return (
+            f'<section id="{self.anchor}"><h2>{escape(self.title)}</h2>\n<p{state}>{escape(self.summary)}</p>\n'
+            f'<p class="alone">Alone: <code>{escape(self.command)}</code></p>\n{self.body}\n</section>\n'
+        )
+
+
+def drawn(sketch: Drawing, models: Sequence[Model]) -> ReportSection:
+    """The drawing of the network, or of several over the trunk that they share."""
+    return ReportSection("Drawing", sketch.summary(), command("draw", models, "-o", "drawing.html"), sketch.part())
+
+
+def networks_in(merged: Model) -> list[Model]:
+    """The networks of a merged model as `split` would write them; none of another."""
+    names = [task.name for task in without_branch_tasks(merged).tasks]
+    parts = split(merged, names) if len(names) > 1 else []
+    return [_named(part, f"{PARTS}/{name}") for name, part in zip(names, parts, strict=False)]
+
+
+def _named(model: Model, stem: str) -> Model:
+    """The model as if it were read from files."""
+    network = replace(model.network, cfg=replace(model.network.cfg, name=f"{stem}.cfg"))
+    return replace(model, network=network, weights=model.weights and replace(model.weights, path=f"{stem}.weights"))
+
+
+def cuts(sketch: Drawing, shown: Sequence[Model]) -> list[int]:
+    """The numbers of layers that the drawn networks share, each once."""
+    ks = [task.k for task in shown[0].tasks] if len(shown) == 1 else sketch.graph.shared[1:]
+    return sorted({k for k in ks if k})
+
+
+def saved(networks: Sequence[Model], ks: Sequence[int], merged: Model | None) -> list[ReportSection]:
+    """The savings at the cuts that are taken and at ends of blocks; nothing where no trunk can be shared.
+
+    Args:
+        networks: whose; one stands for two like it.
+        ks: the cuts.
+        merged: the model that is taken apart into the networks, where that is not done yet.
+    """
+    try:
+        every = savings(networks)
+    except DarkshareError:
+        return []
+    marks = [one.k for one in every if one.k in ks]
+    rows = replace(every, items=tuple(one for one in every if one.k in marks or one.block_end))
+    taken = [f"k={one.k} saves {one.saved_weights:.1%} of all weights, {one.saved_flops:.1%} of all operations"
+             for one in every if one.k in marks]  # fmt: skip
+    like = " of two networks like it" if len(networks) == 1 else ""
+    summary = "; ".join(taken) or f"{len(every)} legal cuts{like}, up to k={every[-1].k}"
+    plot = figure_part("Share of a further network by k", savings_svg(every, k=marks), "savings")
+    alone = command("savings", networks, of=merged)
+    return [ReportSection("Savings", summary, alone, f"{plot}\n{_table(rows)}")]
+
+
+def differing(networks: Sequence[Model], ks: Sequence[int], merged: Model | None) -> list[ReportSection]:
+    """The differences of several networks that have weights."""
+    found = stats(*networks) if all(one.weights for one in networks) else None
+    if not isinstance(found, Differences):
+        return []
+    alone = command("stats", networks, "--html", "differences.html", of=merged)
+    return [ReportSection("Differences", "; ".join(found.notes()), alone, differences_part(found, k=ks, is_brief=True))]
+
+
+def verified(merged: Model, parts: Sequence[Model]) -> ReportSection:
+    """The proof that a merged network gives what its parts give."""
+    found = verify(merged, *parts)
+    return ReportSection(
+        "Verification", found.summary(), command("verify", [merged, *parts]), _table(found), not found.is_equal
+    )
+
+
+def pictured(model: Model, images: Sequence[str]) -> tuple[ReportSection, list[str]]:
+    """Pictures, scaled down, with the boxes that are found in them; and their names."""
+    chosen = only_detectors(model)
+    if chosen is None:
+        raise Unsupported("classifies whole pictures and finds no boxes; leave the pictures out", file=model.name)
+    detector, shown, names, boxes = Detector(without_branch_tasks(chosen)), list[str](), list[str](), 0
+    frames = select(images, alpha=reads_alpha(chosen.network)).frames(limit=1)
+    for frame in islice(frames, MOST):
+        if frame.image is None:
+            raise frame.error or DarkshareError("gives no picture", file=frame.source)
+        found = detector.detect(frame.image)
+        boxes += sum(map(len, found))
+        names.append(frame.source)
+        shown.append(_figure(frame.source, frame.image, found))
+    if not shown:
+        raise BadArguments("images holds no picture; give one that has some, or leave it out")
+    summary = f"{_number(boxes, 'box', 'boxes')} in {_number(len(shown), 'picture', 'pictures')}"
+    more = ", the first of more" if next(frames, None) else ""
+    body = f'<div class="pictures">{"".join(shown)}</div>'
+    return ReportSection("Detections", summary + more, command("detect", [model], *images), body), names
+
+
+def _number(count: int, one: str, several: str) -> str:
+    return f"{count} {one if count == 1 else several}"
+
+
+def _figure(name: str, image: Picture, found: Sequence[Detections]) -> str:
+    """A picture with its boxes, and what they are in words."""
+    import cv2
+
+    factor = min(1.0, LONGEST / max(image.shape[:2]))
+    size = [max(1, round(length * factor)) for length in image.shape[1::-1]]
+    small: Picture = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    drawn = encoded(annotate(small, [replace(one, boxes=one.boxes * factor) for one in found]), ".jpg")
+    words = escape("; ".join(f"{one.task}: {_counted(one)}" for one in found))
+    picture = f'src="data:image/jpeg;base64,{b64encode(drawn).decode()}" width="{size[0]}" height="{size[1]}"'
+    return f'<figure><img {picture} alt="{words}"><figcaption><b>{escape(name)}</b><br>{words}</figcaption></figure>\n'
+
+
+def _counted(found: Detections) -> str:
+    return ", ".join(f"{count} {name}" for name, count in Counter(name for name, *_ in found).items()) or "nothing"
+
+
+def evaluated(model: Model, sources: Sequence[tuple[str, Source]], watch: Callable[[str], Watch]) -> ReportSection:
+    """Average precision or accuracy on labelled pictures."""
+    found = evaluate(model, list(sources), watch=watch)
+    alone = command("evaluate", [model], *data_words(sources))
+    return ReportSection("Evaluation", found.summary(), alone, _table(found))
+
+
+def timed(models: Sequence[Model]) -> ReportSection:
+    """Separate networks against the merged one on this machine."""
+    found = bench(list(models))
+    return ReportSection("Benchmark", found.summary(), command("bench", models), _table(found))
+
+
+def named_sources(data: Sources) -> list[tuple[str, Source]]:
+    """Each data set with the task that it is for, or ""."""
+    if isinstance(data, Mapping):
+        return list(data.items())
+    several = data if isinstance(data, list | tuple) else [data]
+    return [one if isinstance(one, tuple) else ("", one) for one in several]
+
+
+def label_of(source: Source) -> str:
+    """The name of a data set or of its file."""
+    return source.name if isinstance(source, Dataset | ClassifiedDataset) else os.fspath(source)
+
+
+def data_words(sources: Sequence[tuple[str, Source]]) -> list[str]:
+    """Data sets as they are typed."""
+    named = [f"{task}={label_of(source)}" if task else label_of(source) for task, source in sources]
+    return [word for one in named for word in ("--data", one)]
+
+
+def listed(images: Names) -> list[str]:
+    """The names of pictures as they are typed."""
+    return [os.fspath(one) for one in ([images] if isinstance(images, str | os.PathLike) else images)]
+
+
+def command(name: str, models: Sequence[Model], *words: str, of: Model | None = None) -> str:
+    """The command that shows a section alone; behind `split` where it is about the parts of a merged model."""
+    files, dialect = [file for one in models for file in files_of(one)], models[0].network.dialect
+    how = [] if dialect == DIALECTS[0] else ["--dialect", dialect]
+    first = f"{command('split', [of], '-o', PARTS)}; " if of else ""
+    return f"{first}darkshare {typed(name, *files, *words, *how)}"
+
+
+def _table(found: Result) -> str:
+    notes = "".join(f'<p class="note">{escape(line)}</p>' for line in found.notes() if line != found.summary())
+    return f"{table_part(found.table())}\n{notes}"

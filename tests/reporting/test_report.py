@@ -1,0 +1,239 @@
+"""A report: which sections there are, what they say, and the page in a real browser."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from browsers import Outside, browse, needs_browser
+from classifiers import classifier
+from conftest import run, tiny_text
+from models import model, quiet_concat, retrained, without_weights
+
+from darkshare import load, report, save, savings, verify
+from darkshare.errors import BadArguments, BadValue, DarkshareError, ShapeMismatch
+
+PARTS = [base := model(tiny_text(2), "base"), retrained(base, tiny_text(1), "text", 4)]
+BOTH = quiet_concat(PARTS, k=4)
+CASES = {
+    "merged": (BOTH, {}, ["Drawing", "Savings", "Differences"]),
+    "merged, beside its parts": (BOTH, {"beside": PARTS}, ["Drawing", "Savings", "Differences", "Verification"]),
+    "retrained, beside its base": (PARTS[1], {"beside": base}, ["Drawing", "Savings", "Differences"]),
+    "two": (PARTS, {}, ["Drawing", "Savings", "Differences"]),
+    "two without weights": ([without_weights(tiny_text(n), "x") for n in (1, 2)], {}, ["Drawing", "Savings"]),
+    "one": (base, {}, ["Drawing", "Savings"]),
+    "nothing shared": ([base, classifier()], {}, ["Drawing", "Differences"]),
+}
+
+
+@pytest.fixture(autouse=True)
+def undrawn(request, monkeypatch):
+    """Figures take longer than everything else, so only tests that look at them draw them."""
+    if "drawn" not in request.fixturenames:
+        monkeypatch.setattr("darkshare.reporting.sections.savings_svg", lambda *_, **__: "<svg></svg>")
+        monkeypatch.setattr("darkshare.analysis.html.differences_svg", lambda *_, **__: "<svg></svg>")
+
+
+@pytest.fixture
+def drawn():
+    """Have figures drawn."""
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """Models on disk with everything beside them, and two pictures, of which one is large."""
+    folder = tmp_path_factory.mktemp("desk")
+    for name, one in zip(("base", "text", "both"), (*PARTS, BOTH), strict=True):
+        save(one, folder / name)
+    for name, size in (("small", (30, 40, 3)), ("large", (900, 1200, 3))):
+        cv2.imwrite(str(folder / f"{name}.png"), np.random.default_rng(1).integers(0, 255, size, dtype=np.uint8))
+    return folder
+
+
+@pytest.fixture
+def here(desk, monkeypatch):
+    monkeypatch.chdir(desk)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    return desk
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_there_is_a_section_for_all_that_there_is_to_show(case):
+    models, how, titles = CASES[case]
+    found = report(models, **how)
+    assert [one.title for one in found.sections] == [row["section"] for row in found.rows()] == titles
+    page = found.html()
+    assert re.findall(r'<section id="(\w+)">', page) == [*map(str.lower, titles), "inputs"]
+    names = re.findall(r'(?<![\w-])id="([^"]+)"', page)
+    assert set(re.findall(r'<a href="#(\w+)"', page)) <= {*names}
+    parser = Outside()
+    parser.feed(page)
+    assert parser.loads == []
+
+
+def test_names_in_figures_are_kept_apart(drawn):
+    names = re.findall(r'(?<![\w-])id="([^"]+)"', report(BOTH).html())
+    assert len(names) == len(set(names)) > 50
+
+
+def test_a_section_says_what_its_command_says():
+    found = {one.title: one for one in report(BOTH, beside=PARTS).sections}
+    (at,) = savings(PARTS, k=4)
+    assert found["Savings"].summary.startswith(f"k=4 saves {at.saved_weights:.1%} of all weights")
+    assert f'data-value="{at.saved_params}"' in found["Savings"].body
+    assert found["Verification"].summary == verify(BOTH, *PARTS).summary()
+    assert not found["Verification"].is_wrong
+
+
+def test_rows_of_identical_layers_are_left_out():
+    (found,) = (one for one in report(PARTS).sections if one.title == "Differences")
+    layers = re.findall(r'<tr><td class="number" data-value="(-?\d+)"', found.body)
+    assert "bit-identical up to layer 3" in found.summary
+    assert {int(layer) for layer in layers} & {0, 1, 2, 3} == set()
+    assert len(layers) > 5
+
+
+def test_heads_that_differ_are_marked():
+    (found,) = (one for one in report(BOTH, beside=[base, retrained(base, tiny_text(1), "text", 4, seed=9)]).sections
+                if one.title == "Verification")  # fmt: skip
+    assert found.is_wrong
+    assert found.html().count('<p class="wrong">not equal: ') == 1
+
+
+def test_a_merged_model_is_compared_as_split_would_write_its_networks(here):
+    found = {one.title: one.command for one in report(load("both.cfg")).sections}
+    parts = "parts/base.cfg parts/base.weights parts/text.cfg parts/text.weights"
+    assert found["Savings"] == f"darkshare split both.cfg both.weights -o parts; darkshare savings {parts}"
+    for line in "; ".join(found.values()).split("; "):
+        run(*line.split()[1:], code=0)
+
+
+def test_every_command_in_the_page_runs(here, data, monkeypatch):
+    monkeypatch.setattr("darkshare.reporting.sections.MOST", 1)
+    how = {"beside": [load("base.cfg"), load("text.cfg")], "data": {"base": str(data)}}
+    both = replace(load("both.cfg"), tasks=tuple(replace(t, names=("red", "blue")[: len(t.names)]) for t in BOTH.tasks))
+    save(both, "named")
+    found = report(load("named.cfg"), ["large.png", "small.png"], **how)
+    assert [one.title for one in found.sections][-2:] == ["Detections", "Evaluation"]
+    assert found.sections[-2].summary.endswith("in 1 picture, the first of more")
+    assert found.sections[-1].summary.startswith("mAP@0.50 base ")
+    for one in found.sections:
+        run(*one.command.split()[1:], code=0)
+    found.write("again.html")
+    line = re.findall(r"<code>(darkshare report [^<]+)</code>", (here / "again.html").read_text())[0]
+    before = (here / "again.html").read_bytes()
+    run(*line.split()[1:], code=0)
+    assert (here / "again.html").read_bytes() == before
+
+
+def test_pictures_are_scaled_down_with_their_boxes(here):
+    save(replace(base, tasks=(replace(base.tasks[0], names=("<b>", "b")),)), "odd")
+    page = report(load("odd.cfg"), "large.png").html()
+    ((data, width, height),) = re.findall(r'src="data:image/jpeg;base64,([^"]+)" width="(\d+)" height="(\d+)"', page)
+    image = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
+    assert image.shape == (int(height), int(width), 3) == (600, 800, 3)
+    assert re.search(r"<b>large.png</b><br>odd: \d+ (&lt;b&gt;|b)", page)
+    assert "<b>" not in page.replace("<b>large.png", "")
+
+
+def test_inputs_stand_with_their_size_and_hash(here):
+    found = report(load("both.cfg"), "small.png")
+    names = ["both.cfg", "both.weights", "both.names", "both.tasks.json", "small.png"]
+    assert [name for name, *_ in found.inputs] == names
+    for name, size, digest in found.inputs:
+        content = (here / name).read_bytes()
+        assert (size, digest) == (len(content), hashlib.sha256(content).hexdigest())
+        assert digest in found.html()
+    assert found.as_dict()["date"] == found.date == "1970-01-02"
+
+
+@pytest.mark.parametrize("epoch", ["soon", "1" * 20])
+def test_a_date_that_is_none_is_refused(epoch, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+    with pytest.raises(BadValue, match=f"SOURCE_DATE_EPOCH={epoch} is not a time"):
+        report(base)
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "says"),
+    [
+        (([],), BadArguments, "give a model"),
+        ((PARTS, "x.png"), BadArguments, "are for one model: merge these first"),
+        ((BOTH, "none.png"), DarkshareError, r"none\.png: cannot be read"),
+        ((BOTH, []), None, ""),
+        ((classifier(), "small.png"), DarkshareError, "classifies whole pictures and finds no boxes; leave the pict"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(here, words, error, says):
+    if error is None:
+        assert "Detections" not in report(*words).summary()
+        return
+    with pytest.raises(error, match=says):
+        report(*words)
+
+
+def test_other_networks_than_the_parts_are_refused():
+    with pytest.raises(ShapeMismatch, match="give all that it was made of"):
+        report(BOTH, beside=base)
+
+
+def test_the_command_says_what_it_found(here):
+    result = run("report", "both.cfg", "small.png", "-o", "a.html", code=0)
+    lines = result.stdout.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["Drawing", "Savings", "Differences", "Detections"]
+    assert result.stderr == "wrote a.html\n"
+    found = json.loads(run("report", "base.cfg", "-o", "b.html", "--format", "json", code=0).stdout)
+    assert found["written"] == ["b.html"]
+    assert [row["section"] for row in found["rows"]] == ["Drawing", "Savings"]
+    assert "give the .cfg that" in run("report", "small.png", "base.weights", "-o", "b.html", code=2).stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("models", [["both.cfg"], ["base.cfg", "text.cfg"]])
+def test_the_benchmark_is_shown_when_asked_for(here, models):
+    run("report", *models, "--bench", "-o", "bench.html", code=0)
+    assert "Alone: <code>darkshare bench " in (here / "bench.html").read_text()
+
+
+# Sorts a table by its last heading, chooses a layer, and looks whether anything is wider than the screen.
+FRAMES = """<!doctype html><body><iframe width=1280 height=800></iframe><iframe width=390 height=844></iframe>
+<script>
+addEventListener("load", () => {
+  const found = [...document.querySelectorAll("iframe")].map((frame) => {
+    const page = frame.contentDocument;
+    const heading = [...page.querySelectorAll("#savings th button")].at(-1);
+    heading.click();
+    const drawing = [...page.querySelectorAll("svg.net")].find((one) => one.getClientRects().length);
+    drawing.querySelector('[data-place="2"]').focus();
+    const seen = {sorted: heading.parentElement.getAttribute("aria-sort")};
+    seen.panel = page.getElementById("details").textContent;
+    seen.fits = page.documentElement.scrollWidth <= frame.contentWindow.innerWidth;
+    seen.pictures = [...page.images].map((one) => one.naturalWidth);
+    return seen;
+  });
+  document.body.insertAdjacentHTML("beforeend", `<pre id="found"></pre>`);
+  document.getElementById("found").textContent = JSON.stringify(found);
+});
+</script></body>"""
+
+
+@pytest.mark.slow
+@needs_browser
+def test_a_real_browser_shows_it_on_a_desk_and_a_phone(here, tmp_path, drawn):
+    from html import escape
+
+    page = escape(report(load("both.cfg"), "large.png", beside=[load("base.cfg"), load("text.cfg")]).html())
+    path = tmp_path / "page.html"
+    path.write_text(FRAMES.replace("<iframe", f'<iframe srcdoc="{page}"'), encoding="utf-8")
+    dom, console, addresses = browse(path, tmp_path)
+    for seen in json.loads(re.findall(r'<pre id="found">(.*?)</pre>', dom)[-1]):
+        assert seen.pop("panel").startswith("layer 2 shortcut")
+        assert seen == {"sorted": "ascending", "fits": True, "pictures": [800]}
+    assert console == ""
+    assert not [a for a in addresses if a.startswith("http") and "google" not in a and "gvt1" not in a]
