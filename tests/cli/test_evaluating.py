@@ -128,7 +128,7 @@ def test_what_tasks_find_in_the_pictures_of_others(home):
     result = run(*words)
     heading = "\n\nIn the pictures of other tasks, at scores > 0.25: probably mistakes\n"
     lines = result.stdout.partition(heading)[2].splitlines()
-    columns = "task data class pictures boxes per_100 share highest best_at best_boxes"
+    columns = "task data class pictures boxes per_100 share highest best_boxes"
     assert lines[0].split() == columns.split()
     assert [line.split()[:4] for line in lines if "(all)" in line] == [
         ["text", "base", "(all)", "4"], ["base", "text", "(all)", "4"],
