@@ -97,7 +97,7 @@ def prepare(one: click.Command) -> None:
 def _of(param: click.Parameter) -> Complete | None:
     name, metavar = str(param.name), param.metavar or ""
     if isinstance(param, click.Option):
-        if name in _OF_TASKS:
+        if name in _OF_TASKS and not isinstance(param.type, click.FloatRange):  # evaluate's is one for all tasks
             return partial(_names, _tasks, _OF_TASKS[name])
         if name in _OF_CLASSES:
             return partial(_names, _classes, _OF_CLASSES[name])

@@ -64,6 +64,7 @@ def completed(*words: str, shell: str = "bash") -> list[str]:
         ("detect --task base,o both.cfg", "both.cfg"),
         ("detect both.cfg --task base,o", "base,other"),
         ("detect both.cfg --thresh b", "base="),
+        ("evaluate both.cfg --thresh b", ""),
         ("detect base.onnx --task ", "base"),
         ("detect start.cfg none.cfg --task ", ""),
         ("classes base.cfg --drop ", "red blue"),
