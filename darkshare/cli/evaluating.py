@@ -70,7 +70,7 @@ def evaluate(
     Examples:
       darkshare evaluate masks.cfg masks.weights masks.data
       darkshare evaluate both.cfg --data masks=masks.data --data coco=coco.data
-      darkshare evaluate both.cfg --data masks=masks.data --data coco=coco.data --cross
+      darkshare evaluate both.cfg --data base=a.data --data text=b.data --cross
       darkshare evaluate both.cfg masks.data --beside masks.cfg --plot curves.png
       darkshare evaluate both.cfg coco.data --scheduler tcp://10.0.0.1:8786
     """
