@@ -46,7 +46,7 @@ COMMANDS = {  # in a folder `in` with what they read; they write into `out`
     "stats as a figure in PDF": ("stats in/base.cfg in/other.cfg --plot out/new.pdf", "matplotlib"),
     "draw": ("draw in/both.cfg -o out/new.html", None),
     "draw as a picture": ("draw in/both.cfg in/base.cfg -o out/new.png", "matplotlib"),
-    "report": ("report in/both.cfg in/images --data base=in/squares.data -o out/new.html", "matplotlib"),
+    "report": ("report in/both.cfg in/images --beside in/base.cfg --beside in/other.cfg -o out/new.html", "matplotlib"),
     "savings": ("savings in/base.cfg --plot out/new.svg", "matplotlib"),
     "import-data": ("import-data in/squares.data --split 0.4 --copy -o out/new", None),
     "detect": ("detect in/base.cfg in/images --save picture,csv,coco,yolo,json -o out/new", None),

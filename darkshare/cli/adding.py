@@ -107,7 +107,7 @@ class _Guide:
         self._step("concat", *base, *trained, "--k", k, *names, "--verify", "-o", self.output)
         own = ["--data", f"{self.names[0]}={base_data}"] if base_data else []
         cfg = plain_path(f"{self.output}.cfg")
-        self._step("evaluate", cfg, "--data", f"{self.task}={self.data}", *own)
+        self._step("evaluate", cfg, "--data", f"{self.task}={self.data}", *own, "--cross")
         self._step("draw", cfg, "-o", f"{self.output}.html")
         return load(cfg, dialect=self.given["dialect"])
 

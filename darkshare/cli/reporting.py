@@ -22,11 +22,12 @@ from darkshare.reporting import report as report_on
 @click.option("--beside", multiple=True, metavar="FILE", help="A network that it was made of, or from.")
 @click.option("--data", type=NAMED_FILE, multiple=True, help="Labelled pictures to evaluate a task on.")
 @click.option("--bench", is_flag=True, help="Measure separate networks against merged, too; takes time.")
+@options.size_option
 @options.dialect_option
 @options.format_option
 def report(
     paths: tuple[str, ...], output: str, beside: tuple[str, ...], data: tuple[tuple[str, str], ...], bench: bool,
-    dialect: str, form: str,
+    size: tuple[int, int] | None, dialect: str, form: str,
 ) -> None:  # fmt: skip
     """Write one page about a network: drawing, savings, differences, proof, pictures, evaluation, inputs.
 
@@ -41,8 +42,8 @@ def report(
       darkshare report both.cfg photos/ --data text=text.data -o report.html
       darkshare report base.cfg text.cfg -o plan.html
     """
-    models = options.load_all([path for path in paths if is_of_model(path)], dialect=dialect)
-    others = options.load_all(beside, dialect=dialect)
+    models = options.load_all([path for path in paths if is_of_model(path)], dialect=dialect, size=size)
+    others = options.load_all(beside, dialect=dialect, size=size)
     pictures = [path for path in paths if not is_of_model(path)]
     require_unread([output], (path for _, path in data))
     found = report_on(models, pictures or None, data=data, beside=others, bench=bench, watch=watcher)

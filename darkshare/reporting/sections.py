@@ -12,6 +12,7 @@ from itertools import islice
 
 import numpy as np
 
+from darkshare._files import is_file
 from darkshare._images import Picture, encoded
 from darkshare._tables import Result
 from darkshare.analysis.differences import Differences
@@ -21,8 +22,10 @@ from darkshare.analysis.page import figure_part, table_part
 from darkshare.analysis.savings import savings
 from darkshare.analysis.savings_plot import savings_svg
 from darkshare.analysis.stats import stats
+from darkshare.darknet.cfg import read_cfg
 from darkshare.darknet.kinds.base import DIALECTS
 from darkshare.darknet.model import Model, without_branch_tasks
+from darkshare.darknet.network import resolve
 from darkshare.darknet.typed import files_of, typed
 from darkshare.data import ClassifiedDataset, Dataset
 from darkshare.errors import BadArguments, DarkshareError, Unsupported
@@ -41,6 +44,7 @@ from darkshare.surgery.splice import split
 
 MOST = 12  # pictures
 LONGEST = 800  # pixels of a picture's longer side
+_OF_FILES = ("split", "stats")  # commands that know no --size
 PARTS = "parts"  # the folder of `split` in commands
 
 
@@ -222,10 +226,19 @@ def listed(images: Names) -> list[str]:
 
 def command(name: str, models: Sequence[Model], *words: str, of: Model | None = None) -> str:
     """The command that shows a section alone; behind `split` where it is about the parts of a merged model."""
-    files, dialect = [file for one in models for file in files_of(one)], models[0].network.dialect
-    how = [] if dialect == DIALECTS[0] else ["--dialect", dialect]
+    files = [file for one in models for file in files_of(one)]
     first = f"{command('split', [of], '-o', PARTS)}; " if of else ""
-    return f"{first}darkshare {typed(name, *files, *words, *how)}"
+    return f"{first}darkshare {typed(name, *files, *words, *_reading(name, of or models[0]))}"
+
+
+def _reading(name: str, model: Model) -> list[str]:
+    """The options by which a command reads the model as it was read."""
+    dialect, (height, width) = model.network.dialect, model.network.input[1:3]
+    found = [] if dialect == DIALECTS[0] else ["--dialect", dialect]
+    if name not in _OF_FILES and is_file(model.name):
+        own = resolve(read_cfg(model.name), dialect=dialect).input[1:3]
+        found += [] if own == (height, width) else ["--size", f"{width}x{height}"]
+    return found
 
 
 def _table(found: Result) -> str:

@@ -153,6 +153,18 @@ def test_inputs_stand_with_their_size_and_hash(here):
     assert found.as_dict()["date"] == found.date == "1970-01-02"
 
 
+def test_the_commands_say_how_the_models_were_read(here):
+    run("report", "both.cfg", "--beside", "base.cfg", "--beside", "text.cfg", "--size", "64x32",
+        "--dialect", "pjreddie", "-o", "sized.html", code=0)  # fmt: skip
+    found = re.findall(r"<code>darkshare (\w+) .*?((?:--(?:dialect|size) \w+ ?)*)( -o sized.html)?</code>",
+                       (here / "sized.html").read_text())  # fmt: skip
+    how = "--dialect pjreddie --size 64x32"
+    assert {name: words for name, words, _ in found} == {
+        "draw": how, "savings": how, "stats": "--dialect pjreddie", "verify": how, "report": how,
+    }  # fmt: skip
+    assert "64x32x3" in (here / "sized.html").read_text()
+
+
 @pytest.mark.parametrize("epoch", ["soon", "1" * 20])
 def test_a_date_that_is_none_is_refused(epoch, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
