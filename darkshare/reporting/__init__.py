@@ -137,7 +137,7 @@ def report(
     shown = given if parts else networks
     sketch = draw(*shown)
     apart, ks = model if parts and not others else None, sections.cuts(sketch, shown)
-    found = [sections.drawn(sketch, shown), *sections.saved(networks, ks, apart)]
+    found = [sections.drawn(sketch, shown), *sections.saved(networks, sketch, ks, apart)]
     found += sections.differing(networks, ks, apart)
     if parts and others:
         found.append(sections.verified(model, others))

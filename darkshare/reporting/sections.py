@@ -104,12 +104,13 @@ def cuts(sketch: Drawing, shown: Sequence[Model]) -> list[int]:
     return sorted({k for k in ks if k})
 
 
-def saved(networks: Sequence[Model], ks: Sequence[int], merged: Model | None) -> list[ReportSection]:
-    """The savings at the cuts that are taken and at ends of blocks; nothing where no trunk can be shared.
+def saved(networks: Sequence[Model], sketch: Drawing, ks: Sequence[int], merged: Model | None) -> list[ReportSection]:
+    """The savings of what is drawn, and those at other cuts; nothing where no trunk can be shared.
 
     Args:
         networks: whose; one stands for two like it.
-        ks: the cuts.
+        sketch: the drawing of them in one.
+        ks: the cuts there.
         merged: the model that is taken apart into the networks, where that is not done yet.
     """
     try:
@@ -118,13 +119,23 @@ def saved(networks: Sequence[Model], ks: Sequence[int], merged: Model | None) ->
         return []
     marks = [one.k for one in every if one.k in ks]
     rows = replace(every, items=tuple(one for one in every if one.k in marks or one.block_end))
-    taken = [f"k={one.k} saves {one.saved_weights:.1%} of all weights, {one.saved_flops:.1%} of all operations"
-             for one in every if one.k in marks]  # fmt: skip
-    like = " of two networks like it" if len(networks) == 1 else ""
-    summary = "; ".join(taken) or f"{len(every)} legal cuts{like}, up to k={every[-1].k}"
+    if ks and len(networks) > 1:
+        weights = _share(sketch, [one.layer.size for one in sketch.graph.layers])
+        operations = _share(sketch, [one.layer.flops for one in sketch.graph.layers])
+        cut = ", ".join(f"k={k}" for k in ks)
+        summary = f"{weights:.1%} of all weights, {operations:.1%} of all operations, with {cut}"
+    else:
+        like = " of two networks like it" if len(networks) == 1 else ""
+        summary = f"{len(every)} legal cuts{like}, up to k={every[-1].k}"
     plot = figure_part("Share of a further network by k", savings_svg(every, k=marks), "savings")
     alone = command("savings", networks, of=merged)
     return [ReportSection("Savings", summary, alone, f"{plot}\n{_table(rows)}")]
+
+
+def _share(sketch: Drawing, costs: Sequence[float]) -> float:
+    """The part that separate networks need beyond what is drawn, of all that they need."""
+    apart = sketch.graph.apart(costs)
+    return 1 - sum(costs) / apart if apart else 0.0
 
 
 def differing(networks: Sequence[Model], ks: Sequence[int], merged: Model | None) -> list[ReportSection]:

@@ -85,10 +85,22 @@ def test_names_in_figures_are_kept_apart(drawn):
 def test_a_section_says_what_its_command_says():
     found = {one.title: one for one in report(BOTH, beside=PARTS).sections}
     (at,) = savings(PARTS, k=4)
-    assert found["Savings"].summary.startswith(f"k=4 saves {at.saved_weights:.1%} of all weights")
+    assert found["Savings"].summary.startswith(
+        f"{at.saved_weights:.1%} of all weights, {at.saved_flops:.1%} of all operations, with k=4"
+    )
     assert f'data-value="{at.saved_params}"' in found["Savings"].body
     assert found["Verification"].summary == verify(BOTH, *PARTS).summary()
     assert not found["Verification"].is_wrong
+
+
+@pytest.mark.parametrize("is_merged", [True, False])
+def test_networks_that_share_different_layers_save_each_its_own(is_merged):
+    parts = [*PARTS, retrained(base, tiny_text(2), "more", 1)]
+    found = report(quiet_concat(parts, k=[4, 1]) if is_merged else parts).sections[1]
+    saved = base.network.start(4) + base.network.start(1)
+    share = saved / sum(one.network.params for one in parts)
+    assert found.summary.startswith(f"{share:.1%} of all weights, ")
+    assert found.summary.endswith(", with k=1, k=4")
 
 
 def test_rows_of_identical_layers_are_left_out():
