@@ -451,7 +451,7 @@ def _cases() -> Sequence[Case]:
     cases += [Case(f"weights: {name}", weights_case(change), says) for name, change, says in WEIGHTS]
     partial = weights_case(between(4))
     says = "it is a partial file, the first k=2..4"
-    takers = ("cut", "stats", "frozen", "kit", "train", "sweep", "suggest-k")
+    takers = ("draw", "cut", "stats", "frozen", "kit", "train", "sweep", "suggest-k")
     cases.append(Case("weights: end between layers", partial, says, takers))
     cases += [Case(f"cfg: {name}", odd_cfg(build), says) for name, build, says in ODD_PATHS]
     cases += [Case(f"weights: {name}", weights_path(odd_weights(build)), says) for name, build, says in ODD_PATHS]

@@ -24,6 +24,8 @@ from darkshare.errors import DarkshareError
 # How each command takes a model; a new command joins with one line.
 COMMANDS = {
     "info": ["MODEL"],
+    "draw": ["MODEL", "-o", "out.svg"],
+    "report": ["MODEL", "-o", "out.html"],
     "check": ["MODEL"],
     "stats": ["GOOD", "MODEL"],
     "frozen": ["GOOD", "MODEL", "--k", "2"],
@@ -48,6 +50,7 @@ COMMANDS = {
     "train": ["MODEL", "masks.data", "--k", "2", "-o", "out"],
     "sweep": ["MODEL", "masks.data", "--k", "2", "-o", "out"],
     "suggest-k": ["MODEL"],
+    "add-task": ["MODEL", "masks.data", "-o", "out"],
 }
 READERS = ("info", "check")
 # One input of each class of error, of each file that may be to blame, and of each way to be incomplete.

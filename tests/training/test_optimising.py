@@ -150,12 +150,13 @@ import torch
 from onnxruns import model_of
 from conftest import tiny_text
 from darkshare.training.building import build
+from darkshare.training.devices import DeviceSettings
 from darkshare.training.stepping import MiniBatch, Trainer
 made = build(model_of(tiny_text().replace("[net]", "[net]\\nbatch=2\\nadam={adam}", 1)), 8)
-trainer = Trainer(made, device=torch.device("cpu"), seed=0, amp=False, ema=0.9, clip=10.0)
+trainer = Trainer(made, DeviceSettings(torch.device("cpu")), seed=0, amp=False, ema=0.9, clip=10.0)
 size = made.network.input
 pictures = torch.ones(2, 3, size.h, size.w)
-trainer.launch(1, [MiniBatch(made.trunk(pictures), [np.zeros((0, 5), np.float32)] * 2)])
+trainer.launch(1, [MiniBatch(trainer.trunk(pictures), [np.zeros((0, 5), np.float32)] * 2)])
 trainer.restore(trainer.state())
 print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
 """
