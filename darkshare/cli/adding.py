@@ -31,7 +31,7 @@ STEPS = {
     "seed": ("suggest-k", "train"),
     "threads": ("suggest-k", "train", "evaluate"),
     "size": ("suggest-k", "train", "concat"),
-    "dialect": ("check", "suggest-k", "train", "frozen", "concat", "evaluate", "draw"),
+    "dialect": ("check", "suggest-k", "train", "frozen", "concat", "evaluate", "report"),
 }
 
 
@@ -58,7 +58,7 @@ def add_task(
     """Teach a network a further task: choose k, train, merge, prove and measure, step by step.
 
     The data is a .data file, or a folder that import-data reads. Each step is a command of its own, and is printed as
-    you could have typed it: check, suggest-k, train, frozen, concat --verify, evaluate, draw. The first that fails
+    you could have typed it: check, suggest-k, train, frozen, concat --verify, evaluate, report. The first that fails
     ends it; with --resume, the same command goes on.
 
     \b
@@ -108,7 +108,8 @@ class _Guide:
         own = ["--data", f"{self.names[0]}={base_data}"] if base_data else []
         cfg = plain_path(f"{self.output}.cfg")
         self._step("evaluate", cfg, "--data", f"{self.task}={self.data}", *own, "--cross")
-        self._step("draw", cfg, "-o", f"{self.output}.html")
+        beside = [word for path in (base[0], trained[0]) for word in ("--beside", path)]
+        self._step("report", cfg, *beside, "-o", f"{self.output}.html")
         return load(cfg, dialect=self.given["dialect"])
 
     def _imported(self, *, resume: bool) -> str:

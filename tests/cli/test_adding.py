@@ -14,7 +14,7 @@ from darkshare.cli.training import Bar
 from darkshare.darknet.model import load
 
 QUICK = ("--batches", 2, "--batch", 4, "--threads", 1, "--device", "cpu")
-STEPS = ["check", "check", "train", "frozen", "concat", "evaluate", "draw"]
+STEPS = ["check", "check", "train", "frozen", "concat", "evaluate", "report"]
 OWN = ("--base-data", "own.data")
 
 
