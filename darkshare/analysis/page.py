@@ -8,8 +8,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from darkshare._tables import printable
-
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"  # loads nothing
 
 
@@ -68,4 +66,4 @@ def _cell(value: Any) -> str:
         return '<td class="none">-</td>'
     if isinstance(value, int | float):
         return f'<td class="number" data-value="{value!r}">{value:{"" if isinstance(value, int) else ".4g"}}</td>'
-    return f"<td>{escape(printable(str(value)))}</td>"
+    return f"<td>{escape(str(value))}</td>"

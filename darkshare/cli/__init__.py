@@ -105,16 +105,16 @@ def _is_unread(stream: TextIO) -> bool:
 def _end(error: OSError, unread: int = 1) -> NoReturn:
     """End with a line on what the system refused; in silence if nobody reads the output any more, with that code."""
     is_unread = error.errno == errno.EPIPE and any(map(_is_unread, (sys.stdout, sys.stderr)))
+    if not is_unread:
+        where = f"{error.filename}: " if error.filename else "output: " if error.errno in _FULL else ""
+        with contextlib.suppress(OSError):
+            click.echo(f"Error: {printable(f'{where}{error.strerror or error}')}", err=True)
     for handle, stream in enumerate((sys.stdout, sys.stderr), 1):
         try:
             stream.flush()
         except OSError:  # noqa: PERF203 - two streams; Python would try again at its end, and say so in many lines
             with open(os.devnull, "wb") as nowhere:
                 os.dup2(nowhere.fileno(), handle)
-    if not is_unread:
-        where = f"{error.filename}: " if error.filename else "output: " if error.errno in _FULL else ""
-        with contextlib.suppress(OSError):
-            click.echo(f"Error: {printable(f'{where}{error.strerror or error}')}", err=True)
     sys.exit(unread if is_unread else 1)
 
 
