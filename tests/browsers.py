@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
+from html import escape, unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
 needs_browser = pytest.mark.skipif(BROWSER is None, reason=f"no browser found ({', '.join(BROWSERS)})")
+# A page in frames of two sizes, a desk and a phone; a script looks at each and gives what it has seen.
+FRAMES = """<!doctype html><body>
+<iframe width=1280 height=800 srcdoc="{page}"></iframe><iframe width=390 height=844 srcdoc="{page}"></iframe>
+<script>
+addEventListener("load", () => {
+  const found = [...document.querySelectorAll("iframe")].map((frame) => {
+    const page = frame.contentDocument, view = frame.contentWindow;
+    const drawing = [...page.querySelectorAll("svg.net")].find((one) => one.getClientRects().length);
+{look}  });
+  document.body.insertAdjacentHTML("beforeend", `<pre id="found"></pre>`);
+  document.getElementById("found").textContent = JSON.stringify(found);
+});
+</script></body>"""
 
 
 class Outside(HTMLParser):
@@ -39,3 +55,13 @@ def browse(path: Path, folder: Path) -> tuple[str, str, list[str]]:
     addresses = re.findall(r'"url":"([^"]+)"', log.read_text())
     console = "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
     return done.stdout, console, addresses
+
+
+def seen_in_frames(html: str, look: str, folder: Path) -> list[dict[str, Any]]:
+    """What a script sees of a page on a desk and on a phone; the page says nothing to the console and loads nothing."""
+    path = folder / "page.html"
+    path.write_text(FRAMES.replace("{look}", look).replace("{page}", escape(html)), encoding="utf-8")
+    dom, console, addresses = browse(path, folder)
+    assert console == ""
+    assert not [a for a in addresses if a.startswith("http") and "google" not in a and "gvt1" not in a]
+    return json.loads(unescape(re.findall(r'<pre id="found">(.*?)</pre>', dom)[-1]))

@@ -11,13 +11,13 @@ import click
 from darkshare import evaluation
 from darkshare._files import require_unread
 from darkshare.cli import command, is_step, options
-from darkshare.cli.hints import BASE, named
+from darkshare.cli.hints import BASE
 from darkshare.cli.parameters import NAMED_FILE, RENAMING
 from darkshare.cli.printing import noted, say, show, wrote
 from darkshare.cli.progress import watcher
 from darkshare.darknet.model import Model
 from darkshare.darknet.pairing import is_of_model
-from darkshare.darknet.typed import DATA, next_command, train_words
+from darkshare.darknet.typed import DATA, as_read_from, next_command, train_words
 from darkshare.errors import BadArguments
 from darkshare.evaluation import LOWEST, RULES, THRESHOLD, Cross, Evaluations
 from darkshare.evaluation.accuracy import TOP
@@ -111,7 +111,7 @@ def _require_use(model: Model) -> None:
 def _advise(model: Model, cross: Cross, sources: dict[str, str]) -> None:
     """Print the training that helps each task that finds much where nothing is; the base is not to be trained again."""
     for name, k in dict.fromkeys((one.task, one.k) for one in cross.counts if one.is_much and one.k):
-        words = train_words(named(model, BASE), k, "trained", sources.get(name, DATA))
+        words = train_words(as_read_from(model, *BASE), k, "trained", sources.get(name, DATA))
         say(next_command("train", *words, "--negatives", "FOLDER", of=model))
 
 

@@ -12,7 +12,7 @@ from darkshare.cli import WORDS, is_step
 from darkshare.cli.printing import say
 from darkshare.darknet.cut_points import illegal_cut
 from darkshare.darknet.model import Model, branch_tasks, common_ensemble
-from darkshare.darknet.typed import DATA, files_of, next_command, train_words, typed
+from darkshare.darknet.typed import DATA, as_read_from, files_of, next_command, train_words, typed
 
 PICTURE, BASE = "PICTURE", ("BASE.cfg", "BASE.weights")
 Words = tuple[str, list[object]]
@@ -110,16 +110,8 @@ def _train_from(made: Made) -> Words:
     )
     if len(model.tasks) > 1 and not voted:
         return _use(made)
-    known = named(model, made.files)
+    known = as_read_from(model, *map(str, made.files))
     return "train", train_words(known, made.k if model.weights else 0, "trained", made.data)
-
-
-def named(model: Model, files: Sequence[str | Path]) -> Model:
-    """The model as if it were read from these files."""
-    cfg, *weights = map(str, files)
-    network = replace(model.network, cfg=replace(model.network.cfg, name=cfg))
-    kept = model.weights and replace(model.weights, path=weights[0] if weights else "")
-    return replace(model, network=network, weights=kept)
 
 
 def _classes(made: Made) -> Words:

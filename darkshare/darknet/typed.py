@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from darkshare.darknet.kinds.base import DIALECTS
@@ -47,6 +48,12 @@ def files_of(model: Model) -> list[str]:
     """The cfg and the weights of a model, or what stands for them where it was not read from files."""
     weights = [model.weights.path or "MODEL.weights"] if model.weights else []
     return [model.name or "MODEL.cfg", *weights]
+
+
+def as_read_from(model: Model, cfg: str, weights: str = "") -> Model:
+    """The model as if it were read from these files."""
+    network = replace(model.network, cfg=replace(model.network.cfg, name=cfg))
+    return replace(model, network=network, weights=model.weights and replace(model.weights, path=weights))
 
 
 def train_words(base: Model, k: int, output: str, data: str = DATA) -> list[object]:

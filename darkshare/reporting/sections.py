@@ -26,7 +26,7 @@ from darkshare.darknet.cfg import read_cfg
 from darkshare.darknet.kinds.base import DIALECTS
 from darkshare.darknet.model import Model, without_branch_tasks
 from darkshare.darknet.network import resolve
-from darkshare.darknet.typed import files_of, typed
+from darkshare.darknet.typed import as_read_from, files_of, typed
 from darkshare.data import ClassifiedDataset, Dataset
 from darkshare.errors import BadArguments, DarkshareError, Unsupported
 from darkshare.evaluation import evaluate
@@ -89,13 +89,10 @@ def networks_in(merged: Model) -> list[Model]:
     """The networks of a merged model as `split` would write them; none of another."""
     names = [task.name for task in without_branch_tasks(merged).tasks]
     parts = split(merged, names) if len(names) > 1 else []
-    return [_named(part, f"{PARTS}/{name}") for name, part in zip(names, parts, strict=False)]
-
-
-def _named(model: Model, stem: str) -> Model:
-    """The model as if it were read from files."""
-    network = replace(model.network, cfg=replace(model.network.cfg, name=f"{stem}.cfg"))
-    return replace(model, network=network, weights=model.weights and replace(model.weights, path=f"{stem}.weights"))
+    return [
+        as_read_from(part, f"{PARTS}/{name}.cfg", f"{PARTS}/{name}.weights")
+        for name, part in zip(names, parts, strict=False)
+    ]
 
 
 def cuts(sketch: Drawing, shown: Sequence[Model]) -> list[int]:
