@@ -162,5 +162,8 @@ ROWS = [
         grows="net.csv$", leaves=r"out/trials.*(checkpoint|\.lock|log\.txt)|out/(trials|sweep\.json)",
         spares=LABELS, vague=SECONDS, is_own=True, cost=SLOW,
     ),
-    Row("demo", "demo -o out", one, sets={"shapes": "shapes", "text": "text", r"\.png": "pictures"}, cost=8),
+    Row(
+        "demo", "demo -o out", one, cost=8,
+        sets={r"street\.[^p]": "street", "marks": "marks", "text": "text", r"\.png": "pictures"},
+    ),
 ]  # fmt: skip
