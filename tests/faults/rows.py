@@ -163,7 +163,7 @@ ROWS = [
         spares=LABELS, vague=SECONDS, is_own=True, cost=SLOW,
     ),
     Row(
-        "demo", "demo -o out", one, cost=8,
+        "demo", "demo -o out", one, cost=32,
         sets={r"street\.[^p]": "street", "marks": "marks", "text": "text", r"\.png": "pictures"},
     ),
 ]  # fmt: skip
