@@ -35,6 +35,7 @@ LINES = 20  # of the course, where there is no terminal
 @options.output_option("trained")
 @click.option("--epochs", type=click.FloatRange(0, min_open=True), help="How often each picture is seen.")
 @click.option("--batches", type=click.IntRange(1), help="Updates to make, instead of the cfg's max_batches.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="About how long it may take.")
 @click.option(
     "--batch",
     type=click.IntRange(1),

@@ -68,14 +68,13 @@ def read_state(path: Path, fingerprint: Mapping[str, object]) -> dict[str, Any]:
     return state
 
 
-def rate_in(path: Path) -> float | None:
-    """The learning rate with which a training was started, or that it found; None for the cfg's.
+def found_in(path: Path, key: str) -> Any:
+    """Read what a training found before its start: its learning "rate" or number of "batches"; None if it did not.
 
     Raises:
         DarkshareError: it is not a checkpoint.
     """
-    rate: float | None = _loaded(path).get("rate")
-    return rate
+    return _loaded(path).get(key)
 
 
 def _loaded(path: Path) -> dict[str, Any]:
