@@ -9,9 +9,9 @@ from darkshare.darknet.model import load
 from darkshare.training.settings import Changes, Options
 
 
-def options(batches: int = 3, **how) -> Options:
+def options(batches: int = 3, side: str | None = None, **how) -> Options:
     chosen = {"device": "cpu", "threads": 1, "workers": 0, "validate_every": 0, **how}
-    return Options(k=0, changes=Changes(batches=batches, batch=4), **chosen)
+    return Options(k=0, changes=Changes(batches=batches, batch=4, side=side), **chosen)
 
 
 def planned(base: Path, data: Path, folder: Path, *, ks=(3,), seeds=(1,), **how):

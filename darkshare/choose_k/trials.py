@@ -130,8 +130,10 @@ def folder_of(sweep: Path, k: int, seed: int) -> Path:
 
 
 def with_k(options: Options, k: int, seed: int) -> Options:
-    """The options of one trial; without a trunk there is no cache of what it gives."""
-    return replace(options, k=k, seed=seed, resume=True, cache_features=options.cache_features if k else 0)
+    """The options of one trial; without a trunk there is no cache of what it gives, and no side that reads it."""
+    if not k:
+        options = replace(options, cache_features=0, changes=replace(options.changes, side=None))
+    return replace(options, k=k, seed=seed, resume=True)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
