@@ -62,6 +62,7 @@ class Options:
         changes: to the cfg's [net].
         recipe: one of `recipes.RECIPES`.
         negatives: a folder of pictures without objects.
+        teacher: the .cfg of a network that was trained end to end, with its weights beside it.
         seed: of all that is random.
         device: one of DEVICES; auto takes a GPU if there is one.
         amp: mixed precision: bfloat16 where that is precise enough.
@@ -89,6 +90,7 @@ class Options:
     changes: Changes = field(default_factory=Changes)
     recipe: str = "steady"
     negatives: str | os.PathLike[str] | None = None
+    teacher: str | None = None
     seed: int = 0
     device: str = "auto"
     amp: bool = False
@@ -113,6 +115,8 @@ class Options:
             0, patience=self.patience, cache_features=self.cache_features, checkpoint_every=self.checkpoint_every
         )
         require_least(1, threads=self.threads)
+        if self.teacher is not None and self.cache_features:
+            raise BadValue("a teacher sees the pictures, and a cache of features has none; leave one of them out")
         if self.ema is not None and self.ema >= 1:
             raise BadValue(f"ema={self.ema:g} must be less than 1")
 
