@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import os
-from base64 import b64encode
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
-from itertools import islice
-
-import numpy as np
 
 from darkshare._files import is_file
-from darkshare._images import Picture, encoded
 from darkshare._tables import Result
 from darkshare.analysis.differences import Differences
 from darkshare.analysis.drawing import Drawing
@@ -28,22 +22,16 @@ from darkshare.darknet.model import Model, without_branch_tasks
 from darkshare.darknet.network import resolve
 from darkshare.darknet.typed import as_read_from, files_of, typed
 from darkshare.data import ClassifiedDataset, Dataset
-from darkshare.errors import BadArguments, DarkshareError, Unsupported
-from darkshare.evaluation import evaluate
+from darkshare.errors import DarkshareError
+from darkshare.evaluation import Evaluations, evaluate
 from darkshare.evaluation.runner import Watch
 from darkshare.evaluation.tasks import Source, Sources
 from darkshare.inference.bench import bench
-from darkshare.inference.boxes import Detections
-from darkshare.inference.classification import only_detectors
-from darkshare.inference.detector import Detector
-from darkshare.inference.draw import annotate
-from darkshare.inference.media.sources import Names, select
-from darkshare.inference.preprocess import reads_alpha
+from darkshare.inference.media.sources import Names
 from darkshare.inference.verification import verify
+from darkshare.reporting.pictures import found_in, worst_errors
 from darkshare.surgery.splice import split
 
-MOST = 12  # pictures
-LONGEST = 800  # pixels of a picture's longer side
 _OF_FILES = ("split", "stats")  # commands that know no --size
 PARTS = "parts"  # the folder of `split` in commands
 
@@ -153,53 +141,17 @@ def verified(merged: Model, parts: Sequence[Model]) -> ReportSection:
 
 
 def pictured(model: Model, images: Sequence[str]) -> tuple[ReportSection, list[str]]:
-    """Pictures, scaled down, with the boxes that are found in them; and their names."""
-    chosen = only_detectors(model)
-    if chosen is None:
-        raise Unsupported("classifies whole pictures and finds no boxes; leave the pictures out", file=model.name)
-    detector, shown, names, boxes = Detector(without_branch_tasks(chosen)), list[str](), list[str](), 0
-    frames = select(images, alpha=reads_alpha(chosen.network)).frames(limit=1)
-    for frame in islice(frames, MOST):
-        if frame.image is None:
-            raise frame.error or DarkshareError("gives no picture", file=frame.source)
-        found = detector.detect(frame.image)
-        boxes += sum(map(len, found))
-        names.append(frame.source)
-        shown.append(_figure(frame.source, frame.image, found))
-    if not shown:
-        raise BadArguments("images holds no picture; give one that has some, or leave it out")
-    summary = f"{_number(boxes, 'box', 'boxes')} in {_number(len(shown), 'picture', 'pictures')}"
-    more = ", the first of more" if next(frames, None) else ""
-    body = f'<div class="pictures">{"".join(shown)}</div>'
-    return ReportSection("Detections", summary + more, command("detect", [model], *images), body), names
-
-
-def _number(count: int, one: str, several: str) -> str:
-    return f"{count} {one if count == 1 else several}"
-
-
-def _figure(name: str, image: Picture, found: Sequence[Detections]) -> str:
-    """A picture with its boxes, and what they are in words."""
-    import cv2
-
-    factor = min(1.0, LONGEST / max(image.shape[:2]))
-    size = [max(1, round(length * factor)) for length in image.shape[1::-1]]
-    small: Picture = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
-    drawn = encoded(annotate(small, [replace(one, boxes=one.boxes * factor) for one in found]), ".jpg")
-    words = escape("; ".join(f"{one.task}: {_counted(one)}" for one in found))
-    picture = f'src="data:image/jpeg;base64,{b64encode(drawn).decode()}" width="{size[0]}" height="{size[1]}"'
-    return f'<figure><img {picture} alt="{words}"><figcaption><b>{escape(name)}</b><br>{words}</figcaption></figure>\n'
-
-
-def _counted(found: Detections) -> str:
-    return ", ".join(f"{count} {name}" for name, count in Counter(name for name, *_ in found).items()) or "nothing"
+    """Pictures with the boxes that are found in them; and their names."""
+    summary, body, names = found_in(model, images)
+    return ReportSection("Detections", summary, command("detect", [model], *images), body), names
 
 
 def evaluated(model: Model, sources: Sequence[tuple[str, Source]], watch: Callable[[str], Watch]) -> ReportSection:
-    """Average precision or accuracy on labelled pictures."""
+    """Average precision with the worst errors, or accuracy, on labelled pictures."""
     found = evaluate(model, list(sources), watch=watch)
     alone = command("evaluate", [model], *data_words(sources))
-    return ReportSection("Evaluation", found.summary(), alone, _table(found))
+    errors = worst_errors(found) if isinstance(found, Evaluations) else ""
+    return ReportSection("Evaluation", found.summary(), alone, f"{_table(found)}\n{errors}")
 
 
 def timed(models: Sequence[Model]) -> ReportSection:

@@ -127,7 +127,7 @@ def test_a_merged_model_is_compared_as_split_would_write_its_networks(here):
 
 
 def test_every_command_in_the_page_runs(here, data, monkeypatch):
-    monkeypatch.setattr("darkshare.reporting.sections.MOST", 1)
+    monkeypatch.setattr("darkshare.reporting.pictures.MOST", 1)
     how = {"beside": [load("base.cfg"), load("text.cfg")], "data": {"base": str(data)}}
     both = replace(load("both.cfg"), tasks=tuple(replace(t, names=("red", "blue")[: len(t.names)]) for t in BOTH.tasks))
     save(both, "named")
@@ -135,6 +135,9 @@ def test_every_command_in_the_page_runs(here, data, monkeypatch):
     assert [one.title for one in found.sections][-2:] == ["Detections", "Evaluation"]
     assert found.sections[-2].summary.endswith("in 1 picture, the first of more")
     assert found.sections[-1].summary.startswith("mAP@0.50 base ")
+    assert "<h3>Worst errors of base (FP " in found.sections[-1].body
+    assert 1 <= found.sections[-1].body.count("<img src=") <= 4  # of the pictures that were evaluated
+    assert re.search(r'<span class="kind" style="border-color: rgb\(0, 114, 178\)">missed: (red|blue)', found.html())
     for one in found.sections:
         run(*one.command.split()[1:], code=0)
     found.write("again.html")
