@@ -32,8 +32,8 @@ def report(
     """Write one page about a network: drawing, savings, differences, proof, pictures, evaluation, inputs.
 
     The page is one file that opens offline, and each section names the command that gives the same alone. A merged
-    model is verified against the networks that --beside names. Several models are drawn and compared as they would
-    lie in one.
+    model is verified against the networks that --beside names. Exit code 1 if it does not give what they give; the page
+    is written all the same. Several models are drawn and compared as they would lie in one.
 
     \b
     Examples:
@@ -50,3 +50,5 @@ def report(
     show(found, form=form)
     found.write(output)
     wrote([output])
+    if found.is_wrong:
+        raise click.exceptions.Exit(1)

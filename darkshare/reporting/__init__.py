@@ -51,6 +51,11 @@ class ModelReport(Result):
     inputs: tuple[tuple[str, int, str], ...]
     date: str
 
+    @property
+    def is_wrong(self) -> bool:
+        """Whether a section tells of a failure: the merged network does not give what its parts give."""
+        return any(one.is_wrong for one in self.sections)
+
     def rows(self) -> list[dict[str, Any]]:
         return [{"section": one.title, "found": one.summary, "command": one.command} for one in self.sections]
 
@@ -72,10 +77,15 @@ class ModelReport(Result):
         listed = "".join(
             f'<li><a href="#{one.anchor}">{escape(one.title)}</a>: {escape(one.summary)}</li>' for one in self.sections
         )
+        wrong = "".join(
+            f'<p class="wrong" role="alert">{escape(one.title)} failed: {escape(one.summary)}</p>\n'
+            for one in self.sections
+            if one.is_wrong
+        )
         files = [{"file": name, "bytes": size, "SHA-256": digest} for name, size, digest in self.inputs]
         made = f"Made by darkshare {__version__} on {self.date}:"
         body = f"""<h1>{escape(self.title)}</h1>
-<ul class="verdicts">{listed}</ul>
+{wrong}<ul class="verdicts">{listed}</ul>
 <main>
 {"".join(one.html() for one in self.sections)}<section id="inputs"><h2>Inputs</h2>
 <p>{escape(made)} <code>{escape(f"{self.command} -o {typed(output)}")}</code></p>
