@@ -148,7 +148,7 @@ def report(
     sketch = draw(*shown)
     apart, ks = model if parts and not others else None, sections.cuts(sketch, shown)
     found = [sections.drawn(sketch, shown), *sections.saved(networks, sketch, ks, apart)]
-    found += sections.differing(networks, ks, apart)
+    found += sections.differing(networks, ks, apart, sections.places_in(sketch, shown, networks))
     if parts and others:
         found.append(sections.verified(model, others))
     names = [path for one in (*given, *others) for path in _files(one)]

@@ -70,7 +70,33 @@ class ReportSection:
 
 def drawn(sketch: Drawing, models: Sequence[Model]) -> ReportSection:
     """The drawing of the network, or of several over the trunk that they share."""
-    return ReportSection("Drawing", sketch.summary(), command("draw", models, "-o", "drawing.html"), sketch.part())
+    shown = [{**row, "shared": "yes" if row["shared"] else None} for row in sketch.rows()]
+    marks = [f' id="layer-{one.place}" data-place="{one.place}"' for one in sketch.graph.layers]
+    table = f'<details class="filtered"><summary>Layers</summary>{table_part(shown, marks=marks)}</details>'
+    body = f"{sketch.part()}{table}"
+    return ReportSection("Drawing", sketch.summary(), command("draw", models, "-o", "drawing.html"), body)
+
+
+def places_in(sketch: Drawing, shown: Sequence[Model], networks: Sequence[Model]) -> list[dict[int, int]]:
+    """The places in a drawing of each network's layers; none of one that is not known there.
+
+    Args:
+        sketch: the drawing.
+        shown: what is drawn: the networks, or a model that holds one for each of its tasks.
+        networks: whose layers.
+    """
+    if len(shown) == 1:
+        tasks = without_branch_tasks(shown[0]).tasks
+        named = {task.name: task for task in tasks}
+        own = [named.get(one.tasks[0].name) for one in networks]  # by their names, or in order where these differ
+        found = [[i for run in task.runs for i in range(*run)] for task in (own if all(own) else tasks) if task]
+        sizes = [len(one.network.layers) for one in networks]
+        return [dict(enumerate(one)) for one in found] if [*map(len, found)] == sizes else []
+    drawn = {(one.model, one.layer.index): one.place for one in sketch.graph.layers}
+    return [
+        {i: drawn[0 if i < k else at, i] for i in range(len(one.network.layers))}
+        for at, (one, k) in enumerate(zip(networks, sketch.graph.shared, strict=True))
+    ]
 
 
 def networks_in(merged: Model) -> list[Model]:
@@ -123,13 +149,16 @@ def _share(sketch: Drawing, costs: Sequence[float]) -> float:
     return 1 - sum(costs) / apart if apart else 0.0
 
 
-def differing(networks: Sequence[Model], ks: Sequence[int], merged: Model | None) -> list[ReportSection]:
-    """The differences of several networks that have weights."""
+def differing(
+    networks: Sequence[Model], ks: Sequence[int], merged: Model | None, places: Sequence[Mapping[int, int]]
+) -> list[ReportSection]:
+    """The differences of several networks that have weights; `places` are those of their layers in the drawing."""
     found = stats(*networks) if all(one.weights for one in networks) else None
     if not isinstance(found, Differences):
         return []
     alone = command("stats", networks, "--html", "differences.html", of=merged)
-    return [ReportSection("Differences", "; ".join(found.notes()), alone, differences_part(found, k=ks, is_brief=True))]
+    part = differences_part(found, k=ks, is_brief=True, places=places)
+    return [ReportSection("Differences", "; ".join(found.notes()), alone, part)]
 
 
 def verified(merged: Model, parts: Sequence[Model]) -> ReportSection:

@@ -105,10 +105,26 @@ def test_networks_that_share_different_layers_save_each_its_own(is_merged):
 
 def test_rows_of_identical_layers_are_left_out():
     (found,) = (one for one in report(PARTS).sections if one.title == "Differences")
-    layers = re.findall(r'<tr><td class="number" data-value="(-?\d+)"', found.body)
+    layers = re.findall(r'<tr[^>]*><td class="number" data-value="(-?\d+)"', found.body)
     assert "bit-identical up to layer 3" in found.summary
     assert {int(layer) for layer in layers} & {0, 1, 2, 3} == set()
     assert len(layers) > 5
+
+
+@pytest.mark.parametrize(
+    ("models", "beside", "places"),
+    [
+        (BOTH, (), {4: "14 4", 11: "21 11"}),  # the route to layer 3 is layer 13
+        (BOTH, PARTS, {4: "14 4", 11: "21 11"}),
+        (PARTS, (), {4: "13 4", 11: "20 11"}),
+        ([base, retrained(base, tiny_text(2), "more", 1)], (), {1: "13 1", 11: "23 11"}),
+    ],
+)
+def test_rows_of_differences_know_the_places_of_their_layers_in_the_drawing(models, beside, places):
+    page = report(models, beside=beside).html()
+    found = dict(re.findall(r'id="row-0-(\d+)-\1-\w+" data-place="([^"]+)"', page))
+    assert {layer: found.get(str(layer)) for layer in places} == places
+    assert len(re.findall(r'<tr id="layer-\d+" data-place', page)) > 20
 
 
 def test_heads_that_differ_are_told_at_once_and_fail(here, tmp_path):
@@ -230,13 +246,32 @@ def test_the_benchmark_is_shown_when_asked_for(here, models):
     assert "Alone: <code>darkshare bench " in (here / "bench.html").read_text()
 
 
-# Sorts a table by its last heading, chooses a layer, and looks whether anything is wider than the screen.
+# Sorts a table by its last heading, goes from a layer to its row and back, filters rows and with them the boxes of the
+# figures, enlarges a figure, and looks whether anything is wider than the screen.
 LOOK = """
     const heading = [...page.querySelectorAll("#savings th button")].at(-1);
     heading.click();
     drawing.querySelector('[data-place="2"]').focus();
     const seen = {sorted: heading.parentElement.getAttribute("aria-sort")};
     seen.panel = page.getElementById("details").textContent;
+    const rows = () => [...page.querySelectorAll("tr.chosen")].map((row) => row.id);
+    seen.shared = rows();
+    const row = page.getElementById("row-0-4-4-weights");
+    drawing.querySelector(`[data-place="${row.dataset.place.split(" ")[0]}"]`).focus();
+    seen.branch = rows();
+    page.activeElement.dispatchEvent(new view.KeyboardEvent("keydown", {key: "Enter", bubbles: true}));
+    seen.row = page.querySelector(":target").id;
+    row.querySelector("a").click();
+    seen.back = page.activeElement.dataset.place === row.dataset.place.split(" ")[0];
+    const filter = page.querySelector("#differences input");
+    filter.value = "4 WEIGHTS";
+    filter.dispatchEvent(new view.Event("input"));
+    seen.left = [...page.querySelectorAll("#differences tbody tr:not([hidden])")].map((row) => row.id);
+    seen.sharp = [...page.querySelectorAll("svg g:not(.faded) > a")].map((box) => box.getAttribute("href"));
+    seen.count = page.querySelector("#differences output").value;
+    const figure = page.querySelector("#differences .figure svg"), width = figure.getBoundingClientRect().width;
+    page.querySelector("#differences .zoom button").click();
+    seen.larger = figure.getBoundingClientRect().width / width;
     seen.fits = page.documentElement.scrollWidth <= view.innerWidth;
     seen.pictures = [...page.images].map((one) => one.naturalWidth);
     return seen;
@@ -247,6 +282,12 @@ LOOK = """
 @needs_browser
 def test_a_real_browser_shows_it_on_a_desk_and_a_phone(here, tmp_path, drawn):
     page = report(load("both.cfg"), "large.png", beside=[load("base.cfg"), load("text.cfg")]).html()
+    rows = page.count('<tr id="row-')
     for seen in seen_in_frames(page, LOOK, tmp_path):
         assert seen.pop("panel").startswith("layer 2 shortcut")
-        assert seen == {"sorted": "ascending", "fits": True, "pictures": [800]}
+        assert seen.pop("larger") == pytest.approx(1.5, abs=0.01)
+        assert seen.pop("branch")[:2] == ["layer-14", "row-0-4-4-biases"]
+        assert seen == {
+            "sorted": "ascending", "fits": True, "pictures": [800], "shared": ["layer-2"], "row": "row-0-4-4-biases",
+            "back": True, "left": ["row-0-4-4-weights"], "sharp": ["#row-0-4-4-weights"] * 2, "count": f"1 of {rows}",
+        }  # fmt: skip
