@@ -21,13 +21,14 @@ from darkshare.reporting import report as report_on
 )
 @click.option("--beside", multiple=True, metavar="FILE", help="A network that it was made of, or from.")
 @click.option("--data", type=NAMED_FILE, multiple=True, help="Labelled pictures to evaluate a task on.")
+@click.option("--sweep", metavar="FOLDER", help="Show what a sweep measured.")
 @click.option("--bench", is_flag=True, help="Measure separate networks against merged, too; takes time.")
 @options.size_option
 @options.dialect_option
 @options.format_option
 def report(
-    paths: tuple[str, ...], output: str, beside: tuple[str, ...], data: tuple[tuple[str, str], ...], bench: bool,
-    size: tuple[int, int] | None, dialect: str, form: str,
+    paths: tuple[str, ...], output: str, beside: tuple[str, ...], data: tuple[tuple[str, str], ...],
+    sweep: str | None, bench: bool, size: tuple[int, int] | None, dialect: str, form: str,
 ) -> None:  # fmt: skip
     """Write one page about a network: drawing, savings, differences, proof, pictures, evaluation, inputs.
 
@@ -46,7 +47,7 @@ def report(
     others = options.load_all(beside, dialect=dialect, size=size)
     pictures = [path for path in paths if not is_of_model(path)]
     require_unread([output], (path for _, path in data))
-    found = report_on(models, pictures or None, data=data, beside=others, bench=bench, watch=watcher)
+    found = report_on(models, pictures or None, data=data, beside=others, sweep=sweep, bench=bench, watch=watcher)
     show(found, form=form)
     found.write(output)
     wrote([output])

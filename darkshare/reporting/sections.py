@@ -6,16 +6,21 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
+from pathlib import Path
 
 from darkshare._files import is_file
 from darkshare._tables import Result
 from darkshare.analysis.differences import Differences
 from darkshare.analysis.drawing import Drawing
+from darkshare.analysis.frozen import Frozen, compare_trunks
 from darkshare.analysis.html import differences_part
 from darkshare.analysis.page import figure_part, table_part
 from darkshare.analysis.savings import savings
 from darkshare.analysis.savings_plot import savings_svg
 from darkshare.analysis.stats import stats
+from darkshare.choose_k.chart import sweep_svg
+from darkshare.choose_k.results import require_base
+from darkshare.choose_k.sweep import read_sweep
 from darkshare.darknet.cfg import read_cfg
 from darkshare.darknet.kinds.base import DIALECTS
 from darkshare.darknet.model import Model, without_branch_tasks
@@ -32,7 +37,7 @@ from darkshare.inference.verification import verify
 from darkshare.reporting.pictures import found_in, worst_errors
 from darkshare.surgery.splice import split
 
-_OF_FILES = ("split", "stats")  # commands that know no --size
+_OF_FILES = ("split", "stats", "frozen")  # commands that know no --size
 PARTS = "parts"  # the folder of `split` in commands
 
 
@@ -43,7 +48,7 @@ class ReportSection:
     Attributes:
         title: above it.
         summary: what it comes to, in a line.
-        command: that gives the same alone.
+        command: that gives the same alone; "" where none does.
         body: as HTML.
         is_wrong: whether it tells of a failure.
     """
@@ -61,10 +66,11 @@ class ReportSection:
 
     def html(self) -> str:
         """The whole of it."""
+        alone = f'<p class="alone">Alone: <code>{escape(self.command)}</code></p>\n' if self.command else ""
         state = ' class="wrong"' if self.is_wrong else ""
         return (
             f'<section id="{self.anchor}"><h2>{escape(self.title)}</h2>\n<p{state}>{escape(self.summary)}</p>\n'
-            f'<p class="alone">Alone: <code>{escape(self.command)}</code></p>\n{self.body}\n</section>\n'
+            f"{alone}{self.body}\n</section>\n"
         )
 
 
@@ -147,6 +153,58 @@ def _share(sketch: Drawing, costs: Sequence[float]) -> float:
     """The part that separate networks need beyond what is drawn, of all that they need."""
     apart = sketch.graph.apart(costs)
     return 1 - sum(costs) / apart if apart else 0.0
+
+
+def compared(networks: Sequence[Model], merged: Model | None) -> list[ReportSection]:
+    """Whether the trunk of each further network that has weights is the base's, bit for bit.
+
+    Args:
+        networks: the base, and those that were trained from it.
+        merged: the model that they were merged into, which says how many layers each shares; without it, all alike.
+    """
+    if len(networks) < 2 or not all(one.weights for one in networks):
+        return []
+    base, *others = networks
+    ks = _shared_by(merged, others) if merged else [None] * len(others)
+    every = Frozen(tuple(compare_trunks(base, other, k) for other, k in zip(others, ks, strict=True)))
+    rows = [
+        {"network": one.other, "k": one.k, "frozen": "yes" if one.is_frozen else "no", "identical": one.identical}
+        | {"moved tensors": len(one.moved), "verdict": one.verdict, "probably": one.diagnosis or None}
+        for one in every
+    ]
+    moved = f"<h3>Tensors that moved</h3>\n{table_part(every.rows())}" if every.rows() else ""
+    asked = [word for k in ks if k for word in ("--k", str(k))]
+    alone = command("frozen", networks, *asked)
+    return [ReportSection("Trunk", every.summary(), alone, f"{table_part(rows)}\n{moved}")]
+
+
+def _shared_by(merged: Model, others: Sequence[Model]) -> list[int | None]:
+    """The number of layers that each network shares in a merged one: of the task of its name, or else in order."""
+    first, *rest = without_branch_tasks(merged).tasks
+    named = {task.name: task.k for task in (first, *rest)}
+    in_order = [task.k for task in rest] if len(rest) == len(others) else [0] * len(others)
+    return [named.get(one.tasks[0].name, k) or None for one, k in zip(others, in_order, strict=True)]
+
+
+def swept(folder: Path, base: Model | None) -> ReportSection:
+    """Mean average precision and savings over k, as a sweep has measured them.
+
+    Args:
+        folder: of the sweep.
+        base: whose weights it must have begun from, where that is known.
+    """
+    found = read_sweep(folder)
+    if base:
+        require_base(found.trials[0], base, folder)
+    best = [one for one in found.choices if one.pareto and one.k]
+    told = [
+        f"k={one.k} saves {one.flops:.1%} of the operations"
+        + (f" and loses {100 * one.lost:.2f} points of mAP" if one.lost is not None else f" at mAP {one.map:.2%}")
+        for one in best
+    ]
+    plot = figure_part("mAP and savings by k", sweep_svg(found.trials, found.choices), "sweep")
+    summary = "; ".join([found.summary(), *told])
+    return ReportSection("Sweep", summary, "", f"{plot}\n{_table(found)}")
 
 
 def differing(
