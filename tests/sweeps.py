@@ -1,10 +1,12 @@
-"""Sweeps of a few quick trainings, planned and not run."""
+"""Sweeps of a few quick trainings, planned and not run, and results as of some that were."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from darkshare.choose_k.planning import plan
+from darkshare.choose_k.trials import TrialResult
 from darkshare.darknet.model import load
 from darkshare.training.settings import Changes, Options
 
@@ -16,3 +18,11 @@ def options(batches: int = 3, side: str | None = None, **how) -> Options:
 
 def planned(base: Path, data: Path, folder: Path, *, ks=(3,), seeds=(1,), **how):
     return plan(load(base, partial=True), str(data), folder, ks=ks, seeds=seeds, options=options(**how))
+
+
+def result(k: int, seed: int, score: float, **how) -> TrialResult:
+    found = TrialResult(
+        k, seed, score, "a rule", score - 0.1, score / 2, "a tool", "so", {"red": score}, None, None, 3, 12, 10.0 * k,
+        1.0, "cpu", 1, {"darkshare": "0"}, {"weights": "x"},
+    )  # fmt: skip
+    return replace(found, **how)

@@ -20,10 +20,10 @@ from darkshare.choose_k.cluster import run_on_cluster
 from darkshare.choose_k.planning import SweepPlan, plan
 from darkshare.choose_k.processes import LAST, Message, run_here, shared_out
 from darkshare.choose_k.results import Choice, choice_rows, choices, result_rows
-from darkshare.choose_k.trials import FORMAT, Trial, TrialResult, results_in
+from darkshare.choose_k.trials import FORMAT, Trial, TrialResult, read_json, results_in
 from darkshare.darknet.model import Model
 from darkshare.data.findings import warn_of
-from darkshare.errors import checked, require_least
+from darkshare.errors import DarkshareError, checked, require_least
 from darkshare.training.settings import Changes, Options
 
 if TYPE_CHECKING:
@@ -152,6 +152,23 @@ def sweep(  # noqa: D417 - some are described together
     messages = run_on_cluster(waiting, scheduler) if scheduler else run_here(shared_out(waiting, jobs), jobs)
     failed, stopped = _followed(messages, planned, len(waiting), watch)
     return _written(planned, failed, stopped=stopped)
+
+
+def read_sweep(folder: Path) -> Sweep:
+    """Read the results that a sweep has written into its folder.
+
+    Raises:
+        DarkshareError: there are none, or they are of another version.
+    """
+    path = folder / JSON
+    found = read_json(path)
+    if not (found and found.get("trials")):
+        raise DarkshareError("holds no results of a sweep", file=str(folder))
+    try:
+        trials = tuple(TrialResult(**one, settings=found["settings"]) for one in found["trials"])
+        return Sweep(tuple(Choice(**one) for one in found["choices"]), trials, tuple(found["failed"]), (path,))
+    except (TypeError, KeyError):
+        raise DarkshareError("is of another version; the same sweep writes it anew", file=str(path)) from None
 
 
 def _followed(
