@@ -8,10 +8,7 @@ import shlex
 import pytest
 from conftest import ROOT, TRAINABLE, needs_torch, network_of, run, seeded_floats, write_model
 from labelled import NAMES, draw, write_data
-
-from darkshare.choose_k.processes import Message
-from darkshare.choose_k.trial_run import run_trial
-from darkshare.training.settings import TrainingWatch
+from sweeps import trained_here
 
 PAGE = (ROOT / "docs" / "how-to" / "paper.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^darkshare (.*)$", "\n".join(re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)), re.MULTILINE)
@@ -50,9 +47,3 @@ def test_each_command_draws_its_figure(line, tmp_path, monkeypatch):
     assert said
     for path in (word for word in words if str(word).endswith(".pdf")):
         assert (tmp_path / path).read_bytes().startswith(b"%PDF")
-
-
-def trained_here(trials, jobs):
-    for trial in trials:
-        run_trial(trial, TrainingWatch())
-        yield Message(trial, "done", text="mAP")
