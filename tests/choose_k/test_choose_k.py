@@ -293,10 +293,12 @@ def test_what_cannot_be_filled_together_is_left_to_its_training(base, data, tmp_
 def test_trials_that_share_features_test_their_rates_once(base, data, tmp_path, monkeypatch):
     needs_torch()
     tested = []
-    monkeypatch.setattr(
-        "darkshare.training.rates._tested",
-        lambda base, data, options, recipe: (tested.append(options.k) or options.k / 1000, "it was made up"),
-    )
+
+    def found(base, data, options, recipe):
+        tested.append(options.k)
+        return options.k / 1000, "it was made up"
+
+    monkeypatch.setattr("darkshare.training.rates._tested", found)
     plain = caching_trials(base, data, tmp_path / "out", ks=(2, 4))
     trials = [
         replace(one, options=replace(one.options, changes=replace(one.options.changes, lr="auto"))) for one in plain
