@@ -316,6 +316,25 @@ def test_what_cannot_be_filled_together_is_left_to_its_training(base, data, tmp_
     assert run_trial(trials[2], TrainingWatch()).k == 4
 
 
+def test_trials_that_share_features_test_their_rates_once(base, data, tmp_path, monkeypatch):
+    needs_torch()
+    tested = []
+
+    def found(base, data, options, recipe):
+        tested.append(options.k)
+        return options.k / 1000, "it was made up"
+
+    monkeypatch.setattr("darkshare.training.rates._tested", found)
+    plain = caching_trials(base, data, tmp_path / "out", ks=(2, 4))
+    trials = [
+        replace(one, options=replace(one.options, changes=replace(one.options.changes, lr="auto"))) for one in plain
+    ]
+    for trial in trials:
+        run_trial(trial, TrainingWatch())
+        assert f"learning_rate={trial.options.k / 1000:g}" in (trial.folder / "net.cfg").read_text()
+    assert tested == [4, 2]
+
+
 @pytest.mark.slow
 def test_trials_that_share_features_are_what_they_are_alone(base, data, tmp_path):
     """Two processes, two k and two seeds."""
