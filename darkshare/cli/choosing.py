@@ -125,23 +125,29 @@ class Progress(SweepWatch):
 @click.option("--boxes", type=click.IntRange(20), default=300, show_default=True, help="Labelled objects to look at.")
 @click.option("--recalibrate", type=click.IntRange(2), help="Pictures on which batch norm is measured again.")
 @click.option("--sweep", metavar="FOLDER", help="Compare the guesses with what a sweep measured.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Train for so long to find it, all in all.")
+@options.folder_option("suggested", "all files of these trainings.")
 @options.seed_option("Of pictures and backgrounds.")
 @options.threads_option("To compute with.")
 @options.size_option
 @options.dialect_option
 @options.format_option
 def suggest_k(files: tuple[str, ...], form: str, size: tuple[int, int] | None, dialect: str, **how: Any) -> int:
-    """Guess how many layers to share, without training.
+    """Guess how many layers to share, without training; or find it by training.
 
     With a base alone: where it can be cut and what that saves. With data: how well the base's layers tell the labelled
     objects of train= apart (LogME). With a network that was trained from the base: how far its layers moved, and with
     data its mAP on valid= after its first k layers are replaced by the base's. These are guesses; sweep measures.
+
+    --minutes trains some cuts and k=0 for a short while, then those again, with other seeds, about which there is
+    doubt, until the time is over: the largest k that loses no more than --loss. The folder is that of a sweep.
 
     \b
     Examples:
       darkshare suggest-k yolov3.cfg yolov3.weights text.data
       darkshare suggest-k yolov3.cfg text.cfg text.data --loss 2
       darkshare suggest-k tiny.cfg masks.data --budget 50 --sweep masks-sweep
+      darkshare suggest-k tiny.cfg masks.data --minutes 30 --loss 1 -o masks-k
     """
     of_model = [path for path in files if is_of_model(path)]
     data = [path for path in files if path not in of_model]
@@ -149,8 +155,18 @@ def suggest_k(files: tuple[str, ...], form: str, size: tuple[int, int] | None, d
     if not 1 <= len(models) <= 2 or len(data) > 1:
         raise click.UsageError("give a base, perhaps a network trained from it, and perhaps one .data file")
     tuned = models[1] if len(models) > 1 else None
-    found = guess(models[0], tuned, data[0] if data else None, watch=watcher(), **how)
+    with Progress() as progress:
+        found = guess(
+            models[0], tuned, data[0] if data else None, size=size, watch=watcher(), trainings=progress, **how
+        )
     show(found, form=form)
-    k = next((k for k in found.advice.values() if k), found.candidates[0].k)
+    if found.measured is not None:
+        noted([how["output"]])
+        wrote(found.measured.files)
+        if found.measured.stopped:
+            say("stopped; the same command goes on")
+            again()
+            raise click.exceptions.Exit(stopped()[0])
+    k = (found.measured and found.measured.k) or next((k for k in found.advice.values() if k), found.candidates[0].k)
     hint(Made(files_of(models[0]), models[0], k=k, data=data[0] if data else DATA), form)
     return k
