@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from darkshare._figures import COLOURS, GREY, Look, drawable, label_above, rendered, write_figure
+from darkshare._figures import COLOURS, GREY, Look, drawable, label_above, legend_columns, rendered, write_figure
 from darkshare.analysis.boxplot import Spread
 from darkshare.analysis.differences import Comparison, Difference
 from darkshare.analysis.savings import cuts_of
@@ -144,7 +144,7 @@ def _differences(
         _mark_cuts(pair, [k for k in ks if first <= k <= last + 1], width / len(shown))
         _explain(pair[-1], group, boxes, width - _EDGES)
     where = "batch norm folded in" if base.space == "folded" else "as in the files"
-    figure.suptitle(drawable(f"Difference to {base.base}, relative to it, by layer ({where})"))
+    figure.suptitle(drawable(f"Difference to {base.base}, relative to it, by layer ({where})"), wrap=True)
     return figure, boxes
 
 
@@ -269,7 +269,6 @@ def _mark_cuts(pair: Sequence[Axes], ks: Sequence[int], inches: float) -> None:
 
 def _explain(axes: Axes, group: Sequence[Comparison], boxes: Sequence[BoxPlot], inches: float) -> None:
     """The legend, in as many columns as there is room for."""
-    from matplotlib import rcParams
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -290,14 +289,12 @@ def _explain(axes: Axes, group: Sequence[Comparison], boxes: Sequence[BoxPlot], 
     entries += [(handle, text) for handle, text, wanted in optional if wanted]
     axes.set_xlabel("layer")
     handles, texts = zip(*entries, strict=True)
-    letter = 0.0075 * rcParams["font.size"]  # inches
-    columns = int(inches / max(0.5 + letter * len(text) for text in texts))
     legend = axes.legend(
         handles,
         texts,
         loc="upper left",
         bbox_to_anchor=(0, -0.16),
-        ncols=min(len(entries), max(1, columns)),
+        ncols=legend_columns(texts, inches),
         frameon=False,
         fontsize="small",
     )

@@ -37,7 +37,8 @@ def _figure(results: Sequence[TrialResult], found: Sequence[Choice]) -> Figure:
     _ring_pareto(panels[0], found)
     counts = sorted({one.seeds for one in found})
     seeds = "one seed" if counts == [1] else f"{'..'.join(map(str, counts))} seeds"
-    panels[0].set(ylabel="mAP, %", title=f"mAP on the validation pictures (top: Darknet's rule, IoU > 0.50), {seeds}")
+    panels[0].set_ylabel("mAP, %")
+    figure.suptitle(f"mAP on the validation pictures (top: Darknet's rule, IoU > 0.50), {seeds}", wrap=True)
     if has_coco:
         _draw_scores(panels[1], results, found, "coco_ap", COLOURS[1])
         panels[1].set_ylabel("COCO's AP, %\n(IoU 0.50 to 0.95)")

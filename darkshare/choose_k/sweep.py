@@ -105,7 +105,8 @@ def sweep(  # noqa: D417 - some are described together
     k: int | Sequence[int], seeds: int | Sequence[int] = (1, 2, 3), output: str | os.PathLike[str] = "sweep",
     jobs: int = 1, threads: int | None = None, workers: int = 1, validate_every: int = 0, scheduler: str | None = None,
     epochs: float | None = None, batches: int | None = None, batch: int | None = None, subdivisions: int | None = None,
-    lr: float | str | None = None, size: tuple[int, int] | None = None, recipe: str = "steady",
+    lr: float | str | None = None, size: tuple[int, int] | None = None, side: str | None = None,
+    teacher: str | os.PathLike[str] | None = None, recipe: str = "steady",
     negatives: str | os.PathLike[str] | None = None, device: str = "auto", amp: bool = False, ema: float | None = None,
     bn_eval: bool = False, augment: bool = True, cache_features: int = 0, cache_anyway: bool = False,
     checkpoint_every: float = 60, watch: SweepWatch | None = None,
@@ -126,6 +127,7 @@ def sweep(  # noqa: D417 - some are described together
         validate_every: updates between validations; 0 for none before the end.
         scheduler: the address of a Dask cluster that does the work instead of `jobs`.
         epochs, batches, batch, subdivisions, lr, size, recipe, negatives: as of `train`.
+        side, teacher: likewise, but of k=0, which has neither.
         device, amp, ema, bn_eval, augment: likewise.
         cache_features, cache_anyway, checkpoint_every: likewise.
         watch: is informed of what happens.
@@ -134,9 +136,10 @@ def sweep(  # noqa: D417 - some are described together
         DarkshareError: something that cannot be trained or evaluated, or a folder with another sweep.
     """
     require_least(1, jobs=jobs)
-    changes = Changes(epochs, batches, batch, subdivisions, lr, size)
+    changes = Changes(epochs, batches, batch, subdivisions, lr, size, side)
     options = Options(
         k=0, changes=changes, recipe=recipe, negatives=None if negatives is None else os.fspath(negatives),
+        teacher=None if teacher is None else os.fspath(teacher),
         device=device, amp=amp, ema=ema, bn_eval=bn_eval, augment=augment, workers=workers, threads=threads,
         validate_every=validate_every, patience=0, cache_features=cache_features, cache_anyway=cache_anyway,
         checkpoint_every=checkpoint_every,
