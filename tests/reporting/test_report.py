@@ -17,10 +17,12 @@ from classifiers import classifier
 from conftest import run, tiny_text
 from models import model, quiet_concat, retrained, without_weights
 from sweeps import result
+from synthetic import colour_classifier, painted
 
 from darkshare import load, report, save, savings, verify
 from darkshare.choose_k.results import choices
 from darkshare.choose_k.sweep import write_results
+from darkshare.data import Classified, ClassifiedDataset
 from darkshare.errors import BadArguments, BadValue, DarkshareError, ShapeMismatch
 
 PARTS = [base := model(tiny_text(2), "base"), retrained(base, tiny_text(1), "text", 4)]
@@ -203,6 +205,15 @@ def test_every_command_in_the_page_runs(here, data, monkeypatch):
     before = (here / "again.html").read_bytes()
     run(*line.split()[1:], code=0)
     assert (here / "again.html").read_bytes() == before
+
+
+def test_pictures_that_a_classifier_takes_for_others_are_shown(tmp_path):
+    paths = painted(tmp_path, [(200, 100, 0), (0, 200, 100)])
+    data = ClassifiedDataset("set", ("blue", "green", "red"), tuple(map(Classified, paths, (2, 2))))
+    found = report(colour_classifier(tmp_path), data=data).sections[-1]
+    assert re.findall(r"<figcaption><b>([^<]+)</b><br>([^<]+) 0\.\d\d</fig", found.body) == [
+        (str(paths[1]), "red, taken for green"),
+    ]  # fmt: skip
 
 
 def test_pictures_are_scaled_down_with_their_boxes(here):
