@@ -288,5 +288,6 @@ def _reading(name: str, model: Model) -> list[str]:
 
 
 def _table(found: Result) -> str:
-    notes = "".join(f'<p class="note">{escape(line)}</p>' for line in found.notes() if line != found.summary())
+    lines = "\n".join(line for line in found.notes() if line != found.summary()).replace("\n    ", " ").splitlines()
+    notes = "".join(f'<p class="note">{escape(line)}</p>' for line in lines)  # a page breaks lines by itself
     return f"{table_part(found.table())}\n{notes}"
