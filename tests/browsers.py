@@ -73,3 +73,11 @@ def seen_in_frames(html: str, look: str, folder: Path) -> list[dict[str, Any]]:
     assert not console, console
     assert not [a for a in addresses if a.startswith("http") and "google" not in a and "gvt1" not in a]
     return json.loads(unescape(re.findall(r'<pre id="found">(.*?)</pre>', dom)[-1]))
+
+
+def pages_when_printed(path: Path, folder: Path) -> int:
+    """The number of pages of paper."""
+    made = folder / "page.pdf"
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
+    subprocess.run([*command, f"--print-to-pdf={made}", path.as_uri()], capture_output=True, check=True)
+    return len(re.findall(rb"/Type /Page\b", made.read_bytes()))

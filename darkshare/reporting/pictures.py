@@ -14,7 +14,8 @@ import numpy as np
 from darkshare._images import Picture, encoded, read_picture
 from darkshare.darknet.model import Model, without_branch_tasks
 from darkshare.errors import BadArguments, DarkshareError, Unsupported
-from darkshare.evaluation import Evaluations
+from darkshare.evaluation import Accuracies, Evaluations
+from darkshare.evaluation.accuracy import WrongGuess
 from darkshare.evaluation.wrong_boxes import KINDS, WrongPicture
 from darkshare.inference.boxes import Detections
 from darkshare.inference.classification import only_detectors
@@ -49,15 +50,23 @@ def found_in(model: Model, images: Sequence[str]) -> tuple[str, str, list[str]]:
     return summary + (", the first of more" if next(frames, None) else ""), _gallery(shown), names
 
 
-def worst_errors(found: Evaluations) -> str:
+def worst_errors(found: Evaluations | Accuracies) -> str:
     """The pictures of each task with the worst errors, as HTML."""
-    parts = []
-    for first in (one.own[0] for one in found.tasks):
-        pictures = first.wrong.worst(WORST) if first.wrong else []
-        if pictures:
-            title = f"Worst errors of {first.task} ({first.mistakes})"
-            parts.append(f"<h3>{escape(title)}</h3>\n{_gallery([_wrong(one) for one in pictures])}")
-    return "\n".join(parts)
+    parts: list[tuple[str, list[str]]] = []
+    if isinstance(found, Accuracies):
+        parts += [(first.task, [_taken(one) for one in first.worst[:WORST]]) for first, *_ in found.tasks]
+    else:
+        for first in (one.own[0] for one in found.tasks):
+            pictures = first.wrong.worst(WORST) if first.wrong else []
+            parts.append((f"{first.task} ({first.mistakes})", [_wrong(one) for one in pictures]))
+    shown = (f"<h3>Worst errors of {escape(title)}</h3>\n{_gallery(figures)}" for title, figures in parts if figures)
+    return "\n".join(shown)
+
+
+def _taken(one: WrongGuess) -> str:
+    """A picture that is taken for another class."""
+    words = f"{one.name}, taken for {one.guess} {one.probability:.2f}"
+    return _figure(str(one.picture), read_picture(one.picture), (), escape(words))
 
 
 def _wrong(one: WrongPicture) -> str:

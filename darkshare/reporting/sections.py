@@ -28,7 +28,7 @@ from darkshare.darknet.network import resolve
 from darkshare.darknet.typed import as_read_from, files_of, typed
 from darkshare.data import ClassifiedDataset, Dataset
 from darkshare.errors import DarkshareError
-from darkshare.evaluation import Evaluations, evaluate
+from darkshare.evaluation import evaluate
 from darkshare.evaluation.runner import Watch
 from darkshare.evaluation.tasks import Source, Sources
 from darkshare.inference.bench import bench
@@ -234,11 +234,10 @@ def pictured(model: Model, images: Sequence[str]) -> tuple[ReportSection, list[s
 
 
 def evaluated(model: Model, sources: Sequence[tuple[str, Source]], watch: Callable[[str], Watch]) -> ReportSection:
-    """Average precision with the worst errors, or accuracy, on labelled pictures."""
+    """Average precision or accuracy on labelled pictures, with the worst errors."""
     found = evaluate(model, list(sources), watch=watch)
     alone = command("evaluate", [model], *data_words(sources))
-    errors = worst_errors(found) if isinstance(found, Evaluations) else ""
-    return ReportSection("Evaluation", found.summary(), alone, f"{_table(found)}\n{errors}")
+    return ReportSection("Evaluation", found.summary(), alone, f"{_table(found)}\n{worst_errors(found)}")
 
 
 def timed(models: Sequence[Model]) -> ReportSection:
@@ -289,5 +288,6 @@ def _reading(name: str, model: Model) -> list[str]:
 
 
 def _table(found: Result) -> str:
-    notes = "".join(f'<p class="note">{escape(line)}</p>' for line in found.notes() if line != found.summary())
+    lines = "\n".join(line for line in found.notes() if line != found.summary()).replace("\n    ", " ").splitlines()
+    notes = "".join(f'<p class="note">{escape(line)}</p>' for line in lines)  # a page breaks lines by itself
     return f"{table_part(found.table())}\n{notes}"

@@ -12,15 +12,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from browsers import Outside, needs_browser, seen_in_frames
+from browsers import Outside, needs_browser, pages_when_printed, seen_in_frames
 from classifiers import classifier
 from conftest import run, tiny_text
 from models import model, quiet_concat, retrained, without_weights
 from sweeps import result
+from synthetic import colour_classifier, painted
 
 from darkshare import load, report, save, savings, verify
 from darkshare.choose_k.results import choices
 from darkshare.choose_k.sweep import write_results
+from darkshare.data import Classified, ClassifiedDataset
 from darkshare.errors import BadArguments, BadValue, DarkshareError, ShapeMismatch
 
 PARTS = [base := model(tiny_text(2), "base"), retrained(base, tiny_text(1), "text", 4)]
@@ -41,16 +43,10 @@ CASES = {
 
 
 @pytest.fixture(autouse=True)
-def undrawn(request, monkeypatch):
-    """Figures take longer than everything else, so only tests that look at them draw them."""
-    if "drawn" not in request.fixturenames:
-        for name in ("reporting.sections.savings_svg", "reporting.sections.sweep_svg", "analysis.html.differences_svg"):
-            monkeypatch.setattr(f"darkshare.{name}", lambda *_, **__: "<svg></svg>")
-
-
-@pytest.fixture
-def drawn():
-    """Have figures drawn."""
+def undrawn(monkeypatch):
+    """Figures take longer than everything else, so only `page` has them."""
+    for name in ("reporting.sections.savings_svg", "reporting.sections.sweep_svg", "analysis.html.differences_svg"):
+        monkeypatch.setattr(f"darkshare.{name}", lambda *_, **__: "<svg></svg>")
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +58,13 @@ def desk(tmp_path_factory):
     for name, size in (("small", (30, 40, 3)), ("large", (900, 1200, 3))):
         cv2.imwrite(str(folder / f"{name}.png"), np.random.default_rng(1).integers(0, 255, size, dtype=np.uint8))
     return folder
+
+
+@pytest.fixture(scope="module")
+def page(desk):
+    """A page with all that is drawn."""
+    both, *parts = (load(desk / f"{name}.cfg") for name in ("both", "base", "text"))
+    return report(both, desk / "large.png", beside=parts).html()
 
 
 @pytest.fixture
@@ -85,8 +88,8 @@ def test_there_is_a_section_for_all_that_there_is_to_show(case):
     assert parser.loads == []
 
 
-def test_names_in_figures_are_kept_apart(drawn):
-    names = re.findall(r'(?<![\w-])id="([^"]+)"', report(BOTH).html())
+def test_names_in_figures_are_kept_apart(page):
+    names = re.findall(r'(?<![\w-])id="([^"]+)"', page)
     assert len(names) == len(set(names)) > 50
 
 
@@ -204,6 +207,15 @@ def test_every_command_in_the_page_runs(here, data, monkeypatch):
     assert (here / "again.html").read_bytes() == before
 
 
+def test_pictures_that_a_classifier_takes_for_others_are_shown(tmp_path):
+    paths = painted(tmp_path, [(200, 100, 0), (0, 200, 100)])
+    data = ClassifiedDataset("set", ("blue", "green", "red"), tuple(map(Classified, paths, (2, 2))))
+    found = report(colour_classifier(tmp_path), data=data).sections[-1]
+    assert re.findall(r"<figcaption><b>([^<]+)</b><br>([^<]+) 0\.\d\d</fig", found.body) == [
+        (str(paths[1]), "red, taken for green"),
+    ]  # fmt: skip
+
+
 def test_pictures_are_scaled_down_with_their_boxes(here):
     save(replace(base, tasks=(replace(base.tasks[0], names=("<b>", "b")),)), "odd")
     page = report(load("odd.cfg"), "large.png").html()
@@ -319,8 +331,7 @@ LOOK = """
 
 @pytest.mark.slow
 @needs_browser
-def test_a_real_browser_shows_it_on_a_desk_and_a_phone(here, tmp_path, drawn):
-    page = report(load("both.cfg"), "large.png", beside=[load("base.cfg"), load("text.cfg")]).html()
+def test_a_real_browser_shows_it_on_a_desk_a_phone_and_paper(page, tmp_path):
     rows = page.count('<tr id="row-')
     for seen in seen_in_frames(page, LOOK, tmp_path):
         assert seen.pop("panel").startswith("layer 2 shortcut")
@@ -330,3 +341,4 @@ def test_a_real_browser_shows_it_on_a_desk_and_a_phone(here, tmp_path, drawn):
             "sorted": "ascending", "fits": True, "pictures": [800], "shared": ["layer-2"], "row": "row-0-4-4-biases",
             "back": True, "left": ["row-0-4-4-weights"], "sharp": ["#row-0-4-4-weights"] * 2, "count": f"1 of {rows}",
         }  # fmt: skip
+    assert pages_when_printed(tmp_path / "page.html", tmp_path) <= 7  # none is all but empty
