@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkshare._figures import COLOURS, GREY, Look, write_figure
+from darkshare._figures import COLOURS, GREY, Look, rendered, write_figure
 from darkshare.choose_k.results import Choice
 from darkshare.choose_k.trials import TrialResult
 
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 def plot_sweep(results: Sequence[TrialResult], found: Sequence[Choice], path: Path | str, **look: Unpack[Look]) -> None:
     """Draw at least one result of a sweep into a file; see `Sweep.plot`."""
     write_figure(path, lambda: _figure(results, found), **look)
+
+
+def sweep_svg(results: Sequence[TrialResult], found: Sequence[Choice]) -> str:
+    """The figure of `plot_sweep` as text for a page."""
+    return rendered(lambda: _figure(results, found), "svg", **{"svg.fonttype": "none"}).decode()
 
 
 def _figure(results: Sequence[TrialResult], found: Sequence[Choice]) -> Figure:

@@ -25,6 +25,7 @@ from darkshare.training.settings import AUTO, DEVICES
 STEPS = {
     "epochs": ("train",),
     "batches": ("train",),
+    "minutes": ("train",),
     "batch": ("train",),
     "negatives": ("train",),
     "device": ("train",),
@@ -44,6 +45,7 @@ STEPS = {
 @click.option("--base-data", metavar="FILE", help="The base's own data set, to measure its task on.")
 @click.option("--epochs", type=click.FloatRange(0, min_open=True), help="How often each picture is seen.")
 @click.option("--batches", type=click.IntRange(1), help="Updates to make.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="About how long the training may take.")
 @click.option("--batch", type=click.IntRange(1), help="Pictures per update.")
 @click.option("--negatives", metavar="FOLDER", help="Pictures without objects, such as the base's own.")
 @click.option("--resume", is_flag=True, help="Go on after a stop; a training that is done is not done again.")
@@ -105,11 +107,12 @@ class _Guide:
         self._step("frozen", *base, *trained, "--k", k)
         names = [word for name in self.names for word in ("--name", name)]
         self._step("concat", *base, *trained, "--k", k, *names, "--verify", "-o", self.output)
-        own = ["--data", f"{self.names[0]}={base_data}"] if base_data else []
+        own = [f"{self.names[0]}={base_data}"] if base_data else []
+        sets = [word for one in (f"{self.task}={self.data}", *own) for word in ("--data", one)]
         cfg = plain_path(f"{self.output}.cfg")
-        self._step("evaluate", cfg, "--data", f"{self.task}={self.data}", *own, "--cross")
+        self._step("evaluate", cfg, *sets, "--cross")
         beside = [word for path in (base[0], trained[0]) for word in ("--beside", path)]
-        self._step("report", cfg, *beside, "-o", f"{self.output}.html")
+        self._step("report", cfg, *beside, *sets, "-o", f"{self.output}.html")
         return load(cfg, dialect=self.given["dialect"])
 
     def _imported(self, *, resume: bool) -> str:

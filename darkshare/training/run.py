@@ -37,7 +37,7 @@ from darkshare.training.stepping import Diverged, Launched, MiniBatch, Trainer
 
 CHECKPOINT, GOOD, FEATURES = ".checkpoint", ".good", ".features"
 _WRITTEN = (".cfg", ".weights", ".names", ".data", ".tasks.json")
-_TIMES = 10  # how often the network is validated if nobody says
+TIMES = 10  # how often the network is validated if nobody says
 
 
 class Ready(NamedTuple):
@@ -93,7 +93,7 @@ class Training:
         self.trunk = digest(trunk_floats(base, options.k))
         epochs = self.batches * self.trainer.batch / len(self.source.samples)
         self.copies = copies_kept(options, self.source, self.trainer.net, epochs, self.truths[0], watch)
-        self.tenth, self.good = -(-self.batches // _TIMES), -1  # updates; after how many the last good state was kept
+        self.tenth, self.good = -(-self.batches // TIMES), -1  # updates; after how many the last good state was kept
         self.every = self.tenth if options.validate_every is None else options.validate_every
         patience = recipe.patience if options.patience is None else options.patience
         self.patience = patience * self.every  # in updates
@@ -103,7 +103,7 @@ class Training:
         self.launched: tuple[Launched, Size, float] | None = None  # whose numbers were not read yet; its begin
         self.settled = 0.0
         self.fingerprint = checkpoints.fingerprint(
-            options, model, self.source.samples, self.trunk, self.trainer.ema, self.copies
+            options, model, self.source.samples, self.trunk, self.trainer.ema, self.copies, self.trainer.taught_by
         )
 
     @property
@@ -325,7 +325,7 @@ class Training:
         self._settle()
         state = {
             "fingerprint": self.fingerprint, "standing": asdict(self.standing), "trainer": self.trainer.state(),
-            "rate": self.options.changes.rate,
+            "rate": self.options.changes.rate, "batches": self.batches,
         }  # fmt: skip
         checkpoints.write_state([sibling(self.stem, suffix) for suffix in suffixes], state)
         if CHECKPOINT in suffixes:
