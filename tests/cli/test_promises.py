@@ -72,7 +72,7 @@ def test_a_folder_that_is_there_may_have_any_name(tmp_path):
         (("stats", "--plot", "x.tflite"), "no such kind of figure; end its name in .png"),
         (("stats", "--plot", "x.png", "--plot", "x.html"), "no such kind of figure; end its name in .png"),
         (("report", "-o", "x.json"), "would be a web page, but the name promises JSON; end it in .html"),
-        (("draw", "-o", "x.json"), "no such kind of drawing; end its name in .html, .svg, .png or .pdf"),
+        (("draw", "-o", "x.json"), "no such kind of drawing; end its name in .html, .htm, .png, .svg or .pdf"),
         (("bench", "--plot", "x.gif"), "no such kind of figure"),
         (("savings", "--plot", "x.csv"), "no such kind of figure"),
         (
