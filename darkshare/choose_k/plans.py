@@ -19,7 +19,7 @@ from darkshare.choose_k.fronts import pareto_front
 from darkshare.choose_k.task_cuts import TaskCut, cuts_of_task
 from darkshare.darknet.model import Model
 from darkshare.darknet.typed import plain_name
-from darkshare.errors import BadArguments, BadValue, DarkshareError, checked, require_choice, require_known
+from darkshare.errors import BadArguments, DarkshareError, checked, require_choice, require_known, require_least
 from darkshare.evaluation.runner import Watch
 from darkshare.inference.engines import DEFAULT
 from darkshare.inference.engines.timing import ROUNDS, require_rounds
@@ -242,8 +242,8 @@ def _allowed(max_loss: float | Mapping[str, float] | None, tasks: Sequence[str])
     """The points that each task may lose, where they are limited."""
     given = dict(max_loss) if isinstance(max_loss, Mapping) else {} if max_loss is None else {"": max_loss}
     require_known("task", [name for name in given if name], tasks)
-    if wrong := [value for value in given.values() if math.isnan(value)]:
-        raise BadValue(f"max_loss={wrong[0]} must be points of mAP")
+    for value in given.values():
+        require_least(0, max_loss=value)
     found = {name: given.get(name, given.get("")) for name in tasks}
     return {name: value for name, value in found.items() if value is not None}
 
