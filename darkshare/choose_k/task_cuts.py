@@ -156,8 +156,8 @@ def _cut(
     own, first = model.network.input, base.network.input
     if own != first:
         raise DarkshareError(
-            f"takes {own}, the base {first}, and a merged network has one input: give --size {own.w}x{own.h}, "
-            "or trainings of the base's size",
+            f"takes {own}, the base {first}, and a merged network has one input: "
+            f"sweep all tasks at one size, and give that, as --size {own.w}x{own.h}",
             file=model.name,
         )
     flops, size = _added(base.network, model.network, k)

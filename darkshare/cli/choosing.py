@@ -157,7 +157,7 @@ def suggest_k(files: tuple[str, ...], form: str, size: tuple[int, int] | None, d
 
 
 @command()
-@click.argument("files", nargs=-1, required=True, metavar="BASE.cfg [BASE.weights] TASK=SWEEP|TASK=TABLE.csv ...")
+@click.argument("files", nargs=-1, required=True, metavar="BASE.cfg [BASE.weights] TASK=SWEEP|TABLE.csv ...")
 @options.keyed_option("--max-loss", POINTS, help="mAP points that each task, or this one, may lose.")
 @click.option("--budget", metavar="LIMIT", help="For all: 'flops<=0.5' of separate networks, 'mb<=12' or 'ms<=30'.")
 @options.choice_option("--prefer", PREFERENCES, "The least of it.  [default: loss; cost without a budget]")
@@ -181,8 +181,8 @@ def plan(
     \b
     Examples:
       darkshare plan base.cfg text=text-sweep logos=logos-sweep --max-loss 1
-      darkshare plan base.cfg text=text.csv logos=logos-sweep --budget 'mb<=12' --max-loss text=0.5 -o plan
-      darkshare plan base.cfg text=text-sweep --budget 'ms<=30' --threads 1
+      darkshare plan base.cfg text=text.csv logos=logos.csv --budget 'mb<=9'
+      darkshare plan base.cfg text=text-sweep --budget 'ms<=30' -o plan
     """
     of_model = [path for path in files if is_of_model(path)]
     base = options.one_model(of_model, size=size, dialect=dialect)

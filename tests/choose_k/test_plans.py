@@ -220,7 +220,7 @@ def test_sources_of_another_kind_base_or_size_are_refused(base, other, tmp_path)
         plan(shared, {}, max_loss=1)
     with pytest.raises(DarkshareError, match=r"none: is neither the folder of a sweep nor a \.csv table"):
         plan(shared, {"a": tmp_path / "none"}, max_loss=1)
-    with pytest.raises(DarkshareError, match=r"takes 32x32x3, the base 64x64x3, .* give --size 32x32"):
+    with pytest.raises(DarkshareError, match=r"takes 32x32x3, the base 64x64x3, .* as --size 32x32"):
         plan(load(base, size=(64, 64)), {"a": other}, max_loss=1)
     write_model(tmp_path / "strange", TRAINABLE, seeded_floats(network_of(TRAINABLE), 9))
     with pytest.raises(DarkshareError, match="is a sweep from other weights than those of"):
