@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -79,7 +79,7 @@ def write_figure(path: Path | str, draw: Callable[[], Figure], **look: Unpack[Lo
         if (width := look.get("width")) is not None:
             figure.set_figwidth(width)
         if (title := look.get("title")) is not None:
-            figure.suptitle(drawable(title))
+            figure.suptitle(drawable(title), wrap=True)
         return figure
 
     with warnings.catch_warnings():
@@ -112,6 +112,14 @@ def drawable(text: str) -> str:
     letters = FT2Font(findfont("DejaVu Sans")).get_charmap()
     shown = "".join(c if ord(c) in letters else c.encode("unicode_escape").decode() for c in text)
     return shown.replace("$", r"\$")
+
+
+def legend_columns(texts: Sequence[str], inches: float) -> int:
+    """Columns of a legend of these texts for which there is room, at least one."""
+    from matplotlib import rcParams
+
+    letter = 0.0075 * rcParams["font.size"]  # inches
+    return min(len(texts), max(1, int(inches / max(0.5 + letter * len(text) for text in texts))))
 
 
 def label_above(axes: Axes, x: float, text: str, row: int) -> None:

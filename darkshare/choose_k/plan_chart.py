@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from darkshare.choose_k.plans import Plan
 
 MARKERS = "os^vDP"
+ROWS = 7  # of a legend
 MOST_NAMED = 4  # tasks in the legend's line
 MOST_BARS = 60  # plans whose spread is drawn
 
@@ -41,7 +42,8 @@ def _figure(plan: Plan) -> Figure:
         axes.grid(color="#D0D0D0", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.tick_params(labelbottom=True)
-        axes.legend(fontsize="small", frameon=False, loc="best")
+        columns = 1 + len(axes.get_legend_handles_labels()[1]) // ROWS
+        axes.legend(fontsize="small", frameon=False, loc="best", ncols=columns)
     panels[1].set_xlabel(f"cost of base and tasks together, {UNITS[plan.unit]}")
     return figure
 

@@ -221,7 +221,7 @@ def plan(  # noqa: D417 - some are described together
     kept, ms = [_within(own, allowed.get(own[0].task)) for own in cuts], None
     if unit == "ms":
         ms, kept = timed(base, kept, engine, rounds=rounds, threads=threads, precision=precision, watch=watch)
-    separate = base.network.flops + sum(own[0].model.network.flops for own in cuts)
+    separate = base.network.flops + sum(own[0].model.network.flops for own in cuts) or 1.0
     size = file_bytes(base.network)
     start, scale = {"flops": (base.network.flops, separate), "mb": (size, MB), "ms": (ms or 0.0, 1.0)}[unit]
     front = _front(kept, unit, start, scale)

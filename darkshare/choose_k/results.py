@@ -103,10 +103,18 @@ def results_from(sweep: Path, base: Model) -> list[TrialResult]:
     results = results_in(sweep, None)
     if not results:
         raise DarkshareError("holds no results of a sweep", file=str(sweep))
-    own = base.weights and sha256(base.weights.path)
-    if results[0].settings["weights"] != own:
-        raise DarkshareError(f"is a sweep from other weights than those of {base.name}", file=str(sweep))
+    require_base(results[0], base, sweep)
     return results
+
+
+def require_base(result: TrialResult, base: Model, sweep: Path) -> None:
+    """Refuse a result that comes from other weights than those of a base.
+
+    Raises:
+        DarkshareError: it does.
+    """
+    if result.settings["weights"] != (base.weights and sha256(base.weights.path)):
+        raise DarkshareError(f"is a sweep from other weights than those of {base.name}", file=str(sweep))
 
 
 def deviation(values: Sequence[float]) -> float | None:

@@ -115,7 +115,10 @@ def _of_table(task: str, path: Path, base: Model) -> Iterator[TaskCut]:
             f"{what}; a table of losses has k and loss in points, perhaps side and cfg", file=str(path)
         )
     reader.fieldnames = columns
-    rows = [({key: (row[key] or "").strip() for key in columns}, reader.line_num) for row in reader]
+    try:
+        rows = [({key: (row[key] or "").strip() for key in columns}, reader.line_num) for row in reader]
+    except csv.Error as error:
+        raise DarkshareError(f"is not a table: {error}", file=str(path), line=reader.line_num) from None
     if not rows:
         raise DarkshareError("has no row", file=str(path))
     for row, line in rows:

@@ -11,7 +11,7 @@ from time import perf_counter
 
 from darkshare._files import writing
 from darkshare._version import __version__
-from darkshare.choose_k.features import fill_together
+from darkshare.choose_k.features import fill_together, with_known_rate
 from darkshare.choose_k.trials import NET, RESULT, Trial, TrialResult, write_json
 from darkshare.darknet.model import Model, load, sibling
 from darkshare.data import Dataset, read_data
@@ -54,7 +54,8 @@ def _trained(trial: Trial, valid: Dataset, watch: TrainingWatch) -> tuple[Model 
     judge = partial(evaluate_model, dataset=valid, threads=trial.options.threads)
     learn = read_data(trial.data, "train")
     fill_together(trial, base, learn, watch)
-    outcome = Training(base, learn, stem, trial.options, judge=judge, watch=watch).run()
+    options = with_known_rate(trial, watch)
+    outcome = Training(base, learn, stem, options, judge=judge, watch=watch).run()
     return (None if outcome.stopped else load(sibling(stem, ".cfg"), dialect=trial.dialect)), whole
 
 

@@ -258,6 +258,7 @@ class Commands(click.Group):
         # FFmpeg's and OpenCV's own words on broken files stay off the terminal: we say what is wrong.
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+        os.environ["MPLBACKEND"] = "agg"  # figures are files; a notebook's backend may be missing where darkshare is
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # names of files and classes can hold what it cannot encode
                 stream.reconfigure(errors="backslashreplace")

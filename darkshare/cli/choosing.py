@@ -44,9 +44,10 @@ from darkshare.inference.engines import DEFAULT
     "--validate-every", type=click.IntRange(0), default=0, help="Batches between validations.  [default: none]"
 )
 @click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster that does the work instead of --jobs.")
+@options.plot_option("Draw mAP and savings over k.")
 @options.dialect_option
 @options.format_option
-def sweep(files: tuple[str, ...], dialect: str, form: str, **how: Any) -> None:
+def sweep(files: tuple[str, ...], plot: str | None, dialect: str, form: str, **how: Any) -> None:
     """Train a task for every k and seed, and show what mAP each k costs and what it saves.
 
     Each training is evaluated on the pictures of valid= after its last update, by Darknet's rule and by COCO's.
@@ -57,6 +58,7 @@ def sweep(files: tuple[str, ...], dialect: str, form: str, **how: Any) -> None:
     Examples:
       darkshare sweep yolov3.cfg text.data --k 0,41,49,65,74 --epochs 30 -o sweep
       darkshare sweep tiny.cfg masks.data --k 0,8,12 --seeds 1,2,3,4,5 --jobs 2
+      darkshare sweep tiny.cfg masks.data --k 0,8 --plot mAP.pdf --width 3.5
       darkshare sweep tiny.cfg masks.data --k 0,8 --scheduler tcp://10.0.0.1:8786
     """
     base, data = base_and_data(files, dialect)
@@ -66,7 +68,9 @@ def sweep(files: tuple[str, ...], dialect: str, form: str, **how: Any) -> None:
         result = train_all(base, data[0], watch=progress, **how)
     show(result, form=form)
     noted([how["output"]])
-    wrote(result.files)
+    if plot and result.trials:
+        result.plot(plot, **options.figure_look())
+    wrote([*result.files, *([plot] if plot and result.trials else [])])
     if result.stopped:
         say("stopped; the same command goes on")
         again()

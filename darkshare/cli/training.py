@@ -15,7 +15,7 @@ from darkshare._signals import stopped
 from darkshare.cli import command, options
 from darkshare.cli.hints import Made, again, hint
 from darkshare.cli.parameters import RATE
-from darkshare.cli.printing import noted, show
+from darkshare.cli.printing import noted, show, wrote
 from darkshare.cli.progress import bar, is_watched, say_above
 from darkshare.darknet.cfg import no_collection
 from darkshare.darknet.model import Model, sibling
@@ -43,6 +43,8 @@ LINES = 20  # of the course, where there is no terminal
 )
 @click.option("--subdivisions", type=click.IntRange(1), help="Parts in which they go through the network.")
 @click.option("--lr", type=RATE, help="Learning rate, instead of the recipe's; auto: that of a range test.")
+@click.option("--side", metavar="ladder[:C|:P%]", help="Own layers beside the trunk: C wide, or of P % of the FLOPs.")
+@click.option("--teacher", metavar="FILE.cfg", help="The same network trained with k=0, to learn from as well.")
 @options.choice_option("--recipe", tuple(RECIPES), "How it goes: steadily, or by the cfg to the letter.", "steady")
 @click.option("--negatives", metavar="FOLDER", help="Pictures without objects, such as the base's own.")
 @options.seed_option("Of all that is random.")
@@ -71,9 +73,10 @@ LINES = 20  # of the course, where there is no terminal
 @click.option("--checkpoint-every", type=click.FloatRange(0), default=60, show_default=True, help="Seconds.")
 @click.option("--resume", is_flag=True, help="Go on with a training that was stopped or killed.")
 @options.size_option
+@options.plot_option("Draw loss and mAP. Of several tasks, each into a file with its name.")
 @options.dialect_option
 @options.format_option
-def train(files: tuple[str, ...], dialect: str, form: str, **how: Any) -> list[Path]:
+def train(files: tuple[str, ...], plot: str | None, dialect: str, form: str, **how: Any) -> list[Path]:
     """Train a network from layer k on; the layers before stay the base's, byte for byte.
 
     As Darknet trains: its loss, targets, schedule and augmentations as the cfg says them; --dialect says in which
@@ -102,6 +105,8 @@ def train(files: tuple[str, ...], dialect: str, form: str, **how: Any) -> list[P
         found = train_model(base, data if len(data) > 1 else data[0], watch=shown, **how)
     show(found, form=form)
     noted(path for one in _each(found) for path in (*one.files, *_of_best(one)) if path.exists())
+    if plot:
+        _draw(found, Path(plot))
     if found.stopped:
         again("--resume")
         raise click.exceptions.Exit(stopped()[0])
@@ -111,6 +116,15 @@ def train(files: tuple[str, ...], dialect: str, form: str, **how: Any) -> list[P
     made = [path for one in outcomes for path in _best_of(one)]
     hint(Made(made, outcomes[0].model, base, how["k"]), form)
     return made
+
+
+def _draw(found: Outcome | Outcomes, path: Path) -> None:
+    """Draw the course, or that of each task beside it."""
+    tasks = found.tasks if isinstance(found, Outcomes) else {"": found}
+    paths = {path.with_stem(f"{path.stem}-{task}") if task else path: one for task, one in tasks.items()}
+    for one, outcome in paths.items():
+        outcome.plot(one, **options.figure_look())
+    wrote([*paths])
 
 
 def _each(found: Outcome | Outcomes) -> list[Outcome]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from math import hypot
+from math import hypot, inf
 from typing import NamedTuple
 
 import numpy as np
@@ -71,7 +71,7 @@ def annotate(
 
     Args:
         image: uint8 BGR or BGRA, height x width x channels; alpha does not show.
-        found: what `Detector.detect` gave.
+        found: what `Detector.detect` gave; a box whose score is infinite, such as a labelled one, is drawn without it.
         line_width: pixels, instead of what fits the picture and its boxes.
         labels: whether boxes have labels.
         legend: whether the classes that are in the picture are counted at the bottom left, in place of the tasks.
@@ -124,7 +124,8 @@ def _labels(found: Sequence[Detections], image: Picture) -> Iterator[tuple[float
         rows = zip(corners.tolist(), detections.scores.tolist(), detections.class_ids.tolist(), strict=True)
         for corner, score, class_id in rows:
             name, colour = names[class_id], _class_colour(task, class_id, len(found))
-            yield score, Label(Area(*corner), colour, ((*name, *plain(f" {score:.2f}")), name))
+            number = plain(f" {score:.2f}") if score < inf else ()
+            yield score, Label(Area(*corner), colour, ((*name, *number), name))
 
 
 def _outline(canvas: Picture, label: Label, line: int) -> None:

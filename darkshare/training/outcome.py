@@ -6,11 +6,16 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from darkshare._tables import Result, to_html
 from darkshare.darknet.model import Model, sibling
 from darkshare.training.journal import Update, draw_training, plot_training
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from darkshare._figures import Look
 
 BEST = "-best"  # behind the stem of the files of the best network
 
@@ -97,13 +102,17 @@ class Outcome(Result):
         last = "" if self.map is None else f", {measured(self.measure, self.map, self.mistakes)}"
         return f"after batch {self.done} of {self.batches}{last}"
 
-    def plot(self, path: Path | str) -> None:
+    def plot(self, path: Path | str, **look: Unpack[Look]) -> None:
         """Draw loss and mAP into a .png, .svg or .pdf file.
+
+        Args:
+            path: the file; it is replaced as a whole.
+            look: width in inches, font_size in points, title, in place of the figure's own.
 
         Raises:
             DarkshareError: another suffix, or the file cannot be written.
         """
-        plot_training(self.entries, path, measure=self.measure)
+        plot_training(self.entries, path, measure=self.measure, **look)
 
     def _repr_html_(self) -> str:
         numbers = {"updates": self.done, self.measure: self.map, "best": self.best, "seconds": self.seconds}

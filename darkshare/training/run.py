@@ -103,7 +103,7 @@ class Training:
         self.launched: tuple[Launched, Size, float] | None = None  # whose numbers were not read yet; its begin
         self.settled = 0.0
         self.fingerprint = checkpoints.fingerprint(
-            options, model, self.source.samples, self.trunk, self.trainer.ema, self.copies
+            options, model, self.source.samples, self.trunk, self.trainer.ema, self.copies, self.trainer.taught_by
         )
 
     @property

@@ -161,5 +161,6 @@ class _TrunkPass:
         for at, group in enumerate(groups):
             end = begin + len(group)
             features = {index: values[begin:end] for index, values in whole.features.items()}
-            self._waiting[start, at] = MiniBatch(features, whole.truths[begin:end])
+            images = None if whole.images is None else whole.images[begin:end]
+            self._waiting[start, at] = MiniBatch(features, whole.truths[begin:end], images)
             begin = end

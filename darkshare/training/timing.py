@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from statistics import median
 from time import monotonic
+from typing import NamedTuple
 
 from darkshare._files import exists
 from darkshare.darknet.model import Model, sibling
@@ -49,7 +50,7 @@ def within(
     if options.resume and exists(checkpoint) and (kept := checkpoints.found_in(checkpoint, "batches")):
         return replace(options, changes=replace(options.changes, batches=kept, epochs=None))
     begun = monotonic()
-    own, update, validation = _timed(base, data, options, judge)
+    own, update, validation = timed(base, data, options, judge)
     left = 60 * minutes - (monotonic() - begun) - (UPDATES * update if options.changes.lr == AUTO else 0.0)
     every = options.validate_every
     fit = left / (update + validation / every) if every else (left - TIMES * validation) / update
@@ -62,10 +63,32 @@ def within(
     return replace(options, changes=replace(options.changes, batches=count, epochs=None))
 
 
-def _timed(
-    base: Model, data: Dataset | ClassifiedDataset, options: Options, judge: Judge | None
-) -> tuple[int, float, float]:
-    """The number of updates of a training that is not limited, and the seconds of one of them and of a validation."""
+class Times(NamedTuple):
+    """The length of a training that nothing limits, and the time that it takes on this machine.
+
+    Attributes:
+        updates: how many it makes.
+        update: seconds of one.
+        validation: seconds of one.
+    """
+
+    updates: int
+    update: float
+    validation: float
+
+
+def timed(base: Model, data: Dataset | ClassifiedDataset, options: Options, judge: Judge | None) -> Times:
+    """Make a few updates of a training and one validation, and forget them.
+
+    Args:
+        base: see `preparation.prepared`.
+        data: the pictures to learn from.
+        options: of the training.
+        judge: measures it.
+
+    Raises:
+        DarkshareError: something that cannot be trained.
+    """
     lr = None if options.changes.lr == AUTO else options.changes.lr
     own = replace(
         options, changes=replace(options.changes, lr=lr), validate_every=0, cache_features=0,
@@ -81,4 +104,4 @@ def _timed(
         begun = monotonic()
         if judge:
             judge(trial.model)
-        return trial.batches, median(seconds[_COLD:] or seconds), monotonic() - begun
+        return Times(trial.batches, median(seconds[_COLD:] or seconds), monotonic() - begun)

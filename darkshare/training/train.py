@@ -47,11 +47,11 @@ def train(
     k: int, output: str | os.PathLike[str] = "trained",
     epochs: float | None = None, batches: int | None = None, minutes: float | None = None, batch: int | None = None,
     subdivisions: int | None = None, lr: float | str | None = None, size: tuple[int, int] | None = None,
-    recipe: str = "steady", negatives: str | os.PathLike[str] | None = None, seed: int = 0, device: str = "auto",
-    threads: int | None = None, workers: int = 2, amp: bool = False, ema: float | None = None, bn_eval: bool = False,
-    augment: bool = True, split: float | None = None, validate_every: int | None = None, patience: int | None = None,
-    cache_features: int = 0, cache_anyway: bool = False, checkpoint_every: float = 60, resume: bool = False,
-    watch: TrainingWatch | None = None,
+    side: str | None = None, teacher: str | os.PathLike[str] | None = None, recipe: str = "steady",
+    negatives: str | os.PathLike[str] | None = None, seed: int = 0, device: str = "auto", threads: int | None = None,
+    workers: int = 2, amp: bool = False, ema: float | None = None, bn_eval: bool = False, augment: bool = True,
+    split: float | None = None, validate_every: int | None = None, patience: int | None = None, cache_features: int = 0,
+    cache_anyway: bool = False, checkpoint_every: float = 60, resume: bool = False, watch: TrainingWatch | None = None,
 ) -> Outcome: ...  # fmt: skip
 
 
@@ -61,11 +61,11 @@ def train(
     k: int, output: str | os.PathLike[str] = "trained",
     epochs: float | None = None, batches: int | None = None, minutes: float | None = None, batch: int | None = None,
     subdivisions: int | None = None, lr: float | str | None = None, size: tuple[int, int] | None = None,
-    recipe: str = "steady", negatives: str | os.PathLike[str] | None = None, seed: int = 0, device: str = "auto",
-    threads: int | None = None, workers: int = 2, amp: bool = False, ema: float | None = None, bn_eval: bool = False,
-    augment: bool = True, split: float | None = None, validate_every: int | None = None, patience: int | None = None,
-    cache_features: int = 0, cache_anyway: bool = False, checkpoint_every: float = 60, resume: bool = False,
-    watch: TrainingWatch | None = None,
+    side: str | None = None, teacher: str | os.PathLike[str] | None = None, recipe: str = "steady",
+    negatives: str | os.PathLike[str] | None = None, seed: int = 0, device: str = "auto", threads: int | None = None,
+    workers: int = 2, amp: bool = False, ema: float | None = None, bn_eval: bool = False, augment: bool = True,
+    split: float | None = None, validate_every: int | None = None, patience: int | None = None, cache_features: int = 0,
+    cache_anyway: bool = False, checkpoint_every: float = 60, resume: bool = False, watch: TrainingWatch | None = None,
 ) -> Outcomes: ...  # fmt: skip
 
 
@@ -75,11 +75,11 @@ def train(  # noqa: D417 - some are described together
     k: int, output: str | os.PathLike[str] = "trained",
     epochs: float | None = None, batches: int | None = None, minutes: float | None = None, batch: int | None = None,
     subdivisions: int | None = None, lr: float | str | None = None, size: tuple[int, int] | None = None,
-    recipe: str = "steady", negatives: str | os.PathLike[str] | None = None, seed: int = 0, device: str = "auto",
-    threads: int | None = None, workers: int = 2, amp: bool = False, ema: float | None = None, bn_eval: bool = False,
-    augment: bool = True, split: float | None = None, validate_every: int | None = None, patience: int | None = None,
-    cache_features: int = 0, cache_anyway: bool = False, checkpoint_every: float = 60, resume: bool = False,
-    watch: TrainingWatch | None = None,
+    side: str | None = None, teacher: str | os.PathLike[str] | None = None, recipe: str = "steady",
+    negatives: str | os.PathLike[str] | None = None, seed: int = 0, device: str = "auto", threads: int | None = None,
+    workers: int = 2, amp: bool = False, ema: float | None = None, bn_eval: bool = False, augment: bool = True,
+    split: float | None = None, validate_every: int | None = None, patience: int | None = None, cache_features: int = 0,
+    cache_anyway: bool = False, checkpoint_every: float = 60, resume: bool = False, watch: TrainingWatch | None = None,
 ) -> Outcome | Outcomes:  # fmt: skip
     """Train a network from layer k on; the layers before stay the base's, byte for byte.
 
@@ -93,6 +93,8 @@ def train(  # noqa: D417 - some are described together
         epochs, batches: how often each picture is seen, or how many updates are made, instead of the cfg's max_batches.
         minutes: about as long as it may take: a few updates are timed, and at most as many made as fit.
         batch, subdivisions, lr, size: instead of the cfg's; size is (width, height), lr="auto" that of a range test.
+        side: own layers beside those that stay: "ladder", "ladder:16" for their width, "ladder:3%" for their FLOPs.
+        teacher: the .cfg of the same network trained with k=0, whose features and boxes are learned from, too.
         recipe: steady, or darknet for what the cfg says and nothing else; see `recipes`.
         negatives: a folder of pictures without objects; at most as many as show some are taken.
         seed: of all that is random.
@@ -114,7 +116,8 @@ def train(  # noqa: D417 - some are described together
             that of one is in `Outcomes.failed`.
     """
     options = Options(
-        k=k, changes=Changes(epochs, batches, batch, subdivisions, lr, size), recipe=recipe, negatives=negatives,
+        k=k, changes=Changes(epochs, batches, batch, subdivisions, lr, size, side), recipe=recipe, negatives=negatives,
+        teacher=None if teacher is None else os.fspath(teacher),
         seed=seed, device=device, amp=amp, ema=ema, bn_eval=bn_eval, augment=augment, workers=workers, threads=threads,
         validate_every=validate_every, patience=patience, cache_features=cache_features, cache_anyway=cache_anyway,
         checkpoint_every=checkpoint_every, resume=resume,

@@ -6,6 +6,7 @@ import json
 import sys
 from importlib import import_module
 
+import cv2
 import pytest
 from conftest import run
 
@@ -50,7 +51,10 @@ def test_a_sweep_goes_on_and_grows(base, data, tmp_path, here):
     assert sorted(path.name for path in out.iterdir()) == [
         "results.csv", "results.json", "results.png", "sweep.json", "trials",
     ]  # fmt: skip
-    assert run("sweep", base, data, "--k", "0,3", "--seeds", 1, *QUICK, "-o", out).exit_code == 0
+    look = ("--plot", tmp_path / "map.png", "--width", 3.5, "--font-size", 7, "--title", "")
+    drawn = run("sweep", base, data, "--k", "0,3", "--seeds", 1, *QUICK, "-o", out, *look, code=0)
+    assert f"results.png, {tmp_path / 'map.png'}\n" in drawn.stderr
+    assert cv2.imread(str(tmp_path / "map.png")).shape[1] == 3.5 * 120
     assert here == ["k=0 seed=1", "k=3 seed=1"]
     more = run("sweep", base, data, "--k", "3", "--seeds", "1,2", *QUICK, "-o", out)
     assert "2 trainings of 2 batches, 1 of them done before\n" in more.stderr

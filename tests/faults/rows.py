@@ -159,12 +159,13 @@ ROWS = [
         apart=True, is_own=True, spares="photos/.*cannot be read", cost=8,
     ),
     Row(
-        "train", f"train in/base.cfg in/squares.data --k 3 {TRAINING} -o out/net", squares,
-        sets=MODEL, grows="net.csv$", leaves="out/net.checkpoint", spares=LABELS, vague=SECONDS, cost=SLOW,
+        "train", f"train in/base.cfg in/squares.data --k 3 {TRAINING} --plot out/course.svg -o out/net", squares,
+        sets={**MODEL, "course": ""}, grows="net.csv$", leaves="out/net.checkpoint", spares=LABELS, vague=SECONDS,
+        cost=SLOW,
     ),
     Row(
-        "sweep", f"sweep in/base.cfg in/squares.data --k 3 --seeds 1 {TRAINING} -o out", squares,
-        sets={**MODEL, r"results\.(csv|json)": "results", r"((sweep|result)\.json|lock|png)$": ""},
+        "sweep", f"sweep in/base.cfg in/squares.data --k 3 --seeds 1 {TRAINING} --plot out/map.svg -o out", squares,
+        sets={**MODEL, r"results\.(csv|json)": "results", r"((sweep|result)\.json|lock|png|svg)$": ""},
         grows="net.csv$", leaves=r"out/trials.*(checkpoint|\.lock|log\.txt)|out/(trials|sweep\.json)",
         spares=LABELS, vague=SECONDS, is_own=True, cost=SLOW,
     ),

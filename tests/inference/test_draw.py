@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -99,6 +100,13 @@ def test_labels_lie_on_no_other_label_nor_on_the_legend(places, count, sides):
     annotate(np.zeros((480, 640, 3), np.uint8), [found(boxes), found(boxes[:2], task="other")])
     assert 3 + min(count, 20) < len(places) <= count + 2 + 2  # with the legend of two tasks
     assert are_apart(places)
+
+
+def test_an_infinite_score_is_not_written(places):
+    one = found([[100, 100, 200, 200]])
+    for score in (0.5, np.inf):
+        annotate(np.zeros((480, 640, 3), np.uint8), [replace(one, scores=np.array([score], np.float32))])
+    assert places[1].x2 - places[1].x1 < 0.8 * (places[0].x2 - places[0].x1)
 
 
 def test_where_there_is_no_room_the_best_has_its_label(places):

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 )
 def test_updates_and_validations_fit_into_the_minutes(base, tmp_path, monkeypatch, every, lr, own, wanted):
     length: list[int] = []
-    monkeypatch.setattr(timing, "_timed", lambda *_: (own, 0.5, 1.0 if every is None or every else 0.0))
+    monkeypatch.setattr(timing, "timed", lambda *_: (own, 0.5, 1.0 if every is None or every else 0.0))
     monkeypatch.setattr(timing, "monotonic", lambda: 0.0)
     monkeypatch.setattr("darkshare.training.train.Training", Begun(length))
     pair = (draw(tmp_path, 8), draw(tmp_path, 4))
@@ -63,7 +63,7 @@ class Begun:
 
 def test_it_trains_as_with_so_many_updates_and_goes_on_with_them(base, tmp_path, monkeypatch):
     base, data = load(base), draw(tmp_path, 8)
-    timed = timing._timed
+    timed = timing.timed
 
     def six_fit(*given):
         own, update, validation = timed(*given)
@@ -72,13 +72,13 @@ def test_it_trains_as_with_so_many_updates_and_goes_on_with_them(base, tmp_path,
         assert validation == 0  # by a clock that stands
         return own, 1.0, validation
 
-    monkeypatch.setattr(timing, "_timed", six_fit)
+    monkeypatch.setattr(timing, "timed", six_fit)
     monkeypatch.setattr(timing, "monotonic", lambda: 0.0)
     how = {**QUICK, "epochs": 150, "validate_every": 0}
     train(base, data, output=tmp_path / "timed", minutes=6.5 / 60, **how)
     train(base, data, output=tmp_path / "given", **{**how, "epochs": None, "batches": 6})
     assert train(base, data, output=tmp_path / "out", minutes=6.5 / 60, watch=Said(stop=2), **how).stopped
-    monkeypatch.setattr(timing, "_timed", None)
+    monkeypatch.setattr(timing, "timed", None)
     train(base, data, output=tmp_path / "out", minutes=9, resume=True, **how)
     for suffix in (".cfg", ".weights"):
         one, given, out = (tmp_path.joinpath(name + suffix).read_bytes() for name in ("timed", "given", "out"))
