@@ -18,6 +18,7 @@ from darkshare.analysis.page import figure_part, table_part
 from darkshare.analysis.savings import savings
 from darkshare.analysis.savings_plot import savings_svg
 from darkshare.analysis.stats import stats
+from darkshare.analysis.trunk import with_input_of
 from darkshare.choose_k.chart import sweep_svg
 from darkshare.choose_k.results import require_base
 from darkshare.choose_k.sweep import read_sweep
@@ -106,9 +107,9 @@ def places_in(sketch: Drawing, shown: Sequence[Model], networks: Sequence[Model]
 
 
 def networks_in(merged: Model) -> list[Model]:
-    """The networks of a merged model as `split` would write them; none of another."""
+    """The networks of a merged model as `split` would write them, at its size; none of another."""
     names = [task.name for task in without_branch_tasks(merged).tasks]
-    parts = split(merged, names) if len(names) > 1 else []
+    parts = [with_input_of(merged, one) for one in split(merged, names)] if len(names) > 1 else []
     return [
         as_read_from(part, f"{PARTS}/{name}.cfg", f"{PARTS}/{name}.weights")
         for name, part in zip(names, parts, strict=False)
