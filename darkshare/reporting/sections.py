@@ -169,13 +169,14 @@ def compared(networks: Sequence[Model], merged: Model | None) -> list[ReportSect
     every = Frozen(tuple(compare_trunks(base, other, k) for other, k in zip(others, ks, strict=True)))
     rows = [
         {"network": one.other, "k": one.k, "frozen": "yes" if one.is_frozen else "no", "identical": one.identical}
-        | {"moved tensors": len(one.moved), "verdict": one.verdict, "probably": one.diagnosis or None}
+        | {"moved tensors": len(one.moved)}
         for one in every
     ]
     moved = f"<h3>Tensors that moved</h3>\n{table_part(every.rows())}" if every.rows() else ""
     asked = [word for k in ks if k for word in ("--k", str(k))]
     alone = command("frozen", networks, *asked)
-    return [ReportSection("Trunk", every.summary(), alone, f"{table_part(rows)}\n{moved}")]
+    body = f"{table_part(rows)}\n{_notes(every.notes())}\n{moved}"
+    return [ReportSection("Trunk", every.summary(), alone, body)]
 
 
 def _shared_by(merged: Model, others: Sequence[Model]) -> list[int | None]:
@@ -288,6 +289,10 @@ def _reading(name: str, model: Model) -> list[str]:
 
 
 def _table(found: Result) -> str:
-    lines = "\n".join(line for line in found.notes() if line != found.summary()).replace("\n    ", " ").splitlines()
-    notes = "".join(f'<p class="note">{escape(line)}</p>' for line in lines)  # a page breaks lines by itself
-    return f"{table_part(found.table())}\n{notes}"
+    return f"{table_part(found.table())}\n{_notes([line for line in found.notes() if line != found.summary()])}"
+
+
+def _notes(lines: Sequence[str]) -> str:
+    """Notes as lines that the page breaks."""
+    whole = "\n".join(lines).replace("\n    ", " ").split("\n")
+    return "".join(f'<p class="note">{escape(line)}</p>' for line in whole if line)
