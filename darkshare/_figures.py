@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from darkshare._files import write_all
-from darkshare.errors import BadValue, DarkshareError
+from darkshare.errors import BadValue
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,17 +45,23 @@ class Look(TypedDict, total=False):
     title: str | None
 
 
-def figure_format(path: Path | str) -> str:
+def figure_format(path: Path | str, kind: str = "figure", pages: Sequence[str] = ()) -> str:
     """The format that a file name asks for.
 
+    Args:
+        path: the file.
+        kind: what it is to be, for the message.
+        pages: formats beside FORMATS.
+
     Raises:
-        DarkshareError: it is none of FORMATS.
+        BadValue: it is none of these.
     """
+    known = (*pages, *FORMATS)
     found = Path(path).suffix.lower().removeprefix(".")
-    if found in FORMATS:
+    if found in known:
         return found
-    *others, last = (f".{name}" for name in FORMATS)
-    raise DarkshareError(f"no such kind of figure; end its name in {', '.join(others)} or {last}", file=str(path))
+    *others, last = (f".{name}" for name in known)
+    raise BadValue(f"no such kind of {kind}; end its name in {', '.join(others)} or {last}", file=str(path))
 
 
 def write_figure(path: Path | str, draw: Callable[[], Figure], **look: Unpack[Look]) -> None:

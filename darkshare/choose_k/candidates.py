@@ -206,8 +206,15 @@ def _sign(value: float) -> int:
     return (value > 0) - (value < 0)
 
 
-def candidate_rows(guesses: Sequence[Candidate]) -> list[dict[str, Any]]:
-    """The columns for people in which something is known; ends of blocks are marked where not all are."""
+def candidate_rows(
+    guesses: Sequence[Candidate], measured: Mapping[int, Mapping[str, Any]] | None = None
+) -> list[dict[str, Any]]:
+    """The columns for people in which something is known; ends of blocks are marked where not all are.
+
+    Args:
+        guesses: the cuts.
+        measured: for some of them what trainings said, by column.
+    """
     all_ends = all(one.block_end for one in guesses)
     columns: dict[str, Callable[[Candidate], Any]] = {
         "rank": lambda one: one.rank,
@@ -223,6 +230,8 @@ def candidate_rows(guesses: Sequence[Candidate]) -> list[dict[str, Any]]:
         "moved": lambda one: _rounded(one.moved, 1, 4),
     }
     known = {name: [value(one) for one in guesses] for name, value in columns.items()}
+    for name in dict.fromkeys(name for row in (measured or {}).values() for name in row):
+        known[name] = [(measured or {}).get(one.k, {}).get(name) for one in guesses]
     shown = [name for name, values in known.items() if any(value is not None for value in values)]
     return [{name: known[name][at] for name in shown} for at in range(len(guesses))]
 

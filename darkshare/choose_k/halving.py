@@ -37,7 +37,7 @@ _SEEDS = 9  # at most
 
 
 @dataclass(frozen=True)
-class Loss:
+class CutLoss:
     """The mAP that sharing k layers costs, in points.
 
     Attributes:
@@ -76,7 +76,7 @@ class Halving(Result):
     """
 
     k: int | None
-    losses: tuple[Loss, ...]
+    losses: tuple[CutLoss, ...]
     allowed: float
     is_sure: bool
     trainings: int
@@ -87,6 +87,13 @@ class Halving(Result):
 
     def rows(self) -> list[dict[str, Any]]:
         return [asdict(one) for one in self.losses]
+
+    def columns(self) -> dict[int, dict[str, Any]]:
+        """For each cut what is known of its loss, in points, rounded."""
+        return {
+            one.k: {"lost": round(one.points, 2), "± lost": one.error and round(one.error, 2), "seeds": one.seeds}
+            for one in self.losses
+        }
 
     def summary(self) -> str:
         """The one sentence to act on."""
@@ -135,7 +142,7 @@ def halved(
     course = _planned(base, data, ks, minutes, size, jobs)
     before = read_json(Path(output) / SWEEP)
     updates = course.updates if before is None else before["settings"]["batches"]
-    alive, seeds, losses = list(course.seconds), 0, list[Loss]()
+    alive, seeds, losses = list(course.seconds), 0, list[CutLoss]()
     while alive and seeds < _SEEDS:
         left = 60 * minutes - (monotonic() - begun)
         if losses and left < sum(course.seconds[k] for k in {0, *alive}) / jobs:
@@ -199,32 +206,34 @@ def spread(shares: Mapping[int, float], count: int) -> dict[int, float]:
     return dict(sorted(found.items()))
 
 
-def losses_of(choices: Sequence[Choice]) -> list[Loss]:
-    """What each k but 0 loses, in ascending order; its standard error from the deviation that all of them have."""
+def losses_of(choices: Sequence[Choice]) -> list[CutLoss]:
+    """The loss of each k but 0, in ascending order; its standard error comes from the deviation that all have."""
     known = [one.lost_deviation**2 for one in choices if one.k and one.lost_deviation is not None]
     deviation = 100 * math.sqrt(mean(known)) if known else None
     return [
-        Loss(one.k, 100 * one.lost, deviation and deviation / math.sqrt(one.seeds), one.seeds, one.flops)
+        CutLoss(one.k, 100 * one.lost, deviation and deviation / math.sqrt(one.seeds), one.seeds, one.flops)
         for one in choices
         if one.k and one.lost is not None
     ]
 
 
-def largest(losses: Sequence[Loss], allowed: float) -> int | None:
+def largest(losses: Sequence[CutLoss], allowed: float) -> int | None:
     """The largest k that loses no more than is allowed."""
     return max((one.k for one in losses if one.points <= allowed), default=None)
 
 
-def doubtful(losses: Sequence[Loss], allowed: float) -> list[int]:
-    """The half of the cuts whose loss is nearest to what is allowed, at least two; none if there is no doubt."""
+def doubtful(losses: Sequence[CutLoss], allowed: float) -> list[int]:
+    """The half of the cuts that are next to what is allowed, or nearest to it, at least two; none without doubt."""
     if is_sure(losses, allowed):
         return []
     left = [one for one in losses if one.seeds == max(other.seeds for other in losses)]
-    nearest = sorted(left, key=lambda one: abs(one.points - allowed))
+    k = largest(left, allowed)
+    beyond = min((one.k for one in left if k is None or one.k > k), default=None)
+    nearest = sorted(left, key=lambda one: (one.k not in (k, beyond), abs(one.points - allowed)))
     return sorted(one.k for one in nearest[: max(-(-len(left) // 2), 2)])
 
 
-def is_sure(losses: Sequence[Loss], allowed: float) -> bool:
+def is_sure(losses: Sequence[CutLoss], allowed: float) -> bool:
     """Whether the k to take and the next larger one are a standard error away from what is allowed."""
     k = largest(losses, allowed)
     beyond = [one for one in losses if k is None or one.k > k]

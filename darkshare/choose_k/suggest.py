@@ -1,4 +1,4 @@
-"""`suggest_k`: a guess at k without training, from whatever is given."""
+"""`suggest_k`: a guess at k without training, from whatever is given; or k by trainings that take some minutes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ from darkshare.choose_k.candidates import (
     with_features,
     with_swaps,
 )
+from darkshare.choose_k.halving import Halving, halved
 from darkshare.choose_k.regions import regions_of
 from darkshare.choose_k.results import measured_maps
 from darkshare.choose_k.swapping import swap_curve
+from darkshare.choose_k.sweep import SweepWatch
 from darkshare.darknet.model import Model
 from darkshare.data import read_data
 from darkshare.errors import BadArguments, checked, require_least
@@ -61,12 +63,14 @@ class Suggestion(Result):
         advice: which k to take, by question; None where none does.
         trained_map: mAP of the trained network itself, of 0..1; None without one and data.
         agreements: of each guess with the sweep, if one was given.
+        measured: what trainings say, if there were minutes for them.
     """
 
     candidates: tuple[Candidate, ...]
     advice: Mapping[str, int | None]
     trained_map: float | None = None
     agreements: tuple[SweepAgreement, ...] = ()
+    measured: Halving | None = None
 
     def rows(self) -> list[dict[str, Any]]:
         """The candidates with every number; shares and mAP of 0..1."""
@@ -74,48 +78,42 @@ class Suggestion(Result):
 
     def table(self) -> list[dict[str, Any]]:
         """The columns in which something is known, rounded."""
-        return candidate_rows(self.candidates)
+        return candidate_rows(self.candidates, {} if self.measured is None else self.measured.columns())
 
     def notes(self) -> list[str]:
         """The advice, how far to trust it, and how it agrees with the sweep."""
         whole = self.trained_map
         lines = [] if whole is None else [f"the trained network itself: mAP {100 * whole:.2f} %"]
         lines += [f"{question}: {'none of these' if k is None else f'k={k}'}" for question, k in self.advice.items()]
-        lines += RELIABILITY[basis_of(self.candidates)]
+        lines += RELIABILITY[basis_of(self.candidates)] if self.measured is None else ()
         for one in self.agreements:
             tau = "no tau" if one.tau is None else f"Kendall's tau {one.tau:.2f}"
             lost = f"its first choice loses {100 * one.regret:.2f} points"
             lines.append(f"against {one.ks} k of the sweep, by {one.basis}: {tau}, {lost}")
-        return lines
+        return lines if self.measured is None else [*lines, *self.measured.notes()]
 
     def as_dict(self) -> dict[str, Any]:
         agreements = [one._asdict() for one in self.agreements]
         found = {"advice": dict(self.advice), "trained_map": self.trained_map, "agreement": agreements}
-        return {**super().as_dict(), **found}
+        return {**super().as_dict(), **found, "measured": self.measured and self.measured.as_dict()}
 
     def summary(self) -> str:
+        if self.measured is not None:
+            return self.measured.summary()
         first = self.candidates[0]
         best = f", first k={first.k} by {basis_of(self.candidates)}" if first.rank else ", not ranked"
         return f"{len(self.candidates)} cuts{best}"
 
 
 @checked
-def suggest_k(
-    base: Model,
-    tuned: Model | None = None,
-    data: str | os.PathLike[str] | None = None,
-    *,
-    k: int | Sequence[int] = (),
-    loss: float = 1.0,
-    budget: float | None = None,
-    boxes: int = 300,
-    recalibrate: int | None = None,
-    sweep: str | os.PathLike[str] | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    watch: Watch = iter,
-) -> Suggestion:
-    """Guess how many layers to share, without training; `darkshare.sweep` measures it.
+def suggest_k(  # noqa: D417 - some are described together
+    base: Model, tuned: Model | None = None, data: str | os.PathLike[str] | None = None, *,
+    k: int | Sequence[int] = (), loss: float = 1.0, budget: float | None = None, boxes: int = 300,
+    recalibrate: int | None = None, sweep: str | os.PathLike[str] | None = None, minutes: float | None = None,
+    output: str | os.PathLike[str] = "suggested", size: tuple[int, int] | None = None, seed: int = 0,
+    threads: int | None = None, watch: Watch = iter, trainings: SweepWatch | None = None,
+) -> Suggestion:  # fmt: skip
+    """Guess how many layers to share, without training; or find it by trainings that take some minutes.
 
     Args:
         base: a base alone says where it can be cut and what that saves.
@@ -128,18 +126,23 @@ def suggest_k(
         boxes: labelled objects to look at.
         recalibrate: pictures on which batch norm of the swapped networks is measured again.
         sweep: the folder of a sweep that the guesses are compared with.
-        seed: of pictures and backgrounds.
+        minutes: for trainings of k=0 and of some cuts, and of further seeds of those about which there is doubt.
+        output, size: the folder of these trainings, a sweep, with which the same call goes on; (width, height).
+        seed: of pictures and backgrounds; the first of the trainings'.
         threads: to compute with.
-        watch: goes through pictures and cuts, for a progress bar.
+        watch, trainings: goes through pictures and cuts, for a progress bar; is informed of what is trained.
 
     Raises:
         DarkshareError: models that do not fit together, or to the data; a cut that is not legal.
     """
     require_least(0, loss=loss, budget=budget, seed=seed)
+    require_least(0, open_end=True, minutes=minutes)
     require_least(1, threads=threads)
     require_least(2, recalibrate=recalibrate)
     if recalibrate and (tuned is None or data is None):
         raise BadArguments("recalibrate is for a trained network and data; give both")
+    if minutes is not None and data is None:
+        raise BadArguments("minutes are for trainings; give a .data file")
     found = candidates(base.network, cuts_of(k))
     if tuned is not None:
         found = with_differences(found, stats(base, tuned)[0])
@@ -154,7 +157,14 @@ def suggest_k(
     found = ranked(found)
     agreements = [] if sweep is None else agreement(found, measured_maps(Path(sweep), base))
     share = None if budget is None else budget / 100
-    return Suggestion(tuple(found), advice(found, whole, loss, share), whole, tuple(agreements))
+    measured = None
+    if minutes is not None and data is not None:
+        ks = [one.k for one in found if one.flops >= (share or 0.0)]
+        measured = halved(
+            base, os.fspath(data), ks, allowed=loss, minutes=minutes, output=output, size=size, seed=seed,
+            threads=threads, watch=trainings,
+        )  # fmt: skip
+    return Suggestion(tuple(found), advice(found, whole, loss, share), whole, tuple(agreements), measured)
 
 
 def _with_features(

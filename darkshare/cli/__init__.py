@@ -70,6 +70,7 @@ GROUPS = {
         "add-task": ("adding", "Teach a network a further task, step by step."),
         "evaluate": ("evaluating", "Measure mean average precision, or top-1 and top-5."),
         "sweep": ("choosing", "Train for several k; show what each costs and saves."),
+        "plan": ("choosing", "Choose k for several tasks within a budget."),
         "cut": ("splicing", "Write the weights of the first k layers."),
         "kit": ("retraining", "Write what stock Darknet needs to train from k on."),
     },

@@ -18,10 +18,10 @@ from darkshare.cli.parameters import RATE
 from darkshare.cli.printing import noted, show, wrote
 from darkshare.cli.progress import bar, is_watched, say_above
 from darkshare.darknet.cfg import no_collection
-from darkshare.darknet.model import Model, sibling
+from darkshare.darknet.model import Model
 from darkshare.errors import DarkshareError
 from darkshare.training.journal import Update
-from darkshare.training.outcome import BEST, Outcome, Outcomes
+from darkshare.training.outcome import Outcome, Outcomes
 from darkshare.training.recipes import RECIPES
 from darkshare.training.settings import DEVICES, TrainingWatch
 from darkshare.training.train import train as train_model
@@ -104,7 +104,7 @@ def train(files: tuple[str, ...], plot: str | None, dialect: str, form: str, **h
     with Bar("top-1" if base.classifies(base.tasks[0]) else "mAP") as shown:
         found = train_model(base, data if len(data) > 1 else data[0], watch=shown, **how)
     show(found, form=form)
-    noted(path for one in _each(found) for path in (*one.files, *_of_best(one)) if path.exists())
+    noted(path for one in _each(found) for path in (*one.files, *one.best_files) if path.exists())
     if plot:
         _draw(found, Path(plot))
     if found.stopped:
@@ -113,7 +113,7 @@ def train(files: tuple[str, ...], plot: str | None, dialect: str, form: str, **h
     if isinstance(found, Outcomes) and found.failed:
         raise click.exceptions.Exit(1)
     outcomes = _each(found)
-    made = [path for one in outcomes for path in _best_of(one)]
+    made = [path for one in outcomes for path in one.best_network]
     hint(Made(made, outcomes[0].model, base, how["k"]), form)
     return made
 
@@ -130,20 +130,6 @@ def _draw(found: Outcome | Outcomes, path: Path) -> None:
 def _each(found: Outcome | Outcomes) -> list[Outcome]:
     """The training, or those of all tasks."""
     return [*found.tasks.values()] if isinstance(found, Outcomes) else [found]
-
-
-def _of_best(outcome: Outcome) -> list[Path]:
-    """The names of the files of the best network, if one was measured."""
-    stem = outcome.files[0].stem
-    files = outcome.files if outcome.best_batch else ()
-    return [path.with_name(f"{stem}{BEST}{path.name.removeprefix(stem)}") for path in files]
-
-
-def _best_of(outcome: Outcome) -> list[Path]:
-    """The cfg and the weights of the best network."""
-    stem = outcome.files[0].with_suffix("")
-    best = BEST if outcome.best_batch not in (0, outcome.done) else ""
-    return [sibling(stem, f"{best}{suffix}") for suffix in (".cfg", ".weights")]
 
 
 def _import_torch() -> None:

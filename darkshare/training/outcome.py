@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darkshare._tables import Result, to_html
-from darkshare.darknet.model import Model, sibling
+from darkshare.darknet.model import Model
 from darkshare.training.journal import Update, draw_training, plot_training
 
 if TYPE_CHECKING:
@@ -63,6 +63,18 @@ class Outcome(Result):
     mistakes: str = ""
     best_mistakes: str = ""
 
+    @property
+    def best_files(self) -> tuple[Path, ...]:
+        """The names that the files of the best network have, where one was measured; not each of them is written."""
+        stem = self.files[0].stem
+        files = self.files if self.best_batch else ()
+        return tuple(path.with_name(f"{stem}{BEST}{path.name.removeprefix(stem)}") for path in files)
+
+    @property
+    def best_network(self) -> tuple[Path, ...]:
+        """The cfg and the weights of the best network, which may be the last one."""
+        return (self.best_files if self.best_batch not in (0, self.done) else self.files)[:2]
+
     def rows(self) -> list[dict[str, Any]]:
         """The updates."""
         hidden = () if any(entry.precision for entry in self.entries) else ("precision",)
@@ -78,7 +90,7 @@ class Outcome(Result):
         lines = [f"{cfg}: {self.summary()}"]
         if self.best is not None:
             best = f"the best, after batch {self.best_batch}, {measured(self.measure, self.best, self.best_mistakes)}"
-            lines.append(f"{sibling(cfg.with_suffix(''), f'{BEST}.cfg')}: {best}")
+            lines.append(f"{self.best_files[0]}: {best}")
             lines += [*self._tested(), f"{self.measure}: {self.rule}"]
         return [*lines, f"{self.seconds:.0f} s; wrote {', '.join(map(str, self.files))}"]
 

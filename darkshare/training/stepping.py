@@ -152,7 +152,7 @@ class Trainer:
 
         Raises:
             Diverged: the loss or the gradient is not a number any more; the weights are as before. A trainer that is
-                `ahead` finds that when the numbers are read, and its weights may be no numbers then.
+                `ahead` finds that when the numbers are read, and its weights may not be numbers then.
         """
         import torch
 
