@@ -12,7 +12,7 @@ from darkshare._files import is_file
 from darkshare._tables import Result
 from darkshare.analysis.differences import Differences
 from darkshare.analysis.drawing import Drawing
-from darkshare.analysis.frozen import Frozen, compare_trunks
+from darkshare.analysis.frozen import Frozen, Trunk, compare_trunks
 from darkshare.analysis.html import differences_part
 from darkshare.analysis.page import figure_part, table_part
 from darkshare.analysis.savings import savings
@@ -27,7 +27,7 @@ from darkshare.darknet.model import Model, without_branch_tasks
 from darkshare.darknet.network import resolve
 from darkshare.darknet.typed import as_read_from, files_of, typed
 from darkshare.data import ClassifiedDataset, Dataset
-from darkshare.errors import DarkshareError
+from darkshare.errors import DarkshareError, TrunkMismatch
 from darkshare.evaluation import evaluate
 from darkshare.evaluation.runner import Watch
 from darkshare.evaluation.tasks import Source, Sources
@@ -166,7 +166,7 @@ def compared(networks: Sequence[Model], merged: Model | None) -> list[ReportSect
         return []
     base, *others = networks
     ks = _shared_by(merged, others) if merged else [None] * len(others)
-    every = Frozen(tuple(compare_trunks(base, other, k) for other, k in zip(others, ks, strict=True)))
+    every = Frozen(tuple(_trunk(base, other, k) for other, k in zip(others, ks, strict=True)))
     rows = [
         {"network": one.other, "k": one.k, "frozen": "yes" if one.is_frozen else "no", "identical": one.identical}
         | {"moved tensors": len(one.moved)}
@@ -177,6 +177,14 @@ def compared(networks: Sequence[Model], merged: Model | None) -> list[ReportSect
     alone = command("frozen", networks, *asked)
     body = f"{table_part(rows)}\n{_notes(every.notes())}\n{moved}"
     return [ReportSection("Trunk", every.summary(), alone, body)]
+
+
+def _trunk(base: Model, other: Model, k: int | None) -> Trunk:
+    """The trunk of both as far as it is asked for, or where that computes something else, as far as it is alike."""
+    try:
+        return compare_trunks(base, other, k)
+    except TrunkMismatch:
+        return compare_trunks(base, other)
 
 
 def _shared_by(merged: Model, others: Sequence[Model]) -> list[int | None]:
