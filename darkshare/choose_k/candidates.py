@@ -68,7 +68,7 @@ def candidates(network: Network, ks: Sequence[int] = ()) -> list[Candidate]:
     """
     first = min((head.index for head in network.heads), default=len(network.layers))
     used = set(network.needed([head.index for head in network.heads]))
-    legal = [k for k in legal_cuts(network) if k <= first and k - 1 in used]
+    legal = [k for k in legal_cuts(network) if k < first and k - 1 in used]  # with k=first that head would not learn
     wrong = sorted(set(ks) - set(legal))
     if wrong or not legal:
         why = f"k={wrong[0]} is not a" if wrong else "there is no"

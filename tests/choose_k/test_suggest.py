@@ -19,7 +19,7 @@ def tuned(folder: Path) -> Path:
 def test_a_base_alone_is_listed(base):
     model = load(base)
     found = suggest_k(model)
-    assert repr(found) == "<Suggestion: 6 cuts, not ranked>"
+    assert repr(found) == "<Suggestion: 5 cuts, not ranked>"
     assert [one.k for one in suggest_k(model, k=4).candidates] == [4]
     assert list(found.table()[0]) == ["k", "block", "FLOPs %", "weights %"]
     assert found.notes()[0].startswith("By k, not by accuracy: nothing here shows what mAP a k costs")
