@@ -154,6 +154,7 @@ def test_heads_that_differ_are_told_at_once_and_fail(here, tmp_path):
         (PARTS, (), "text is frozen (k=4)", False),
         ([*PARTS, MORE], (), "text is frozen (k=4), more is frozen (k=1)", False),
         (BOTH, [base, retrained(base, tiny_text(1), "text", 1)], "text is not frozen (k=4)", True),
+        (BOTH, [base, model(tiny_text(1).replace("leaky", "relu", 1), "text")], "text is not frozen (k=0)", False),
         ([base, classifier()], (), "test is not frozen (k=0)", False),
     ],
 )
