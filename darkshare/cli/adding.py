@@ -13,12 +13,11 @@ from darkshare.cli import command, main, options
 from darkshare.cli.hints import Made, hint
 from darkshare.cli.parameters import CUT
 from darkshare.cli.printing import say
-from darkshare.darknet.model import Model, load, sibling
+from darkshare.darknet.model import Model, load
 from darkshare.darknet.pairing import is_of_model
 from darkshare.darknet.typed import files_of, plain_path, typed
 from darkshare.errors import BadArguments
-from darkshare.training.outcome import BEST
-from darkshare.training.run import CHECKPOINT
+from darkshare.training.files import TrainingFiles
 from darkshare.training.settings import AUTO, DEVICES
 
 # Options that steps have, too: which of them get it.
@@ -127,12 +126,10 @@ class _Guide:
 
     def _train(self, base: Sequence[str], k: int | str, *, resume: bool) -> list[str]:
         """Train, or find what was trained; the best network's files."""
-        if not resume or exists(sibling(self.trained, CHECKPOINT)) or not exists(sibling(self.trained, ".weights")):
+        found = TrainingFiles(self.trained).trained if resume else []
+        if not found:
             more = ["--resume"] if resume else []
             found = self._step("train", *base, self.data, "--k", k, "-o", self.trained, *more)
-        else:
-            best = BEST if exists(sibling(self.trained, f"{BEST}.weights")) else ""
-            found = [sibling(self.trained, f"{best}{suffix}") for suffix in (".cfg", ".weights")]
         return [plain_path(path) for path in found]
 
     def _step(self, name: str, *words: object) -> Any:
