@@ -53,23 +53,24 @@ def test_a_day(tmp_path, environment):
     pytest.importorskip("torch", reason="PyTorch is not installed; pip install '.[train]'")
     subprocess.run(["darkshare", "demo", "-o", "demo"], cwd=tmp_path, env=environment, check=True, capture_output=True)
     labelled(tmp_path / "lamps", 10)
-    words = ["bash", EXAMPLES / "a-day" / "day.sh", "demo/shapes.cfg", "lamps", "13", "out"]
+    words = ["bash", EXAMPLES / "a-day" / "day.sh", "demo/street.cfg", "lamps", "13", "out"]
     how = ["--batches", "2", "--batch", "4", "--threads", "1"]
     done = subprocess.run([*words, *how], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     out = tmp_path / "out"
     assert "layers 0..12 are bit-identical (k=13)" in done.stdout
-    assert [(task.name, task.k) for task in load(out / "both.cfg").tasks] == [("shapes", 0), ("trained", 13)]
+    assert [(task.name, task.k) for task in load(out / "both.cfg").tasks] == [("street", 0), ("trained", 13)]
     assert "darknet_ap50_difference" in done.stdout
     assert "2 of 2 pictures" in done.stderr
-    assert compare_trunks(load(tmp_path / "demo" / "shapes.cfg"), load(out / "trained.cfg"), 13).identical == 13
+    assert compare_trunks(load(tmp_path / "demo" / "street.cfg"), load(out / "trained.cfg"), 13).identical == 13
     assert (out / "detections" / "result.json").exists()
 
 
 def test_pictures_are_drawn_with_their_labels(tmp_path):
     words = [sys.executable, EXAMPLES / "demo-models" / "draw.py", tmp_path / "drawn", "--train", "12", "--valid", "3"]
     subprocess.run(words, check=True)
-    for name, classes in (("shapes", ("circle", "square", "triangle")), ("text", ("text",))):
+    tasks = {"street": ("car", "bus", "person", "lamp"), "marks": ("sun", "leaf", "fox"), "text": ("text",)}
+    for name, classes in tasks.items():
         folder = tmp_path / "drawn" / name
         train, valid = read_data(folder / f"{name}.data"), read_data(folder / f"{name}.data", "valid")
         assert train.names == classes

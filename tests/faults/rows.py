@@ -173,5 +173,8 @@ ROWS = [
         "plan", "plan in/base.cfg text=in/losses.csv --max-loss 2 -o out", losses,
         sets={r"csv$": "tables", r"png$": ""}, cost=8,
     ),
-    Row("demo", "demo -o out", one, sets={"shapes": "shapes", "text": "text", r"\.png": "pictures"}, cost=8),
+    Row(
+        "demo", "demo -o out", one, cost=8,
+        sets={r"street\.[^p]": "street", "marks": "marks", "text": "text", r"\.png": "pictures"},
+    ),
 ]  # fmt: skip
