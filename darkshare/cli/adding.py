@@ -26,11 +26,12 @@ STEPS = {
     "batches": ("train",),
     "minutes": ("train",),
     "batch": ("train",),
+    "side": ("train",),
     "negatives": ("train",),
     "device": ("train",),
     "seed": ("suggest-k", "train"),
     "threads": ("suggest-k", "train", "evaluate"),
-    "size": ("suggest-k", "train", "concat"),
+    "size": ("suggest-k", "train", "concat", "report"),
     "dialect": ("check", "suggest-k", "train", "frozen", "concat", "evaluate", "report"),
 }
 
@@ -46,6 +47,7 @@ STEPS = {
 @click.option("--batches", type=click.IntRange(1), help="Updates to make.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="About how long the training may take.")
 @click.option("--batch", type=click.IntRange(1), help="Pictures per update.")
+@options.side_option
 @click.option("--negatives", metavar="FOLDER", help="Pictures without objects, such as the base's own.")
 @click.option("--resume", is_flag=True, help="Go on after a stop; a training that is done is not done again.")
 @options.seed_option("Of all that is random.")

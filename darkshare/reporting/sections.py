@@ -280,21 +280,30 @@ def listed(images: Names) -> list[str]:
     return [os.fspath(one) for one in ([images] if isinstance(images, str | os.PathLike) else images)]
 
 
-def command(name: str, models: Sequence[Model], *words: str, of: Model | None = None) -> str:
-    """The command that shows a section alone; behind `split` where it is about the parts of a merged model."""
+def command(
+    name: str, models: Sequence[Model], *words: str, of: Model | None = None, beside: Sequence[Model] = ()
+) -> str:
+    """The command that shows a section alone; behind `split` where it is about the parts of a merged model.
+
+    Args:
+        name: of the command.
+        models: whose files come first.
+        words: behind them.
+        of: the merged model.
+        beside: further models that it reads, whose files are among the words.
+    """
     files = [file for one in models for file in files_of(one)]
     first = f"{command('split', [of], '-o', PARTS)}; " if of else ""
-    return f"{first}darkshare {typed(name, *files, *words, *_reading(name, of or models[0]))}"
+    return f"{first}darkshare {typed(name, *files, *words, *_reading(name, [of] if of else [*models, *beside]))}"
 
 
-def _reading(name: str, model: Model) -> list[str]:
-    """The options by which a command reads the model as it was read."""
-    dialect, (height, width) = model.network.dialect, model.network.input[1:3]
+def _reading(name: str, models: Sequence[Model]) -> list[str]:
+    """The options by which a command reads the models as they were read."""
+    dialect, (height, width) = models[0].network.dialect, models[0].network.input[1:3]
     found = [] if dialect == DIALECTS[0] else ["--dialect", dialect]
-    if name not in _OF_FILES and is_file(model.name):
-        own = resolve(read_cfg(model.name), dialect=dialect).input[1:3]
-        found += [] if own == (height, width) else ["--size", f"{width}x{height}"]
-    return found
+    files = [] if name in _OF_FILES else [one.name for one in models if is_file(one.name)]
+    own = {resolve(read_cfg(file), dialect=dialect).input[1:3] for file in files}
+    return found + (["--size", f"{width}x{height}"] if own - {(height, width)} else [])
 
 
 def _table(found: Result) -> str:

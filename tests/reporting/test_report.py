@@ -250,6 +250,25 @@ def test_the_commands_say_how_the_models_were_read(here):
     assert "64x32x3" in (here / "sized.html").read_text()
 
 
+def test_the_parts_of_a_network_of_another_size_are_read_at_it(here):
+    run("concat", "base.cfg", "text.cfg", "--k", 4, "--size", "64x32", "-o", "wide", code=0)
+    run(
+        "report",
+        "wide.cfg",
+        "--beside",
+        "base.cfg",
+        "--beside",
+        "text.cfg",
+        "--size",
+        "64x32",
+        "-o",
+        "wide.html",
+        code=0,
+    )
+    found = re.findall(r"<code>darkshare (\w+) (.*?)</code>", (here / "wide.html").read_text())
+    assert {name for name, words in found if "--size 64x32" in words} == {"savings", "verify", "report"}
+
+
 @pytest.mark.parametrize("epoch", ["soon", "1" * 20])
 def test_a_date_that_is_none_is_refused(epoch, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
