@@ -160,8 +160,8 @@ ROWS = [
     ),
     Row(
         "train", f"train in/base.cfg in/squares.data --k 3 {TRAINING} --plot out/course.svg -o out/net", squares,
-        sets={**MODEL, "course": ""}, grows="net.csv$", leaves="out/net.checkpoint", spares=LABELS, vague=SECONDS,
-        cost=SLOW,
+        sets={**MODEL, "course": ""}, grows="net.csv$", leaves=r"out/net\.(checkpoint|good)",
+        spares=LABELS, vague=SECONDS, cost=SLOW,
     ),
     Row(
         "sweep", f"sweep in/base.cfg in/squares.data --k 3 --seeds 1 {TRAINING} --plot out/map.svg -o out", squares,
