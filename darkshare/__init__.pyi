@@ -14,6 +14,8 @@ from .analysis.savings import Savings as Savings
 from .analysis.savings import savings as savings
 from .analysis.stats import stats as stats
 from .analysis.weight_stats import WeightStats as WeightStats
+from .choose_k.plans import Plan as Plan
+from .choose_k.plans import plan as plan
 from .choose_k.suggest import Suggestion as Suggestion
 from .choose_k.suggest import suggest_k as suggest_k
 from .choose_k.sweep import Sweep as Sweep

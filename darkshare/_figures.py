@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from darkshare._files import write_all
-from darkshare.errors import BadValue, DarkshareError
+from darkshare.errors import BadValue
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,17 +45,23 @@ class Look(TypedDict, total=False):
     title: str | None
 
 
-def figure_format(path: Path | str) -> str:
+def figure_format(path: Path | str, kind: str = "figure", pages: Sequence[str] = ()) -> str:
     """The format that a file name asks for.
 
+    Args:
+        path: the file.
+        kind: what it is to be, for the message.
+        pages: formats beside FORMATS.
+
     Raises:
-        DarkshareError: it is none of FORMATS.
+        BadValue: it is none of these.
     """
+    known = (*pages, *FORMATS)
     found = Path(path).suffix.lower().removeprefix(".")
-    if found in FORMATS:
+    if found in known:
         return found
-    *others, last = (f".{name}" for name in FORMATS)
-    raise DarkshareError(f"no such kind of figure; end its name in {', '.join(others)} or {last}", file=str(path))
+    *others, last = (f".{name}" for name in known)
+    raise BadValue(f"no such kind of {kind}; end its name in {', '.join(others)} or {last}", file=str(path))
 
 
 def write_figure(path: Path | str, draw: Callable[[], Figure], **look: Unpack[Look]) -> None:
@@ -79,7 +85,7 @@ def write_figure(path: Path | str, draw: Callable[[], Figure], **look: Unpack[Lo
         if (width := look.get("width")) is not None:
             figure.set_figwidth(width)
         if (title := look.get("title")) is not None:
-            figure.suptitle(drawable(title))
+            figure.suptitle(drawable(title), wrap=True)
         return figure
 
     with warnings.catch_warnings():
@@ -112,6 +118,14 @@ def drawable(text: str) -> str:
     letters = FT2Font(findfont("DejaVu Sans")).get_charmap()
     shown = "".join(c if ord(c) in letters else c.encode("unicode_escape").decode() for c in text)
     return shown.replace("$", r"\$")
+
+
+def legend_columns(texts: Sequence[str], inches: float) -> int:
+    """Columns of a legend of these texts for which there is room, at least one."""
+    from matplotlib import rcParams
+
+    letter = 0.0075 * rcParams["font.size"]  # inches
+    return min(len(texts), max(1, int(inches / max(0.5 + letter * len(text) for text in texts))))
 
 
 def label_above(axes: Axes, x: float, text: str, row: int) -> None:

@@ -293,3 +293,27 @@ def pages(folder: Path) -> Run:
             assert all(to_escaped(text).decode() in shown for text in texts)
 
     return run
+
+
+# tables of losses
+
+
+def loss_seeds() -> list[bytes]:
+    """Tables of what a task loses at some cuts."""
+    return [b"k,loss\n0,0\n2,0.5\n3,1.25\n", b"loss,k,side,cfg\n-0.5,2,,\n1e2,3,ladder,net.cfg\n", b'k,loss\n"2","1"\n']
+
+
+def losses(folder: Path) -> Run:
+    """A table of losses gives a plan, whatever it says, or one message."""
+    from darkshare.choose_k.plans import plan
+    from darkshare.darknet.model import Model
+
+    network = tasks_network()
+    base, path = Model(network, None, ()), folder / "fuzz.csv"
+
+    def run(data: bytes) -> None:
+        path.write_bytes(data)
+        found = plan(base, {"a": path, "b": path}, budget="flops<=0.9")
+        assert found.front[0].cost <= found.chosen.cost <= 0.9
+
+    return run

@@ -91,6 +91,9 @@ TARGETS = {
         ("inference.onnx.reading", "inference.onnx.wire", "inference.onnx.checking"),
     ),
     "journals": Target(other.journals, other.journal_seeds, darknet.number_words, break_lines, ("training.journal",)),
+    "losses": Target(
+        other.losses, other.loss_seeds, other.text_words, break_lines, ("choose_k.task_cuts", "choose_k.fronts")
+    ),
     "html": Target(other.pages, other.html_seeds, other.html_words, other.break_fields, ("analysis.html",)),
 }
 if darknet_itself.PROGRAMS:

@@ -15,6 +15,24 @@ from darkshare.darknet.weights import Header, Weights
 from darkshare.errors import DarkshareWarning
 from darkshare.surgery.splice import concat
 
+_CONV = "[convolutional]\nbatch_normalize=1\nfilters={}\nsize={}\nstride={}\npad=1\nactivation={}\n"
+WITH_STAGES = (  # outputs of five sizes, two of which the branch from layer 8 on reads
+    "[net]\nwidth=32\nheight=48\nchannels=3\n"
+    + _CONV.format(4, 3, 2, "mish")  # 16x24
+    + _CONV.format(6, 3, 2, "mish")  # 8x12, read first
+    + _CONV.format(8, 3, 2, "mish")  # 4x6
+    + _CONV.format(8, 3, 1, "mish")
+    + "[shortcut]\nfrom=-2\nactivation=linear\n"  # 4, the last sum of its size
+    + _CONV.format(12, 1, 1, "mish")  # 5, read by the route
+    + "[maxpool]\nsize=2\nstride=2\n"  # 2x3
+    + _CONV.format(10, 3, 1, "leaky")  # 7
+    + _CONV.format(18, 1, 1, "linear")  # 8, the branch begins
+    + "[yolo]\nmask=0,1,2\nanchors=2,2,4,4,8,8\nclasses=1\nnum=3\n"
+    + "[route]\nlayers=7\n[upsample]\nstride=2\n[route]\nlayers=-1,5\n"
+    + _CONV.format(18, 1, 1, "linear")
+    + "[yolo]\nmask=0,1,2\nanchors=2,2,4,4,8,8\nclasses=1\nnum=3\n"
+)
+
 
 def model(text: str, name: str = "base", data: np.ndarray | None = None, *, seed: int = 1, **how: str) -> Model:
     network = network_of(text, **how)

@@ -50,6 +50,7 @@ COMMANDS = {
     "train": ["MODEL", "masks.data", "--k", "2", "-o", "out"],
     "sweep": ["MODEL", "masks.data", "--k", "2", "-o", "out"],
     "suggest-k": ["MODEL"],
+    "plan": ["MODEL", "text=losses.csv", "--max-loss", "1"],
     "add-task": ["MODEL", "masks.data", "-o", "out"],
 }
 READERS = ("info", "check")

@@ -148,6 +148,7 @@ LINES = {
         savings base.cfg --k 3 --plot savings.png
         mix base.cfg base.cfg --alpha 0.5 -o mixed
         snap base.cfg base.cfg --k 3 -o snapped
+        plan base.cfg text=losses.csv --max-loss 2 -o planned
         classes base.cfg --drop cat -o dogs
         reduce resnet.cfg --keep all -o paired
         branch paired.cfg --after 4 -m 2 -o branched
@@ -216,6 +217,7 @@ def test_nothing_connects(base, data, tmp_path, group):
     if group == "training":
         needs_torch()
     cv2.imwrite(str(tmp_path / "photo.png"), np.zeros((48, 64, 3), np.uint8))
+    (tmp_path / "losses.csv").write_text("k,loss\n3,1.5\n")
     save(small_resnet(), tmp_path / "resnet")
     save(classifier(), tmp_path / "colour")
     assert not sockets(tmp_path, RUN, *(line.strip() for line in LINES[group].splitlines() if line.strip()))

@@ -36,7 +36,8 @@ anchors m.cfg {}.data -o o|kit m.cfg {}.data --k 3 -o o|kit m.cfg d.data --k 3 -
 train m.cfg {}.data --k 3 -o o|train m.cfg {} --k 3 -o o
 train m.cfg d.data --k 3 --batches 1 --threads 1 -o {}|evaluate m.cfg {}.data|evaluate m.cfg {}
 evaluate m.cfg d.data --plot {}.png|evaluate m.cfg d.data --csv {}.csv|sweep m.cfg {}.data --k 3 -o o
-suggest-k m.cfg {}.data|detect m.cfg {} -o o|detect m.cfg {}.txt -o o|detect {}.cfg a.png -o o
+suggest-k m.cfg {}.data|plan m.cfg t={}.csv --max-loss 1
+plan m.cfg t=l.csv --max-loss 1 -o {}|detect m.cfg {} -o o|detect m.cfg {}.txt -o o|detect {}.cfg a.png -o o
 detect {}.onnx a.png -o o|classify m.cfg {} -o o|bench m.cfg {}.cfg|engines {}.cfg|export {}.cfg -o o
 export m.cfg --precision int8 --calibrate {} -o o.onnx
 export m.cfg --precision int8 --calibrate {}.txt -o o.onnx|import-data {} -o o|import-data {}.json -o o
@@ -59,6 +60,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     assert cv2.imwrite("a.png", np.zeros((8, 8, 3), np.uint8))
     Path("a.txt").write_text("0 0.5 0.5 0.5 0.5\n")
     Path("l.txt").write_text("a.png\n")
+    Path("l.csv").write_text("k,loss\n3,1\n")
     Path("d.data").write_text("classes=2\ntrain=l.txt\nvalid=l.txt\nnames=m.names\n")
     for suffix in SUFFIXES:
         Path(f"loop{suffix}").symlink_to(f"loop{suffix}")
@@ -152,7 +154,8 @@ mix m.cfg m.cfg --recipe special.yaml -o o|classes m.cfg --fresh special.names -
 evaluate m.cfg l.data|evaluate m.cfg p.data|evaluate m.cfg q.data|evaluate m.cfg r.data|evaluate n.cfg d.data
 anchors m.cfg l.data -o o|anchors m.cfg r.data -o o|kit m.cfg l.data --k 3 -o o|kit n.cfg d.data --k 3 -o o
 concat m.cfg n.cfg --k 3 -o o|concat m.cfg m.weights special.weights --k 3 -o o|split t.cfg -o o|frozen m.cfg w.cfg
-stats m.cfg special.weights|suggest-k m.cfg l.data|bench m.cfg w.cfg --rounds 6
+stats m.cfg special.weights|suggest-k m.cfg l.data|plan m.cfg special.csv --max-loss 1
+bench m.cfg w.cfg --rounds 6
 export w.cfg -o o.onnx|export n.cfg -o o.onnx
 export m.cfg --precision int8 --calibrate special.txt -o o.onnx
 export m.cfg --precision int8 --calibrate special.jpg -o o.onnx

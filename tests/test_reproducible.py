@@ -48,6 +48,7 @@ COMMANDS = {  # in a folder `in` with what they read; they write into `out`
     "draw as a picture": ("draw in/both.cfg in/base.cfg -o out/new.png", "matplotlib"),
     "report": ("report in/both.cfg in/images --beside in/base.cfg --beside in/other.cfg -o out/new.html", "matplotlib"),
     "savings": ("savings in/base.cfg --plot out/new.svg", "matplotlib"),
+    "plan": ("plan in/base.cfg text=in/losses.csv --max-loss 2 -o out/new", "matplotlib"),
     "import-data": ("import-data in/squares.data --split 0.4 --copy -o out/new", None),
     "detect": ("detect in/base.cfg in/images --save picture,csv,coco,yolo,json -o out/new", None),
     "evaluate": ("evaluate in/base.cfg in/squares.data --plot out/new.png --csv out/new.csv", "matplotlib"),
@@ -79,6 +80,7 @@ def fill(folder: Path) -> None:
     """Make what the commands read."""
     (folder / "in").mkdir(parents=True)
     base, other = write_pair(folder / "in")
+    (folder / "in" / "losses.csv").write_text("k,loss\n0,0\n4,1.5\n")
     save(small_resnet(), folder / "in" / "resnet")
     save(small_darknet(), folder / "in" / "darknet")
     write_data(folder / "in", draw(folder / "in", 6), valid=2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -41,14 +41,14 @@ def page_of(title: str, body: str, *folders: Path) -> str:
 
 def figure_part(title: str, svg: str, prefix: str, *, is_open: bool = True) -> str:
     """A figure that can be folded; a prefix keeps the names inside two drawings apart."""
-    named = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{prefix}-", svg[svg.index("<svg") :])
+    named = re.sub(r'( id="|url\(#|href="#(?!row-))', rf"\g<1>{prefix}-", svg[svg.index("<svg") :])
     drawing = named.replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1)
     opened = " open" if is_open else ""
     return f'<details class="figure"{opened}><summary>{escape(title)}</summary><div>{drawing}</div></details>'
 
 
-def table_part(rows: list[dict[str, Any]], meanings: Mapping[str, str] = {}) -> str:
-    """A table whose headings sort it, each with what it means as its title."""
+def table_part(rows: list[dict[str, Any]], meanings: Mapping[str, str] = {}, marks: Sequence[str] | None = None) -> str:
+    """A table whose headings sort it, each with what it means as its title; `marks` are attributes of its rows."""
 
     def head(name: str) -> str:
         numbers = ' class="number"' if any(isinstance(row[name], int | float) for row in rows) else ""
@@ -56,7 +56,8 @@ def table_part(rows: list[dict[str, Any]], meanings: Mapping[str, str] = {}) -> 
         return f'<th{numbers} scope="col" title="{about}"><button type="button">{escape(name)}</button></th>'
 
     heads = "".join(map(head, rows[0] if rows else meanings))
-    body = "\n".join(f"<tr>{''.join(map(_cell, row.values()))}</tr>" for row in rows)
+    marked = zip(rows, marks or [""] * len(rows), strict=True)
+    body = "\n".join(f"<tr{mark}>{''.join(map(_cell, row.values()))}</tr>" for row, mark in marked)
     return f"<div class='scroll'><table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
 
 

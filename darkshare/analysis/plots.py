@@ -6,12 +6,13 @@ Everything is drawn from stored statistics. `docs/explanation/figures.md` says h
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from darkshare._figures import COLOURS, GREY, Look, drawable, label_above, rendered, write_figure
+from darkshare._figures import COLOURS, GREY, Look, drawable, label_above, legend_columns, rendered, write_figure
 from darkshare.analysis.boxplot import Spread
 from darkshare.analysis.differences import Comparison, Difference
 from darkshare.analysis.savings import cuts_of
@@ -37,7 +38,7 @@ class BoxPlot(NamedTuple):
     colour: str
     spread: Spread | None
     difference: Difference
-    model: str
+    comparison: Comparison
 
     @property
     def identical(self) -> bool:
@@ -48,7 +49,7 @@ class BoxPlot(NamedTuple):
     def title(self) -> str:
         """The text that a pointer over it shows."""
         d, spread = self.difference, self.spread
-        found = f"{self.model}: layer {d.layer} [{d.kind}] {d.quantity}"
+        found = f"{self.comparison.other}: layer {d.layer} [{d.kind}] {d.quantity}"
         numbers = f"median {spread.median:.3g}, half of them {spread.q1:.3g} to {spread.q3:.3g}" if spread else ""
         return f"{found}: {'identical' if self.identical else numbers}"
 
@@ -90,7 +91,7 @@ def plot_differences(
 
 
 def differences_svg(comparisons: Sequence[Comparison], *, k: int | Sequence[int] = (), log: bool = False) -> str:
-    """The figure of `plot_differences` as text for a page: each box carries its numbers as a title."""
+    """The figure of `plot_differences` as text for a page: each box has its numbers as a title and leads to its row."""
     from html import escape
 
     boxes: list[BoxPlot] = []
@@ -100,11 +101,18 @@ def differences_svg(comparisons: Sequence[Comparison], *, k: int | Sequence[int]
         boxes.extend(drawn)
         return figure
 
+    def linked(found: re.Match[str]) -> str:
+        box = boxes[int(found[1])]
+        row = row_anchor(comparisons.index(box.comparison), box.difference)
+        return f'<g id="box{found[1]}"><title>{escape(box.title)}</title><a href="#{row}">{found[2]}</a></g>'
+
     svg = rendered(draw, "svg", **{"svg.fonttype": "none"}).decode()
-    for number, box in enumerate(boxes):
-        identity = f'<g id="box{number}">'
-        svg = svg.replace(identity, f"{identity}<title>{escape(box.title)}</title>", 1)
-    return svg
+    return re.sub(r'<g id="box(\d+)">(.*?)</g>', linked, svg, flags=re.DOTALL)
+
+
+def row_anchor(number: int, difference: Difference) -> str:
+    """The name of the place in a page where a difference of a comparison, by its number, has its row."""
+    return f"row-{number}-{difference.layer}-{difference.other_layer}-{difference.quantity}"
 
 
 def _differences(
@@ -136,7 +144,7 @@ def _differences(
         _mark_cuts(pair, [k for k in ks if first <= k <= last + 1], width / len(shown))
         _explain(pair[-1], group, boxes, width - _EDGES)
     where = "batch norm folded in" if base.space == "folded" else "as in the files"
-    figure.suptitle(drawable(f"Difference to {base.base}, relative to it, by layer ({where})"))
+    figure.suptitle(drawable(f"Difference to {base.base}, relative to it, by layer ({where})"), wrap=True)
     return figure, boxes
 
 
@@ -162,7 +170,7 @@ def _boxes(group: Sequence[Comparison], quantity: str, shown: range) -> Iterator
             step = room / len(differences)
             for n, d in enumerate(differences):
                 x = layer - 0.43 + at * room + (n + 0.5) * step
-                yield BoxPlot(x, 0.85 * step, COLOURS[at], d.elementwise or d.filters, d, comparison.other)
+                yield BoxPlot(x, 0.85 * step, COLOURS[at], d.elementwise or d.filters, d, comparison)
 
 
 def _panel(axes: Axes, boxes: Sequence[BoxPlot], base: Comparison, shown: range, *, log: bool, first: int) -> None:
@@ -181,10 +189,12 @@ def _panel(axes: Axes, boxes: Sequence[BoxPlot], base: Comparison, shown: range,
         medianprops={"color": "black", "linewidth": 1.1, "solid_capstyle": "butt"},
         whiskerprops={"linewidth": 0.8},
     )
-    for patch, box in zip(drawn["boxes"], moved, strict=True):
-        patch.set(facecolor=box.colour, edgecolor=box.colour, gid=f"box{first + boxes.index(box)}")
-    for whisker, box in zip(drawn["whiskers"], (box for box in moved for _ in range(2)), strict=True):
-        whisker.set_color(box.colour)
+    names = [f"box{first + boxes.index(box)}" for box in moved]
+    for at, (box, name) in enumerate(zip(moved, names, strict=True)):
+        drawn["boxes"][at].set(facecolor=box.colour, edgecolor=box.colour, gid=name)
+        drawn["medians"][at].set(gid=f"{name}-median")
+        for end in (0, 1):
+            drawn["whiskers"][2 * at + end].set(color=box.colour, gid=f"{name}-whisker{end}")
     _mark_single(axes, boxes, scale)
 
 
@@ -259,7 +269,6 @@ def _mark_cuts(pair: Sequence[Axes], ks: Sequence[int], inches: float) -> None:
 
 def _explain(axes: Axes, group: Sequence[Comparison], boxes: Sequence[BoxPlot], inches: float) -> None:
     """The legend, in as many columns as there is room for."""
-    from matplotlib import rcParams
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -280,14 +289,12 @@ def _explain(axes: Axes, group: Sequence[Comparison], boxes: Sequence[BoxPlot], 
     entries += [(handle, text) for handle, text, wanted in optional if wanted]
     axes.set_xlabel("layer")
     handles, texts = zip(*entries, strict=True)
-    letter = 0.0075 * rcParams["font.size"]  # inches
-    columns = int(inches / max(0.5 + letter * len(text) for text in texts))
     legend = axes.legend(
         handles,
         texts,
         loc="upper left",
         bbox_to_anchor=(0, -0.16),
-        ncols=min(len(entries), max(1, columns)),
+        ncols=legend_columns(texts, inches),
         frameon=False,
         fontsize="small",
     )

@@ -68,7 +68,7 @@ def candidates(network: Network, ks: Sequence[int] = ()) -> list[Candidate]:
     """
     first = min((head.index for head in network.heads), default=len(network.layers))
     used = set(network.needed([head.index for head in network.heads]))
-    legal = [k for k in legal_cuts(network) if k <= first and k - 1 in used]
+    legal = [k for k in legal_cuts(network) if k < first and k - 1 in used]  # with k=first that head would not learn
     wrong = sorted(set(ks) - set(legal))
     if wrong or not legal:
         why = f"k={wrong[0]} is not a" if wrong else "there is no"
@@ -132,7 +132,7 @@ def basis_of(guesses: Sequence[Candidate]) -> str | None:
 
 
 def advice(
-    guesses: Sequence[Candidate], whole: float | None, loss: float, budget: float | None
+    guesses: Sequence[Candidate], whole: float | None, loss: float, budgets: Mapping[str, Sequence[int]]
 ) -> dict[str, int | None]:
     """The k to take, by question; None where no candidate answers it.
 
@@ -140,7 +140,7 @@ def advice(
         guesses: in any order.
         whole: mAP of the trained network itself, if there are swaps.
         loss: mAP points that may be lost.
-        budget: the share of a further network's operations that must be saved.
+        budgets: for each as it was typed, the k within it.
     """
     found: dict[str, int | None] = {}
     if whole is not None:
@@ -149,10 +149,7 @@ def advice(
     if all(one.logme is not None for one in guesses):
         near = [one.k for one in guesses if one.behind is not None and one.behind <= (one.error or 0.0)]
         found["largest whose features are the best within one standard error"] = max(near, default=None)
-    if budget is not None:
-        enough = [one.k for one in guesses if one.flops >= budget]
-        found[f"smallest that saves {100 * budget:g} % of the FLOPs"] = min(enough, default=None)
-    return found
+    return found | {f"smallest within {budget}": min(ks, default=None) for budget, ks in budgets.items()}
 
 
 class SweepAgreement(NamedTuple):
@@ -206,8 +203,15 @@ def _sign(value: float) -> int:
     return (value > 0) - (value < 0)
 
 
-def candidate_rows(guesses: Sequence[Candidate]) -> list[dict[str, Any]]:
-    """The columns for people in which something is known; ends of blocks are marked where not all are."""
+def candidate_rows(
+    guesses: Sequence[Candidate], measured: Mapping[int, Mapping[str, Any]] | None = None
+) -> list[dict[str, Any]]:
+    """The columns for people in which something is known; ends of blocks are marked where not all are.
+
+    Args:
+        guesses: the cuts.
+        measured: for some of them what trainings said, by column.
+    """
     all_ends = all(one.block_end for one in guesses)
     columns: dict[str, Callable[[Candidate], Any]] = {
         "rank": lambda one: one.rank,
@@ -223,6 +227,8 @@ def candidate_rows(guesses: Sequence[Candidate]) -> list[dict[str, Any]]:
         "moved": lambda one: _rounded(one.moved, 1, 4),
     }
     known = {name: [value(one) for one in guesses] for name, value in columns.items()}
+    for name in dict.fromkeys(name for row in (measured or {}).values() for name in row):
+        known[name] = [(measured or {}).get(one.k, {}).get(name) for one in guesses]
     shown = [name for name, values in known.items() if any(value is not None for value in values)]
     return [{name: known[name][at] for name in shown} for at in range(len(guesses))]
 

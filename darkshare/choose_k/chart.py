@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkshare._figures import COLOURS, GREY, Look, write_figure
+from darkshare._figures import COLOURS, GREY, Look, rendered, write_figure
 from darkshare.choose_k.results import Choice
 from darkshare.choose_k.trials import TrialResult
 
@@ -21,6 +21,11 @@ def plot_sweep(results: Sequence[TrialResult], found: Sequence[Choice], path: Pa
     write_figure(path, lambda: _figure(results, found), **look)
 
 
+def sweep_svg(results: Sequence[TrialResult], found: Sequence[Choice]) -> str:
+    """The figure of `plot_sweep` as text for a page."""
+    return rendered(lambda: _figure(results, found), "svg", **{"svg.fonttype": "none"}).decode()
+
+
 def _figure(results: Sequence[TrialResult], found: Sequence[Choice]) -> Figure:
     from matplotlib.figure import Figure
 
@@ -32,7 +37,8 @@ def _figure(results: Sequence[TrialResult], found: Sequence[Choice]) -> Figure:
     _ring_pareto(panels[0], found)
     counts = sorted({one.seeds for one in found})
     seeds = "one seed" if counts == [1] else f"{'..'.join(map(str, counts))} seeds"
-    panels[0].set(ylabel="mAP, %", title=f"mAP on the validation pictures (top: Darknet's rule, IoU > 0.50), {seeds}")
+    panels[0].set_ylabel("mAP, %")
+    figure.suptitle(f"mAP on the validation pictures (top: Darknet's rule, IoU > 0.50), {seeds}", wrap=True)
     if has_coco:
         _draw_scores(panels[1], results, found, "coco_ap", COLOURS[1])
         panels[1].set_ylabel("COCO's AP, %\n(IoU 0.50 to 0.95)")

@@ -8,17 +8,20 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from darkshare._files import exists, writing
-from darkshare.choose_k.trials import NET, Trial, folder_of, with_k
+from darkshare.choose_k.trials import NET, Trial, folder_of, read_json, with_k, write_json
 from darkshare.darknet.model import Model, sibling
 from darkshare.data import Dataset
 from darkshare.errors import DarkshareError
 from darkshare.training.caching import Features
 from darkshare.training.feeding import PictureFeed
 from darkshare.training.run import Training
-from darkshare.training.settings import TrainingWatch
+from darkshare.training.settings import AUTO, Options, TrainingWatch
+
+RATE = "rate.json"  # in a trial's folder: the learning rate that a range test found
 
 
 def fill_together(trial: Trial, base: Model, data: Dataset, watch: TrainingWatch) -> None:
@@ -56,12 +59,23 @@ def _features(trial: Trial, k: int, base: Model, data: Dataset) -> tuple[Picture
         return None  # it has begun before
     try:
         training = Training(base, data, stem, with_k(trial.options, k, trial.options.seed))
+        if trial.options.changes.lr == AUTO:
+            write_json(stem.with_name(RATE), {"rate": training.options.changes.rate})
         if not training.copies:
             return None
         features = training.features()
     except DarkshareError:
         return None
     return None if features.is_whole else (training.pictures(training.source), features)
+
+
+def with_known_rate(trial: Trial, watch: TrainingWatch) -> Options:
+    """The options of a trial, with the learning rate that was found when its cache was made, if it was to be found."""
+    known = read_json(trial.folder / RATE) if trial.options.changes.lr == AUTO else None
+    if known is None:
+        return trial.options
+    watch.say(f"learning rate {known['rate']:g}: that of the range test before the features were computed")
+    return replace(trial.options, changes=replace(trial.options.changes, lr=known["rate"]))
 
 
 @contextlib.contextmanager

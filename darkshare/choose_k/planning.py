@@ -106,12 +106,15 @@ def plan(
     learn, valid = read_data(data, "train"), read_data(data, "valid")
     require_pictures(learn)
     require_pictures(valid)
-    model, notes = _prepared(base, learn, ks, options)
+    made = {k: _prepared(base, learn, k, options) for k in ks}
+    model, notes = made[ks[-1]]
     Detector(model)
     path, cwd = None if base.weights is None else base.weights.path, Path.cwd()
     settings = _settings(base, data, {"train": learn, "valid": valid}, options)
     _begun(folder, settings)
-    shares = _shares(model.network, {*ks, *(result.k for result in results_in(folder, settings))})
+    more = {result.k for result in results_in(folder, settings)} - made.keys()
+    made |= {k: _prepared(base, learn, k, options) for k in more}
+    shares = _shares(_prepared(base, learn, 0, options)[0].network, {k: one.network for k, (one, _) in made.items()})
     trials = tuple(
         Trial(
             base.name,
@@ -130,17 +133,17 @@ def plan(
     return SweepPlan(folder, trials, settings, shares, updates(model), findings, (*notes, *_tool_note()))
 
 
-def _prepared(base: Model, data: Dataset, ks: Sequence[int], options: Options) -> tuple[Model, list[str]]:
-    """The model that is trained at the largest k, after a look at the others."""
-    for k in ks:
-        model, notes = prepared(base, data, k, options.changes, RECIPES[options.recipe], seed=0, name=NET)
-    return model, notes
+def _prepared(base: Model, data: Dataset, k: int, options: Options) -> tuple[Model, list[str]]:
+    """The model that is trained at this k, and notes on what is made of the base."""
+    return prepared(base, data, k, with_k(options, k, 0).changes, RECIPES[options.recipe], seed=0, name=NET)
 
 
-def _shares(network: Network, ks: set[int]) -> dict[int, tuple[float, float]]:
-    """The savings of a further network at each k; nothing at k=0."""
-    found = at_cuts([network, network], sorted(ks - {0}))
-    return {0: (0.0, 0.0)} | {saving.k: (saving.weights, saving.flops) for saving in found}
+def _shares(plain: Network, made: Mapping[int, Network]) -> dict[int, tuple[float, float]]:
+    """The savings of a further network at each k, less what its side costs; nothing at k=0."""
+    found = at_cuts([plain, plain], sorted(made.keys() - {0}))
+    sides = {k: (one.params / plain.params - 1, one.flops / plain.flops - 1) for k, one in made.items()}
+    saved = {saving.k: (saving.weights - sides[saving.k][0], saving.flops - sides[saving.k][1]) for saving in found}
+    return {0: (0.0, 0.0)} | saved
 
 
 def _tool_note() -> list[str]:

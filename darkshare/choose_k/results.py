@@ -71,11 +71,11 @@ def choices(results: Sequence[TrialResult], shares: Mapping[int, tuple[float, fl
                 mean(maps),
                 min(maps),
                 max(maps),
-                _deviation(maps),
+                deviation(maps),
                 _mean([one.coco_ap50 for one in own]),
                 _mean([one.coco_ap for one in own]),
                 mean(lost) if lost else None,
-                _deviation(lost),
+                deviation(lost),
                 *shares[k],
                 mean(one.train_seconds for one in own),
                 pareto=all(mean(maps) > other.map for other in found),
@@ -90,16 +90,35 @@ def measured_maps(sweep: Path, base: Model) -> dict[int, float]:
     Raises:
         DarkshareError: there are no results, or they are of another base.
     """
-    results = results_in(sweep, None)
-    if not results:
-        raise DarkshareError("holds no results of a sweep", file=str(sweep))
-    own = base.weights and sha256(base.weights.path)
-    if results[0].settings["weights"] != own:
-        raise DarkshareError(f"is a sweep from other weights than those of {base.name}", file=str(sweep))
+    results = results_from(sweep, base)
     return {k: mean(x.map for x in results if x.k == k) for k in sorted({x.k for x in results})}
 
 
-def _deviation(values: Sequence[float]) -> float | None:
+def results_from(sweep: Path, base: Model) -> list[TrialResult]:
+    """All results in the folder of a sweep from this base.
+
+    Raises:
+        DarkshareError: there are no results, or they are of another base.
+    """
+    results = results_in(sweep, None)
+    if not results:
+        raise DarkshareError("holds no results of a sweep", file=str(sweep))
+    require_base(results[0], base, sweep)
+    return results
+
+
+def require_base(result: TrialResult, base: Model, sweep: Path) -> None:
+    """Refuse a result that comes from other weights than those of a base.
+
+    Raises:
+        DarkshareError: it does.
+    """
+    if result.settings["weights"] != (base.weights and sha256(base.weights.path)):
+        raise DarkshareError(f"is a sweep from other weights than those of {base.name}", file=str(sweep))
+
+
+def deviation(values: Sequence[float]) -> float | None:
+    """The standard deviation of a sample; None of fewer than two values."""
     return stdev(values) if len(values) > 1 else None
 
 

@@ -20,10 +20,10 @@ from darkshare.choose_k.cluster import run_on_cluster
 from darkshare.choose_k.planning import SweepPlan, plan
 from darkshare.choose_k.processes import LAST, Message, run_here, shared_out
 from darkshare.choose_k.results import Choice, choice_rows, choices, result_rows
-from darkshare.choose_k.trials import FORMAT, Trial, TrialResult, results_in
+from darkshare.choose_k.trials import FORMAT, Trial, TrialResult, read_json, results_in
 from darkshare.darknet.model import Model
 from darkshare.data.findings import warn_of
-from darkshare.errors import checked, require_least
+from darkshare.errors import DarkshareError, checked, require_least
 from darkshare.training.settings import Changes, Options
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ def sweep(  # noqa: D417 - some are described together
     k: int | Sequence[int], seeds: int | Sequence[int] = (1, 2, 3), output: str | os.PathLike[str] = "sweep",
     jobs: int = 1, threads: int | None = None, workers: int = 1, validate_every: int = 0, scheduler: str | None = None,
     epochs: float | None = None, batches: int | None = None, batch: int | None = None, subdivisions: int | None = None,
-    lr: float | str | None = None, size: tuple[int, int] | None = None, recipe: str = "steady",
+    lr: float | str | None = None, size: tuple[int, int] | None = None, side: str | None = None,
+    teacher: str | os.PathLike[str] | None = None, recipe: str = "steady",
     negatives: str | os.PathLike[str] | None = None, device: str = "auto", amp: bool = False, ema: float | None = None,
     bn_eval: bool = False, augment: bool = True, cache_features: int = 0, cache_anyway: bool = False,
     checkpoint_every: float = 60, watch: SweepWatch | None = None,
@@ -126,6 +127,7 @@ def sweep(  # noqa: D417 - some are described together
         validate_every: updates between validations; 0 for none before the end.
         scheduler: the address of a Dask cluster that does the work instead of `jobs`.
         epochs, batches, batch, subdivisions, lr, size, recipe, negatives: as of `train`.
+        side, teacher: likewise, but of k=0, which has neither.
         device, amp, ema, bn_eval, augment: likewise.
         cache_features, cache_anyway, checkpoint_every: likewise.
         watch: is informed of what happens.
@@ -134,9 +136,10 @@ def sweep(  # noqa: D417 - some are described together
         DarkshareError: something that cannot be trained or evaluated, or a folder with another sweep.
     """
     require_least(1, jobs=jobs)
-    changes = Changes(epochs, batches, batch, subdivisions, lr, size)
+    changes = Changes(epochs, batches, batch, subdivisions, lr, size, side)
     options = Options(
         k=0, changes=changes, recipe=recipe, negatives=None if negatives is None else os.fspath(negatives),
+        teacher=None if teacher is None else os.fspath(teacher),
         device=device, amp=amp, ema=ema, bn_eval=bn_eval, augment=augment, workers=workers, threads=threads,
         validate_every=validate_every, patience=0, cache_features=cache_features, cache_anyway=cache_anyway,
         checkpoint_every=checkpoint_every,
@@ -149,6 +152,23 @@ def sweep(  # noqa: D417 - some are described together
     messages = run_on_cluster(waiting, scheduler) if scheduler else run_here(shared_out(waiting, jobs), jobs)
     failed, stopped = _followed(messages, planned, len(waiting), watch)
     return _written(planned, failed, stopped=stopped)
+
+
+def read_sweep(folder: Path) -> Sweep:
+    """Read the results that a sweep has written into its folder.
+
+    Raises:
+        DarkshareError: there are none, or they are of another version.
+    """
+    path = folder / JSON
+    found = read_json(path)
+    if not (found and found.get("trials")):
+        raise DarkshareError("holds no results of a sweep", file=str(folder))
+    try:
+        trials = tuple(TrialResult(**one, settings=found["settings"]) for one in found["trials"])
+        return Sweep(tuple(Choice(**one) for one in found["choices"]), trials, tuple(found["failed"]), (path,))
+    except (TypeError, KeyError):
+        raise DarkshareError("is of another version; the same sweep writes it anew", file=str(path)) from None
 
 
 def _followed(

@@ -11,17 +11,18 @@ from time import perf_counter
 
 from darkshare._files import writing
 from darkshare._version import __version__
-from darkshare.choose_k.features import fill_together
+from darkshare.choose_k.features import fill_together, with_known_rate
 from darkshare.choose_k.trials import NET, RESULT, Trial, TrialResult, write_json
 from darkshare.darknet.model import Model, load, sibling
 from darkshare.data import Dataset, read_data
 from darkshare.errors import DarkshareError
 from darkshare.evaluation import Evaluation, Runner, evaluate_model, require_tool
+from darkshare.training.files import TrainingFiles
 from darkshare.training.guards import device_of
 from darkshare.training.journal import Journal
 from darkshare.training.optimising import batch_size
 from darkshare.training.preparation import updates
-from darkshare.training.run import CHECKPOINT, Training
+from darkshare.training.run import Training
 from darkshare.training.settings import TrainingWatch
 
 
@@ -49,18 +50,19 @@ def _trained(trial: Trial, valid: Dataset, watch: TrainingWatch) -> tuple[Model 
     stem = trial.folder / NET
     if model := _finished(stem, trial.dialect):
         return model, False
-    whole = not sibling(stem, CHECKPOINT).exists()
+    whole = not TrainingFiles(stem).checkpoint.exists()
     base = load(trial.cfg, trial.weights, dialect=trial.dialect, partial=True)
     judge = partial(evaluate_model, dataset=valid, threads=trial.options.threads)
     learn = read_data(trial.data, "train")
     fill_together(trial, base, learn, watch)
-    outcome = Training(base, learn, stem, trial.options, judge=judge, watch=watch).run()
+    options = with_known_rate(trial, watch)
+    outcome = Training(base, learn, stem, options, judge=judge, watch=watch).run()
     return (None if outcome.stopped else load(sibling(stem, ".cfg"), dialect=trial.dialect)), whole
 
 
 def _finished(stem: Path, dialect: str) -> Model | None:
     """The model of a training that was finished, but killed before it was evaluated."""
-    if sibling(stem, CHECKPOINT).exists() or not sibling(stem, ".weights").exists():
+    if TrainingFiles(stem).checkpoint.exists() or not sibling(stem, ".weights").exists():
         return None
     model = load(sibling(stem, ".cfg"), dialect=dialect)
     assert model.weights is not None

@@ -70,6 +70,7 @@ GROUPS = {
         "add-task": ("adding", "Teach a network a further task, step by step."),
         "evaluate": ("evaluating", "Measure mean average precision, or top-1 and top-5."),
         "sweep": ("choosing", "Train for several k; show what each costs and saves."),
+        "plan": ("choosing", "Choose k for several tasks within a budget."),
         "cut": ("splicing", "Write the weights of the first k layers."),
         "kit": ("retraining", "Write what stock Darknet needs to train from k on."),
     },
@@ -257,6 +258,7 @@ class Commands(click.Group):
         # FFmpeg's and OpenCV's own words on broken files stay off the terminal: we say what is wrong.
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+        os.environ["MPLBACKEND"] = "agg"  # figures are files; a notebook's backend may be missing where darkshare is
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # names of files and classes can hold what it cannot encode
                 stream.reconfigure(errors="backslashreplace")

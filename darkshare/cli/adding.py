@@ -13,24 +13,25 @@ from darkshare.cli import command, main, options
 from darkshare.cli.hints import Made, hint
 from darkshare.cli.parameters import CUT
 from darkshare.cli.printing import say
-from darkshare.darknet.model import Model, load, sibling
+from darkshare.darknet.model import Model, load
 from darkshare.darknet.pairing import is_of_model
 from darkshare.darknet.typed import files_of, plain_path, typed
 from darkshare.errors import BadArguments
-from darkshare.training.outcome import BEST
-from darkshare.training.run import CHECKPOINT
+from darkshare.training.files import TrainingFiles
 from darkshare.training.settings import AUTO, DEVICES
 
 # Options that steps have, too: which of them get it.
 STEPS = {
     "epochs": ("train",),
     "batches": ("train",),
+    "minutes": ("train",),
     "batch": ("train",),
+    "side": ("train",),
     "negatives": ("train",),
     "device": ("train",),
     "seed": ("suggest-k", "train"),
     "threads": ("suggest-k", "train", "evaluate"),
-    "size": ("suggest-k", "train", "concat"),
+    "size": ("suggest-k", "train", "concat", "report"),
     "dialect": ("check", "suggest-k", "train", "frozen", "concat", "evaluate", "report"),
 }
 
@@ -44,7 +45,9 @@ STEPS = {
 @click.option("--base-data", metavar="FILE", help="The base's own data set, to measure its task on.")
 @click.option("--epochs", type=click.FloatRange(0, min_open=True), help="How often each picture is seen.")
 @click.option("--batches", type=click.IntRange(1), help="Updates to make.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="About how long the training may take.")
 @click.option("--batch", type=click.IntRange(1), help="Pictures per update.")
+@options.side_option
 @click.option("--negatives", metavar="FOLDER", help="Pictures without objects, such as the base's own.")
 @click.option("--resume", is_flag=True, help="Go on after a stop; a training that is done is not done again.")
 @options.seed_option("Of all that is random.")
@@ -105,11 +108,12 @@ class _Guide:
         self._step("frozen", *base, *trained, "--k", k)
         names = [word for name in self.names for word in ("--name", name)]
         self._step("concat", *base, *trained, "--k", k, *names, "--verify", "-o", self.output)
-        own = ["--data", f"{self.names[0]}={base_data}"] if base_data else []
+        own = [f"{self.names[0]}={base_data}"] if base_data else []
+        sets = [word for one in (f"{self.task}={self.data}", *own) for word in ("--data", one)]
         cfg = plain_path(f"{self.output}.cfg")
-        self._step("evaluate", cfg, "--data", f"{self.task}={self.data}", *own, "--cross")
+        self._step("evaluate", cfg, *sets, "--cross")
         beside = [word for path in (base[0], trained[0]) for word in ("--beside", path)]
-        self._step("report", cfg, *beside, "-o", f"{self.output}.html")
+        self._step("report", cfg, *beside, *sets, "-o", f"{self.output}.html")
         return load(cfg, dialect=self.given["dialect"])
 
     def _imported(self, *, resume: bool) -> str:
@@ -122,12 +126,10 @@ class _Guide:
 
     def _train(self, base: Sequence[str], k: int | str, *, resume: bool) -> list[str]:
         """Train, or find what was trained; the best network's files."""
-        if not resume or exists(sibling(self.trained, CHECKPOINT)) or not exists(sibling(self.trained, ".weights")):
+        found = TrainingFiles(self.trained).trained if resume else []
+        if not found:
             more = ["--resume"] if resume else []
             found = self._step("train", *base, self.data, "--k", k, "-o", self.trained, *more)
-        else:
-            best = BEST if exists(sibling(self.trained, f"{BEST}.weights")) else ""
-            found = [sibling(self.trained, f"{best}{suffix}") for suffix in (".cfg", ".weights")]
         return [plain_path(path) for path in found]
 
     def _step(self, name: str, *words: object) -> Any:

@@ -22,6 +22,7 @@ VARIABLE = "_DARKSHARE_COMPLETE"  # by which a script asks
 _SUFFIXES = {  # of the files that a metavar names, before a model is on the line and behind it
     "cfg": (r"\.cfg", r"\.cfg"),
     "weights": (None, r"\.(weights|backup|conv\.\d+)"),
+    "csv": (None, r"\.csv"),
     **{suffix: (rf"\.{suffix}", rf"\.{suffix}") for suffix in ("data", "names", "onnx", "xml")},
 }
 _OF_TASKS = {"task": "", "thresh": "=", "nms": "="}  # options that take the name of a task, and what stands behind it
@@ -108,6 +109,8 @@ def _of(param: click.Parameter) -> Complete | None:
         if metavar == "FOLDER":
             return partial(_by_shell, "dir")
     suffixes = re.findall(r"\.([a-z]+)", metavar)
+    if "TASK=" in metavar:
+        return partial(_files_of_tasks, suffixes)
     return partial(_files_of, suffixes, bool(re.search(r"SOURCE|PICTURE\b", metavar))) if suffixes else None
 
 
@@ -125,6 +128,13 @@ def _files_of(
         return _by_shell("file", ctx, incomplete)
     patterns = [pattern for suffix in suffixes if (pattern := _SUFFIXES[suffix][is_behind])]
     return [path for path in _files(patterns, incomplete) if path not in given]
+
+
+def _files_of_tasks(suffixes: Sequence[str], ctx: click.Context, incomplete: str) -> Sequence[str | CompletionItem]:
+    """Files of the model, and behind the name of a task what tells of it."""
+    task, equals, begun = incomplete.rpartition("=")
+    found = _files_of(suffixes, False, ctx, begun)
+    return [f"{task}{equals}{path}" for path in found] if equals else found
 
 
 def _named_files(suffixes: Sequence[str], ctx: click.Context, incomplete: str) -> list[str]:

@@ -90,6 +90,11 @@ def _named_level(text: str) -> tuple[str, float]:
     return task, click.FloatRange(0, 1)(number)
 
 
+def _named_points(text: str) -> tuple[str, float]:
+    task, _, number = text.rpartition("=")
+    return task, click.FloatRange(0)(number)
+
+
 def _named_overlap(text: str) -> tuple[str, list[float | str]]:
     from darkshare.inference.boxes import AGNOSTIC
 
@@ -133,6 +138,7 @@ NUMBERS = Written("N,N,...", _numbers)
 SHARE = Written("percent", _share)
 BATCH = Written("N|dynamic", _batch)
 LEVEL = Written("[TASK=]LEVEL", _named_level)
+POINTS = Written("[TASK=]POINTS", _named_points)
 OVERLAP = Written("[TASK=]LEVEL|agnostic", _named_overlap)
 NAMED_FILE = Written("[TASK=]FILE", _named_file)
 RENAMING = Written("OLD=NEW", _renaming)

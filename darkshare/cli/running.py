@@ -58,7 +58,7 @@ def frames_options(function: options.F) -> options.F:
 @click.option("--branches", is_flag=True, help="Of an ensemble, what each branch finds as well.")
 @click.option("--line-width", type=click.IntRange(1), metavar="PIXELS", help="Of boxes, instead of what fits.")
 @click.option("--labels/--no-labels", default=True, help="Boxes with or without names and scores.")
-@click.option("--legend", is_flag=True, help="Count the classes at the bottom left of each picture.")
+@click.option("--legend", is_flag=True, help="Count the classes in a corner of each picture.")
 @click.option("--show", is_flag=True, help="In a window too; q or Esc ends it, any other key the picture.")
 @options.chunk_options
 @frames_options

@@ -15,13 +15,13 @@ from darkshare._signals import stopped
 from darkshare.cli import command, options
 from darkshare.cli.hints import Made, again, hint
 from darkshare.cli.parameters import RATE
-from darkshare.cli.printing import noted, show
+from darkshare.cli.printing import noted, show, wrote
 from darkshare.cli.progress import bar, is_watched, say_above
 from darkshare.darknet.cfg import no_collection
-from darkshare.darknet.model import Model, sibling
+from darkshare.darknet.model import Model
 from darkshare.errors import DarkshareError
 from darkshare.training.journal import Update
-from darkshare.training.outcome import BEST, Outcome, Outcomes
+from darkshare.training.outcome import Outcome, Outcomes
 from darkshare.training.recipes import RECIPES
 from darkshare.training.settings import DEVICES, TrainingWatch
 from darkshare.training.train import train as train_model
@@ -35,6 +35,7 @@ LINES = 20  # of the course, where there is no terminal
 @options.output_option("trained")
 @click.option("--epochs", type=click.FloatRange(0, min_open=True), help="How often each picture is seen.")
 @click.option("--batches", type=click.IntRange(1), help="Updates to make, instead of the cfg's max_batches.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="About how long it may take.")
 @click.option(
     "--batch",
     type=click.IntRange(1),
@@ -42,6 +43,8 @@ LINES = 20  # of the course, where there is no terminal
 )
 @click.option("--subdivisions", type=click.IntRange(1), help="Parts in which they go through the network.")
 @click.option("--lr", type=RATE, help="Learning rate, instead of the recipe's; auto: that of a range test.")
+@options.side_option
+@click.option("--teacher", metavar="FILE.cfg", help="The same network trained with k=0, to learn from as well.")
 @options.choice_option("--recipe", tuple(RECIPES), "How it goes: steadily, or by the cfg to the letter.", "steady")
 @click.option("--negatives", metavar="FOLDER", help="Pictures without objects, such as the base's own.")
 @options.seed_option("Of all that is random.")
@@ -70,9 +73,10 @@ LINES = 20  # of the course, where there is no terminal
 @click.option("--checkpoint-every", type=click.FloatRange(0), default=60, show_default=True, help="Seconds.")
 @click.option("--resume", is_flag=True, help="Go on with a training that was stopped or killed.")
 @options.size_option
+@options.plot_option("Draw loss and mAP. Of several tasks, each into a file with its name.")
 @options.dialect_option
 @options.format_option
-def train(files: tuple[str, ...], dialect: str, form: str, **how: Any) -> list[Path]:
+def train(files: tuple[str, ...], plot: str | None, dialect: str, form: str, **how: Any) -> list[Path]:
     """Train a network from layer k on; the layers before stay the base's, byte for byte.
 
     As Darknet trains: its loss, targets, schedule and augmentations as the cfg says them; --dialect says in which
@@ -100,35 +104,32 @@ def train(files: tuple[str, ...], dialect: str, form: str, **how: Any) -> list[P
     with Bar("top-1" if base.classifies(base.tasks[0]) else "mAP") as shown:
         found = train_model(base, data if len(data) > 1 else data[0], watch=shown, **how)
     show(found, form=form)
-    noted(path for one in _each(found) for path in (*one.files, *_of_best(one)) if path.exists())
+    noted(path for one in _each(found) for path in (*one.files, *one.best_files) if path.exists())
+    if plot:
+        _draw(found, Path(plot))
     if found.stopped:
         again("--resume")
         raise click.exceptions.Exit(stopped()[0])
     if isinstance(found, Outcomes) and found.failed:
         raise click.exceptions.Exit(1)
     outcomes = _each(found)
-    made = [path for one in outcomes for path in _best_of(one)]
+    made = [path for one in outcomes for path in one.best_network]
     hint(Made(made, outcomes[0].model, base, how["k"]), form)
     return made
+
+
+def _draw(found: Outcome | Outcomes, path: Path) -> None:
+    """Draw the course, or that of each task beside it."""
+    tasks = found.tasks if isinstance(found, Outcomes) else {"": found}
+    paths = {path.with_stem(f"{path.stem}-{task}") if task else path: one for task, one in tasks.items()}
+    for one, outcome in paths.items():
+        outcome.plot(one, **options.figure_look())
+    wrote([*paths])
 
 
 def _each(found: Outcome | Outcomes) -> list[Outcome]:
     """The training, or those of all tasks."""
     return [*found.tasks.values()] if isinstance(found, Outcomes) else [found]
-
-
-def _of_best(outcome: Outcome) -> list[Path]:
-    """The names of the files of the best network, if one was measured."""
-    stem = outcome.files[0].stem
-    files = outcome.files if outcome.best_batch else ()
-    return [path.with_name(f"{stem}{BEST}{path.name.removeprefix(stem)}") for path in files]
-
-
-def _best_of(outcome: Outcome) -> list[Path]:
-    """The cfg and the weights of the best network."""
-    stem = outcome.files[0].with_suffix("")
-    best = BEST if outcome.best_batch not in (0, outcome.done) else ""
-    return [sibling(stem, f"{best}{suffix}") for suffix in (".cfg", ".weights")]
 
 
 def _import_torch() -> None:

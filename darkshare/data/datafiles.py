@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from darkshare._files import LARGEST_TEXT
+from darkshare._files import LARGEST_TEXT, exists
 from darkshare._texts import read_text
 from darkshare.darknet.names import read_names as read_class_names
 from darkshare.data.lists import finder_of
@@ -16,6 +16,7 @@ from darkshare.errors import DarkshareError
 
 _KEYS = "backup classes difficult eval labels leaves map names results savelast saveweights test top train tree valid"
 KEYS = tuple(sorted(_KEYS.split()))
+TWICE = "file twice"  # the kind of what is found from the current folder and from the .data file's own
 NAMES = "class names"  # the kind of what is wrong with these, which Darknet only prints
 
 
@@ -140,7 +141,7 @@ def _require_purpose(data: DataFile, classify: bool) -> None:
 
 
 def named_file(data: DataFile, key: str) -> tuple[Path, tuple[Finding, ...]]:
-    """The file that a key of a .data file names, and the finding that it was found by the end of its path.
+    """The file that a key of a .data file names, and the finding that it was found by the end of its path, or twice.
 
     Raises:
         DarkshareError: the key is missing, or names a file that does not exist.
@@ -158,4 +159,10 @@ def named_file(data: DataFile, key: str) -> tuple[Path, tuple[Finding, ...]]:
         where = f"here or in {data.path.parent}"
         raise DarkshareError(f"{key}={option.value}: no such file, {where}", file=str(data.path), line=option.line)
     what = f"{key}={option.value}: no such file; {found.path}, which ends like it, is taken"
-    return Path(found.path), (Finding(data.path, option.line, what),) if finder.moved else ()
+    if finder.moved:
+        return Path(found.path), (Finding(data.path, option.line, what),)
+    own = data.path.parent / found.name
+    if not exists(own) or os.path.samestat(own.stat(), found.status):
+        return Path(found.path), ()
+    what = f"{key}={option.value} is {found.path} of the current folder, as Darknet takes it, not {own}"
+    return Path(found.path), (Finding(data.path, option.line, what, TWICE),)

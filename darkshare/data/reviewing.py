@@ -14,7 +14,7 @@ from darkshare._files import is_folder
 from darkshare._images import header, read_picture
 from darkshare.data.classified import read_class_list
 from darkshare.data.darknet import Watch, read_data
-from darkshare.data.datafiles import NAMES, DataFile, class_names, named_file, read_options
+from darkshare.data.datafiles import NAMES, TWICE, DataFile, class_names, named_file, read_options
 from darkshare.data.findings import joined, rows_of
 from darkshare.data.forks import Audit, turned
 from darkshare.data.tables import DataResult, Parts
@@ -22,7 +22,7 @@ from darkshare.data.twins import twins_in
 from darkshare.data.types import ClassifiedDataset, Dataset, Finding
 from darkshare.errors import DarkshareError
 
-_HARMLESS = ("box twice", "picture twice", NAMES)  # kinds of findings that change nothing but weights or words
+_HARMLESS = ("box twice", "picture twice", NAMES, TWICE)  # kinds of findings that change nothing but weights or words
 _SEVERAL = "are files of several pages or frames ({}), of which the first one counts"
 
 _UNREADABLE = "not a picture"  # the kind of finding

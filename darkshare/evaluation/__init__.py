@@ -1,7 +1,7 @@
 """Measures of a model on labelled pictures: average precision by Darknet's rule and by COCO's, or top-k accuracy.
 
-Within the package: arrays, classes, curves < matching, coco < average_precision, accuracy < runner, cross < results <
-tasks, exporting, chart. Every number comes with the rule by which it was counted.
+Within the package: arrays, classes, curves < matching, coco < wrong_boxes < average_precision, accuracy < runner, cross
+< results < tasks, exporting, chart. Every number comes with the rule by which it was counted.
 """
 
 from __future__ import annotations

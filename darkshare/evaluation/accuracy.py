@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from darkshare.evaluation.classes import match_classes
 
 TOP = 5  # guesses that count, beside the first
 ALL = "(all)"  # the row of all classes
+WORST = 12  # pictures that are kept
 
 
 class ClassAccuracy(NamedTuple):
@@ -26,6 +28,15 @@ class ClassAccuracy(NamedTuple):
     name: str
     pictures: int
     top: tuple[float, ...]
+
+
+class WrongGuess(NamedTuple):
+    """A picture that is taken for another class: its file, its class, the likeliest one and its probability."""
+
+    picture: Path
+    name: str
+    guess: str
+    probability: float
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,6 +52,7 @@ class Accuracy(Result):
         top: for each of `ks` the part of the pictures whose class is among so many guesses.
         classes: those that the data set has pictures of.
         remarks: about classes that do not match.
+        worst: pictures that are taken for another class, those with the highest probability, at most WORST.
     """
 
     task: str
@@ -51,6 +63,7 @@ class Accuracy(Result):
     top: tuple[float, ...]
     classes: tuple[ClassAccuracy, ...]
     remarks: tuple[str, ...] = ()
+    worst: tuple[WrongGuess, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.summary()} ({self.conditions})" if self.conditions else self.summary()
@@ -141,14 +154,27 @@ def evaluate_guesses(
     kept = truths >= 0
     if not kept.any():
         raise BadValue(f"{dataset.name} has no pictures to evaluate on")
-    places, truths = _places(guesses[kept], truths[kept]), truths[kept]
+    guesses, truths = guesses[kept], truths[kept]
+    places = _places(guesses, truths)
     limits = tuple(k for k in sorted({1, top}) if k == 1 or k < len(task.names))
     classes = tuple(
         ClassAccuracy(i, task.names[i], int((truths == i).sum()), _tops(places[truths == i], limits))
         for i in np.unique(truths).tolist()
     )
     tops = _tops(places, limits)
-    return Accuracy(task.name, dataset.name, len(truths), conditions, limits, tops, classes, matched.notes)
+    pictures = [sample.picture for sample, is_kept in zip(dataset.samples, kept, strict=True) if is_kept]
+    worst = tuple(_worst(guesses, truths, places, pictures, task.names))
+    return Accuracy(task.name, dataset.name, len(truths), conditions, limits, tops, classes, matched.notes, worst)
+
+
+def _worst(
+    guesses: Doubles, truths: Ids, places: Ids, pictures: Sequence[Path], names: Sequence[str]
+) -> Iterator[WrongGuess]:
+    """The pictures whose class is not the likeliest one, the highest probability first."""
+    rows = np.flatnonzero(places)
+    for row in rows[np.argsort(-guesses[rows].max(axis=1), kind="stable")][:WORST].tolist():
+        guess = int(guesses[row].argmax())
+        yield WrongGuess(pictures[row], names[truths[row]], names[guess], float(guesses[row, guess]))
 
 
 def _places(guesses: Doubles, truths: Ids) -> Ids:

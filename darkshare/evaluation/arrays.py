@@ -41,6 +41,9 @@ class Truths(NamedTuple):
     corners: Doubles
     difficult: Bools
 
+    def take(self, rows: Ids | Bools) -> Truths:
+        return Truths(self.pictures[rows], self.class_ids[rows], self.corners[rows], self.difficult[rows])
+
 
 class Overlaps(NamedTuple):
     """A detection and a truth of the same picture and class that overlap, by their rows."""

@@ -16,6 +16,7 @@ from darkshare.evaluation.classes import match_classes
 from darkshare.evaluation.coco import CocoSummary, summarise
 from darkshare.evaluation.curves import AUC, BestF1, Curve, average_precision, best_f1, curve
 from darkshare.evaluation.matching import Hits, coco_hits, darknet_hits
+from darkshare.evaluation.wrong_boxes import WrongBoxes, wrong_boxes
 from darkshare.inference.boxes import Detections
 
 RULES = ("darknet", "coco")
@@ -122,6 +123,7 @@ class Evaluation(Result):
         at: over all classes, precision and recall above the threshold.
         remarks: about classes that do not match.
         coco: all numbers of COCO's own tool, where the rule is COCO's.
+        wrong: the false positives and the misses at the threshold; `wrong.worst` has the worst pictures.
     """
 
     task: str
@@ -134,6 +136,7 @@ class Evaluation(Result):
     at: OperatingPoint
     remarks: tuple[str, ...] = ()
     coco: CocoSummary | None = None
+    wrong: WrongBoxes | None = None
 
     @property
     def mean(self) -> float:
@@ -264,7 +267,8 @@ def evaluate_detections(
     summary = summarise(found, truths, sizes, matched.counted) if rule == "coco" else None
     tp, fp = sum(one.at.tp for one in scores), sum(one.at.fp for one in scores)
     at = OperatingPoint.of(tp, fp, sum(one.truths for one in scores), _overlap_above(found, hits, thresh))
-    made = Evaluation(task, dataset.name, len(sizes), chosen, "", scores, thresh, at, matched.notes, summary)
+    wrong = wrong_boxes(names, dataset.samples, sizes, found, truths, hits, iou, thresh)
+    made = Evaluation(task, dataset.name, len(sizes), chosen, "", scores, thresh, at, matched.notes, summary, wrong)
     _require_agreement(made)
     return made
 

@@ -63,13 +63,26 @@ def match_classes(
         raise BadValue(f"{task} has no class {listed(strange)}; it has {listed(names)}{meant(strange[0], names)}")
     wanted = [map.get(name, name) for name in given]
     if unknown := [name for name, other in zip(given, wanted, strict=True) if other and other not in ids]:
-        example = f"--map '{unknown[0]}={names[0] if names else ''}'"
+        name, same = _alike(unknown, [one for one in names if one not in wanted])
         raise BadValue(
             f"{data} has classes that {task} does not know: {listed(unknown)}; {task} has {listed(names)}: say which "
-            f"is which with {example}, or leave it out with --map '{unknown[0]}='"
+            f"is which with --map '{name}={same or 'CLASS'}', or leave it out with --map '{name}='"
         )
     classes = tuple(ids[name] if name else -1 for name in wanted)
     return Matched(classes, tuple(_notes(task, names, data, given, classes)))
+
+
+def _alike(unknown: Sequence[str], free: Sequence[str]) -> tuple[str, str]:
+    """The first name that is written otherwise alone, and what it is then; else the first one, and nothing.
+
+    Names that are merely near each other may mean the opposite: mask and no mask, male and female, car and cat.
+    """
+
+    def written(name: str) -> str:
+        return "".join(filter(str.isalnum, name.casefold())).removesuffix("s")
+
+    same = {written(name): name for name in free if written(name)}
+    return next(((name, same[written(name)]) for name in unknown if written(name) in same), (unknown[0], ""))
 
 
 def _notes(task: str, names: Sequence[str], data: str, given: Sequence[str], classes: Sequence[int]) -> list[str]:

@@ -19,11 +19,13 @@ class Hits(NamedTuple):
     Attributes:
         hit: whether it is a true positive; else it is a false one, unless it does not count.
         overlap: with the truth that it hit; 0 where it hit none.
+        truth: the row of that truth; -1 where it hit none.
         counts: False for what is passed over: on difficult truths, or beyond COCO's limit.
     """
 
     hit: Bools
     overlap: Doubles
+    truth: Ids
     counts: Bools
 
 
@@ -41,12 +43,12 @@ def darknet_hits(found: RankedDetections, truths: Truths, iou: float) -> Hits:
     own = _first_of_each(easy.take(np.lexsort((easy.truth, -easy.overlap, easy.found))))
     _, winners = np.unique(own.truth, return_index=True)  # the first of each truth is its best
     right = own.take(winners)
-    hit, overlap = np.zeros(len(found.scores), bool), np.zeros(len(found.scores))
-    hit[right.found], overlap[right.found] = True, right.overlap
+    overlap, truth = np.zeros(len(found.scores)), np.full(len(found.scores), -1)
+    overlap[right.found], truth[right.found] = right.overlap, right.truth
     counts = np.ones(len(found.scores), bool)
     counts[pairs.found[hard]] = False
     counts[own.found] = True
-    return Hits(hit, overlap, counts)
+    return Hits(truth >= 0, overlap, truth, counts)
 
 
 def coco_hits(found: RankedDetections, truths: Truths, iou: float, pairs: Overlaps | None = None) -> Hits:
@@ -67,7 +69,7 @@ def coco_hits(found: RankedDetections, truths: Truths, iou: float, pairs: Overla
     crowd = truths.difficult[pairs.truth]
     order = np.lexsort((-pairs.truth, -pairs.overlap, crowd, pairs.found, places[pairs.found]))
     pairs = pairs.take(order)
-    taken, hit = np.zeros(len(truths.pictures), bool), np.zeros(len(found.scores), bool)
+    taken, truth = np.zeros(len(truths.pictures), bool), np.full(len(found.scores), -1)
     overlap, counts = np.zeros(len(found.scores)), places < MOST
     turns = np.searchsorted(places[pairs.found], np.arange(MOST + 1))
     for begin, end in pairwise(turns):  # the best of every picture and class, then the next
@@ -75,10 +77,10 @@ def coco_hits(found: RankedDetections, truths: Truths, iou: float, pairs: Overla
         turn = _first_of_each(turn.take(~taken[turn.truth]))
         real = ~truths.difficult[turn.truth]
         taken[turn.truth[real]] = True
-        hit[turn.found[real]] = True
+        truth[turn.found[real]] = turn.truth[real]
         overlap[turn.found[real]] = turn.overlap[real]
         counts[turn.found[~real]] = False
-    return Hits(hit, overlap, counts)
+    return Hits(truth >= 0, overlap, truth, counts)
 
 
 def _first_of_each(pairs: Overlaps) -> Overlaps:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from math import hypot
+from math import hypot, inf
 from typing import NamedTuple
 
 import numpy as np
@@ -63,7 +63,7 @@ def annotate(
     image: Picture, found: Sequence[Detections], *, line_width: int | None = None, labels: bool = True,
     legend: bool = False,
 ) -> Picture:  # fmt: skip
-    """Draw boxes with class names and scores into a copy of a picture; several tasks are counted at the bottom left.
+    """Draw boxes with class names and scores into a copy of a picture; several tasks are counted in a corner.
 
     Sizes follow the picture. Several tasks have a hue each and their classes its shades; the classes of a single task
     have the hues. A label lies on no other label, and leaves what is in the picture in sight: see
@@ -71,10 +71,10 @@ def annotate(
 
     Args:
         image: uint8 BGR or BGRA, height x width x channels; alpha does not show.
-        found: what `Detector.detect` gave.
+        found: what `Detector.detect` gave; a box whose score is infinite, such as a labelled one, is drawn without it.
         line_width: pixels, instead of what fits the picture and its boxes.
         labels: whether boxes have labels.
-        legend: whether the classes that are in the picture are counted at the bottom left, in place of the tasks.
+        legend: whether the classes that are in the picture are counted in a corner, in place of the tasks.
 
     Raises:
         DarkshareError: a width below 1.
@@ -87,7 +87,7 @@ def annotate(
         _outline(canvas, label, style.line if line_width else style.fitting(label.box))
     height = line_height(style.letters) + 2
     free = Free((image.shape[1], image.shape[0]), [label.box for label in known], height)
-    for row, colour, area in _legend(found, image, style, height, classes=legend):
+    for row, colour, area in _legend(found, free, style, height, image.shape, classes=legend):
         _write(canvas, row, colour, area, style)
         free.take(area)
     placed = [(label, *where) for label in known if labels and (where := _placed(label, free, style, height, canvas))]
@@ -124,7 +124,8 @@ def _labels(found: Sequence[Detections], image: Picture) -> Iterator[tuple[float
         rows = zip(corners.tolist(), detections.scores.tolist(), detections.class_ids.tolist(), strict=True)
         for corner, score, class_id in rows:
             name, colour = names[class_id], _class_colour(task, class_id, len(found))
-            yield score, Label(Area(*corner), colour, ((*name, *plain(f" {score:.2f}")), name))
+            number = plain(f" {score:.2f}") if score < inf else ()
+            yield score, Label(Area(*corner), colour, ((*name, *number), name))
 
 
 def _outline(canvas: Picture, label: Label, line: int) -> None:
@@ -188,7 +189,7 @@ def _write(canvas: Picture, text: Runs, colour: Colour, area: Area, style: Style
 
 
 def _legend(
-    found: Sequence[Detections], image: Picture, style: Style, height: int, *, classes: bool
+    found: Sequence[Detections], free: Free, style: Style, height: int, shape: Sequence[int], *, classes: bool
 ) -> Iterator[tuple[Runs, Colour, Area]]:
     """(text, colour, area) of each row: the tasks, where there are several, or the classes seen, the last lowest."""
     if classes:
@@ -196,14 +197,15 @@ def _legend(
     else:
         several = found if len(found) > 1 else ()
         rows = [(_counted((each.task,), 0, len(each)), colour_of(task, 0)) for task, each in enumerate(several)]
-    h, w = image.shape[:2]
+    h, w = shape[:2]
     most = max(1, int(h * _LEGEND) // height)
     if len(rows) > most:
         rows[most - 1 :] = [(plain(f"and {len(rows) - most + 1} more"), BLACK)]
     width = min(w, max((written(text, style.letters).shape[1] for text, _ in rows), default=0) + 2 * _pad(style))
-    for place, (text, colour) in enumerate(rows, 1):
-        top = h - (len(rows) + 1 - place) * height
-        yield text, colour, Area(0, max(top, 0), width, max(top + height, 0))
+    block = free.corner(width, min(len(rows) * height, h))
+    for place, (text, colour) in enumerate(rows):
+        top = block.y2 - (len(rows) - place) * height
+        yield text, colour, Area(block.x1, max(top, 0), block.x2, max(top + height, 0))
 
 
 def _class_rows(found: Sequence[Detections]) -> Iterator[tuple[Runs, Colour]]:

@@ -58,6 +58,13 @@ class Free:
         """Keep labels off an area."""
         area.of(self._taken)[:] = 1
 
+    def corner(self, width: int, height: int) -> Area:
+        """The place of a block of that size: the bottom left, or if too much is hidden there, the corner with least."""
+        lefts, tops = (0, self._w - width), (self._h - height, 0)
+        corners = [Area(x, y, x + width, y + height) for y in tops for x in lefts]
+        first = corners[0]
+        return first if self._hidden(first) <= _HIDDEN else min(corners, key=lambda one: round(self._hidden(one), 6))
+
     def place(self, box: Area, width: int, height: int) -> LabelPlace | None:
         """Find a place for the label of a box, and take it; None where there is not any.
 

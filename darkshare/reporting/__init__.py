@@ -15,11 +15,12 @@ from darkshare._files.opened import sha256
 from darkshare._tables import Result
 from darkshare._texts import to_escaped
 from darkshare._version import __version__
-from darkshare.analysis.drawing import draw
+from darkshare.analysis.drawing import Drawing, draw
 from darkshare.analysis.drawing.page import HERE as OF_DRAWINGS
 from darkshare.analysis.drawing.page import title_of
 from darkshare.analysis.html import HERE as OF_TABLES
 from darkshare.analysis.page import page_of, table_part
+from darkshare.choose_k.sweep import JSON as SWEPT
 from darkshare.darknet.model import Model, sibling
 from darkshare.darknet.typed import files_of, typed
 from darkshare.errors import BadArguments, BadValue, checked
@@ -51,6 +52,11 @@ class ModelReport(Result):
     inputs: tuple[tuple[str, int, str], ...]
     date: str
 
+    @property
+    def is_wrong(self) -> bool:
+        """Whether a section tells of a failure: the merged network does not give what its parts give."""
+        return any(one.is_wrong for one in self.sections)
+
     def rows(self) -> list[dict[str, Any]]:
         return [{"section": one.title, "found": one.summary, "command": one.command} for one in self.sections]
 
@@ -72,10 +78,15 @@ class ModelReport(Result):
         listed = "".join(
             f'<li><a href="#{one.anchor}">{escape(one.title)}</a>: {escape(one.summary)}</li>' for one in self.sections
         )
+        wrong = "".join(
+            f'<p class="wrong" role="alert">{escape(one.title)} failed: {escape(one.summary)}</p>\n'
+            for one in self.sections
+            if one.is_wrong
+        )
         files = [{"file": name, "bytes": size, "SHA-256": digest} for name, size, digest in self.inputs]
         made = f"Made by darkshare {__version__} on {self.date}:"
         body = f"""<h1>{escape(self.title)}</h1>
-<ul class="verdicts">{listed}</ul>
+{wrong}<ul class="verdicts">{listed}</ul>
 <main>
 {"".join(one.html() for one in self.sections)}<section id="inputs"><h2>Inputs</h2>
 <p>{escape(made)} <code>{escape(f"{self.command} -o {typed(output)}")}</code></p>
@@ -101,7 +112,8 @@ class ModelReport(Result):
 @checked
 def report(
     models: Model | Sequence[Model], images: Names | None = None, *,
-    data: Sources = (), beside: Model | Sequence[Model] = (), bench: bool = False,
+    data: Sources = (), beside: Model | Sequence[Model] = (), sweep: str | os.PathLike[str] | None = None,
+    bench: bool = False,
     watch: Callable[[str], Watch] = lambda label: iter,
 ) -> ModelReport:  # fmt: skip
     """Draw, count, compare, verify, run and measure: all that is known of a model, in one page.
@@ -114,6 +126,7 @@ def report(
         data: labelled pictures to evaluate on, as `evaluate` takes them.
         beside: of a merged model the networks that it was made of, to verify it; of another one, those that it is
             compared with, the base first.
+        sweep: the folder of a sweep, to show what each k costs and saves.
         bench: measure separate networks against the merged one, which takes time and differs from run to run.
         watch: see `evaluate`.
 
@@ -128,34 +141,47 @@ def report(
     given = [models] if isinstance(models, Model) else list(models)
     others = [beside] if isinstance(beside, Model) else list(beside)
     photos, sources, date = sections.listed(images or ()), sections.named_sources(data), _date()
+    folder = None if sweep is None else Path(sweep)
     if not given:
         raise BadArguments("give a model")
     if len(given) > 1 and (photos or sources or others):
         raise BadArguments("pictures, data and beside are for one model: merge these first, or report on each")
+    sketch, found = _of_networks(given, others, folder)
+    names = [path for one in (*given, *others) for path in _files(one)]
+    names += [*(sections.label_of(one) for _, one in sources), *([str(folder / SWEPT)] if folder else [])]
+    if photos:
+        section, seen = sections.pictured(given[0], photos)
+        found.append(section)
+        names += seen
+    if sources:
+        found.append(sections.evaluated(given[0], sources, watch))
+    if bench:
+        found.append(sections.timed(given))
+    options = [word for one in others for file in files_of(one) for word in ("--beside", file)]
+    options += [*sections.data_words(sources), *(["--sweep", str(folder)] if folder else [])]
+    options += ["--bench"] if bench else []
+    inputs = ((path, Path(path).stat().st_size, sha256(path)) for path in dict.fromkeys(names) if is_file(path))
+    command = sections.command("report", given, *photos, *options, beside=others)
+    return ModelReport(title_of(sketch.graph), command, tuple(found), tuple(inputs), date)
+
+
+def _of_networks(
+    given: Sequence[Model], others: Sequence[Model], sweep: Path | None
+) -> tuple[Drawing, list[ReportSection]]:
+    """The drawing, and the sections that need no pictures; the arguments are those of `report`."""
     model, parts = given[0], sections.networks_in(given[0]) if len(given) == 1 else []
     networks = (others or parts) if parts else [*others, *given]
     shown = given if parts else networks
     sketch = draw(*shown)
     apart, ks = model if parts and not others else None, sections.cuts(sketch, shown)
+    proof = [sections.verified(model, others)] if parts and others else []
     found = [sections.drawn(sketch, shown), *sections.saved(networks, sketch, ks, apart)]
-    found += sections.differing(networks, ks, apart)
-    if parts and others:
-        found.append(sections.verified(model, others))
-    names = [path for one in (*given, *others) for path in _files(one)]
-    names += [sections.label_of(one) for _, one in sources]
-    if photos:
-        section, seen = sections.pictured(model, photos)
-        found.append(section)
-        names += seen
-    if sources:
-        found.append(sections.evaluated(model, sources, watch))
-    if bench:
-        found.append(sections.timed(given))
-    options = [word for one in others for file in files_of(one) for word in ("--beside", file)]
-    options += [*sections.data_words(sources), *(["--bench"] if bench else [])]
-    inputs = ((path, Path(path).stat().st_size, sha256(path)) for path in dict.fromkeys(names) if is_file(path))
-    command = sections.command("report", given, *photos, *options)
-    return ModelReport(title_of(sketch.graph), command, tuple(found), tuple(inputs), date)
+    if sweep:
+        found.append(sections.swept(sweep, networks[0] if others or len(given) > 1 else None))
+    if not apart:  # what lies in one file has one trunk
+        found += sections.compared(networks, model if parts else None)
+    found += sections.differing(networks, ks, apart, sections.places_in(sketch, shown, networks))
+    return sketch, found + proof
 
 
 def _files(model: Model) -> Iterator[str]:

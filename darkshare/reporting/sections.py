@@ -3,48 +3,42 @@
 from __future__ import annotations
 
 import os
-from base64 import b64encode
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
-from itertools import islice
-
-import numpy as np
+from pathlib import Path
 
 from darkshare._files import is_file
-from darkshare._images import Picture, encoded
 from darkshare._tables import Result
 from darkshare.analysis.differences import Differences
 from darkshare.analysis.drawing import Drawing
+from darkshare.analysis.frozen import Frozen, Trunk, compare_trunks
 from darkshare.analysis.html import differences_part
 from darkshare.analysis.page import figure_part, table_part
 from darkshare.analysis.savings import savings
 from darkshare.analysis.savings_plot import savings_svg
 from darkshare.analysis.stats import stats
+from darkshare.analysis.trunk import with_input_of
+from darkshare.choose_k.chart import sweep_svg
+from darkshare.choose_k.results import require_base
+from darkshare.choose_k.sweep import read_sweep
 from darkshare.darknet.cfg import read_cfg
 from darkshare.darknet.kinds.base import DIALECTS
 from darkshare.darknet.model import Model, without_branch_tasks
 from darkshare.darknet.network import resolve
 from darkshare.darknet.typed import as_read_from, files_of, typed
 from darkshare.data import ClassifiedDataset, Dataset
-from darkshare.errors import BadArguments, DarkshareError, Unsupported
+from darkshare.errors import DarkshareError, TrunkMismatch
 from darkshare.evaluation import evaluate
 from darkshare.evaluation.runner import Watch
 from darkshare.evaluation.tasks import Source, Sources
 from darkshare.inference.bench import bench
-from darkshare.inference.boxes import Detections
-from darkshare.inference.classification import only_detectors
-from darkshare.inference.detector import Detector
-from darkshare.inference.draw import annotate
-from darkshare.inference.media.sources import Names, select
-from darkshare.inference.preprocess import reads_alpha
+from darkshare.inference.media.sources import Names
 from darkshare.inference.verification import verify
+from darkshare.reporting.pictures import found_in, worst_errors
 from darkshare.surgery.splice import split
 
-MOST = 12  # pictures
-LONGEST = 800  # pixels of a picture's longer side
-_OF_FILES = ("split", "stats")  # commands that know no --size
+_OF_FILES = ("split", "stats", "frozen")  # commands that know no --size
 PARTS = "parts"  # the folder of `split` in commands
 
 
@@ -55,7 +49,7 @@ class ReportSection:
     Attributes:
         title: above it.
         summary: what it comes to, in a line.
-        command: that gives the same alone.
+        command: that gives the same alone; "" where none does.
         body: as HTML.
         is_wrong: whether it tells of a failure.
     """
@@ -73,22 +67,49 @@ class ReportSection:
 
     def html(self) -> str:
         """The whole of it."""
+        alone = f'<p class="alone">Alone: <code>{escape(self.command)}</code></p>\n' if self.command else ""
         state = ' class="wrong"' if self.is_wrong else ""
         return (
             f'<section id="{self.anchor}"><h2>{escape(self.title)}</h2>\n<p{state}>{escape(self.summary)}</p>\n'
-            f'<p class="alone">Alone: <code>{escape(self.command)}</code></p>\n{self.body}\n</section>\n'
+            f"{alone}{self.body}\n</section>\n"
         )
 
 
 def drawn(sketch: Drawing, models: Sequence[Model]) -> ReportSection:
     """The drawing of the network, or of several over the trunk that they share."""
-    return ReportSection("Drawing", sketch.summary(), command("draw", models, "-o", "drawing.html"), sketch.part())
+    shown = [{**row, "shared": "yes" if row["shared"] else None} for row in sketch.rows()]
+    marks = [f' id="layer-{one.place}" data-place="{one.place}"' for one in sketch.graph.layers]
+    table = f'<details class="filtered"><summary>Layers</summary>{table_part(shown, marks=marks)}</details>'
+    body = f"{sketch.part()}{table}"
+    return ReportSection("Drawing", sketch.summary(), command("draw", models, "-o", "drawing.html"), body)
+
+
+def places_in(sketch: Drawing, shown: Sequence[Model], networks: Sequence[Model]) -> list[dict[int, int]]:
+    """The places in a drawing of each network's layers; none of one that is not known there.
+
+    Args:
+        sketch: the drawing.
+        shown: what is drawn: the networks, or a model that holds one for each of its tasks.
+        networks: whose layers.
+    """
+    if len(shown) == 1:
+        tasks = without_branch_tasks(shown[0]).tasks
+        named = {task.name: task for task in tasks}
+        own = [named.get(one.tasks[0].name) for one in networks]  # by their names, or in order where these differ
+        found = [[i for run in task.runs for i in range(*run)] for task in (own if all(own) else tasks) if task]
+        sizes = [len(one.network.layers) for one in networks]
+        return [dict(enumerate(one)) for one in found] if [*map(len, found)] == sizes else []
+    drawn = {(one.model, one.layer.index): one.place for one in sketch.graph.layers}
+    return [
+        {i: drawn[0 if i < k else at, i] for i in range(len(one.network.layers))}
+        for at, (one, k) in enumerate(zip(networks, sketch.graph.shared, strict=True))
+    ]
 
 
 def networks_in(merged: Model) -> list[Model]:
-    """The networks of a merged model as `split` would write them; none of another."""
+    """The networks of a merged model as `split` would write them, at its size; none of another."""
     names = [task.name for task in without_branch_tasks(merged).tasks]
-    parts = split(merged, names) if len(names) > 1 else []
+    parts = [with_input_of(merged, one) for one in split(merged, names)] if len(names) > 1 else []
     return [
         as_read_from(part, f"{PARTS}/{name}.cfg", f"{PARTS}/{name}.weights")
         for name, part in zip(names, parts, strict=False)
@@ -135,13 +156,77 @@ def _share(sketch: Drawing, costs: Sequence[float]) -> float:
     return 1 - sum(costs) / apart if apart else 0.0
 
 
-def differing(networks: Sequence[Model], ks: Sequence[int], merged: Model | None) -> list[ReportSection]:
-    """The differences of several networks that have weights."""
+def compared(networks: Sequence[Model], merged: Model | None) -> list[ReportSection]:
+    """Whether the trunk of each further network that has weights is the base's, bit for bit.
+
+    Args:
+        networks: the base, and those that were trained from it.
+        merged: the model that they were merged into, which says how many layers each shares; without it, all alike.
+    """
+    if len(networks) < 2 or not all(one.weights for one in networks):
+        return []
+    base, *others = networks
+    ks = _shared_by(merged, others) if merged else [None] * len(others)
+    every = Frozen(tuple(_trunk(base, other, k) for other, k in zip(others, ks, strict=True)))
+    rows = [
+        {"network": one.other, "k": one.k, "frozen": "yes" if one.is_frozen else "no", "identical": one.identical}
+        | {"moved tensors": len(one.moved)}
+        for one in every
+    ]
+    moved = f"<h3>Tensors that moved</h3>\n{table_part(every.rows())}" if every.rows() else ""
+    asked = [word for k in ks if k for word in ("--k", str(k))]
+    alone = command("frozen", networks, *asked)
+    body = f"{table_part(rows)}\n{_notes(every.notes())}\n{moved}"
+    return [ReportSection("Trunk", every.summary(), alone, body)]
+
+
+def _trunk(base: Model, other: Model, k: int | None) -> Trunk:
+    """The trunk of both as far as it is asked for, or where that computes something else, as far as it is alike."""
+    try:
+        return compare_trunks(base, other, k)
+    except TrunkMismatch:
+        return compare_trunks(base, other)
+
+
+def _shared_by(merged: Model, others: Sequence[Model]) -> list[int | None]:
+    """The number of layers that each network shares in a merged one: of the task of its name, or else in order."""
+    first, *rest = without_branch_tasks(merged).tasks
+    named = {task.name: task.k for task in (first, *rest)}
+    in_order = [task.k for task in rest] if len(rest) == len(others) else [0] * len(others)
+    return [named.get(one.tasks[0].name, k) or None for one, k in zip(others, in_order, strict=True)]
+
+
+def swept(folder: Path, base: Model | None) -> ReportSection:
+    """Mean average precision and savings over k, as a sweep has measured them.
+
+    Args:
+        folder: of the sweep.
+        base: whose weights it must have begun from, where that is known.
+    """
+    found = read_sweep(folder)
+    if base:
+        require_base(found.trials[0], base, folder)
+    best = [one for one in found.choices if one.pareto and one.k]
+    told = [
+        f"k={one.k} saves {one.flops:.1%} of the operations"
+        + (f" and loses {100 * one.lost:.2f} points of mAP" if one.lost is not None else f" at mAP {one.map:.2%}")
+        for one in best
+    ]
+    plot = figure_part("mAP and savings by k", sweep_svg(found.trials, found.choices), "sweep")
+    summary = "; ".join([found.summary(), *told])
+    return ReportSection("Sweep", summary, "", f"{plot}\n{_table(found)}")
+
+
+def differing(
+    networks: Sequence[Model], ks: Sequence[int], merged: Model | None, places: Sequence[Mapping[int, int]]
+) -> list[ReportSection]:
+    """The differences of several networks that have weights; `places` are those of their layers in the drawing."""
     found = stats(*networks) if all(one.weights for one in networks) else None
     if not isinstance(found, Differences):
         return []
     alone = command("stats", networks, "--html", "differences.html", of=merged)
-    return [ReportSection("Differences", "; ".join(found.notes()), alone, differences_part(found, k=ks, is_brief=True))]
+    part = differences_part(found, k=ks, is_brief=True, places=places)
+    return [ReportSection("Differences", "; ".join(found.notes()), alone, part)]
 
 
 def verified(merged: Model, parts: Sequence[Model]) -> ReportSection:
@@ -153,53 +238,16 @@ def verified(merged: Model, parts: Sequence[Model]) -> ReportSection:
 
 
 def pictured(model: Model, images: Sequence[str]) -> tuple[ReportSection, list[str]]:
-    """Pictures, scaled down, with the boxes that are found in them; and their names."""
-    chosen = only_detectors(model)
-    if chosen is None:
-        raise Unsupported("classifies whole pictures and finds no boxes; leave the pictures out", file=model.name)
-    detector, shown, names, boxes = Detector(without_branch_tasks(chosen)), list[str](), list[str](), 0
-    frames = select(images, alpha=reads_alpha(chosen.network)).frames(limit=1)
-    for frame in islice(frames, MOST):
-        if frame.image is None:
-            raise frame.error or DarkshareError("gives no picture", file=frame.source)
-        found = detector.detect(frame.image)
-        boxes += sum(map(len, found))
-        names.append(frame.source)
-        shown.append(_figure(frame.source, frame.image, found))
-    if not shown:
-        raise BadArguments("images holds no picture; give one that has some, or leave it out")
-    summary = f"{_number(boxes, 'box', 'boxes')} in {_number(len(shown), 'picture', 'pictures')}"
-    more = ", the first of more" if next(frames, None) else ""
-    body = f'<div class="pictures">{"".join(shown)}</div>'
-    return ReportSection("Detections", summary + more, command("detect", [model], *images), body), names
-
-
-def _number(count: int, one: str, several: str) -> str:
-    return f"{count} {one if count == 1 else several}"
-
-
-def _figure(name: str, image: Picture, found: Sequence[Detections]) -> str:
-    """A picture with its boxes, and what they are in words."""
-    import cv2
-
-    factor = min(1.0, LONGEST / max(image.shape[:2]))
-    size = [max(1, round(length * factor)) for length in image.shape[1::-1]]
-    small: Picture = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
-    drawn = encoded(annotate(small, [replace(one, boxes=one.boxes * factor) for one in found]), ".jpg")
-    words = escape("; ".join(f"{one.task}: {_counted(one)}" for one in found))
-    picture = f'src="data:image/jpeg;base64,{b64encode(drawn).decode()}" width="{size[0]}" height="{size[1]}"'
-    return f'<figure><img {picture} alt="{words}"><figcaption><b>{escape(name)}</b><br>{words}</figcaption></figure>\n'
-
-
-def _counted(found: Detections) -> str:
-    return ", ".join(f"{count} {name}" for name, count in Counter(name for name, *_ in found).items()) or "nothing"
+    """Pictures with the boxes that are found in them; and their names."""
+    summary, body, names = found_in(model, images)
+    return ReportSection("Detections", summary, command("detect", [model], *images), body), names
 
 
 def evaluated(model: Model, sources: Sequence[tuple[str, Source]], watch: Callable[[str], Watch]) -> ReportSection:
-    """Average precision or accuracy on labelled pictures."""
+    """Average precision or accuracy on labelled pictures, with the worst errors."""
     found = evaluate(model, list(sources), watch=watch)
     alone = command("evaluate", [model], *data_words(sources))
-    return ReportSection("Evaluation", found.summary(), alone, _table(found))
+    return ReportSection("Evaluation", found.summary(), alone, f"{_table(found)}\n{worst_errors(found)}")
 
 
 def timed(models: Sequence[Model]) -> ReportSection:
@@ -232,23 +280,37 @@ def listed(images: Names) -> list[str]:
     return [os.fspath(one) for one in ([images] if isinstance(images, str | os.PathLike) else images)]
 
 
-def command(name: str, models: Sequence[Model], *words: str, of: Model | None = None) -> str:
-    """The command that shows a section alone; behind `split` where it is about the parts of a merged model."""
+def command(
+    name: str, models: Sequence[Model], *words: str, of: Model | None = None, beside: Sequence[Model] = ()
+) -> str:
+    """The command that shows a section alone; behind `split` where it is about the parts of a merged model.
+
+    Args:
+        name: of the command.
+        models: whose files come first.
+        words: behind them.
+        of: the merged model.
+        beside: further models that it reads, whose files are among the words.
+    """
     files = [file for one in models for file in files_of(one)]
     first = f"{command('split', [of], '-o', PARTS)}; " if of else ""
-    return f"{first}darkshare {typed(name, *files, *words, *_reading(name, of or models[0]))}"
+    return f"{first}darkshare {typed(name, *files, *words, *_reading(name, [of] if of else [*models, *beside]))}"
 
 
-def _reading(name: str, model: Model) -> list[str]:
-    """The options by which a command reads the model as it was read."""
-    dialect, (height, width) = model.network.dialect, model.network.input[1:3]
+def _reading(name: str, models: Sequence[Model]) -> list[str]:
+    """The options by which a command reads the models as they were read."""
+    dialect, (height, width) = models[0].network.dialect, models[0].network.input[1:3]
     found = [] if dialect == DIALECTS[0] else ["--dialect", dialect]
-    if name not in _OF_FILES and is_file(model.name):
-        own = resolve(read_cfg(model.name), dialect=dialect).input[1:3]
-        found += [] if own == (height, width) else ["--size", f"{width}x{height}"]
-    return found
+    files = [] if name in _OF_FILES else [one.name for one in models if is_file(one.name)]
+    own = {resolve(read_cfg(file), dialect=dialect).input[1:3] for file in files}
+    return found + (["--size", f"{width}x{height}"] if own - {(height, width)} else [])
 
 
 def _table(found: Result) -> str:
-    notes = "".join(f'<p class="note">{escape(line)}</p>' for line in found.notes() if line != found.summary())
-    return f"{table_part(found.table())}\n{notes}"
+    return f"{table_part(found.table())}\n{_notes([line for line in found.notes() if line != found.summary()])}"
+
+
+def _notes(lines: Sequence[str]) -> str:
+    """Notes as lines that the page breaks."""
+    whole = "\n".join(lines).replace("\n    ", " ").split("\n")
+    return "".join(f'<p class="note">{escape(line)}</p>' for line in whole if line)

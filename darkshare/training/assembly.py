@@ -20,6 +20,7 @@ from darkshare.training.preparation import prepared
 from darkshare.training.recipes import TrainingRecipe
 from darkshare.training.settings import Options, TrainingWatch
 from darkshare.training.stepping import Trainer
+from darkshare.training.teaching import read_teacher
 
 
 class Assembly(NamedTuple):
@@ -78,7 +79,8 @@ def assembled(
         watch.say(how.said)
     ema = (model.network.net.ema_alpha or recipe.ema) if options.ema is None else options.ema
     net.to(device, channels_last=how.channels_last)
-    trainer = Trainer(net, how, seed=options.seed, amp=options.amp, ema=ema, clip=recipe.clip)
+    teacher = None if options.teacher is None else read_teacher(options.teacher, net).to(device)
+    trainer = Trainer(net, how, seed=options.seed, amp=options.amp, ema=ema, clip=recipe.clip, teacher=teacher)
     return Assembly(source, trainer, truths)
 
 

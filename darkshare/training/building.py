@@ -91,10 +91,11 @@ class TorchNet:
         """The layers that the trunk computes."""
         return {layer.index for layer in self._trunk}
 
-    def branch(self, features: Mapping[int, Tensor]) -> dict[int, Tensor]:
-        """The input of each head, by its layer, from the outputs of `trunk`."""
-        values = self._run(self._branch, dict(features), self.heads, training=self.training)
-        return {index: values[index] for index in self.heads}
+    def branch(self, features: Mapping[int, Tensor], further: Iterable[int] = ()) -> dict[int, Tensor]:
+        """The input of each head, by its layer, from the outputs of `trunk`; and the outputs of further layers."""
+        kept = (*self.heads, *further)
+        values = self._run(self._branch, dict(features), kept, training=self.training)
+        return {index: values[index] for index in kept}
 
     def __call__(self, x: Tensor) -> dict[int, Tensor]:
         return self.branch(self.trunk(x))

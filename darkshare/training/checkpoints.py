@@ -14,6 +14,7 @@ from typing import Any
 from darkshare._files import reading, write_all
 from darkshare.darknet.cfg import to_bytes
 from darkshare.darknet.model import Model
+from darkshare.darknet.weights import Weights
 from darkshare.errors import DarkshareError
 from darkshare.training.guards import digest, digest_of_pictures
 from darkshare.training.settings import Options
@@ -68,14 +69,13 @@ def read_state(path: Path, fingerprint: Mapping[str, object]) -> dict[str, Any]:
     return state
 
 
-def rate_in(path: Path) -> float | None:
-    """The learning rate with which a training was started, or that it found; None for the cfg's.
+def found_in(path: Path, key: str) -> Any:
+    """Read what a training found before its start: its learning "rate" or number of "batches"; None if it did not.
 
     Raises:
         DarkshareError: it is not a checkpoint.
     """
-    rate: float | None = _loaded(path).get("rate")
-    return rate
+    return _loaded(path).get(key)
 
 
 def _loaded(path: Path) -> dict[str, Any]:
@@ -104,8 +104,9 @@ def short(value: object) -> str:
 
 
 def fingerprint(
-    options: Options, model: Model, samples: Sequence[tuple[Any, ...]], trunk: str, ema: float, copies: int
-) -> dict[str, object]:
+    options: Options, model: Model, samples: Sequence[tuple[Any, ...]], trunk: str, ema: float, copies: int,
+    teacher: Weights | None = None,
+) -> dict[str, object]:  # fmt: skip
     """The settings and inputs that make two trainings the same: a checkpoint of another training is refused.
 
     Args:
@@ -115,6 +116,7 @@ def fingerprint(
         trunk: the digest of the weights that stay.
         ema: the share of the old mean of the weights that is kept.
         copies: of each picture in the cache of features.
+        teacher: its weights.
     """
     assert model.weights is not None
     return {
@@ -132,4 +134,5 @@ def fingerprint(
         "amp": options.amp,
         "ema": ema,
         "cache-features": copies,
+        "teacher": teacher and digest(teacher.runs),
     }

@@ -69,7 +69,7 @@ class PictureFeed:
         device = self.trunk.how.device
         for group in _groups(examples, self.mini):
             x = pictures_on(device, [example.image for example in group])
-            yield MiniBatch(self.trunk(x), [example.truths for example in group])
+            yield MiniBatch(self.trunk(x), [example.truths for example in group], x)
 
     def size(self, number: int) -> Size:
         return self.source.size(number, self.batches)

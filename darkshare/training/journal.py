@@ -11,16 +11,21 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
-from darkshare._figures import COLOURS, GREY, drawable, rendered, write_figure
+from darkshare._figures import COLOURS, GREY, Look, legend_columns, rendered, write_figure
 from darkshare._files import exists, reading, write_all, writing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from typing_extensions import Unpack
 
+_WIDTH = 8.0  # inches, of the figure
 _KEPT = 0.9  # of the mean loss at each update, as Darknet prints it
 _EVERY, _SHARE = 10.0, 50  # seconds between two figures at least, and in times of what drawing took
-_WIDE, _DECADE = 3, 10  # ratios of the highest loss to the lowest: a linear axis up to one, all numbers up to the other
+_WIDE, _DECADE = (
+    3,
+    10,
+)  # ratios of the highest loss to the lowest: a linear axis up to one, 1 to 8 have labels up to the other
 
 
 class Update(NamedTuple):
@@ -139,20 +144,20 @@ class Journal:
         write_all({self.path: [_lines(rows)]}, durable=False, own=True)
 
 
-def plot_training(entries: Sequence[Update], path: Path | str, *, title: str = "", measure: str = "mAP") -> None:
+def plot_training(entries: Sequence[Update], path: Path | str, *, measure: str = "mAP", **look: Unpack[Look]) -> None:
     """Draw loss and mAP over the updates into a file; see `Outcome.plot`."""
-    write_figure(path, lambda: _figure(entries, title, measure))
+    write_figure(path, lambda: _figure(entries, measure, look.get("width") or _WIDTH), **look)
 
 
 def draw_training(entries: Sequence[Update], form: str, *, measure: str = "mAP") -> bytes:
     """The same figure as the bytes of a file: png, svg or pdf."""
-    return rendered(lambda: _figure(entries, "", measure), form)
+    return rendered(lambda: _figure(entries, measure), form)
 
 
-def _figure(entries: Sequence[Update], title: str, measure: str) -> Figure:
+def _figure(entries: Sequence[Update], measure: str, width: float = _WIDTH) -> Figure:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(width, 4.5), layout="constrained")
     axes = figure.add_subplot()
     numbers = [entry.batch for entry in entries]
     losses = [entry.loss for entry in entries]
@@ -160,12 +165,14 @@ def _figure(entries: Sequence[Update], title: str, measure: str) -> Figure:
     axes.plot(numbers, [entry.mean for entry in entries], color=COLOURS[0], label="mean loss")
     if losses and max(losses) > _WIDE * min(losses) > 0:
         _scale(axes, max(losses) / min(losses))
-    axes.set(xlabel="batch", ylabel="loss per picture", title=drawable(title))
+    axes.set(xlabel="batch", ylabel="loss per picture")
     axes.grid(color=GREY, alpha=0.25)
     measured = [entry for entry in entries if entry.map is not None]
     if measured:
         _draw_measured(axes.twinx(), measured, measure)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    handles = [line for one in figure.axes for line in one.get_legend_handles_labels()[0]]
+    columns = legend_columns([str(line.get_label()) for line in handles], width)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
     return figure
 
 
@@ -175,7 +182,7 @@ def _scale(axes: Axes, span: float) -> None:
 
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_locator(LogLocator(subs=range(2, 10) if span < _DECADE else (2, 5)))
+    axes.yaxis.set_minor_locator(LogLocator(subs=range(2, 9) if span < _DECADE else (2, 5)))
     axes.yaxis.set_minor_formatter("{x:g}")
 
 

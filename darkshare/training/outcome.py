@@ -6,13 +6,17 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from darkshare._tables import Result, to_html
-from darkshare.darknet.model import Model, sibling
+from darkshare.darknet.model import Model
+from darkshare.training.files import BEST
 from darkshare.training.journal import Update, draw_training, plot_training
 
-BEST = "-best"  # behind the stem of the files of the best network
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from darkshare._figures import Look
 
 
 def measured(measure: str, mean: float, mistakes: str) -> str:
@@ -58,6 +62,18 @@ class Outcome(Result):
     mistakes: str = ""
     best_mistakes: str = ""
 
+    @property
+    def best_files(self) -> tuple[Path, ...]:
+        """The names that the files of the best network have, where one was measured; not each of them is written."""
+        stem = self.files[0].stem
+        files = self.files if self.best_batch else ()
+        return tuple(path.with_name(f"{stem}{BEST}{path.name.removeprefix(stem)}") for path in files)
+
+    @property
+    def best_network(self) -> tuple[Path, ...]:
+        """The cfg and the weights of the best network, which may be the last one."""
+        return (self.best_files if self.best_batch not in (0, self.done) else self.files)[:2]
+
     def rows(self) -> list[dict[str, Any]]:
         """The updates."""
         hidden = () if any(entry.precision for entry in self.entries) else ("precision",)
@@ -73,7 +89,7 @@ class Outcome(Result):
         lines = [f"{cfg}: {self.summary()}"]
         if self.best is not None:
             best = f"the best, after batch {self.best_batch}, {measured(self.measure, self.best, self.best_mistakes)}"
-            lines.append(f"{sibling(cfg.with_suffix(''), f'{BEST}.cfg')}: {best}")
+            lines.append(f"{self.best_files[0]}: {best}")
             lines += [*self._tested(), f"{self.measure}: {self.rule}"]
         return [*lines, f"{self.seconds:.0f} s; wrote {', '.join(map(str, self.files))}"]
 
@@ -97,13 +113,17 @@ class Outcome(Result):
         last = "" if self.map is None else f", {measured(self.measure, self.map, self.mistakes)}"
         return f"after batch {self.done} of {self.batches}{last}"
 
-    def plot(self, path: Path | str) -> None:
+    def plot(self, path: Path | str, **look: Unpack[Look]) -> None:
         """Draw loss and mAP into a .png, .svg or .pdf file.
+
+        Args:
+            path: the file; it is replaced as a whole.
+            look: width in inches, font_size in points, title, in place of the figure's own.
 
         Raises:
             DarkshareError: another suffix, or the file cannot be written.
         """
-        plot_training(self.entries, path, measure=self.measure)
+        plot_training(self.entries, path, measure=self.measure, **look)
 
     def _repr_html_(self) -> str:
         numbers = {"updates": self.done, self.measure: self.map, "best": self.best, "seconds": self.seconds}

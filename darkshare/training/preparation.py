@@ -16,6 +16,7 @@ from darkshare.darknet.weights import Header, Run, Weights
 from darkshare.data import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, DarkshareError, Unsupported, WeightsSize
 from darkshare.surgery.classes import matched, relabelled
+from darkshare.surgery.sides import Side, with_side
 from darkshare.training.optimising import batch_size
 from darkshare.training.recipes import TrainingRecipe
 from darkshare.training.settings import Changes
@@ -44,7 +45,7 @@ def prepared(
             be missing.
         data: what it is trained on.
         k: the first layer that trains.
-        changes: to [net].
+        changes: to the cfg.
         recipe: says what becomes of the schedule.
         seed: of weights that are drawn.
         name: of the new task.
@@ -56,7 +57,7 @@ def prepared(
     _require_base(base, k)
     _require_fit(base, data)
     notes = list(_notes_of_branches(base, k))
-    model = _completed(base, seed, notes)
+    model = _sided(_completed(base, seed, notes), k, changes.side, seed, notes)
     model = _labelled(model, data, k, seed, notes)
     model = _scheduled(model, len(data.samples), k, changes, recipe, memory, notes)
     return replace(model, tasks=tuple(_anew(model, task, name) for task in model.tasks)), notes
@@ -136,6 +137,19 @@ def _completed(base: Model, seed: int, notes: list[str]) -> Model:
         f"layers {base.loaded}..{len(network.layers) - 1} have no weights in the file and start with drawn ones"
     )
     return replace(base, weights=Weights(header, (*kept, *blocks), path))
+
+
+def _sided(model: Model, k: int, side: str | None, seed: int, notes: list[str]) -> Model:
+    """The model with own layers beside its trunk, if they are asked for."""
+    if side is None:
+        return model
+    if not k:
+        raise BadValue(f"side={side} is for layers that stay, and with k=0 none does")
+    made = with_side(model, k, Side.of(side), seed)
+    more = len(made.network.layers) - len(model.network.layers)
+    flops = made.network.flops / model.network.flops - 1
+    notes.append(f"a side of {more} layers, {k}..{k + more - 1}, adds {100 * flops:.2f} % of the network's FLOPs")
+    return made
 
 
 def _labelled(model: Model, data: Dataset | ClassifiedDataset, k: int, seed: int, notes: list[str]) -> Model:

@@ -54,7 +54,7 @@ def settled(
     """
     if options.changes.lr != AUTO:
         return options
-    if options.resume and exists(checkpoint) and (kept := checkpoints.rate_in(checkpoint)):
+    if options.resume and exists(checkpoint) and (kept := checkpoints.found_in(checkpoint, "rate")):
         rate = kept
     else:
         rate, why = _tested(base, data, options, recipe)

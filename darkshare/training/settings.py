@@ -9,6 +9,7 @@ from typing import Protocol
 
 from darkshare.darknet.model import Model
 from darkshare.errors import BadValue, require_choice, require_least
+from darkshare.surgery.sides import Side
 from darkshare.training.journal import Update
 from darkshare.training.recipes import RECIPES
 
@@ -18,7 +19,7 @@ AUTO = "auto"  # the learning rate that a range test finds
 
 @dataclass(frozen=True)
 class Changes:
-    """Values that replace the cfg's [net]; None keeps what the cfg says.
+    """Changes to the cfg, most of them to its [net]; None keeps what the cfg says.
 
     Attributes:
         epochs: how often each picture is seen.
@@ -27,6 +28,7 @@ class Changes:
         subdivisions: the parts in which they go through the network.
         lr: learning_rate=, or AUTO for that of a range test.
         size: width and height of the input.
+        side: own layers beside the trunk, in front of layer k, as `surgery.sides` writes them.
     """
 
     epochs: float | None = None
@@ -35,10 +37,13 @@ class Changes:
     subdivisions: int | None = None
     lr: float | str | None = None
     size: tuple[int, int] | None = None
+    side: str | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.lr, str) and self.lr != AUTO:
             raise BadValue(f"lr={self.lr!r} must be a number or {AUTO}")
+        if self.side is not None:
+            Side.of(self.side)
         require_least(0, open_end=True, epochs=self.epochs, lr=self.rate)
         require_least(1, batches=self.batches, batch=self.batch, subdivisions=self.subdivisions)
 
@@ -57,6 +62,7 @@ class Options:
         changes: to the cfg's [net].
         recipe: one of `recipes.RECIPES`.
         negatives: a folder of pictures without objects.
+        teacher: the .cfg of a network that was trained end to end, with its weights beside it.
         seed: of all that is random.
         device: one of DEVICES; auto takes a GPU if there is one.
         amp: mixed precision: bfloat16 where that is precise enough.
@@ -84,6 +90,7 @@ class Options:
     changes: Changes = field(default_factory=Changes)
     recipe: str = "steady"
     negatives: str | os.PathLike[str] | None = None
+    teacher: str | None = None
     seed: int = 0
     device: str = "auto"
     amp: bool = False
@@ -108,6 +115,8 @@ class Options:
             0, patience=self.patience, cache_features=self.cache_features, checkpoint_every=self.checkpoint_every
         )
         require_least(1, threads=self.threads)
+        if self.teacher is not None and self.cache_features:
+            raise BadValue("a teacher sees the pictures, and a cache of features has none; leave one of them out")
         if self.ema is not None and self.ema >= 1:
             raise BadValue(f"ema={self.ema:g} must be less than 1")
 

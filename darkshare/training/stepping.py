@@ -9,13 +9,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from darkshare.darknet.kinds.base import A, P
-from darkshare.darknet.weights import Floats
+from darkshare.darknet.weights import Floats, Weights
 from darkshare.errors import DarkshareError
 from darkshare.training.building import TorchNet
 from darkshare.training.devices import DeviceSettings, Fetched, is_gpu
 from darkshare.training.losses import PendingReport, Report, gradient, head_losses
 from darkshare.training.optimising import Schedule, batch_size, optimiser, set_rate
 from darkshare.training.pictures.loading import generator
+from darkshare.training.teaching import Teacher
 from darkshare.training.trunks import FrozenTrunk
 
 if TYPE_CHECKING:
@@ -30,10 +31,17 @@ class Diverged(DarkshareError):
 
 
 class MiniBatch(NamedTuple):
-    """Input of the branch: features by layer (see `TorchNet.trunk`), and the truths of each picture."""
+    """Input of the branch.
+
+    Attributes:
+        features: by layer, see `TorchNet.trunk`.
+        truths: of each picture.
+        images: that the trunk saw; None where its features come from a cache.
+    """
 
     features: dict[int, Tensor]
     truths: Sequence[Floats]
+    images: Tensor | None = None
 
 
 class Step(NamedTuple):
@@ -108,6 +116,7 @@ class Trainer:
         amp: compute the branch in bfloat16 where that is precise enough.
         ema: the share of the old mean that each update keeps; 0 for no mean.
         clip: the largest norm of the gradient.
+        teacher: that the branch learns from, too.
 
     Attributes:
         trunk: of the network.
@@ -116,9 +125,10 @@ class Trainer:
     """
 
     def __init__(
-        self, net: TorchNet, how: DeviceSettings, *, seed: int, amp: bool, ema: float, clip: float = math.inf
-    ) -> None:
-        network = net.network
+        self, net: TorchNet, how: DeviceSettings, *, seed: int, amp: bool, ema: float, clip: float = math.inf,
+        teacher: Teacher | None = None,
+    ) -> None:  # fmt: skip
+        network, self.teacher = net.network, teacher
         self.net, self.how, self.device, self.seed, self.amp, self.ema = net, how, how.device, seed, amp, ema
         self.trunk = FrozenTrunk(net, how, amp=amp)
         self.clip, self.slower, self.ahead = clip, 1.0, is_gpu(how.device)
@@ -127,6 +137,11 @@ class Trainer:
         self.optimiser = optimiser(net, network.net, network.dialect)
         self.losses = head_losses(network, net.heads, P if network.dialect == P else A)
         self.mean = {name: block.detach().clone() for name, block in net.state_dict().items()} if ema else {}
+
+    @property
+    def taught_by(self) -> Weights | None:
+        """The weights of the teacher, if there is one."""
+        return self.teacher.weights if self.teacher else None
 
     def launch(self, number: int, parts: Iterable[MiniBatch]) -> Launched:
         """Learn from a batch.
@@ -137,7 +152,7 @@ class Trainer:
 
         Raises:
             Diverged: the loss or the gradient is not a number any more; the weights are as before. A trainer that is
-                `ahead` finds that when the numbers are read, and its weights may be no numbers then.
+                `ahead` finds that when the numbers are read, and its weights may not be numbers then.
         """
         import torch
 
@@ -161,7 +176,7 @@ class Trainer:
         import torch
 
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
-            raws = self.net.branch(part.features)
+            raws = self.net.branch(part.features, self.teacher.taps.values() if self.teacher else ())
         pending, learned = [], []
         for index, loss in self.losses.items():
             raw = raws[index].float()
@@ -169,6 +184,9 @@ class Trainer:
             pending.append(one)
             if raw.requires_grad:
                 learned.append((raw * gradient(delta, self.batch)).sum())
+        if self.teacher:
+            assert part.images is not None, "a cache is refused"
+            learned.append(self.teacher.loss(part.images, raws) / self.batch)
         torch.autograd.backward(torch.stack(learned).sum())  # gradients that are handed over would import sympy
         return pending
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, overload
@@ -25,13 +25,14 @@ from darkshare.data.datafiles import DataFile, named_file
 from darkshare.data.findings import joined, warn_of
 from darkshare.data.negatives import lack_of_negatives
 from darkshare.data.twins import counted, cure, twins_in
-from darkshare.errors import DarkshareError, checked, warn
+from darkshare.errors import DarkshareError, checked, require_least, warn
 from darkshare.evaluation import classifier_accuracy, evaluate_model
 from darkshare.training.guards import require_pictures, require_torch
 from darkshare.training.outcome import Outcome, Outcomes
 from darkshare.training.run import Training
 from darkshare.training.settings import Changes, Judge, Options, TrainingWatch
 from darkshare.training.side_by_side import named, run_side_by_side
+from darkshare.training.timing import within
 
 AnyDataset = Dataset | ClassifiedDataset
 Data = str | os.PathLike[str] | AnyDataset | tuple[AnyDataset, AnyDataset]
@@ -44,13 +45,13 @@ _SHARE = 0.2  # of a folder of classes, to validate on
 def train(
     base: Model, data: Data, *,
     k: int, output: str | os.PathLike[str] = "trained",
-    epochs: float | None = None, batches: int | None = None, batch: int | None = None, subdivisions: int | None = None,
-    lr: float | str | None = None, size: tuple[int, int] | None = None, recipe: str = "steady",
+    epochs: float | None = None, batches: int | None = None, minutes: float | None = None, batch: int | None = None,
+    subdivisions: int | None = None, lr: float | str | None = None, size: tuple[int, int] | None = None,
+    side: str | None = None, teacher: str | os.PathLike[str] | None = None, recipe: str = "steady",
     negatives: str | os.PathLike[str] | None = None, seed: int = 0, device: str = "auto", threads: int | None = None,
     workers: int = 2, amp: bool = False, ema: float | None = None, bn_eval: bool = False, augment: bool = True,
-    split: float | None = None, validate_every: int | None = None, patience: int | None = None,
-    cache_features: int = 0, cache_anyway: bool = False, checkpoint_every: float = 60, resume: bool = False,
-    watch: TrainingWatch | None = None,
+    split: float | None = None, validate_every: int | None = None, patience: int | None = None, cache_features: int = 0,
+    cache_anyway: bool = False, checkpoint_every: float = 60, resume: bool = False, watch: TrainingWatch | None = None,
 ) -> Outcome: ...  # fmt: skip
 
 
@@ -58,13 +59,13 @@ def train(
 def train(
     base: Model, data: list[Any] | Mapping[str, Any], *,
     k: int, output: str | os.PathLike[str] = "trained",
-    epochs: float | None = None, batches: int | None = None, batch: int | None = None, subdivisions: int | None = None,
-    lr: float | str | None = None, size: tuple[int, int] | None = None, recipe: str = "steady",
+    epochs: float | None = None, batches: int | None = None, minutes: float | None = None, batch: int | None = None,
+    subdivisions: int | None = None, lr: float | str | None = None, size: tuple[int, int] | None = None,
+    side: str | None = None, teacher: str | os.PathLike[str] | None = None, recipe: str = "steady",
     negatives: str | os.PathLike[str] | None = None, seed: int = 0, device: str = "auto", threads: int | None = None,
     workers: int = 2, amp: bool = False, ema: float | None = None, bn_eval: bool = False, augment: bool = True,
-    split: float | None = None, validate_every: int | None = None, patience: int | None = None,
-    cache_features: int = 0, cache_anyway: bool = False, checkpoint_every: float = 60, resume: bool = False,
-    watch: TrainingWatch | None = None,
+    split: float | None = None, validate_every: int | None = None, patience: int | None = None, cache_features: int = 0,
+    cache_anyway: bool = False, checkpoint_every: float = 60, resume: bool = False, watch: TrainingWatch | None = None,
 ) -> Outcomes: ...  # fmt: skip
 
 
@@ -72,13 +73,13 @@ def train(
 def train(  # noqa: D417 - some are described together
     base: Model, data: Data | list[Any] | Mapping[str, Data], *,
     k: int, output: str | os.PathLike[str] = "trained",
-    epochs: float | None = None, batches: int | None = None, batch: int | None = None, subdivisions: int | None = None,
-    lr: float | str | None = None, size: tuple[int, int] | None = None, recipe: str = "steady",
+    epochs: float | None = None, batches: int | None = None, minutes: float | None = None, batch: int | None = None,
+    subdivisions: int | None = None, lr: float | str | None = None, size: tuple[int, int] | None = None,
+    side: str | None = None, teacher: str | os.PathLike[str] | None = None, recipe: str = "steady",
     negatives: str | os.PathLike[str] | None = None, seed: int = 0, device: str = "auto", threads: int | None = None,
     workers: int = 2, amp: bool = False, ema: float | None = None, bn_eval: bool = False, augment: bool = True,
-    split: float | None = None, validate_every: int | None = None, patience: int | None = None,
-    cache_features: int = 0, cache_anyway: bool = False, checkpoint_every: float = 60, resume: bool = False,
-    watch: TrainingWatch | None = None,
+    split: float | None = None, validate_every: int | None = None, patience: int | None = None, cache_features: int = 0,
+    cache_anyway: bool = False, checkpoint_every: float = 60, resume: bool = False, watch: TrainingWatch | None = None,
 ) -> Outcome | Outcomes:  # fmt: skip
     """Train a network from layer k on; the layers before stay the base's, byte for byte.
 
@@ -90,7 +91,10 @@ def train(  # noqa: D417 - some are described together
         k: layers 0..k-1 stay as they are; 0 trains all.
         output: the path of the new files, without suffix; of several tasks, `-` and the task's name follow.
         epochs, batches: how often each picture is seen, or how many updates are made, instead of the cfg's max_batches.
+        minutes: about as long as it may take: a few updates are timed, and at most as many made as fit.
         batch, subdivisions, lr, size: instead of the cfg's; size is (width, height), lr="auto" that of a range test.
+        side: own layers beside those that stay: "ladder", "ladder:16" for their width, "ladder:3%" for their FLOPs.
+        teacher: the .cfg of the same network trained with k=0, whose features and boxes are learned from, too.
         recipe: steady, or darknet for what the cfg says and nothing else; see `recipes`.
         negatives: a folder of pictures without objects; at most as many as show some are taken.
         seed: of all that is random.
@@ -104,8 +108,7 @@ def train(  # noqa: D417 - some are described together
         patience: validations without a better one after which it ends; 0 for all of them, None for the recipe's.
         cache_features, cache_anyway: how many copies of each picture go through the trunk once, for the whole training;
             and whether that is done where it is not 1.5 times as fast.
-        checkpoint_every: seconds between two checkpoints.
-        resume: go on with a training that was stopped (Ctrl-C saves) or killed, to the same result.
+        checkpoint_every, resume: seconds between two checkpoints; go on from one, to the same result.
         watch: is informed of what happens.
 
     Raises:
@@ -113,22 +116,31 @@ def train(  # noqa: D417 - some are described together
             that of one is in `Outcomes.failed`.
     """
     options = Options(
-        k=k, changes=Changes(epochs, batches, batch, subdivisions, lr, size), recipe=recipe, negatives=negatives,
+        k=k, changes=Changes(epochs, batches, batch, subdivisions, lr, size, side), recipe=recipe, negatives=negatives,
+        teacher=None if teacher is None else os.fspath(teacher),
         seed=seed, device=device, amp=amp, ema=ema, bn_eval=bn_eval, augment=augment, workers=workers, threads=threads,
         validate_every=validate_every, patience=patience, cache_features=cache_features, cache_anyway=cache_anyway,
         checkpoint_every=checkpoint_every, resume=resume,
     )  # fmt: skip
     require_torch()
+    require_least(0, open_end=True, minutes=minutes)
     watch = watch or TrainingWatch()
     if not isinstance(data, list | Mapping):
-        return _training(base, data, Path(output), options, split, watch, _inputs(base, data)).run()
-    tasks = named(data, output)
-    inputs = _inputs(base, *(one for _, one in tasks.values()))
-    trainings: dict[str, Training] = {}
+        return _training(base, data, Path(output), options, split, watch, _inputs(base, data), minutes).run()
+    return run_side_by_side(dict(_one_by_one(base, named(data, output), options, split, watch, minutes)))
+
+
+def _one_by_one(
+    base: Model, tasks: Mapping[str, tuple[Path, Any]], options: Options, split: float | None, watch: TrainingWatch,
+    minutes: float | None,
+) -> Iterator[tuple[str, Training]]:  # fmt: skip
+    """The trainings of several tasks, which share the network of the first, and the time."""
+    inputs, first = _inputs(base, *(one for _, one in tasks.values())), None
     for task, (stem, one) in tasks.items():
-        beside = next(iter(trainings.values()), None)
-        trainings[task] = _training(base, one, stem, options, split, watch.of(task), inputs, beside)
-    return run_side_by_side(trainings)
+        each = minutes and minutes / len(tasks)
+        made = _training(base, one, stem, options, split, watch.of(task), inputs, each, beside=first)
+        first = first or made
+        yield task, made
 
 
 def _inputs(base: Model, *data: Data) -> list[str]:
@@ -138,7 +150,7 @@ def _inputs(base: Model, *data: Data) -> list[str]:
 
 def _training(
     base: Model, data: Data, output: Path, options: Options, split: float | None, watch: TrainingWatch,
-    inputs: Sequence[str], beside: Training | None = None,
+    inputs: Sequence[str], minutes: float | None, beside: Training | None = None,
 ) -> Training:  # fmt: skip
     """A training that is about to begin."""
     judged, lists = options.validate_every != 0, dict[str, str]()
@@ -151,18 +163,12 @@ def _training(
     else:
         parts = Divided(*data) if isinstance(data, tuple) else Divided(data)
     judge, test = (_judge_on(parts.valid), _measure_on(parts.test) if parts.test else None) if judged else (None, None)
+    if minutes is not None:
+        options = within(minutes, base, parts.learn, output, options, judge, watch)
     return Training(
-        base,
-        parts.learn,
-        output,
-        options,
-        judge=judge,
-        watch=watch,
-        protect=inputs,
-        lists=lists,
-        test=test,
+        base, parts.learn, output, options, judge=judge, watch=watch, protect=inputs, lists=lists, test=test,
         beside=beside,
-    )
+    )  # fmt: skip
 
 
 class Divided(NamedTuple):

@@ -199,7 +199,7 @@ def test_the_same_drawing_in_all_formats(tmp_path):
     parser = Outside()
     parser.feed((tmp_path / "a.html").read_text(encoding="utf-8"))
     assert parser.loads == []
-    with pytest.raises(DarkshareError, match=r"a\.gif: no such kind of drawing; end its name in \.html, \.svg"):
+    with pytest.raises(DarkshareError, match=r"a\.gif: no such kind of drawing; end its name in \.html, \.htm, \.png"):
         found.write(tmp_path / "a.gif")
 
 

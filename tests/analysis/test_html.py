@@ -64,7 +64,10 @@ def test_no_name_is_used_twice(text):
 
 
 def test_every_difference_has_its_row(found, text):
-    assert text.count("<tr>") == sum(len(one.differences) for one in found) + len(found)
+    assert len(re.findall(r"<tr[ >]", text)) == sum(len(one.differences) for one in found) + len(found)
+    links = set(re.findall(r'<a href="#(row-[^"]+)"', text))
+    assert links
+    assert links <= set(re.findall(r'<tr id="([^"]+)"', text))  # from boxes of the figures
     assert all(one.verdict.split(";")[0] in text for one in found)
 
 

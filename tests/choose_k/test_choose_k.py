@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from conftest import TRAINABLE, needs_torch, network_of, seeded_floats, write_model
 from labelled import draw
-from sweeps import planned
+from models import WITH_STAGES, model
+from sweeps import planned, result
 
 from darkshare.analysis.stats import stats
 from darkshare.choose_k import processes
@@ -38,13 +39,14 @@ from darkshare.choose_k.regions import Regions, regions_of
 from darkshare.choose_k.results import choices, measured_maps
 from darkshare.choose_k.separability import jackknifed, label_similarity, logme, standard_error
 from darkshare.choose_k.swapping import swap_curve, swapped
-from darkshare.choose_k.sweep import write_results
+from darkshare.choose_k.sweep import read_sweep, write_results
 from darkshare.choose_k.trial_run import run_trial
-from darkshare.choose_k.trials import Trial, TrialResult, read_result, results_in
-from darkshare.darknet.model import load
+from darkshare.choose_k.trials import Trial, read_result, results_in, write_json
+from darkshare.darknet.model import load, save
 from darkshare.data import read_data
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.evaluation import evaluate_model
+from darkshare.surgery.sides import Side, with_side
 from darkshare.training.building import TorchNet
 from darkshare.training.run import Training
 from darkshare.training.settings import Changes, Options, TrainingWatch
@@ -52,14 +54,6 @@ from darkshare.training.settings import Changes, Options, TrainingWatch
 CLASSIFIER = f"{TRAINABLE.partition('[yolo]')[0]}[avgpool]\n\n[softmax]\n"
 SHARES = {0: (0.0, 0.0), 2: (0.2, 0.3), 4: (0.4, 0.5)}
 pytestmark = pytest.mark.usefixtures("undrawn")
-
-
-def result(k: int, seed: int, score: float, **how) -> TrialResult:
-    found = TrialResult(
-        k, seed, score, "a rule", score - 0.1, score / 2, "a tool", "so", {"red": score}, None, None, 3, 12, 10.0 * k,
-        1.0, "cpu", 1, {"darkshare": "0"}, {"weights": "x"},
-    )  # fmt: skip
-    return replace(found, **how)
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -105,6 +99,24 @@ def test_the_files_of_a_sweep(tmp_path):
     assert found["trials"][1]["aps"] == {"red": 0.4}
     assert found["choices"][1]["lost"] == pytest.approx(0.1)
     assert (tmp_path / "results.png").read_bytes().startswith(b"\x89PNG")
+    again = read_sweep(tmp_path)
+    assert (list(again.trials), list(again.choices), list(again.failed)) == (results, choices(results, SHARES), failed)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "holds no results of a sweep"),
+        ({"trials": []}, "holds no results of a sweep"),
+        ({"trials": [{"k": 1}]}, "of another version; the same sweep writes it anew"),
+        ({"trials": [{"k": 1}], "settings": {}}, "of another version; the same sweep writes it anew"),
+    ],
+)
+def test_a_folder_without_results_of_a_sweep_is_refused(tmp_path, content, says):
+    if content is not None:
+        write_json(tmp_path / "results.json", content)
+    with pytest.raises(DarkshareError, match=says):
+        read_sweep(tmp_path)
 
 
 # --- plans ----------------------------------------------------------------------------------------------------------
@@ -129,6 +141,20 @@ def test_a_plan_has_every_k_with_every_seed_and_grows(base, data, tmp_path):
         DarkshareError, match=r"out/sweep\.json: is of a sweep with other settings \(batches 3, now 4\)"
     ):
         planned(base, data, tmp_path / "out", batches=4)
+
+
+def test_a_side_costs_some_of_what_is_saved(base, data, tmp_path):
+    """And with k=0 there is none."""
+    needs_torch()
+    save(model(WITH_STAGES, "base"), base.with_suffix(""))
+    plain = planned(base, data, tmp_path / "plain", ks=(0, 8))
+    found = planned(base, data, tmp_path / "out", ks=(0, 8), side="ladder:4")
+    assert [trial.options.changes.side for trial in found.trials] == [None, "ladder:4"]
+    own, made = load(base).network, with_side(load(base), 8, Side(4)).network
+    costs = made.params / own.params - 1, made.flops / own.flops - 1
+    assert found.shares[8] == pytest.approx([a - b for a, b in zip(plain.shares[8], costs, strict=True)], rel=0.2)
+    assert found.shares[8] < plain.shares[8]
+    assert found.shares[0] == (0, 0)
 
 
 def test_the_cache_is_for_trunks(base, data, tmp_path):
@@ -288,6 +314,25 @@ def test_what_cannot_be_filled_together_is_left_to_its_training(base, data, tmp_
     fill_together(trials[2], load(base), read_data(data, "train"), TrainingWatch())
     assert not (trials[2].folder / "net.features" / "about.json").exists()
     assert run_trial(trials[2], TrainingWatch()).k == 4
+
+
+def test_trials_that_share_features_test_their_rates_once(base, data, tmp_path, monkeypatch):
+    needs_torch()
+    tested = []
+
+    def found(base, data, options, recipe):
+        tested.append(options.k)
+        return options.k / 1000, "it was made up"
+
+    monkeypatch.setattr("darkshare.training.rates._tested", found)
+    plain = caching_trials(base, data, tmp_path / "out", ks=(2, 4))
+    trials = [
+        replace(one, options=replace(one.options, changes=replace(one.options.changes, lr="auto"))) for one in plain
+    ]
+    for trial in trials:
+        run_trial(trial, TrainingWatch())
+        assert f"learning_rate={trial.options.k / 1000:g}" in (trial.folder / "net.cfg").read_text()
+    assert tested == [4, 2]
 
 
 @pytest.mark.slow
@@ -490,10 +535,10 @@ def test_the_jackknife_by_hand():
 
 def test_candidates_are_legal_cuts_before_the_first_head():
     network = network_of(TRAINABLE)
-    assert [one.k for one in candidates(network)] == [1, 2, 3, 4, 5, 6]  # it has two ends of blocks
+    assert [one.k for one in candidates(network)] == [1, 2, 3, 4, 5]  # it has two ends of blocks; layer 6 is a head
     assert [one.k for one in candidates(network) if one.block_end] == [3, 4]
     assert [one.k for one in candidates(network, (5, 2))] == [2, 5]
-    with pytest.raises(BadValue, match=r"k=9 is not a legal cut before the first head; those are 1\.\.6"):
+    with pytest.raises(BadValue, match=r"k=9 is not a legal cut before the first head; those are 1\.\.5"):
         candidates(network, (2, 9))
 
 
@@ -507,8 +552,8 @@ def test_ranks_and_advice_by_hand():
     without = [replace(one, swap=None) for one in guesses]
     assert [one.k for one in ranked(without)] == [2, 4, 6]
     assert [one.rank for one in ranked([replace(one, logme=None) for one in without])] == [None] * 3
-    assert list(advice(guesses, 0.32, 1.5, 0.3).values()) == [6, 4, 4]
-    assert list(advice(guesses, 0.5, 1.5, None).values()) == [None, 4]
+    assert list(advice(guesses, 0.32, 1.5, {"flops<=0.7": [6, 4]}).values()) == [6, 4, 4]
+    assert list(advice(guesses, 0.5, 1.5, {}).values()) == [None, 4]
 
 
 def test_agreement_by_hand():

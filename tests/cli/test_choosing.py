@@ -6,6 +6,7 @@ import json
 import sys
 from importlib import import_module
 
+import cv2
 import pytest
 from conftest import run
 
@@ -50,7 +51,10 @@ def test_a_sweep_goes_on_and_grows(base, data, tmp_path, here):
     assert sorted(path.name for path in out.iterdir()) == [
         "results.csv", "results.json", "results.png", "sweep.json", "trials",
     ]  # fmt: skip
-    assert run("sweep", base, data, "--k", "0,3", "--seeds", 1, *QUICK, "-o", out).exit_code == 0
+    look = ("--plot", tmp_path / "map.png", "--width", 3.5, "--font-size", 7, "--title", "")
+    drawn = run("sweep", base, data, "--k", "0,3", "--seeds", 1, *QUICK, "-o", out, *look, code=0)
+    assert f"results.png, {tmp_path / 'map.png'}\n" in drawn.stderr
+    assert cv2.imread(str(tmp_path / "map.png")).shape[1] == 3.5 * 120
     assert here == ["k=0 seed=1", "k=3 seed=1"]
     more = run("sweep", base, data, "--k", "3", "--seeds", "1,2", *QUICK, "-o", out)
     assert "2 trainings of 2 batches, 1 of them done before\n" in more.stderr
@@ -186,13 +190,26 @@ def test_a_base_alone_is_not_ranked(base):
 def test_with_data_a_trained_network_and_a_sweep(base, data, tmp_path, here):
     run("sweep", base, data, "--k", "2,4", "--seeds", 1, *QUICK, "-o", tmp_path / "out")
     tuned = tmp_path / "out/trials/k2-seed1/net.cfg"
-    words = ("suggest-k", base, tuned, data, "--k", "2,4,5", "--threads", 1, "--budget", 50, "--recalibrate", 8)
+    words = (
+        "suggest-k",
+        base,
+        tuned,
+        data,
+        "--k",
+        "2,4,5",
+        "--threads",
+        1,
+        "--budget",
+        "flops<=0.5",
+        "--recalibrate",
+        8,
+    )
     result = run(*words, "--sweep", tmp_path / "out")
     assert result.exit_code == 0, result.output
     header, *rows = result.stdout.splitlines()[:4]
     assert header.split()[0] == "rank"
     assert [row.split()[0] for row in rows] == ["1", "2", "3"]
-    assert "smallest that saves 50 % of the FLOPs: k=" in result.stdout
+    assert "smallest within flops<=0.5: k=" in result.stdout
     assert "A guess: the rank is that of networks that were not trained any further." in result.stdout
     assert "against 2 k of the sweep, by logme: " in result.stdout
     found = json.loads(run(*words, "--format", "json").stdout)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shlex
 
 import click
@@ -92,6 +93,12 @@ def test_options_that_were_given_are_known_as_typed():
 def test_the_look_of_a_figure_needs_a_figure(words, tiny, tmp_path):
     assert f"{words[0]} is about figures: add --plot FILE" in run("savings", tiny, *words, code=2).stderr
     run("savings", tiny, *words, "--plot", tmp_path / "a.svg", code=0)
+
+
+def test_the_backend_of_a_notebook_that_starts_a_command_does_not_matter(tiny, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "module://missing.here")
+    run("info", tiny, code=0)
+    assert os.environ["MPLBACKEND"] == "agg"
 
 
 def test_the_name_of_a_figure_is_looked_at_before_anything_runs():

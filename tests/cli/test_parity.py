@@ -14,7 +14,12 @@ from darkshare.cli import COMMANDS, main
 
 # What a command may have and its function not: how it takes models, how it prints and where it writes.
 OF_COMMANDS = {"dialect", "size", "format", "output"}
-OF_PROGRESS = {"watch", "progress", "tell"}  # what a function has and its command not: the command shows a bar
+OF_PROGRESS = {
+    "watch",
+    "progress",
+    "tell",
+    "trainings",
+}  # what a function has and its command not: the command shows a bar
 OF_FIGURES = {"plot", "width", "font_size", "title"}  # of result.plot(path, width=, font_size=, title=)
 WITHOUT_FUNCTION = {"add-task", "completion", "demo"}
 # What differs otherwise, by command: parameter -> why.

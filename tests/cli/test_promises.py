@@ -13,7 +13,7 @@ from darkshare.darknet.model import load, save
 from darkshare.errors import BadValue
 
 STEMS = ("add-task", "concat", "mix", "snap", "classes", "anchors", "train", "reduce", "branch")
-FOLDERS = ("split", "detect", "evaluate", "kit", "sweep", "import-data", "demo")
+FOLDERS = ("split", "detect", "evaluate", "kit", "sweep", "suggest-k", "plan", "import-data", "demo")
 FILES = ("cut", "draw", "export", "report", "stats")
 REQUIRED = {"train": ["--k", 1], "sweep": ["--k", 1], "kit": ["--k", 1], "cut": ["--k", 1]}
 
@@ -72,7 +72,7 @@ def test_a_folder_that_is_there_may_have_any_name(tmp_path):
         (("stats", "--plot", "x.tflite"), "no such kind of figure; end its name in .png"),
         (("stats", "--plot", "x.png", "--plot", "x.html"), "no such kind of figure; end its name in .png"),
         (("report", "-o", "x.json"), "would be a web page, but the name promises JSON; end it in .html"),
-        (("draw", "-o", "x.json"), "no such kind of drawing; end its name in .html, .svg, .png or .pdf"),
+        (("draw", "-o", "x.json"), "no such kind of drawing; end its name in .html, .htm, .png, .svg or .pdf"),
         (("bench", "--plot", "x.gif"), "no such kind of figure"),
         (("savings", "--plot", "x.csv"), "no such kind of figure"),
         (

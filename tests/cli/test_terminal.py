@@ -34,6 +34,7 @@ LINES = [  # every command, with output
     "import-data squares.data -o imported", "classes base.cfg", "anchors base.cfg squares.data",
     "evaluate base.cfg squares.data --by-order", "kit base.cfg squares.data --k 4 -o kit", "cut base.cfg --k 4",
     "detect base.cfg photo.png -o found", "classify colour.cfg photo.png", "export base.cfg -o a.onnx", "engines",
+    "plan base.cfg text=losses.csv --max-loss 2 -o planned",
     "reduce resnet.cfg --list", "branch paired.cfg --after 4 -m 2", "demo -o demo", "completion bash",
 ]  # fmt: skip
 SLOW = [
@@ -51,6 +52,7 @@ def made(tmp_path_factory) -> Path:
     base, other = write_pair(folder)
     write_data(folder, draw(folder, 24), valid=4)
     cv2.imwrite(str(folder / "photo.png"), np.zeros((48, 64, 3), np.uint8))
+    (folder / "losses.csv").write_text("k,loss\n0,0\n4,1.5\n")
     save(small_resnet(), folder / "resnet")
     save(classifier(), folder / "colour")
     run("reduce", folder / "resnet.cfg", "--keep", "all", "-o", folder / "paired", code=0)

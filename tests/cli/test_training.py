@@ -83,6 +83,19 @@ def test_a_killed_training_resumes_to_the_same_bytes(base, data, tmp_path):
     assert journal.read_text().count("\n") == 13
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_the_course_of_each_task_is_a_figure_of_its_own(base, data, tmp_path):
+    needs_torch()
+    (tmp_path / "more.data").write_text(data.read_text())
+    words = ("--k", 4, "--batches", 1, "--validate-every", 0, *QUICK, "-o", tmp_path / "out")
+    result = run(
+        "train", base, data, tmp_path / "more.data", *words, "--plot", tmp_path / "c.svg", "--width", 4, code=0
+    )
+    names = [tmp_path / f"c-{task}.svg" for task in ("squares", "more")]
+    assert f"wrote {names[0]}, {names[1]}\n" in result.stderr
+    assert all('width="288pt"' in path.read_text() for path in names)
+
+
 def test_ctrl_c_saves_and_exits_with_130(base, data, tmp_path, monkeypatch):
     needs_torch()
 

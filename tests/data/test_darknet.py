@@ -509,3 +509,24 @@ def test_a_real_data_set_is_read_whole(tmp_path):
         np.testing.assert_array_equal(np.array([box[:5] for box in sample.boxes]), numbers)
     assert found.findings == ()
     assert sum("is the same picture as" in one.text for one in found.warnings) == 5
+
+
+@pytest.mark.parametrize(("key", "name"), [("valid", "valid.txt"), ("names", "x.names")])
+def test_a_file_that_lies_here_and_beside_the_data_is_told(data, tmp_path, monkeypatch, key, name):
+    monkeypatch.chdir(tmp_path)
+    assert read_data(data, "valid").findings == ()
+    Path(name).write_text({"valid": f"{data.parent}/obj/5.png\n", "names": "bird\nhorse\n"}[key])
+    found = read_data(data, "valid")
+    line = {"valid": 3, "names": 4}[key]
+    assert said(found) == [
+        f"x.data:{line}: {key}={name} is {name} of the current folder, as Darknet takes it, not {data.parent / name}"
+    ]
+    assert (len(found.samples), found.names[0]) == {"valid": (1, "cat"), "names": (2, "bird")}[key]
+    assert "of the current folder" in run("check", data, code=0).output
+    monkeypatch.chdir(data.parent)
+    assert read_data(data, "valid").findings == ()
+    os.link(data.parent / name, tmp_path / "same")
+    Path(tmp_path / name).unlink()
+    (tmp_path / "same").rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert read_data(data, "valid").findings == ()  # one file of two names

@@ -30,6 +30,10 @@ def test_a_classifier_is_measured_by_its_best_guesses(tmp_path):
     assert [(one.name, one.pictures, one.top) for one in found.classes] == [
         ("red", 1, (1, 1)), ("green", 3, (pytest.approx(1 / 3), pytest.approx(2 / 3))),
     ]  # fmt: skip
+    assert [(one.picture, one.name, one.guess) for one in found.worst] == [
+        (paths[2], "green", "red"), (paths[3], "green", "blue"),
+    ]  # fmt: skip
+    assert 1 > found.worst[0].probability >= found.worst[1].probability > 1 / 3
     assert "another order" in found.remarks[0]
     assert "top-1 0.5000, top-2 0.7500 (central square, stretched to 8x8, opencv" in str(found)
     assert [row["class"] for row in found.table()] == ["red", "green", ALL]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from synthetic import SIZE, dataset, detections
 
@@ -39,6 +41,23 @@ def test_a_class_that_the_task_does_not_know_is_never_guessed():
         matched(("person",), ("person",), persno="")
     with pytest.raises(BadValue, match="several classes called a"):
         matched(("a", "a"), ("a",))
+
+
+@pytest.mark.parametrize(
+    ("names", "given", "hint"),
+    [
+        (("bicycle", "Traffic-Light"), ("bicycle", "motorcycle", "traffic_lights"), "traffic_lights=Traffic-Light"),
+        (("person", "motorbike"), ("motorcycle",), "motorcycle=CLASS"),
+        (("mask", "cat", "male"), ("no mask", "car", "female"), "no mask=CLASS"),
+        (("person",), ("person", "Person"), "Person=CLASS"),  # taken already
+        (("自転車",), ("自転車 ",), "自転車 =自転車"),
+    ],
+)
+def test_a_pair_is_proposed_only_where_names_differ_in_their_writing(names, given, hint):
+    with pytest.raises(
+        BadValue, match=re.escape(f"--map '{hint}', or leave it out with --map '{hint.split('=')[0]}='")
+    ):
+        matched(names, given)
 
 
 def test_classes_can_be_mapped_merged_and_left_out():

@@ -84,6 +84,12 @@ def squares(folder: Path, kind: int) -> None:
     write_data(folder, draw(folder, 8, seed=kind), valid=2)
 
 
+def losses(folder: Path, kind: int) -> None:
+    """A detector, and what a task loses at some cuts."""
+    one(folder, kind)
+    (folder / "losses.csv").write_text(f"k,loss\n0,0\n2,{kind}\n4,{kind + 1}\n")
+
+
 def table(folder: Path, kind: int) -> None:
     """A table of boxes, with pictures."""
     for number in range(3):
@@ -153,14 +159,19 @@ ROWS = [
         apart=True, is_own=True, spares="photos/.*cannot be read", cost=8,
     ),
     Row(
-        "train", f"train in/base.cfg in/squares.data --k 3 {TRAINING} -o out/net", squares,
-        sets=MODEL, grows="net.csv$", leaves="out/net.checkpoint", spares=LABELS, vague=SECONDS, cost=SLOW,
+        "train", f"train in/base.cfg in/squares.data --k 3 {TRAINING} --plot out/course.svg -o out/net", squares,
+        sets={**MODEL, "course": ""}, grows="net.csv$", leaves=r"out/net\.(checkpoint|good)",
+        spares=LABELS, vague=SECONDS, cost=SLOW,
     ),
     Row(
-        "sweep", f"sweep in/base.cfg in/squares.data --k 3 --seeds 1 {TRAINING} -o out", squares,
-        sets={**MODEL, r"results\.(csv|json)": "results", r"((sweep|result)\.json|lock|png)$": ""},
+        "sweep", f"sweep in/base.cfg in/squares.data --k 3 --seeds 1 {TRAINING} --plot out/map.svg -o out", squares,
+        sets={**MODEL, r"results\.(csv|json)": "results", r"((sweep|result)\.json|lock|png|svg)$": ""},
         grows="net.csv$", leaves=r"out/trials.*(checkpoint|\.lock|log\.txt)|out/(trials|sweep\.json)",
         spares=LABELS, vague=SECONDS, is_own=True, cost=SLOW,
+    ),
+    Row(
+        "plan", "plan in/base.cfg text=in/losses.csv --max-loss 2 -o out", losses,
+        sets={r"csv$": "tables", r"png$": ""}, cost=8,
     ),
     Row(
         "demo", "demo -o out", one, cost=32,

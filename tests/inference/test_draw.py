@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from darkshare.errors import BadValue
 from darkshare.inference import draw as drawing
 from darkshare.inference.boxes import Detections
 from darkshare.inference.draw import HUES, Style, annotate, colour_of
-from darkshare.inference.placing import Area
+from darkshare.inference.placing import Area, Free
 
 MANY = tuple(map(str, range(40)))
 NAMES = ("person", "car", "license plate")
@@ -99,6 +100,13 @@ def test_labels_lie_on_no_other_label_nor_on_the_legend(places, count, sides):
     annotate(np.zeros((480, 640, 3), np.uint8), [found(boxes), found(boxes[:2], task="other")])
     assert 3 + min(count, 20) < len(places) <= count + 2 + 2  # with the legend of two tasks
     assert are_apart(places)
+
+
+def test_an_infinite_score_is_not_written(places):
+    one = found([[100, 100, 200, 200]])
+    for score in (0.5, np.inf):
+        annotate(np.zeros((480, 640, 3), np.uint8), [replace(one, scores=np.array([score], np.float32))])
+    assert places[1].x2 - places[1].x1 < 0.8 * (places[0].x2 - places[0].x1)
 
 
 def test_where_there_is_no_room_the_best_has_its_label(places):
@@ -215,6 +223,23 @@ def test_the_legend_counts_each_task(places):
 
 
 @pytest.mark.parametrize(
+    ("boxes", "corner"),
+    [
+        ([[0, 0, 640, 480]], (0, 480)),  # hides little of so large a box
+        ([[4, 440, 60, 476]], (640, 480)),
+        ([[4, 440, 60, 476], [580, 440, 636, 476]], (0, 0)),
+        ([[4, 440, 60, 476], [580, 440, 636, 476], [2, 2, 70, 30]], (640, 0)),
+        ([[4, 440, 60, 476], [560, 2, 620, 40], [4, 460, 40, 479], [580, 440, 640, 480], [2, 2, 630, 470]], (0, 0)),
+    ],
+)
+def test_the_legend_lies_in_a_corner_where_it_hides_little(places, boxes, corner):
+    annotate(np.zeros((480, 640, 3), np.uint8), [found(boxes), found([], task="plates")], labels=False)
+    x, y = corner
+    assert x in {side for place in places for side in (place.x1, place.x2)}
+    assert y in {side for place in places for side in (place.y1, place.y2)}
+
+
+@pytest.mark.parametrize(
     ("found_in", "rows"),
     [
         ([found([[100, 100, 200, 200]] * 4)], ["person: 2", "car: 1", "license plate: 1"]),
@@ -226,7 +251,7 @@ def test_the_legend_counts_each_task(places):
 def test_the_legend_counts_each_class_on_demand(found_in, rows):
     image = np.zeros((240, 320, 3), np.uint8)
     style = Style.of(image)
-    legend = list(drawing._legend(found_in, image, style, 16, classes=True))
+    legend = list(drawing._legend(found_in, Free((320, 240), [], 16), style, 16, image.shape, classes=True))
     assert ["".join(part for _, part in text) for text, _, _ in legend] == rows
     assert are_apart([area for _, _, area in legend], (240, 320))
     assert all(area.y2 <= 240 for _, _, area in legend)

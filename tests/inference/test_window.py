@@ -199,3 +199,4 @@ def test_windows_open_on_a_virtual_screen(model, clip, tmp_path):
             os.close(write)
     assert done.returncode == 0, done.stderr
     assert "6 of 6 frames" in done.stderr
+    assert "QFontDatabase" not in done.stderr

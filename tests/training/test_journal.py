@@ -92,7 +92,8 @@ def test_the_figure(tmp_path, measured):
 @pytest.mark.parametrize("highest", [2.5, 9, 4e5])
 def test_nothing_in_the_figure_lies_over_anything_else(highest):
     entries = [entry(i, loss=highest ** (1 - i / 20), map=1 - i / 40) for i in range(21)]
-    figure = _figure(entries, "t", "mAP")
+    figure = _figure(entries, "mAP")
+    title = figure.suptitle("t")
     figure.draw_without_rendering()
     axes, right = figure.axes
     (legend,) = figure.legends
@@ -101,7 +102,7 @@ def test_nothing_in_the_figure_lies_over_anything_else(highest):
     low, high = axes.get_ylim()
     labels = [text for text in ticks if text.get_text() and low <= text.get_position()[1] <= high]
     assert len(labels) > 2
-    boxes = [one.get_window_extent() for one in (*labels, axes.yaxis.label, right.yaxis.label, axes.title, legend)]
+    boxes = [one.get_window_extent() for one in (*labels, axes.yaxis.label, right.yaxis.label, title, legend)]
     assert not any(one.overlaps(other) for one, other in combinations([axes.bbox, *boxes], 2))
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from labelled import NAMES, Said, draw, draw_classes, write_data
+from models import WITH_STAGES, model
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch")
 
 import darkshare  # noqa: E402
-from darkshare import load, train  # noqa: E402
+from darkshare import load, save, train  # noqa: E402
 from darkshare._tables import to_json  # noqa: E402
 from darkshare.data import Box, Dataset, read_data, read_options  # noqa: E402
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning  # noqa: E402
@@ -44,6 +45,21 @@ activation=linear
 [softmax]
 """
 pytestmark = pytest.mark.usefixtures("undrawn")
+
+
+def test_a_side_is_trained_with_the_layers_behind_the_trunk(tmp_path):
+    save(model(WITH_STAGES, "plain"), tmp_path / "plain")
+    base, said = load(tmp_path / "plain.cfg"), Said()
+    how = {**QUICK, "batches": 2, "validate_every": 0, "watch": said, "output": tmp_path / "out"}
+    train(base, draw(tmp_path, 8), k=8, side="ladder:4", **how)
+    assert any(text.endswith("a side of 11 layers, 8..18, adds 8.99 % of the network's FLOPs") for text in said.texts)
+    found = load(tmp_path / "out.cfg")
+    assert found.network.layers[8].inputs == (1,)
+    assert all(one.identical for one in darkshare.frozen(base, found, k=8))
+    zeros = [found.tensors(at)["scales"] for at in (13, 17)]
+    assert all(one.any() for one in zeros)  # they began as 0
+    with pytest.raises(BadValue, match="with k=0 none does"):
+        train(base, draw(tmp_path, 8), k=0, side="ladder", **how)
 
 
 def test_a_data_file_is_learned_from_and_validated_on(base, data, tmp_path):

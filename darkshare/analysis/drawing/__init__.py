@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from darkshare._figures import figure_format
 from darkshare._files import write_all
 from darkshare._tables import Result, wrapped
 from darkshare._texts import to_escaped
@@ -21,10 +22,9 @@ from darkshare.analysis.drawing.sheet import NARROW, Sheet
 from darkshare.analysis.drawing.svg import svg_text
 from darkshare.analysis.drawing.words import details
 from darkshare.darknet.model import Model
-from darkshare.errors import BadValue, checked
+from darkshare.errors import checked
 
-FIGURES = (".png", ".pdf")
-SUFFIXES = (".html", ".htm", ".svg", *FIGURES)
+PAGES = ("html", "htm")
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,10 +83,10 @@ class Drawing(Result):
             DarkshareError: the file cannot be written.
         """
         form = drawing_format(path)
-        if form in FIGURES:
-            content = figure_bytes(self.sheet, form[1:])
+        if form in ("png", "pdf"):
+            content = figure_bytes(self.sheet, form)
         else:
-            content = to_escaped(self.svg() if form == ".svg" else self.html())
+            content = to_escaped(self.svg() if form == "svg" else self.html())
         write_all({Path(path): [content]})
 
     def _details(self) -> list[list[tuple[str, str]]]:
@@ -112,12 +112,9 @@ def draw(model: Model, *others: Model) -> Drawing:
 
 
 def drawing_format(path: str | Path) -> str:
-    """Give the suffix of a file for a drawing.
+    """The format that the name of a drawing asks for.
 
     Raises:
         BadValue: there is no such format.
     """
-    found = Path(path).suffix.lower()
-    if found not in SUFFIXES:
-        raise BadValue("no such kind of drawing; end its name in .html, .svg, .png or .pdf", file=str(path))
-    return found
+    return figure_format(path, "drawing", PAGES)

@@ -32,6 +32,7 @@ function show(place) {
   });
   const rows = rest.map(([what, value]) => element("div", element("dt", what), element("dd", value)));
   panel.replaceChildren(element("h1", name, " ", element("span", kind)), element("dl", ...rows));
+  document.dispatchEvent(new CustomEvent("layer", { detail: place })); // for what else is in the page
 }
 
 function keep(layer) {

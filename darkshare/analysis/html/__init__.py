@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -10,9 +10,10 @@ from darkshare._files import write_all
 from darkshare._texts import to_escaped
 from darkshare._version import __version__
 from darkshare.analysis import differences
-from darkshare.analysis.differences import Comparison
+from darkshare.analysis.columns import rows_of
+from darkshare.analysis.differences import Comparison, Difference
 from darkshare.analysis.page import figure_part, page_of, table_part
-from darkshare.analysis.plots import differences_svg
+from darkshare.analysis.plots import differences_svg, row_anchor
 
 HERE = Path(__file__).parent
 COLUMNS = tuple(column for column in differences.COLUMNS if column.on_page)
@@ -36,17 +37,37 @@ def page(comparisons: Sequence[Comparison], *, k: int | Sequence[int] = ()) -> s
     return page_of(title, body, HERE)
 
 
-def differences_part(comparisons: Sequence[Comparison], *, k: int | Sequence[int] = (), is_brief: bool = False) -> str:
-    """The figures and the tables, as a part of a page; a brief one has no rows of what is identical."""
+def differences_part(
+    comparisons: Sequence[Comparison], *, k: int | Sequence[int] = (), is_brief: bool = False,
+    places: Sequence[Mapping[int, int]] = (),
+) -> str:  # fmt: skip
+    """The figures and the tables, as a part of a page.
+
+    Args:
+        comparisons: of one base with others.
+        k: the cuts to mark.
+        is_brief: leave out the rows of what is identical.
+        places: of the layers in a drawing in the page, for the base and each of the others.
+    """
     figures = [
         figure_part("By layer", differences_svg(comparisons, k=k), "linear"),
         figure_part("By layer, logarithmic", differences_svg(comparisons, k=k, log=True), "log", is_open=False),
     ]
     level = 3 if is_brief else 2
-    tables = [f"<h{level}>{escape(one.other)}</h{level}>\n{_table(one, is_brief=is_brief)}" for one in comparisons]
-    return "\n".join([*figures, *tables])
+    tables = []
+    for number, one in enumerate(comparisons):
+        kept = [found for found in one.differences if found.relative != 0 or not is_brief]
+        marks = [f' id="{row_anchor(number, found)}"{_place(number, found, places)}' for found in kept]
+        tables.append(
+            f"<h{level}>{escape(one.other)}</h{level}>\n{table_part(rows_of(COLUMNS, kept), _MEANINGS, marks)}"
+        )
+    return "\n".join(['<div class="filtered">', *figures, *tables, "</div>"])
 
 
-def _table(comparison: Comparison, *, is_brief: bool) -> str:
-    rows = [{name: row[name] for name in _MEANINGS} for row in comparison.rows()]
-    return table_part([row for row in rows if row["relative"] != 0 or not is_brief], _MEANINGS)
+def _place(number: int, found: Difference, places: Sequence[Mapping[int, int]]) -> str:
+    """The places in the drawing of the layers that a row is about, the other's first, as an attribute."""
+    if not places:
+        return ""
+    pairs = ((places[number + 1], found.other_layer), (places[0], found.layer))
+    known = dict.fromkeys(str(own[layer]) for own, layer in pairs if layer in own)
+    return f' data-place="{" ".join(known)}"'

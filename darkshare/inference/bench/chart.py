@@ -36,7 +36,7 @@ def _figure(found: Bench) -> Figure:
     axes.grid(axis="y", color="#D0D0D0", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(f"{len(found.networks)} networks one after another, and merged ({found.cuts})")
+    figure.suptitle(f"{len(found.networks)} networks one after another, and merged ({found.cuts})", wrap=True)
     _legend(figure, found)
     return figure
 

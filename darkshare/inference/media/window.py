@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 from time import monotonic
 
 from darkshare._children import start
@@ -29,6 +31,7 @@ class LiveView:
 
     def __init__(self) -> None:
         _require_display()
+        _give_fonts()
         self._sizes: dict[str, tuple[int, int]] = {}
         self._begun: dict[str, float] = {}
         self._ended = False
@@ -41,7 +44,7 @@ class LiveView:
         if self._sizes.get(name) != frame.size:
             self._sizes[name] = frame.size
             scale = min(1.0, *(most / own for most, own in zip(LARGEST, frame.size, strict=True)))
-            cv2.namedWindow(name, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+            cv2.namedWindow(name, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
             cv2.resizeWindow(name, *(max(1, round(side * scale)) for side in frame.size))
         assert frame.drawn is not None, "the pipeline draws what is shown"
         cv2.imshow(name, frame.drawn)
@@ -104,6 +107,15 @@ def _require_display() -> None:
             "--show: no window opens here; run it on a machine's own screen, or through ssh -X, where DISPLAY names "
             f"one; without --show the same is written{f' ({said})' if said else ''}"
         )
+
+
+def _give_fonts() -> None:
+    """Name a folder of fonts where OpenCV's is missing, which Qt would complain of with each window."""
+    import cv2  # noqa: F401 - it says where Qt looks
+    import matplotlib as mpl
+
+    if not Path(os.environ.get("QT_QPA_FONTDIR", ".")).is_dir():
+        os.environ["QT_QPA_FONTDIR"] = str(Path(mpl.get_data_path(), "fonts", "ttf"))
 
 
 def main() -> None:

@@ -49,7 +49,7 @@ def _scatter(sizes: Sizes, shared: Sequence[HeadAnchors], before: Sizes, title: 
     axes.grid(color="#D0D0D0", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.legend(loc="upper left", fontsize="small")
-    figure.suptitle(drawable(title))
+    figure.suptitle(drawable(title), wrap=True)
     return figure
 
 
