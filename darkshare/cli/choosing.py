@@ -152,7 +152,7 @@ def suggest_k(files: tuple[str, ...], form: str, size: tuple[int, int] | None, d
     Examples:
       darkshare suggest-k yolov3.cfg yolov3.weights text.data
       darkshare suggest-k yolov3.cfg text.cfg text.data --max-loss 2
-      darkshare suggest-k tiny.cfg masks.data --budget 'flops<=0.5' --sweep masks-sweep
+      darkshare suggest-k tiny.cfg masks.data --budget 'flops<=0.5' --sweep masks
       darkshare suggest-k tiny.cfg masks.data --minutes 30 --max-loss 1 -o masks-k
     """
     of_model = [path for path in files if is_of_model(path)]
