@@ -44,7 +44,7 @@ def test_everything_at_once(base, data, tmp_path):
     assert all(row["swap"] is not None and row["moved"] > 0 for row in found.rows())
     assert [one for one in seen if isinstance(one, int)] == [2, 4]
     assert repr(found) == f"<Suggestion: 2 cuts, first k={found.candidates[0].k} by swap>"
-    assert set(found.as_dict()) == {"rows", "notes", "advice", "trained_map", "agreement"}
+    assert set(found.as_dict()) == {"rows", "notes", "advice", "trained_map", "agreement", "measured"}
     assert "smallest that saves 10 % of the FLOPs" in found.advice
     assert found.notes()[0].startswith("the trained network itself: mAP ")
 
