@@ -86,9 +86,9 @@ class Verdict:
         return {
             "guess": self.name,
             "tau": f"{mean(self.taus):.2f}",
-            "95 % ": f"{tau_low:.2f}..{tau_high:.2f}",
+            "tau, 95 %": f"{tau_low:.2f}..{tau_high:.2f}",
             "regret, points": f"{mean(self.regrets):.2f}",
-            "95 %": f"{low:.2f}..{high:.2f}",
+            "regret, 95 %": f"{low:.2f}..{high:.2f}",
             "p, less than smallest k": "" if self.p is None else f"{self.p:.2f}",
             "saves FLOPs %": f"{100 * self.saved:.0f}",
             "seconds": f"{self.seconds:.1f}",

@@ -70,7 +70,7 @@ def candidates(network: Network, ks: Sequence[int] = ()) -> list[Candidate]:
     """
     first = min((head.index for head in network.heads), default=len(network.layers))
     used = set(network.needed([head.index for head in network.heads]))
-    legal = [k for k in legal_cuts(network) if k <= first and k - 1 in used]
+    legal = [k for k in legal_cuts(network) if k < first and k - 1 in used]  # with k=first that head would not learn
     wrong = sorted(set(ks) - set(legal))
     if wrong or not legal:
         why = f"k={wrong[0]} is not a" if wrong else "there is no"
@@ -135,7 +135,7 @@ def basis_of(guesses: Sequence[Candidate]) -> str | None:
 
 
 def advice(
-    guesses: Sequence[Candidate], whole: float | None, loss: float, budget: float | None
+    guesses: Sequence[Candidate], whole: float | None, loss: float, budgets: Mapping[str, Sequence[int]]
 ) -> dict[str, int | None]:
     """The k to take, by question; None where no candidate answers it.
 
@@ -143,7 +143,7 @@ def advice(
         guesses: in any order.
         whole: mAP of the trained network itself, if there are swaps.
         loss: mAP points that may be lost.
-        budget: the share of a further network's operations that must be saved.
+        budgets: for each as it was typed, the k within it.
     """
     found: dict[str, int | None] = {}
     if whole is not None:
@@ -152,10 +152,7 @@ def advice(
     if all(one.logme is not None for one in guesses):
         near = [one.k for one in guesses if one.behind is not None and one.behind <= (one.error or 0.0)]
         found["largest whose features are the best within one standard error"] = max(near, default=None)
-    if budget is not None:
-        enough = [one.k for one in guesses if one.flops >= budget]
-        found[f"smallest that saves {100 * budget:g} % of the FLOPs"] = min(enough, default=None)
-    return found
+    return found | {f"smallest within {budget}": min(ks, default=None) for budget, ks in budgets.items()}
 
 
 class SweepAgreement(NamedTuple):

@@ -132,9 +132,11 @@ class Plan(Result):
 
     def advice(self) -> str:
         """The plan in a sentence."""
-        cuts = self.chosen.cuts
-        off = [f"{one.task}{f' with {one.side}' * bool(one.side)} off at k={one.k}" for one in cuts if one.k]
-        whole = [one.task for one in cuts if not one.k]
+        places: dict[str, list[str]] = {}
+        for one in self.chosen.cuts:
+            places.setdefault(one.label if one.k else "", []).append(one.task)
+        whole = places.pop("", [])
+        off = [f"{_listed(names)} off at {label}" for label, names in places.items()]
         what = [f"branch {_listed(off)}"] * bool(off) + [f"leave {_listed(whole)} unmerged"] * bool(whole)
         spread = "" if self.chosen.deviation is None else f" ± {self.chosen.deviation:.2f}"
         takes = f"base and tasks take {amount(self.unit, self.chosen.cost, of=True)}"

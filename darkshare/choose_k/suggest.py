@@ -11,6 +11,7 @@ from typing import Any
 from darkshare._tables import Result
 from darkshare.analysis.savings import cuts_of
 from darkshare.analysis.stats import stats
+from darkshare.choose_k.budgets import read_budget
 from darkshare.choose_k.candidates import (
     Candidate,
     SweepAgreement,
@@ -30,8 +31,9 @@ from darkshare.choose_k.results import measured_maps
 from darkshare.choose_k.swapping import swap_curve
 from darkshare.choose_k.sweep import SweepWatch
 from darkshare.darknet.model import Model
+from darkshare.darknet.network import Network
 from darkshare.data import read_data
-from darkshare.errors import BadArguments, checked, require_least
+from darkshare.errors import BadArguments, BadValue, checked, require_least
 from darkshare.evaluation import Evaluation
 from darkshare.training.guards import require_pictures, require_torch
 
@@ -108,7 +110,7 @@ class Suggestion(Result):
 @checked
 def suggest_k(  # noqa: D417 - some are described together
     base: Model, tuned: Model | None = None, data: str | os.PathLike[str] | None = None, *,
-    k: int | Sequence[int] = (), loss: float = 1.0, budget: float | None = None, boxes: int = 300,
+    k: int | Sequence[int] = (), max_loss: float = 1.0, budget: str | None = None, boxes: int = 300,
     recalibrate: int | None = None, sweep: str | os.PathLike[str] | None = None, minutes: float | None = None,
     output: str | os.PathLike[str] = "suggested", size: tuple[int, int] | None = None, seed: int = 0,
     threads: int | None = None, watch: Watch = iter, trainings: SweepWatch | None = None,
@@ -121,8 +123,8 @@ def suggest_k(  # noqa: D417 - some are described together
         data: a .data file; with it, how well the base's layers tell the objects of train= apart, and the trained
             network's mAP on valid= after its first k layers are replaced by the base's.
         k: cuts to look at; the ends of blocks without it.
-        loss: mAP points that may be lost.
-        budget: FLOPs that must be saved, in % of a further network.
+        max_loss: mAP points that may be lost.
+        budget: the most that a further network may add: "flops<=0.4" of its own FLOPs, or "mb<=1.5" of weights.
         boxes: labelled objects to look at.
         recalibrate: pictures on which batch norm of the swapped networks is measured again.
         sweep: the folder of a sweep that the guesses are compared with.
@@ -135,7 +137,7 @@ def suggest_k(  # noqa: D417 - some are described together
     Raises:
         DarkshareError: models that do not fit together, or to the data; a cut that is not legal.
     """
-    require_least(0, loss=loss, budget=budget, seed=seed)
+    require_least(0, max_loss=max_loss, seed=seed)
     require_least(0, open_end=True, minutes=minutes)
     require_least(1, threads=threads)
     require_least(2, recalibrate=recalibrate)
@@ -144,6 +146,7 @@ def suggest_k(  # noqa: D417 - some are described together
     if minutes is not None and data is None:
         raise BadArguments("minutes are for trainings; give a .data file")
     found = candidates(base.network, cuts_of(k))
+    fitting = _fitting(found, budget, base.network)
     if tuned is not None:
         found = with_differences(found, stats(base, tuned)[0])
     whole = None
@@ -156,15 +159,33 @@ def suggest_k(  # noqa: D417 - some are described together
         found = with_swaps(found, {k: one.mean for k, one in curve.items()})
     found = ranked(found)
     agreements = [] if sweep is None else agreement(found, measured_maps(Path(sweep), base))
-    share = None if budget is None else budget / 100
     measured = None
     if minutes is not None and data is not None:
-        ks = [one.k for one in found if one.flops >= (share or 0.0)]
         measured = halved(
-            base, os.fspath(data), ks, allowed=loss, minutes=minutes, output=output, size=size, seed=seed,
+            base, os.fspath(data), fitting, allowed=max_loss, minutes=minutes, output=output, size=size, seed=seed,
             threads=threads, watch=trainings,
         )  # fmt: skip
-    return Suggestion(tuple(found), advice(found, whole, loss, share), whole, tuple(agreements), measured)
+    told = advice(found, whole, max_loss, {budget: fitting} if budget else {})
+    return Suggestion(tuple(found), told, whole, tuple(agreements), measured)
+
+
+def _fitting(found: Sequence[Candidate], budget: str | None, network: Network) -> list[int]:
+    """The cuts at which a further network adds no more than that.
+
+    Raises:
+        BadValue: none does, or that is not known without measuring it.
+    """
+    if budget is None:
+        return [one.k for one in found]
+    limit = read_budget(budget)
+    if limit.unit == "ms":
+        raise BadValue(f"budget={budget}: milliseconds are measured by `darkshare plan`; here give flops or mb")
+    whole = 1.0 if limit.unit == "flops" else 4e-6 * network.params
+    added = {one.k: whole * (1 - (one.flops if limit.unit == "flops" else one.weights)) for one in found}
+    least = min(added, key=added.__getitem__)
+    if added[least] > limit.most:
+        raise BadValue(f"budget={budget}: the least that a cut adds is {limit.unit}={added[least]:.3g}, at k={least}")
+    return [k for k, more in added.items() if more <= limit.most]
 
 
 def _with_features(

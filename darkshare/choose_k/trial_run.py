@@ -17,11 +17,12 @@ from darkshare.darknet.model import Model, load, sibling
 from darkshare.data import Dataset, read_data
 from darkshare.errors import DarkshareError
 from darkshare.evaluation import Evaluation, Runner, evaluate_model, require_tool
+from darkshare.training.files import TrainingFiles
 from darkshare.training.guards import device_of
 from darkshare.training.journal import Journal
 from darkshare.training.optimising import batch_size
 from darkshare.training.preparation import updates
-from darkshare.training.run import CHECKPOINT, Training
+from darkshare.training.run import Training
 from darkshare.training.settings import TrainingWatch
 
 
@@ -49,7 +50,7 @@ def _trained(trial: Trial, valid: Dataset, watch: TrainingWatch) -> tuple[Model 
     stem = trial.folder / NET
     if model := _finished(stem, trial.dialect):
         return model, False
-    whole = not sibling(stem, CHECKPOINT).exists()
+    whole = not TrainingFiles(stem).checkpoint.exists()
     base = load(trial.cfg, trial.weights, dialect=trial.dialect, partial=True)
     judge = partial(evaluate_model, dataset=valid, threads=trial.options.threads)
     learn = read_data(trial.data, "train")
@@ -61,7 +62,7 @@ def _trained(trial: Trial, valid: Dataset, watch: TrainingWatch) -> tuple[Model 
 
 def _finished(stem: Path, dialect: str) -> Model | None:
     """The model of a training that was finished, but killed before it was evaluated."""
-    if sibling(stem, CHECKPOINT).exists() or not sibling(stem, ".weights").exists():
+    if TrainingFiles(stem).checkpoint.exists() or not sibling(stem, ".weights").exists():
         return None
     model = load(sibling(stem, ".cfg"), dialect=dialect)
     assert model.weights is not None

@@ -13,12 +13,11 @@ from darkshare.cli import command, main, options
 from darkshare.cli.hints import Made, hint
 from darkshare.cli.parameters import CUT
 from darkshare.cli.printing import say
-from darkshare.darknet.model import Model, load, sibling
+from darkshare.darknet.model import Model, load
 from darkshare.darknet.pairing import is_of_model
 from darkshare.darknet.typed import files_of, plain_path, typed
 from darkshare.errors import BadArguments
-from darkshare.training.outcome import BEST
-from darkshare.training.run import CHECKPOINT
+from darkshare.training.files import TrainingFiles
 from darkshare.training.settings import AUTO, DEVICES
 
 # Options that steps have, too: which of them get it.
@@ -27,11 +26,12 @@ STEPS = {
     "batches": ("train",),
     "minutes": ("train",),
     "batch": ("train",),
+    "side": ("train",),
     "negatives": ("train",),
     "device": ("train",),
     "seed": ("suggest-k", "train"),
     "threads": ("suggest-k", "train", "evaluate"),
-    "size": ("suggest-k", "train", "concat"),
+    "size": ("suggest-k", "train", "concat", "report"),
     "dialect": ("check", "suggest-k", "train", "frozen", "concat", "evaluate", "report"),
 }
 
@@ -47,6 +47,7 @@ STEPS = {
 @click.option("--batches", type=click.IntRange(1), help="Updates to make.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="About how long the training may take.")
 @click.option("--batch", type=click.IntRange(1), help="Pictures per update.")
+@options.side_option
 @click.option("--negatives", metavar="FOLDER", help="Pictures without objects, such as the base's own.")
 @click.option("--resume", is_flag=True, help="Go on after a stop; a training that is done is not done again.")
 @options.seed_option("Of all that is random.")
@@ -125,12 +126,10 @@ class _Guide:
 
     def _train(self, base: Sequence[str], k: int | str, *, resume: bool) -> list[str]:
         """Train, or find what was trained; the best network's files."""
-        if not resume or exists(sibling(self.trained, CHECKPOINT)) or not exists(sibling(self.trained, ".weights")):
+        found = TrainingFiles(self.trained).trained if resume else []
+        if not found:
             more = ["--resume"] if resume else []
             found = self._step("train", *base, self.data, "--k", k, "-o", self.trained, *more)
-        else:
-            best = BEST if exists(sibling(self.trained, f"{BEST}.weights")) else ""
-            found = [sibling(self.trained, f"{best}{suffix}") for suffix in (".cfg", ".weights")]
         return [plain_path(path) for path in found]
 
     def _step(self, name: str, *words: object) -> Any:

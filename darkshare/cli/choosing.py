@@ -124,8 +124,10 @@ class Progress(SweepWatch):
 @command()
 @click.argument("files", nargs=-1, required=True, metavar="BASE.cfg [BASE.weights] [TRAINED.cfg] [DATA.data]")
 @options.k_option("Cuts to look at.  [default: the ends of blocks]")
-@click.option("--loss", type=click.FloatRange(0), default=1.0, show_default=True, help="mAP points that may be lost.")
-@click.option("--budget", type=click.FloatRange(0, 100), help="FLOPs that must be saved, in % of a further network.")
+@click.option(
+    "--max-loss", type=click.FloatRange(0), default=1.0, show_default=True, help="mAP points that may be lost."
+)
+@click.option("--budget", metavar="LIMIT", help="For what a network adds: 'flops<=0.4' of its own, or 'mb<=1.5'.")
 @click.option("--boxes", type=click.IntRange(20), default=300, show_default=True, help="Labelled objects to look at.")
 @click.option("--recalibrate", type=click.IntRange(2), help="Pictures on which batch norm is measured again.")
 @click.option("--sweep", metavar="FOLDER", help="Compare the guesses with what a sweep measured.")
@@ -144,14 +146,14 @@ def suggest_k(files: tuple[str, ...], form: str, size: tuple[int, int] | None, d
     data its mAP on valid= after its first k layers are replaced by the base's. These are guesses; sweep measures.
 
     --minutes trains some cuts and k=0 for a short while, then those again, with other seeds, about which there is
-    doubt, until the time is over: the largest k that loses no more than --loss. The folder is that of a sweep.
+    doubt, until the time is over: the largest k that loses no more than --max-loss. The folder is that of a sweep.
 
     \b
     Examples:
       darkshare suggest-k yolov3.cfg yolov3.weights text.data
-      darkshare suggest-k yolov3.cfg text.cfg text.data --loss 2
-      darkshare suggest-k tiny.cfg masks.data --budget 50 --sweep masks-sweep
-      darkshare suggest-k tiny.cfg masks.data --minutes 30 --loss 1 -o masks-k
+      darkshare suggest-k yolov3.cfg text.cfg text.data --max-loss 2
+      darkshare suggest-k tiny.cfg masks.data --budget 'flops<=0.5' --sweep masks-sweep
+      darkshare suggest-k tiny.cfg masks.data --minutes 30 --max-loss 1 -o masks-k
     """
     of_model = [path for path in files if is_of_model(path)]
     data = [path for path in files if path not in of_model]

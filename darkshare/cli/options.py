@@ -261,6 +261,11 @@ def images_option(text: str) -> Callable[[F], F]:
     return click.option("--images", multiple=True, metavar="PHOTOS", help=f"{text} A folder, 'pattern', list, file.")
 
 
+side_option = click.option(
+    "--side", metavar="ladder[:C|:P%]", help="Own layers beside the trunk: C wide, or of P % of the FLOPs."
+)
+
+
 def threads_option(text: str = "To compute with.  [default: the engine's choice]") -> Callable[[F], F]:
     return click.option("--threads", type=click.IntRange(1), help=text)
 

@@ -43,7 +43,7 @@ LINES = 20  # of the course, where there is no terminal
 )
 @click.option("--subdivisions", type=click.IntRange(1), help="Parts in which they go through the network.")
 @click.option("--lr", type=RATE, help="Learning rate, instead of the recipe's; auto: that of a range test.")
-@click.option("--side", metavar="ladder[:C|:P%]", help="Own layers beside the trunk: C wide, or of P % of the FLOPs.")
+@options.side_option
 @click.option("--teacher", metavar="FILE.cfg", help="The same network trained with k=0, to learn from as well.")
 @options.choice_option("--recipe", tuple(RECIPES), "How it goes: steadily, or by the cfg to the letter.", "steady")
 @click.option("--negatives", metavar="FOLDER", help="Pictures without objects, such as the base's own.")

@@ -161,7 +161,7 @@ def report(
     options += [*sections.data_words(sources), *(["--sweep", str(folder)] if folder else [])]
     options += ["--bench"] if bench else []
     inputs = ((path, Path(path).stat().st_size, sha256(path)) for path in dict.fromkeys(names) if is_file(path))
-    command = sections.command("report", given, *photos, *options)
+    command = sections.command("report", given, *photos, *options, beside=others)
     return ModelReport(title_of(sketch.graph), command, tuple(found), tuple(inputs), date)
 
 

@@ -5,7 +5,8 @@ for (const row of document.querySelectorAll("tr[data-place]")) {
   const places = row.dataset.place.split(" ").filter(Boolean);
   for (const place of places) ofLayer.set(place, [...(ofLayer.get(place) ?? []), row]);
   if (!places.length) continue;
-  const link = element("a", ...row.cells[0].childNodes);
+  const cell = row.querySelector(".number"); // the first one, which is the layer's
+  const link = element("a", ...cell.childNodes);
   link.href = "#drawing";
   link.title = "In the drawing";
   link.addEventListener("click", (event) => {
@@ -14,7 +15,7 @@ for (const row of document.querySelectorAll("tr[data-place]")) {
     const drawn = layers.filter((layer) => layer.dataset.place === places[0]);
     drawn.find((layer) => layer.getClientRects().length).focus({ preventScroll: true });
   });
-  row.cells[0].append(link);
+  cell.append(link);
   row.addEventListener("pointerenter", () => show(places[0]));
 }
 

@@ -12,12 +12,13 @@ from darkshare._files import is_file
 from darkshare._tables import Result
 from darkshare.analysis.differences import Differences
 from darkshare.analysis.drawing import Drawing
-from darkshare.analysis.frozen import Frozen, compare_trunks
+from darkshare.analysis.frozen import Frozen, Trunk, compare_trunks
 from darkshare.analysis.html import differences_part
 from darkshare.analysis.page import figure_part, table_part
 from darkshare.analysis.savings import savings
 from darkshare.analysis.savings_plot import savings_svg
 from darkshare.analysis.stats import stats
+from darkshare.analysis.trunk import with_input_of
 from darkshare.choose_k.chart import sweep_svg
 from darkshare.choose_k.results import require_base
 from darkshare.choose_k.sweep import read_sweep
@@ -27,7 +28,7 @@ from darkshare.darknet.model import Model, without_branch_tasks
 from darkshare.darknet.network import resolve
 from darkshare.darknet.typed import as_read_from, files_of, typed
 from darkshare.data import ClassifiedDataset, Dataset
-from darkshare.errors import DarkshareError
+from darkshare.errors import DarkshareError, TrunkMismatch
 from darkshare.evaluation import evaluate
 from darkshare.evaluation.runner import Watch
 from darkshare.evaluation.tasks import Source, Sources
@@ -106,9 +107,9 @@ def places_in(sketch: Drawing, shown: Sequence[Model], networks: Sequence[Model]
 
 
 def networks_in(merged: Model) -> list[Model]:
-    """The networks of a merged model as `split` would write them; none of another."""
+    """The networks of a merged model as `split` would write them, at its size; none of another."""
     names = [task.name for task in without_branch_tasks(merged).tasks]
-    parts = split(merged, names) if len(names) > 1 else []
+    parts = [with_input_of(merged, one) for one in split(merged, names)] if len(names) > 1 else []
     return [
         as_read_from(part, f"{PARTS}/{name}.cfg", f"{PARTS}/{name}.weights")
         for name, part in zip(names, parts, strict=False)
@@ -166,16 +167,25 @@ def compared(networks: Sequence[Model], merged: Model | None) -> list[ReportSect
         return []
     base, *others = networks
     ks = _shared_by(merged, others) if merged else [None] * len(others)
-    every = Frozen(tuple(compare_trunks(base, other, k) for other, k in zip(others, ks, strict=True)))
+    every = Frozen(tuple(_trunk(base, other, k) for other, k in zip(others, ks, strict=True)))
     rows = [
         {"network": one.other, "k": one.k, "frozen": "yes" if one.is_frozen else "no", "identical": one.identical}
-        | {"moved tensors": len(one.moved), "verdict": one.verdict, "probably": one.diagnosis or None}
+        | {"moved tensors": len(one.moved)}
         for one in every
     ]
     moved = f"<h3>Tensors that moved</h3>\n{table_part(every.rows())}" if every.rows() else ""
     asked = [word for k in ks if k for word in ("--k", str(k))]
     alone = command("frozen", networks, *asked)
-    return [ReportSection("Trunk", every.summary(), alone, f"{table_part(rows)}\n{moved}")]
+    body = f"{table_part(rows)}\n{_notes(every.notes())}\n{moved}"
+    return [ReportSection("Trunk", every.summary(), alone, body)]
+
+
+def _trunk(base: Model, other: Model, k: int | None) -> Trunk:
+    """The trunk of both as far as it is asked for, or where that computes something else, as far as it is alike."""
+    try:
+        return compare_trunks(base, other, k)
+    except TrunkMismatch:
+        return compare_trunks(base, other)
 
 
 def _shared_by(merged: Model, others: Sequence[Model]) -> list[int | None]:
@@ -270,24 +280,37 @@ def listed(images: Names) -> list[str]:
     return [os.fspath(one) for one in ([images] if isinstance(images, str | os.PathLike) else images)]
 
 
-def command(name: str, models: Sequence[Model], *words: str, of: Model | None = None) -> str:
-    """The command that shows a section alone; behind `split` where it is about the parts of a merged model."""
+def command(
+    name: str, models: Sequence[Model], *words: str, of: Model | None = None, beside: Sequence[Model] = ()
+) -> str:
+    """The command that shows a section alone; behind `split` where it is about the parts of a merged model.
+
+    Args:
+        name: of the command.
+        models: whose files come first.
+        words: behind them.
+        of: the merged model.
+        beside: further models that it reads, whose files are among the words.
+    """
     files = [file for one in models for file in files_of(one)]
     first = f"{command('split', [of], '-o', PARTS)}; " if of else ""
-    return f"{first}darkshare {typed(name, *files, *words, *_reading(name, of or models[0]))}"
+    return f"{first}darkshare {typed(name, *files, *words, *_reading(name, [of] if of else [*models, *beside]))}"
 
 
-def _reading(name: str, model: Model) -> list[str]:
-    """The options by which a command reads the model as it was read."""
-    dialect, (height, width) = model.network.dialect, model.network.input[1:3]
+def _reading(name: str, models: Sequence[Model]) -> list[str]:
+    """The options by which a command reads the models as they were read."""
+    dialect, (height, width) = models[0].network.dialect, models[0].network.input[1:3]
     found = [] if dialect == DIALECTS[0] else ["--dialect", dialect]
-    if name not in _OF_FILES and is_file(model.name):
-        own = resolve(read_cfg(model.name), dialect=dialect).input[1:3]
-        found += [] if own == (height, width) else ["--size", f"{width}x{height}"]
-    return found
+    files = [] if name in _OF_FILES else [one.name for one in models if is_file(one.name)]
+    own = {resolve(read_cfg(file), dialect=dialect).input[1:3] for file in files}
+    return found + (["--size", f"{width}x{height}"] if own - {(height, width)} else [])
 
 
 def _table(found: Result) -> str:
-    lines = "\n".join(line for line in found.notes() if line != found.summary()).replace("\n    ", " ").splitlines()
-    notes = "".join(f'<p class="note">{escape(line)}</p>' for line in lines)  # a page breaks lines by itself
-    return f"{table_part(found.table())}\n{notes}"
+    return f"{table_part(found.table())}\n{_notes([line for line in found.notes() if line != found.summary()])}"
+
+
+def _notes(lines: Sequence[str]) -> str:
+    """Notes as lines that the page breaks."""
+    whole = "\n".join(lines).replace("\n    ", " ").split("\n")
+    return "".join(f'<p class="note">{escape(line)}</p>' for line in whole if line)

@@ -20,9 +20,10 @@ from darkshare.analysis.trunk import (
     moved_tensors,
     require_same_structure,
     require_weights,
+    with_input_of,
 )
 from darkshare.darknet.model import Model
-from darkshare.darknet.network import Layer, Network, resized, resolve
+from darkshare.darknet.network import Layer, Network
 from darkshare.darknet.weights import Header, Run, Weights
 from darkshare.errors import BadValue, TrunkMismatch, WeightsSize, checked, warn
 from darkshare.surgery.interpolate import between
@@ -141,7 +142,7 @@ def mix(
     how = with_overrides(rules, k=k, alpha=alpha, method=method, space=space)
     for model in (base, other):
         require_weights(model)
-    fitted = _at_size_of(base, other)
+    fitted = with_input_of(other, base)
     layers = _all_layers(fitted, other)
     if k is not None and k > len(layers):
         raise BadValue(f"k={k} must be 1..{len(layers)}", file=other.name)
@@ -182,7 +183,7 @@ def snap(base: Model, other: Model, k: int | None = None) -> Model:
         BadValue: k is not 1..n.
         Unsupported: a model has no weights.
     """
-    base = _at_size_of(base, other)
+    base = with_input_of(other, base)
     k = meant_trunk(base, other) if k is None else k
     if not 1 <= k <= len(other.network.layers):
         raise BadValue(f"k={k} must be 1..{len(other.network.layers)}", file=other.name)
@@ -205,7 +206,7 @@ def meant_trunk(base: Model, other: Model) -> int:
     Raises:
         TrunkMismatch: not even the first one.
     """
-    trunk = compare_trunks(_at_size_of(base, other), other)
+    trunk = compare_trunks(with_input_of(other, base), other)
     if trunk.k:
         return trunk.k
     require_same_structure(base.network, other.network, 1)
@@ -213,14 +214,6 @@ def meant_trunk(base: Model, other: Model) -> int:
         f"{trunk.verdict}, and not as in a trunk that was meant to be frozen; say with k how many layers to put back",
         file=other.weights.path if other.weights else other.name,
     )
-
-
-def _at_size_of(base: Model, other: Model) -> Model:
-    """The base as a network for the other's input: the layout of its weights does not depend on width and height."""
-    a, b = base.network, other.network
-    if a.input == b.input or not b.input.is_image:
-        return base
-    return replace(base, network=resolve(resized(a.cfg, b.input.w, b.input.h), dialect=a.dialect))
 
 
 def _all_layers(base: Model, other: Model) -> list[Layer]:

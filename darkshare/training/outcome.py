@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from darkshare._tables import Result, to_html
 from darkshare.darknet.model import Model
+from darkshare.training.files import BEST
 from darkshare.training.journal import Update, draw_training, plot_training
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from darkshare._figures import Look
-
-BEST = "-best"  # behind the stem of the files of the best network
 
 
 def measured(measure: str, mean: float, mistakes: str) -> str:

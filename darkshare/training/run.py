@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -10,7 +9,7 @@ from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any, NamedTuple
 
-from darkshare._files import exists, require_unread
+from darkshare._files import exists
 from darkshare._signals import uninterrupted
 from darkshare.darknet.model import Model, load, save, sibling, stem_of
 from darkshare.data import ClassifiedDataset, Dataset
@@ -22,9 +21,10 @@ from darkshare.training.assembly import assembled
 from darkshare.training.building import trained
 from darkshare.training.caching import Features
 from darkshare.training.feeding import Feed, PictureFeed, copies_kept, features_of
+from darkshare.training.files import TrainingFiles
 from darkshare.training.guards import digest, memory_errors, require_torch, require_trunk
 from darkshare.training.journal import Journal, Update
-from darkshare.training.outcome import BEST, Outcome, measured
+from darkshare.training.outcome import Outcome, measured
 from darkshare.training.pictures.geometry import Size
 from darkshare.training.pictures.loading import Source
 from darkshare.training.pictures.makers import made_by
@@ -35,8 +35,6 @@ from darkshare.training.settings import Judge, Options, TrainingWatch
 from darkshare.training.standing import Standing
 from darkshare.training.stepping import Diverged, Launched, MiniBatch, Trainer
 
-CHECKPOINT, GOOD, FEATURES = ".checkpoint", ".good", ".features"
-_WRITTEN = (".cfg", ".weights", ".names", ".data", ".tasks.json")
 TIMES = 10  # how often the network is validated if nobody says
 
 
@@ -80,13 +78,12 @@ class Training:
         require_torch()
         self.base, self.judge, self.test = base, judge, test
         self.watch = watch = watch or TrainingWatch()
-        self.stem = stem_of(stem)
-        best = sibling(self.stem, BEST)
-        require_unread([sibling(s, x) for s in (self.stem, best) for x in _WRITTEN], protect)
+        self.files = files = TrainingFiles(stem_of(stem))
+        files.require_unread(protect)
         self.recipe = recipe = RECIPES[options.recipe]
-        self.options = options = settled(base, data, options, recipe, sibling(self.stem, CHECKPOINT), watch)
+        self.options = options = settled(base, data, options, recipe, files.checkpoint, watch)
         shared = beside.trainer.net if beside else None
-        self.source, self.trainer, self.truths = assembled(base, data, options, recipe, self.stem.name, watch, shared)
+        self.source, self.trainer, self.truths = assembled(base, data, options, recipe, files.stem.name, watch, shared)
         self.model = model = self.trainer.net.model
         self.batches, self.measure = updates(model), "top-1" if isinstance(data, ClassifiedDataset) else "mAP"
         self.lists = lists if lists and data.names == model.tasks[0].names else {}
@@ -130,7 +127,7 @@ class Training:
         """Open the journal, and look at the clock."""
         self.begun = self.saved = monotonic()
         how = {"measure": self.measure, "precision": self.trainer.how.precision}
-        self.journal = Journal(sibling(self.stem, ".csv"), self.done, **how)
+        self.journal = Journal(self.files.journal, self.done, **how)
 
     def course(self) -> Course:
         """Make all updates and validations that are left.
@@ -141,9 +138,7 @@ class Training:
             if self.has_work_left:
                 yield from self._work()
         except DarkshareError:
-            if not exists(sibling(self.stem, CHECKPOINT)):  # nothing goes on from here
-                for suffix in (".csv", GOOD):
-                    sibling(self.stem, suffix).unlink(missing_ok=True)
+            self.files.drop_course()
             raise
 
     def say_stopped(self) -> None:
@@ -172,7 +167,7 @@ class Training:
         """The measure of the best network on pictures by which nothing was chosen."""
         if self.test is None or self.has_work_left or self.standing.best is None:
             return None
-        best = load(sibling(self.stem, f"{BEST}.cfg"), dialect=self.model.network.dialect)
+        best = load(sibling(self.files.best, ".cfg"), dialect=self.model.network.dialect)
         return self.test(best).mean
 
     def _work(self) -> Course:
@@ -200,7 +195,7 @@ class Training:
             for number in numbers:
                 if self._is_good(number - 1):
                     with uninterrupted():
-                        self._save(GOOD)
+                        self._save(self.files.good)
                 begun = perf_counter()
                 examples = next(coming)
                 made = perf_counter() - begun
@@ -212,7 +207,7 @@ class Training:
                 self._show()
                 if monotonic() - self.saved >= self.options.checkpoint_every:
                     with uninterrupted():
-                        self._save(CHECKPOINT)
+                        self._save(self.files.checkpoint)
                 if self.done < self.batches and not self._has_updates_left:
                     self._say_flat()
                     return
@@ -242,7 +237,7 @@ class Training:
         """
         if self.standing.restarts >= self.recipe.retries:
             raise error
-        state = checkpoints.read_state(sibling(self.stem, GOOD), self.fingerprint)
+        state = checkpoints.read_state(self.files.good, self.fingerprint)
         state["standing"]["restarts"] = self.standing.restarts + 1
         self._take(state)
         self.journal.go_back(self.done)
@@ -299,9 +294,9 @@ class Training:
             better = self.standing.measured(found)
             self.journal.amend(found.mean)
             if better:
-                save(model, sibling(self.stem, BEST), data=self.lists)
+                save(model, self.files.best, data=self.lists)
             self._draw()
-            self._save(CHECKPOINT, *[GOOD] * self._is_good(self.done))
+            self._save(self.files.checkpoint, *[self.files.good] * self._is_good(self.done))
         best = ", the best so far" if better else ""
         self.watch.say(f"batch {self.done}: {measured(self.measure, found.mean, found.mistakes)}{best}")
 
@@ -321,16 +316,16 @@ class Training:
         """Whether the state after this update is to be kept to go back to, and was not yet."""
         return self.recipe.retries > 0 and number % self.tenth == 0 and number > self.good
 
-    def _save(self, *suffixes: str) -> None:
+    def _save(self, *paths: Path) -> None:
         self._settle()
         state = {
             "fingerprint": self.fingerprint, "standing": asdict(self.standing), "trainer": self.trainer.state(),
             "rate": self.options.changes.rate, "batches": self.batches,
         }  # fmt: skip
-        checkpoints.write_state([sibling(self.stem, suffix) for suffix in suffixes], state)
-        if CHECKPOINT in suffixes:
+        checkpoints.write_state(paths, state)
+        if self.files.checkpoint in paths:
             self.saved = monotonic()
-        if GOOD in suffixes:
+        if self.files.good in paths:
             self.good = self.done
 
     def resume(self) -> None:
@@ -339,7 +334,7 @@ class Training:
         Raises:
             DarkshareError: it is not to be gone on from, or of another training.
         """
-        path = sibling(self.stem, CHECKPOINT)
+        path = self.files.checkpoint
         if not exists(path):
             if self.options.resume:
                 self.watch.say(f"{path}: there is no checkpoint, so the training starts at the beginning")
@@ -360,25 +355,18 @@ class Training:
         if self.source.unreadable:
             self.watch.say(f"{self.source.unreadable}; the pictures behind them in the list were taken instead")
         if keep or self.has_work_left:
-            self._save(CHECKPOINT)
+            self._save(self.files.checkpoint)
         model = self._model()
-        written = save(model, self.stem, data=self.lists)
+        written = save(model, self.files.stem, data=self.lists)
         if self.journal.entries:
             self._draw()
             written += [self.journal.path, self.journal.figure]
         if not self.has_work_left:
-            sibling(self.stem, GOOD).unlink(missing_ok=True)
-            shutil.rmtree(sibling(self.stem, FEATURES), ignore_errors=True)
-            if not keep:
-                self.forget()
+            self.files.drop_states(keep=keep)
         return model, written
 
-    def forget(self) -> None:
-        """Remove the checkpoint."""
-        sibling(self.stem, CHECKPOINT).unlink(missing_ok=True)
-
     def _draw(self) -> None:
-        self.journal.draw(f"{self.stem.name}, k={self.options.k}, batch {self.done} of {self.batches}")
+        self.journal.draw(f"{self.files.stem.name}, k={self.options.k}, batch {self.done} of {self.batches}")
 
     def _feed(self, source: Source) -> Feed:
         """The source of examples: the cache, if there is one, or the pictures."""
@@ -396,5 +384,5 @@ class Training:
 
     def features(self) -> Features:
         """The cache of what the trunk gives, where there are `copies`, as far as it is filled."""
-        folder, dtype = sibling(self.stem, FEATURES), self.options.cache_dtype
-        return features_of(self.source, self.trainer.net, folder, self.fingerprint, dtype, self.truths)
+        how = self.fingerprint, self.options.cache_dtype, self.truths
+        return features_of(self.source, self.trainer.net, self.files.features, *how)

@@ -20,7 +20,8 @@ from darkshare.data import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, DarkshareError
 from darkshare.training.devices import is_gpu
 from darkshare.training.feeding import PictureFeed
-from darkshare.training.outcome import BEST, Outcome, Outcomes
+from darkshare.training.files import BEST
+from darkshare.training.outcome import Outcome, Outcomes
 from darkshare.training.run import Ready, Training
 from darkshare.training.stepping import MiniBatch
 
@@ -85,7 +86,7 @@ def run_side_by_side(trainings: Mapping[str, Training]) -> Outcomes:
                 _end(name, one, outcomes, failed)
     if not failed and not any(one.stopped for one in outcomes.values()):
         for one in trainings.values():
-            one.forget()
+            one.files.drop_states(keep=False)
     return Outcomes({name: outcomes[name] for name in trainings if name in outcomes}, failed)
 
 

@@ -14,12 +14,13 @@ from time import monotonic
 from typing import NamedTuple
 
 from darkshare._files import exists
-from darkshare.darknet.model import Model, sibling
+from darkshare.darknet.model import Model
 from darkshare.data import ClassifiedDataset, Dataset
 from darkshare.errors import BadValue, DarkshareWarning
 from darkshare.training import checkpoints
+from darkshare.training.files import TrainingFiles
 from darkshare.training.rates import UPDATES
-from darkshare.training.run import CHECKPOINT, TIMES, Training
+from darkshare.training.run import TIMES, Training
 from darkshare.training.settings import AUTO, Judge, Options, TrainingWatch
 
 _UPDATES, _COLD = 8, 2  # that are timed, and how many of them are slower, as everything is new
@@ -46,7 +47,7 @@ def within(
     Raises:
         DarkshareError: something that cannot be trained; not even one update fits.
     """
-    checkpoint = sibling(stem, CHECKPOINT)
+    checkpoint = TrainingFiles(stem).checkpoint
     if options.resume and exists(checkpoint) and (kept := checkpoints.found_in(checkpoint, "batches")):
         return replace(options, changes=replace(options.changes, batches=kept, epochs=None))
     begun = monotonic()

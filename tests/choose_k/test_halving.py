@@ -136,7 +136,7 @@ def test_real_trainings(base, data, tmp_path, monkeypatch):
         "4",
         "--minutes",
         "3",
-        "--loss",
+        "--max-loss",
         "100",
         "-o",
         tmp_path / "out",

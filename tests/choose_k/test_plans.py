@@ -149,6 +149,7 @@ def test_several_sweeps_of_a_task_are_one(base, other, tmp_path):
     found = plan(load(base), {"text": [other, more]}, max_loss=2)
     assert [(one.k, one.side) for one in found.chosen.cuts] == [(4, "ladder")]
     assert found.chosen.loss == pytest.approx(1)  # less than the first sweep's k=0
+    assert found.advice().startswith("Branch text off at k=4 ladder: base and tasks take ")
     again = swept(base, tmp_path / "again", {(4, 1): 0.5}, **{"valid pictures": "others"})
     with pytest.raises(DarkshareError, match="valid pictures others, now v"):
         plan(load(base), {"text": [other, again]}, max_loss=2)
@@ -249,6 +250,8 @@ def test_ms_are_those_of_the_pair_less_the_base_and_each_structure_is_measured_o
     assert [[one.k for one in each.cuts] for each in found.front] == [
         [one.k for one in each.cuts] for each in by_flops.front
     ]
+    both = plan(load(base), {"a": a, "b": b, "text": other}, max_loss=2)
+    assert both.advice().startswith("Branch a and b off at k=4 and text off at k=2: base and tasks take ")
     assert found.notes()[-2:] == [
         "ms: the base with one branch, less the base alone; bench measures the merged", "    network",
     ]  # fmt: skip

@@ -84,8 +84,9 @@ def test_a_folder_is_imported_and_k_is_what_suggest_k_says(base, squares, monkey
         name = ("red", "blue")[number % 2]
         text = f"<filename>{number}.png</filename><object><name>{name}</name><bndbox>{box}</bndbox></object>"
         Path(f"voc/{number}.xml").write_text(f"<annotation>{text}</annotation>")
-    result = run("add-task", f"../{base.name}", "voc", *QUICK)
+    result = run("add-task", f"../{base.name}", "voc", *QUICK, "--size", 64)
     assert result.exit_code == 0, result.output
+    assert load("both.cfg").network.input.w == 64
     first, *rest = steps(result)
     assert first == ["import-data", "voc", "-o", "both-voc-data"]
     assert [step[0] for step in rest[:3]] == ["check", "suggest-k", "train"]

@@ -190,13 +190,26 @@ def test_a_base_alone_is_not_ranked(base):
 def test_with_data_a_trained_network_and_a_sweep(base, data, tmp_path, here):
     run("sweep", base, data, "--k", "2,4", "--seeds", 1, *QUICK, "-o", tmp_path / "out")
     tuned = tmp_path / "out/trials/k2-seed1/net.cfg"
-    words = ("suggest-k", base, tuned, data, "--k", "2,4,5", "--threads", 1, "--budget", 50, "--recalibrate", 8)
+    words = (
+        "suggest-k",
+        base,
+        tuned,
+        data,
+        "--k",
+        "2,4,5",
+        "--threads",
+        1,
+        "--budget",
+        "flops<=0.5",
+        "--recalibrate",
+        8,
+    )
     result = run(*words, "--sweep", tmp_path / "out")
     assert result.exit_code == 0, result.output
     header, *rows = result.stdout.splitlines()[:4]
     assert header.split()[0] == "rank"
     assert [row.split()[0] for row in rows] == ["1", "2", "3"]
-    assert "smallest that saves 50 % of the FLOPs: k=" in result.stdout
+    assert "smallest within flops<=0.5: k=" in result.stdout
     assert "A guess: the rank is that of networks that were not trained any further." in result.stdout
     assert "against 2 k of the sweep, by logme: " in result.stdout
     found = json.loads(run(*words, "--format", "json").stdout)

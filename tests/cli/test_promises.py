@@ -13,7 +13,7 @@ from darkshare.darknet.model import load, save
 from darkshare.errors import BadValue
 
 STEMS = ("add-task", "concat", "mix", "snap", "classes", "anchors", "train", "reduce", "branch")
-FOLDERS = ("split", "detect", "evaluate", "kit", "sweep", "plan", "import-data", "demo")
+FOLDERS = ("split", "detect", "evaluate", "kit", "sweep", "suggest-k", "plan", "import-data", "demo")
 FILES = ("cut", "draw", "export", "report", "stats")
 REQUIRED = {"train": ["--k", 1], "sweep": ["--k", 1], "kit": ["--k", 1], "cut": ["--k", 1]}
 

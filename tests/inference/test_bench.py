@@ -14,6 +14,7 @@ from models import assert_same_function, floats, model, quiet_concat, retrained
 
 from darkshare.analysis.boxplot import spread_of
 from darkshare.darknet.model import save
+from darkshare.darknet.network import resized, resolve
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, TrunkMismatch
 from darkshare.inference.bench import bench, compare_engines, comparing, engines, measure_merging, separate_and_merged
 from darkshare.inference.bench.chart import _figure, plot_bench
@@ -91,6 +92,16 @@ def test_a_merged_one_is_taken_apart(pair):
     for one, other in zip(separate, pair, strict=True):
         assert_same_function(one.network, other.network)
         np.testing.assert_array_equal(floats(one), floats(other))
+
+
+def test_its_networks_see_pictures_of_its_size(pair):
+    """Also if their own files are for others, as after `concat --size`."""
+    both = quiet_concat(pair, K)
+    net = both.network
+    smaller = replace(both, network=resolve(resized(net.cfg, net.input.w // 2, net.input.h // 2)))
+    separate, merged = separate_and_merged([smaller])
+    assert {(one.network.input.w, one.network.input.h) for one in separate} == {(net.input.w // 2, net.input.h // 2)}
+    assert sum(one.network.flops for one in separate) > merged.network.flops
 
 
 def test_trunks_that_differ_need_force(pair):

@@ -154,6 +154,7 @@ def test_heads_that_differ_are_told_at_once_and_fail(here, tmp_path):
         (PARTS, (), "text is frozen (k=4)", False),
         ([*PARTS, MORE], (), "text is frozen (k=4), more is frozen (k=1)", False),
         (BOTH, [base, retrained(base, tiny_text(1), "text", 1)], "text is not frozen (k=4)", True),
+        (BOTH, [base, model(tiny_text(1).replace("leaky", "relu", 1), "text")], "text is not frozen (k=0)", False),
         ([base, classifier()], (), "test is not frozen (k=0)", False),
     ],
 )
@@ -247,6 +248,25 @@ def test_the_commands_say_how_the_models_were_read(here):
         "draw": how, "savings": how, "stats": unsized, "frozen": unsized, "verify": how, "report": how,
     }  # fmt: skip
     assert "64x32x3" in (here / "sized.html").read_text()
+
+
+def test_the_parts_of_a_network_of_another_size_are_read_at_it(here):
+    run("concat", "base.cfg", "text.cfg", "--k", 4, "--size", "64x32", "-o", "wide", code=0)
+    run(
+        "report",
+        "wide.cfg",
+        "--beside",
+        "base.cfg",
+        "--beside",
+        "text.cfg",
+        "--size",
+        "64x32",
+        "-o",
+        "wide.html",
+        code=0,
+    )
+    found = re.findall(r"<code>darkshare (\w+) (.*?)</code>", (here / "wide.html").read_text())
+    assert {name for name, words in found if "--size 64x32" in words} == {"savings", "verify", "report"}
 
 
 @pytest.mark.parametrize("epoch", ["soon", "1" * 20])

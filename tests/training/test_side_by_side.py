@@ -196,7 +196,7 @@ def test_weights_that_cannot_be_saved_keep_no_other_from_saving(base, tasks, tmp
     real = Training.finish
 
     def finish(self, **keep):
-        if self.stem.name == "out-a":
+        if self.files.stem.name == "out-a":
             raise DarkshareError("the disk is full")
         return real(self, **keep)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from darkshare._files.scratch import scratch
 from darkshare._tables import Result
+from darkshare.analysis.trunk import with_input_of
 from darkshare.darknet.model import Model, without_branch_tasks
 from darkshare.darknet.weights import Header
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, checked
@@ -167,7 +168,7 @@ def separate_and_merged(
         raise DarkshareError(f"{found}: give a further network, or a merged one", file=merged.name)
     if k is not None:
         raise BadValue("is merged already, so k is known: leave it out", file=merged.name)
-    return splice.split(merged, names), merged
+    return [with_input_of(merged, one) for one in splice.split(merged, names)], merged
 
 
 @checked
