@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Doubles = NDArray[np.float64]
 Ids = NDArray[np.int64]
 _AT_ONCE = 50  # draws; some 10 MB
-_MOST_PAIRS = 16  # whose signs are all tried
+_MOST_PAIRS = 18  # whose signs are all tried
 
 
 class Outcomes(NamedTuple):

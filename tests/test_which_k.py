@@ -92,8 +92,8 @@ def test_signs_by_hand(differences, p):
 
 
 def test_too_many_pairs_are_refused():
-    with pytest.raises(ValueError, match="17 pairs"):
-        by_signs([1] * 17)
+    with pytest.raises(ValueError, match="19 pairs"):
+        by_signs([1] * 19)
 
 
 def test_holms_correction_by_hand():
