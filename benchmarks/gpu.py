@@ -61,7 +61,7 @@ from darkshare.training.stepping import Trainer
 
 T = TypeVar("T")
 LONG = 1000  # updates of the schedule, of which the first few are made
-DEMO = Path(__file__).parent.parent / "darkshare" / "cli" / "demo_files" / "shapes.cfg"
+DEMO = Path(__file__).parent.parent / "darkshare" / "cli" / "demo_files" / "street.cfg"
 MEANS = ("tf32", "channels_last", "inference", "fixed")  # of `DeviceSettings`
 
 

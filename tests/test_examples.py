@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from darkshare.analysis.frozen import compare_trunks
+from darkshare.cli.demo_files import HERE, PICTURES
 from darkshare.darknet.model import load
 from darkshare.data import read_data
 
@@ -53,29 +54,41 @@ def test_a_day(tmp_path, environment):
     pytest.importorskip("torch", reason="PyTorch is not installed; pip install '.[train]'")
     subprocess.run(["darkshare", "demo", "-o", "demo"], cwd=tmp_path, env=environment, check=True, capture_output=True)
     labelled(tmp_path / "lamps", 10)
-    words = ["bash", EXAMPLES / "a-day" / "day.sh", "demo/shapes.cfg", "lamps", "13", "out"]
+    words = ["bash", EXAMPLES / "a-day" / "day.sh", "demo/street.cfg", "lamps", "13", "out"]
     how = ["--batches", "2", "--batch", "4", "--threads", "1"]
     done = subprocess.run([*words, *how], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     out = tmp_path / "out"
     assert "layers 0..12 are bit-identical (k=13)" in done.stdout
-    assert [(task.name, task.k) for task in load(out / "both.cfg").tasks] == [("shapes", 0), ("trained", 13)]
+    assert [(task.name, task.k) for task in load(out / "both.cfg").tasks] == [("street", 0), ("trained", 13)]
     assert "darknet_ap50_difference" in done.stdout
     assert "2 of 2 pictures" in done.stderr
-    assert compare_trunks(load(tmp_path / "demo" / "shapes.cfg"), load(out / "trained.cfg"), 13).identical == 13
+    assert compare_trunks(load(tmp_path / "demo" / "street.cfg"), load(out / "trained.cfg"), 13).identical == 13
     assert (out / "detections" / "result.json").exists()
 
 
 def test_pictures_are_drawn_with_their_labels(tmp_path):
-    words = [sys.executable, EXAMPLES / "demo-models" / "draw.py", tmp_path / "drawn", "--train", "12", "--valid", "3"]
+    words = [sys.executable, EXAMPLES / "demo-models" / "draw.py", tmp_path / "drawn", "--train", "6", "--valid", "2"]
     subprocess.run(words, check=True)
-    for name, classes in (("shapes", ("circle", "square", "triangle")), ("text", ("text",))):
+    tasks = {"street": ("car", "bus", "person", "lamp"), "marks": ("sun", "leaf", "fox"), "text": ("text",)}
+    for name, classes in tasks.items():
         folder = tmp_path / "drawn" / name
         train, valid = read_data(folder / f"{name}.data"), read_data(folder / f"{name}.data", "valid")
         assert train.names == classes
-        assert (len(train.samples), len(valid.samples)) == (12, 3)
+        assert (len(train.samples), len(valid.samples)) == (6, 2)
         assert not [finding for finding in train.findings if "empty" not in finding.text]
         assert sum(len(sample.boxes) for sample in train.samples) > 8
+
+
+def test_the_pictures_of_the_demo_are_those_that_the_program_draws(tmp_path):
+    subprocess.run([sys.executable, EXAMPLES / "demo-models" / "pictures.py", tmp_path], check=True)
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == sorted(x.name for x in PICTURES.iterdir())
+    assert cv2.imread(str(tmp_path / "street.png")).shape == cv2.imread(str(HERE / "street.png")).shape
+    boxes = [
+        [line for line in (folder / "boxes.csv").read_text().splitlines() if ",street," in line]  # text has fonts
+        for folder in (tmp_path / "pictures", PICTURES)
+    ]
+    assert boxes[0] == boxes[1]
 
 
 @pytest.mark.slow

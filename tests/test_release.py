@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "darkshare"
 SCRIPTS = sorted(path for folder in ROOT.glob("[!.]*/") for path in folder.rglob("*.py"))
 FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
-BINARY = {".npz", ".png", ".weights"}
+BINARY = {".jpg", ".npz", ".png", ".weights"}
 
 
 def settings() -> ConfigParser:

@@ -42,7 +42,7 @@ def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 # `info` starts without what `detect` needs, and the list without any of them.
 GROUPS = {
     "Start": {
-        "demo": ("demo", "Merge two tiny detectors and draw what both find."),
+        "demo": ("demo", "Merge three tiny detectors and draw what they find."),
         "completion": ("completing", "Print the script by which a shell completes words."),
     },
     "Look": {

@@ -292,10 +292,10 @@ def _warn_of_sizes(merged: Model) -> None:
 
 def _warn_of_unequal_classes(merged: Model) -> None:
     boxes = [head for head in merged.network.heads if head.kind.gives_boxes]
-    counts = sorted({head.classes for head in boxes})
-    if len(counts) > 1:
+    *fewer, most = sorted({head.classes for head in boxes}) or [0]
+    if fewer:
         warn(
-            f"the heads have {' and '.join(map(str, counts))} classes: OpenCV and darkshare run this, "
+            f"the heads have {', '.join(map(str, fewer))} and {most} classes: OpenCV and darkshare run this, "
             "but stock Darknet overflows or mislabels boxes; use --layout padded for it"
         )
 

@@ -108,7 +108,7 @@ def test_every_command_that_makes_something_has_a_next_one():
         ("train B squares.data --k 5 -o t", "concat B W t.cfg t.weights --k 5 -o both"),
         ("train B squares.data --k 0 -o t", "detect t.cfg t.weights PICTURE"),
         ("train B squares.data --k 5 -o t --size 64x32", "concat B W t.cfg t.weights --k 5 --size 64x32 -o both"),
-        ("demo -o d", "detect d/both.cfg d/both.weights d/photo.png"),
+        ("demo -o d", "detect d/both.cfg d/both.weights d/street.png"),
     ],
 )
 def test_what_is_printed_runs(desk, words, begin):

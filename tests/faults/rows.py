@@ -160,8 +160,8 @@ ROWS = [
     ),
     Row(
         "train", f"train in/base.cfg in/squares.data --k 3 {TRAINING} --plot out/course.svg -o out/net", squares,
-        sets={**MODEL, "course": ""}, grows="net.csv$", leaves="out/net.checkpoint", spares=LABELS, vague=SECONDS,
-        cost=SLOW,
+        sets={**MODEL, "course": ""}, grows="net.csv$", leaves=r"out/net\.(checkpoint|good)",
+        spares=LABELS, vague=SECONDS, cost=SLOW,
     ),
     Row(
         "sweep", f"sweep in/base.cfg in/squares.data --k 3 --seeds 1 {TRAINING} --plot out/map.svg -o out", squares,
@@ -173,5 +173,8 @@ ROWS = [
         "plan", "plan in/base.cfg text=in/losses.csv --max-loss 2 -o out", losses,
         sets={r"csv$": "tables", r"png$": ""}, cost=8,
     ),
-    Row("demo", "demo -o out", one, sets={"shapes": "shapes", "text": "text", r"\.png": "pictures"}, cost=8),
+    Row(
+        "demo", "demo -o out", one, cost=32,
+        sets={r"street\.[^p]": "street", "marks": "marks", "text": "text", r"\.png": "pictures"},
+    ),
 ]  # fmt: skip
