@@ -31,8 +31,8 @@ def _figure(found: Sequence[Verdict], pairs: int) -> Figure:
 
     figure = Figure(figsize=(9, 1.2 + 0.4 * len(found)), layout="constrained")
     left, right = axes = figure.subplots(1, 2, sharey=True)
-    _panel(left, [(one.regrets, one.regret_between) for one in found], COLOURS[0], f"mean of {pairs} pairs, 95 %")
-    _panel(right, [(one.taus, one.tau_between) for one in found], COLOURS[0], f"mean of {pairs} pairs, 95 %")
+    _panel(left, [(one.regrets, one.regret_between) for one in found], COLOURS[0], f"the mean (pairs: {pairs}), 95 %")
+    _panel(right, [(one.taus, one.tau_between) for one in found], COLOURS[0], f"the mean (pairs: {pairs}), 95 %")
     left.set_xlabel("regret, points of mAP (0 is best)")
     right.set_xlabel("Kendall's tau (1 is best)")
     right.set(xlim=(-1.05, 1.05), xticks=(-1, -0.5, 0, 0.5, 1))
