@@ -19,7 +19,7 @@ from darkshare._tables import ranges
 from darkshare.analysis.differences import Comparison
 from darkshare.analysis.savings import at_cuts
 from darkshare.choose_k.regions import Regions
-from darkshare.choose_k.separability import jackknifed, label_similarity, logme, standard_error
+from darkshare.choose_k.separability import h_score, jackknifed, label_similarity, logme, standard_error
 from darkshare.darknet.cut_points import legal_cuts
 from darkshare.darknet.network import Network
 from darkshare.errors import BadValue
@@ -40,6 +40,7 @@ class Candidate:
         logme: how well layer k-1 of the base tells objects apart; see `separability`. Higher is better.
         behind: how far it is behind the best k's.
         error: the standard error of that, over fifths of the pictures.
+        h_score: another measure of that, without a rank.
         similarity: of what layer k-1 says to the labels.
         swap: mAP of the trained network with the base's first k layers, of 0..1: a lower bound for a retrained one.
         rank: 1 for the k that promises the highest mAP; by `swap`, else by `logme`; None without either.
@@ -53,6 +54,7 @@ class Candidate:
     logme: float | None = None
     behind: float | None = None
     error: float | None = None
+    h_score: float | None = None
     similarity: float | None = None
     swap: float | None = None
     rank: int | None = None
@@ -106,6 +108,7 @@ def with_features(guesses: Sequence[Candidate], regions: Regions) -> list[Candid
             logme=float(scores[at]),
             behind=float(scores[best] - scores[at]),
             error=standard_error(folds[:, best] - folds[:, at]),
+            h_score=h_score(regions.features[at], regions.classes),
             similarity=label_similarity(regions.features[at], regions.classes),
         )
         for at, one in enumerate(guesses)
@@ -179,7 +182,7 @@ def agreement(guesses: Sequence[Candidate], measured: Mapping[int, float]) -> li
         raise BadValue("the sweep and the candidates have no k in common; give the sweep's with --k")
     true = [measured[one.k] for one in both]
     bases: dict[str, list[float | None]] = {
-        name: [getattr(one, name) for one in both] for name in ("swap", "logme", "similarity")
+        name: [getattr(one, name) for one in both] for name in ("swap", "logme", "h_score", "similarity")
     }
     bases["moved"] = [None if one.moved is None else -one.moved for one in both]
     bases["smallest k"] = [-one.k for one in both]

@@ -1,8 +1,11 @@
-"""Separability of labelled objects by features, without any training: LogME, and representational similarity.
+"""Separability of labelled objects by features, without any training: LogME, H-score, representational similarity.
 
 LogME (You et al., "LogME: Practical Assessment of Pre-trained Models for Transfer Learning", ICML 2021) is the
-evidence of a Bayesian linear model. Similarity to the labels (Dwivedi and Roig, "Representation Similarity Analysis for
-Efficient Task Taxonomy & Transfer Learning", CVPR 2019) asks whether objects of one class look alike to a layer.
+evidence of a Bayesian linear model. H-score (Bao et al., "An Information-Theoretic Approach to Transferability in Task
+Transfer Learning", ICIP 2019) is how much of the features' variance lies between classes; its covariance is shrunk, as
+Ibrahim et al. do ("Newer is not always better", ECML PKDD 2022). Similarity to the labels (Dwivedi and Roig,
+"Representation Similarity Analysis for Efficient Task Taxonomy & Transfer Learning", CVPR 2019) asks whether objects of
+one class look alike to a layer.
 """
 
 from __future__ import annotations
@@ -54,6 +57,29 @@ def _evidence(basis: Doubles, powers: Doubles, y: Doubles, shape: tuple[int, ...
     spread = float(np.log(alpha + beta * powers).sum()) + (d - rank) * math.log(alpha)
     total = d * math.log(alpha) + n * math.log(beta) - spread - beta * error - alpha * size - n * math.log(2 * math.pi)
     return total / (2 * n)
+
+
+def h_score(features: Doubles, classes: Ids) -> float:
+    """The H-score of the features for the classes, with the covariance that Ledoit and Wolf (2004) shrink.
+
+    Args:
+        features: (objects, channels).
+        classes: of each object.
+    """
+    values = features - features.mean(axis=0)
+    n, d = values.shape
+    covariance = values.T @ values / n
+    level = float(np.trace(covariance)) / d
+    distance = float(((covariance - level * np.eye(d)) ** 2).sum())
+    spread = float(((values**2).sum(axis=1) ** 2).mean() - (covariance**2).sum()) / n
+    share = min(max(spread, 0.0) / distance, 1.0) if distance > _TINY * level**2 else 0.0
+    _, own, counts = np.unique(classes, return_inverse=True, return_counts=True)
+    means = np.zeros((len(counts), d))
+    np.add.at(means, own, values)
+    means /= counts[:, None]
+    between = means.T @ (means * (counts / n)[:, None])
+    shrunk = (1 - share) * covariance + (share * level + _TINY) * np.eye(d)
+    return (1 - share) * float(np.trace(np.linalg.solve(shrunk, between)))
 
 
 def label_similarity(features: Doubles, classes: Ids) -> float:

@@ -37,7 +37,7 @@ from darkshare.choose_k.features import fill_together
 from darkshare.choose_k.processes import Message, Process, run_here, shared_out
 from darkshare.choose_k.regions import Regions, regions_of
 from darkshare.choose_k.results import choices, measured_maps
-from darkshare.choose_k.separability import jackknifed, label_similarity, logme, standard_error
+from darkshare.choose_k.separability import h_score, jackknifed, label_similarity, logme, standard_error
 from darkshare.choose_k.swapping import swap_curve, swapped
 from darkshare.choose_k.sweep import read_sweep, write_results
 from darkshare.choose_k.trial_run import run_trial
@@ -520,6 +520,25 @@ def test_logme_prefers_features_that_tell_classes_apart():
     assert np.isfinite(logme(np.ones((90, 4)), classes))
 
 
+@pytest.mark.parametrize("channels", [1, 3, 30])
+def test_the_h_score_is_the_formula_of_its_authors(channels):
+    """Sums over objects, one by one, and an inverse."""
+    rng = np.random.default_rng(3)
+    classes = np.arange(20) % 3
+    features = rng.normal(size=(20, channels)) * np.arange(1, channels + 1) + classes[:, None]
+    mean = features.mean(axis=0)
+    outer = [np.outer(x - mean, x - mean) for x in features]
+    whole = sum(outer) / 20
+    target = np.trace(whole) / channels * np.eye(channels)
+    far = np.linalg.norm(whole - target) ** 2
+    share = min(sum(np.linalg.norm(x - whole) ** 2 for x in outer) / 20**2, far) / far if channels > 1 else 0
+    means = np.array([features[classes == c].mean(axis=0) for c in classes])
+    inverse = np.linalg.inv(share * target + (1 - share) * whole)
+    expected = np.trace(inverse @ ((1 - share) * np.cov(means, rowvar=False, bias=True).reshape(channels, channels)))
+    assert h_score(features, classes) == pytest.approx(expected, rel=1e-9)
+    assert np.isfinite(h_score(np.ones((20, channels)), classes))
+
+
 def test_similarity_to_the_labels_by_hand():
     features = np.array([[1.0, 0.0, 0.0], [1.0, 0.1, 0.0], [0.0, 0.0, 1.0]])
     assert label_similarity(features, np.array([0, 0, 1])) == pytest.approx(np.corrcoef([3, 2, 1], [1, 0, 0])[0, 1])
@@ -609,6 +628,7 @@ def test_guesses_get_what_their_own_layer_says():
     assert first.behind == pytest.approx(second.logme - first.logme)
     assert first.behind > first.error > 0
     assert second.similarity > first.similarity
+    assert second.h_score > first.h_score
 
 
 def test_how_far_kernels_moved_is_a_median_over_layers(base, tmp_path):

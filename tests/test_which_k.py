@@ -1,0 +1,151 @@
+"""The guesses and statistics of benchmarks/which_k.py, by hand."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from darkshare.choose_k.candidates import kendall
+from darkshare.choose_k.trials import TrialResult, folder_of
+from darkshare.evaluation.curves import average_precision, curve
+
+sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
+from k_guesses import Guess, begun_results, by_beginnings, by_halving, without_looking
+from k_verdicts import Pair, judged
+from regret import Outcomes, by_signs, drawn_pictures, holm, interval, mean_ap, over_seeds, regret, tau
+
+
+def outcomes(pictures, hit, truths, classes=None, truth_classes=None) -> Outcomes:
+    """Detections, best first, of one class without `classes`."""
+    own = np.zeros(len(hit), int) if classes is None else np.array(classes)
+    true = np.zeros(len(truths), int) if truth_classes is None else np.array(truth_classes)
+    return Outcomes(own, np.array(pictures, int), np.array(hit, bool), true, np.array(truths))
+
+
+def test_average_precision_of_drawn_pictures_by_hand():
+    """Picture 0: a hit and a miss above it; picture 1: a hit and an object that nothing finds."""
+    found = outcomes([0, 0, 1], [False, True, True], [0, 1, 1])
+    once = (2 / 3 + 2 / 3) / 3  # precision 1/2, then 2/3, which is the envelope of both
+    twice_first = (2 * 1 / 2) / 2  # only picture 0, twice: 2 wrong, 2 right
+    twice_second = 2 / 4  # only picture 1: all that is found is right, half is found
+    maps = mean_ap(found, np.array([[1, 1], [2, 0], [0, 2]]))
+    assert maps == pytest.approx([once, twice_first, twice_second])
+
+
+def test_average_precision_is_the_packages_own():
+    rng = np.random.default_rng(0)
+    hit, classes = rng.random(300) < 0.4, rng.integers(0, 2, 300)
+    true = np.repeat([0, 1], [100, 120])
+    found = outcomes(rng.integers(0, 20, 300), hit, rng.integers(0, 20, 220), classes, true)
+    own = [average_precision(curve(np.arange(300.0)[::-1][classes == c], hit[classes == c], n), 0)
+           for c, n in ((0, 100), (1, 120))]  # fmt: skip
+    assert mean_ap(found, np.ones((60, 20))) == pytest.approx(np.full(60, np.mean(own)))
+
+
+def test_a_class_without_objects_in_a_draw_does_not_count():
+    found = outcomes([0, 1], [True, True], [0, 1], classes=[0, 1], truth_classes=[0, 1])
+    assert mean_ap(found, np.array([[2, 0], [1, 1]])) == pytest.approx([1, 1])
+
+
+def test_resamples_have_as_many_pictures_and_seeds():
+    rng = np.random.default_rng(0)
+    weights = drawn_pictures(9, 400, rng)
+    assert (weights.sum(axis=1) == 9).all()
+    assert weights.mean() == 1
+    assert weights.var() == pytest.approx(8 / 9, rel=0.1)  # binomial: 9 draws of 1/9
+    maps = np.broadcast_to([[1.0, 3.0], [5.0, 5.0]], (400, 2, 2))
+    assert over_seeds(maps)[0] == pytest.approx([2, 5])
+    first, second = over_seeds(maps, rng).T
+    assert set(first) == {1, 2, 3}
+    assert np.isclose((first == 2).mean(), 0.5, atol=0.1)
+    assert (second == 5).all()
+
+
+def test_regret_and_interval_by_hand():
+    assert regret(np.array([[0.5, 0.7, 0.6], [0.5, 0.4, 0.3]]), 0) == pytest.approx([0.2, 0])
+    assert interval(np.arange(1001.0)) == (25, 975)
+
+
+@pytest.mark.parametrize("values", [(3, 1, 2, 0), (1, 1, 2, 2), (5, 5, 5, 5)])
+def test_tau_is_kendalls(values):
+    truth = np.array([[0.4, 0.3, 0.2, 0.1], [0.1, 0.3, 0.2, 0.4], [0.1, 0.1, 0.2, 0.3]])
+    assert tau(values, truth) == pytest.approx([kendall(values, row) or 0 for row in truth.tolist()])
+
+
+@pytest.mark.parametrize(
+    ("differences", "p"),
+    [
+        ([1, 2, 3, 4], 1 / 16),
+        ([1, 2, 3, 0], 1 / 8),  # equal ones say nothing
+        ([-1, 2, 3], 2 / 8),  # 4, and 6 of the other signs
+        ([-1, -2], 1),
+        ([], 1),
+    ],
+)
+def test_signs_by_hand(differences, p):
+    assert by_signs(differences) == p
+
+
+def test_too_many_pairs_are_refused():
+    with pytest.raises(ValueError, match="19 pairs"):
+        by_signs([1] * 19)
+
+
+def test_holms_correction_by_hand():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == [1, 1]
+    assert holm([]) == []
+
+
+def trial(k: int, seed: int, mean: float) -> TrialResult:
+    given: dict[str, Any] = {"k": k, "seed": seed, "map": mean, "batches": 240, "train_seconds": 8.0}
+    return TrialResult(**{**dict.fromkeys(one.name for one in fields(TrialResult)), **given})
+
+
+def test_the_beginning_of_a_training_is_read_from_its_journal(tmp_path):
+    for k, mean in ((22, 0.4), (66, 0.5)):
+        folder = folder_of(tmp_path, k, 1)
+        folder.mkdir(parents=True)
+        (folder / "net.csv").write_text(f"batch,map\n60,{mean}\n61,\n120,0.9\n")
+    early = begun_results(tmp_path, [trial(22, 1, 0.9), trial(66, 1, 0.9)], 60)
+    guess = by_beginnings(early, [22, 66], "early")["early"]
+    assert guess == Guess([0.4, 0.5], 4.0, [1])  # a quarter of 8 s, twice
+    assert guess.chosen([22, 66]) == 1
+    with pytest.raises(SystemExit, match="has no mAP after 61 updates"):
+        begun_results(tmp_path, [trial(22, 1, 0.9)], 61)
+
+
+def test_halving_stops_where_seeds_agree():
+    maps = {0: 0.6, 22: 0.6, 66: 0.5}
+    trials = [trial(k, seed, mean) for seed in (1, 2, 3) for k, mean in maps.items()]
+    found = by_halving(trials, dict.fromkeys(maps, (0.1, 0.3)), [22, 66], 1.0)
+    assert found.values == pytest.approx([0, -10])
+    assert (found.choice, found.seen, found.seconds) == (22, [1, 2], 48)
+    assert found.among([1], [0, 66]).choice is None
+
+
+def test_verdicts_by_hand():
+    """Seed 1 says k=1, seed 2 k=2; both together say k=1."""
+    every, half, none = (outcomes(range(n), [True] * n, [0, 1]) for n in (2, 1, 0))
+    guesses = {**without_looking([1, 2]), "first": Guess([1, 0], 3.0, [1]), "second": Guess([0, 1], 4.0, [1])}
+    pair = Pair(
+        "d", "b", {"test": (2, "")}, [0, 1, 2], [1, 2], [[every, every], [every, half], [none, every]],
+        {1: 0.1, 2: 0.5}, guesses,
+    )  # fmt: skip
+    found = {one.name: one for one in judged([pair], 20)}
+    assert [(one.regrets, one.taus) for one in found.values()] == [
+        ([0], [1]),
+        ([25], [-1]),  # 75 and 50
+        ([50], [-1]),  # 50 and 100 by seed 2, as it saw seed 1
+        ([0], [1]),
+    ]
+    assert [one.p for one in found.values()] == [None, 1, 1, 1]
+    assert found["second"].row()["saves FLOPs %"] == "50"
+    low, high = found["first"].regret_between
+    assert 0 <= low < high <= 100
+    assert [one.regrets for one in judged([pair.deeper(2)], 20)] == [[0]] * 4
