@@ -184,7 +184,7 @@ def _kept_guesses(place: _Place, trials: Sequence[TrialResult], parts: Mapping[s
     torch.set_num_threads(1)
     args, whole = place.args, min((one for one in trials if one.k == 0), key=lambda one: one.seed)
     about = {
-        **whole.settings,
+        **{name: value for name, value in whole.settings.items() if value is not None},  # as sweeps compare them
         "cuts": place.cuts,
         "boxes": args.boxes,
         "recalibrate": args.recalibrate,
