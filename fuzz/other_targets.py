@@ -227,7 +227,8 @@ class _Page(HTMLParser):
         self.texts: list[str] = []
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, *(name if name == "data-value" else (name, value) for name, value in attributes)))
+        named = ("data-value", "id") if tag == "tr" else ("data-value",)  # a row is called after its quantity
+        self.tags.append((tag, *(name if name in named else (name, value) for name, value in attributes)))
 
     def handle_endtag(self, tag: str) -> None:
         self.tags.append(tag)

@@ -57,7 +57,7 @@ def differences_part(
     tables = []
     for number, one in enumerate(comparisons):
         kept = [found for found in one.differences if found.relative != 0 or not is_brief]
-        marks = [f' id="{row_anchor(number, found)}"{_place(number, found, places)}' for found in kept]
+        marks = [f' id="{escape(row_anchor(number, found))}"{_place(number, found, places)}' for found in kept]
         tables.append(
             f"<h{level}>{escape(one.other)}</h{level}>\n{table_part(rows_of(COLUMNS, kept), _MEANINGS, marks)}"
         )
