@@ -73,7 +73,7 @@ def test_the_gpu_benchmark_goes_through_its_motions(tmp_path, monkeypatch):
     ]
     assert [one["goal"] for one in found["goals"]] == ["ratio at least 1"] * 2
     assert found["left_out"] == []
-    assert "| shapes  | 13 |" in (tmp_path / "g.md").read_text()
+    assert "| street  | 13 |" in (tmp_path / "g.md").read_text()
 
 
 def test_what_no_time_is_left_for_is_named(tmp_path, monkeypatch):
