@@ -80,6 +80,7 @@ def test_pictures_are_drawn_with_their_labels(tmp_path):
         assert sum(len(sample.boxes) for sample in train.samples) > 8
 
 
+@pytest.mark.skipif(int(cv2.__version__.split(".")[0]) < 5, reason="letters, and what has room beside, are OpenCV 5's")
 def test_the_pictures_of_the_demo_are_those_that_the_program_draws(tmp_path):
     subprocess.run([sys.executable, EXAMPLES / "demo-models" / "pictures.py", tmp_path], check=True)
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == sorted(x.name for x in PICTURES.iterdir())
