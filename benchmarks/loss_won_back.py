@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from places import Place, arguments, numbers
 from regret import by_signs
 
 from darkshare._files import write_all
@@ -27,7 +28,6 @@ from darkshare._tables import render
 from darkshare.choose_k.sweep import sweep
 from darkshare.choose_k.trials import RESULT, folder_of
 from darkshare.darknet.model import load
-from darkshare.data import read_data
 from darkshare.errors import DarkshareWarning
 from darkshare.evaluation import evaluate_model
 from darkshare.training.guards import digest_of_pictures
@@ -59,34 +59,14 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", action="append", required=True, metavar="FILE.data:SIZE")
-    parser.add_argument("--base", action="append", required=True, metavar="FILE.cfg")
-    parser.add_argument("--k", type=_numbers, default=[66, 109])
-    parser.add_argument("--seeds", type=_numbers, default=[1, 2, 3])
+    parser = arguments((__doc__ or "").splitlines()[0], "won-back")
+    parser.add_argument("--k", type=numbers, default=[66, 109])
     parser.add_argument("--ways", type=lambda text: text.split(","), default=list(WAYS))
-    parser.add_argument("--batches", type=int, default=240)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--validate-every", type=int, default=60)
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--no-train", action="store_true", help="take what is there")
-    parser.add_argument("-o", "--output", type=Path, default=Path("won-back"))
-    parser.add_argument("--format", default="markdown")
     return parser.parse_args()
 
 
-def _numbers(text: str) -> list[int]:
-    return sorted(int(one) for one in text.split(","))
-
-
-class _Place:
+class _Place(Place):
     """A data set and a base, with a folder for each way."""
-
-    def __init__(self, args: argparse.Namespace, data: str, base: str) -> None:
-        self.args, self.base = args, base
-        self.data, _, side = data.rpartition(":")
-        self.size = int(side), int(side)
-        self.stem = f"{Path(self.data).stem}-{Path(base).stem}"
 
     def folder(self, way: str) -> Path:
         home: Path = self.args.output
@@ -123,15 +103,17 @@ class _Place:
 
     def _maps(self, way: str, k: int) -> dict[int, float]:
         """mAP of the best checkpoint of each seed on test=, in %, from a file if it is there."""
-        test = read_data(self.data, "test")
-        found, digest = {}, digest_of_pictures(test.samples)
+        found, digest = {}, digest_of_pictures(self.test.samples)
         for seed in self.args.seeds:
             folder = folder_of(self.folder(way), k, seed)
             if not (folder / RESULT).exists():
                 continue
             kept = json.loads((folder / KEPT).read_text()) if (folder / KEPT).exists() else {}
             if kept.get("digest") != digest:
-                kept = {"digest": digest, "map": evaluate_model(load(folder / f"{BEST}.cfg"), test, threads=1).mean}
+                kept = {
+                    "digest": digest,
+                    "map": evaluate_model(load(folder / f"{BEST}.cfg"), self.test, threads=1).mean,
+                }
                 write_all({folder / KEPT: [json.dumps(kept).encode()]})
             found[seed] = 100 * kept["map"]
         return found

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from k_guesses import Guess, begun_results, by_beginnings, by_features, by_halving, by_swaps, without_looking
 from k_verdicts import Pair, choice_rows, data_rows, judged, truth_rows
+from places import Place, arguments, numbers
 from regret import Outcomes
 from which_k_chart import plot_guesses
 
@@ -64,41 +65,25 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", action="append", required=True, metavar="FILE.data:SIZE")
-    parser.add_argument("--base", action="append", required=True, metavar="FILE.cfg")
-    parser.add_argument("--k", type=_numbers, default=[0, 22, 48, 66, 89, 99, 109], help="0 is always one")
-    parser.add_argument("--seeds", type=_numbers, default=[1, 2, 3])
-    parser.add_argument("--batches", type=int, default=240)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--validate-every", type=int, default=60)
+    parser = arguments((__doc__ or "").splitlines()[0], "which-k")
+    parser.add_argument("--k", type=numbers, default=[0, 22, 48, 66, 89, 99, 109], help="0 is always one")
     parser.add_argument("--early", type=int, default=60, help="updates after which early trainings are compared")
     parser.add_argument("--boxes", type=int, default=300)
     parser.add_argument("--recalibrate", type=int, default=64, metavar="PICTURES")
     parser.add_argument("--allowed", type=float, default=1.0, help="points that successive halving may lose")
-    parser.add_argument("--deeper", type=_numbers, default=[66], metavar="K", help="judge the cuts from K on once more")
+    parser.add_argument("--deeper", type=numbers, default=[66], metavar="K", help="judge the cuts from K on once more")
     parser.add_argument("--draws", type=int, default=1000, help="of the bootstrap")
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--no-train", action="store_true", help="take what is there")
-    parser.add_argument("-o", "--output", type=Path, default=Path("which-k"))
-    parser.add_argument("--format", default="markdown")
     args = parser.parse_args()
     args.k = sorted({0, *args.k})
     return args
 
 
-def _numbers(text: str) -> list[int]:
-    return sorted(int(one) for one in text.split(","))
-
-
-class _Place:
+class _Place(Place):
     """A pair of data set and base, and its folder."""
 
     def __init__(self, args: argparse.Namespace, data: str, base: str) -> None:
-        self.args, self.base = args, base
-        self.data, _, side = data.rpartition(":")
-        self.size = int(side), int(side)
-        self.folder: Path = args.output / f"{Path(self.data).stem}-{Path(base).stem}"
+        super().__init__(args, data, base)
+        self.folder: Path = args.output / self.stem
         self.cuts = [k for k in args.k if k]
 
     def train(self, seeds: Sequence[int]) -> None:
@@ -124,7 +109,7 @@ def _measured(place: _Place) -> Iterator[Pair]:
     if not seeds:
         return
     trials = [done[k, seed] for seed in seeds for k in ks]
-    parts = {name: read_data(place.data, name) for name in ("train", "valid", "test")}
+    parts = {name: read_data(place.data, name) for name in ("train", "valid")} | {"test": place.test}
     about = {name: (len(part.samples), digest_of_pictures(part.samples)) for name, part in parts.items()}
     if any(about[name][1] != trials[0].settings[f"{name} pictures"] for name in ("train", "valid")):
         raise SystemExit(f"{place.folder}: is of other pictures than {place.data}")

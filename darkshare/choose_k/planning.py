@@ -112,9 +112,9 @@ def plan(
     path, cwd = None if base.weights is None else base.weights.path, Path.cwd()
     settings = _settings(base, data, {"train": learn, "valid": valid}, options)
     _begun(folder, settings)
-    more = {result.k for result in results_in(folder, settings)} - made.keys()
+    more = {0, *(result.k for result in results_in(folder, settings))} - made.keys()
     made |= {k: _prepared(base, learn, k, options) for k in more}
-    shares = _shares(_prepared(base, learn, 0, options)[0].network, {k: one.network for k, (one, _) in made.items()})
+    shares = _shares({k: one.network for k, (one, _) in made.items()})
     trials = tuple(
         Trial(
             base.name,
@@ -138,8 +138,9 @@ def _prepared(base: Model, data: Dataset, k: int, options: Options) -> tuple[Mod
     return prepared(base, data, k, with_k(options, k, 0).changes, RECIPES[options.recipe], seed=0, name=NET)
 
 
-def _shares(plain: Network, made: Mapping[int, Network]) -> dict[int, tuple[float, float]]:
-    """The savings of a further network at each k, less what its side costs; nothing at k=0."""
+def _shares(made: Mapping[int, Network]) -> dict[int, tuple[float, float]]:
+    """The savings of a further network at each k, less what its side costs; nothing at k=0, which is one of them."""
+    plain = made[0]
     found = at_cuts([plain, plain], sorted(made.keys() - {0}))
     sides = {k: (one.params / plain.params - 1, one.flops / plain.flops - 1) for k, one in made.items()}
     saved = {saving.k: (saving.weights - sides[saving.k][0], saving.flops - sides[saving.k][1]) for saving in found}

@@ -113,7 +113,7 @@ def _built(model: Model, k: int, width: int, seed: int) -> Model:
     if weights is not None and model.weights is not None:
         weights = replace(weights, header=model.weights.header, path=model.weights.path)
     heads = tuple(head + more * (head >= k) for head in task.heads)
-    task = replace(task, heads=heads, runs=((0, count + more),))
+    task = task.of_product(heads=heads, runs=((0, count + more),))
     return replace(model, network=replace(made, cfg=replace(made.cfg, name=cfg.name)), weights=weights, tasks=(task,))
 
 
