@@ -19,7 +19,7 @@ OPERATORS = frozenset({  # all that layers are lowered to
 
 
 class Target(NamedTuple):
-    """What a program takes.
+    """A program, and the files that it takes.
 
     Attributes:
         suffixes: of the files that are written; the first names them, and a manifest in JSON goes beside them.
