@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,8 +18,9 @@ from darkshare.errors import BadValue, DarkshareError, Unsupported
 from darkshare.inference.engines import presence
 from darkshare.inference.engines.base import errors_of
 from darkshare.inference.engines.openvino import library, save
-from darkshare.inference.onnx import MANIFEST, TARGETS, OnnxExport, beside, write_onnx
+from darkshare.inference.onnx import MANIFEST, TARGETS, ExportForm, OnnxExport, beside, write_onnx
 from darkshare.inference.onnx.targets import ONE, Target
+from darkshare.inference.runners import LANGUAGES, runner
 
 
 def write_target(
@@ -28,6 +29,7 @@ def write_target(
     *,
     protect: Sequence[str] = (),
     target: str,
+    language: str | None = None,
     **form: Any,
 ) -> OnnxExport:
     """Write a model as a target takes it, with a manifest beside it.
@@ -37,6 +39,7 @@ def write_target(
         output: the file; without it, one beside the cfg.
         protect: files that must not be replaced, usually the inputs.
         target: one of `TARGETS`; "" for a plain ONNX file without a manifest.
+        language: of a runner that is written beside it; None for none.
         form: the other fields of `ExportForm`.
 
     Raises:
@@ -45,15 +48,22 @@ def write_target(
     row = TARGETS.get(target, Target())
     suffixes, form["one_output"] = row.suffixes, form["one_output"] or (row.outputs[0] == ONE and not form["decode"])
     path = Path(output) if output else beside(model, suffixes[0])
+    more: dict[Path, list[bytes]] = {}
+    if language is not None:
+        program = runner(model, language, path, ExportForm(target=target, **form))
+        more[path.with_suffix(LANGUAGES[language])] = [program]
     if suffixes[0] not in CONVERTERS:
-        return write_onnx(model, path, protect=protect, target=target, **form)
+        return write_onnx(model, path, protect=protect, more=more, target=target, **form)
     if path.suffix != suffixes[0]:
         raise BadValue(f"a file for {target} ends in {suffixes[0]}", file=str(path))
     with scratch() as folder:
         source = folder / "network.onnx"
         written = write_onnx(model, source, target=target, **form)
         CONVERTERS[suffixes[0]](source)
-        made = {path.with_suffix(suffix): _pieces(source.with_suffix(suffix)) for suffix in (*suffixes, MANIFEST)}
+        made: dict[Path, Iterable[bytes]] = {
+            path.with_suffix(suffix): _pieces(source.with_suffix(suffix)) for suffix in (*suffixes, MANIFEST)
+        }
+        made.update(more)
         require_unread(made, protect)
         write_all(made)
     return replace(written, path=path, others=tuple(made)[1:])
