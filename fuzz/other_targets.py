@@ -104,7 +104,7 @@ def recipes(folder: Path) -> Run:
 
 
 def onnx_seeds() -> list[bytes]:
-    """Exported files of a small network: in both precisions, of open size, and without a graph."""
+    """Exported files of a small network: in both precisions, of open size, of one output, and without a graph."""
     import numpy as np
     import onnx
 
@@ -116,7 +116,12 @@ def onnx_seeds() -> list[bytes]:
     network = resolve(parse(weights_texts(1)[0]))
     task = Task("a", ("x",), (2,), ((0, 3),))
     model = Model(network, Weights(Header(), (np.zeros(network.params, "<f4"),)), (task,))
-    forms: list[dict[str, Any]] = [{}, {"precision": "fp16"}, {"batch": None, "dynamic_size": True}]
+    forms: list[dict[str, Any]] = [
+        {},
+        {"precision": "fp16"},
+        {"batch": None, "dynamic_size": True},
+        {"one_output": True},
+    ]
     found = [b"".join(map(bytes, buffers(model, **form))) for form in forms]
     message = onnx.load_from_string(found[0])
     message.ClearField("graph")

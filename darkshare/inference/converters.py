@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from darkshare._children import environment
 from darkshare._files import CHUNK, require_unread, write_all
 from darkshare._files.scratch import scratch
 from darkshare.darknet.model import Model
@@ -86,8 +87,7 @@ def _to_ncnn(source: Path) -> None:
     """Run pnnx in the folder of the file; it names what it writes by the file."""
     run = subprocess.run(  # noqa: S603 - a program that the user installed, on a file of ours
         [_pnnx(), source.name, "fp16=0"],
-        cwd=source.parent, capture_output=True, text=True, errors="replace", check=False,
-        env={key: value for key, value in os.environ.items() if key != "LD_LIBRARY_PATH"},  # cv2 adds this folder to it
+        cwd=source.parent, capture_output=True, text=True, errors="replace", check=False, env=environment(),
     )  # fmt: skip
     made = {suffix: source.with_suffix(f".ncnn{suffix}") for suffix in TARGETS["ncnn"].suffixes}
     if run.returncode or not all(path.is_file() for path in made.values()):

@@ -143,7 +143,7 @@ def _python(
 
 
 def _cpp(facts: tuple[Any, ...], outputs: list[str], tasks: list[Any], file: Path, form: ExportForm) -> dict[str, str]:
-    """Initialisers; JSON's texts are C++'s too, but for what lies outside of Unicode's first plane."""
+    """Initialisers; JSON's texts are C++'s too."""
     return {
         "INPUT": ", ".join(map(_value, facts)),
         "OUTPUTS": _value(outputs),
