@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from darkshare._files import exists, require_promise, require_unread, write_all, writing
-from darkshare._files.opened import sha256
+from darkshare._files.opened import Fingerprint, fingerprint
 from darkshare._files.renames import undo_killed
 from darkshare._tables import Result, printable, to_html
 from darkshare._texts import raw_bytes, to_escaped
@@ -287,8 +287,8 @@ def save_all(
     from concurrent.futures import ThreadPoolExecutor
 
     sources = {path for model, _ in models for task in model.tasks for path in task.files.values()}
-    with ThreadPoolExecutor(max_workers=2) as pool:  # fingerprints are taken while the weights are written
-        hashes = {path: pool.submit(sha256, path) for path in sources}
+    with ThreadPoolExecutor(max_workers=1) as pool:  # fingerprints are taken while the weights are written
+        hashes = {path: pool.submit(fingerprint, path) for path in sources}
         contents = [_contents(model, stem_of(stem), data or {}, hashes) for model, stem in models]
         together = {path: buffers for one in contents for path, buffers in one.items()}
         require_unread(together, protect)
@@ -303,7 +303,7 @@ def _contents(
     names = [name for task, *_ in group_by_ensemble(model.tasks) for name in task.names]
     options = {"classes": len(names), "names": f"{base.name}.names", **data, "backup": "backup"}
     contents: dict[Path, Iterable[Any]] = {sibling(base, ".cfg"): [to_bytes(model.network.cfg)]}
-    weights, fingerprint = sibling(base, ".weights"), list[str]()
+    weights, found = sibling(base, ".weights"), Fingerprint()
     if model.weights is not None:
         contents[weights] = _body(model.weights, model.network.dialect)
     contents[sibling(base, ".names")] = [raw_bytes("".join(f"{name}\n" for name in names))]
@@ -311,8 +311,8 @@ def _contents(
     tasks = sibling(base, ".tasks.json")
     if len(model.tasks) > 1 or exists(tasks):  # one task needs no description, but an old one would be wrong
         if weights in contents:
-            contents[weights] = _hashed(contents[weights], fingerprint)
-        contents[tasks] = _described(model.tasks, hashes, fingerprint)
+            contents[weights] = _passed(contents[weights], found)
+        contents[tasks] = _described(model.tasks, hashes, found if weights in contents else None)
     return contents
 
 
@@ -346,24 +346,21 @@ def _body(found: Weights, dialect: str) -> Iterator[Any]:
     yield from chunks(found.runs)
 
 
-def _hashed(buffers: Iterable[Any], found: list[str]) -> Iterator[Any]:
-    """Pass buffers on, and append their SHA-256 to `found` when all are through; it is taken while they are written."""
-    import hashlib  # here, as in `sha256`
-    from concurrent.futures import ThreadPoolExecutor
-
-    digest = hashlib.sha256()
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        for buffer in buffers:
-            taken = pool.submit(digest.update, buffer)
-            yield buffer
-            taken.result()
-    found.append(digest.hexdigest())
+def _passed(buffers: Iterable[Any], found: Fingerprint) -> Iterator[Any]:
+    """Pass buffers on, whose fingerprint is taken while they are in the processor's cache."""
+    for buffer in buffers:
+        found.update(buffer)
+        yield buffer
 
 
-def _described(tasks: Sequence[Task], hashes: Mapping[str, Future[str]], weights: Sequence[str]) -> Iterator[bytes]:
+def _described(
+    tasks: Sequence[Task], hashes: Mapping[str, Future[str]], weights: Fingerprint | None
+) -> Iterator[bytes]:
     """Make the .tasks.json when it is written, last, since the fingerprints are ready by then."""
     known = [
-        replace(task, sha256={**task.sha256, **{kind: hashes[path].result() for kind, path in task.files.items()}})
+        replace(
+            task, fingerprints=task.fingerprints | {kind: hashes[path].result() for kind, path in task.files.items()}
+        )
         for task in tasks
     ]
-    yield to_escaped(tasks_to_json(known, *weights))
+    yield to_escaped(tasks_to_json(known, weights.text() if weights else ""))
