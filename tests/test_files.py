@@ -191,6 +191,16 @@ def test_a_fingerprint_does_not_depend_on_how_the_bytes_come(tmp_path, size, ste
     assert not is_file_of(path, found.text())
 
 
+@pytest.mark.parametrize("size", [1, HASHED, 2 * HASHED + 5, 5 * HASHED])
+@pytest.mark.parametrize("cut", [0, 1, HASHED])
+def test_a_fingerprint_is_taken_from_that_of_a_like_file(tmp_path, size, cut):
+    """The other one has another beginning and another end."""
+    path, other = tmp_path / "a", Fingerprint()
+    path.write_bytes(data := np.random.default_rng(size).bytes(size))
+    other.update(b"!" + data[1 : size - cut] + bytes(HASHED))
+    assert fingerprint(path, other, size - cut) == fingerprint_by_hand(path)
+
+
 def test_a_small_text_is_read_and_all_else_is_one_error(tmp_path):
     (tmp_path / "a.names").write_bytes(b"car\n")
     assert read_small(tmp_path / "a.names") == b"car\n"

@@ -249,6 +249,24 @@ def test_tasks_come_back_as_they_were_saved(tmp_path, four):
     assert replace(second, files=model.tasks[1].files, fingerprints={}) == model.tasks[1]
 
 
+@pytest.mark.parametrize("seen", [0, 7])
+def test_fingerprints_of_sources_that_fill_many_pieces(tmp_path, seen):
+    models = []
+    for name, size in (("base", 100), ("text", 60)):
+        text = f"[net]\nwidth=32\nheight=32\nchannels=3\n[connected]\noutput={size}\n[softmax]\n"
+        data = seeded_floats(network_of(text), size)
+        models.append(load(write_model(tmp_path / name, text, data, header=Header(seen=seen))))
+    base, other = models
+    runs = base.weights.runs
+    save(Model(base.network, Weights(Header(), runs), (*base.tasks, *other.tasks)), tmp_path / "both")
+    described = json.loads((tmp_path / "both.tasks.json").read_text())
+    assert described["weights_fingerprint"] == fingerprint_by_hand(tmp_path / "both.weights")
+    for task in described["tasks"]:
+        cfg = tmp_path / f"{task['name']}.cfg"
+        by_hand = {"cfg": fingerprint_by_hand(cfg), "weights": fingerprint_by_hand(cfg.with_suffix(".weights"))}
+        assert task["fingerprints"] == by_hand
+
+
 def test_one_task_needs_no_description_but_an_old_one_is_replaced(tmp_path, tiny, four):
     save(two_tasks(four), tmp_path / "out")
     save(load(tiny), tmp_path / "new")
