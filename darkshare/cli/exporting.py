@@ -13,12 +13,16 @@ from darkshare.cli.printing import noted, say, show
 from darkshare.evaluation.exporting import INT8, INT8_ONLY, NOT_INT8
 from darkshare.evaluation.exporting import export as write_model
 from darkshare.inference.int8 import QUANTISERS, Int8
-from darkshare.inference.onnx import PRECISIONS
+from darkshare.inference.onnx import PRECISIONS, SUFFIXES, TARGETS
 
 
 @command()
 @options.models_argument
 @options.output_option(text="the model; beside the cfg without it.", is_file=True)
+@click.option(
+    "--for", "target", type=click.Choice(list(TARGETS)),
+    help="Write what this takes, with a manifest beside it; refuse what it breaks on.",
+)  # fmt: skip
 @click.option("--decode", is_flag=True, help="Boxes and scores as outputs instead of raw heads.")
 @click.option("--batch", type=BATCH, default=1, show_default=True, help="Pictures per run of the file; dynamic: any.")
 @click.option("--dynamic-size", is_flag=True, help="Leave width and height of the input open.")
@@ -56,6 +60,7 @@ def export(files: tuple[str, ...], output: str | None, size: Any, dialect: str, 
     \b
     Examples:
       darkshare export both.cfg both.weights -o both.onnx
+      darkshare export both.cfg --for ncnn -o phone.param
       darkshare export yolov4.cfg --size 512x288 --decode --batch dynamic
       darkshare export yolov4.cfg --dynamic-size --precision fp16 -o half.onnx
       darkshare export both.cfg --precision int8 --calibrate photos/
@@ -69,5 +74,7 @@ def export(files: tuple[str, ...], output: str | None, size: Any, dialect: str, 
     found = write_model(model, output, **how)
     show(found, form=form)
     mib = sum(path.stat().st_size for path in found.paths) / 2**20
-    say(f"wrote {' and '.join(noted(found.paths))}, {mib:.1f} MiB")
-    hint(Made(found.paths[:1], model, is_raw=not how["decode"] and how["batch"] in (1, None)), form)
+    *before, last = noted(found.paths)
+    say(f"wrote {' and '.join([', '.join(before), last] if before else [last])}, {mib:.1f} MiB")
+    is_read = not how["decode"] and how["batch"] in (1, None) and found.paths[0].suffix in SUFFIXES
+    hint(Made(found.paths[:1], model, is_raw=is_read), form)

@@ -318,7 +318,7 @@ def engine_for(found: Exported, wanted: str | None) -> str:
     Raises:
         Unsupported: an int8 file and OpenCV, which refuses such files or computes other numbers (seen in 4.14 and 5.0).
     """
-    if found.engine and wanted and wanted.startswith("opencv"):
+    if found.precision == "int8" and wanted and wanted.startswith("opencv"):
         raise Unsupported(
             f"is in int8, which OpenCV does not compute as it is meant; use {found.engine}", file=str(found.path)
         )

@@ -18,6 +18,7 @@ from darkshare.darknet.network import Layer
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import FLOAT, Floats, Run
 from darkshare.errors import BadValue, Unsupported
+from darkshare.inference.onnx.targets import BOXES, RAW, require_form, require_operator
 
 INPUT = "image"
 BN_EPSILON = 1e-5  # Darknet's, inside the root
@@ -36,6 +37,7 @@ class ExportForm:
         dynamic_size: leave width and height open.
         precision: of weights and sums, fp32 or fp16; input and outputs are always fp32.
         bn_epsilon: what is added to a variance before its root is taken.
+        target: the program that it is for, one of `TARGETS`; "" for all that read ONNX.
     """
 
     decode: bool = False
@@ -43,6 +45,7 @@ class ExportForm:
     dynamic_size: bool = False
     precision: str = "fp32"
     bn_epsilon: float = BN_EPSILON
+    target: str = ""
 
     def __post_init__(self) -> None:
         if not self.bn_epsilon > 0:
@@ -53,6 +56,12 @@ class ExportForm:
             raise BadValue(f"unknown precision {self.precision}; use {' or '.join(PRECISIONS)}")
         if self.decode and self.dynamic_size:
             raise Unsupported("decoded boxes need a fixed input size: leave out dynamic size, or take raw heads")
+        require_form(self.target, self)
+
+    @property
+    def outputs(self) -> str:
+        """The form of the results."""
+        return BOXES if self.decode else RAW
 
 
 class Operator(NamedTuple):
@@ -135,7 +144,12 @@ class Graph:
         return self.named(self._name(layer, op), op, *inputs, **attributes)
 
     def named(self, name: str, op: str, *inputs: str, **attributes: Any) -> str:
-        """Append an operator whose output gets this name."""
+        """Append an operator whose output gets this name.
+
+        Raises:
+            Unsupported: the target does not have it.
+        """
+        require_operator(self.form.target, op)
         if op != "GlobalAveragePool" and self._sized.intersection(inputs):
             self._sized.add(name)
         self.nodes.append(Operator(op, inputs, name, attributes))

@@ -21,6 +21,7 @@ from darkshare.inference.onnx.wire import read_message
 
 ONNX, IR = ".onnx", ".xml"  # what ONNX Runtime and OpenCV read; OpenVINO's own form, with its weights in a .bin
 SUFFIXES = (ONNX, IR)
+_ENGINES = {IR: "openvino"}  # those that alone read such a file
 _READ = ("model", "heads", "precision", "quantised")  # of what a file says
 
 
@@ -65,7 +66,7 @@ def _exported(path: Path) -> Exported:
     else:
         form = form_of(content, facts.get("precision"))
         require_graph(content, expected_graph(model, form), quantised=quantised)
-    return Exported(path, model, engine, "int8" if quantised else form.precision)
+    return Exported(path, model, engine or _ENGINES.get(path.suffix, ""), "int8" if quantised else form.precision)
 
 
 def _facts(texts: Iterator[tuple[str, str]]) -> dict[str, Any]:
