@@ -172,7 +172,7 @@ def unknown(target: Path, fork: str) -> list[str]:
     """The keys that a fork does not know and that change what the base computes."""
     own, other = (load(target / "base.cfg", dialect=one, sibling=False).network.layers for one in ("alexeyab", fork))
     texts = [text for x, y in zip(own, other, strict=True) for text in x.kind.differences(y.kind)]
-    return sorted({text.split()[0] for text in texts})
+    return sorted({text.split()[0] for text in texts} - {"nms_kind", "beta_nms"})  # boxes here have not met suppression
 
 
 def compared(target: Path, facts: dict[str, Any], how: Run, layout: str, *, boxes: bool) -> dict[str, Any]:
@@ -221,7 +221,11 @@ def table(folder: Path) -> str:
     lines = [f"| network | k | its side | {' | '.join(labels)} |", f"|---|--:|--:|{'--:|' * len(labels)}"]
     for path in sorted(folder.glob("*/facts.json")):
         facts = json.loads(path.read_text())
-        cells = [path.parent.name, str(facts["k"]), f"{facts['layers']} layers, {100 * facts['share']:.2g} %"]
+        cells = [
+            path.parent.name.replace(f"-{facts['k']}", "", 1),
+            str(facts["k"]),
+            f"{facts['layers']} layers, {100 * facts['share']:.2g} %",
+        ]
         lines.append(f"| {' | '.join([*cells, *(cell(path.with_name(f'{label}{ENDING}')) for label in labels)])} |")
     return "\n".join(lines)
 
