@@ -173,6 +173,8 @@ class Strip:
         parts: the layers.
         reads: the layers of the trunk whose outputs the rest reads.
         last: place and channels of the output that the next layers go on from.
+        place: of the next layer.
+        read_at: for outputs of the trunk, the place of the layer that the rest is to read instead.
     """
 
     def __init__(self, network: Network, k: int, seed: int) -> None:
@@ -182,7 +184,7 @@ class Strip:
         self.last = k - 1, self.layers[k - 1].y.c
         self.parts: list[Part | Fresh] = []
         self.place = k
-        self._read_at: dict[int, int] = {}  # for outputs of the trunk, the place of the layer that is read instead
+        self.read_at: dict[int, int] = {}
 
     def begin(self, layer: Layer) -> None:
         """Have the next layers go on from a layer of the trunk."""
@@ -208,14 +210,19 @@ class Strip:
 
     def deliver(self, size: Shape) -> None:
         """Add the output to all that the rest reads in this size."""
-        own, width = self.last
         for at in self.reads:
             read = self.layers[at].y
             if (read.w, read.h) == (size.w, size.h):
-                self.route(own)
-                self.convolve(width, read.c, 1, 1, "linear", zero=True)
-                self.sum(at)
-                self._read_at[at] = self.place - 1
+                self.give(at)
+
+    def give(self, at: int) -> None:
+        """Add the output to what the rest reads from a layer of the trunk."""
+        own, width = self.last
+        channels = self.layers[at].y.c
+        self.route(own)
+        self.convolve(width, channels, 1, 1, "linear", zero=True)
+        self.sum(at)
+        self.read_at[at] = self.place - 1
 
     def route(self, place: int) -> None:
         """Have the next layer read that one; the layer before it is read anyway."""
@@ -261,11 +268,11 @@ class Strip:
         """
         before = self.k - 1
         if before in self.reads:  # layer k finds what it reads in the place before it
-            self.route(self._read_at.get(before, before))
-            self._read_at[before] = self.place - 1
+            self.route(self.read_at.get(before, before))
+            self.read_at[before] = self.place - 1
         network, k, more = model.network, self.k, self.place - self.k
         cfg, task, count = network.cfg, model.tasks[0], len(network.layers)
-        parts = [Part(model, 0, k), *self.parts, Part(model, k, count, {at: at for at in range(k)}, self._read_at)]
+        parts = [Part(model, 0, k), *self.parts, Part(model, k, count, {at: at for at in range(k)}, self.read_at)]
         try:
             made, weights = assemble(cfg.sections[0], parts, network.dialect, cfg.head)
         except DarkshareError as error:
