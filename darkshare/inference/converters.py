@@ -47,11 +47,9 @@ def write_target(
         DarkshareError: see `write_onnx`; or the tool that makes such files is not there, or refuses.
     """
     row = TARGETS.get(target, Target())
-    suffixes, form["one_output"] = (
-        row.suffixes,
-        form.get("one_output") or (row.outputs[0] == ONE and not form.get("decode")),
-    )
-    path = Path(output) if output else beside(model, suffixes[0])
+    suffixes, path = row.suffixes, Path(output) if output else beside(model, row.suffixes[0])
+    if row.outputs[0] == ONE and not form.get("decode"):
+        form["one_output"] = True
     more: dict[Path, list[bytes]] = {}
     if language is not None:
         program = runner(model, language, path, ExportForm(target=target, **form))
