@@ -97,7 +97,7 @@ def test_the_manifest_says_how_to_feed_and_to_read_it(both, tmp_path):
             {},
             "unknown target tensorflow; use opencv, onnxruntime, openvino, tensorrt, ncnn,",
         ),
-        ("rknn", {"precision": "int8", "calibrate": "x"}, "target does not go with precision int8"),
+        ("rknn", {"precision": "int8", "calibrate": "x"}, "target does not go with precision int8; engine says what"),
     ],
 )
 def test_what_a_target_breaks_on_is_refused(tmp_path, target, form, says):
