@@ -24,6 +24,7 @@ from darkshare.inference.onnx import PRECISIONS, SUFFIXES, TARGETS
     help="Write what this takes, with a manifest beside it; refuse what it breaks on.",
 )  # fmt: skip
 @click.option("--decode", is_flag=True, help="Boxes and scores as outputs instead of raw heads.")
+@click.option("--one-output", is_flag=True, help="All boxes in one output, with the classes of all tasks.")
 @click.option("--batch", type=BATCH, default=1, show_default=True, help="Pictures per run of the file; dynamic: any.")
 @click.option("--dynamic-size", is_flag=True, help="Leave width and height of the input open.")
 @options.choice_option(
@@ -61,6 +62,7 @@ def export(files: tuple[str, ...], output: str | None, size: Any, dialect: str, 
     Examples:
       darkshare export both.cfg both.weights -o both.onnx
       darkshare export both.cfg --for ncnn -o phone.param
+      darkshare export both.cfg --for frigate --size 320
       darkshare export yolov4.cfg --size 512x288 --decode --batch dynamic
       darkshare export yolov4.cfg --dynamic-size --precision fp16 -o half.onnx
       darkshare export both.cfg --precision int8 --calibrate photos/

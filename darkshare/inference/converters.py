@@ -19,6 +19,7 @@ from darkshare.inference.engines import presence
 from darkshare.inference.engines.base import errors_of
 from darkshare.inference.engines.openvino import library, save
 from darkshare.inference.onnx import MANIFEST, TARGETS, OnnxExport, beside, write_onnx
+from darkshare.inference.onnx.targets import ONE, Target
 
 
 def write_target(
@@ -41,7 +42,8 @@ def write_target(
     Raises:
         DarkshareError: see `write_onnx`; or the tool that makes such files is not there, or refuses.
     """
-    suffixes = TARGETS[target].suffixes if target in TARGETS else (".onnx",)
+    row = TARGETS.get(target, Target())
+    suffixes, form["one_output"] = row.suffixes, form["one_output"] or (row.outputs[0] == ONE and not form["decode"])
     path = Path(output) if output else beside(model, suffixes[0])
     if suffixes[0] not in CONVERTERS:
         return write_onnx(model, path, protect=protect, target=target, **form)

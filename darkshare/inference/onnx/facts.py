@@ -11,6 +11,7 @@ from darkshare.darknet.letterbox import is_letterboxed
 from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task, tasks_to_json
 from darkshare.inference.onnx.graph import INPUT, Graph, HeadOutput, value_dims
+from darkshare.inference.onnx.one_output import all_first_ids
 from darkshare.inference.onnx.targets import TARGETS
 
 MANIFEST = ".json"
@@ -19,6 +20,7 @@ _HEAD_KEYS = (
     *("scale_x_y", "new_coords", "nms_kind", "beta_nms", "yolo_point", "softmax", "classfix"),
     *("side", "num", "coords", "sqrt"),
 )
+UNITED = "columns of x, y, w, h in pixels of the input, and objectness times probability of each class of all tasks"
 DECODED = "x, y, w, h as fractions of the input, objectness, objectness times probability of each class"
 
 
@@ -62,10 +64,14 @@ def _described(graph: Graph, output: HeadOutput) -> dict[str, Any]:
     """Describe the numbers of a head, for readers that have no cfg."""
     layer, task = output.layer, output.task
     kind = layer.kind
+    shape = value_dims(graph.form, output.shape, sized=output.sized)
+    if graph.form.one_output:
+        known = {"values": UNITED, "classes": output.shape[0] - 4, "offset": all_first_ids(graph.model)[task.name]}
+        return {"output": output.name, "shape": shape, "task": task.name, **known, "names": list(task.names)}
     decoded = len(output.shape) == 2
     described: dict[str, Any] = {
         "output": output.name,
-        "shape": value_dims(graph.form, output.shape, sized=output.sized),
+        "shape": shape,
         "layer": layer.index,
         "kind": kind.name,
         "task": task.name,

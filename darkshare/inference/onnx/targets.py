@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from darkshare.errors import BadValue, Unsupported, meant
 
-RAW, BOXES = "raw heads", "decoded boxes"
+RAW, BOXES, ONE = "raw heads", "decoded boxes", "one output"
 OPERATORS = frozenset({  # all that layers are lowered to
     "Add", "AveragePool", "Cast", "Clip", "Concat", "Conv", "ConvTranspose", "Div", "Elu", "Exp", "Expand", "Floor",
     "GlobalAveragePool", "Identity", "LeakyRelu", "MaxPool", "Mul", "Pad", "ReduceMax", "Relu", "Reshape", "Resize",
@@ -23,7 +23,7 @@ class Target(NamedTuple):
 
     Attributes:
         suffixes: of the files that are written; the first names them, and a manifest in JSON goes beside them.
-        opsets: the lowest and highest version of ONNX's operators that it reads.
+        opsets: the lowest and highest version of ONNX's operators that it is known to read.
         outputs: the forms of the results; the first is the preset's.
         precisions: of weights and sums.
         batch: whether it takes several pictures per pass.
@@ -36,7 +36,7 @@ class Target(NamedTuple):
 
     suffixes: tuple[str, ...] = (".onnx",)
     opsets: tuple[int, int] = (13, 13)
-    outputs: tuple[str, ...] = (RAW, BOXES)
+    outputs: tuple[str, ...] = (RAW, BOXES, ONE)
     precisions: tuple[str, ...] = ("fp32",)
     batch: bool = True
     open_batch: bool = True
@@ -49,21 +49,21 @@ class Target(NamedTuple):
 _OWN_FP16 = "its tools make fp16 of fp32 themselves; leave the precision at fp32"
 TARGETS: dict[str, Target] = {
     "opencv": Target(
-        opsets=(7, 17), precisions=("fp32", "fp16"), open_size=False,
+        precisions=("fp32", "fp16"), open_size=False,
         why={"size": "OpenCV 4 reads fixed sizes only, and then takes any size for raw heads; leave out dynamic size"},
     ),
-    "onnxruntime": Target(opsets=(7, 26), precisions=("fp32", "fp16")),
+    "onnxruntime": Target(precisions=("fp32", "fp16")),
     "openvino": Target(
-        (".xml", ".bin"), (7, 26), (RAW,), batch=False, open_batch=False, open_size=False,
+        (".xml", ".bin"), outputs=(RAW,), batch=False, open_batch=False, open_size=False,
         why=dict.fromkeys(
             ("batch", "size", "outputs"),
             "darkshare writes this form of OpenVINO's with raw heads for one picture; for others leave out the target, "
             "since OpenVINO reads ONNX files too",
         ) | {"precision": "OpenVINO computes in fp16 or bf16 from fp32; leave the precision at fp32"},
     ),
-    "tensorrt": Target(opsets=(7, 24), why={"precision": _OWN_FP16}),
+    "tensorrt": Target(why={"precision": _OWN_FP16}),
     "ncnn": Target(
-        (".param", ".bin"), (7, 26), (RAW,), batch=False, open_batch=False, open_size=False,
+        (".param", ".bin"), outputs=(RAW,), batch=False, open_batch=False, open_size=False,
         operators=OPERATORS - {"Pad", "Selu", "Sign", "Transpose"}, names=("in0", "out{}"),
         why={
             "batch": "a Mat of ncnn's holds one picture; leave out the batch",
@@ -79,6 +79,15 @@ TARGETS: dict[str, Target] = {
             "size": "the toolkit refuses an open size; leave out dynamic size",
             "precision": "the toolkit makes fp16 or int8 of fp32; leave the precision at fp32",
             "outputs": "int8 has one scale for a tensor, and boxes and scores differ in range; leave out decoding",
+        },
+    ),
+    "frigate": Target(
+        outputs=(ONE,), batch=False, open_batch=False, open_size=False,
+        why={
+            "batch": "it gives one picture at a time; leave out the batch",
+            "size": "it wants a fixed size; leave out dynamic size",
+            "precision": "it gives fp32, and its engines make fp16 by themselves; leave the precision at fp32",
+            "outputs": "its yolo-generic reads boxes and scores of all classes in one output; leave out decoding",
         },
     ),
 }  # fmt: skip
