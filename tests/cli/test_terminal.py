@@ -33,7 +33,8 @@ LINES = [  # every command, with output
     "split merged.cfg -o apart", "mix base.cfg other.cfg --k 4 -o mixed", "snap base.cfg other.cfg --k 4 -o snapped",
     "import-data squares.data -o imported", "classes base.cfg", "anchors base.cfg squares.data",
     "evaluate base.cfg squares.data --by-order", "kit base.cfg squares.data --k 4 -o kit", "cut base.cfg --k 4",
-    "detect base.cfg photo.png -o found", "classify colour.cfg photo.png", "export base.cfg -o a.onnx", "engines",
+    "detect base.cfg photo.png -o found", "classify colour.cfg photo.png",
+    "export base.cfg --for opencv --runner cpp -o a.onnx", "engines",
     "plan base.cfg text=losses.csv --max-loss 2 -o planned",
     "reduce resnet.cfg --list", "branch paired.cfg --after 4 -m 2", "demo -o demo", "completion bash",
 ]  # fmt: skip
