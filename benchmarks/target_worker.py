@@ -1,4 +1,4 @@
-"""One network in one engine of a deployment target: the process that `targets.py` starts in that target's environment.
+"""One network in one engine of a target: the process that `target_runs.py` starts in that target's environment.
 
 It needs numpy and the engine, and not darkshare. The first line of its input is a job, {"engine", "file", "input",
 "outputs", "answers"}; it answers with what it found, in JSON, and then with the processor time of a pass for each
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -109,18 +108,6 @@ def rknn(job: Job, x: np.ndarray) -> tuple[Run, list[str]]:
 
 
 ENGINES = {one.__name__: one for one in (onnxruntime, opencv, openvino, ncnn, tract, rknn)}
-
-
-def convert(job: Job) -> None:
-    """Have pnnx write ncnn's files beside an ONNX file, where that is what is given."""
-    import pnnx
-
-    source = Path(job["file"])
-    program = Path(pnnx.__file__).with_name("pnnx")
-    run = subprocess.run([program, source.name, "fp16=0"], cwd=source.parent, capture_output=True, text=True)
-    if run.returncode:
-        raise ValueError(f"pnnx ends with {run.returncode}")
-    job["file"] = str(source.with_suffix(".ncnn.param"))
 
 
 def serve() -> None:

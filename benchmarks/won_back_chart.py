@@ -1,4 +1,4 @@
-"""The figure of `loss_won_back.py`: mAP over the number of shared layers, as Figure 5 of the paper has it, and ways'."""
+"""The figure of `loss_won_back.py`: mAP over the number of shared layers, as in Figure 5 of the paper."""
 
 from __future__ import annotations
 
