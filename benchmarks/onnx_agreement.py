@@ -76,9 +76,9 @@ def small(cfg: Cfg, fork: str, *, whole: bool) -> Network:
     return resolve(once, dialect=fork)
 
 
-def seeded(network: Network) -> np.ndarray:
+def seeded(network: Network, seed: int = 1) -> np.ndarray:
     """Weights that keep values near 1, with variances near 100: nobody's epsilon counts there (see the page)."""
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seed)
     data = np.zeros(network.params, "<f4")
     added = {layer.index - 1 for layer in network.layers if layer.kind.name == "shortcut"}
     for layer in network.layers:

@@ -41,8 +41,9 @@ def json_words() -> list[bytes]:
         "id images annotations categories image_id category_id bbox segmentation file_name width height iscrowd name "
     )
     keys += "supercategory imgs anns set legibility language class format tasks classes padded offset heads runs net "
-    keys += "header sha256 fingerprints ensemble alpha rules layers tensor kind method space model cfg dialect values "
-    keys += "quantised engine"
+    keys += (
+        "header sha256 ensemble alpha rules layers tensor kind method space model cfg dialect values quantised engine"
+    )
     marks = [b"[", b"]", b"{", b"}", b",", b"null", b"true", b"NaN", b"1e999", b'"\\ud800"', b'"\\u0000"', b'"../a"']
     return [*(f'"{key}": '.encode() for key in keys.split()), *marks, b"\xef\xbb\xbf", b"\xff\xfe", b'"' + b"[" * 60]
 

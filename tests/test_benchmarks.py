@@ -117,3 +117,15 @@ def test_darknet_is_built_outside_its_checkout(tmp_path, given, make, wanted):
         assert "ARCH=-gencode arch=compute_90,code=[sm_90,compute_90]" in built
         assert ("could not be built" in done.stderr) == (make == "exit 1")
         assert not Path(built.split()[1]).exists(), "the copy is gone afterwards"
+
+
+def test_figures_of_targets_are_of_what_is_there(monkeypatch):
+    """Every model and target was run, and neither a recipe nor what a preset writes has changed since."""
+    monkeypatch.setattr(sys, "path", [str(FOLDER), *sys.path])
+    runs = runpy.run_path(str(FOLDER / "target_runs.py"), run_name="imported")
+    found = json.loads(runs["RESULTS"].read_text())
+    assert list(found) == list(runs["RECIPES"])
+    wanted = {name: runs["digest_of_target"](name) for name in runs["ENGINES"]}
+    for name, one in found.items():
+        assert one["recipe"] == runs["digest_of_model"](name), f"run: python benchmarks/target_runs.py --model {name!r}"
+        assert {target: cell["target"] for target, cell in one["cells"].items()} == wanted, "run it with --target"

@@ -129,7 +129,7 @@ def test_a_page_shows_only_commands_and_options_that_exist(page):
         )
 
 
-@pytest.mark.parametrize("name", ["make_api", "make_cli", "make_kinds"])
+@pytest.mark.parametrize("name", ["make_api", "make_cli", "make_kinds", "make_target_runs"])
 def test_a_generated_page_is_fresh(name):
     generator = runpy.run_path(str(ROOT / "docs" / f"{name}.py"))
     assert generator["PAGE"].read_text(encoding="utf-8") == generator["page"](), f"run: python docs/{name}.py"

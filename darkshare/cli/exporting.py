@@ -13,13 +13,23 @@ from darkshare.cli.printing import noted, say, show
 from darkshare.evaluation.exporting import INT8, INT8_ONLY, NOT_INT8
 from darkshare.evaluation.exporting import export as write_model
 from darkshare.inference.int8 import QUANTISERS, Int8
-from darkshare.inference.onnx import PRECISIONS
+from darkshare.inference.onnx import PRECISIONS, SUFFIXES, TARGETS
+from darkshare.inference.runners import LANGUAGES
 
 
 @command()
 @options.models_argument
 @options.output_option(text="the model; beside the cfg without it.", is_file=True)
+@click.option(
+    "--for", "target", type=click.Choice(list(TARGETS)),
+    help="Write what this takes, with a manifest beside it; refuse what it breaks on.",
+)  # fmt: skip
+@click.option(
+    "--runner", type=click.Choice(list(LANGUAGES)),
+    help="With --for: also write a program that finds the objects, without darkshare.",
+)  # fmt: skip
 @click.option("--decode", is_flag=True, help="Boxes and scores as outputs instead of raw heads.")
+@click.option("--one-output", is_flag=True, help="All boxes in one output, with the classes of all tasks.")
 @click.option("--batch", type=BATCH, default=1, show_default=True, help="Pictures per run of the file; dynamic: any.")
 @click.option("--dynamic-size", is_flag=True, help="Leave width and height of the input open.")
 @options.choice_option(
@@ -56,6 +66,9 @@ def export(files: tuple[str, ...], output: str | None, size: Any, dialect: str, 
     \b
     Examples:
       darkshare export both.cfg both.weights -o both.onnx
+      darkshare export both.cfg --for ncnn -o phone.param
+      darkshare export both.cfg --for frigate --size 320
+      darkshare export both.cfg --for opencv --runner cpp -o app/both.onnx
       darkshare export yolov4.cfg --size 512x288 --decode --batch dynamic
       darkshare export yolov4.cfg --dynamic-size --precision fp16 -o half.onnx
       darkshare export both.cfg --precision int8 --calibrate photos/
@@ -65,9 +78,13 @@ def export(files: tuple[str, ...], output: str | None, size: Any, dialect: str, 
         raise click.UsageError(f"{foreign[0]} does not go with --precision {precision}")
     if precision == INT8 and not how["calibrate"]:
         raise click.UsageError("--precision int8 needs --calibrate PHOTOS: pictures like those it will see")
+    if how["runner"] and not how["target"]:
+        raise click.UsageError("--runner needs --for: what runs the file")
     model = options.one_model(files, dialect=dialect, size=size)
     found = write_model(model, output, **how)
     show(found, form=form)
     mib = sum(path.stat().st_size for path in found.paths) / 2**20
-    say(f"wrote {' and '.join(noted(found.paths))}, {mib:.1f} MiB")
-    hint(Made(found.paths[:1], model, is_raw=not how["decode"] and how["batch"] in (1, None)), form)
+    *before, last = noted(found.paths)
+    say(f"wrote {' and '.join([', '.join(before), last] if before else [last])}, {mib:.1f} MiB")
+    is_read = not how["decode"] and how["batch"] in (1, None) and found.paths[0].suffix in SUFFIXES
+    hint(Made(found.paths[:1], model, is_raw=is_read), form)

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,8 +101,18 @@ class Cfg:
 
 
 def option_line(key: str, value: object) -> Line:
-    """Make a new `key=value` line."""
-    return Line(f"{key}={value}\n", key, str(value).translate(_BLANKS))
+    """Make a new `key=value` line; for a number as `number_text` writes it."""
+    text = number_text(value)
+    return Line(f"{key}={text}\n", key, text.translate(_BLANKS))
+
+
+def number_text(value: object) -> str:
+    """Write a number without exponent or plus sign, which hank-ai's Darknet would refuse; text as it is.
+
+    >>> number_text(5e-05), number_text(2.0), number_text("leaky")
+    ('0.00005', '2', 'leaky')
+    """
+    return f"{Decimal(repr(float(value))):f}".removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def new_section(kind: str, /, **values: object) -> Section:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
-from darkshare.darknet.cfg import Cfg, Line, Section, comment_line, option_line
+from darkshare.darknet.cfg import Cfg, Line, Section, comment_line, number_text, option_line
 from darkshare.darknet.kinds import Net, find_kind, keys_of, read_kind
 from darkshare.darknet.kinds.base import Described
 from darkshare.darknet.kinds.reading import Key
@@ -60,7 +59,7 @@ def list_text(values: tuple[Any, ...]) -> str:
     >>> list_text((-1, 61))
     '-1,61'
     """
-    return ",".join(_number(value) for value in values)
+    return ",".join(map(number_text, values))
 
 
 def _plain_header(line: Line, kind: str) -> Line:
@@ -86,11 +85,3 @@ def _plain_option(line: Line, declared: Key, value: Any, number: int) -> Line:
     if _OPTION.fullmatch(whole) and (text or _NUMBERS.fullmatch(line.value)) and whole.isascii():
         return line._replace(text=whole)
     return option_line(line.key, list_text(value if isinstance(value, tuple) else (value,)))
-
-
-def _number(value: Any) -> str:
-    """A number without exponent or plus sign; text as it is."""
-    if isinstance(value, float):
-        digits = f"{Decimal(repr(value)):f}"
-        return digits.removesuffix(".0")
-    return str(value)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from darkshare.darknet.model import Model
@@ -13,21 +12,30 @@ from darkshare.darknet.tasks import Task
 from darkshare.data import Dataset, read_data
 from darkshare.errors import BadValue, checked
 from darkshare.evaluation.runner import Runner
+from darkshare.inference.converters import write_target
 from darkshare.inference.int8 import Int8, Quantised, TaskScores, write_int8
 from darkshare.inference.int8.writing import Judge
-from darkshare.inference.onnx import OnnxExport, beside, write_onnx
+from darkshare.inference.onnx import OnnxExport
 
 INT8 = "int8"
-NOT_INT8 = ("decode", "batch", "dynamic_size")  # the options that only fp32 and fp16 have
+NOT_INT8 = (
+    "decode",
+    "one_output",
+    "batch",
+    "dynamic_size",
+    "target",
+    "runner",
+)  # the options that only fp32 and fp16 have
 INT8_ONLY = ("calibrate", "engine", "data", "agreement", "count", "seed", "rounds", "threads")
 _INT8 = Int8()
 
 
 @checked
 def export(
-    model: Model, output: str | os.PathLike[str] | None = None, *, decode: bool = False, batch: int | None = 1,
-    dynamic_size: bool = False, precision: str = "fp32", bn_epsilon: float = _INT8.bn_epsilon,
-    calibrate: str | None = None, engine: str = _INT8.engine, data: str | os.PathLike[str] | Dataset | None = None,
+    model: Model, output: str | os.PathLike[str] | None = None, *, target: str | None = None, runner: str | None = None,
+    decode: bool = False, one_output: bool = False, batch: int | None = 1, dynamic_size: bool = False,
+    precision: str = "fp32", bn_epsilon: float = _INT8.bn_epsilon, calibrate: str | None = None,
+    engine: str = _INT8.engine, data: str | os.PathLike[str] | Dataset | None = None,
     agreement: float = _INT8.agreement, count: int = _INT8.count, seed: int = _INT8.seed, rounds: int = _INT8.rounds,
     threads: int | None = None,
 ) -> OnnxExport | Quantised:  # fmt: skip
@@ -36,7 +44,12 @@ def export(
     Args:
         model: with weights.
         output: the file; without it, one beside the cfg.
+        target: a program that the file is for: opencv, onnxruntime, openvino, tensorrt, ncnn, rknn or frigate. What
+            that takes is written, with a manifest in JSON beside it, and what it breaks on is refused.
+        runner: python or cpp: also write a program of one file that finds the objects with it, without darkshare; for
+            the targets opencv, onnxruntime, openvino and frigate, and opencv.
         decode: boxes and scores instead of raw heads.
+        one_output: all boxes in one output of the form 4 + classes x boxes, with the classes of all tasks.
         batch: pictures per pass; None leaves it open.
         dynamic_size: leave width and height open; any that the strides divide will do.
         precision: of weights and sums: fp32, fp16, or int8, for which see `quantise`.
@@ -58,13 +71,17 @@ def export(
         "calibrate": calibrate, "engine": engine, "data": data, "agreement": agreement, "count": count, "seed": seed,
         "rounds": rounds, "threads": threads,
     }  # fmt: skip
-    form = {"decode": decode, "batch": batch, "dynamic_size": dynamic_size}
+    form: dict[str, Any] = {
+        "decode": decode, "one_output": one_output, "batch": batch, "dynamic_size": dynamic_size, "target": target,
+        "runner": runner,
+    }  # fmt: skip
     for name, value in (form if precision == INT8 else others).items():
         if value != inspect.signature(export).parameters[name].default:
             raise BadValue(f"{name} does not go with precision {precision}")
     if precision != INT8:
-        target = Path(output) if output else beside(model, ".onnx")
-        return write_onnx(model, target, protect=_inputs(model), precision=precision, bn_epsilon=bn_epsilon, **form)
+        how = {**form, "target": target or "", "precision": precision, "bn_epsilon": bn_epsilon}
+        how["language"] = how.pop("runner")
+        return write_target(model, output, protect=_inputs(model), **how)
     if calibrate is None:
         raise BadValue("precision int8 needs calibrate: pictures like those that the network will see")
     return quantise(model, output, bn_epsilon=bn_epsilon, **others)

@@ -42,9 +42,12 @@ from darkshare.inference.classification import (
 from darkshare.inference.engines import Engine
 from darkshare.inference.onnx import (
     BN_EPSILON,
+    ONE_OUTPUT,
     SUFFIXES,
     Exported,
     buffers,
+    by_head,
+    one_output_shape,
     output_name,
     output_shape,
     read_exported,
@@ -110,9 +113,11 @@ class Detector:
         self._tiles, self._overlap, self._batch = tiles, overlap, batch
         self._heads = self._given = model.heads  # of a file some tasks may run, but it gives all of its heads
         how = {"threads": threads, "precision": precision}
+        self._whole: Model | None = None  # of a file with the boxes of all tasks in one output
         if file:
-            whole = _of_file(file, model)
-            self._given, self._engine = whole.heads, _opened(whole, file, engine, how)
+            whole, one_output = _of_file(file, model)
+            self._given, self._whole = whole.heads, whole if one_output else None
+            self._engine = _opened(whole, file, engine, how, [ONE_OUTPUT] if one_output else None)
         else:
             self._engine = _loaded(model, bn_epsilon, engine, how)
         self._lock = Lock()
@@ -145,6 +150,9 @@ class Detector:
     def raw(self, image: PictureLike) -> dict[int, Floats]:
         """Give the numbers of each head for a picture, by its layer: (channels, height, width), not decoded.
 
+        Of a file with one output for all tasks they are (4 + classes, boxes): center and size in pixels of the input,
+        and scores.
+
         Args:
             image: a path, an array as `cv2.imread` gives it (uint8, BGR, gray or BGRA), or a picture of PIL; see
                 `preprocess.as_picture`.
@@ -164,6 +172,7 @@ class Detector:
             with self._lock:
                 found = self._engine.run(batch)
             self._require_shapes(found, len(batch))
+            found = by_head(self._whole, found[0]) if self._whole else found
         except DarkshareError as error:
             raise error.locate(self.model.name, None) from None
         rows = (zip(self._given, values, strict=True) for values in zip(*found, strict=True))
@@ -171,10 +180,13 @@ class Detector:
 
     def _require_shapes(self, found: Sequence[Floats], count: int) -> None:
         """Refuse what an engine gave in another shape than the heads have, of which boxes would be made up."""
-        for index, values in zip(self._given, found, strict=True):
-            layer = self.model.network.layers[index]
-            if values.shape != (wanted := (count, *output_shape(layer))):
-                what = f"the engine {self.engine} gives {values.shape} for {output_name(layer)}, not {wanted}"
+        layers = [self.model.network.layers[index] for index in self._given]
+        outputs = [(output_name(layer), output_shape(layer)) for layer in layers]
+        if self._whole:
+            outputs = [(ONE_OUTPUT, one_output_shape(self._whole))]
+        for (name, shape), values in zip(outputs, found, strict=True):
+            if values.shape != (wanted := (count, *shape)):
+                what = f"the engine {self.engine} gives {values.shape} for {name}, not {wanted}"
                 raise DarkshareError(f"{what}; export it again, or take another engine")
 
     def _pictures(self, images: Sequence[PictureLike]) -> list[Picture]:
@@ -286,12 +298,14 @@ class Runnable(NamedTuple):
         engine: to run it on.
         file: an exported file that holds the weights; None where the model has them.
         stored: the precision of the weights.
+        one_output: whether the file gives the boxes of all tasks instead of raw heads.
     """
 
     model: Model
     engine: str
     file: Path | None = None
     stored: str = "fp32"
+    one_output: bool = False
 
 
 def runnable(given: Model | str | os.PathLike[str], engine: str | None) -> Runnable:
@@ -309,7 +323,7 @@ def runnable(given: Model | str | os.PathLike[str], engine: str | None) -> Runna
     if Path(given).suffix not in SUFFIXES:
         return Runnable(load(given), engine or engines.DEFAULT)
     found = read_exported(given)
-    return Runnable(found.model, engine_for(found, engine), found.path, found.precision)
+    return Runnable(found.model, engine_for(found, engine), found.path, found.precision, found.one_output)
 
 
 def engine_for(found: Exported, wanted: str | None) -> str:
@@ -318,21 +332,22 @@ def engine_for(found: Exported, wanted: str | None) -> str:
     Raises:
         Unsupported: an int8 file and OpenCV, which refuses such files or computes other numbers (seen in 4.14 and 5.0).
     """
-    if found.engine and wanted and wanted.startswith("opencv"):
+    if found.precision == "int8" and wanted and wanted.startswith("opencv"):
         raise Unsupported(
             f"is in int8, which OpenCV does not compute as it is meant; use {found.engine}", file=str(found.path)
         )
     return wanted or found.engine or engines.DEFAULT
 
 
-def _of_file(path: str | os.PathLike[str], model: Model) -> Model:
-    """The whole model of an exported file, once it is known to be the given one's."""
-    found = read_exported(path).model
+def _of_file(path: str | os.PathLike[str], model: Model) -> tuple[Model, bool]:
+    """The whole model of an exported file, once it is known to be the given one's, and whether it has one output."""
+    exported = read_exported(path)
+    found = exported.model
     pairs = zip_longest(found.network.layers, model.network.layers)
     same = all(a and b and (a.kind, a.sources, a.x, a.y) == (b.kind, b.sources, b.x, b.y) for a, b in pairs)
     if not same or not set(model.heads) <= set(found.heads):
         raise DarkshareError(f"is not of the network {model.name or 'given'}; export it again", file=str(path))
-    return found
+    return found, exported.one_output
 
 
 def _loaded(model: Model, bn_epsilon: float, engine: str, how: Mapping[str, Any]) -> Engine:
@@ -344,10 +359,16 @@ def _loaded(model: Model, bn_epsilon: float, engine: str, how: Mapping[str, Any]
         return _opened(model, path, engine, how)
 
 
-def _opened(model: Model, path: str | os.PathLike[str], engine: str, how: Mapping[str, Any]) -> Engine:
-    outputs = [output_name(model.network.layers[index]) for index in model.heads]
+def _opened(
+    model: Model,
+    path: str | os.PathLike[str],
+    engine: str,
+    how: Mapping[str, Any],
+    outputs: Sequence[str] | None = None,
+) -> Engine:
+    heads = [output_name(model.network.layers[index]) for index in model.heads]
     try:
-        return engines.open_engine(engine, path, outputs, **how)
+        return engines.open_engine(engine, path, outputs or heads, **how)
     except DarkshareError as error:
         raise error.locate(model.name, None) from None
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from darkshare.darknet.cfg import Cfg
+from darkshare.darknet.cfg import Cfg, number_text
 from darkshare.darknet.cut_points import illegal_cut
 from darkshare.darknet.initial import drawn
 from darkshare.darknet.model import Model, branch_tasks, common_ensemble
@@ -209,7 +209,7 @@ def _scheduled(
     if recipe.rise is None and batches == net.max_batches:
         return model
     keys = dict(_shortened(model, batches)) if recipe.rise is None else recipe.schedule(net, batches)
-    said_of_it = " ".join(f"{key}={value}" for key, value in keys.items())
+    said_of_it = " ".join(f"{key}={number_text(value)}" for key, value in keys.items())
     notes.append(f"schedule for {batches} batches of {batch} pictures: {said_of_it}")
     return _changed(model, **keys)
 

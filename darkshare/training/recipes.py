@@ -57,9 +57,9 @@ class TrainingRecipe:
         """The keys of [net] for a training of so many updates: `sgdr` with one cycle is a cosine."""
         assert self.rise is not None
         warm = min(max(round(self.rise * batches), _LEAST), batches // 2)
-        lowest = f"{self.end * net.learning_rate:.6g}"
+        highest, lowest = (float(f"{share * net.learning_rate:.6g}") for share in (1, self.end))
         return {
-            "max_batches": batches, "learning_rate": f"{net.learning_rate:g}", "burn_in": warm, "power": 1,
+            "max_batches": batches, "learning_rate": highest, "burn_in": warm, "power": 1,
             "policy": "sgdr", "sgdr_cycle": batches, "learning_rate_min": lowest, "adam": 1,
         }  # fmt: skip
 

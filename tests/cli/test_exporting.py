@@ -55,6 +55,13 @@ def test_every_option_reaches_the_file(tiny, tmp_path):
     assert (facts["bn_epsilon"], facts["precision"]) == (1e-6, "fp16")
 
 
+def test_a_target_gets_a_manifest_beside_the_file(tiny, tmp_path):
+    result = run("export", tiny, "--for", "tensorrt", "-o", tmp_path / "x.onnx", code=0)
+    first, _, third = result.stderr.splitlines()[0].rpartition(" and ")
+    assert (first, third) == (f"wrote {tmp_path / 'x.onnx'}", f"{tmp_path / 'x.json'}, 0.0 MiB")
+    assert json.loads((tmp_path / "x.json").read_text())["target"] == "tensorrt"
+
+
 def test_open_size_and_a_batch_of_four(tiny, tmp_path):
     path = tmp_path / "x.onnx"
     result = run("export", tiny, "-o", path, "--dynamic-size", "--batch", 4)
@@ -84,6 +91,9 @@ def test_a_classifier_gives_values(tmp_path):
         (["--precision", "fp16", "--threads", "1"], "--threads does not go with --precision fp16", 2),
         (["--precision", "int8", "--calibrate", "x", "--batch", "2"], "--batch does not go with --precision int8", 2),
         (["--precision", "int8", "--calibrate", "nowhere"], "nowhere: holds no picture that can be read", 1),
+        (["--for", "rknn", "--batch", "dynamic"], "rknn does not take an open batch: the toolkit refuses", 1),
+        (["--for", "opencv", "--precision", "int8", "--calibrate", "x"], "--for does not go with --precision int8", 2),
+        (["--for", "ncnn", "-o", "x.onnx"], "x.onnx: a file for ncnn ends in .param", 1),
         (["--size", "33"], "[route] joins images of different size", 1),
     ],
 )

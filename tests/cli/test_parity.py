@@ -26,6 +26,7 @@ WITHOUT_FUNCTION = {"add-task", "completion", "demo", "git-diff"}
 EXCEPTIONS: dict[str, dict[str, str]] = {
     "concat": dict.fromkeys(("verify", "images"), "verify(merged, *models, images=), since it needs an engine"),
     "cut": {"for": "a keyword of Python: target", "target": "--for"},
+    "export": {"for": "a keyword of Python: target", "target": "--for"},
     "classes": {"from": "a keyword of Python: names", "names": "--from"},
     "reduce": {"list": "residual_blocks(model)", "recalibrate_bn": "recalibrated(model, images), since it needs torch"},
     "branch": {"recalibrate_bn": "recalibrated(model, images, k=model.report.k), since it needs torch"},

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from conftest import network_of, zoo_path
@@ -14,6 +17,7 @@ from darkshare.darknet.cut_points import legal_cuts
 from darkshare.darknet.kinds import Convolutional
 from darkshare.darknet.model import Model, load, save
 from darkshare.errors import BadValue, Unsupported
+from darkshare.inference.engines import presence
 from darkshare.surgery.sides import Side, with_side
 
 NETS = {"yolov3": 75, "yolov3-tiny": 13, "yolov4-tiny": 27, "yolov4": 105, "yolov7-tiny": 40, "yolov4-csp": 120}
@@ -66,19 +70,70 @@ def test_it_computes_the_same_alone_and_merged(plain, k, tmp_path):
         assert {one.largest for one in found} == {0.0}
 
 
-def test_what_it_adds_is_heard_once_its_scales_are_not_0(plain, tmp_path):
-    """So that a side which nothing reads would be seen."""
-    made = with_side(plain, 8, Side(3), seed=2)
+def heard(made: Model, k: int, more: int) -> Model:
+    """The model with scales of 1 in the side's convolutions, of which the last have 0 at first."""
     weights = floats(made).copy()
-    for layer in made.network.layers[8:19]:
+    for layer in made.network.layers[k : k + more]:
         if isinstance(layer.kind, Convolutional):
             at = layer.start + layer.kind.filters
             weights[at : at + layer.kind.filters] = 1
     assert made.weights is not None
+    return replace(made, weights=replace(made.weights, runs=(weights,)))
+
+
+def test_what_it_adds_is_heard_once_its_scales_are_not_0(plain, tmp_path):
+    """So that a side which nothing reads would be seen."""
     save(plain, tmp_path / "plain")
-    save(replace(made, weights=replace(made.weights, runs=(weights,))), tmp_path / "made")
+    save(heard(with_side(plain, 8, Side(3), seed=2), 8, 11), tmp_path / "made")
     found = verify(str(tmp_path / "made.cfg"), str(tmp_path / "plain.cfg"))
     assert all(one.largest > 0 for one in found)
+
+
+@pytest.fixture(scope="module")
+def sided(plain) -> Model:
+    """A network for another task with a side that counts."""
+    return heard(with_side(retrained(plain, WITH_STAGES, "text", 8), 8, Side(3), seed=2), 8, 11)
+
+
+@pytest.mark.parametrize("engine", ["opencv", "onnxruntime"])
+def test_merged_it_computes_in_both_engines_what_it_computes_alone(plain, sided, engine, tmp_path):
+    if not presence(engine).version:
+        pytest.skip(f"{engine} is not installed")
+    merged = concat([plain, sided], 8)
+    found = verify(merged, plain, sided, engine=engine)
+    assert found.is_equal
+    assert {one.largest for one in found} == {0.0}
+
+
+def importer_heads(one: Model, stem: Path) -> list[np.ndarray]:
+    """What enters the heads, by OpenCV 4's own reading of the model's files."""
+    save(one, stem)
+    dnn: Any = cv2.dnn
+    net = dnn.readNetFromDarknet(f"{stem}.cfg", f"{stem}.weights")
+    shape = one.network.input
+    net.setInput(np.random.default_rng(3).random((1, shape.c, shape.h, shape.w), np.float32))
+    return [values[0] for values in net.forward([f"conv_{head - 1}" for head in one.heads])]
+
+
+@pytest.mark.importer
+@pytest.mark.parametrize("layout", ["native", "padded"])
+@pytest.mark.parametrize("k", [None, pytest.param(66, marks=pytest.mark.zoo), pytest.param(109, marks=pytest.mark.zoo)])
+def test_the_importer_computes_merged_what_it_computes_alone(plain, sided, k, layout, tmp_path):
+    """Of the padded heads, which have the classes of both, those of the own task."""
+    base, other = plain, sided
+    if k is not None:
+        base = load(zoo_path("models", "f10-coco", "f10-coco.cfg"))
+        made = with_side(base, k, Side(), seed=2)
+        other = heard(made, k, len(made.network.layers) - len(base.network.layers))
+    merged = concat([base, other], k or 8, layout=layout)
+    together = importer_heads(merged, tmp_path / "both")
+    apart = [importer_heads(one, tmp_path / "alone") for one in (base, other)]
+    assert not all(np.array_equal(a, b) for a, b in zip(*apart, strict=True))
+    tasks = [task for task in merged.tasks for _ in task.heads]
+    for task, found, alone in zip(tasks, together, [*apart[0], *apart[1]], strict=True):
+        boxes = found.reshape(3, -1, *found.shape[1:])
+        own = [*range(5), *range(5 + task.offset, 5 + task.offset + len(task.names))]
+        assert np.array_equal(boxes[:, own].reshape(alone.shape), alone)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -129,6 +130,14 @@ def test_epochs_and_batches_exclude_each_other():
         of(model(TEXT), changes=Changes(epochs=3, batches=5))
 
 
+@pytest.mark.parametrize(("recipe", "lr"), [("darknet", 2e-05), ("steady", 0.002), ("steady", 3.5e-06)])
+def test_rates_are_written_without_exponents_which_one_fork_refuses(recipe, lr):
+    found, _ = of(model(TEXT), changes=Changes(batches=10, lr=lr), recipe=recipe)
+    net = found.network.cfg.sections[0]
+    assert [line.value for line in net.lines if re.fullmatch(r"[-+.\d]+e.*", line.value)] == []
+    assert float(net.get("learning_rate")) == lr
+
+
 @pytest.mark.parametrize(("batches", "warm"), [(1, 0), (10, 5), (60, 10), (1000, 100)])
 def test_the_steady_recipe_rises_and_falls_in_any_length(batches, warm):
     """A cosine from learning_rate to a hundredth of it, in keys that Darknet knows."""
@@ -136,6 +145,7 @@ def test_the_steady_recipe_rises_and_falls_in_any_length(batches, warm):
     net, last = found.network.net, batches
     assert (net.max_batches, net.burn_in, net.policy, net.sgdr_cycle, net.power) == (last, warm, "sgdr", last, 1)
     assert notes[-1].startswith(f"schedule for {last} batches of 16 pictures: max_batches={last} learning_rate=0.004 ")
+    assert notes[-1].endswith(" learning_rate_min=0.00004 adam=1")
     assert (net.burn_in, net.adam) == (warm, 1)
     rates = [Schedule.of(net).rate(number) for number in range(1, last + 1)]
     assert rates[-1] == pytest.approx(0.00004)

@@ -33,7 +33,8 @@ def decode(model: Model, task: Task, index: int, values: Floats, threshold: floa
         model: whose head it is.
         task: whose classes are looked for; in a padded head they are a part of the head's.
         index: the head's layer.
-        values: what it gives, (channels, height, width).
+        values: what it gives, (channels, height, width); or (4 + classes, boxes) of a file that has decoded it, with
+            center and size in pixels of the input, and scores.
         threshold: keep scores above it; a box counts once for each class that passes.
 
     Raises:
@@ -44,10 +45,29 @@ def decode(model: Model, task: Task, index: int, values: Floats, threshold: floa
     kind = layer.kind
     if type(kind) not in DECODE or not isinstance(kind, Boxes):
         raise Unsupported(f"{layer.label} of task {task.name} gives no boxes, so there is nothing to detect")
-    boxes, scores = DECODE[type(kind)](kind, _Block.of(layer, kind, values, threshold), model.network.input)
+    if values.ndim == 2:
+        boxes, scores = _given(layer, values, model.network.input)
+    else:
+        boxes, scores = DECODE[type(kind)](kind, _Block.of(layer, kind, values, threshold), model.network.input)
     own = scores[:, task.offset : task.offset + len(task.names)]
     rows, ids = np.nonzero((own > threshold) & (np.abs(boxes) < _ABSURD).all(axis=1, keepdims=True))
     return Candidates(boxes[rows], own[rows, ids], ids)
+
+
+def _given(layer: Layer, values: Floats, net: Shape) -> tuple[Floats, Floats]:
+    """Boxes that are decoded already.
+
+    Raises:
+        DarkshareError: their scores are not numbers.
+    """
+    if not (np.abs(values[4:]) < _ABSURD).all():
+        raise _broken(layer)
+    extent = _extent(net)
+    return np.concatenate([values[:2].T / extent, values[2:4].T / extent], axis=1), values[4:].T
+
+
+def _broken(layer: Layer) -> DarkshareError:
+    return DarkshareError(f"{layer.label} gives values that are not numbers: are the weights broken?")
 
 
 class _Block(NamedTuple):
@@ -69,7 +89,7 @@ class _Block(NamedTuple):
         planes = values.reshape(kind.boxes, kind.values, h * w)
         objectness = planes[:, kind.entries - 1]
         if not (np.abs(objectness) < _ABSURD).all():
-            raise DarkshareError(f"{layer.label} gives values that are not numbers: are the weights broken?")
+            raise _broken(layer)
         anchor, place = np.nonzero(objectness >= _limit(kind, threshold))
         places = np.stack([place % w, place // w], axis=1).astype(np.float32)
         sizes = np.array(kind.anchor_sizes(), np.float32)[anchor]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from darkshare.darknet.weights import Floats
 from darkshare.inference.engines.base import Engine, Settings, errors_of, one_by_one
+from darkshare.inference.onnx.ir import SECTION
 
 DEVICE = "CPU"
 _REPORTER = "openvino_telemetry"
@@ -70,6 +72,23 @@ def precisions() -> tuple[str, ...]:
     """List the precisions that this processor has."""
     able = library().Core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
     return tuple(precision for precision in _TYPES if precision.upper() in able)
+
+
+def save(network: Any, target: Path, source: Path, facts: Mapping[str, str] | None = None) -> None:
+    """Write a network as an .xml and a .bin.
+
+    Args:
+        network: of OpenVINO's.
+        target: the .xml.
+        source: the ONNX file that it was made of; what that says of the network goes along.
+        facts: more of the kind, as JSON by key.
+    """
+    import onnx
+
+    known = {entry.key: entry.value for entry in onnx.load(str(source)).metadata_props}
+    for key, text in (known | dict(facts or {})).items():
+        network.set_rt_info(text, [SECTION, key])
+    library().save_model(network, target, compress_to_fp16=False)
 
 
 def load(path: str, outputs: Sequence[str], settings: Settings) -> Engine:

@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 
 from darkshare.darknet.weights import Floats
-from darkshare.inference.engines.openvino import library, unreported
+from darkshare.inference.engines.openvino import library, save, unreported
 from darkshare.inference.int8.base import Run, of_layer
 from darkshare.inference.int8.calibration import Blobs
 from darkshare.inference.onnx import INPUT
-from darkshare.inference.onnx.ir import SECTION
 
 
 class Nncf:
@@ -35,8 +34,7 @@ class Nncf:
         self._nncf = _library()
 
     def write(self, target: Path, kept: Collection[int], facts: dict[str, str]) -> None:
-        openvino = library()
-        nncf, network = self._nncf, openvino.Core().read_model(self._path)
+        nncf, network = self._nncf, library().Core().read_model(self._path)
         names = [node.get_friendly_name() for node in network.get_ops()]
         own = {index: re.compile(f"{of_layer(index)}.*") for index in kept}
         patterns = [own[i].pattern for i in sorted(own) if any(own[i].match(name) for name in names)]
@@ -49,9 +47,7 @@ class Nncf:
                 subset_size=len(self._blobs),
                 ignored_scope=nncf.IgnoredScope(patterns=patterns, validate=False),
             )
-        for key, text in (_known(self._path) | facts).items():
-            network.set_rt_info(text, [SECTION, key])
-        openvino.save_model(network, target, compress_to_fp16=False)
+        save(network, target, self._path, facts)
 
     def tapped(self, path: Path, names: Sequence[str]) -> Run:
         core = library().Core()
@@ -64,12 +60,6 @@ class Nncf:
             return [np.asarray(found[name]) for name in names]
 
         return run
-
-
-def _known(path: Path) -> dict[str, str]:
-    import onnx
-
-    return {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
 
 
 def _library() -> Any:

@@ -19,6 +19,7 @@ from darkshare.darknet.weights import FLOAT, Header, Weights
 from darkshare.errors import DarkshareError
 from darkshare.inference.onnx.graph import INPUT, ExportForm, Graph, Operator, Stored, value_dims
 from darkshare.inference.onnx.lowering import lower
+from darkshare.inference.onnx.one_output import ONE_OUTPUT
 from darkshare.inference.onnx.wire import LARGEST, Message
 from darkshare.inference.onnx.writing import OPSET
 
@@ -64,7 +65,7 @@ def expected_graph(model: Model, form: ExportForm) -> Graph:
 
 
 def form_of(message: Message, precision: Any) -> ExportForm:
-    """Tell the form in which a file was exported from its input and what it says of its precision.
+    """Tell the form in which a file was exported from its input and outputs and what it says of its precision.
 
     Raises:
         DarkshareError: it has no input of ours.
@@ -74,7 +75,11 @@ def form_of(message: Message, precision: Any) -> ExportForm:
         raise disagreement(f"its input is not one {INPUT} of four dimensions")
     batch = dims[0] if isinstance(dims[0], int) else None
     precision = precision if precision == "fp16" else "fp32"  # what int8 is made of
-    return ExportForm(batch=batch, dynamic_size=not isinstance(dims[2], int), precision=precision)
+    one_output = [name for name, _ in _values(_graph(message), "output")] == [ONE_OUTPUT]
+    open_size = not isinstance(dims[2], int)
+    if one_output and open_size:
+        raise disagreement(f"its one output {ONE_OUTPUT} needs a fixed size")
+    return ExportForm(one_output=one_output, batch=batch, dynamic_size=open_size, precision=precision)
 
 
 def require_graph(message: Message, graph: Graph, *, quantised: bool) -> None:

@@ -2,7 +2,7 @@
 
 A decoded output has the shape (batch, boxes, 5 + classes). A row is x, y, w, h of a box as fractions of the input
 (x, y its center), its objectness, and objectness times probability for each class of the task. The boxes are in the
-order of OpenCV 4's Darknet importer: by row, column, anchor.
+order of OpenCV 4's Darknet importer: by row, column, anchor. For one output of all tasks see `united`.
 """
 
 from __future__ import annotations
@@ -64,9 +64,14 @@ class Head(NamedTuple):
     def placed(self, xy: str, scale: float = 1.0) -> str:
         """Places in a cell as fractions of the input; scale_x_y stretches them about its middle."""
         h, w = self.layer.x.h, self.layer.x.w
-        cells = np.stack([np.arange(h * w) % w, np.arange(h * w) // w])[None, None]
         grid = np.array([w, h]).reshape(1, 1, 2, 1)
-        return self.line(xy, scale / grid, (cells - 0.5 * (scale - 1)) / grid)
+
+        def offsets() -> Any:  # made when they are written or held against a file, which then has as many
+            cells = np.stack([np.arange(h * w) % w, np.arange(h * w) // w])[None, None]
+            return (cells - 0.5 * (scale - 1)) / grid
+
+        added = self.graph.repeated(self.layer, (1, 1, 2, h * w), 1, offsets, F)
+        return self.op("Add", self.line(xy, scale / grid), added)
 
     def sized(self, kind: kinds.Boxes, factors: str, unit: tuple[int, int]) -> str:
         """Factors of the anchors as fractions of the input; `unit` is the input's size in the anchors' unit."""
@@ -80,18 +85,60 @@ def decoded(graph: Graph, layer: Layer, task: Task, x: str) -> tuple[str, tuple[
     Raises:
         Unsupported: a head whose options are not decoded.
     """
-    kind = layer.kind
-    own = (task.offset, task.offset + len(task.names))
-    if isinstance(kind, kinds.Boxes):
-        shape, places = (kind.boxes, kind.values, layer.x.h * layer.x.w), layer.x.h * layer.x.w * kind.boxes
-    else:
-        assert isinstance(kind, kinds.Detection)
-        shape, places = (1, layer.x.size, 1), kind.side**2 * kind.num
-    head = Head(graph, layer, graph.node(layer, "Reshape", x, graph.integers(layer, -1, *shape)))
-    rows = head.op("Concat", *filter(None, DECODE[type(kind)](head, kind, own)), axis=2)
+    head, parts = _parts(graph, layer, task, x)
+    rows = head.op("Concat", *filter(None, parts), axis=2)
     ordered = head.op("Transpose", rows, perm=[0, 3, 1, 2])
-    result = (places, 5 + own[1] - own[0])
+    result = (box_count(layer), 5 + len(task.names))
     return head.op("Reshape", ordered, graph.integers(layer, -1, *result)), result
+
+
+def united(graph: Graph, layer: Layer, task: Task, x: str, ids: tuple[int, int]) -> str:
+    """Append the boxes that a head gives for a task as columns: center and size in pixels of the input, then scores.
+
+    A score is objectness times probability; those of the classes of other tasks are 0.
+
+    Args:
+        graph: under construction.
+        layer: the head.
+        task: whose boxes they are.
+        x: the head's raw values.
+        ids: the number of the task's first class among those of all tasks, and how many these are.
+
+    Returns:
+        The name of a tensor (batch, 4 + classes of all tasks, boxes by anchor and place).
+
+    Raises:
+        Unsupported: see `decoded`.
+    """
+    head, parts = _parts(graph, layer, task, x)
+    (first, total), own = ids, len(task.names)
+    if not parts.scores:
+        raise Unsupported("it has no classes, which the one output needs; export raw heads or decoded boxes")
+    pixels = np.array([*_input(head), *_input(head)]).reshape(1, 1, 4, 1)
+    boxes = head.line(head.op("Concat", parts.xy, parts.wh, axis=2), pixels)
+    scores = parts.scores
+    if own < total:
+        scores = head.op("Pad", scores, graph.integers(layer, 0, 0, first, 0, 0, 0, total - first - own, 0))
+    columns = head.op("Transpose", head.op("Concat", boxes, scores, axis=2), perm=[0, 2, 1, 3])
+    return head.op("Reshape", columns, graph.integers(layer, -1, 4 + total, box_count(layer)))
+
+
+def box_count(layer: Layer) -> int:
+    """Count the boxes of a head that is decoded."""
+    kind = layer.kind
+    if isinstance(kind, kinds.Boxes):
+        return layer.x.h * layer.x.w * kind.boxes
+    assert isinstance(kind, kinds.Detection)
+    return kind.side**2 * kind.num
+
+
+def _parts(graph: Graph, layer: Layer, task: Task, x: str) -> tuple[Head, Parts]:
+    kind = layer.kind
+    shape = (1, layer.x.size, 1)
+    if isinstance(kind, kinds.Boxes):
+        shape = (kind.boxes, kind.values, layer.x.h * layer.x.w)
+    head = Head(graph, layer, graph.node(layer, "Reshape", x, graph.integers(layer, -1, *shape)))
+    return head, DECODE[type(kind)](head, kind, (task.offset, task.offset + len(task.names)))
 
 
 def _yolo(head: Head, kind: kinds.Yolo, own: tuple[int, int]) -> Parts:

@@ -18,8 +18,10 @@ from darkshare.darknet.network import Layer
 from darkshare.darknet.tasks import Task
 from darkshare.darknet.weights import FLOAT, Floats, Run
 from darkshare.errors import BadValue, Unsupported
+from darkshare.inference.onnx.targets import BOXES, ONE, RAW, require_form, require_operator
 
 INPUT = "image"
+FLOAT_TYPE, HALF_TYPE = 1, 10  # TensorProto.FLOAT and FLOAT16
 BN_EPSILON = 1e-5  # Darknet's, inside the root
 PRECISIONS: dict[str, np.dtype[Any]] = {"fp32": FLOAT, "fp16": np.dtype("<f2")}
 Each = Callable[[Floats], Floats]
@@ -32,17 +34,21 @@ class ExportForm:
 
     Attributes:
         decode: boxes and scores as outputs, instead of the raw heads.
+        one_output: all of them in one output, with the classes of all tasks.
         batch: pictures per pass; None leaves it open.
         dynamic_size: leave width and height open.
         precision: of weights and sums, fp32 or fp16; input and outputs are always fp32.
         bn_epsilon: what is added to a variance before its root is taken.
+        target: the program that it is for, one of `TARGETS`; "" for all that read ONNX.
     """
 
     decode: bool = False
+    one_output: bool = False
     batch: int | None = 1
     dynamic_size: bool = False
     precision: str = "fp32"
     bn_epsilon: float = BN_EPSILON
+    target: str = ""
 
     def __post_init__(self) -> None:
         if not self.bn_epsilon > 0:
@@ -51,8 +57,16 @@ class ExportForm:
             raise BadValue(f"a batch of {self.batch} pictures is none; use 1 or more, or leave it open")
         if self.precision not in PRECISIONS:
             raise BadValue(f"unknown precision {self.precision}; use {' or '.join(PRECISIONS)}")
-        if self.decode and self.dynamic_size:
+        if self.decode and self.one_output:
+            raise BadValue("decode gives an output for each head and one_output a single one; leave out either")
+        if self.outputs != RAW and self.dynamic_size:
             raise Unsupported("decoded boxes need a fixed input size: leave out dynamic size, or take raw heads")
+        require_form(self.target, self)
+
+    @property
+    def outputs(self) -> str:
+        """The form of the results."""
+        return BOXES if self.decode else ONE if self.one_output else RAW
 
 
 class Operator(NamedTuple):
@@ -135,7 +149,12 @@ class Graph:
         return self.named(self._name(layer, op), op, *inputs, **attributes)
 
     def named(self, name: str, op: str, *inputs: str, **attributes: Any) -> str:
-        """Append an operator whose output gets this name."""
+        """Append an operator whose output gets this name.
+
+        Raises:
+            Unsupported: the target does not have it.
+        """
+        require_operator(self.form.target, op)
         if op != "GlobalAveragePool" and self._sized.intersection(inputs):
             self._sized.add(name)
         self.nodes.append(Operator(op, inputs, name, attributes))
@@ -159,13 +178,19 @@ class Graph:
         array = np.asarray(values, self.dtype if dtype is None else np.dtype(dtype).newbyteorder("<"))
         return self._store(layer, "constant", array.dtype, array.shape, lambda: [array], fixed=True)
 
-    def repeated(self, layer: Layer, shape: tuple[int, ...], count: int, numbers: Callable[[], NDArray[Any]]) -> str:
-        """Store the same numbers several times over in one tensor, made when it is written; returns its name."""
+    def repeated(
+        self, layer: Layer, shape: tuple[int, ...], count: int, numbers: Callable[[], NDArray[Any]], dtype: Any = None
+    ) -> str:
+        """Store the same numbers several times over in one tensor, made when it is written; returns its name.
+
+        Their type is that of the network unless one is given.
+        """
+        kind = self.dtype if dtype is None else np.dtype(dtype).newbyteorder("<")
 
         def pieces() -> Iterable[NDArray[Any]]:
-            return repeat(numbers().astype(self.dtype), count)
+            return repeat(numbers().astype(kind), count)
 
-        return self._store(layer, "constant", self.dtype, shape, pieces, fixed=True)
+        return self._store(layer, "constant", kind, shape, pieces, fixed=True)
 
     def integers(self, layer: Layer, *values: int) -> str:
         """Store a shape or the like."""

@@ -11,10 +11,18 @@ from darkshare.darknet.network import Layer
 from darkshare.darknet.tasks import Task
 from darkshare.errors import Unsupported
 from darkshare.inference.onnx.decoding import DECODE, decoded
-from darkshare.inference.onnx.graph import INPUT, ExportForm, Graph, HeadOutput, output_name, output_shape
+from darkshare.inference.onnx.graph import (
+    FLOAT_TYPE,
+    HALF_TYPE,
+    INPUT,
+    ExportForm,
+    Graph,
+    HeadOutput,
+    output_name,
+    output_shape,
+)
 from darkshare.inference.onnx.layers import LOWER, UNSUPPORTED
-
-_FLOAT, _HALF = 1, 10  # TensorProto.FLOAT and FLOAT16
+from darkshare.inference.onnx.one_output import heads_of, one_output
 
 
 def lower(model: Model, form: ExportForm | None = None) -> Graph:
@@ -32,26 +40,24 @@ def lower(model: Model, form: ExportForm | None = None) -> Graph:
     if model.weights is None:
         raise Unsupported("has no weights file; give one behind the cfg", file=model.name)
     graph = Graph(model, form)
-    values = {-1: graph.named("half", "Cast", INPUT, to=_HALF) if form.precision == "fp16" else INPUT}
+    values = {-1: graph.named("half", "Cast", INPUT, to=HALF_TYPE) if form.precision == "fp16" else INPUT}
     for index in network.needed(model.heads):
         layer = network.layers[index]
         with located(network, layer):
             lowering = admitted(network, layer, LOWER, UNSUPPORTED, "it has no ONNX form")
             sources = [(values[i], network.layers[i].y) for i in layer.operands]
             values[index] = lowering(graph, layer, values.get(index - 1, ""), sources)
+    if form.one_output:
+        graph.outputs.extend(one_output(graph, values))
+        return graph
     known: dict[str, HeadOutput] = {}
-    for task, index in _heads(model):
+    for task, index in heads_of(model):
         layer = network.layers[index]
         with located(network, layer):
             output = _output(graph, task, layer, values[index], known)
         graph.outputs.append(output)
         known.setdefault(output.name, output)
     return graph
-
-
-def _heads(model: Model) -> list[tuple[Task, int]]:
-    """Each head with its task, by layer; a head of several tasks is given out for each."""
-    return sorted(((task, head) for task in model.tasks for head in task.heads), key=lambda pair: pair[1])
 
 
 def _output(graph: Graph, task: Task, layer: Layer, value: str, known: Mapping[str, HeadOutput]) -> HeadOutput:
@@ -61,7 +67,7 @@ def _output(graph: Graph, task: Task, layer: Layer, value: str, known: Mapping[s
     if name in known:  # the raw head of another task
         return known[name]._replace(task=task)
     if graph.form.precision == "fp16":
-        value = graph.node(layer, "Cast", value, to=_FLOAT)
+        value = graph.node(layer, "Cast", value, to=FLOAT_TYPE)
     shape = output_shape(layer)
     if as_boxes:
         value, shape = decoded(graph, layer, task, value)

@@ -14,6 +14,7 @@ from darkshare.darknet.network import resolve
 from darkshare.darknet.tasks import tasks_from_json
 from darkshare.errors import DarkshareError, Unsupported
 from darkshare.inference.onnx.checking import expected_graph, form_of, require_graph
+from darkshare.inference.onnx.facts import UNITED
 from darkshare.inference.onnx.graph import ExportForm
 from darkshare.inference.onnx.ir import facts as ir_facts
 from darkshare.inference.onnx.ir import read_ir, require_ir
@@ -21,6 +22,7 @@ from darkshare.inference.onnx.wire import read_message
 
 ONNX, IR = ".onnx", ".xml"  # what ONNX Runtime and OpenCV read; OpenVINO's own form, with its weights in a .bin
 SUFFIXES = (ONNX, IR)
+_ENGINES = {IR: "openvino"}  # those that alone read such a file
 _READ = ("model", "heads", "precision", "quantised")  # of what a file says
 
 
@@ -32,12 +34,14 @@ class Exported(NamedTuple):
         model: network and tasks; the weights are in the file alone.
         engine: the one that it was made for; "" for all of them.
         precision: of its weights.
+        one_output: whether the boxes of all tasks come in one output.
     """
 
     path: Path
     model: Model
     engine: str
     precision: str
+    one_output: bool = False
 
 
 def read_exported(path: str | os.PathLike[str]) -> Exported:
@@ -65,7 +69,8 @@ def _exported(path: Path) -> Exported:
     else:
         form = form_of(content, facts.get("precision"))
         require_graph(content, expected_graph(model, form), quantised=quantised)
-    return Exported(path, model, engine, "int8" if quantised else form.precision)
+    precision = "int8" if quantised else form.precision
+    return Exported(path, model, engine or _ENGINES.get(path.suffix, ""), precision, form.one_output)
 
 
 def _facts(texts: Iterator[tuple[str, str]]) -> dict[str, Any]:
@@ -88,7 +93,7 @@ def _described(facts: dict[str, Any], file: str) -> tuple[Model, str]:
     if "model" not in facts:
         raise DarkshareError("does not say which network it is; write it with darkshare export")
     try:
-        decoded = [head["output"] for head in facts["heads"] if head["values"] != "raw"]
+        decoded = [head["output"] for head in facts["heads"] if head["values"] not in ("raw", UNITED)]
         text, dialect, tasks = (facts["model"][key] for key in ("cfg", "dialect", "tasks"))
         engine = facts.get("quantised", {}).get("engine", "")
         if not all(isinstance(one, str) for one in (text, dialect, tasks, engine)):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,22 +18,14 @@ from typing import Any
 from darkshare._files import require_unread, write_all
 from darkshare._tables import Results
 from darkshare._texts import to_escaped
-from darkshare.darknet.cfg import dumps
-from darkshare.darknet.kinds import Boxes
-from darkshare.darknet.letterbox import is_letterboxed
 from darkshare.darknet.model import Model, sibling
-from darkshare.darknet.tasks import Task, tasks_to_json
 from darkshare.errors import BadValue, Unsupported
+from darkshare.inference.onnx.facts import MANIFEST, described_model, facts, manifest
 from darkshare.inference.onnx.graph import INPUT, ExportForm, Graph, HeadOutput, Stored, value_dims
 from darkshare.inference.onnx.lowering import lower
 from darkshare.inference.onnx.wire import LARGEST, LENGTH_DELIMITED
 
 OPSET, IR_VERSION = 13, 8  # what OpenCV 4.7 reads, and everything since
-_HEAD_KEYS = (
-    *("scale_x_y", "new_coords", "nms_kind", "beta_nms", "yolo_point", "softmax", "classfix"),
-    *("side", "num", "coords", "sqrt"),
-)
-DECODED = "x, y, w, h as fractions of the input, objectness, objectness times probability of each class"
 
 
 @dataclass(frozen=True, repr=False)
@@ -44,15 +36,17 @@ class OnnxExport(Results[HeadOutput]):
         items: the outputs, in the file's order.
         path: the file.
         batch: pictures per pass; None is open.
+        others: what was written beside it: more of the network, and the manifest of a target.
     """
 
     path: Path
     batch: int | None
+    others: tuple[Path, ...] = ()
 
     @property
     def paths(self) -> list[Path]:
         """The files that were written."""
-        return [self.path]
+        return [self.path, *self.others]
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each output: its task, shape, and whether it gives raw heads, boxes or other values."""
@@ -73,8 +67,15 @@ class OnnxExport(Results[HeadOutput]):
         return f"{self.path}, {len(self)} outputs"
 
 
-def write_onnx(model: Model, path: str | os.PathLike[str], *, protect: Sequence[str] = (), **form: Any) -> OnnxExport:
-    """Write a model as an ONNX file with one output per task and head.
+def write_onnx(
+    model: Model,
+    path: str | os.PathLike[str],
+    *,
+    protect: Sequence[str] = (),
+    more: Mapping[Path, Iterable[bytes]] | None = None,
+    **form: Any,
+) -> OnnxExport:
+    """Write a model as an ONNX file with one output per task and head; for a target with a manifest beside it.
 
     The input is `image`, batch x channels x height x width, fp32, RGB in 0..1. Raw heads are `L82_yolo`, batch x
     channels x height x width; decoded ones `{task}_L82_yolo`, batch x boxes x (5 + classes): x, y, width and height
@@ -85,6 +86,7 @@ def write_onnx(model: Model, path: str | os.PathLike[str], *, protect: Sequence[
         model: with weights.
         path: the file.
         protect: files that must not be replaced, usually the inputs.
+        more: further files to write with it, all or none.
         form: the fields of `ExportForm`.
 
     Raises:
@@ -92,12 +94,16 @@ def write_onnx(model: Model, path: str | os.PathLike[str], *, protect: Sequence[
     """
     wanted = ExportForm(**form)
     graph = lower(model, wanted)
-    contents = {Path(path): _file(graph)}
+    contents: dict[Path, Iterable[Any]] = {Path(path): _file(graph)}
+    if wanted.target:
+        contents[Path(path).with_suffix(MANIFEST)] = iter([manifest(graph).encode()])
+    contents.update(more or {})
     require_unread(contents, protect)
     if Path(path).suffix != ".onnx":
         raise BadValue("an ONNX file ends in .onnx", file=str(path))
     write_all(contents)
-    return OnnxExport(tuple(graph.outputs), Path(path), wanted.batch)
+    target, *others = contents
+    return OnnxExport(tuple(graph.outputs), target, wanted.batch, tuple(others))
 
 
 def beside(model: Model, suffix: str) -> Path:
@@ -200,45 +206,6 @@ def _model_message(graph: Graph) -> Any:
 
     message = onnx.ModelProto(ir_version=IR_VERSION, producer_name="darkshare", producer_version=__version__)
     message.opset_import.append(helper.make_opsetid("", OPSET))
-    network = graph.model.network
-    facts = {
-        "input": {"channels": "RGB", "range": [0, 1], "letter_box": is_letterboxed(network)},
-        "bn_epsilon": graph.form.bn_epsilon,
-        "precision": graph.form.precision,
-        "tasks": [_described_task(graph.model, task) for task in graph.model.tasks],
-        "heads": [_described(output) for output in graph.outputs],
-        "model": described_model(graph.model),
-    }
-    helper.set_model_props(message, {key: json.dumps(value) for key, value in facts.items()})
+    known = facts(graph) | {"model": described_model(graph.model)}
+    helper.set_model_props(message, {key: json.dumps(value) for key, value in known.items()})
     return message
-
-
-def described_model(model: Model) -> dict[str, str]:
-    """Describe a model for `reading.read_exported`."""
-    network = model.network
-    return {"cfg": dumps(network.cfg), "dialect": network.dialect, "tasks": tasks_to_json(model.tasks)}
-
-
-def _described_task(model: Model, task: Task) -> dict[str, Any]:
-    """A task; k is how many leading layers it shares with the base, 0 for the base itself."""
-    return {"name": task.name, "k": task.k, "names": list(task.names), "heads": list(task.heads)}
-
-
-def _described(output: HeadOutput) -> dict[str, Any]:
-    """Describe the numbers of a head, for readers that have no cfg."""
-    layer, task = output.layer, output.task
-    kind = layer.kind
-    decoded = len(output.shape) == 2
-    described: dict[str, Any] = {
-        "output": output.name,
-        "layer": layer.index,
-        "kind": kind.name,
-        "task": task.name,
-        "values": DECODED if decoded else "raw",
-        "classes": len(task.names) if decoded else layer.classes,
-        "offset": 0 if decoded else task.offset,
-        "names": list(task.names),
-    }
-    if isinstance(kind, Boxes):
-        described["anchors"] = kind.anchor_sizes()
-    return described | {key: getattr(kind, key) for key in _HEAD_KEYS if hasattr(kind, key)}

@@ -12,7 +12,7 @@ import numpy as np
 from darkshare._tables import Results
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Network
-from darkshare.errors import BadArguments, DarkshareError, checked, require_least
+from darkshare.errors import BadArguments, DarkshareError, Unsupported, checked, require_least
 from darkshare.inference.detector import Detector, Runnable, runnable
 from darkshare.inference.engines import NAMES, presence
 from darkshare.inference.media.detecting import Watch, unwatched
@@ -123,6 +123,8 @@ def verify(
     if not separate:
         raise BadArguments("give what to compare with: the networks that were merged, as .tasks.json has no paths")
     sides = [runnable(one, engine) for one in (merged, *separate)]
+    if decoded := next((one.file for one in sides if one.one_output), None):
+        raise Unsupported("gives boxes, and raw heads are compared; export it without one output", file=str(decoded))
     heads = paired_heads(*(one.model for one in sides))
     network = sides[0].model.network
     detectors = [Detector(one.model, engine=one.engine, precision=precision, file=one.file) for one in sides]

@@ -9,36 +9,13 @@ import numpy as np
 import onnx
 import pytest
 from conftest import tiny_text
-from onnxruns import all_runs, copy_of_input, identity, loaders, model_of, net
+from onnxruns import HEADS, all_runs, boxes_model, copy_of_input, identity, loaders, model_of, net
 
 from darkshare.darknet.model import Model
 from darkshare.darknet.tasks import Task
 from darkshare.errors import BadValue, DarkshareError, Unsupported
 from darkshare.inference.boxes import decode
 from darkshare.inference.onnx import ExportForm, lower, write_onnx
-
-YOLO = "[yolo]\nmask=0,2\nanchors=4,5, 8,9, 16,20\nclasses=3\nnum=3\n"
-HEADS = {
-    "yolo": (16, YOLO + "scale_x_y=1.2\n"),
-    "new_coords": (16, YOLO + "new_coords=1\nscale_x_y=2\n"),
-    "gaussian": (24, "[Gaussian_yolo]\nmask=1,0\nanchors=4,5, 8,9\nclasses=3\nnum=2\nscale_x_y=1.05\n"),
-    "gaussian left_top": (12, "[Gaussian_yolo]\nmask=0\nanchors=4,5\nclasses=3\nnum=1\nyolo_point=left_top\n"),
-    "gaussian right_bottom": (12, "[Gaussian_yolo]\nmask=0\nanchors=4,5\nclasses=3\nnum=1\nyolo_point=right_bottom\n"),
-    "region": (16, "[region]\nanchors=1,2, 0.5,0.7\nclasses=3\nnum=2\nsoftmax=1\n"),
-}
-
-
-def boxes_model(name: str, **how) -> Model:
-    """A head on a 6x4 grid, with three classes, on logits between about -3 and 3."""
-    filters, head = HEADS[name]
-    activation = "logistic" if name == "new_coords" else "linear"
-    text = net(3, 32, 48) + "[maxpool]\nsize=8\nstride=8\npadding=0\n"
-    text += f"[convolutional]\nsize=1\nfilters={filters}\nactivation={activation}\n{head}"
-    size = filters * 4
-    data = np.random.default_rng(7).standard_normal(size)
-    found = model_of(text, 2 * data, **how)
-    task = replace(found.tasks[0], names=("a", "b", "c"))
-    return replace(found, tasks=(task,))
 
 
 def dense(model: Model, task: Task, index: int, raw: np.ndarray) -> np.ndarray:

@@ -331,7 +331,8 @@ def test_file_names_outputs_and_facts(tiny, tmp_path):
     assert [d.dim_value for d in read.graph.input[0].type.tensor_type.shape.dim] == [1, 3, 32, 32]
     facts = {prop.key: json.loads(prop.value) for prop in read.metadata_props}
     assert facts["bn_epsilon"] == 1e-5
-    assert facts["input"] == {"channels": "RGB", "range": [0, 1], "letter_box": False}
+    how = {"name": "image", "shape": [1, 3, 32, 32], "channels": "RGB", "range": [0, 1], "mean": 0, "scale": 1 / 255}
+    assert facts["input"] == {**how, "letter_box": False}
     first, second = facts["heads"]
     assert first["anchors"] == [[4, 5], [8, 9]]
     assert second["anchors"] == [[8, 9], [16, 20]]

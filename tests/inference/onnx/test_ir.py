@@ -16,11 +16,10 @@ from onnxruns import KINDS, inputs_of, model_of
 from darkshare.errors import DarkshareError
 from darkshare.inference import engines
 from darkshare.inference.detector import Detector
-from darkshare.inference.engines.openvino import library
+from darkshare.inference.engines.openvino import library, save
 from darkshare.inference.int8 import missing
 from darkshare.inference.int8.nncf import Nncf
 from darkshare.inference.onnx import read_exported, write_onnx
-from darkshare.inference.onnx.ir import SECTION
 
 if not engines.available()["openvino"].version:
     pytest.skip("needs OpenVINO", allow_module_level=True)
@@ -31,18 +30,10 @@ Change = Callable[[str], str]
 def in_ir(stem: Path, text: str) -> Path:
     """A network as an .xml and .bin with what `quantise` says in them, as OpenVINO itself writes them."""
     write_onnx(model_of(text), stem.with_suffix(".onnx"))
-    network = library().Core().read_model(stem.with_suffix(".onnx"))
-    for key, said in facts(stem.with_suffix(".onnx")).items():
-        network.set_rt_info(said, [SECTION, key])
-    library().save_model(network, stem.with_suffix(".xml"), compress_to_fp16=False)
+    onnx = stem.with_suffix(".onnx")
+    save(library().Core().read_model(onnx), stem.with_suffix(".xml"), onnx)
     stem.with_suffix(".onnx").unlink()
     return stem.with_suffix(".xml")
-
-
-def facts(path: Path) -> dict[str, str]:
-    import onnx
-
-    return {entry.key: entry.value for entry in onnx.load(path).metadata_props}
 
 
 @pytest.fixture(scope="module")
