@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
-from darkshare.choose_k.halving import doubtful, largest, losses_of
+from darkshare._files import write_all
+from darkshare.choose_k.halving import doubtful, halved, largest, losses_of
 from darkshare.choose_k.regions import regions_of
 from darkshare.choose_k.results import choices
 from darkshare.choose_k.separability import Doubles, Ids, h_score, label_similarity, logme
@@ -19,6 +22,8 @@ from darkshare.darknet.model import Model
 from darkshare.data import Dataset
 
 SMALLEST = "smallest k"
+_INFINITE = float("inf")
+_WORST = 100.0  # points: what a cut is said to lose that there was no time for
 _SCORES: dict[str, Callable[[Doubles, Ids], float]] = {
     "LogME": logme,
     "H-score": h_score,
@@ -34,16 +39,26 @@ class Guess(NamedTuple):
         seconds: that it takes, trainings included.
         seen: seeds of which it saw trainings to these cuts; they are no judges of it.
         choice: the k that it takes, if that is not the highest.
+        losses: in points, that it expects of each cut; none if it does not say.
+        choices: for points that may be lost the k that it takes, where the losses alone do not say; 0 for none.
     """
 
     values: Sequence[float]
     seconds: float
     seen: Sequence[int] = ()
     choice: int | None = None
+    losses: Sequence[float] = ()
+    choices: Mapping[float, int] | None = None
 
     def chosen(self, ks: Sequence[int]) -> int:
         """The place of its first choice; of equal cuts the smallest."""
         return int(max(range(len(ks)), key=self.values.__getitem__)) if self.choice is None else ks.index(self.choice)
+
+    def shares(self, allowed: float, ks: Sequence[int]) -> int | None:
+        """The largest k that loses no more than that by its account; 0 for none, None if it gives no account."""
+        if self.choices is not None:
+            return self.choices.get(allowed)
+        return _chosen(self.losses, ks, allowed) if self.losses else None
 
     def among(self, places: Sequence[int], ks: Sequence[int]) -> Guess:
         """The guess if these places were the only cuts; their k."""
@@ -52,9 +67,18 @@ class Guess(NamedTuple):
         )
 
 
+def _chosen(losses: Sequence[float], ks: Sequence[int], allowed: float) -> int:
+    """The largest k that loses no more; 0 for none."""
+    return max((k for k, points in zip(ks, losses, strict=True) if points <= allowed), default=0)
+
+
 def without_looking(ks: Sequence[int]) -> dict[str, Guess]:
     """The baselines."""
-    return {SMALLEST: Guess([-k for k in ks], 0.0), "largest k (FLOPs)": Guess(list(ks), 0.0)}
+    first, every = [0.0, *[_INFINITE] * (len(ks) - 1)], [0.0] * len(ks)
+    return {
+        SMALLEST: Guess([-k for k in ks], 0.0, losses=first),
+        "largest k (FLOPs)": Guess(list(ks), 0.0, losses=every),
+    }
 
 
 def by_features(base: Model, learn: Dataset, ks: Sequence[int], boxes: int) -> dict[str, Guess]:
@@ -88,7 +112,9 @@ def by_swaps(
         begun = perf_counter()
         pictures = [sample.picture for sample in learn.samples[:count]]
         curve = swap_curve(base, tuned, valid, ks, recalibrate=pictures, threads=1)
-        found[name] = Guess([curve[k].mean for k in ks], trained + perf_counter() - begun)
+        values = [curve[k].mean for k in ks]
+        losses = [100 * (curve[0].mean - one) for one in values]
+        found[name] = Guess(values, trained + perf_counter() - begun, losses=losses)
     return found
 
 
@@ -114,12 +140,17 @@ def _map_at(journal: Path, updates: int) -> float:
 def by_beginnings(trials: Sequence[TrialResult], ks: Sequence[int], name: str) -> dict[str, Guess]:
     """mAP on valid= of the first seed's trainings, early."""
     first = min(one.seed for one in trials)
-    own = {one.k: one for one in trials if one.seed == first and one.k in ks}
-    return {name: Guess([own[k].map for k in ks], sum(one.train_seconds for one in own.values()), [first])}
+    own = {one.k: one for one in trials if one.seed == first}
+    values = [own[k].map for k in ks]
+    losses = [100 * (own[0].map - one) for one in values] if 0 in own else []
+    return {name: Guess(values, sum(own[k].train_seconds for k in ks), [first], losses=losses)}
 
 
 def by_halving(
-    trials: Sequence[TrialResult], shares: Mapping[int, tuple[float, float]], ks: Sequence[int], allowed: float
+    trials: Sequence[TrialResult],
+    shares: Mapping[int, tuple[float, float]],
+    ks: Sequence[int],
+    allowed: Sequence[float],
 ) -> Guess:
     """What `suggest-k --minutes` does with these trainings: a seed of all, then further ones where there is doubt.
 
@@ -127,16 +158,51 @@ def by_halving(
         trials: short ones, of k=0 and all cuts, with equal seeds.
         shares: of weights and operations, for each k.
         ks: the cuts, in ascending order.
-        allowed: points that the k to take may lose.
+        allowed: points that the k to take may lose; the first ones decide its order of the cuts.
     """
+    found = {one: _halving(trials, shares, ks, one) for one in allowed}
+    return found[allowed[0]]._replace(choices={one: _chosen(guess.losses, ks, one) for one, guess in found.items()})
+
+
+def _halving(
+    trials: Sequence[TrialResult], shares: Mapping[int, tuple[float, float]], ks: Sequence[int], allowed: float
+) -> Guess:
     alive, made, seen = list(ks), list[TrialResult](), list[int]()
     for seed in sorted({one.seed for one in trials}):
         made += [one for one in trials if one.seed == seed and one.k in {0, *alive}]
         seen.append(seed)
-        losses = losses_of(choices(made, shares))
-        alive = doubtful(losses, allowed)
+        found = losses_of(choices(made, shares))
+        alive = doubtful(found, allowed)
         if not alive:
             break
-    points = {one.k: one.points for one in losses}
-    choice = largest(losses, allowed) or min(points, key=points.__getitem__)
-    return Guess([-points[k] for k in ks], sum(one.train_seconds for one in made), seen, choice)
+    losses = [one.points for one in found]
+    choice = largest(found, allowed) or ks[losses.index(min(losses))]
+    return Guess([-one for one in losses], sum(one.train_seconds for one in made), seen, choice, losses)
+
+
+def by_minutes(
+    base: Model, data: str, ks: Sequence[int], folder: Path, *, allowed: float, minutes: float, size: tuple[int, int]
+) -> Guess:
+    """What `suggest-k --minutes` says with all cores, from a file in its folder if it said so before.
+
+    Args:
+        base: a detector.
+        data: a .data file.
+        ks: the cuts, in ascending order.
+        folder: for its trainings.
+        allowed: points that may be lost.
+        minutes: for all of it.
+        size: of the input.
+    """
+    path = folder / "said.json"
+    if not path.exists():
+        found = halved(base, data, ks, allowed=allowed, minutes=minutes, output=folder, size=size)
+        if found.stopped:
+            raise SystemExit("stopped; the same call goes on")
+        said = {"k": found.k, "losses": {one.k: one.points for one in found.losses}, "seconds": found.seconds}
+        write_all({path: [json.dumps({**said, "says": found.notes()}, indent=1).encode()]})
+    said = json.loads(path.read_text(encoding="utf-8"))
+    losses = [said["losses"].get(str(k), _WORST) for k in ks]
+    choice = said["k"] or ks[losses.index(min(losses))]
+    seconds = said["seconds"] * (os.cpu_count() or 1)
+    return Guess([-one for one in losses], seconds, (), choice, losses, {allowed: said["k"] or 0})

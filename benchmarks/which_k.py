@@ -20,7 +20,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from k_guesses import Guess, begun_results, by_beginnings, by_features, by_halving, by_swaps, without_looking
+from k_allowances import allowance_rows
+from k_guesses import (
+    Guess,
+    begun_results,
+    by_beginnings,
+    by_features,
+    by_halving,
+    by_minutes,
+    by_swaps,
+    without_looking,
+)
 from k_verdicts import Pair, choice_rows, data_rows, judged, truth_rows
 from places import Place, arguments, numbers
 from regret import Outcomes
@@ -62,6 +72,7 @@ def main() -> None:
         print(f"k={','.join(map(str, own[0].ks[1:]))}")
         print(render([one.row() for one in found], args.format))
         plot_guesses(found, args.output / (f"which-k-{least}.png" if least else "which-k.png"), len(pairs))
+    print(render(list(allowance_rows(pairs, args.allowed)), args.format))
 
 
 def _arguments() -> argparse.Namespace:
@@ -70,7 +81,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--early", type=int, default=60, help="updates after which early trainings are compared")
     parser.add_argument("--boxes", type=int, default=300)
     parser.add_argument("--recalibrate", type=int, default=64, metavar="PICTURES")
-    parser.add_argument("--allowed", type=float, default=1.0, help="points that successive halving may lose")
+    parser.add_argument(
+        "--allowed", type=lambda text: [float(one) for one in text.split(",")], default=[3.0, 1.0, 5.0],
+        metavar="POINTS", help="that a cut may lose; halving is judged by the first",
+    )  # fmt: skip
+    parser.add_argument(
+        "--minutes", type=float, help="run `suggest-k --minutes` on each pair, too, alone on the machine"
+    )
     parser.add_argument("--deeper", type=numbers, default=[66], metavar="K", help="judge the cuts from K on once more")
     parser.add_argument("--draws", type=int, default=1000, help="of the bootstrap")
     args = parser.parse_args()
@@ -159,7 +176,20 @@ def _guesses(
         **by_beginnings(early, ks, f"{args.early} updates"),
         f"halving, {args.early} updates": by_halving(early, shares, ks, args.allowed),
         f"halving, {args.batches} updates": by_halving(trials, shares, ks, args.allowed),
+        **_by_minutes(place),
     }
+
+
+def _by_minutes(place: _Place) -> dict[str, Guess]:
+    args = place.args
+    if args.minutes is None:
+        return {}
+    minutes, allowed = args.minutes, args.allowed[0]
+    folder = place.folder / OWN / f"minutes-{minutes:g}-points-{allowed:g}"
+    found = by_minutes(
+        load(place.base), place.data, place.cuts, folder, allowed=allowed, minutes=minutes, size=place.size
+    )  # fmt: skip
+    return {f"--minutes {minutes:g}": found}
 
 
 def _kept_guesses(place: _Place, trials: Sequence[TrialResult], parts: Mapping[str, Dataset]) -> dict[str, Guess]:
@@ -174,6 +204,7 @@ def _kept_guesses(place: _Place, trials: Sequence[TrialResult], parts: Mapping[s
         "boxes": args.boxes,
         "recalibrate": args.recalibrate,
         "seed": whole.seed,
+        "kept": list(Guess._fields),
     }
     path = place.folder / OWN / "guesses.json"
     if path.exists():

@@ -288,7 +288,7 @@ def tasks_seeds() -> list[bytes]:
     """Descriptions of one task and of two."""
     row = (
         '{"name": "a", "k": 0, "classes": ["x", "y", "z"], "padded": false, "offset": 0, "heads": [3], '
-        '"runs": [[0, 4]], "net": {"width": "8"}, "header": [0, 2, 5, 7], "sha256": {"cfg": "00"}}'
+        '"runs": [[0, 4]], "net": {"width": "8"}, "header": [0, 2, 5, 7], "fingerprints": {"cfg": "00"}}'
     )
     other = row.replace('"a"', '"b"').replace("[3]", "[6]").replace("[[0, 4]]", "[[0, 1], [4, 7]]")
     voter = row.replace('"k"', '"ensemble": "e", "k"')

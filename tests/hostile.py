@@ -406,7 +406,7 @@ def tasks(**changes: object) -> str:
         "runs": [[0, 13]],
         "net": {},
         "header": [0, 2, 5, 0],
-        "sha256": {},
+        "fingerprints": {},
     }
     return json.dumps({"format": "darkshare tasks 1", "tasks": [row | changes]})
 

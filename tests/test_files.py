@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import fingerprint_by_hand
 
 from darkshare._files import (
     CHUNK,
@@ -20,7 +21,7 @@ from darkshare._files import (
     write_all,
     writing,
 )
-from darkshare._files.opened import sha256
+from darkshare._files.opened import HASHED, Fingerprint, fingerprint, is_file_of, sha256
 from darkshare.errors import DarkshareError
 
 
@@ -174,6 +175,30 @@ def test_the_fingerprint_is_sha256_s_over_several_chunks(tmp_path):
     (tmp_path / "empty").write_bytes(b"")
     # The digest of nothing, from FIPS 180-4's published examples.
     assert sha256(tmp_path / "empty") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+@pytest.mark.parametrize("size", [0, 1, HASHED - 1, HASHED, HASHED + 1, 3 * HASHED])
+@pytest.mark.parametrize("step", [7 * HASHED // 20, HASHED, 2 * HASHED])
+def test_a_fingerprint_does_not_depend_on_how_the_bytes_come(tmp_path, size, step):
+    path, found = tmp_path / "a", Fingerprint()
+    path.write_bytes(data := np.random.default_rng(size).bytes(size))
+    for start in range(0, size, step):
+        found.update(np.frombuffer(data[start : start + step], "u1"))
+    assert found.text() == fingerprint(path) == fingerprint_by_hand(path)
+    assert is_file_of(path, found.text())
+    assert is_file_of(path, f"sha256:{hashlib.sha256(data).hexdigest()}")
+    path.write_bytes(data + b"\0")
+    assert not is_file_of(path, found.text())
+
+
+@pytest.mark.parametrize("size", [1, HASHED, 2 * HASHED + 5, 5 * HASHED])
+@pytest.mark.parametrize("cut", [0, 1, HASHED])
+def test_a_fingerprint_is_taken_from_that_of_a_like_file(tmp_path, size, cut):
+    """The other one has another beginning and another end."""
+    path, other = tmp_path / "a", Fingerprint()
+    path.write_bytes(data := np.random.default_rng(size).bytes(size))
+    other.update(b"!" + data[1 : size - cut] + bytes(HASHED))
+    assert fingerprint(path, other, size - cut) == fingerprint_by_hand(path)
 
 
 def test_a_small_text_is_read_and_all_else_is_one_error(tmp_path):

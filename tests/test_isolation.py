@@ -141,6 +141,7 @@ LINES = {
         check base.cfg
         stats base.cfg base.cfg --plot a.png --html a.html
         frozen base.cfg base.cfg --k 3
+        git-diff base.cfg
         concat base.cfg base.cfg --k 3 -o both
         verify both.cfg base.cfg base.cfg
         split both.cfg -o apart

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from darkshare.choose_k.trials import TrialResult, folder_of
 from darkshare.evaluation.curves import average_precision, curve
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
+from k_allowances import allowance_rows
 from k_guesses import Guess, begun_results, by_beginnings, by_halving, without_looking
 from k_verdicts import Pair, judged
 from regret import Outcomes, by_signs, drawn_pictures, holm, interval, mean_ap, over_seeds, regret, tau
@@ -114,7 +115,7 @@ def test_the_beginning_of_a_training_is_read_from_its_journal(tmp_path):
         (folder / "net.csv").write_text(f"batch,map\n60,{mean}\n61,\n120,0.9\n")
     early = begun_results(tmp_path, [trial(22, 1, 0.9), trial(66, 1, 0.9)], 60)
     guess = by_beginnings(early, [22, 66], "early")["early"]
-    assert guess == Guess([0.4, 0.5], 4.0, [1])  # a quarter of 8 s, twice
+    assert guess == Guess([0.4, 0.5], 4.0, [1], losses=[])  # a quarter of 8 s, twice
     assert guess.chosen([22, 66]) == 1
     with pytest.raises(SystemExit, match="has no mAP after 61 updates"):
         begun_results(tmp_path, [trial(22, 1, 0.9)], 61)
@@ -123,9 +124,10 @@ def test_the_beginning_of_a_training_is_read_from_its_journal(tmp_path):
 def test_halving_stops_where_seeds_agree():
     maps = {0: 0.6, 22: 0.6, 66: 0.5}
     trials = [trial(k, seed, mean) for seed in (1, 2, 3) for k, mean in maps.items()]
-    found = by_halving(trials, dict.fromkeys(maps, (0.1, 0.3)), [22, 66], 1.0)
+    found = by_halving(trials, dict.fromkeys(maps, (0.1, 0.3)), [22, 66], [1.0, 12.0])
     assert found.values == pytest.approx([0, -10])
     assert (found.choice, found.seen, found.seconds) == (22, [1, 2], 48)
+    assert found.choices == {1.0: 22, 12.0: 66}
     assert found.among([1], [0, 66]).choice is None
 
 
@@ -149,3 +151,24 @@ def test_verdicts_by_hand():
     low, high = found["first"].regret_between
     assert 0 <= low < high <= 100
     assert [one.regrets for one in judged([pair.deeper(2)], 20)] == [[0]] * 4
+
+
+def test_the_largest_k_that_loses_no_more_by_hand():
+    """k=1 loses 0 points by seed 1 and 25 by seed 2, k=2 100 and 0; both together lose 12.5 and 50."""
+    every, half, none = (outcomes(range(n), [True] * n, [0, 1]) for n in (2, 1, 0))
+    guesses = {**without_looking([1, 2]), "silent": Guess([1, 0], 3.0), "bold": Guess([0, 1], 4.0, [1], losses=[9, 20])}
+    pairs = [
+        Pair(data, "b", {"test": (2, "")}, [0, 1, 2], [1, 2], [[every, every], [every, half], [none, every]],
+             {0: 0, 1: 0.1, 2: 0.5}, guesses)
+        for data in "de"
+    ]  # fmt: skip
+    pairs[1] = replace(pairs[1], nets=[[every] * 2, [every] * 2, [every] * 2])
+    rows = {(row["may lose"], row["guess"]): row for row in allowance_rows(pairs, [20.0, 5.0])}
+    told = ["smallest k", "largest k (FLOPs)", "bold", "as other sets lost", "the truth"]
+    assert list(rows) == [(points, name) for points in ("5", "20") for name in told]
+    assert rows["20", "bold"]["loses"] == "0.00"  # k=2, which loses 0 by seed 2, and 0 on the other set
+    assert rows["5", "bold"]["saves FLOPs %"] == "0"  # none
+    assert (rows["5", "the truth"]["saves FLOPs %"], rows["5", "the truth"]["kept"]) == ("25", "2 of 2")  # 0 and 2
+    beyond = rows["20", "largest k (FLOPs)"]
+    assert (beyond["kept"], beyond["points beyond"], beyond["saves FLOPs %"]) == ("1 of 2", "15.00", "50")
+    assert rows["20", "as other sets lost"]["loses"] == "25.00"  # k=2 and k=1: each does as the other set says

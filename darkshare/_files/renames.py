@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import count
 from pathlib import Path
+from threading import Thread
 
 from darkshare.errors import warn
 
@@ -27,6 +28,7 @@ _RECORD, _OLD = ".set", ".old"
 _numbers = count()
 _tended: set[str] = set()  # folders, so that a run of 10 000 pictures looks once
 _clean: dict[str, int] = {}  # folders without temporary names, with their last change: what loads 200 models looks once
+_LARGE = 2**24  # bytes
 _SETTLED = 10**9  # nanoseconds after which the next change of a folder has another time
 
 
@@ -75,7 +77,7 @@ def _rename(made: Mapping[Path, Path], folders: Iterable[Path], *, durable: bool
     finally:
         for new in made.values() if records and not any(map(os.path.lexists, records)) else ():
             with contextlib.suppress(OSError):  # the next run tries again
-                _remove(_old(new))
+                _remove_at_once(_old(new))
 
 
 @contextlib.contextmanager
@@ -231,6 +233,18 @@ def _entries(record: Path) -> list[tuple[str, str, int, bool]]:
 def _remove(path: Path) -> None:
     _remove_folder(path)
     path.unlink(missing_ok=True)
+
+
+def _remove_at_once(path: Path) -> None:
+    """Remove a name; what a large file took is freed in a thread, since that takes half as long as to write it."""
+    handle = None
+    with contextlib.suppress(OSError):  # not there, or without permission to read it
+        found = path.lstat()
+        if stat.S_ISREG(found.st_mode) and found.st_size >= _LARGE and os.name != "nt":  # which keeps what is open
+            handle = os.open(path, os.O_RDONLY)
+    _remove(path)
+    if handle is not None:
+        Thread(target=os.close, args=(handle,)).start()
 
 
 def _remove_folder(path: Path) -> None:

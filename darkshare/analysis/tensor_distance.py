@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkshare.analysis.boxplot import Spread, spread_of
-from darkshare.darknet.weights import FLOAT, Floats, Run
+from darkshare.darknet.weights import FLOAT, Floats, Run, StoredFloats
 
 Doubles = NDArray[np.float64]
 FLOOR = 1e-3  # of a layer's own size: smaller values of the base count as that large, else they dominate every ratio
-BLOCK = 2**16  # floats looked at together: two tensors' blocks and their difference fit a core's cache
+BLOCK = 2**18  # floats looked at together: few calls, and what is read is still in a cache
+NOWHERE = np.empty(0, FLOAT)
 _SAFE = (1e-30, 1e30)  # sums of squares that single precision can hold
 _CANCELLED = 0.1  # |b|² as a part of |a|², below which |a + d|² has too few digits left
 
@@ -100,9 +101,10 @@ def distance(a: Operand, b: Operand, *, exact: bool = False) -> Distance:
     exact = exact or a.is_exact or b.is_exact
     base, moved, across = np.empty((3, a.rows))
     other = 0.0
+    room = np.empty((3, 0 if exact else min(a.rows, _step(x)), x.shape[1]), FLOAT)  # new blocks would cost page faults
     for part in _parts(x):
-        u, v = _block(x, a.factors, part, exact), _block(y, b.factors, part, exact)
-        d = v - u
+        u, v = _block(x, a.factors, part, exact, room[0]), _block(y, b.factors, part, exact, room[1])
+        d = v - u if exact else np.subtract(v, u, room[2][: len(u)])
         base[part], moved[part] = row_products(u, u), row_products(d, d)
         across[part] = row_products(u, v if exact else d)
         other += float(row_products(v, v).sum()) if exact else 0.0
@@ -127,12 +129,21 @@ def row_products(u: Floats | Doubles, v: Floats | Doubles) -> Doubles:
 
 
 def _parts(matrix: Run | Doubles) -> Iterator[slice]:
-    rows, columns = matrix.shape
-    step = max(1, BLOCK // max(1, columns))
-    return (slice(start, start + step) for start in range(0, rows, step))
+    step = _step(matrix)
+    return (slice(start, start + step) for start in range(0, len(matrix), step))
 
 
-def _block(matrix: Run | Doubles, factors: Doubles | None, part: slice, exact: bool) -> Floats | Doubles:
+def _step(matrix: Run | Doubles) -> int:
+    return max(1, BLOCK // max(1, matrix.shape[1]))
+
+
+def _block(
+    matrix: Run | Doubles, factors: Doubles | None, part: slice, exact: bool, room: Floats = NOWHERE
+) -> Floats | Doubles:
+    stored = matrix[part]
+    if room.size and isinstance(stored, StoredFloats):
+        stored.read_into(room[: len(stored)])
+        return room[: len(stored)]
     block = np.asarray(matrix[part], np.float64 if exact else None)
     return block if factors is None else block * factors[part, None]
 

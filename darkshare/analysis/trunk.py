@@ -17,7 +17,7 @@ from darkshare._tables import ranges
 from darkshare.analysis.tensor_distance import Operand, distance, filters, ratio
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network, resized, resolve
-from darkshare.darknet.weights import PIECE, Run, StoredFloats
+from darkshare.darknet.weights import Run, StoredFloats, chunks
 from darkshare.errors import DarkshareError, TrunkMismatch, Unsupported
 
 UNRELATED = 0.3  # mean cosine of kernels; pairs with a common ancestor have 0.85 and more, others about 0
@@ -144,10 +144,8 @@ def _pairs(a: Model, b: Model, index: int) -> Iterable[tuple[str, Run, Run]]:
 
 def same_bits(x: NDArray[Any] | StoredFloats, y: NDArray[Any] | StoredFloats) -> bool:
     """Bit for bit, so that NaN equals itself and 0 differs from -0; stops at the first piece that differs."""
-    step = max(1, PIECE * len(x) // max(1, x.size))
-    pieces = (slice(start, start + step) for start in range(0, len(x), step))
-    bits = ([np.asarray(one[piece]).view(np.uint32) for one in (x, y)] for piece in pieces)
-    return all(np.array_equal(left, right) for left, right in bits)
+    pieces = zip(*(chunks([one.reshape(-1)]) for one in (x, y)), strict=True)
+    return all(np.array_equal(left.view(np.uint32), right.view(np.uint32)) for left, right in pieces)
 
 
 def _moved(layer: Layer, name: str, x: Run, y: Run) -> Moved:

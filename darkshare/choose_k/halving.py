@@ -21,7 +21,7 @@ from darkshare.analysis.savings import at_cuts
 from darkshare.choose_k.planning import SWEEP
 from darkshare.choose_k.results import Choice
 from darkshare.choose_k.sweep import SweepWatch, sweep
-from darkshare.choose_k.trials import read_json
+from darkshare.choose_k.trials import read_json, write_json
 from darkshare.darknet.model import Model
 from darkshare.data import read_data
 from darkshare.errors import BadValue
@@ -34,6 +34,7 @@ _FEWEST = 60  # updates of a training that says anything
 _FIRST = 0.45  # of the time, for one seed of all
 _START = 3.0  # seconds that a training takes beside its updates and its evaluation
 _SEEDS = 9  # at most
+_COURSE = "course.json"
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def halved(
         DarkshareError: something that cannot be trained or evaluated, or a folder with another sweep.
     """
     begun, jobs = monotonic(), threads or os.cpu_count() or 1
-    course = _planned(base, data, ks, minutes, size, jobs)
+    course = _kept(Path(output), ks) or _planned(base, data, ks, minutes, size, jobs)
     before = read_json(Path(output) / SWEEP)
     updates = course.updates if before is None else before["settings"]["batches"]
     alive, seeds, losses = list(course.seconds), 0, list[CutLoss]()
@@ -152,6 +153,7 @@ def halved(
             base, data, k=sorted({0, *alive}), seeds=range(seed + 1, seed + seeds + 1), output=output, jobs=jobs,
             threads=1, batches=updates, size=size, watch=watch,
         )  # fmt: skip
+        write_json(Path(output) / _COURSE, {"of": sorted(ks), **course._asdict()})
         losses = losses_of(found.choices)
         if found.stopped or found.failed:
             break
@@ -167,6 +169,14 @@ class _Course(NamedTuple):
 
     seconds: dict[int, float]
     updates: int
+
+
+def _kept(folder: Path, ks: Sequence[int]) -> _Course | None:
+    """The course of a folder that goes on, if the cuts to choose from are the same: times of another hour differ."""
+    kept = read_json(folder / _COURSE)
+    if kept is None or kept["of"] != sorted(ks):
+        return None
+    return _Course({int(k): own for k, own in kept["seconds"].items()}, kept["updates"])
 
 
 def _planned(

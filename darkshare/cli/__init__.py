@@ -51,6 +51,7 @@ GROUPS = {
         "check": ("inspection", "Find all that is wrong with a model or a data set."),
         "stats": ("analysis", "Measure how far models differ, layer by layer."),
         "frozen": ("analysis", "Tell whether the first k layers are identical."),
+        "git-diff": ("versions", "Tell git what changed in weights and cfgs."),
         "savings": ("budget", "Count what networks save that share k layers."),
         "report": ("reporting", "Write one page of all that, with pictures and proof."),
     },

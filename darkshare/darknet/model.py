@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from darkshare._files import exists, require_promise, require_unread, write_all, writing
-from darkshare._files.opened import sha256
+from darkshare._files.opened import Fingerprint, fingerprint
 from darkshare._files.renames import undo_killed
 from darkshare._tables import Result, printable, to_html
 from darkshare._texts import raw_bytes, to_escaped
@@ -19,12 +20,12 @@ from darkshare.darknet.beside import tasks_beside
 from darkshare.darknet.cfg import read_cfg, to_bytes
 from darkshare.darknet.network import Network, View, resolve
 from darkshare.darknet.tasks import Task, group_by_ensemble, tasks_to_json
-from darkshare.darknet.weights import PIECE, Floats, Header, Run, StoredFloats, Weights, chunks, read_weights
+from darkshare.darknet.weights import FLOAT, PIECE, Floats, Header, Run, StoredFloats, Weights, chunks, read_weights
 from darkshare.darknet.wrong_size import cut_at, wrong_size
 from darkshare.errors import BadValue, Unsupported, checked, meant
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from concurrent.futures import Executor
 
 
 @dataclass(frozen=True)
@@ -286,33 +287,31 @@ def save_all(
     """Write several models, each under its stem, as `save` does; all of their files or none."""
     from concurrent.futures import ThreadPoolExecutor
 
-    sources = {path for model, _ in models for task in model.tasks for path in task.files.values()}
-    with ThreadPoolExecutor(max_workers=2) as pool:  # fingerprints are taken while the weights are written
-        hashes = {path: pool.submit(sha256, path) for path in sources}
-        contents = [_contents(model, stem_of(stem), data or {}, hashes) for model, stem in models]
+    with ThreadPoolExecutor(max_workers=1) as pool:  # fingerprints are taken while the weights are written
+        contents = [_contents(model, stem_of(stem), data or {}, pool) for model, stem in models]
         together = {path: buffers for one in contents for path, buffers in one.items()}
         require_unread(together, protect)
         write_all(together)
     return [list(one) for one in contents]
 
 
-def _contents(
-    model: Model, base: Path, data: Mapping[str, str], hashes: Mapping[str, Future[str]]
-) -> dict[Path, Iterable[Any]]:
+def _contents(model: Model, base: Path, data: Mapping[str, str], pool: Executor) -> dict[Path, Iterable[Any]]:
     """The files of a model, by name."""
     names = [name for task, *_ in group_by_ensemble(model.tasks) for name in task.names]
     options = {"classes": len(names), "names": f"{base.name}.names", **data, "backup": "backup"}
     contents: dict[Path, Iterable[Any]] = {sibling(base, ".cfg"): [to_bytes(model.network.cfg)]}
-    weights, fingerprint = sibling(base, ".weights"), list[str]()
+    weights = sibling(base, ".weights")
     if model.weights is not None:
         contents[weights] = _body(model.weights, model.network.dialect)
     contents[sibling(base, ".names")] = [raw_bytes("".join(f"{name}\n" for name in names))]
     contents[sibling(base, ".data")] = [raw_bytes("".join(f"{key}={value}\n" for key, value in options.items()))]
     tasks = sibling(base, ".tasks.json")
     if len(model.tasks) > 1 or exists(tasks):  # one task needs no description, but an old one would be wrong
+        found = Fingerprint()
+        known = _fingerprints(model, found, pool)
+        contents[tasks] = _described(model.tasks, known, found if weights in contents else None)
         if weights in contents:
-            contents[weights] = _hashed(contents[weights], fingerprint)
-        contents[tasks] = _described(model.tasks, hashes, fingerprint)
+            contents[weights] = _passed(contents[weights], found)
     return contents
 
 
@@ -346,24 +345,34 @@ def _body(found: Weights, dialect: str) -> Iterator[Any]:
     yield from chunks(found.runs)
 
 
-def _hashed(buffers: Iterable[Any], found: list[str]) -> Iterator[Any]:
-    """Pass buffers on, and append their SHA-256 to `found` when all are through; it is taken while they are written."""
-    import hashlib  # here, as in `sha256`
-    from concurrent.futures import ThreadPoolExecutor
-
-    digest = hashlib.sha256()
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        for buffer in buffers:
-            taken = pool.submit(digest.update, buffer)
-            yield buffer
-            taken.result()
-    found.append(digest.hexdigest())
+def _passed(buffers: Iterable[Any], found: Fingerprint) -> Iterator[Any]:
+    """Pass buffers on, whose fingerprint is taken while they are in the processor's cache."""
+    for buffer in buffers:
+        found.update(buffer)
+        yield buffer
 
 
-def _described(tasks: Sequence[Task], hashes: Mapping[str, Future[str]], weights: Sequence[str]) -> Iterator[bytes]:
+def _fingerprints(model: Model, found: Fingerprint, pool: Executor) -> dict[str, Callable[[], str]]:
+    """Give what tells the fingerprints of a model's sources once its weights were written, whose own is `found`.
+
+    The source that these begin with, as those of a merged model do, is not read for it again.
+    """
+    paths = {path for task in model.tasks for path in task.files.values()}
+    known: dict[str, Callable[[], str]] = {}
+    header = model.weights.header.size(model.network.dialect) if model.weights else 0
+    first = next(iter(model.weights.runs), None) if model.weights else None
+    if isinstance(first, StoredFloats) and first.start == header:
+        stop = first.start + first.size * FLOAT.itemsize
+        known[first.file.path] = partial(fingerprint, first.file.path, found, stop)
+    return known | {path: pool.submit(fingerprint, path).result for path in paths - set(known)}
+
+
+def _described(
+    tasks: Sequence[Task], known: Mapping[str, Callable[[], str]], weights: Fingerprint | None
+) -> Iterator[bytes]:
     """Make the .tasks.json when it is written, last, since the fingerprints are ready by then."""
-    known = [
-        replace(task, sha256={**task.sha256, **{kind: hashes[path].result() for kind, path in task.files.items()}})
+    marked = [
+        replace(task, fingerprints=task.fingerprints | {kind: known[path]() for kind, path in task.files.items()})
         for task in tasks
     ]
-    yield to_escaped(tasks_to_json(known, *weights))
+    yield to_escaped(tasks_to_json(marked, weights.text() if weights else ""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from darkshare.darknet.weights import Header
 from darkshare.errors import BadValue, DarkshareError
 
 FORMAT = "darkshare tasks 1"
-WEIGHTS = "weights_sha256"  # of the file that was written with a .tasks.json
+WEIGHTS = "weights_fingerprint"  # of the file that was written with a .tasks.json
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Task:
         net: the options of its own [net], so that `split` gives them back.
         header: the header of its own weights file.
         files: the files it was read from, by kind (cfg, weights).
-        sha256: their fingerprints, known once it was saved.
+        fingerprints: theirs, known once it was saved.
         ensemble: the ensemble that it is a branch of, or ""; branches have the same classes, and the task with the
             ensemble's name gives their mean.
     """
@@ -46,7 +46,7 @@ class Task:
     net: dict[str, str] = field(default_factory=dict)
     header: Header = field(default_factory=Header)
     files: dict[str, str] = field(default_factory=dict)
-    sha256: dict[str, str] = field(default_factory=dict)
+    fingerprints: dict[str, str] = field(default_factory=dict)
     ensemble: str = ""
 
     def __post_init__(self) -> None:
@@ -76,7 +76,7 @@ class Task:
 
     def of_product(self, **changes: Any) -> Task:
         """The same task, with changes, in a model that was made: its weights are no longer those of its files."""
-        return replace(self, files={}, sha256={}, **changes)
+        return replace(self, files={}, fingerprints={}, **changes)
 
 
 def group_by_ensemble(tasks: Sequence[Task]) -> list[list[Task]]:
@@ -100,7 +100,7 @@ def tasks_to_json(tasks: Sequence[Task], weights: str = "") -> str:
             "runs": [list(run) for run in task.runs],
             "net": task.net,
             "header": list(task.header),
-            "sha256": task.sha256,
+            "fingerprints": task.fingerprints,
             **({"ensemble": task.ensemble} if task.ensemble else {}),
         }
         for task in tasks
@@ -111,7 +111,9 @@ def tasks_to_json(tasks: Sequence[Task], weights: str = "") -> str:
 
 def weights_fingerprint(text: str | bytes) -> str:
     """Read the fingerprint of the weights from the text of a .tasks.json; "" where it has none."""
-    return str(json.loads(text).get(WEIGHTS) or "")
+    described = json.loads(text)
+    old = described.get("weights_sha256")
+    return str(described.get(WEIGHTS) or (f"sha256:{old}" if old else ""))
 
 
 def tasks_from_json(text: str | bytes, network: Network, file: str) -> tuple[Task, ...]:
@@ -134,7 +136,7 @@ def tasks_from_json(text: str | bytes, network: Network, file: str) -> tuple[Tas
                 offset=int(row["offset"]),
                 net=_options(row["net"]),
                 header=Header(*map(int, row["header"])),
-                sha256=dict(row["sha256"]),
+                fingerprints=_fingerprints(row),
                 ensemble=str(row.get("ensemble") or ""),
             )
             for row in described["tasks"]
@@ -165,6 +167,13 @@ def tasks_from_json(text: str | bytes, network: Network, file: str) -> tuple[Tas
                 file=file,
             )
     return tasks
+
+
+def _fingerprints(row: Mapping[str, Any]) -> dict[str, str]:
+    """The fingerprints of a task's files, which once were their SHA-256."""
+    if "sha256" in row:
+        return {str(kind): f"sha256:{digest}" for kind, digest in dict(row["sha256"]).items()}
+    return {str(kind): str(known) for kind, known in dict(row["fingerprints"]).items()}
 
 
 def _options(net: Any) -> dict[str, str]:

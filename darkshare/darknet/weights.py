@@ -214,13 +214,12 @@ def _header(head: bytes | bytearray, dialect: str, name: str) -> tuple[Header, i
 
 
 def chunks(runs: Iterable[Run]) -> Iterator[Floats]:
-    """Yield the floats of runs in pieces, each of which is overwritten by the next, so that memory stays flat."""
+    """Yield the floats of runs in pieces; the next may overwrite the one before, so that memory stays flat."""
     buffer = np.empty(PIECE, FLOAT)
     for run in runs:
-        if isinstance(run, np.ndarray):
-            yield run
-            continue
         for start in range(0, run.size, PIECE):
             piece = run[start : start + PIECE]
-            piece.read_into(buffer[: piece.size])
-            yield buffer[: piece.size]
+            if isinstance(piece, StoredFloats):
+                piece.read_into(buffer[: piece.size])
+                piece = buffer[: piece.size]
+            yield piece

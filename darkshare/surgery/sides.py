@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from darkshare.darknet.cfg import new_section
 from darkshare.darknet.initial import drawn
-from darkshare.darknet.kinds import Convolutional, Shortcut
+from darkshare.darknet.kinds import Convolutional, Shape, Shortcut
 from darkshare.darknet.kinds.base import STATISTICS
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer, Network
@@ -73,54 +74,71 @@ def with_side(model: Model, k: int, side: Side, seed: int = 0) -> Model:
     """
     if len(model.tasks) != 1:
         raise Unsupported(f"does {len(model.tasks)} tasks; a side is for a model of one", file=model.name)
-    width = side.width or _width_of(model, k, side.share, seed)
-    return _built(model, k, width, seed)
+    width = side.width or widest(model, side.share, lambda bare, width: ladder(bare, k, width, seed))
+    return ladder(model, k, width, seed)
 
 
-def _width_of(model: Model, k: int, share: float, seed: int) -> int:
-    """The largest width that adds no larger share of the operations."""
-    bare = replace(model, weights=None)
-    own = model.network.flops
-    least, width = 0, _MULTIPLE
-    while _built(bare, k, width, seed).network.flops <= (1 + share) * own:
+def widest(model: Model, share: float, made: Callable[[Model, int], Model], multiple: int = _MULTIPLE) -> int:
+    """The largest width of own layers that adds no larger share of the operations.
+
+    Args:
+        model: that they are added to.
+        share: of its operations.
+        made: adds layers of a width to the model, which is without weights then.
+        multiple: of which the width is.
+
+    Raises:
+        BadValue: the smallest one adds more.
+    """
+    bare, most = replace(model, weights=None), (1 + share) * model.network.flops
+    least, width = 0, multiple
+    while made(bare, width).network.flops <= most:
         least, width = width, 2 * width
-    while width - least > _MULTIPLE:
-        middle = (least + width) // (2 * _MULTIPLE) * _MULTIPLE
-        fits = _built(bare, k, middle, seed).network.flops <= (1 + share) * own
-        least, width = (middle, width) if fits else (least, middle)
+    while width - least > multiple:
+        middle = (least + width) // (2 * multiple) * multiple
+        least, width = (middle, width) if made(bare, middle).network.flops <= most else (least, middle)
     if not least:
-        extra = _built(bare, k, _MULTIPLE, seed).network.flops / own - 1
+        extra = made(bare, multiple).network.flops / model.network.flops - 1
         raise BadValue(f"side: the thinnest one adds {100 * extra:.2g} % of the operations; allow it that")
     return least
 
 
-def _built(model: Model, k: int, width: int, seed: int) -> Model:
-    network = model.network
-    strip = _Strip(network, k, seed)
-    first, *others = _stages(network, k)
-    above = first
+def ladder(
+    model: Model, k: int, width: int, seed: int, *, read: Sequence[Layer] = (), strip: Strip | None = None
+) -> Model:
+    """The model with a strip in front of its layer k that goes down the sizes of the trunk's outputs.
+
+    Args:
+        model: of one task, with weights for all layers or none.
+        k: the first layer behind the trunk; a legal cut.
+        width: filters of the first convolution, which double at each further size.
+        seed: of its weights.
+        read: a layer of each size, the largest first; the last one only gives its size. `stages` without.
+        strip: an empty one with convolutions of its own.
+
+    Raises:
+        BadValue: see `stages`.
+    """
+    strip = strip or Strip(model.network, k, seed)
+    first, *others = read or stages(model.network, k)
+    strip.begin(first)
     for way, below in enumerate(others):
-        strip.descend(above, below, width << way, joins=below is not others[-1])
-        above = below
-    strip.end()
-    cfg, task, count = network.cfg, model.tasks[0], len(network.layers)
-    shared, more = {at: at for at in range(k)}, len(strip.parts)
-    parts: list[Part | Fresh] = [Part(model, 0, k), *strip.parts, Part(model, k, count, shared, strip.read_at)]
-    try:
-        made, weights = assemble(cfg.sections[0], parts, network.dialect, cfg.head)
-    except DarkshareError as error:
-        raise Unsupported(f"a side at k={k} does not fit: {error.message}", file=model.name) from None
-    if weights is not None and model.weights is not None:
-        weights = replace(weights, header=model.weights.header, path=model.weights.path)
-    heads = tuple(head + more * (head >= k) for head in task.heads)
-    task = task.of_product(heads=heads, runs=((0, count + more),))
-    return replace(model, network=replace(made, cfg=replace(made.cfg, name=cfg.name)), weights=weights, tasks=(task,))
+        strip.descend(width << way)
+        if below is not others[-1]:
+            strip.join(below)
+        strip.deliver(below.y)
+    return strip.into(model)
 
 
-def _stages(network: Network, k: int) -> list[Layer]:
+def stages(network: Network, k: int, stride: int = _STRIDE) -> list[Layer]:
     """For each size of the trunk's outputs, from the first that a side reads down, the layer that gives its last one.
 
     The last sum counts for it, if there are any: what a residual block makes wider within itself is not its output.
+
+    Args:
+        network: of the model.
+        k: the first layer behind the trunk.
+        stride: the input's size by that of the first output that counts, at least.
 
     Raises:
         BadValue: there are not two sizes.
@@ -129,7 +147,7 @@ def _stages(network: Network, k: int) -> list[Layer]:
     smallest = own.w * own.h
     for layer in network.layers[:k]:
         y = layer.y
-        if not y.is_image or layer.onward != y or y.w * _STRIDE > own.w:
+        if not y.is_image or layer.onward != y or y.w * stride > own.w:
             continue
         before = found.get((y.w, y.h))
         if before is None and y.w * y.h >= smallest:
@@ -138,94 +156,133 @@ def _stages(network: Network, k: int) -> list[Layer]:
         if before is None or not isinstance(before.kind, Shortcut) or isinstance(layer.kind, Shortcut):
             found[y.w, y.h] = layer
     if len(found) < 2:
-        what = f"outputs of two sizes, of which the larger is at most 1/{_STRIDE} of the input's"
+        what = f"outputs of two sizes, of which the larger is at most 1/{stride} of the input's"
         raise BadValue(f"k={k} is too early for a side, which reads {what}", file=network.name)
     return list(found.values())
 
 
-class _Strip:
-    """The layers of a side as they come to be.
+class Strip:
+    """Own layers in front of layer k as they come to be, with what they add to the outputs that the rest reads.
 
     Args:
-        network: whose trunk it reads.
-        k: the place of its first layer.
-        seed: of its weights.
+        network: whose trunk they read.
+        k: the place of the first one.
+        seed: of their weights.
 
     Attributes:
-        parts: its layers.
-        read_at: for outputs of the trunk, the place of the layer that is to be read instead.
+        parts: the layers.
+        reads: the layers of the trunk whose outputs the rest reads.
+        last: place and channels of the output that the next layers go on from.
+        place: of the next layer.
+        read_at: for outputs of the trunk, the place of the layer that the rest is to read instead.
     """
 
     def __init__(self, network: Network, k: int, seed: int) -> None:
-        self._layers, self._k, self._draw = network.layers, k, drawn(seed)
-        self._activation = _usual_activation(network, k)
-        self._reads = sorted({at for layer in network.layers[k:] for at in layer.inputs if 0 <= at < k})
-        self._last: tuple[int, int] | None = None  # place and channels of the strip's last output
-        self.parts: list[Fresh] = []
+        self.layers, self.k, self._draw = network.layers, k, drawn(seed)
+        self.activation = _usual_activation(network, k)
+        self.reads = sorted({at for layer in network.layers[k:] for at in layer.inputs if 0 <= at < k})
+        self.last = k - 1, self.layers[k - 1].y.c
+        self.parts: list[Part | Fresh] = []
+        self.place = k
         self.read_at: dict[int, int] = {}
 
-    @property
-    def _place(self) -> int:
-        return self._k + len(self.parts)
+    def begin(self, layer: Layer) -> None:
+        """Have the next layers go on from a layer of the trunk."""
+        self.last = layer.index, layer.y.c
 
-    def descend(self, above: Layer, below: Layer, width: int, *, joins: bool) -> None:
-        """Go on from one size to the next, and add to what is read there.
+    def descend(self, width: int) -> None:
+        """Go on from one size to the next."""
+        place, channels = self.last
+        self.route(place)
+        self.convolve(channels, width, 3, 2, self.activation)
+        self.last = self.place - 1, width
 
-        Args:
-            above: the layer that a strip reads which begins here.
-            below: of the next size; its output joins the strip where that goes on.
-            width: of the strip there.
-            joins: whether it does.
-        """
-        place, channels = self._last or (above.index, above.y.c)
-        self._route(place)
-        self._convolve(channels, width, 3, 2, self._activation)
-        if joins:
-            self._add_lateral(below, width)
-        self._last = own = self._place - 1, width
-        for at in self._reads:
-            read = self._layers[at].y
-            if (read.w, read.h) == (below.y.w, below.y.h):
-                self._route(own[0])
-                self._convolve(width, read.c, 1, 1, "linear", zero=True)
-                self._sum(at)
-                self.read_at[at] = self._place - 1
-
-    def end(self) -> None:
-        """Have layer k find what it reads in the place before it."""
-        before = self._k - 1
-        if before in self._reads:
-            self._route(self.read_at.get(before, before))
-            self.read_at[before] = self._place - 1
-
-    def _add_lateral(self, layer: Layer, width: int) -> None:
+    def join(self, layer: Layer) -> None:
+        """Add a layer of the trunk."""
+        own, width = self.last
         if layer.y.c == width:
-            self._sum(layer.index)
-            return
-        own = self._place - 1
-        self._route(layer.index)
-        self._convolve(layer.y.c, width, 1, 1, "linear")
-        self._sum(own)
+            self.sum(layer.index)
+        else:
+            self.route(layer.index)
+            self.convolve(layer.y.c, width, 1, 1, "linear")
+            self.sum(own)
+        self.last = self.place - 1, width
 
-    def _route(self, place: int) -> None:
+    def deliver(self, size: Shape) -> None:
+        """Add the output to all that the rest reads in this size."""
+        for at in self.reads:
+            read = self.layers[at].y
+            if (read.w, read.h) == (size.w, size.h):
+                self.give(at)
+
+    def give(self, at: int) -> None:
+        """Add the output to what the rest reads from a layer of the trunk."""
+        own, width = self.last
+        channels = self.layers[at].y.c
+        self.route(own)
+        self.convolve(width, channels, 1, 1, "linear", zero=True)
+        self.sum(at)
+        self.read_at[at] = self.place - 1
+
+    def route(self, place: int) -> None:
         """Have the next layer read that one; the layer before it is read anyway."""
-        if place != self._place - 1:
-            self.parts.append(Fresh(new_section("route", layers=place), np.empty(0, FLOAT)))
+        if place != self.place - 1:
+            self.add(Fresh(new_section("route", layers=place), np.empty(0, FLOAT)))
 
-    def _sum(self, place: int) -> None:
+    def sum(self, place: int) -> None:
+        """Add that layer's output to the one before."""
         section = new_section("shortcut", **{"from": place, "activation": "linear"})
-        self.parts.append(Fresh(section, np.empty(0, FLOAT)))
+        self.add(Fresh(section, np.empty(0, FLOAT)))
 
-    def _convolve(
-        self, channels: int, filters: int, size: int, stride: int, activation: str, *, zero: bool = False
+    def convolve(
+        self,
+        channels: int,
+        filters: int,
+        size: int,
+        stride: int,
+        activation: str,
+        *,
+        zero: bool = False,
+        **keys: object,
     ) -> None:
+        """Convolve the output before, with batch norm, whose scales are 0 with `zero`."""
         section = new_section(
-            "convolutional", batch_normalize=1, filters=filters, size=size, stride=stride, pad=1, activation=activation
-        )
+            "convolutional", batch_normalize=1, filters=filters, size=size, stride=stride, pad=1, activation=activation,
+            **keys,
+        )  # fmt: skip
         vectors = {name: self._draw(name, (filters,)) for name in ("biases", *STATISTICS)}
         vectors["scales"] *= not zero
         kernels = self._draw("weights", (filters, channels, size, size)).ravel()
-        self.parts.append(Fresh(section, np.concatenate([*vectors.values(), kernels])))
+        self.add(Fresh(section, np.concatenate([*vectors.values(), kernels])))
+
+    def add(self, part: Part | Fresh) -> None:
+        """Lay further layers behind the others."""
+        self.parts.append(part)
+        self.place += part.stop - part.start if isinstance(part, Part) else 1
+
+    def into(self, model: Model) -> Model:
+        """The model with these layers in front of its layer k.
+
+        Raises:
+            Unsupported: they do not fit.
+        """
+        before = self.k - 1
+        if before in self.reads:  # layer k finds what it reads in the place before it
+            self.route(self.read_at.get(before, before))
+            self.read_at[before] = self.place - 1
+        network, k, more = model.network, self.k, self.place - self.k
+        cfg, task, count = network.cfg, model.tasks[0], len(network.layers)
+        parts = [Part(model, 0, k), *self.parts, Part(model, k, count, {at: at for at in range(k)}, self.read_at)]
+        try:
+            made, weights = assemble(cfg.sections[0], parts, network.dialect, cfg.head)
+        except DarkshareError as error:
+            raise Unsupported(f"a side at k={k} does not fit: {error.message}", file=model.name) from None
+        if weights is not None and model.weights is not None:
+            weights = replace(weights, header=model.weights.header, path=model.weights.path)
+        heads = tuple(head + more * (head >= k) for head in task.heads)
+        task = task.of_product(heads=heads, runs=((0, count + more),))
+        network = replace(made, cfg=replace(made.cfg, name=cfg.name))
+        return replace(model, network=network, weights=weights, tasks=(task,))
 
 
 def _usual_activation(network: Network, k: int) -> str:

@@ -10,7 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ZOO, network_of, seeded_floats, tiny_text, write_model, zoo_cfgs, zoo_path
+from conftest import (
+    ZOO,
+    fingerprint_by_hand,
+    network_of,
+    seeded_floats,
+    tiny_text,
+    write_model,
+    zoo_cfgs,
+    zoo_path,
+)
 from models import floats, model, quiet_concat, retrained
 
 from darkshare.analysis import check as checking
@@ -672,37 +681,52 @@ def changed(one: Model) -> Model:
 
 
 def strangers(cfg: Path, *weights: Path) -> list[str]:
-    return [one.file for one in check(cfg, *weights) if "SHA-256" in one.message and one.severity == "error"]
+    return [one.file for one in check(cfg, *weights) if "fingerprint" in one.message and one.severity == "error"]
 
 
 def test_other_weights_than_those_of_a_tasks_json_are_an_error(merged, tmp_path):
     weights, described = merged.with_suffix(".weights"), tmp_path / "both.tasks.json"
-    assert json.loads(described.read_text())["weights_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert json.loads(described.read_text())["weights_fingerprint"] == fingerprint_by_hand(weights)
     assert check(merged).is_fine
     data = bytearray(weights.read_bytes())
     data[-4] ^= 1
     weights.write_bytes(data)
     (found,) = [one for one in check(merged) if one.severity == "error"]
     assert found.file == str(weights)
-    assert found.message.startswith(f"is not the file that {described} was written with: it has another SHA-256; ")
+    assert found.message.startswith(f"is not the file that {described} was written with: it has another fingerprint; ")
     (tmp_path / "later.weights").write_bytes(data)
     assert strangers(merged, tmp_path / "later.weights") == [str(tmp_path / "later.weights")]
     text = json.loads(described.read_text())
-    del text["weights_sha256"]
+    del text["weights_fingerprint"]
     described.write_text(json.dumps(text))
     assert check(merged).is_fine  # as files of earlier versions are
-    described.write_text(json.dumps(text | {"weights_sha256": None}))
+    described.write_text(json.dumps(text | {"weights_fingerprint": None}))
     assert check(merged).is_fine
     for nothing in ("", 0):
-        described.write_text(json.dumps(text | {"weights_sha256": nothing}))
+        described.write_text(json.dumps(text | {"weights_fingerprint": nothing}))
         assert strangers(merged) == []
     for odd in (7, "abc", {"a": 1}, True):
-        described.write_text(json.dumps(text | {"weights_sha256": odd}))
+        described.write_text(json.dumps(text | {"weights_fingerprint": odd}))
         assert strangers(merged) == [str(weights)]
 
 
+def test_the_sha_256_of_earlier_files_is_compared_too(merged, tmp_path):
+    weights, described = merged.with_suffix(".weights"), tmp_path / "both.tasks.json"
+    text = json.loads(described.read_text())
+    del text["weights_fingerprint"]
+    for task in text["tasks"]:
+        task["sha256"] = {"cfg": "00"}
+        del task["fingerprints"]
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    described.write_text(json.dumps(text | {"weights_sha256": digest}))
+    assert check(merged).is_fine
+    assert [task.fingerprints for task in load(merged).tasks] == [{"cfg": "sha256:00"}] * 2
+    described.write_text(json.dumps(text | {"weights_sha256": digest[::-1]}))
+    assert strangers(merged) == [str(weights)]
+
+
 def test_a_tasks_json_that_cannot_be_read_is_one_problem(merged, tmp_path):
-    for text in ("[]", "{", '"weights_sha256"', "[" * 10_000):
+    for text in ("[]", "{", '"weights_fingerprint"', "[" * 10_000):
         (tmp_path / "both.tasks.json").write_text(text)
         (found,) = [one for one in check(merged) if one.severity == "error"]
         assert "is not a task description" in found.message
@@ -727,11 +751,11 @@ def test_weights_that_are_written_anew_come_with_their_fingerprint(merged, make)
     save(make(load(merged)), merged.with_suffix(""))
     assert merged.with_suffix(".weights").read_bytes() != before
     described = json.loads(merged.with_name("both.tasks.json").read_text())
-    assert described["weights_sha256"] == hashlib.sha256(merged.with_suffix(".weights").read_bytes()).hexdigest()
+    assert described["weights_fingerprint"] == fingerprint_by_hand(merged.with_suffix(".weights"))
     assert strangers(merged) == []
 
 
 def test_a_cfg_without_weights_has_no_fingerprint_of_them(merged):
     save(replace(load(merged), weights=None), merged.with_suffix(""))
-    assert "weights_sha256" not in merged.with_name("both.tasks.json").read_text()
+    assert "weights_fingerprint" not in merged.with_name("both.tasks.json").read_text()
     assert strangers(merged) == []

@@ -119,6 +119,9 @@ def test_trainings_until_the_time_is_over(base, data, tmp_path, monkeypatch, min
     assert [how["k"] for how in asked] == [[0, *seeds]] * seeds[4]
     assert {how["batches"] for how in asked} == {told.batches}
     assert (asked[0]["jobs"], asked[0]["threads"], list(asked[-1]["seeds"])) == (2, 1, list(range(5, 5 + seeds[4])))
+    monkeypatch.delattr(halving, "timed")  # what goes on times nothing again
+    again = halved(load(base), str(data), (2, 4), allowed=10, minutes=minutes, output=tmp_path, seed=4, threads=2)
+    assert (again.batches, {one.k: one.seeds for one in again.losses}) == (told.batches, seeds)
 
 
 @pytest.mark.slow

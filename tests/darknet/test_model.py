@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import network_of, seeded_floats, tiny_text, write_model
+from conftest import fingerprint_by_hand, network_of, seeded_floats, tiny_text, write_model
 
 from darkshare._files import _write_fully
 from darkshare.darknet.model import Model, load, save, save_weights
@@ -239,7 +238,7 @@ def test_all_files_of_a_model(tmp_path, four):
     described = json.loads((folder / "both.tasks.json").read_text(encoding="utf-8"))
     assert described["format"] == "darkshare tasks 1"
     assert [task["k"] for task in described["tasks"]] == [0, 4]
-    assert described["tasks"][1]["sha256"] == {"cfg": hashlib.sha256(four.read_bytes()).hexdigest()}
+    assert described["tasks"][1]["fingerprints"] == {"cfg": fingerprint_by_hand(four)}
 
 
 def test_tasks_come_back_as_they_were_saved(tmp_path, four):
@@ -247,7 +246,25 @@ def test_tasks_come_back_as_they_were_saved(tmp_path, four):
     save(model, tmp_path / "both")
     first, second = load(tmp_path / "both.cfg").tasks
     assert first == model.tasks[0]
-    assert replace(second, files=model.tasks[1].files, sha256={}) == model.tasks[1]
+    assert replace(second, files=model.tasks[1].files, fingerprints={}) == model.tasks[1]
+
+
+@pytest.mark.parametrize("seen", [0, 7])
+def test_fingerprints_of_sources_that_fill_many_pieces(tmp_path, seen):
+    models = []
+    for name, size in (("base", 100), ("text", 60)):
+        text = f"[net]\nwidth=32\nheight=32\nchannels=3\n[connected]\noutput={size}\n[softmax]\n"
+        data = seeded_floats(network_of(text), size)
+        models.append(load(write_model(tmp_path / name, text, data, header=Header(seen=seen))))
+    base, other = models
+    runs = base.weights.runs
+    save(Model(base.network, Weights(Header(), runs), (*base.tasks, *other.tasks)), tmp_path / "both")
+    described = json.loads((tmp_path / "both.tasks.json").read_text())
+    assert described["weights_fingerprint"] == fingerprint_by_hand(tmp_path / "both.weights")
+    for task in described["tasks"]:
+        cfg = tmp_path / f"{task['name']}.cfg"
+        by_hand = {"cfg": fingerprint_by_hand(cfg), "weights": fingerprint_by_hand(cfg.with_suffix(".weights"))}
+        assert task["fingerprints"] == by_hand
 
 
 def test_one_task_needs_no_description_but_an_old_one_is_replaced(tmp_path, tiny, four):
@@ -325,7 +342,7 @@ def test_files_need_a_name(tiny, stem, tmp_path, monkeypatch):
 )
 def test_tasks_that_do_not_go_together_are_named(tiny, first, second, message):
     row = {"classes": ["x"], "padded": False, "offset": 0, "heads": [6], "runs": [[0, 13]], "net": {}}
-    row |= {"header": [0, 2, 5, 0], "sha256": {}}
+    row |= {"header": [0, 2, 5, 0], "fingerprints": {}}
     rows = [{"name": f"task-{i}", **row, **more} for i, more in enumerate((first, second))]
     tiny.with_suffix(".tasks.json").write_text(json.dumps({"format": FORMAT, "tasks": rows}))
     with pytest.raises(DarkshareError, match=message):
@@ -374,7 +391,7 @@ def test_a_broken_description_is_named(tiny, content, message):
     key, found, value = content.partition("=")
     if found:
         row = {"name": "a", "classes": ["x"], "padded": False, "offset": 0, "heads": [6], "runs": [[0, 13]]}
-        row |= {"net": {}, "header": [0, 2, 5, 0], "sha256": {}, key: json.loads(value)}
+        row |= {"net": {}, "header": [0, 2, 5, 0], "fingerprints": {}, key: json.loads(value)}
         content = json.dumps({"format": FORMAT, "tasks": [row]})
     tiny.with_suffix(".tasks.json").write_text(content)
     with pytest.raises(DarkshareError) as caught:

@@ -115,7 +115,10 @@ ROWS = [
     Row("reduce", "reduce in/net.cfg --keep first -o out/small", residual, cost=4),
     Row("branch", "branch in/net.cfg --after 14 -m 2 --widths 16,32 -o out/thin", paired, cost=4),
     Row("export", "export in/base.cfg -o out/net.onnx", one),
-    Row("export in fp16", "export in/base.cfg --precision fp16 -o out/net.onnx", one, cost=4),
+    Row(
+        "export in fp16", "export in/base.cfg --precision fp16 --for opencv --runner python -o out/net.onnx", one,
+        sets={r"net\.": "net"}, cost=4,
+    ),
     Row("export in int8", f"export in/base.cfg {INT8} -o out/net.onnx", photos, cost=SLOW),
     Row("export for OpenVINO", f"export in/base.cfg {INT8} --engine openvino -o out/net.xml", photos, cost=SLOW),
     Row(

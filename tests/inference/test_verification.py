@@ -391,7 +391,9 @@ def test_files_that_changed_since_the_merge_are_named(tmp_path):
     found = verify(tmp_path / "both.cfg", *files)
     assert not found.is_equal
     assert found.changed == (str(tmp_path / "text.weights"),)
-    assert found.notes()[-1] == f"{tmp_path / 'text.weights'} is not the file that was merged: it has another SHA-256"
+    assert (
+        found.notes()[-1] == f"{tmp_path / 'text.weights'} is not the file that was merged: it has another fingerprint"
+    )
 
 
 # Real networks

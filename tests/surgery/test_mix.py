@@ -221,12 +221,12 @@ def test_merged_models_are_mixed_too(base, text, tmp_path):
     pair = [base, retrained(base, tiny_text(1), "text", 4)]
     merged = quiet_concat(pair, 4)
     noise = replace(merged, weights=Weights(Header(), (seeded_floats(merged.network, 9),)))
-    known = tuple(replace(task, sha256={"weights": "of the source"}) for task in merged.tasks)
+    known = tuple(replace(task, fingerprints={"weights": "of the source"}) for task in merged.tasks)
     merged = replace(merged, tasks=known)
     for product in (mix(merged, noise, alpha=0.5), snap(merged, merged, 4)):
         save(product, tmp_path / "product")
         tasks = load(tmp_path / "product.cfg").tasks
-        assert [(task.name, task.sha256) for task in tasks] == [("base", {}), ("text", {})]
+        assert [(task.name, task.fingerprints) for task in tasks] == [("base", {}), ("text", {})]
 
 
 def test_folded_gives_outputs_between_the_outputs():

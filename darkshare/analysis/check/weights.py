@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkshare._files import read_small
-from darkshare._files.opened import sha256
+from darkshare._files.opened import is_file_of
 from darkshare.analysis.check.problem import Problem, Severity, error, note, warning
 from darkshare.darknet.kinds import Net
 from darkshare.darknet.model import Model
@@ -103,11 +103,11 @@ def fingerprint(path: str, described: Path | None) -> Iterator[Problem]:
     """Whether the file is the one that a .tasks.json was written with, if it says."""
     with suppress(DarkshareError, ValueError, AttributeError, RecursionError):  # it is among the problems already
         known = described and weights_fingerprint(read_small(described))
-        if known and sha256(path) != known:
+        if known and not is_file_of(path, known):
             yield error(
                 None,
-                f"is not the file that {described} was written with: it has another SHA-256; get that file, merge "
-                f"again, or if these weights are meant, remove {WEIGHTS} there",
+                f"is not the file that {described} was written with: it has another fingerprint; get that file, "
+                f"merge again, or if these weights are meant, remove {WEIGHTS} there",
             )
 
 

@@ -70,7 +70,7 @@ class Verification(Results[HeadDifference]):
             most = max(self, key=lambda one: one.share)
             lines.append(f"most in layer {most.layer}, channel {{}}, row {{}}, column {{}}".format(*most.cell))
             lines.append(f"of {most.picture}")
-        lines += [f"{file} is not the file that was merged: it has another SHA-256" for file in self.changed]
+        lines += [f"{file} is not the file that was merged: it has another fingerprint" for file in self.changed]
         same = [f"layer {one.layer}" for one in self if not one.varies]
         return [*lines, f"{', '.join(same)}: the same for all pictures, which proves little"] if same else lines
 

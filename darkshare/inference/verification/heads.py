@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 
 from darkshare._files import is_file
-from darkshare._files.opened import sha256
+from darkshare._files.opened import is_file_of
 from darkshare.darknet.kinds import Boxes
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import Layer
@@ -116,8 +116,12 @@ class HeadPair:
 
     def changed(self) -> list[str]:
         """Name the twin's files that were others when they were merged, by the fingerprints in .tasks.json."""
-        files, known = self.twin_task.files, self.task.sha256
-        return [file for kind, file in files.items() if kind in known and is_file(file) and sha256(file) != known[kind]]
+        files, known = self.twin_task.files, self.task.fingerprints
+        return [
+            file
+            for kind, file in files.items()
+            if kind in known and is_file(file) and not is_file_of(file, known[kind])
+        ]
 
 
 def paired_heads(first: Model, *others: Model) -> list[HeadPair]:
