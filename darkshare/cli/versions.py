@@ -5,17 +5,28 @@ from __future__ import annotations
 import click
 
 from darkshare._tables import printable
-from darkshare.cli import command
+from darkshare.cli import Command, command
 from darkshare.cli.options import dialect_option
 from darkshare.cli.progress import put
 
-OF_DIFF = (
-    7,
-    9,
-)  # words that git gives: name, file, hash and mode twice; for a renamed file, what it is called now, too
+OF_DIFF = (7, 9)  # words that git gives: name, file, hash and mode twice; of a renamed file, what it is called now, too
 
 
-@command("git-diff")
+class _OfGit(Command):
+    """A command whose words are git's, which puts no -- before paths that begin with a dash."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        names = {name for one in self.get_params(ctx) if isinstance(one, click.Option) for name in one.opts}
+        at = 0
+        while at < len(args) and args[at].partition("=")[0] in names:
+            at += 1 + (args[at] == "--dialect")
+        paths = args[at:]
+        if len(paths) in OF_DIFF or (len(paths) == 1 and "." in paths[0]):
+            args = [*args[:at], "--", *paths]
+        return super().parse_args(ctx, args)
+
+
+@command("git-diff", cls=_OfGit)
 @click.argument("words", nargs=-1, required=True)
 @dialect_option
 def git_diff(words: tuple[str, ...], dialect: str) -> None:
