@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from darkshare._tables import printable
@@ -10,6 +12,8 @@ from darkshare.cli.options import dialect_option
 from darkshare.cli.progress import put
 
 OF_DIFF = (7, 9)  # words that git gives: name, file, hash and mode twice; of a renamed file, what it is called now, too
+
+_MODE = re.compile(r"[0-7]{6}|\.")
 
 
 class _OfGit(Command):
@@ -21,7 +25,8 @@ class _OfGit(Command):
         while at < len(args) and args[at].partition("=")[0] in names:
             at += 1 + (args[at] == "--dialect")
         paths = args[at:]
-        if len(paths) in OF_DIFF or (len(paths) == 1 and "." in paths[0]):
+        is_diff = len(paths) in OF_DIFF and all(_MODE.fullmatch(paths[place]) for place in (3, 6))
+        if is_diff or (len(paths) == 1 and "." in paths[0]):
             args = [*args[:at], "--", *paths]
         return super().parse_args(ctx, args)
 

@@ -139,6 +139,8 @@ def test_a_path_may_begin_with_a_dash(repository, monkeypatch):
         f"darkshare git-diff a/{name}.weights b/{name}.weights" for name in ("--format", "-lead")
     ]
     assert run("git-diff", "--dialect", "alexeyab", "-q", "-lead.cfg", code=0).stdout.startswith("# ")
+    words = ["net.weights", "net.weights", "00", "100644", os.devnull, ".", "."]
+    assert "No such option '--format'" in run("git-diff", "--format", "json", *words, code=2).stderr
 
 
 @pytest.mark.parametrize("broken", [None, "[convolutional]\nfilters=x\n"])
