@@ -23,8 +23,8 @@ VERSION = f"{FLOATS.size:,} floats, version 0.2.5, seen 0"
 RECORDER = """
 number=$(ls kept | wc -l); mkdir kept/$number
 for word; do printf '%s\\0' "$word"; done > kept/$number/words
-test -f "$2" && cp "$2" kept/$number/old
-test -f "$5" && cp "$5" kept/$number/new
+test -f "$2" && cp -- "$2" kept/$number/old
+test -f "$5" && cp -- "$5" kept/$number/new
 exit 0
 """
 
@@ -179,6 +179,18 @@ def test_what_is_not_a_pair_of_weights(tmp_path, monkeypatch, words, shown):
     Path("plain.cfg").write_text("no cfg at all, \u00e4\n", encoding="utf-8")
     Path("x.cfg").write_text("[net]\nwidth = 32\n# b\nheight=32\nchannels=3\n[upsmaple]\nstride=2\n")
     assert run("git-diff", *words, code=0).stdout.startswith(shown)
+
+
+@pytest.mark.parametrize("name", ["-v.weights", "--help.weights", "-lead.weights", "a\nb.weights"])
+def test_names_that_look_like_options_are_names(repository, monkeypatch, name):
+    for data in (FLOATS, changed()):
+        write_model(repository / name.removesuffix(".weights"), tiny_text(), data)
+        if data is FLOATS:
+            git(repository, "add", "-A")
+    (lines,) = driven(repository, monkeypatch)
+    assert lines[-1].startswith("bit-identical up to layer ")
+    cfg = name.replace(".weights", ".cfg")
+    assert run("git-diff", "--dialect", "alexeyab", cfg, code=0).stdout.startswith("# 13 layers, 32x32x3, ")
 
 
 def test_words_that_git_does_not_give_are_refused():
