@@ -2,7 +2,7 @@
 
 python benchmarks/target_runs.py --environments FOLDER [--zoo ../shared] [--target ncnn ...] [--model NAME ...]
 
-The environments are made with pip where they are not there yet (3 GB). Each model is written with `export --for` the
+The environments are made with pip where they are not there yet (6 GB). Each model is written with `export --for` the
 target, runs there on one input, and is compared with ONNX Runtime's numbers of the plain file; then both run in turns,
 in one thread each, and the ratio of their processor times is taken within a round. What was found goes into
 target_runs.json beside this program, and from there into docs/reference/target-runs.md (`python
@@ -43,7 +43,7 @@ from darkshare.surgery.splice import concat
 RESULTS = Path(__file__).with_name("target_runs.json")
 WORKER = Path(__file__).with_name("target_worker.py")
 REFERENCE = "ONNX Runtime"
-NEEDS_GPU = "needs an NVIDIA GPU; none was there"
+NEEDS_GPU = "needs an NVIDIA GPU, and a package from an index of NVIDIA's own, which this program does not install"
 
 
 class Recipe(NamedTuple):
@@ -108,6 +108,7 @@ ENGINES = {
     "ncnn": Engine("ncnn", "ncnn", ("pnnx", "ncnn", "numpy", "tqdm", "requests", "portalocker")),
     "tract": Engine("tract", "", ("tract", "numpy")),
     "RKNN, simulated": Engine("rknn", "rknn", _RKNN, is_timed=False),
+    "LiteRT": Engine("litert", "rknn", ("onnx2tf",)),
     "TensorRT": Engine(None, "tensorrt"),
 }
 NO_DEPENDENCIES = ("ncnn", "rknn")  # pnnx asks for a torch that it does not use

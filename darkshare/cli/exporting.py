@@ -75,7 +75,8 @@ def export(files: tuple[str, ...], output: str | None, size: Any, dialect: str, 
     """
     precision = how["precision"]
     if foreign := options.flags(NOT_INT8 if precision == INT8 else INT8_ONLY):
-        raise click.UsageError(f"{foreign[0]} does not go with --precision {precision}")
+        cure = "; --engine says what an int8 file is for" if foreign[0] == "--for" else ""
+        raise click.UsageError(f"{foreign[0]} does not go with --precision {precision}{cure}")
     if precision == INT8 and not how["calibrate"]:
         raise click.UsageError("--precision int8 needs --calibrate PHOTOS: pictures like those it will see")
     if how["runner"] and not how["target"]:

@@ -77,7 +77,8 @@ def export(
     }  # fmt: skip
     for name, value in (form if precision == INT8 else others).items():
         if value != inspect.signature(export).parameters[name].default:
-            raise BadValue(f"{name} does not go with precision {precision}")
+            cure = "; engine says what an int8 file is for" if name == "target" else ""
+            raise BadValue(f"{name} does not go with precision {precision}{cure}")
     if precision != INT8:
         how = {**form, "target": target or "", "precision": precision, "bn_epsilon": bn_epsilon}
         how["language"] = how.pop("runner")

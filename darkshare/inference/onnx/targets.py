@@ -73,9 +73,10 @@ TARGETS: dict[str, Target] = {
         },
     ),
     "rknn": Target(
-        opsets=(12, 19), outputs=(RAW,), open_batch=False, open_size=False, operators=OPERATORS - {"Selu", "Sign"},
+        opsets=(12, 19), outputs=(RAW,), batch=False, open_batch=False, open_size=False,
+        operators=OPERATORS - {"Selu", "Sign"},
         why={
-            "batch": "the toolkit refuses an open batch; give a number",
+            "batch": "the toolkit refuses an open batch, and its Slice takes one picture; leave out the batch",
             "size": "the toolkit refuses an open size; leave out dynamic size",
             "precision": "the toolkit makes fp16 or int8 of fp32; leave the precision at fp32",
             "outputs": "int8 has one scale for a tensor, and boxes and scores differ in range; leave out decoding",

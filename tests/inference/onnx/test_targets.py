@@ -85,7 +85,7 @@ def test_the_manifest_says_how_to_feed_and_to_read_it(both, tmp_path):
 @pytest.mark.parametrize(
     ("target", "form", "says"),
     [
-        ("rknn", {"batch": None}, "rknn does not take an open batch: the toolkit refuses an open batch; give a number"),
+        ("rknn", {"batch": None}, "rknn does not take an open batch: the toolkit refuses an open batch, and its Slice"),
         ("rknn", {"decode": True}, "rknn does not take decoded boxes: int8 has one scale"),
         ("ncnn", {"batch": 2}, "ncnn does not take a batch of 2: a Mat of ncnn's holds one picture"),
         ("ncnn", {"precision": "fp16"}, "ncnn does not take fp16: pnnx does not take fp16"),
@@ -97,7 +97,7 @@ def test_the_manifest_says_how_to_feed_and_to_read_it(both, tmp_path):
             {},
             "unknown target tensorflow; use opencv, onnxruntime, openvino, tensorrt, ncnn,",
         ),
-        ("rknn", {"precision": "int8", "calibrate": "x"}, "target does not go with precision int8"),
+        ("rknn", {"precision": "int8", "calibrate": "x"}, "target does not go with precision int8; engine says what"),
     ],
 )
 def test_what_a_target_breaks_on_is_refused(tmp_path, target, form, says):
