@@ -186,6 +186,20 @@ def onnx_files(folder: Path) -> Run:
     return run
 
 
+def onnx_weights(folder: Path) -> Run:
+    """Weights that are taken fill the network, whatever else the file holds."""
+    from darkshare.training.importing import import_weights
+
+    path, network = folder / "weights.onnx", resolve(parse(weights_texts(1)[0]))
+
+    def run(data: bytes) -> str:
+        path.write_bytes(data)
+        assert import_weights(network, path).size == network.params
+        return "taken"
+
+    return run
+
+
 # journals
 
 

@@ -154,6 +154,7 @@ LINES = {
         reduce resnet.cfg --keep all -o paired
         branch paired.cfg --after 4 -m 2 -o branched
         export base.cfg -o a.onnx
+        import-weights base.cfg a.onnx -o imported.weights
     """,
     "data": """
         import-data squares.data -o imported

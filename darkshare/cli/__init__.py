@@ -81,6 +81,7 @@ GROUPS = {
     },
     "Ship": {
         "export": ("exporting", "Write a model as ONNX, in fp32, fp16 or int8."),
+        "import-weights": ("importing", "Make .weights of ONNX or PyTorch weights."),
         "engines": ("engines", "List the engines here; time a network on each."),
         "bench": ("engines", "Time separate networks against the merged one."),
     },

@@ -37,7 +37,7 @@ LINES = [  # every command, with output
     "export base.cfg --for opencv --runner cpp -o a.onnx", "engines",
     "plan base.cfg text=losses.csv --max-loss 2 -o planned",
     "reduce resnet.cfg --list", "branch paired.cfg --after 4 -m 2", "demo -o demo", "completion bash",
-    "git-diff base.cfg",
+    "git-diff base.cfg", "import-weights base.cfg base.onnx -o imported.weights",
 ]  # fmt: skip
 SLOW = [
     "bench base.cfg other.cfg --k 4 --rounds 6", "suggest-k base.cfg squares.data",
@@ -59,6 +59,7 @@ def made(tmp_path_factory) -> Path:
     save(classifier(), folder / "colour")
     run("reduce", folder / "resnet.cfg", "--keep", "all", "-o", folder / "paired", code=0)
     run("concat", base, other, "--k", 4, "-o", folder / "merged", code=0)
+    run("export", base, "-o", folder / "base.onnx", code=0)
     return folder
 
 
