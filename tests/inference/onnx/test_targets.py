@@ -32,7 +32,7 @@ def test_every_operator_that_layers_are_lowered_to_is_known():
     found = {
         node.value
         for path in PACKAGE.glob("*.py")
-        if path.stem not in ("targets", "checking")
+        if path.stem not in ("targets", "checking", "initializers")  # those read files
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and onnx.defs.has(node.value)
     }
