@@ -120,6 +120,27 @@ def test_weights_of_another_cfg_are_not_compared_layer_by_layer(repository, monk
     assert len(lines) == 4
 
 
+def test_what_does_not_fit_is_said_of_the_version_that_it_is(repository, monkeypatch):
+    (repository / "net.weights").unlink()
+    text = tiny_text(3)
+    (repository / "net.cfg").write_text(text)
+    (lines,) = driven(repository, monkeypatch, "--", "*.weights")
+    assert lines[2] == "now: none"
+    assert lines[3].startswith("before: made with another net.cfg than the one in the work tree: ")
+
+
+def test_a_path_may_begin_with_a_dash(repository, monkeypatch):
+    """At the top of a repository; git puts nothing before it."""
+    for stem in ("-lead", "--format"):
+        write_model(repository / stem, tiny_text(), FLOATS)
+    git(repository, "add", "-A")
+    lines = driven(repository, monkeypatch, "--cached", "--", "*.weights")
+    assert [one[0] for one in lines] == [
+        f"darkshare git-diff a/{name}.weights b/{name}.weights" for name in ("--format", "-lead")
+    ]
+    assert run("git-diff", "--dialect", "alexeyab", "-q", "-lead.cfg", code=0).stdout.startswith("# ")
+
+
 @pytest.mark.parametrize("broken", [None, "[convolutional]\nfilters=x\n"])
 def test_without_a_cfg_floats_are_counted(repository, monkeypatch, broken):
     write_model(repository / "net", tiny_text(), changed())
