@@ -108,7 +108,6 @@ ENGINES = {
     "ncnn": Engine("ncnn", "ncnn", ("pnnx", "ncnn", "numpy", "tqdm", "requests", "portalocker")),
     "tract": Engine("tract", "", ("tract", "numpy")),
     "RKNN, simulated": Engine("rknn", "rknn", _RKNN, is_timed=False),
-    "LiteRT": Engine("litert", "rknn", ("onnx2tf",)),
     "TensorRT": Engine(None, "tensorrt"),
 }
 NO_DEPENDENCIES = ("ncnn", "rknn")  # pnnx asks for a torch that it does not use

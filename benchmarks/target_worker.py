@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -120,7 +121,7 @@ def litert(job: Job, x: np.ndarray) -> tuple[Run, list[str]]:
     interpreter.allocate_tensors()
     job["written"] = [made]
     given = interpreter.get_input_details()[0]["index"]
-    outputs = sorted(interpreter.get_output_details(), key=lambda one: int(one["name"].rpartition(":")[2]))
+    outputs = sorted(interpreter.get_output_details(), key=lambda one: int("0" + re.sub(r".*\D", "", one["name"])))
     nhwc = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
 
     def run() -> list[Any]:

@@ -16,6 +16,8 @@ from darkshare.darknet.network import Network, resolve
 from darkshare.darknet.weights import Weights, chunks, read_weights
 from darkshare.errors import DarkshareError
 
+NOTHING = ("/dev/null", os.devnull)  # which git names in place of a file that is not there
+
 
 def weights_versions(old: str, new: str, *names: str, dialect: str = "alexeyab") -> list[str]:
     """Describe in lines how a weights file differs from another version of it.
@@ -28,7 +30,7 @@ def weights_versions(old: str, new: str, *names: str, dialect: str = "alexeyab")
     """
     lines, found = [], dict[str, Weights]()
     for when, path in (("before", old), ("now", new)):
-        if path == os.devnull:
+        if path in NOTHING:
             lines.append(f"{when}: none")
             continue
         try:

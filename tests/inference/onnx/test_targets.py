@@ -32,7 +32,7 @@ def test_every_operator_that_layers_are_lowered_to_is_known():
     found = {
         node.value
         for path in PACKAGE.glob("*.py")
-        if path.stem not in ("targets", "checking", "initializers")  # these name what others write, too
+        if path.stem not in ("targets", "checking", "initializers")  # those read files
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and onnx.defs.has(node.value)
     }
@@ -107,11 +107,22 @@ def test_what_a_target_breaks_on_is_refused(tmp_path, target, form, says):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_layer_of_an_operator_that_is_missing_is_named(tmp_path):
-    given = model_of(net(3, 8, 8) + "[convolutional]\nfilters=2\nactivation=selu\n")
-    with pytest.raises(
-        Unsupported, match=r"layer 0 \[convolutional\]: it needs the operator Selu, which rknn does not"
-    ):
+@pytest.mark.parametrize(
+    ("layer", "says"),
+    [
+        (
+            "[convolutional]\nfilters=2\nactivation=selu\n",
+            r"\[convolutional\]: it needs the operator Selu, which rknn ",
+        ),
+        (
+            "[local]\nfilters=2\nactivation=leaky\n",
+            r"\[local\]: rknn gives wrong numbers for it; choose another target",
+        ),
+    ],
+)
+def test_a_layer_that_a_target_lacks_or_computes_wrongly_is_named(tmp_path, layer, says):
+    given = model_of(net(3, 8, 8) + layer)
+    with pytest.raises(Unsupported, match="layer 0 " + says):
         darkshare.export(given, tmp_path / "x.onnx", target="rknn")
     darkshare.export(given, tmp_path / "x.onnx", target="tensorrt")
 
