@@ -119,6 +119,17 @@ def test_a_batch_gives_what_its_parts_give(files, engine):
 
 
 @each_engine
+def test_a_file_of_a_fixed_batch_takes_any_number(files, engine, tmp_path):
+    """What lacks is filled up."""
+    file, other = files["base"], tmp_path / "two.onnx"
+    write_onnx(model(tiny_text(2), "base"), other, batch=2)
+    fixed, loaded = (open_engine(engine, str(path), file.outputs) for path in (other, file.path))
+    for batch in (noise(file, count) for count in (1, 2, 3)):
+        for given, wanted in zip(fixed.run(batch), loaded.run(batch), strict=True):
+            np.testing.assert_allclose(given, wanted, atol=1e-5)
+
+
+@each_engine
 def test_merged_is_bit_for_bit_what_the_networks_give(files, engine):
     def run(name: str) -> list[np.ndarray]:
         return open_engine(engine, files[name].path, files[name].outputs).run(noise(files[name]))

@@ -55,7 +55,11 @@ def errors_of(engine: str) -> Iterator[None]:
         raise DarkshareError(f"{engine} cannot do it: {' '.join(lines)}") from None
 
 
-def one_by_one(run: Callable[[Floats], list[Floats]], blob: Floats) -> list[Floats]:
-    """Run the inputs of a batch in turn, for engines that take the file's batch of 1 at its word."""
-    parts = [run(blob[i : i + 1]) for i in range(len(blob))]
-    return [np.concatenate(part) for part in zip(*parts, strict=True)]
+def in_parts(run: Callable[[Floats], list[Floats]], blob: Floats, size: int) -> list[Floats]:
+    """Run a batch in parts of a file's fixed batch, the last one filled up, for engines that take it at its word."""
+    found = []
+    for start in range(0, len(blob), size):
+        part = blob[start : start + size]
+        missing = [(0, size - len(part)), *[(0, 0)] * (blob.ndim - 1)]
+        found.append([values[: len(part)] for values in run(np.pad(part, missing) if len(part) < size else part)])
+    return [np.concatenate(part) for part in zip(*found, strict=True)]

@@ -13,7 +13,7 @@ import numpy as np
 
 from darkshare._files import unicode_path
 from darkshare.darknet.weights import Floats
-from darkshare.inference.engines.base import Engine, Settings, errors_of, one_by_one
+from darkshare.inference.engines.base import Engine, Settings, errors_of, in_parts
 
 _ERRORS_ONLY = 3
 _UNREPORTED = "ORT_DISABLE_TELEMETRY"  # read when it is imported; its function of that name comes too late
@@ -27,11 +27,11 @@ class OnnxRuntime:
         self._outputs = list(outputs)
         (source,) = session.get_inputs()
         self._input = source.name
-        self._takes_batches = not isinstance(source.shape[0], int)  # else the file has a fixed batch of 1
+        self._batch = source.shape[0] if isinstance(source.shape[0], int) else 0  # open
 
     def run(self, blob: Floats) -> list[Floats]:
         with errors_of("ONNX Runtime"):
-            return self._run(blob) if self._takes_batches else one_by_one(self._run, blob)
+            return in_parts(self._run, blob, self._batch) if self._batch else self._run(blob)
 
     def _run(self, blob: Floats) -> list[Floats]:
         return [np.asarray(values) for values in self._session.run(self._outputs, {self._input: blob})]

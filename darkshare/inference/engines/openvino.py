@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from darkshare.darknet.weights import Floats
-from darkshare.inference.engines.base import Engine, Settings, errors_of, one_by_one
+from darkshare.inference.engines.base import Engine, Settings, errors_of, in_parts
 from darkshare.inference.onnx.ir import SECTION
 
 DEVICE = "CPU"
@@ -25,11 +25,12 @@ class OpenVino:
     def __init__(self, compiled: Any, outputs: Sequence[str]) -> None:
         self._request = compiled.create_infer_request()
         self._outputs = list(outputs)
-        self._takes_batches = compiled.input(0).partial_shape[0].is_dynamic
+        batch = compiled.input(0).partial_shape[0]
+        self._batch = 0 if batch.is_dynamic else batch.get_length()  # 0 is open
 
     def run(self, blob: Floats) -> list[Floats]:
         with errors_of("OpenVINO"):
-            return self._run(blob) if self._takes_batches else one_by_one(self._run, blob)
+            return in_parts(self._run, blob, self._batch) if self._batch else self._run(blob)
 
     def _run(self, blob: Floats) -> list[Floats]:
         found = self._request.infer({0: blob}, share_inputs=True, share_outputs=False)
