@@ -12,6 +12,8 @@ from darkshare.errors import BadValue
 
 _OF_MODEL = re.compile(r"\.(cfg|weights|backup|conv\.\d+)$")
 
+_EXPORTED = (".onnx", ".xml")
+
 
 class Files(NamedTuple):
     """The files of one model; without weights, those of the cfg's stem are taken, if there are any (see `load`)."""
@@ -31,12 +33,14 @@ def pair(paths: Sequence[str | os.PathLike[str]]) -> list[Files]:
     Each .cfg starts a model; weights behind it are that model's; further weights are another model with the same cfg.
 
     Raises:
-        BadValue: a file before the first .cfg.
+        BadValue: a file before the first .cfg, or one that was exported.
     """
     found: list[Files] = []
     for path in (os.fspath(path) for path in paths):
         if Path(path).suffix == ".cfg":
             found.append(Files(path, None))
+        elif Path(path).suffix in _EXPORTED:
+            raise BadValue("is an exported file; give the .cfg that it was made from", file=path)
         elif not found and not is_of_model(path):
             raise BadValue("expected a .cfg file first, then its .weights", file=path)
         elif not found:

@@ -35,6 +35,7 @@ def test_files_are_sorted_into_models(given, models):
     [
         ("a.weights", "a.weights: give the .cfg that these weights belong to before it"),
         ("a.jpg", "a.jpg: expected a .cfg file first, then its .weights"),
+        ("a.cfg a.onnx", "a.onnx: is an exported file; give the .cfg that it was made from"),
     ],
 )
 def test_weights_need_a_cfg_before_them(given, message):
