@@ -74,6 +74,14 @@ def test_what_is_added_changes_nothing_at_first(given, make):
     assert same(heard(made), base) == (make is ways.cut)
 
 
+def test_another_start_is_that_of_the_other_network_on_the_bases_trunk(given):
+    begun, base, whole = ways.start(given), load(given.base), load(given.whole)
+    at = base.network.start(K)
+    assert np.array_equal(floats(begun), np.concatenate([floats(base)[:at], floats(whole)[at:]]))
+    assert same(ways.rated_start(given), begun)
+    assert not same(begun, base)
+
+
 def test_a_wider_path_reads_what_the_branch_reads(given):
     made, other = ways.wide(given), with_side(load(given.base), K, Side(share=0.5), 3)
     read = {at for layer in added(made, given) for at in layer.inputs if at < K}

@@ -16,6 +16,8 @@ from darkshare.darknet.network import Network, resolve
 from darkshare.darknet.weights import Weights, chunks, read_weights
 from darkshare.errors import DarkshareError
 
+NOTHING = ("/dev/null", os.devnull)  # which git names in place of a file that is not there
+
 
 def weights_versions(old: str, new: str, *names: str, dialect: str = "alexeyab") -> list[str]:
     """Describe in lines how a weights file differs from another version of it.
@@ -26,17 +28,17 @@ def weights_versions(old: str, new: str, *names: str, dialect: str = "alexeyab")
         names: of the weights in the work tree, of which the last has its cfg beside it; the versions have none.
         dialect: the fork whose reading decides.
     """
-    lines, found = [], []
+    lines, found = [], dict[str, Weights]()
     for when, path in (("before", old), ("now", new)):
-        if path == os.devnull:
+        if path in NOTHING:
             lines.append(f"{when}: none")
             continue
         try:
-            found.append(read_weights(path, dialect=dialect))
+            found[when] = read_weights(path, dialect=dialect)
         except DarkshareError as error:  # a pointer of Git LFS, for one; git would stop at a failure
             lines.append(f"{when}: {error.message}")
         else:
-            lines.append(f"{when}: {_described(found[-1])}")
+            lines.append(f"{when}: {_described(found[when])}")
     if len(found) == 2 and lines[0].partition(": ")[2] == lines[1].partition(": ")[2]:
         lines.clear()
     return [*lines, *_layers(found, names, dialect)]
@@ -47,21 +49,21 @@ def _described(found: Weights) -> str:
     return f"{found.size:,} floats, version {'.'.join(map(str, version))}, seen {seen:,}"
 
 
-def _layers(found: list[Weights], names: tuple[str, ...], dialect: str) -> list[str]:
+def _layers(found: dict[str, Weights], names: tuple[str, ...], dialect: str) -> list[str]:
     """Compare weights layer by layer, or say why that cannot be."""
     cfg = next((path for name in reversed(names) if exists(path := Path(name).with_suffix(".cfg"))), None)
     if cfg is None:
         missing = f"{Path(names[-1]).with_suffix('.cfg')} is not there, which tells the layers"
-        return [missing, *_floats(found)] if found else []
+        return [missing, *_floats(*found.values())] if found else []
     try:
         network = resolve(read_cfg(cfg), dialect=dialect)
-        fits = [_fits(network, one) for one in found]
+        fits = {when: _fits(network, one) for when, one in found.items()}
     except DarkshareError as error:
-        return [str(error), *_floats(found)]
-    lines = [f"{when}: {why}" for when, why in zip(("before", "now")[-len(found) :], fits, strict=False) if why]
+        return [str(error), *_floats(*found.values())]
+    lines = [f"{when}: {why}" for when, why in fits.items() if why]
     if lines or len(found) < 2:
-        return [*lines, *(_floats(found) if lines else [])]
-    models = (Model(network, untransposed(network, one), ()) for one in found)
+        return [*lines, *(_floats(*found.values()) if lines else [])]
+    models = (Model(network, untransposed(network, one), ()) for one in found.values())
     return [one.verdict for one in stats(*models)]
 
 
@@ -74,7 +76,7 @@ def _fits(network: Network, found: Weights) -> str:
     return ""
 
 
-def _floats(found: list[Weights]) -> list[str]:
+def _floats(*found: Weights) -> list[str]:
     """Count the floats that differ, all that can be said without layers."""
     if len(found) < 2 or found[0].size != found[1].size:
         return []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from darkshare._files import keep, require_promise
+from darkshare._files import require_promise
 from darkshare.cli import command, options
 from darkshare.cli.hints import Made, hint
 from darkshare.cli.printing import WrittenFiles, noted, show
@@ -41,7 +41,6 @@ def import_weights(network: str, source: str, output: str | None, base: str | No
     if output is None and Path(path).exists():
         raise click.UsageError(f"{path} is there already; say where to write with -o")
     model = load(network, dialect=dialect, sibling=False)
-    keep(source)
     found = imported(model.network, source, base=base)
     save_weights(found, path, dialect)
     show(WrittenFiles([Path(path)]), form=form)

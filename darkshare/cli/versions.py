@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from darkshare._tables import printable
-from darkshare.cli import command
+from darkshare.cli import Command, command
 from darkshare.cli.options import dialect_option
 from darkshare.cli.progress import put
 
-OF_DIFF = (
-    7,
-    9,
-)  # words that git gives: name, file, hash and mode twice; for a renamed file, what it is called now, too
+FILES = (".cfg", ".weights")
+# How many words git gives: a name, then file, hash and mode twice; for a renamed file, what it is called now, too.
+OF_DIFF = (7, 9)
+_MODE = re.compile(r"\d{6}|\.")  # as git calls the rights of a file
 
 
-@command("git-diff")
+class OfGit(Command):
+    """A command behind whose options stand names that git gives as they are, also those that begin with a dash."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Tell the words of git from options."""
+        for count in (*OF_DIFF, 1):
+            at = len(args) - count
+            given = args[at:] if at >= 0 else []
+            modes = given[3:7:3]
+            if (modes and all(map(_MODE.fullmatch, modes))) or (count == 1 and given and given[0].endswith(FILES)):
+                return super().parse_args(ctx, [*args[:at], "--", *given])
+        return super().parse_args(ctx, args)
+
+
+@command("git-diff", cls=OfGit)
 @click.argument("words", nargs=-1, required=True)
 @dialect_option
 def git_diff(words: tuple[str, ...], dialect: str) -> None:

@@ -23,8 +23,8 @@ VERSION = f"{FLOATS.size:,} floats, version 0.2.5, seen 0"
 RECORDER = """
 number=$(ls kept | wc -l); mkdir kept/$number
 for word; do printf '%s\\0' "$word"; done > kept/$number/words
-test -f "$2" && cp "$2" kept/$number/old
-test -f "$5" && cp "$5" kept/$number/new
+test -f "$2" && cp -- "$2" kept/$number/old
+test -f "$5" && cp -- "$5" kept/$number/new
 exit 0
 """
 
@@ -120,6 +120,27 @@ def test_weights_of_another_cfg_are_not_compared_layer_by_layer(repository, monk
     assert len(lines) == 4
 
 
+def test_what_does_not_fit_is_said_of_the_version_that_it_is(repository, monkeypatch):
+    (repository / "net.weights").unlink()
+    text = tiny_text(3)
+    (repository / "net.cfg").write_text(text)
+    (lines,) = driven(repository, monkeypatch, "--", "*.weights")
+    assert lines[2] == "now: none"
+    assert lines[3].startswith("before: made with another net.cfg than the one in the work tree: ")
+
+
+def test_a_path_may_begin_with_a_dash(repository, monkeypatch):
+    """At the top of a repository; git puts nothing before it."""
+    for stem in ("-lead", "--format"):
+        write_model(repository / stem, tiny_text(), FLOATS)
+    git(repository, "add", "-A")
+    lines = driven(repository, monkeypatch, "--cached", "--", "*.weights")
+    assert [one[0] for one in lines] == [
+        f"darkshare git-diff a/{name}.weights b/{name}.weights" for name in ("--format", "-lead")
+    ]
+    assert run("git-diff", "--dialect", "alexeyab", "-q", "-lead.cfg", code=0).stdout.startswith("# ")
+
+
 @pytest.mark.parametrize("broken", [None, "[convolutional]\nfilters=x\n"])
 def test_without_a_cfg_floats_are_counted(repository, monkeypatch, broken):
     write_model(repository / "net", tiny_text(), changed())
@@ -179,6 +200,18 @@ def test_what_is_not_a_pair_of_weights(tmp_path, monkeypatch, words, shown):
     Path("plain.cfg").write_text("no cfg at all, \u00e4\n", encoding="utf-8")
     Path("x.cfg").write_text("[net]\nwidth = 32\n# b\nheight=32\nchannels=3\n[upsmaple]\nstride=2\n")
     assert run("git-diff", *words, code=0).stdout.startswith(shown)
+
+
+@pytest.mark.parametrize("name", ["-v.weights", "--help.weights", "-lead.weights", "a\nb.weights"])
+def test_names_that_look_like_options_are_names(repository, monkeypatch, name):
+    for data in (FLOATS, changed()):
+        write_model(repository / name.removesuffix(".weights"), tiny_text(), data)
+        if data is FLOATS:
+            git(repository, "add", "-A")
+    (lines,) = driven(repository, monkeypatch)
+    assert lines[-1].startswith("bit-identical up to layer ")
+    cfg = name.replace(".weights", ".cfg")
+    assert run("git-diff", "--dialect", "alexeyab", cfg, code=0).stdout.startswith("# 13 layers, 32x32x3, ")
 
 
 def test_words_that_git_does_not_give_are_refused():

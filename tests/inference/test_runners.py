@@ -20,7 +20,7 @@ from onnxruns import HEADS, boxes_model, model_of, net
 
 import darkshare
 from darkshare.darknet.model import Model, load
-from darkshare.errors import BadArguments, BadValue, Unsupported
+from darkshare.errors import BadArguments, BadValue, DarkshareError, Unsupported
 from darkshare.inference import engines
 from darkshare.inference.detector import Detector
 from darkshare.inference.onnx import TARGETS
@@ -88,7 +88,8 @@ def test_region_without_softmax(tmp_path, dialect):
 
 def test_the_runner_prints_what_it_finds(both, tmp_path, monkeypatch, capsys):
     darkshare.export(both, tmp_path / "x.onnx", target="opencv", runner="python")
-    cv2.imwrite(str(tmp_path / "p.png"), PICTURE)
+    deep = np.uint16(257) * PICTURE - np.uint16(120) * (PICTURE > 0)  # rounded to 8 bits, not cut off
+    cv2.imwrite(str(tmp_path / "p.png"), deep)
     monkeypatch.setattr(sys, "argv", ["x.py", str(tmp_path / "p.png"), "--threshold", "0.4"])
     runpy.run_path(str(tmp_path / "x.py"), run_name="__main__")
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
@@ -96,6 +97,9 @@ def test_the_runner_prints_what_it_finds(both, tmp_path, monkeypatch, capsys):
     assert [line[1:4] for line in lines] == [[task, name, f"{score:.4f}"] for task, name, score, *_ in wanted]
     monkeypatch.setattr(sys, "argv", ["x.py", str(tmp_path / "x.onnx")])
     with pytest.raises(SystemExit, match=r"x\.onnx: is not a picture that OpenCV reads"):
+        runpy.run_path(str(tmp_path / "x.py"), run_name="__main__")
+    monkeypatch.setattr(sys, "argv", ["x.py", str(tmp_path)])
+    with pytest.raises(SystemExit, match="Is a directory"):
         runpy.run_path(str(tmp_path / "x.py"), run_name="__main__")
 
 
@@ -224,6 +228,28 @@ def test_odd_names_end_neither_a_text_nor_a_comment(tmp_path):
         darkshare.export(given, stem.with_suffix(".onnx"), target="opencv", runner=language)
     assert module_at(stem.with_suffix(".py")).TASKS[0]["names"] == list(given.tasks[0].names)
     assert '{"\\"@TASKS@\\\\", "\'\'\' ü"}' in stem.with_suffix(".cpp").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("language", ["python", "cpp"])
+def test_names_that_are_not_utf_8_and_trigraphs(tmp_path, language):
+    """They are printed as Darknet reads them, byte by byte."""
+    given = model_of(tiny_text(2))
+    given = replace(given, tasks=(replace(given.tasks[0], names=("caf\udce9", "what??/")),))
+    darkshare.export(given, tmp_path / "x.onnx", target="opencv", runner=language)
+    assert "caf\\udce9" in (tmp_path / "x.json").read_text(encoding="utf-8")
+    if language == "cpp":
+        assert b'{"caf\xe9", "what\\?\\?/"}' in (tmp_path / "x.cpp").read_bytes()
+        return
+    assert module_at(tmp_path / "x.py").TASKS[0]["names"] == list(given.tasks[0].names)
+    with pytest.raises(DarkshareError, match="the path holds bytes that are not UTF-8, which opencv cannot open"):
+        darkshare.export(given, tmp_path / "caf\udce9.onnx", target="opencv", runner=language)
+
+
+@pytest.mark.parametrize(("name", "target"), [("json", "opencv"), ("numpy", "opencv"), ("openvino", "openvino")])
+def test_a_program_does_not_hide_a_module(tmp_path, name, target):
+    path = tmp_path / f"{name}{TARGETS[target].suffixes[0]}"
+    with pytest.raises(BadValue, match=f"Python would take {name}.py for its module {name}; choose another name"):
+        darkshare.export(model_of(tiny_text(2)), path, target=target, runner="python")
 
 
 def test_the_command_wants_to_know_what_runs_it(tiny, tmp_path):

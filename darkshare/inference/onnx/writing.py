@@ -96,7 +96,7 @@ def write_onnx(
     graph = lower(model, wanted)
     contents: dict[Path, Iterable[Any]] = {Path(path): _file(graph)}
     if wanted.target:
-        contents[Path(path).with_suffix(MANIFEST)] = iter([manifest(graph).encode()])
+        contents[Path(path).with_suffix(MANIFEST)] = iter([to_escaped(manifest(graph))])
     contents.update(more or {})
     require_unread(contents, protect)
     if Path(path).suffix != ".onnx":

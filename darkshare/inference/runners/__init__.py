@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from importlib.resources import files
 from pathlib import Path
 from pprint import pformat
 from typing import Any
 
+from darkshare._files import unicode_path
+from darkshare._texts import raw_bytes
 from darkshare.darknet.kinds import GaussianYolo, Kind, Region, Yolo
 from darkshare.darknet.kinds.base import P
 from darkshare.darknet.letterbox import is_letterboxed
@@ -50,6 +53,7 @@ ENGINES = {  # of the runner in Python, by target: its module, and the lines tha
     "openvino": ("openvino", _OPENVINO),
     "frigate": ("onnxruntime", _ONNXRUNTIME),
 }
+_LIBRARIES = ("cv2", "numpy", *(module for module, _ in ENGINES.values() if module))
 TARGETS_OF = {"python": tuple(ENGINES), "cpp": ("opencv",)}
 
 
@@ -64,7 +68,8 @@ def runner(model: Model, language: str, file: Path, form: ExportForm) -> bytes:
 
     Raises:
         BadArguments: no target, or one that runs no such program.
-        BadValue: a form that it does not read.
+        BadValue: a form that it does not read, or a name by which Python would take it for a module.
+        DarkshareError: a name that no library opens.
         Unsupported: a task or head that it does not read.
     """
     if language not in LANGUAGES:
@@ -72,6 +77,8 @@ def runner(model: Model, language: str, file: Path, form: ExportForm) -> bytes:
     if form.target not in TARGETS_OF[language]:
         known = " or ".join(TARGETS_OF[language])
         raise BadArguments(f"a runner in {language} needs the target {known}, whose program runs the file")
+    if language == "python":
+        _require_runnable(file, form.target)
     if form.batch not in (1, None) or form.decode:
         raise BadValue("a runner reads raw heads or one output, of one picture; leave out decode and batch")
     channels, height, width = model.network.input[:3]
@@ -85,7 +92,15 @@ def runner(model: Model, language: str, file: Path, form: ExportForm) -> bytes:
     shown = {"FILE": _in_a_comment(file.name), "NAME": _in_a_comment(file.stem)}
     parts = re.split(r"@([A-Z]+)@", text)  # once, so that nothing in what is filled in is replaced
     parts[1::2] = [{**shown, **filled}[key] for key in parts[1::2]]
-    return "".join(parts).encode()
+    return raw_bytes("".join(parts))
+
+
+def _require_runnable(file: Path, target: str) -> None:
+    """Refuse a name by which a program would hide a module that it imports, or with which its file cannot be opened."""
+    unicode_path(file.name, target)
+    if file.stem in (*sys.stdlib_module_names, *_LIBRARIES):
+        why = f"Python would take {file.stem}.py for its module {file.stem}; choose another name"
+        raise BadValue(why, file=str(file))
 
 
 def _in_a_comment(name: str) -> str:
@@ -164,9 +179,9 @@ def _cpp_head(outputs: list[str], head: dict[str, Any]) -> list[Any]:
 
 
 def _value(value: Any) -> str:
-    """Write a value as C++ does; texts in UTF-8 as they are."""
+    """Write a value as C++ does; texts in their bytes as they are, without what older compilers take for trigraphs."""
     if isinstance(value, list):
         return "{" + ", ".join(map(_value, value)) + "}"
     if isinstance(value, bool | str):
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(value, ensure_ascii=False).replace("?", "\\?")
     return repr(value) if isinstance(value, int) else f"{value!r}f"

@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-enum { CV_32F };
+enum { CV_8U, CV_16U, CV_32F };
 
 namespace cv {
-enum { COLOR_BGR2GRAY, INTER_LINEAR, BORDER_CONSTANT };
+enum { COLOR_BGR2GRAY, INTER_LINEAR, BORDER_CONSTANT, IMREAD_COLOR, IMREAD_ANYDEPTH };
 struct Size { int width = 0, height = 0; };
 struct Scalar { static Scalar all(double) { return {}; } };
 struct Mat {
@@ -19,6 +19,7 @@ struct Mat {
     } size;
     int rows = 0, cols = 0;
     std::vector<float> data;
+    int depth() const { return CV_8U; }
     bool empty() const { return rows == 0; }
     Mat clone() const { return *this; }
     void convertTo(Mat&, int, double) const {}
@@ -27,7 +28,7 @@ struct Mat {
 inline void resize(const Mat& from, Mat& to, Size, double, double, int) { to = from; }
 inline void copyMakeBorder(const Mat&, Mat&, int, int, int, int, int, Scalar) {}
 inline void cvtColor(const Mat&, Mat&, int) {}
-inline Mat imread(const std::string& name) {
+inline Mat imread(const std::string& name, int) {
     Mat found;
     std::sscanf(name.c_str(), "%dx%d", &found.cols, &found.rows);
     found.size.n = {found.rows, found.cols};
