@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from darkshare.darknet.model import Model
@@ -121,7 +122,8 @@ def quantise(
 
 
 def _inputs(model: Model) -> list[str]:
-    return [model.name, model.weights.path if model.weights else ""]
+    beside = [str(Path(model.name).with_suffix(suffix)) for suffix in (".names", ".tasks.json") if model.name]
+    return [model.name, model.weights.path if model.weights else "", *beside]
 
 
 def _judge(model: Model, data: Dataset, engine: str) -> Judge:

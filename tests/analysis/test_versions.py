@@ -129,18 +129,6 @@ def test_what_does_not_fit_is_said_of_the_version_that_it_is(repository, monkeyp
     assert lines[3].startswith("before: made with another net.cfg than the one in the work tree: ")
 
 
-def test_a_path_may_begin_with_a_dash(repository, monkeypatch):
-    """At the top of a repository; git puts nothing before it."""
-    for stem in ("-lead", "--format"):
-        write_model(repository / stem, tiny_text(), FLOATS)
-    git(repository, "add", "-A")
-    lines = driven(repository, monkeypatch, "--cached", "--", "*.weights")
-    assert [one[0] for one in lines] == [
-        f"darkshare git-diff a/{name}.weights b/{name}.weights" for name in ("--format", "-lead")
-    ]
-    assert run("git-diff", "--dialect", "alexeyab", "-q", "-lead.cfg", code=0).stdout.startswith("# ")
-
-
 @pytest.mark.parametrize("broken", [None, "[convolutional]\nfilters=x\n"])
 def test_without_a_cfg_floats_are_counted(repository, monkeypatch, broken):
     write_model(repository / "net", tiny_text(), changed())
@@ -216,3 +204,5 @@ def test_names_that_look_like_options_are_names(repository, monkeypatch, name):
 
 def test_words_that_git_does_not_give_are_refused():
     assert "git gives 1, 7 or 9 words behind the command, not 2" in run("git-diff", "a", "b", code=2).stderr
+    words = ["net.weights", "net.weights", "00", "100644", os.devnull, ".", "."]
+    assert "No such option '--format'" in run("git-diff", "--format", "json", *words, code=2).stderr

@@ -14,6 +14,7 @@ from types import ModuleType
 import cv2
 import numpy as np
 import pytest
+from classifiers import classifier
 from conftest import run, tiny_text, zoo_path
 from models import model, quiet_concat, retrained
 from onnxruns import HEADS, boxes_model, model_of, net
@@ -143,8 +144,12 @@ def test_the_runner_in_cpp_reads_outputs_as_python_does(tmp_path, one_output):
     for language in ("python", "cpp"):
         darkshare.export(given, tmp_path / "x.onnx", target="opencv", one_output=one_output, runner=language)
     module = module_at(tmp_path / "x.py")
+    numbers = [one.copy() for one in module.run(module.preprocess(PICTURE))]
+    for one in numbers:
+        one[0, 2].flat[::3] = 1e35  # a width that is infinite, so that there is not a box
+    module.run = lambda blob: numbers
     with open(tmp_path / "numbers", "wb") as file:
-        for one in module.run(module.preprocess(PICTURE)):
+        for one in numbers:
             file.write(np.array([*one.shape, 0], np.int32).tobytes() + one.astype(np.float32).tobytes())
     program = compiled(tmp_path / "x.cpp", "-isystem", str(STUB))
     wanted = module.find(PICTURE, 0.1)
@@ -217,6 +222,13 @@ def test_heads_without_a_runner_lead_to_one_output(tmp_path):
         darkshare.export(given, tmp_path / "x.onnx", target="opencv", runner="python")
     found = darkshare.export(given, tmp_path / "x.onnx", target="opencv", one_output=True, runner="python")
     assert module_at(tmp_path / "x.py").find(PICTURE, 0.1) == own_rows(found.path, PICTURE, threshold=0.1)
+
+
+@pytest.mark.parametrize("target", ["opencv", "frigate"])
+def test_a_classifier_has_no_runner(tmp_path, target):
+    with pytest.raises(Unsupported, match=r"\[softmax\] of task colour gives no boxes, which a runner finds"):
+        darkshare.export(classifier(), tmp_path / "x.onnx", target=target, runner="python")
+    assert not list(tmp_path.iterdir())
 
 
 def test_odd_names_end_neither_a_text_nor_a_comment(tmp_path):

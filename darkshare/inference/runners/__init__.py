@@ -24,7 +24,7 @@ from darkshare.darknet.tasks import Task
 from darkshare.errors import BadArguments, BadValue, Unsupported
 from darkshare.inference.boxes.nms import diou_exponent
 from darkshare.inference.onnx import INPUT, ONE_OUTPUT, ExportForm, output_name
-from darkshare.inference.onnx.decoding import box_count
+from darkshare.inference.onnx.decoding import DECODE, box_count
 from darkshare.inference.onnx.one_output import all_first_ids, heads_of
 
 LANGUAGES = {"python": ".py", "cpp": ".cpp"}  # and the suffix of what is written
@@ -84,6 +84,10 @@ def runner(model: Model, language: str, file: Path, form: ExportForm) -> bytes:
     channels, height, width = model.network.input[:3]
     if channels not in (1, 3):
         raise Unsupported(f"channels={channels}: a runner reads pictures of 1 or 3", file=model.name)
+    for task, index in heads_of(model):
+        if type((layer := model.network.layers[index]).kind) not in DECODE:
+            why = f"{layer.label} of task {task.name} gives no boxes, which a runner finds; leave out the runner"
+            raise Unsupported(why, file=model.name, line=layer.section.lineno)
     tasks = [_task(model, task, form) for task in model.tasks]
     outputs = list(dict.fromkeys(head["output"] for task in tasks for head in task["heads"]))
     facts = ((width, height, channels, is_letterboxed(model.network)), outputs, tasks)

@@ -200,6 +200,12 @@ def test_a_manifest_does_not_replace_an_input(tmp_path):
         darkshare.export(darkshare.load(moved, tmp_path / "net.weights"), tmp_path / "net.onnx", target="opencv")
 
 
+def test_a_manifest_does_not_replace_the_tasks_of_its_model(both, tmp_path):
+    save(both, tmp_path / "both")
+    with pytest.raises(DarkshareError, match=r"both\.tasks\.json: is one of the inputs"):
+        darkshare.export(darkshare.load(tmp_path / "both.cfg"), tmp_path / "both.tasks.onnx", target="opencv")
+
+
 def test_the_page_has_the_table():
     page = (PACKAGE.parents[2] / "docs" / "reference" / "targets.md").read_text()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|")]
