@@ -17,6 +17,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from places import numbers
+
 from darkshare._tables import render
 from darkshare.choose_k.sweep import Sweep, sweep
 from darkshare.darknet.model import load
@@ -46,8 +48,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", action="append", required=True, metavar="FILE.data:SIZE")
     parser.add_argument("--base", action="append", required=True, metavar="FILE.cfg")
-    parser.add_argument("--k", type=_numbers, default=[0])
-    parser.add_argument("--seeds", type=_numbers, default=[1, 2, 3])
+    parser.add_argument("--k", type=numbers, default=[0])
+    parser.add_argument("--seeds", type=numbers, default=[1, 2, 3])
     parser.add_argument("--batches", type=int, default=80)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--lr", choices=[AUTO], help="find the rate of each training by a range test")
@@ -55,10 +57,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("-o", "--output", type=Path, default=Path("recipes"))
     parser.add_argument("--format", default="markdown")
     return parser.parse_args()
-
-
-def _numbers(text: str) -> list[int]:
-    return [int(one) for one in text.split(",")]
 
 
 def _swept(args: argparse.Namespace, data: str, base: str, recipe: str, seeds: Sequence[int]) -> Sweep:

@@ -43,7 +43,7 @@ from darkshare.surgery.splice import concat
 RESULTS = Path(__file__).with_name("target_runs.json")
 WORKER = Path(__file__).with_name("target_worker.py")
 REFERENCE = "ONNX Runtime"
-NEEDS_GPU = "needs an NVIDIA GPU; none was there"
+NEEDS_GPU = "needs an NVIDIA GPU, and a package from an index of NVIDIA's own, which this program does not install"
 
 
 class Recipe(NamedTuple):

@@ -91,6 +91,7 @@ from .surgery.residual import residual_blocks as residual_blocks
 from .surgery.residual.blocks import ResidualBlocks as ResidualBlocks
 from .surgery.splice import concat as concat
 from .surgery.splice import split as split
+from .training.importing import import_weights as import_weights
 from .training.outcome import Outcome as Outcome
 from .training.outcome import Outcomes as Outcomes
 from .training.recalibration import recalibrated as recalibrated

@@ -31,9 +31,6 @@ def start(
         errors: the file for its stderr.
         variables: of its environment, beside this one's.
     """
-    environment = {**os.environ, **(variables or {})}
-    if _LIBRARIES in environment:
-        environment[_LIBRARIES] = os.pathsep.join(filter(None, environment[_LIBRARIES].split(os.pathsep)))
     unwritten = ["-B"] if sys.dont_write_bytecode else []  # isolated, it does not see Python's variables
     return subprocess.Popen(  # noqa: S603 - of this Python and of modules of ours
         [sys.executable, "-I", *unwritten, "-c", _RUN, module, *_places(folder)],
@@ -41,11 +38,19 @@ def start(
         stdout=subprocess.PIPE,
         stderr=errors,
         cwd=folder,
-        env=environment,
+        env=environment(variables),
         start_new_session=True,  # an interrupt is for the parent, which then ends it
         text=True,
         encoding="utf-8",
     )
+
+
+def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Give the variables of a child process: this one's and more, without the empty entry that importing cv2 leaves."""
+    found = {**os.environ, **(variables or {})}
+    if _LIBRARIES in found:
+        found[_LIBRARIES] = os.pathsep.join(filter(None, found[_LIBRARIES].split(os.pathsep)))
+    return found
 
 
 def _places(folder: Path) -> list[str]:

@@ -90,6 +90,13 @@ TARGETS = {
         other.break_onnx,
         ("inference.onnx.reading", "inference.onnx.wire", "inference.onnx.checking"),
     ),
+    "onnx-weights": Target(
+        other.onnx_weights,
+        other.onnx_seeds,
+        other.json_words,
+        other.break_onnx,
+        ("inference.onnx.initializers", "training.importing"),
+    ),
     "journals": Target(other.journals, other.journal_seeds, darknet.number_words, break_lines, ("training.journal",)),
     "losses": Target(
         other.losses, other.loss_seeds, other.text_words, break_lines, ("choose_k.task_cuts", "choose_k.fronts")

@@ -21,7 +21,7 @@ from darkshare._files import (
     write_all,
     writing,
 )
-from darkshare._files.opened import HASHED, Fingerprint, fingerprint, is_file_of, sha256
+from darkshare._files.opened import HASHED, HEADER, Fingerprint, fingerprint, is_file_of, sha256
 from darkshare.errors import DarkshareError
 
 
@@ -177,7 +177,7 @@ def test_the_fingerprint_is_sha256_s_over_several_chunks(tmp_path):
     assert sha256(tmp_path / "empty") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
-@pytest.mark.parametrize("size", [0, 1, HASHED - 1, HASHED, HASHED + 1, 3 * HASHED])
+@pytest.mark.parametrize("size", [0, 1, HEADER, HASHED, HASHED + HEADER, HASHED + HEADER + 1, 3 * HASHED])
 @pytest.mark.parametrize("step", [7 * HASHED // 20, HASHED, 2 * HASHED])
 def test_a_fingerprint_does_not_depend_on_how_the_bytes_come(tmp_path, size, step):
     path, found = tmp_path / "a", Fingerprint()
@@ -191,7 +191,7 @@ def test_a_fingerprint_does_not_depend_on_how_the_bytes_come(tmp_path, size, ste
     assert not is_file_of(path, found.text())
 
 
-@pytest.mark.parametrize("size", [1, HASHED, 2 * HASHED + 5, 5 * HASHED])
+@pytest.mark.parametrize("size", [1, HASHED, 2 * HASHED + HEADER, 4 * HASHED])
 @pytest.mark.parametrize("cut", [0, 1, HASHED])
 def test_a_fingerprint_is_taken_from_that_of_a_like_file(tmp_path, size, cut):
     """The other one has another beginning and another end."""

@@ -141,6 +141,7 @@ LINES = {
         check base.cfg
         stats base.cfg base.cfg --plot a.png --html a.html
         frozen base.cfg base.cfg --k 3
+        git-diff base.cfg
         concat base.cfg base.cfg --k 3 -o both
         verify both.cfg base.cfg base.cfg
         split both.cfg -o apart
@@ -153,6 +154,7 @@ LINES = {
         reduce resnet.cfg --keep all -o paired
         branch paired.cfg --after 4 -m 2 -o branched
         export base.cfg -o a.onnx
+        import-weights base.cfg a.onnx -o imported.weights
     """,
     "data": """
         import-data squares.data -o imported

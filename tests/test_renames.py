@@ -193,11 +193,10 @@ def test_a_folder_is_looked_through_again_only_where_it_has_changed(tmp_path, mo
 
 def test_what_somebody_wrote_after_the_kill_stays(tmp_path):
     half_done(tmp_path)
-    (tmp_path / "a").unlink()
-    (tmp_path / "keeps the inode").write_bytes(b"")
+    (tmp_path / "a").rename(tmp_path / "keeps the inode")
     (tmp_path / "a").write_bytes(b"mine")
     next_run(tmp_path)
-    assert contents(tmp_path) == {"a": b"mine", "b": b"old b", "keeps the inode": b""}
+    assert contents(tmp_path) == {"a": b"mine", "b": b"old b", "keeps the inode": b"new a"}
 
 
 def test_files_of_living_processes_and_of_other_machines_stay_until_they_are_old(tmp_path):

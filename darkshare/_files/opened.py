@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterator
+from io import BufferedReader
 from threading import Lock
 from typing import Any, overload
 from zlib import crc32
@@ -17,6 +18,8 @@ from zlib import crc32
 from darkshare._files import changed, failure, reading, require_regular, require_unchanged, version_of, writing
 
 HASHED = 2**18  # bytes; read and hashed before they leave the processor's cache
+HEADER = 20  # bytes of a weights file's longer header
+COLUMNS = 509  # a prime, since it is of no filter that what is moved by so many numbers is in the same column
 BLOCK = 2**12  # bytes that are read where one is asked for
 
 
@@ -29,40 +32,53 @@ def sha256(path: str | os.PathLike[str]) -> str:
     import hashlib  # here, because most commands never need it and it takes longer than they do
 
     digest = hashlib.sha256()
-    for part in _parts(path):
-        digest.update(part)
+    with open(path, "rb") as file:
+        for part in _parts(file):
+            digest.update(part)
+        require_unchanged(path, os.fstat(file.fileno()))
     return digest.hexdigest()
 
 
 class Fingerprint:
-    """A mark that tells a file's content from others: the SHA-256 of the CRC-32 of each 256 KiB, low byte first.
+    """A mark that tells a file's content from others: the SHA-256 of a CRC-32 of each piece, low byte first.
 
-    SHA-256 itself takes ten times as long on processors without instructions for it. A forger could keep a fingerprint.
+    Pieces are the first 20 bytes, as a header of weights has, and then 256 KiB each. Of a whole one, 64-bit numbers
+    are written in rows of 509 and added by columns; the CRC-32 is that of the sums and of the numbers left over.
+    SHA-256 of all takes many times as long where the processor has no instructions for it. A forger could keep it.
 
     Attributes:
-        crcs: of the whole pieces so far, four bytes each.
+        crcs: of the pieces so far, four bytes each.
     """
 
     def __init__(self) -> None:
-        import hashlib  # here, as in `sha256`
-
         self.crcs = bytearray()
-        self._sha256, self._crc, self._left = hashlib.sha256, 0, HASHED
+        self._begun, self._length = bytearray(), HEADER
 
     def update(self, buffer: Any) -> None:
         """Take in the bytes that come next."""
         rest = memoryview(buffer).cast("B")
-        while len(rest):
-            part, rest = rest[: self._left], rest[self._left :]
-            self._crc, self._left = crc32(part, self._crc), self._left - len(part)
-            if not self._left:
-                self.crcs += self._crc.to_bytes(4, "little")
-                self._crc, self._left = 0, HASHED
+        while len(self._begun) + len(rest) >= self._length:
+            part, rest = rest[: self._length - len(self._begun)], rest[self._length - len(self._begun) :]
+            self.crcs += _crc(self._begun + part if self._begun else part)
+            self._begun, self._length = bytearray(), HASHED
+        self._begun += rest
 
     def text(self) -> str:
         """The fingerprint of all bytes so far."""
-        last = self._crc.to_bytes(4, "little") if self._left < HASHED else b""
-        return f"crc32:{self._sha256(self.crcs + last).hexdigest()}"
+        import hashlib  # here, as in `sha256`
+
+        return f"sums:{hashlib.sha256(self.crcs + (_crc(self._begun) if self._begun else b'')).hexdigest()}"
+
+
+def _crc(piece: memoryview | bytearray) -> bytes:
+    if len(piece) < HASHED:
+        return crc32(piece).to_bytes(4, "little")
+    import numpy as np
+
+    words = np.frombuffer(piece, "<u8")
+    whole = words[: len(words) // COLUMNS * COLUMNS]
+    sums = np.add.reduce(whole.reshape(-1, COLUMNS), axis=0).astype("<u8", copy=False)
+    return crc32(words[whole.size :].tobytes(), crc32(sums.tobytes())).to_bytes(4, "little")
 
 
 def fingerprint(path: str | os.PathLike[str], like: Fingerprint | None = None, stop: int = 0) -> str:
@@ -70,17 +86,21 @@ def fingerprint(path: str | os.PathLike[str], like: Fingerprint | None = None, s
 
     Args:
         path: the file.
-        like: that of another file, which has the same bytes behind the first 256 KiB, so that they need not be read.
+        like: that of another file, which has the same bytes behind the header, so that they need not be read.
         stop: the byte up to which it has.
 
     Raises:
         DarkshareError: it is not as it was when the running command read it.
     """
-    found, known = Fingerprint(), like.crcs[4 : stop // HASHED * 4] if like else bytearray()
-    for part in _parts(path, len(known) // 4):
-        found.update(part)
+    found = Fingerprint()
+    known = like.crcs[4 : 4 + max(stop - HEADER, 0) // HASHED * 4] if like else bytearray()
+    with open(path, "rb") as file:
+        found.update(file.read(HEADER))
         found.crcs += known
-        known = bytearray()
+        file.seek(len(known) // 4 * HASHED, os.SEEK_CUR)
+        for part in _parts(file):
+            found.update(part)
+        require_unchanged(path, os.fstat(file.fileno()))
     return found.text()
 
 
@@ -93,15 +113,11 @@ def is_file_of(path: str | os.PathLike[str], known: str) -> bool:
     return known == (f"sha256:{sha256(path)}" if known.startswith("sha256:") else fingerprint(path))
 
 
-def _parts(path: str | os.PathLike[str], skipped: int = 0) -> Iterator[memoryview]:
-    """The bytes of a file in pieces, each of which is overwritten by the next; so many are skipped behind the first."""
+def _parts(file: BufferedReader) -> Iterator[memoryview]:
+    """The rest of a file in pieces, each of which is overwritten by the next."""
     buffer = bytearray(HASHED)
-    with open(path, "rb") as file:
-        while count := file.readinto(buffer):
-            yield memoryview(buffer)[:count]
-            file.seek(skipped * HASHED, os.SEEK_CUR)
-            skipped = 0
-        require_unchanged(path, os.fstat(file.fileno()))
+    while count := file.readinto(buffer):
+        yield memoryview(buffer)[:count]
 
 
 class OpenFile:

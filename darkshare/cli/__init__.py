@@ -51,6 +51,7 @@ GROUPS = {
         "check": ("inspection", "Find all that is wrong with a model or a data set."),
         "stats": ("analysis", "Measure how far models differ, layer by layer."),
         "frozen": ("analysis", "Tell whether the first k layers are identical."),
+        "git-diff": ("versions", "Tell git what changed in weights and cfgs."),
         "savings": ("budget", "Count what networks save that share k layers."),
         "report": ("reporting", "Write one page of all that, with pictures and proof."),
     },
@@ -80,6 +81,7 @@ GROUPS = {
     },
     "Ship": {
         "export": ("exporting", "Write a model as ONNX, in fp32, fp16 or int8."),
+        "import-weights": ("importing", "Make .weights of ONNX or PyTorch weights."),
         "engines": ("engines", "List the engines here; time a network on each."),
         "bench": ("engines", "Time separate networks against the merged one."),
     },

@@ -23,6 +23,7 @@ _SUFFIXES = {  # of the files that a metavar names, before a model is on the lin
     "cfg": (r"\.cfg", r"\.cfg"),
     "weights": (None, r"\.(weights|backup|conv\.\d+)"),
     "csv": (None, r"\.csv"),
+    "pt": (None, r"\.pth?"),
     **{suffix: (rf"\.{suffix}", rf"\.{suffix}") for suffix in ("data", "names", "onnx", "xml")},
 }
 _OF_TASKS = {"task": "", "thresh": "=", "nms": "="}  # options that take the name of a task, and what stands behind it

@@ -14,6 +14,7 @@ from darkshare.evaluation.exporting import INT8, INT8_ONLY, NOT_INT8
 from darkshare.evaluation.exporting import export as write_model
 from darkshare.inference.int8 import QUANTISERS, Int8
 from darkshare.inference.onnx import PRECISIONS, SUFFIXES, TARGETS
+from darkshare.inference.runners import LANGUAGES
 
 
 @command()
@@ -22,6 +23,10 @@ from darkshare.inference.onnx import PRECISIONS, SUFFIXES, TARGETS
 @click.option(
     "--for", "target", type=click.Choice(list(TARGETS)),
     help="Write what this takes, with a manifest beside it; refuse what it breaks on.",
+)  # fmt: skip
+@click.option(
+    "--runner", type=click.Choice(list(LANGUAGES)),
+    help="With --for: also write a program that finds the objects, without darkshare.",
 )  # fmt: skip
 @click.option("--decode", is_flag=True, help="Boxes and scores as outputs instead of raw heads.")
 @click.option("--one-output", is_flag=True, help="All boxes in one output, with the classes of all tasks.")
@@ -63,15 +68,19 @@ def export(files: tuple[str, ...], output: str | None, size: Any, dialect: str, 
       darkshare export both.cfg both.weights -o both.onnx
       darkshare export both.cfg --for ncnn -o phone.param
       darkshare export both.cfg --for frigate --size 320
+      darkshare export both.cfg --for opencv --runner cpp -o app/both.onnx
       darkshare export yolov4.cfg --size 512x288 --decode --batch dynamic
       darkshare export yolov4.cfg --dynamic-size --precision fp16 -o half.onnx
       darkshare export both.cfg --precision int8 --calibrate photos/
     """
     precision = how["precision"]
     if foreign := options.flags(NOT_INT8 if precision == INT8 else INT8_ONLY):
-        raise click.UsageError(f"{foreign[0]} does not go with --precision {precision}")
+        cure = "; --engine says what an int8 file is for" if foreign[0] == "--for" else ""
+        raise click.UsageError(f"{foreign[0]} does not go with --precision {precision}{cure}")
     if precision == INT8 and not how["calibrate"]:
         raise click.UsageError("--precision int8 needs --calibrate PHOTOS: pictures like those it will see")
+    if how["runner"] and not how["target"]:
+        raise click.UsageError("--runner needs --for: what runs the file")
     model = options.one_model(files, dialect=dialect, size=size)
     found = write_model(model, output, **how)
     show(found, form=form)

@@ -142,6 +142,7 @@ NEXT: dict[str, Callable[[Made], Words]] = {
     "mix": _measure,
     "snap": _join,
     "export": _use,
+    "import-weights": _use,
     "import-data": _choose,
     "classes": _classes,
     "anchors": _train,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,9 +22,6 @@ from darkshare.darknet.tasks import Task, group_by_ensemble, tasks_to_json
 from darkshare.darknet.weights import FLOAT, PIECE, Floats, Header, Run, StoredFloats, Weights, chunks, read_weights
 from darkshare.darknet.wrong_size import cut_at, wrong_size
 from darkshare.errors import BadValue, Unsupported, checked, meant
-
-if TYPE_CHECKING:
-    from concurrent.futures import Executor
 
 
 @dataclass(frozen=True)
@@ -285,17 +281,14 @@ def save_all(
     data: Mapping[str, str] | None = None,
 ) -> list[list[Path]]:
     """Write several models, each under its stem, as `save` does; all of their files or none."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(max_workers=1) as pool:  # fingerprints are taken while the weights are written
-        contents = [_contents(model, stem_of(stem), data or {}, pool) for model, stem in models]
-        together = {path: buffers for one in contents for path, buffers in one.items()}
-        require_unread(together, protect)
-        write_all(together)
+    contents = [_contents(model, stem_of(stem), data or {}) for model, stem in models]
+    together = {path: buffers for one in contents for path, buffers in one.items()}
+    require_unread(together, protect)
+    write_all(together)
     return [list(one) for one in contents]
 
 
-def _contents(model: Model, base: Path, data: Mapping[str, str], pool: Executor) -> dict[Path, Iterable[Any]]:
+def _contents(model: Model, base: Path, data: Mapping[str, str]) -> dict[Path, Iterable[Any]]:
     """The files of a model, by name."""
     names = [name for task, *_ in group_by_ensemble(model.tasks) for name in task.names]
     options = {"classes": len(names), "names": f"{base.name}.names", **data, "backup": "backup"}
@@ -308,8 +301,7 @@ def _contents(model: Model, base: Path, data: Mapping[str, str], pool: Executor)
     tasks = sibling(base, ".tasks.json")
     if len(model.tasks) > 1 or exists(tasks):  # one task needs no description, but an old one would be wrong
         found = Fingerprint()
-        known = _fingerprints(model, found, pool)
-        contents[tasks] = _described(model.tasks, known, found if weights in contents else None)
+        contents[tasks] = _described(model, found)
         if weights in contents:
             contents[weights] = _passed(contents[weights], found)
     return contents
@@ -352,27 +344,19 @@ def _passed(buffers: Iterable[Any], found: Fingerprint) -> Iterator[Any]:
         yield buffer
 
 
-def _fingerprints(model: Model, found: Fingerprint, pool: Executor) -> dict[str, Callable[[], str]]:
-    """Give what tells the fingerprints of a model's sources once its weights were written, whose own is `found`.
+def _described(model: Model, found: Fingerprint) -> Iterator[bytes]:
+    """Make the .tasks.json when it is written, last, since `found`, the fingerprint of the weights, is whole by then.
 
-    The source that these begin with, as those of a merged model do, is not read for it again.
+    The source that these begin with, as those of a merged model do, is not read again for its own.
     """
+    weights, begin, stop = model.weights, "", 0
+    first = next(iter(weights.runs), None) if weights else None
+    if weights and isinstance(first, StoredFloats) and first.start == weights.header.size(model.network.dialect):
+        begin, stop = first.file.path, first.start + first.size * FLOAT.itemsize
     paths = {path for task in model.tasks for path in task.files.values()}
-    known: dict[str, Callable[[], str]] = {}
-    header = model.weights.header.size(model.network.dialect) if model.weights else 0
-    first = next(iter(model.weights.runs), None) if model.weights else None
-    if isinstance(first, StoredFloats) and first.start == header:
-        stop = first.start + first.size * FLOAT.itemsize
-        known[first.file.path] = partial(fingerprint, first.file.path, found, stop)
-    return known | {path: pool.submit(fingerprint, path).result for path in paths - set(known)}
-
-
-def _described(
-    tasks: Sequence[Task], known: Mapping[str, Callable[[], str]], weights: Fingerprint | None
-) -> Iterator[bytes]:
-    """Make the .tasks.json when it is written, last, since the fingerprints are ready by then."""
-    marked = [
-        replace(task, fingerprints=task.fingerprints | {kind: known[path]() for kind, path in task.files.items()})
-        for task in tasks
+    known = {path: fingerprint(path, found, stop) if path == begin else fingerprint(path) for path in paths}
+    tasks = [
+        replace(task, fingerprints=task.fingerprints | {kind: known[path] for kind, path in task.files.items()})
+        for task in model.tasks
     ]
-    yield to_escaped(tasks_to_json(marked, weights.text() if weights else ""))
+    yield to_escaped(tasks_to_json(tasks, found.text() if weights else ""))

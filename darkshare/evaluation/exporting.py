@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from darkshare.darknet.model import Model
@@ -18,18 +19,26 @@ from darkshare.inference.int8.writing import Judge
 from darkshare.inference.onnx import OnnxExport
 
 INT8 = "int8"
-NOT_INT8 = ("decode", "one_output", "batch", "dynamic_size", "target")  # the options that only fp32 and fp16 have
+NOT_INT8 = (
+    "decode",
+    "one_output",
+    "batch",
+    "dynamic_size",
+    "target",
+    "runner",
+)  # the options that only fp32 and fp16 have
 INT8_ONLY = ("calibrate", "engine", "data", "agreement", "count", "seed", "rounds", "threads")
 _INT8 = Int8()
 
 
 @checked
 def export(
-    model: Model, output: str | os.PathLike[str] | None = None, *, target: str | None = None, decode: bool = False,
-    one_output: bool = False, batch: int | None = 1, dynamic_size: bool = False, precision: str = "fp32",
-    bn_epsilon: float = _INT8.bn_epsilon, calibrate: str | None = None, engine: str = _INT8.engine,
-    data: str | os.PathLike[str] | Dataset | None = None, agreement: float = _INT8.agreement, count: int = _INT8.count,
-    seed: int = _INT8.seed, rounds: int = _INT8.rounds, threads: int | None = None,
+    model: Model, output: str | os.PathLike[str] | None = None, *, target: str | None = None, runner: str | None = None,
+    decode: bool = False, one_output: bool = False, batch: int | None = 1, dynamic_size: bool = False,
+    precision: str = "fp32", bn_epsilon: float = _INT8.bn_epsilon, calibrate: str | None = None,
+    engine: str = _INT8.engine, data: str | os.PathLike[str] | Dataset | None = None,
+    agreement: float = _INT8.agreement, count: int = _INT8.count, seed: int = _INT8.seed, rounds: int = _INT8.rounds,
+    threads: int | None = None,
 ) -> OnnxExport | Quantised:  # fmt: skip
     """Write a model as a file for OpenCV, ONNX Runtime or OpenVINO, with one output per task and head.
 
@@ -38,6 +47,8 @@ def export(
         output: the file; without it, one beside the cfg.
         target: a program that the file is for: opencv, onnxruntime, openvino, tensorrt, ncnn, rknn or frigate. What
             that takes is written, with a manifest in JSON beside it, and what it breaks on is refused.
+        runner: python or cpp: also write a program of one file that finds the objects with it, without darkshare; for
+            the targets opencv, onnxruntime, openvino and frigate, and opencv.
         decode: boxes and scores instead of raw heads.
         one_output: all boxes in one output of the form 4 + classes x boxes, with the classes of all tasks.
         batch: pictures per pass; None leaves it open.
@@ -62,13 +73,16 @@ def export(
         "rounds": rounds, "threads": threads,
     }  # fmt: skip
     form: dict[str, Any] = {
-        "decode": decode, "one_output": one_output, "batch": batch, "dynamic_size": dynamic_size, "target": target
+        "decode": decode, "one_output": one_output, "batch": batch, "dynamic_size": dynamic_size, "target": target,
+        "runner": runner,
     }  # fmt: skip
     for name, value in (form if precision == INT8 else others).items():
         if value != inspect.signature(export).parameters[name].default:
-            raise BadValue(f"{name} does not go with precision {precision}")
+            cure = "; engine says what an int8 file is for" if name == "target" else ""
+            raise BadValue(f"{name} does not go with precision {precision}{cure}")
     if precision != INT8:
         how = {**form, "target": target or "", "precision": precision, "bn_epsilon": bn_epsilon}
+        how["language"] = how.pop("runner")
         return write_target(model, output, protect=_inputs(model), **how)
     if calibrate is None:
         raise BadValue("precision int8 needs calibrate: pictures like those that the network will see")
@@ -108,7 +122,8 @@ def quantise(
 
 
 def _inputs(model: Model) -> list[str]:
-    return [model.name, model.weights.path if model.weights else ""]
+    beside = [str(Path(model.name).with_suffix(suffix)) for suffix in (".names", ".tasks.json") if model.name]
+    return [model.name, model.weights.path if model.weights else "", *beside]
 
 
 def _judge(model: Model, data: Dataset, engine: str) -> Judge:

@@ -723,6 +723,7 @@ def test_the_sha_256_of_earlier_files_is_compared_too(merged, tmp_path):
     assert [task.fingerprints for task in load(merged).tasks] == [{"cfg": "sha256:00"}] * 2
     described.write_text(json.dumps(text | {"weights_sha256": digest[::-1]}))
     assert strangers(merged) == [str(weights)]
+    assert "remove weights_sha256 there" in next(one.message for one in check(merged) if one.severity == "error")
 
 
 def test_a_tasks_json_that_cannot_be_read_is_one_problem(merged, tmp_path):

@@ -37,6 +37,7 @@ MADE_NOTHING = {
     "savings",
     "evaluate",
     "completion",
+    "git-diff",
 }
 QUICK = ["--batches", 1, "--batch", 4, "--threads", 1, "--workers", 0]
 FAST = {"train": ["--threads", "1", "--workers", "0", "--validate-every", "0"], "suggest-k": ["--threads", "1"]}

@@ -21,7 +21,7 @@ OF_PROGRESS = {
     "trainings",
 }  # what a function has and its command not: the command shows a bar
 OF_FIGURES = {"plot", "width", "font_size", "title"}  # of result.plot(path, width=, font_size=, title=)
-WITHOUT_FUNCTION = {"add-task", "completion", "demo"}
+WITHOUT_FUNCTION = {"add-task", "completion", "demo", "git-diff"}
 # What differs otherwise, by command: parameter -> why.
 EXCEPTIONS: dict[str, dict[str, str]] = {
     "concat": dict.fromkeys(("verify", "images"), "verify(merged, *models, images=), since it needs an engine"),

@@ -14,7 +14,7 @@ from darkshare.errors import BadValue
 
 STEMS = ("add-task", "concat", "mix", "snap", "classes", "anchors", "train", "reduce", "branch")
 FOLDERS = ("split", "detect", "evaluate", "kit", "sweep", "suggest-k", "plan", "import-data", "demo")
-FILES = ("cut", "draw", "export", "report", "stats")
+FILES = ("cut", "draw", "export", "import-weights", "report", "stats")
 REQUIRED = {"train": ["--k", 1], "sweep": ["--k", 1], "kit": ["--k", 1], "cut": ["--k", 1]}
 
 
@@ -60,6 +60,7 @@ def test_a_folder_that_is_there_may_have_any_name(tmp_path):
             "would be Darknet weights, but the name promises an ONNX model; end",
         ),
         (("cut", "--k", 4, "-o", "x.cfg"), "would be Darknet weights, but the name promises a Darknet cfg"),
+        (("import-weights", "x.onnx", "-o", "x.cfg"), "would be Darknet weights, but the name promises a Darknet cfg"),
         (("export", "-o", "x.weights"), "an ONNX file ends in .onnx"),
         (("export", "-o", "x.xml"), "an ONNX file ends in .onnx"),
         (("stats", "-o", "x.csv"), "would be rows as text, but the name promises a table in CSV; say --format csv"),

@@ -40,7 +40,7 @@ def test_concat_writes_five_files_and_says_what_was_saved(pair, tmp_path):
     assert (tmp_path / "out" / "both.data").read_text() == "classes=3\nnames=both.names\nbackup=backup\n"
     tasks = json.loads((tmp_path / "out" / "both.tasks.json").read_text())["tasks"]
     assert [(t["name"], t["k"], t["classes"]) for t in tasks] == [("base", 0, ["car", "bus"]), ("text", 4, ["text"])]
-    assert all(len(t["fingerprints"]["weights"]) == len("crc32:") + 64 for t in tasks)
+    assert all(len(t["fingerprints"]["weights"]) == len("sums:") + 64 for t in tasks)
 
 
 def test_json_is_alone_on_stdout(pair, tmp_path):

@@ -12,6 +12,7 @@ from labelled import NAMES, draw, write_data, write_picture
 from residuals import small_resnet
 
 from darkshare import load, reduce, save
+from darkshare.inference.onnx import write_onnx
 from darkshare.surgery.splice import concat
 
 NAMES_OF = {1: ("cat", "dog"), 2: ("car", "bus")}
@@ -29,6 +30,11 @@ def one(folder: Path, kind: int, names: tuple[str, ...] = ()) -> Path:
     """A detector of two classes."""
     data = seeded_floats(network_of(TEXTS[kind]), kind)
     return write_model(folder / "base", TEXTS[kind], data, names=names or NAMES_OF[kind])
+
+
+def exported(folder: Path, kind: int) -> None:
+    """A detector and its ONNX file."""
+    write_onnx(load(one(folder, kind)), folder / "base.onnx")
 
 
 def pair(folder: Path, kind: int) -> None:
@@ -115,7 +121,11 @@ ROWS = [
     Row("reduce", "reduce in/net.cfg --keep first -o out/small", residual, cost=4),
     Row("branch", "branch in/net.cfg --after 14 -m 2 --widths 16,32 -o out/thin", paired, cost=4),
     Row("export", "export in/base.cfg -o out/net.onnx", one),
-    Row("export in fp16", "export in/base.cfg --precision fp16 -o out/net.onnx", one, cost=4),
+    Row("import-weights", "import-weights in/base.cfg in/base.onnx -o out/net.weights", exported, cost=4),
+    Row(
+        "export in fp16", "export in/base.cfg --precision fp16 --for opencv --runner python -o out/net.onnx", one,
+        sets={r"net\.": "net"}, cost=4,
+    ),
     Row("export in int8", f"export in/base.cfg {INT8} -o out/net.onnx", photos, cost=SLOW),
     Row("export for OpenVINO", f"export in/base.cfg {INT8} --engine openvino -o out/net.xml", photos, cost=SLOW),
     Row(

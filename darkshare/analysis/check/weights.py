@@ -104,10 +104,11 @@ def fingerprint(path: str, described: Path | None) -> Iterator[Problem]:
     with suppress(DarkshareError, ValueError, AttributeError, RecursionError):  # it is among the problems already
         known = described and weights_fingerprint(read_small(described))
         if known and not is_file_of(path, known):
+            key = "weights_sha256" if known.startswith("sha256:") else WEIGHTS
             yield error(
                 None,
                 f"is not the file that {described} was written with: it has another fingerprint; get that file, "
-                f"merge again, or if these weights are meant, remove {WEIGHTS} there",
+                f"merge again, or if these weights are meant, remove {key} there",
             )
 
 

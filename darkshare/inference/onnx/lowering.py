@@ -23,6 +23,7 @@ from darkshare.inference.onnx.graph import (
 )
 from darkshare.inference.onnx.layers import LOWER, UNSUPPORTED
 from darkshare.inference.onnx.one_output import heads_of, one_output
+from darkshare.inference.onnx.targets import require_layer
 
 
 def lower(model: Model, form: ExportForm | None = None) -> Graph:
@@ -44,6 +45,7 @@ def lower(model: Model, form: ExportForm | None = None) -> Graph:
     for index in network.needed(model.heads):
         layer = network.layers[index]
         with located(network, layer):
+            require_layer(form.target, layer.kind.name)
             lowering = admitted(network, layer, LOWER, UNSUPPORTED, "it has no ONNX form")
             sources = [(values[i], network.layers[i].y) for i in layer.operands]
             values[index] = lowering(graph, layer, values.get(index - 1, ""), sources)

@@ -30,6 +30,7 @@ class Target(NamedTuple):
         open_batch: whether it takes any number.
         open_size: whether it takes an open width and height.
         operators: those that it has.
+        wrong: the kinds of layers that it computes wrongly without a word.
         names: of its input and outputs, where it gives its own: {} is the number of the output.
         why: for what it does not take, the reason and what to do.
     """
@@ -42,6 +43,7 @@ class Target(NamedTuple):
     open_batch: bool = True
     open_size: bool = True
     operators: frozenset[str] = OPERATORS
+    wrong: tuple[str, ...] = ()
     names: tuple[str, str] | None = None
     why: Mapping[str, str] = {}
 
@@ -73,9 +75,10 @@ TARGETS: dict[str, Target] = {
         },
     ),
     "rknn": Target(
-        opsets=(12, 19), outputs=(RAW,), open_batch=False, open_size=False, operators=OPERATORS - {"Selu", "Sign"},
+        opsets=(12, 19), outputs=(RAW,), batch=False, open_batch=False, open_size=False,
+        operators=OPERATORS - {"Pad", "Selu", "Sign"}, wrong=("local",),
         why={
-            "batch": "the toolkit refuses an open batch; give a number",
+            "batch": "the toolkit refuses an open batch, and its Slice takes one picture; leave out the batch",
             "size": "the toolkit refuses an open size; leave out dynamic size",
             "precision": "the toolkit makes fp16 or int8 of fp32; leave the precision at fp32",
             "outputs": "int8 has one scale for a tensor, and boxes and scores differ in range; leave out decoding",
@@ -132,3 +135,13 @@ def require_operator(name: str, operator: str) -> None:
     """
     if name and operator not in TARGETS[name].operators:
         raise Unsupported(f"it needs the operator {operator}, which {name} does not have; choose another target")
+
+
+def require_layer(name: str, kind: str) -> None:
+    """Refuse a kind of layer that a target computes wrongly.
+
+    Raises:
+        Unsupported: with what to do.
+    """
+    if name and kind in TARGETS[name].wrong:
+        raise Unsupported(f"{name} gives wrong numbers for it; choose another target")

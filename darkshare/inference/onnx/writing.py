@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,14 @@ class OnnxExport(Results[HeadOutput]):
         return f"{self.path}, {len(self)} outputs"
 
 
-def write_onnx(model: Model, path: str | os.PathLike[str], *, protect: Sequence[str] = (), **form: Any) -> OnnxExport:
+def write_onnx(
+    model: Model,
+    path: str | os.PathLike[str],
+    *,
+    protect: Sequence[str] = (),
+    more: Mapping[Path, Iterable[bytes]] | None = None,
+    **form: Any,
+) -> OnnxExport:
     """Write a model as an ONNX file with one output per task and head; for a target with a manifest beside it.
 
     The input is `image`, batch x channels x height x width, fp32, RGB in 0..1. Raw heads are `L82_yolo`, batch x
@@ -79,6 +86,7 @@ def write_onnx(model: Model, path: str | os.PathLike[str], *, protect: Sequence[
         model: with weights.
         path: the file.
         protect: files that must not be replaced, usually the inputs.
+        more: further files to write with it, all or none.
         form: the fields of `ExportForm`.
 
     Raises:
@@ -86,9 +94,10 @@ def write_onnx(model: Model, path: str | os.PathLike[str], *, protect: Sequence[
     """
     wanted = ExportForm(**form)
     graph = lower(model, wanted)
-    contents = {Path(path): _file(graph)}
+    contents: dict[Path, Iterable[Any]] = {Path(path): _file(graph)}
     if wanted.target:
-        contents[Path(path).with_suffix(MANIFEST)] = iter([manifest(graph).encode()])
+        contents[Path(path).with_suffix(MANIFEST)] = iter([to_escaped(manifest(graph))])
+    contents.update(more or {})
     require_unread(contents, protect)
     if Path(path).suffix != ".onnx":
         raise BadValue("an ONNX file ends in .onnx", file=str(path))

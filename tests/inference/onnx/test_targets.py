@@ -32,7 +32,7 @@ def test_every_operator_that_layers_are_lowered_to_is_known():
     found = {
         node.value
         for path in PACKAGE.glob("*.py")
-        if path.stem not in ("targets", "checking")
+        if path.stem not in ("targets", "checking", "initializers")  # those read files
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and onnx.defs.has(node.value)
     }
@@ -85,7 +85,7 @@ def test_the_manifest_says_how_to_feed_and_to_read_it(both, tmp_path):
 @pytest.mark.parametrize(
     ("target", "form", "says"),
     [
-        ("rknn", {"batch": None}, "rknn does not take an open batch: the toolkit refuses an open batch; give a number"),
+        ("rknn", {"batch": None}, "rknn does not take an open batch: the toolkit refuses an open batch, and its Slice"),
         ("rknn", {"decode": True}, "rknn does not take decoded boxes: int8 has one scale"),
         ("ncnn", {"batch": 2}, "ncnn does not take a batch of 2: a Mat of ncnn's holds one picture"),
         ("ncnn", {"precision": "fp16"}, "ncnn does not take fp16: pnnx does not take fp16"),
@@ -97,7 +97,7 @@ def test_the_manifest_says_how_to_feed_and_to_read_it(both, tmp_path):
             {},
             "unknown target tensorflow; use opencv, onnxruntime, openvino, tensorrt, ncnn,",
         ),
-        ("rknn", {"precision": "int8", "calibrate": "x"}, "target does not go with precision int8"),
+        ("rknn", {"precision": "int8", "calibrate": "x"}, "target does not go with precision int8; engine says what"),
     ],
 )
 def test_what_a_target_breaks_on_is_refused(tmp_path, target, form, says):
@@ -107,11 +107,22 @@ def test_what_a_target_breaks_on_is_refused(tmp_path, target, form, says):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_layer_of_an_operator_that_is_missing_is_named(tmp_path):
-    given = model_of(net(3, 8, 8) + "[convolutional]\nfilters=2\nactivation=selu\n")
-    with pytest.raises(
-        Unsupported, match=r"layer 0 \[convolutional\]: it needs the operator Selu, which rknn does not"
-    ):
+@pytest.mark.parametrize(
+    ("layer", "says"),
+    [
+        (
+            "[convolutional]\nfilters=2\nactivation=selu\n",
+            r"\[convolutional\]: it needs the operator Selu, which rknn ",
+        ),
+        (
+            "[local]\nfilters=2\nactivation=leaky\n",
+            r"\[local\]: rknn gives wrong numbers for it; choose another target",
+        ),
+    ],
+)
+def test_a_layer_that_a_target_lacks_or_computes_wrongly_is_named(tmp_path, layer, says):
+    given = model_of(net(3, 8, 8) + layer)
+    with pytest.raises(Unsupported, match="layer 0 " + says):
         darkshare.export(given, tmp_path / "x.onnx", target="rknn")
     darkshare.export(given, tmp_path / "x.onnx", target="tensorrt")
 
@@ -187,6 +198,12 @@ def test_a_manifest_does_not_replace_an_input(tmp_path):
     moved = cfg.rename(tmp_path / "net.json")
     with pytest.raises(DarkshareError, match="is one of the inputs"):
         darkshare.export(darkshare.load(moved, tmp_path / "net.weights"), tmp_path / "net.onnx", target="opencv")
+
+
+def test_a_manifest_does_not_replace_the_tasks_of_its_model(both, tmp_path):
+    save(both, tmp_path / "both")
+    with pytest.raises(DarkshareError, match=r"both\.tasks\.json: is one of the inputs"):
+        darkshare.export(darkshare.load(tmp_path / "both.cfg"), tmp_path / "both.tasks.onnx", target="opencv")
 
 
 def test_the_page_has_the_table():
