@@ -2,7 +2,7 @@
 
 python benchmarks/target_runs.py --environments FOLDER [--zoo ../shared] [--target ncnn ...] [--model NAME ...]
 
-The environments are made with pip where they are not there yet (6 GB). Each model is written with `export --for` the
+The environments are made with pip where they are not there yet (3 GB). Each model is written with `export --for` the
 target, runs there on one input, and is compared with ONNX Runtime's numbers of the plain file; then both run in turns,
 in one thread each, and the ratio of their processor times is taken within a round. What was found goes into
 target_runs.json beside this program, and from there into docs/reference/target-runs.md (`python

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -108,32 +107,7 @@ def rknn(job: Job, x: np.ndarray) -> tuple[Run, list[str]]:
     return lambda: list(toolkit.inference(inputs=[nhwc], data_format=["nhwc"])), ["rknn-toolkit2"]
 
 
-def litert(job: Job, x: np.ndarray) -> tuple[Run, list[str]]:
-    """What onnx2tf writes for it, whose outputs are numbered and have their channels last."""
-    import onnx2tf
-    from ai_edge_litert.interpreter import Interpreter
-
-    source, sample = Path(job["file"]), "calibration_image_sample_data_20x128x128x3_float32.npy"
-    np.save(source.with_name(sample), np.zeros((20, 128, 128, 3), np.float32))  # it would be downloaded otherwise
-    onnx2tf.convert(input_onnx_file_path=str(source), output_folder_path=str(source.parent), non_verbose=True)
-    made = str(source.with_name(f"{source.stem}_float32.tflite"))
-    interpreter = Interpreter(model_path=made, num_threads=1)
-    interpreter.allocate_tensors()
-    job["written"] = [made]
-    given = interpreter.get_input_details()[0]["index"]
-    outputs = sorted(interpreter.get_output_details(), key=lambda one: int("0" + re.sub(r".*\D", "", one["name"])))
-    nhwc = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
-
-    def run() -> list[Any]:
-        interpreter.set_tensor(given, nhwc)
-        interpreter.invoke()
-        found = [interpreter.get_tensor(one["index"]) for one in outputs]
-        return [head.transpose(0, 3, 1, 2) if head.ndim == 4 else head for head in found]
-
-    return run, ["onnx2tf", "ai-edge-litert"]
-
-
-ENGINES = {one.__name__: one for one in (onnxruntime, opencv, openvino, ncnn, tract, rknn, litert)}
+ENGINES = {one.__name__: one for one in (onnxruntime, opencv, openvino, ncnn, tract, rknn)}
 
 
 def serve() -> None:
