@@ -71,7 +71,7 @@ TARGETS: dict[str, Target] = {
             "batch": "a Mat of ncnn's holds one picture; leave out the batch",
             "size": "pnnx wants a fixed size; leave out dynamic size",
             "precision": "pnnx does not take fp16, and ncnn makes it of fp32 by itself; leave the precision at fp32",
-            "outputs": "ncnn has no dimension for the batch, which decoding counts; leave out decoding",
+            "outputs": "ncnn has no dimension for the batch, which decoding counts; export raw heads",
         },
     ),
     "rknn": Target(
@@ -81,7 +81,7 @@ TARGETS: dict[str, Target] = {
             "batch": "the toolkit refuses an open batch, and its Slice takes one picture; leave out the batch",
             "size": "the toolkit refuses an open size; leave out dynamic size",
             "precision": "the toolkit makes fp16 or int8 of fp32; leave the precision at fp32",
-            "outputs": "int8 has one scale for a tensor, and boxes and scores differ in range; leave out decoding",
+            "outputs": "int8 has one scale for a tensor, and boxes and scores differ in range; export raw heads",
         },
     ),
     "frigate": Target(
