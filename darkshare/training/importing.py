@@ -100,9 +100,8 @@ def _state_dict(path: Path) -> Mapping[str, Any]:
             "alone: torch.save(model.state_dict(), 'state.pt')"
         ) from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise DarkshareError(
-            f"is not a PyTorch file, or is damaged: {str(error)[:100].partition(chr(10))[0]}"
-        ) from None
+        why = (str(error) or type(error).__name__)[:100].partition("\n")[0]
+        raise DarkshareError(f"is not a PyTorch file, or is damaged: {why}") from None
     while isinstance(found, dict) and (name := next((one for one in _NESTED if one in found), None)):
         found = found[name]
     if not isinstance(found, dict) or not any(isinstance(one, torch.Tensor) for one in found.values()):
