@@ -100,7 +100,7 @@ def _state_dict(path: Path) -> Mapping[str, Any]:
             "alone: torch.save(model.state_dict(), 'state.pt')"
         ) from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        why = (str(error) or type(error).__name__)[:100].partition("\n")[0]
+        why = (str(error) or type(error).__name__)[:100].partition("\n")[0].rstrip(" :")
         raise DarkshareError(f"is not a PyTorch file, or is damaged: {why}") from None
     while isinstance(found, dict) and (name := next((one for one in _NESTED if one in found), None)):
         found = found[name]
