@@ -7,7 +7,8 @@ Each data set, base and way is a `darkshare sweep` in a folder of its own, and s
 is made for it (ways.py). The plain one also trains k=0, which is what can be won back and, of the first seed, the
 teacher. The same call goes on where one was stopped; a seed is done everywhere before the next begins. The checkpoint
 that was best on valid= is measured once on test=. Prints for each k the mAP of each way and means of what it wins, with
-the probability of a gain so large if each sign were by chance. With `--no-train` what is there is taken.
+the probability of a gain so large if each sign were by chance. With `--no-train` what is there is taken; `--plot` draws
+mAP over all k that are given, as Figure 5 of the paper.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any, NamedTuple
 import ways
 from places import Place, arguments, numbers
 from regret import by_signs
+from won_back_chart import plot_ways
 
 from darkshare._files import write_all
 from darkshare._tables import render
@@ -92,6 +94,8 @@ def main() -> None:
         for place in places:
             for way in args.ways:
                 place.train(way, args.seeds[:count])
+    if args.plot:
+        plot_ways({place.stem: place.curves() for place in places}, args.plot)
     for k in args.k:
         print(f"k={k}")
         print(render(list(_rows([found for place in places if (found := place.measured(k))], args.ways)), args.format))
@@ -101,6 +105,7 @@ def _arguments() -> argparse.Namespace:
     parser = arguments((__doc__ or "").splitlines()[0], "won-back")
     parser.add_argument("--k", type=numbers, default=[66, 109])
     parser.add_argument("--ways", type=lambda text: text.split(","), default=list(WAYS), help="plain is always one")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw mAP over all k, a panel for each data set")
     args = parser.parse_args()
     args.ways = list(dict.fromkeys(["plain", *args.ways]))
     return args
@@ -186,6 +191,11 @@ class _Place(Place):
                 maps[name] = mean(found[seed] for seed in seeds)
                 flops[name] = 100 * (load(self.best(name, k, seeds[0])).network.flops / own - 1)
         return Measured(self.stem, len(seeds), mean(whole[seed] for seed in seeds), maps, flops)
+
+    def curves(self) -> dict[str, dict[int, list[float]]]:
+        """For each way and k the mAP of each seed, where there is one; k=0 belongs to the plain way."""
+        found = {name: {k: list(self._maps(name, k).values()) for k in (0, *self.args.k)} for name in self.args.ways}
+        return {name: {k: maps for k, maps in curve.items() if maps} for name, curve in found.items()}
 
     def _maps(self, name: str, k: int) -> dict[int, float]:
         """mAP of the best checkpoint of each seed on test=, in %, from a file if it is there."""

@@ -207,7 +207,7 @@ def test_a_manifest_does_not_replace_the_tasks_of_its_model(both, tmp_path):
 
 
 def test_the_page_has_the_table():
-    page = (PACKAGE.parents[2] / "docs" / "reference" / "targets.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "targets.md").read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|")]
     said = {row[0]: dict(zip(rows[0][1:], row[1:], strict=True)) for row in rows[2:9]}
     for name, target in TARGETS.items():
