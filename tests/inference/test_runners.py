@@ -155,6 +155,8 @@ def test_the_runner_in_cpp_reads_outputs_as_python_does(tmp_path, one_output):
     wanted = module.find(PICTURE, 0.1)
     assert {task for task, *_ in wanted} == set(RAW)
     assert_near(output_of(program, tmp_path / "numbers", 0.1, 0.45, "70x50"), wanted)
+    odd = subprocess.run([program, tmp_path / "numbers", "a lot", "0.45", "70x50"], capture_output=True, check=False)
+    assert (odd.returncode, odd.stdout, odd.stderr) == (1, b"", b"a lot: is not a number\n")
 
 
 def assert_near(text: str, wanted: list[tuple]) -> None:
