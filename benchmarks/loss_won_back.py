@@ -22,7 +22,7 @@ from statistics import mean
 from typing import Any, NamedTuple
 
 import ways
-from places import Place, arguments, numbers
+from places import Place, arguments, numbers, tell
 from regret import by_signs
 from won_back_chart import plot_ways
 
@@ -173,9 +173,7 @@ class _Place(Place):
             validate_every=way.longer * args.validate_every, side=way.side,
             teacher=self.best(way.taught, 0, args.seeds[0]) if way.taught else None,
         )  # fmt: skip
-        if found.stopped:
-            raise SystemExit("stopped; the same call goes on")
-        print(f"{self.stem} {name}: {found.summary()}", flush=True)
+        tell(f"{self.stem} {name}", found)
 
     def measured(self, k: int) -> Measured | None:
         """The mAP of k=0, of plain sharing and of the ways at k, over the seeds that plain sharing has, if any."""

@@ -6,6 +6,7 @@ import argparse
 from functools import cached_property
 from pathlib import Path
 
+from darkshare.choose_k.sweep import Sweep
 from darkshare.data import Dataset, read_data
 
 
@@ -33,6 +34,14 @@ def arguments(about: str, output: str) -> argparse.ArgumentParser:
     parser.add_argument("-o", "--output", type=Path, default=Path(output))
     parser.add_argument("--format", default="markdown")
     return parser
+
+
+def tell(name: str, found: Sweep) -> None:
+    """Print what a sweep did, and why trainings failed; end where it was stopped."""
+    if found.stopped:
+        raise SystemExit("stopped; the same call goes on")
+    failed = [f"  k={one['k']} seed={one['seed']} failed: {one['error']}" for one in found.failed]
+    print(f"{name}: {found.summary()}", *failed, sep="\n", flush=True)
 
 
 class Place:

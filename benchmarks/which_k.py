@@ -32,7 +32,7 @@ from k_guesses import (
     without_looking,
 )
 from k_verdicts import Pair, choice_rows, data_rows, judged, truth_rows
-from places import Place, arguments, numbers
+from places import Place, arguments, numbers, tell
 from regret import Outcomes
 from which_k_chart import plot_guesses
 
@@ -109,9 +109,7 @@ class _Place(Place):
             load(self.base), self.data, k=args.k, seeds=seeds, output=self.folder, jobs=args.jobs, threads=1,
             batches=args.batches, batch=args.batch, size=self.size, validate_every=args.validate_every,
         )  # fmt: skip
-        if found.stopped:
-            raise SystemExit("stopped; the same call goes on")
-        print(f"{self.folder.name}: {found.summary()}", flush=True)
+        tell(self.folder.name, found)
 
 
 def _measured(place: _Place) -> Iterator[Pair]:
