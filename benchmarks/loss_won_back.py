@@ -225,7 +225,8 @@ def _rows(found: Sequence[Measured], names: Sequence[str]) -> Iterator[dict[str,
         if name != "plain" and own:
             gains = [one.maps[name] - one.maps["plain"] for one in own]
             shares = [gain / (one.whole - one.maps["plain"]) for gain, one in zip(gains, own, strict=True)]
-            row |= {"points": round(mean(gains), 2), "won back %": round(100 * mean(shares), 1)}
+            lost = sum(one.whole - one.maps["plain"] for one in own)
+            row |= {"points": round(mean(gains), 2), "won back %": round(100 * sum(gains) / lost, 1)}
             row |= {"two thirds": f"{sum(share >= 2 / 3 for share in shares)}/{len(own)}"}
             row |= {"p": round(by_signs(gains), 3)}
         yield row
