@@ -43,7 +43,7 @@ def _figure(found: Mapping[str, Mapping[str, Curve]]) -> Figure:
     for axes in panels[-1]:
         axes.set_xlabel("k, the number of shared layers")
     for axes in panels[:, 0]:
-        axes.set_ylabel("mAP on test=, %")
+        axes.set_ylabel("mAP on the test pictures, %")
     handles, labels = panels.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False, fontsize="small")
     return figure
