@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from asking import Asked
 from merged import pair as seeded_pair
 
 from darkshare._images import read_picture
@@ -50,7 +51,7 @@ class Missing(Exception):
     """Why a side cannot take part."""
 
 
-class Side:
+class Side(Asked):
     """A process that runs its networks when told to."""
 
     def __init__(self, name: str, python: str, job: dict[str, Any]) -> None:
@@ -58,14 +59,8 @@ class Side:
         here = Path(__file__).parent
         paths = [str(Path(path).absolute()) for path in sys.path] if job["kind"] == "darkshare" else []
         threads = {"OMP_NUM_THREADS": str(job["threads"])} if job["threads"] else {}
-        self._process = subprocess.Popen(
-            [python, str(here / "contestant.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env={**os.environ, **threads, "PYTHONPATH": os.pathsep.join(paths)},
-        )
+        variables = {**os.environ, **threads, "PYTHONPATH": os.pathsep.join(paths)}
+        super().__init__([python, here / "contestant.py"], env=variables)
         try:
             self.version = self.ask(json.dumps(job))["version"]
         except BaseException:
@@ -73,17 +68,12 @@ class Side:
             raise
 
     def ask(self, line: str) -> Any:
-        """Send a line and wait for the answer."""
-        assert self._process.stdin
-        assert self._process.stdout
-        try:
-            print(line, file=self._process.stdin, flush=True)
-            said = self._process.stdout.readline()
-        except BrokenPipeError:
-            said = ""
-        if not said:
-            raise Missing(f"its process ended with {self._process.wait()}")
-        answer = json.loads(said)
+        """Send a line and wait for the answer.
+
+        Raises:
+            Missing: an error in its place.
+        """
+        answer = super().ask(line)
         if isinstance(answer, dict) and "error" in answer:
             raise Missing(answer["error"])
         return answer

@@ -7,13 +7,13 @@ networks, and "heads" with a file of what their last heads say. Only the side th
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from asking import answering
 
 Run = Callable[[], Any]  # computes all heads of a network; the last is the array that `heads` compares
 
@@ -85,12 +85,7 @@ KINDS = {kind.__name__: kind for kind in (darkshare, onnxruntime, opencv4, darkn
 
 
 def serve() -> None:
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what engines print is not an answer
-
-    def answer(found: object) -> None:
-        print(json.dumps(found), file=answers, flush=True)
-
+    answer = answering()
     job = json.loads(sys.stdin.readline())
     blob = np.load(job["blob"])
     try:

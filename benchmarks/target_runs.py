@@ -26,6 +26,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
+from asking import Asked
 from onnx_agreement import seeded
 
 from darkshare.darknet.model import Model, load
@@ -170,16 +171,15 @@ def python_of(folder: Path, name: str) -> Path:
     return place / "bin" / "python"
 
 
-class Worker:
+class Worker(Asked):
     """A process that has loaded a network."""
 
     def __init__(self, python: Path, name: str, file: Path, source: Path, outputs: list[str]) -> None:
         self._answers = file.with_name(f"{name}.npz")
         job = {"engine": ENGINES[name].worker, "file": str(file), "input": str(source), "outputs": outputs}
         own = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        self._process = subprocess.Popen([python, WORKER], text=True, cwd=file.parent, env=own, **pipes)
-        self.found = self._ask(json.dumps(job | {"answers": str(self._answers)}))
+        super().__init__([python, WORKER], cwd=file.parent, env=own)
+        self.found = self.ask(json.dumps(job | {"answers": str(self._answers)}))
         if "error" in self.found:
             self.close()
 
@@ -188,17 +188,10 @@ class Worker:
             return [found[key] for key in found.files]
 
     def seconds(self) -> float:
-        return float(self._ask(""))
+        return float(self.ask(""))
 
     def close(self) -> None:
         self._process.communicate()
-
-    def _ask(self, line: str) -> Any:
-        assert self._process.stdin
-        assert self._process.stdout
-        print(line, file=self._process.stdin, flush=True)
-        said = self._process.stdout.readline()
-        return json.loads(said) if said else {"error": f"the process ended with {self._process.wait()}"}
 
 
 # measuring

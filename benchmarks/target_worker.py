@@ -8,7 +8,6 @@ further line.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from asking import answering
 
 Run = Callable[[], list[Any]]
 Job = dict[str, Any]
@@ -111,12 +111,7 @@ ENGINES = {one.__name__: one for one in (onnxruntime, opencv, openvino, ncnn, tr
 
 
 def serve() -> None:
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what engines print is not an answer
-
-    def answer(found: object) -> None:
-        print(json.dumps(found), file=answers, flush=True)
-
+    answer = answering()
     job = json.loads(sys.stdin.readline())
     try:
         run, packages = ENGINES[job["engine"]](job, np.load(job["input"]))

@@ -144,7 +144,7 @@ def _block(
     if room.size and isinstance(stored, StoredFloats):
         stored.read_into(room[: len(stored)])
         return room[: len(stored)]
-    block = np.asarray(matrix[part], np.float64 if exact else None)
+    block = np.asarray(stored, np.float64 if exact else None)
     return block if factors is None else block * factors[part, None]
 
 

@@ -11,8 +11,7 @@ from typing import NamedTuple
 from darkshare.errors import BadValue
 
 _OF_MODEL = re.compile(r"\.(cfg|weights|backup|conv\.\d+)$")
-
-_EXPORTED = (".onnx", ".xml")
+EXPORTED = (".onnx", ".xml")  # files that `export` makes for engines
 
 
 class Files(NamedTuple):
@@ -39,7 +38,7 @@ def pair(paths: Sequence[str | os.PathLike[str]]) -> list[Files]:
     for path in (os.fspath(path) for path in paths):
         if Path(path).suffix == ".cfg":
             found.append(Files(path, None))
-        elif Path(path).suffix in _EXPORTED:
+        elif Path(path).suffix in EXPORTED:
             raise BadValue("is an exported file; give the .cfg that it was made from", file=path)
         elif not found and not is_of_model(path):
             raise BadValue("expected a .cfg file first, then its .weights", file=path)

@@ -19,14 +19,8 @@ from darkshare.inference.int8.writing import Judge
 from darkshare.inference.onnx import OnnxExport
 
 INT8 = "int8"
-NOT_INT8 = (
-    "decode",
-    "one_output",
-    "batch",
-    "dynamic_size",
-    "target",
-    "runner",
-)  # the options that only fp32 and fp16 have
+# The options that only fp32 and fp16 have.
+NOT_INT8 = ("decode", "one_output", "batch", "dynamic_size", "target", "runner")
 INT8_ONLY = ("calibrate", "engine", "data", "agreement", "count", "seed", "rounds", "threads")
 _INT8 = Int8()
 

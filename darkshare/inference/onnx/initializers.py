@@ -16,7 +16,7 @@ from darkshare._files import reading, require_itself, require_regular
 from darkshare.darknet.kinds.base import STATISTICS
 from darkshare.darknet.weights import FLOAT, Floats, Header
 from darkshare.errors import DarkshareError, Unsupported, warn
-from darkshare.inference.onnx.graph import BN_EPSILON
+from darkshare.inference.onnx.graph import BN_EPSILON, FLOAT_TYPE
 
 _KERNELS = ("Conv", "ConvTranspose", "Gemm")
 _QUANTISED = ("DequantizeLinear", "QLinearConv", "ConvInteger", "MatMulInteger", "QGemm")
@@ -137,7 +137,7 @@ def _ours(known: _Tensors, graph: Any) -> list[Module]:
     found: dict[int, dict[str, Floats]] = {}
     for one in graph.initializer:
         if (match := _OURS.fullmatch(str(one.name))) is not None:
-            if one.data_type != 1:  # TensorProto.FLOAT
+            if one.data_type != FLOAT_TYPE:
                 raise Unsupported("is not in fp32, so digits of its weights are lost; export it in fp32")
             found.setdefault(int(match[1]), {})[match[2]] = known.get(one.name)
     if not found:

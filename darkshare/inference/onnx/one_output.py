@@ -43,6 +43,15 @@ def one_output(graph: Graph, values: Mapping[int, str]) -> Iterator[HeadOutput]:
     return (HeadOutput(ONE_OUTPUT, task, model.network.layers[task.heads[0]], shape, False) for task in model.tasks)
 
 
+def columns_of(model: Model) -> Iterator[tuple[Task, int, slice]]:
+    """Give each head with its task and the columns that its boxes have in the one output."""
+    start = 0
+    for task, index in heads_of(model):
+        stop = start + box_count(model.network.layers[index])
+        yield task, index, slice(start, stop)
+        start = stop
+
+
 def one_output_shape(model: Model) -> tuple[int, int]:
     """Give the shape of the one output of all tasks, without the batch."""
     boxes = sum(box_count(model.network.layers[index]) for _, index in heads_of(model))
@@ -65,10 +74,9 @@ def by_head(model: Model, values: Floats) -> list[Floats]:
         For each of the model's heads (batch, 4 + classes of the head, boxes): center and size in pixels of the input,
         and scores.
     """
-    first, found, start = all_first_ids(model), dict[int, list[Floats]](), 0
-    for task, index in heads_of(model):
-        layer = model.network.layers[index]
-        block, start = values[:, :, start : start + box_count(layer)], start + box_count(layer)
+    first, found = all_first_ids(model), dict[int, list[Floats]]()
+    for task, index, columns in columns_of(model):
+        layer, block = model.network.layers[index], values[:, :, columns]
         whole = np.zeros((len(values), 4 + (layer.classes or 0), block.shape[2]), np.float32)
         own, at = len(task.names), 4 + first[task.name]
         whole[:, :4], whole[:, 4 + task.offset : 4 + task.offset + own] = block[:, :4], block[:, at : at + own]

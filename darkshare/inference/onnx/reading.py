@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from darkshare.darknet.cfg import parse
 from darkshare.darknet.model import Model
 from darkshare.darknet.network import resolve
+from darkshare.darknet.pairing import EXPORTED
 from darkshare.darknet.tasks import tasks_from_json
 from darkshare.errors import DarkshareError, Unsupported
 from darkshare.inference.onnx.checking import expected_graph, form_of, require_graph
@@ -20,8 +21,8 @@ from darkshare.inference.onnx.ir import facts as ir_facts
 from darkshare.inference.onnx.ir import read_ir, require_ir
 from darkshare.inference.onnx.wire import read_message
 
-ONNX, IR = ".onnx", ".xml"  # what ONNX Runtime and OpenCV read; OpenVINO's own form, with its weights in a .bin
-SUFFIXES = (ONNX, IR)
+SUFFIXES = EXPORTED
+ONNX, IR = SUFFIXES  # what ONNX Runtime and OpenCV read; OpenVINO's own form, with its weights in a .bin
 _ENGINES = {IR: "openvino"}  # those that alone read such a file
 _READ = ("model", "heads", "precision", "quantised")  # of what a file says
 

@@ -24,8 +24,8 @@ from darkshare.darknet.tasks import Task
 from darkshare.errors import BadArguments, BadValue, Unsupported
 from darkshare.inference.boxes.nms import diou_exponent
 from darkshare.inference.onnx import INPUT, ONE_OUTPUT, ExportForm, output_name
-from darkshare.inference.onnx.decoding import DECODE, box_count
-from darkshare.inference.onnx.one_output import all_first_ids, heads_of
+from darkshare.inference.onnx.decoding import DECODE
+from darkshare.inference.onnx.one_output import all_first_ids, columns_of, heads_of
 
 LANGUAGES = {"python": ".py", "cpp": ".cpp"}  # and the suffix of what is written
 _OPENCV = """NET = cv2.dnn.readNetFromONNX(str(Path(__file__).with_name({file!r})))
@@ -120,13 +120,13 @@ def _task(model: Model, task: Task, form: ExportForm) -> dict[str, Any]:
 
 
 def _columns(model: Model, task: Task) -> list[dict[str, Any]]:
-    start, first, found = 0, all_first_ids(model)[task.name], []
-    for owner, index in heads_of(model):
-        stop = start + box_count(model.network.layers[index])
-        if owner is task:
-            found.append({"output": ONE_OUTPUT, "columns": (start, stop), "classes": (first, first + len(task.names))})
-        start = stop
-    return found
+    first = all_first_ids(model)[task.name]
+    classes = first, first + len(task.names)
+    return [
+        {"output": ONE_OUTPUT, "columns": (columns.start, columns.stop), "classes": classes}
+        for owner, _, columns in columns_of(model)
+        if owner is task
+    ]
 
 
 def _head(model: Model, task: Task, layer: Layer) -> dict[str, Any]:
