@@ -167,7 +167,8 @@ class Detector:
         pictures = self._pictures(images)
         if not pictures:
             return []
-        batch = np.concatenate([preprocess(picture, self.model.network) for picture in pictures])
+        blobs = [preprocess(picture, self.model.network) for picture in pictures]
+        batch = np.concatenate(blobs) if len(blobs) > 1 else blobs[0]
         try:
             with self._lock:
                 found = self._engine.run(batch)
