@@ -1,15 +1,16 @@
 """yolov3 + yolov3 separately against merged, at the cuts of the shared-backbone paper, on every engine that is here.
 
 python benchmarks/merged.py [--k 74 --k 65 --k 49 --k 41] [--environments FOLDER] [--engine ncnn ...] [--rounds 20]
-                            [--threads N] [--size 416] [--markdown FILE] [--json FILE]
+                            [--threads N] [--processor-time] [--size 416] [--markdown FILE] [--json FILE]
 
 The networks have 80 classes and 1 class and seeded weights, which take as long as trained ones; at each k they are
 another pair, which shares the first k layers and no more. darkshare's engines run in this environment, ncnn, tract and
 OpenCV 4, with its own importer and with our files, in those of `target_runs.py`, which are made in FOLDER if they are
 not there. An engine's separate and merged networks take turns; where there is an OpenCV 4, its importer with the
-separate networks does too, and the last columns relate the engine to it. Times are medians; their ratios, with bounds
-that hold the true one with 95 %, are those of single rounds. A ratio above LIMIT times what operations promise is
-marked, and so is a merged network that peaks above the separate ones; the exit code is then 1.
+separate networks does too, and the last columns relate the engine to it. Times are medians, by the clock or, which
+needs Linux and is the better on a machine that others use, of the processors; their ratios, with bounds that hold the
+true one with 95 %, are those of single rounds. A ratio above LIMIT times what operations promise is marked, and so is a
+merged network that peaks above the separate ones; the exit code is then 1.
 """
 
 from __future__ import annotations
@@ -113,16 +114,34 @@ class Engines:
         return f"{name} {self._here.get(name) or next(iter(side.versions.values()))}"
 
 
+class ByProcessors:
+    """A side whose seconds are those of the processors in all of its threads."""
+
+    def __init__(self, side: Any) -> None:
+        self._side, self.loading, self.peak = side, side.loading, side.peak
+
+    def run(self) -> list[float]:
+        before = self._spent()
+        self._side.run()
+        return [self._spent() - before]
+
+    def _spent(self) -> float:
+        tasks = Path(f"/proc/{self._side._process.pid}/task")
+        return sum(int(one.read_text().split()[0]) for one in tasks.glob("*/schedstat")) / 1e9
+
+
 def in_form_of(name: str, model: Model, stem: Path) -> dict[str, Any]:
     return written(model, ELSEWHERE[name], stem.parent)
 
 
-def rows(k: int, engines: Engines, models: Sequence[Model], rounds: int) -> Iterator[tuple[dict[str, Any], Any]]:
+def rows(
+    k: int, engines: Engines, models: Sequence[Model], given: argparse.Namespace
+) -> Iterator[tuple[dict[str, Any], Any]]:
     """A row for each engine, and what was measured."""
     separate, merged = separate_and_merged(models, k)
     promised = merged.network.flops / sum(model.network.flops for model in separate)
     with ExitStack() as stack:
-        importer = stack.enter_context(engines.open(IMPORTER, separate)) if IMPORTER in engines.names else None
+        importer = stack.enter_context(engines.open(IMPORTER, separate)) if given.environments else None
         for name in engines.names:
             with ExitStack() as own:
                 try:
@@ -132,7 +151,8 @@ def rows(k: int, engines: Engines, models: Sequence[Model], rounds: int) -> Iter
                     print(f"k={k}: {name} is left out: {error}", file=sys.stderr)
                     continue
                 sides = dict.fromkeys([apart, together, *([importer] if importer else [])])
-                found = in_turns(list(sides), rounds)
+                timed: list[Any] = [ByProcessors(one) if given.processor_time else one for one in sides]
+                found = in_turns(timed, given.rounds)
                 title = engines.titled(name, together)
             yield row(k, title, found, promised), [title, *(asdict(one) for one in found)]
 
@@ -167,6 +187,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--size", type=int, default=416)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--processor-time", action="store_true", help="instead of that of the clock")
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
@@ -184,7 +205,7 @@ def main() -> int:
     for k in given.k or KS:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            for one, measured in rows(k, Engines(given, folder), pair(folder, given.size, k), given.rounds):
+            for one, measured in rows(k, Engines(given, folder), pair(folder, given.size, k), given):
                 table.append(one)
                 everything.append([k, *measured])
                 print(render([one], "text"), file=sys.stderr, flush=True)

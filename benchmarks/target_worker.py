@@ -1,9 +1,10 @@
 """Networks in one engine, in a process and, if need be, an environment of its own: `target_runs.Side` starts it.
 
 It needs numpy and the engine, and not darkshare. The first line of its input is a job, {"engine", "networks", "input",
-"answers", "threads"}, each network a {"file", "outputs"} and what its engine needs besides. It answers with what it
-found, in JSON, and writes the heads of all networks into the file `answers`. For each further line "run" it answers
-with the seconds of each network, for "cpu" with the processor time of one pass, for "peak" with the bytes.
+"answers", "threads"} and perhaps "settings" of the engine by name, each network a {"file", "outputs"} and what its
+engine needs besides. It answers with what it found, in JSON, and writes the heads of all networks into the file
+`answers`. For each further line "run" it answers with the seconds of each network, for "cpu" with the processor time of
+one pass, for "peak" with the bytes.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ def onnxruntime(job: Job, network: Job, x: np.ndarray) -> Run:
     options = engine.SessionOptions()
     if job["threads"]:
         options.intra_op_num_threads = options.inter_op_num_threads = job["threads"]
+    if level := job.get("settings", {}).get("graph_optimization_level"):
+        options.graph_optimization_level = getattr(engine.GraphOptimizationLevel, level)
     session = engine.InferenceSession(network["file"], options, providers=["CPUExecutionProvider"])
     return lambda: session.run(network["outputs"], {session.get_inputs()[0].name: x})
 
@@ -44,6 +47,8 @@ def opencv(job: Job, network: Job, x: np.ndarray) -> Run:
     file = network["file"]
     own = file.endswith(".cfg")
     net = dnn.readNetFromDarknet(file, f"{file[:-4]}.weights") if own else dnn.readNetFromONNX(file)
+    if job.get("settings"):
+        net.enableWinograd(job["settings"]["winograd"])
 
     def run() -> list[Any]:
         net.setInput(x)
@@ -59,7 +64,7 @@ def openvino(job: Job, network: Job, x: np.ndarray) -> Run:
     options: Job = {"INFERENCE_PRECISION_HINT": "f32"}
     if job["threads"]:
         options["INFERENCE_NUM_THREADS"] = job["threads"]
-    compiled = core.compile_model(core.read_model(network["file"]), "CPU", options)
+    compiled = core.compile_model(core.read_model(network["file"]), "CPU", options | job.get("settings", {}))
     request, ports = compiled.create_infer_request(), [compiled.output(name) for name in network["outputs"]]
 
     def run() -> list[Any]:
@@ -76,8 +81,9 @@ def ncnn(job: Job, network: Job, x: np.ndarray) -> Run:
     net = engine.Net()
     if job["threads"]:
         net.opt.num_threads = job["threads"]
-    for name in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
-        setattr(net.opt, name, False)
+    no_halves = dict.fromkeys(("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"), False)
+    for name, value in (no_halves | job.get("settings", {})).items():
+        setattr(net.opt, name, value)
     if net.load_param(network["file"]) or net.load_model(str(Path(network["file"]).with_suffix(".bin"))):
         raise ValueError("ncnn does not load it")
     given = engine.Mat(x[0]).clone()
