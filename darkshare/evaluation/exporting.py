@@ -78,7 +78,6 @@ def export(
         return write_target(model, output, protect=_inputs(model), target=target or "", language=runner, **how)
     if calibrate is None:
         raise BadValue("precision int8 needs calibrate: pictures like those that the network will see")
-    others["engine"] = engine or target or _INT8.engine
     return quantise(model, output, target=target, runner=runner, bn_epsilon=bn_epsilon, **others)
 
 
@@ -105,14 +104,14 @@ def quantise(
         calibrate: pictures like those that the network will see: a folder, a pattern, a list file, or a .data file,
             whose `train` is taken.
         data: labelled pictures, to count mean average precision on; or a .data file, whose `valid` is taken.
-        target: the engine once more, for a manifest beside the file; see `export`.
+        target: names the engine, and adds a manifest beside the file; see `export`.
         runner: python, with a target; see `export`.
         how: the fields of `Int8`: engine, agreement, count, seed, rounds, threads, bn_epsilon.
 
     Raises:
         DarkshareError: what cannot be read, written or quantised.
     """
-    wanted = Int8(**how)
+    wanted = Int8(**how | {"engine": how.get("engine") or target or _INT8.engine})
     require_form(target or "", ExportForm(), INT8)
     if target not in (None, wanted.engine):
         raise BadValue(f"an int8 file that {wanted.engine}'s quantiser makes is for {wanted.engine}, not for {target}")

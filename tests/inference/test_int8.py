@@ -21,7 +21,7 @@ from darkshare._images import read_picture
 from darkshare.darknet.model import load
 from darkshare.darknet.network import Network
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, Unsupported
-from darkshare.evaluation.exporting import export, quantise
+from darkshare.evaluation.exporting import quantise
 from darkshare.inference.boxes import Detections
 from darkshare.inference.detector import Detector
 from darkshare.inference.engines import available
@@ -280,8 +280,9 @@ def test_quantise_writes_a_file_that_runs_alone(photos, tmp_path, engine):
     """With its manifest, and a program that finds what `detect` finds, to the last bit."""
     both = two_tasks()
     path = tmp_path / f"both{SUFFIXES[engine]}"
-    how = {"precision": "int8", "rounds": 6, "threads": 1, "agreement": 0}
-    result = export(both, path, calibrate=str(photos), target=engine, runner="python", **how)
+    result = quantise(
+        both, path, calibrate=str(photos), target=engine, runner="python", rounds=6, threads=1, agreement=0
+    )
     assert [one.name for one in result.paths] == [
         *(f"both{suffix}" for suffix in TARGETS[engine].suffixes), "both.json", "both.py",
     ]  # fmt: skip
