@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import runpy
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from darkshare.inference.engines import available
 from darkshare.inference.int8 import QUANTISERS, SUFFIXES, Int8, agreement, attempted, choose, layers, missing
 from darkshare.inference.int8 import onnxruntime as by_onnxruntime
 from darkshare.inference.int8.calibration import Blobs
-from darkshare.inference.onnx import read_exported, write_onnx
+from darkshare.inference.onnx import TARGETS, read_exported, write_onnx
 
 pytest.importorskip("onnxruntime", reason="int8 files are made by ONNX Runtime")
 each_quantiser = pytest.mark.parametrize("engine", [engine for engine in QUANTISERS if not missing(engine)])
@@ -276,9 +277,15 @@ def test_layers_that_hardly_help_are_not_kept(photos, monkeypatch):
 
 @each_quantiser
 def test_quantise_writes_a_file_that_runs_alone(photos, tmp_path, engine):
+    """With its manifest, and a program that finds what `detect` finds, to the last bit."""
     both = two_tasks()
     path = tmp_path / f"both{SUFFIXES[engine]}"
-    result = quantise(both, path, calibrate=str(photos), engine=engine, rounds=6, threads=1, agreement=0)
+    result = quantise(
+        both, path, calibrate=str(photos), target=engine, runner="python", rounds=6, threads=1, agreement=0
+    )
+    assert [one.name for one in result.paths] == [
+        *(f"both{suffix}" for suffix in TARGETS[engine].suffixes), "both.json", "both.py",
+    ]  # fmt: skip
     assert [row["task"] for row in result.rows()] == ["base", "base", "text", "text"]
     assert "layers kept in fp32: none" in result.notes()
     assert "calibrated with 9 pictures, compared on 3 other ones" in result.notes()
@@ -297,6 +304,14 @@ def test_quantise_writes_a_file_that_runs_alone(photos, tmp_path, engine):
     for head in both.heads:
         apart = np.abs(own[head] - exact[head]).mean() / np.abs(exact[head]).mean()
         assert 0 < apart < 0.3
+    said = json.loads((tmp_path / "both.json").read_text())
+    assert (said["target"], said["precision"]) == (engine, "int8")
+    assert said["quantised"] == json.loads(facts_of(path)["quantised"])
+    assert said["heads"] == json.loads(facts_of(path)["heads"])
+    found = runpy.run_path(str(tmp_path / "both.py"))["find"](picture, 0.1)
+    wanted = Detector.of_file(path, threshold=0.1).detect(picture)
+    assert found
+    assert found == [(task.task, name, score, *box) for task in wanted for name, score, box in task]
 
 
 def result_picture(photos: Path) -> Path:

@@ -67,12 +67,14 @@ class Attempt:
         file: the int8 file.
         kept: the layers that stayed in fp32.
         heads: how far they are from fp32.
+        facts: what the file says of how it was quantised.
     """
 
     exact: File
     file: File
     kept: tuple[int, ...]
     heads: tuple[HeadAgreement, ...]
+    facts: Mapping[str, Any]
 
     @property
     def worst(self) -> float:
@@ -137,10 +139,11 @@ def _search(
     kept: tuple[int, ...] = ()
     for number in range(ATTEMPTS):
         path = Path(exact.path).with_name(f"int8-{number}{quantiser.suffix}")
+        known = {**facts, "kept": kept}
         with errors_of(facts["engine"]):
-            quantiser.write(path, kept, {"precision": '"int8"', "quantised": json.dumps({**facts, "kept": kept})})
+            quantiser.write(path, kept, {"precision": '"int8"', "quantised": json.dumps(known)})
         heads = trial.judge(open_engine(facts["engine"], path, exact.outputs).run)
-        attempt = Attempt(exact, exact._replace(path=str(path)), kept, heads)
+        attempt = Attempt(exact, exact._replace(path=str(path)), kept, heads, known)
         attempts.append(attempt)
         if attempt.worst >= limit:
             return attempt
