@@ -35,7 +35,8 @@ from darkshare.data import read_data
 from darkshare.errors import DarkshareWarning
 from darkshare.evaluation.exporting import quantise
 from darkshare.inference.engines import available
-from darkshare.inference.engines.timing import FEWEST, engine_file, median_interval
+from darkshare.inference.engines.files import engine_file
+from darkshare.inference.engines.timing import FEWEST, median_interval
 from darkshare.inference.int8 import QUANTISERS, SUFFIXES, prepared
 from darkshare.surgery.splice import concat, split
 
@@ -95,7 +96,7 @@ def sides(
         convolutions = [f"conv_{layer.index - 1}" for layer in one.network.heads]
         apart.append({"cfg": str(cfg), "weights": str(weights), "convolutions": convolutions})
     enter(OPENCV, given.opencv4, kind="opencv4", networks=apart)
-    exact = engine_file(model, folder / "fp32.onnx")
+    exact = engine_file(model, folder / "fp32.onnx", ())
     for engine in QUANTISERS:
         path = folder / f"int8-{engine}{SUFFIXES[engine]}"
         costs[engine] = quantised(model, data, engine, path)

@@ -68,20 +68,18 @@ WAYS: Mapping[str, Way] = {  # the name stands behind that of the folder
     "random": Way(made=ways.drawn_reads),
     "untrained": Way(made=ways.untrained, whole=True),
     "scratch": Way(SIDE, "untrained"),
-    "twice-teacher": Way(SIDE, "plain", longer=2),
+    "twice-ladder-teacher": Way(SIDE, "plain", longer=2),
+    "start": Way(made=ways.start),
+    "ladder-start": Way(SIDE, made=ways.start),
+    "ladder-lessons": Way(SIDE, "plain", ways.labelled),
+    "slow-ladder-teacher": Way(None, "plain", ways.slow),
     # others
     "column": Way(made=ways.column),
     "stitch": Way(made=ways.stitch),
-    "start": Way(made=ways.start),
     "stitch-ladder-teacher": Way(SIDE, "plain", ways.stitch),
-    "start-ladder-teacher": Way(SIDE, "plain", ways.start),
-    "rate": Way(made=ways.rated),
-    "rate-teacher": Way(None, "plain", ways.rated),
-    "start-rate-teacher": Way(None, "plain", ways.rated_start),
-    "finer-teacher": Way(None, "plain", ways.finer),
-    "deeper-teacher": Way(None, "plain", ways.deeper),
-    "separable-teacher": Way(None, "plain", ways.separable),
-    "early-teacher": Way(None, "plain", ways.early),
+    "deeper-ladder-teacher": Way(None, "plain", ways.deeper),
+    "separable-ladder-teacher": Way(None, "plain", ways.separable),
+    "early-ladder-teacher": Way(None, "plain", ways.early),
 }
 BEST, KEPT = "net-best", "on-test.json"
 

@@ -11,27 +11,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
+from stitches import stitched
 
-from darkshare._images import read_picture
 from darkshare.choose_k.swapping import swapped
-from darkshare.darknet.cfg import new_section
 from darkshare.darknet.model import Model, load
 from darkshare.darknet.network import Layer
-from darkshare.darknet.weights import FLOAT, Floats
-from darkshare.inference.preprocess import preprocess
 from darkshare.surgery.assemble import Fresh, Part
+from darkshare.surgery.classes import classes
 from darkshare.surgery.residual.streams import Streams, streams_of
 from darkshare.surgery.residual.thinning import Branch, thinned, thinned_network
 from darkshare.surgery.sides import Side, Strip, ladder, stages, widest, with_side
-from darkshare.training.building import build
 
-SHARE = 0.04
-_MORE = 1.25  # times that share, where the network already has the data's classes: 5 %
+SHARE = 0.05
 _PARTS = 64  # of the trunk's width, of which that of a column is a multiple
-_PICTURES = 200  # from which a stitch is solved
-_RIDGE = 1e-3  # times the mean square of the inputs, to the squares of a stitch's weights
-_RATE = 10  # times the learning rate, for layers that begin with nothing
 
 
 @dataclass(frozen=True)
@@ -62,7 +54,7 @@ def wide(given: Given) -> Model:
 
     Each output that the branch reads gets a path of its own, convolutions like the ladder's, added to it.
     """
-    model = load(given.base)
+    model = labelled(given)
     most = with_side(model, given.k, Side(share=given.share), given.seed).network.flops / model.network.flops - 1
     made = partial(_widened, given)
     return made(model, widest(model, most, made, 1))
@@ -82,7 +74,7 @@ def _widened(given: Given, model: Model, width: int) -> Model:
 
 def cut(given: Given) -> Model:
     """The ladder with its inputs cut: no number of the trunk comes in."""
-    return _ladder(given, _Cut)
+    return _ladder(given, labelled(given), _Cut)
 
 
 class _Cut(Strip):
@@ -109,11 +101,11 @@ class _Cut(Strip):
 
 def drawn_reads(given: Given) -> Model:
     """The ladder, but of each size it reads a layer that is drawn."""
-    model = load(given.base)
+    model = labelled(given)
     *reads, end = stages(model.network, given.k)
     draw = random.Random(given.seed)
     drawn = [draw.choice(_alike(model.network.layers[: given.k], layer)) for layer in reads]
-    return _ladder(given, Strip, [*drawn, end])
+    return _ladder(given, model, Strip, [*drawn, end])
 
 
 def _alike(layers: Sequence[Layer], like: Layer) -> list[Layer]:
@@ -121,19 +113,19 @@ def _alike(layers: Sequence[Layer], like: Layer) -> list[Layer]:
     return [one for one in layers if one.y.is_image and one.onward == one.y and one.y[1:3] == like.y[1:3]]
 
 
-def rated(given: Given) -> Model:
-    """The ladder with a higher learning rate in its layers."""
-    return _ladder(given, _Rated)
+def slow(given: Given) -> Model:
+    """The ladder with the learning rate of the rest."""
+    return _ladder(given, start(given), _Slow)
 
 
-class _Rated(Strip):
+class _Slow(Strip):
     def convolve(self, *form: object, **how: object) -> None:
-        super().convolve(*form, **how, learning_rate=_RATE)
+        super().convolve(*form, **how, learning_rate=1)
 
 
 def deeper(given: Given) -> Model:
     """A ladder of two convolutions for each size."""
-    return _ladder(given, _Deeper, multiple=1)
+    return _ladder(given, start(given), _Deeper)
 
 
 class _Deeper(Strip):
@@ -145,7 +137,7 @@ class _Deeper(Strip):
 
 def separable(given: Given) -> Model:
     """A ladder whose convolutions are divided: two filters for each channel, then 1x1."""
-    return _ladder(given, _Separable, multiple=1)
+    return _ladder(given, start(given), _Separable)
 
 
 class _Separable(Strip):
@@ -159,28 +151,21 @@ class _Separable(Strip):
 
 def early(given: Given) -> Model:
     """A ladder that begins at half the input's size, not at a quarter."""
-    return _ladder(given, Strip, stages(load(given.base).network, given.k, 2), multiple=1)
+    model = start(given)
+    return _ladder(given, model, Strip, stages(model.network, given.k, 2))
 
 
-def finer(given: Given) -> Model:
-    """The ladder, of the largest width that its operations allow."""
-    return _ladder(given, Strip, multiple=1)
+def labelled(given: Given) -> Model:
+    """The base with the data's classes: a teacher leaves such a one its own start."""
+    names = load(given.whole).tasks[0].names
+    return classes(load(given.base, size=given.size), fresh=names, seed=given.seed)
 
 
-def rated_start(given: Given) -> Model:
-    """The network of k=0 on the base's trunk, with a ladder that learns faster and is as wide as 5 % allow."""
-    return _ladder(replace(given, share=_MORE * given.share), _Rated, multiple=1, to=start(given))
-
-
-def _ladder(
-    given: Given, form: type[Strip], read: Sequence[Layer] = (), *, multiple: int = 4, to: Model | None = None
-) -> Model:
-    model = to or load(given.base)
-
+def _ladder(given: Given, model: Model, form: type[Strip], read: Sequence[Layer] = ()) -> Model:
     def made(of: Model, width: int) -> Model:
         return ladder(of, given.k, width, given.seed, read=read, strip=form(of.network, given.k, given.seed))
 
-    return made(model, widest(model, given.share, made, multiple))
+    return made(model, widest(model, given.share, made))
 
 
 def column(given: Given) -> Model:
@@ -188,7 +173,7 @@ def column(given: Given) -> Model:
 
     Its first weights are slices, as those of a branch.
     """
-    model, whole = load(given.base), load(given.whole)
+    model, whole = labelled(given), load(given.whole)
     streams = streams_of(whole.network, 0)
     made = partial(_beside, given, whole, streams)
     return made(model, widest(model, given.share, made, 1))
@@ -223,42 +208,8 @@ def start(given: Given) -> Model:
 
 
 def stitch(given: Given) -> Model:
-    """The same, with a linear 1x1 convolution for each output of the trunk that the branch reads.
-
-    It is solved by least squares for what the network of k=0 has there.
-    """
-    base, whole, model = load(given.base, size=given.size), load(given.whole), start(given)
-    strip = Strip(model.network, given.k, given.seed)
-    for at, floats in _solved(base, whole, given, strip.reads).items():
-        strip.route(at)
-        section = new_section("convolutional", filters=model.network.layers[at].y.c, size=1, stride=1, pad=1,
-                              activation="linear")  # fmt: skip
-        strip.add(Fresh(section, floats))
-        strip.read_at[at] = strip.place - 1
-    return strip.into(model)
-
-
-def _solved(base: Model, whole: Model, given: Given, reads: Sequence[int]) -> dict[int, Floats]:
-    """Biases and weights of the convolutions, by the layer that they read."""
-    import torch
-
-    nets = [build(model, given.k) for model in (base, whole)]
-    sums: dict[int, list[np.ndarray]] = {}
-    for picture in given.pictures[:_PICTURES]:
-        x = torch.from_numpy(preprocess(read_picture(picture), base.network))
-        ours, theirs = (net.outputs(x, reads) for net in nets)
-        for at in reads:
-            a, b = (values[at][0].flatten(1).double().numpy() for values in (ours, theirs))
-            a = np.vstack([a, np.ones(a.shape[1])])
-            products = a @ a.T, a @ b.T
-            sums[at] = [old + new for old, new in zip(sums[at], products, strict=True)] if at in sums else [*products]
-    found = {}
-    for at, (squares, wanted) in sums.items():
-        damping = _RIDGE * np.trace(squares) / len(squares) * np.eye(len(squares))
-        damping[-1, -1] = 0  # the bias is free
-        solution = np.linalg.solve(squares + damping, wanted)
-        found[at] = np.concatenate([solution[-1], solution[:-1].T.ravel()]).astype(FLOAT)
-    return found
+    """The same, behind stitches."""
+    return stitched(load(given.base, size=given.size), load(given.whole), given.k, given.pictures)
 
 
 def untrained(given: Given) -> Model:

@@ -26,8 +26,9 @@ from darkshare.choose_k.processes import run_here
 from darkshare.cli import COMMANDS
 from darkshare.darknet.model import save
 from darkshare.inference.engines import available
+from darkshare.inference.engines.files import File
 from darkshare.inference.engines.openvino import unreported
-from darkshare.inference.engines.worker import File, Worker
+from darkshare.inference.engines.worker import Worker
 from darkshare.inference.int8 import SUFFIXES, missing
 from darkshare.inference.onnx import output_name, write_onnx
 

@@ -25,9 +25,8 @@ from darkshare.training.building import build  # noqa: E402
 
 K = 8
 READ = {5, 7}  # layers of the trunk that the rest reads
-ADDED = (
-    ways.wide, ways.cut, ways.drawn_reads, ways.rated, ways.deeper, ways.separable, ways.early, ways.finer, ways.column,
-)  # fmt: skip
+BARE = (ways.wide, ways.cut, ways.drawn_reads, ways.column)
+BEGUN = (ways.slow, ways.deeper, ways.separable, ways.early)
 
 
 @pytest.fixture(scope="module")
@@ -65,21 +64,21 @@ def heard(made: Model) -> Model:
     return replace(made, weights=replace(made.weights, runs=(values,)))
 
 
-@pytest.mark.parametrize("make", ADDED, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", [*BARE, *BEGUN], ids=lambda make: make.__name__)
 def test_what_is_added_changes_nothing_at_first(given, make):
     """And only the ladder whose inputs are cut changes nothing when it is heard, whatever the picture."""
-    base, made = load(given.base), make(given)
-    assert 0.2 < made.network.flops / base.network.flops - 1 <= 0.5
-    assert same(made, base)
-    assert same(heard(made), base) == (make is ways.cut)
+    made, without = make(given), (ways.start if make in BEGUN else ways.labelled)(given)
+    assert 0.2 < made.network.flops / without.network.flops - 1 <= 0.5
+    assert same(made, without)
+    assert same(heard(made), without) == (make is ways.cut)
 
 
 def test_another_start_is_that_of_the_other_network_on_the_bases_trunk(given):
     begun, base, whole = ways.start(given), load(given.base), load(given.whole)
     at = base.network.start(K)
     assert np.array_equal(floats(begun), np.concatenate([floats(base)[:at], floats(whole)[at:]]))
-    assert same(ways.rated_start(given), begun)
     assert not same(begun, base)
+    assert begun.tasks[0].names == whole.tasks[0].names == ways.labelled(given).tasks[0].names
 
 
 def test_a_wider_path_reads_what_the_branch_reads(given):
@@ -104,9 +103,9 @@ def test_drawn_reads_have_the_sizes_of_the_ladders(given):
     assert {read[1:] for read in seen} >= {(2,), (3,), (4,)}
 
 
-def test_a_higher_rate_is_that_of_all_its_layers(given):
-    rates = {layer.kind.learning_rate for layer in added(ways.rated(given), given) if layer.size}
-    assert rates == {10}
+@pytest.mark.parametrize(("make", "rate"), [(ways.deeper, 10), (ways.slow, 1)])
+def test_a_rate_is_that_of_all_its_layers(given, make, rate):
+    assert {layer.kind.learning_rate for layer in added(make(given), given) if layer.size} == {rate}
 
 
 def test_a_column_is_a_slice_of_the_other_network(given):

@@ -40,12 +40,12 @@ from darkshare.inference.classification import (
     require_mean,
 )
 from darkshare.inference.engines import Engine
+from darkshare.inference.engines.files import engine_file
 from darkshare.inference.onnx import (
     BN_EPSILON,
     ONE_OUTPUT,
     SUFFIXES,
     Exported,
-    buffers,
     by_head,
     one_output_shape,
     output_name,
@@ -167,7 +167,8 @@ class Detector:
         pictures = self._pictures(images)
         if not pictures:
             return []
-        batch = np.concatenate([preprocess(picture, self.model.network) for picture in pictures])
+        blobs = [preprocess(picture, self.model.network) for picture in pictures]
+        batch = np.concatenate(blobs) if len(blobs) > 1 else blobs[0]
         try:
             with self._lock:
                 found = self._engine.run(batch)
@@ -353,10 +354,8 @@ def _of_file(path: str | os.PathLike[str], model: Model) -> tuple[Model, bool]:
 def _loaded(model: Model, bn_epsilon: float, engine: str, how: Mapping[str, Any]) -> Engine:
     """The model in an engine, through a file: from memory, OpenCV 5 ignores its choice and doubles its peak."""
     with scratch() as folder:
-        path = folder / "network.onnx"
-        with open(path, "wb") as file:
-            file.writelines(memoryview(piece).cast("B") for piece in buffers(model, bn_epsilon=bn_epsilon))
-        return _opened(model, path, engine, how)
+        file = engine_file(model, folder / "network.onnx", [engine], bn_epsilon=bn_epsilon)
+        return _opened(model, file.path, engine, how)
 
 
 def _opened(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from math import hypot, inf
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from darkshare._images import Picture
 from darkshare.errors import checked, require_least
@@ -182,10 +184,15 @@ def _write(canvas: Picture, text: Runs, colour: Colour, area: Area, style: Style
     import cv2
 
     ground, left = area.of(canvas), _pad(style)
-    ground[:] = colour
+    cv2.rectangle(canvas, (area.x1, area.y1), (area.x2 - 1, area.y2 - 1), colour, cv2.FILLED)
     mask = written(text, style.letters)[: ground.shape[0] - 1, : ground.shape[1] - left]
-    shades = np.linspace(colour, _ink(colour), 256).round().astype(np.uint8)[:, None]
-    ground[1 : 1 + mask.shape[0], left : left + mask.shape[1]] = cv2.applyColorMap(mask, shades)
+    ground[1 : 1 + mask.shape[0], left : left + mask.shape[1]] = cv2.applyColorMap(mask, _shades(colour))
+
+
+@lru_cache(len(HUES) * len(SHADES) + 1)
+def _shades(ground: Colour) -> NDArray[np.uint8]:
+    """From a ground to the ink on it."""
+    return np.linspace(ground, _ink(ground), 256).round().astype(np.uint8)[:, None]
 
 
 def _legend(

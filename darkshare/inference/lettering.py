@@ -57,6 +57,7 @@ def line_height(size: int) -> int:
     return sum(_font(DEJAVU, size).getmetrics())
 
 
+@lru_cache(1024)
 def written(runs: Runs, size: int) -> Mask:
     """The runs beside one another, `line_height` high."""
     return np.hstack([_written(font, text, size) for font, text in runs])

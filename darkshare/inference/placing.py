@@ -118,11 +118,13 @@ class Free:
         low, high = boxes[:, :2] // self._cell, -(-boxes[:, 2:] // self._cell)
         high = np.maximum(high, low + 1)
         share = 1 / (high - low).prod(axis=1)
-        steps = np.zeros((self._h // self._cell + 3, self._w // self._cell + 3))
+        shares = np.zeros((self._h // self._cell + 3, self._w // self._cell + 3))
         for xs, ys, sign in ((low, low, 1), (high, low, -1), (low, high, -1), (high, high, 1)):
-            np.add.at(steps, (ys[:, 1], xs[:, 0]), sign * share)
-        shares = np.zeros_like(steps)
-        shares[1:, 1:] = steps.cumsum(0).cumsum(1)[:-1, :-1].cumsum(0).cumsum(1)
+            np.add.at(shares, (ys[:, 1] + 1, xs[:, 0] + 1), sign * share)
+        for _ in range(2):  # in place: new arrays would take most of the time
+            for at in range(1, len(shares)):
+                shares[at] += shares[at - 1]
+            shares.cumsum(1, out=shares)
         return shares
 
     def _hidden(self, area: Area) -> float:

@@ -27,6 +27,7 @@ from darkshare.surgery.assemble import Fresh, Part, assemble
 _SHARE = 0.04  # of the network's operations that a side adds at most, if nobody says
 _STRIDE = 4  # of the first outputs that it reads; those before are large, and know little
 _MULTIPLE = 4  # of which widths are that a share gives
+_RATE = 10  # times the learning rate of the rest, for layers that begin with nothing
 _FORM = re.compile(r"ladder(?::(?:(?P<width>[1-9]\d{0,4})|(?P<share>\d{1,3}(?:\.\d{1,6})?)%))?")
 
 
@@ -248,7 +249,7 @@ class Strip:
         """Convolve the output before, with batch norm, whose scales are 0 with `zero`."""
         section = new_section(
             "convolutional", batch_normalize=1, filters=filters, size=size, stride=stride, pad=1, activation=activation,
-            **keys,
+            **{"learning_rate": _RATE, **keys},
         )  # fmt: skip
         vectors = {name: self._draw(name, (filters,)) for name in ("biases", *STATISTICS)}
         vectors["scales"] *= not zero

@@ -80,6 +80,9 @@ def assembled(
     ema = (model.network.net.ema_alpha or recipe.ema) if options.ema is None else options.ema
     net.to(device, channels_last=how.channels_last)
     teacher = None if options.teacher is None else read_teacher(options.teacher, net).to(device)
+    if teacher and set(base.tasks[0].names) != set(model.tasks[0].names):  # else the base's branch knows this task
+        teacher.give_start(net)
+        watch.say(f"the layers from {options.k} on begin as those of the teacher")
     trainer = Trainer(net, how, seed=options.seed, amp=options.amp, ema=ema, clip=recipe.clip, teacher=teacher)
     return Assembly(source, trainer, truths)
 

@@ -183,6 +183,15 @@ class TorchNet:
             for name, block in own.items():
                 block.copy_(state[name])
 
+    def begin_as(self, other: TorchNet, more: int) -> None:
+        """Take the numbers of another network's branch, whose layers stand `more` places before these.
+
+        Raises:
+            BadValue: they are other layers.
+        """
+        taken = {f"{index + more}.{name}": block for index, name, block in other._blocks()}
+        self.load_state_dict(self.state_dict() | taken)
+
     def arrays(self) -> Iterator[tuple[int, str, Any]]:
         """(layer, block, float32 values) of the branch."""
         for index, name, block in self._blocks():

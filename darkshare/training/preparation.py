@@ -57,8 +57,8 @@ def prepared(
     _require_base(base, k)
     _require_fit(base, data)
     notes = list(_notes_of_branches(base, k))
-    model = _sided(_completed(base, seed, notes), k, changes.side, seed, notes)
-    model = _labelled(model, data, k, seed, notes)
+    model = _labelled(_completed(base, seed, notes), data, k, seed, notes)
+    model = _sided(model, k, changes.side, seed, notes)
     model = _scheduled(model, len(data.samples), k, changes, recipe, memory, notes)
     return replace(model, tasks=tuple(_anew(model, task, name) for task in model.tasks)), notes
 

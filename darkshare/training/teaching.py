@@ -41,7 +41,7 @@ class Teacher:
 
     def __init__(self, model: Model, student: TorchNet) -> None:
         own, learner = model.network, student.network
-        more = len(learner.layers) - len(own.layers)
+        self._more = more = len(learner.layers) - len(own.layers)
         _require_same(model, student.model, student.k, more)
         self._kinds = {head.index + more: head.kind for head in own.of_kind(Yolo)}
         self._heads = {head - more: head for head in student.heads}
@@ -57,6 +57,10 @@ class Teacher:
         """Move it to a device."""
         self._net.to(device)
         return self
+
+    def give_start(self, student: TorchNet) -> None:
+        """Have the student's layers from k on begin as its own; those of a side stay as they are."""
+        student.begin_as(self._net, self._more)
 
     def outputs(self, x: Tensor) -> dict[int, Tensor]:
         """The teacher's numbers for pictures (pictures, channels, height, width), by the student's layers."""
@@ -136,7 +140,7 @@ def _require_same(model: Model, student: Model, k: int, more: int) -> None:
         raise Unsupported(f"{what}: {why}", file=model.name)
     own, learner = model.network.layers, student.network.layers
     pairs = [] if more < 0 else [(layer, learner[layer.index + more * (layer.index >= k)]) for layer in own]
-    if not pairs or any(a.kind.name != b.kind.name or a.y.c != b.y.c for a, b in pairs):
+    if not pairs or any((a.kind.name, a.y.c, a.size) != (b.kind.name, b.y.c, b.size) for a, b in pairs):
         raise Unsupported(f"{what}: its layers are others; train the same network with --k 0", file=model.name)
     for head in model.network.heads:
         if not isinstance(head.kind, Yolo):

@@ -94,7 +94,8 @@ def train(  # noqa: D417 - some are described together
         minutes: about as long as it may take: a few updates are timed, and at most as many made as fit.
         batch, subdivisions, lr, size: instead of the cfg's; size is (width, height), lr="auto" that of a range test.
         side: own layers beside those that stay: "ladder", "ladder:16" for their width, "ladder:3%" for their FLOPs.
-        teacher: the .cfg of the same network trained with k=0, whose features and boxes are learned from, too.
+        teacher: the .cfg of the same network trained with k=0, whose features and boxes are learned from, too; a base
+            for other classes begins from its layers k and on.
         recipe: steady, or darknet for what the cfg says and nothing else; see `recipes`.
         negatives: a folder of pictures without objects; at most as many as show some are taken.
         seed: of all that is random.

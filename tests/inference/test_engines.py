@@ -20,8 +20,9 @@ from models import model, quiet_concat, retrained
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, Unsupported
 from darkshare.inference import engines
 from darkshare.inference.engines import DEFAULT, NAMES, PRECISIONS, available, open_engine
-from darkshare.inference.engines.worker import File, Worker, run_in_turns
-from darkshare.inference.onnx import output_name, write_onnx
+from darkshare.inference.engines.files import File, engine_file
+from darkshare.inference.engines.worker import Worker, run_in_turns
+from darkshare.inference.onnx import output_name, write_onnx, writing
 
 HERE = available()
 INSTALLED = [name for name, one in HERE.items() if one.version]
@@ -127,6 +128,29 @@ def test_a_file_of_a_fixed_batch_takes_any_number(files, engine, tmp_path):
     for batch in (noise(file, count) for count in (1, 2, 3)):
         for given, wanted in zip(fixed.run(batch), loaded.run(batch), strict=True):
             np.testing.assert_allclose(given, wanted, atol=1e-5)
+
+
+@each_engine
+def test_tensors_in_files_of_their_own_are_the_same_to_the_bit(files, engine, tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "APART", 1024)
+    apart = engine_file(model(tiny_text(2), "base"), tmp_path / "a.onnx", [engine, DEFAULT])
+    own = sorted(tmp_path.glob("a-L*_weights"))
+    assert bool(own) == IS_5
+    assert all(1024 <= path.stat().st_size < Path(files["base"].path).stat().st_size for path in own)
+    loaded = open_engine(engine, apart.path, apart.outputs)
+    for path in (Path(apart.path), *own):
+        path.unlink()  # as `open_engine` allows
+    wanted = open_engine(engine, files["base"].path, apart.outputs).run(noise(apart))
+    assert all(map(np.array_equal, loaded.run(noise(apart)), wanted))
+
+
+@pytest.mark.parametrize("names", [[], ["opencv", "onnxruntime"], ["of another one"]])
+def test_all_is_in_one_file_where_an_engine_needs_that(files, names, tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "APART", 1024)
+    monkeypatch.delattr(cv2.dnn, "ENGINE_NEW", raising=False)  # as in OpenCV 4
+    file = Path(engine_file(model(tiny_text(2), "base"), tmp_path / "base.onnx", names).path)
+    assert [*tmp_path.iterdir()] == [file]
+    assert file.read_bytes() == Path(files["base"].path).read_bytes()
 
 
 @each_engine

@@ -44,6 +44,11 @@ def test_its_layers(plain):
     ]  # fmt: skip
 
 
+def test_its_layers_learn_faster_than_the_rest(plain):
+    made = with_side(plain, 8, Side(5)).network.of_kind(Convolutional)
+    assert [layer.kind.learning_rate for layer in made[6:]] == [10] * 5 + [1] * 2
+
+
 def test_a_width_like_the_trunks_needs_no_convolution_to_join(plain):
     assert kinds(with_side(plain, 8, Side(8)).network)[8:11] == [
         ("route", (1,), 6), ("convolutional", (8,), 8), ("shortcut", (9, 4), 8),

@@ -12,7 +12,7 @@ from models import WITH_STAGES, model
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch")
 
-from darkshare import classes, load, save, train  # noqa: E402
+from darkshare import classes, load, save, snap, train  # noqa: E402
 from darkshare.darknet.kinds import Yolo  # noqa: E402
 from darkshare.darknet.model import Model  # noqa: E402
 from darkshare.errors import BadValue, DarkshareError, Unsupported  # noqa: E402
@@ -111,6 +111,25 @@ def test_updates_bring_the_branch_nearer(taught, tmp_path):
         found = student.branch(student.trunk(x), teacher.taps.values())
         apart.append((teacher.loss(x, found) - teacher.loss(x, teacher.outputs(x))).item())
     assert 0 < apart[1] < 0.9 * apart[0]
+
+
+def test_a_branch_for_another_task_begins_as_the_teachers(taught, tmp_path):
+    base, path, pictures = taught
+    other = classes(base, fresh=["kite", "lamp"])
+    by_hand = snap(base, load(path), 8)  # has the data's classes, so it goes on from where it is
+    for side in (None, "ladder:4"):
+        for name, one in (("start", other), ("by-hand", by_hand)):
+            train(one, pictures, output=tmp_path / name, teacher=path, side=side, **QUICK)
+        assert (tmp_path / "start.weights").read_bytes() == (tmp_path / "by-hand.weights").read_bytes()
+
+
+def test_a_branch_for_the_same_task_goes_on_from_its_own_weights(taught, tmp_path):
+    base, path, pictures = taught
+    own = classes(base, fresh=pictures.names)
+    train(own, pictures, output=tmp_path / "out", teacher=path, **{**QUICK, "batches": 1, "lr": 1e-12})
+    kernels = [one.tensors(8)["weights"] for one in (load(tmp_path / "out.cfg"), own, load(path))]
+    assert np.allclose(kernels[0], kernels[1], atol=1e-6)
+    assert not np.allclose(kernels[0], kernels[2], atol=1e-6)
 
 
 def test_it_goes_on_with_the_same_teacher_only(taught, tmp_path):

@@ -16,18 +16,18 @@ from darkshare.darknet.model import Model
 from darkshare.darknet.weights import Floats
 from darkshare.errors import DarkshareError, warn
 from darkshare.inference.engines import DEFAULT, available
+from darkshare.inference.engines.files import File, engine_file
 from darkshare.inference.engines.timing import (
     DIGITS,
     ROUNDS,
     Measured,
     TimeRatio,
-    engine_file,
     in_turns,
     ratio,
     require_rounds,
     rounded,
 )
-from darkshare.inference.engines.worker import File, Worker
+from darkshare.inference.engines.worker import Worker
 
 INT8 = "int8"  # a file of its own, not a way to run one
 
@@ -122,7 +122,7 @@ def compare_engines(
     wanted += [(name, INT8) for name in quantised]
     with ExitStack() as stack:
         folder = stack.enter_context(scratch())
-        file = engine_file(model, folder / "network.onnx")
+        file = engine_file(model, folder / "network.onnx", present)
         workers = {}
         for engine, precision in wanted:
             its = quantised[engine] if precision == INT8 else file

@@ -16,19 +16,19 @@ from darkshare.darknet.model import Model, without_branch_tasks
 from darkshare.darknet.weights import Header
 from darkshare.errors import BadValue, DarkshareError, DarkshareWarning, checked
 from darkshare.inference.engines import DEFAULT, presence
+from darkshare.inference.engines.files import File, engine_file
 from darkshare.inference.engines.timing import (
     DIGITS,
     MIB,
     ROUNDS,
     Measured,
     TimeRatio,
-    engine_file,
     in_turns,
     ratio,
     require_rounds,
     rounded,
 )
-from darkshare.inference.engines.worker import File, Worker
+from darkshare.inference.engines.worker import Worker
 from darkshare.surgery import splice
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def measure_merging(
     """
     require_rounds(rounds)
     with scratch() as folder:
-        files = [engine_file(model, folder / f"{i}.onnx") for i, model in enumerate([*separate, merged])]
+        files = [engine_file(model, folder / f"{i}.onnx", engines) for i, model in enumerate([*separate, merged])]
         how = {"threads": threads, "precision": precision}
         found = tuple(_measure(engine, files[:-1], files[-1:], rounds, how) for engine in dict.fromkeys(engines))
     tasks = without_branch_tasks(merged).tasks

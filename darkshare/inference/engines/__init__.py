@@ -30,6 +30,7 @@ class Maker(NamedTuple):
         bounds: by precision, how far the same head may be apart in two networks that share layers, as a share of its
             largest number; see `verify`.
         extra: the extra of darkshare that installs it; "" for what always comes along.
+        reads_apart: whether it reads tensors that lie in files beside that of the network.
     """
 
     version: Callable[[], str]
@@ -37,12 +38,13 @@ class Maker(NamedTuple):
     load: Callable[[str, Sequence[str], Settings], Engine]
     bounds: Mapping[str, float]
     extra: str = ""
+    reads_apart: Callable[[], bool] = lambda: True
 
 
 _EXACT = {"fp32": 0.0}
 _ROUNDED = {**_EXACT, "bf16": 0.05, "fp16": 0.05}  # 0.015 was the most that was seen, in bf16
 NAMES: dict[str, Maker] = {
-    "opencv": Maker(opencv.version, opencv.precisions, opencv.load, _EXACT),
+    "opencv": Maker(opencv.version, opencv.precisions, opencv.load, _EXACT, reads_apart=opencv.has_new_engine),
     "opencv-classic": Maker(opencv.classic_version, opencv.precisions, opencv.load_classic, _EXACT),
     "onnxruntime": Maker(onnxruntime.version, onnxruntime.precisions, onnxruntime.load, _EXACT, "onnxruntime"),
     "openvino": Maker(openvino.version, openvino.precisions, openvino.load, _ROUNDED, "openvino"),
@@ -84,7 +86,7 @@ def open_engine(
     precision: str = "fp32",
     profile: bool = False,
 ) -> Engine:
-    """Load an ONNX file of ours into an engine. The file may be removed afterwards.
+    """Load an ONNX file of ours into an engine. It and what lies beside it may be removed afterwards.
 
     Args:
         name: one of `NAMES`.

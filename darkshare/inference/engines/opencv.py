@@ -67,11 +67,16 @@ def classic_version() -> str:
     return version()
 
 
-def load(path: str, outputs: Sequence[str], settings: Settings) -> Engine:
-    """Load into the new engine of OpenCV 5, or into that of OpenCV 4."""
+def has_new_engine() -> bool:
+    """Tell OpenCV 5, whose engines also read tensors from files of their own, from OpenCV 4, which refuses them."""
     import cv2
 
-    return _loaded(path, outputs, settings, "new" if hasattr(cv2.dnn, "ENGINE_NEW") else "")
+    return hasattr(cv2.dnn, "ENGINE_NEW")
+
+
+def load(path: str, outputs: Sequence[str], settings: Settings) -> Engine:
+    """Load into the new engine of OpenCV 5, or into that of OpenCV 4."""
+    return _loaded(path, outputs, settings, "new" if has_new_engine() else "")
 
 
 def load_classic(path: str, outputs: Sequence[str], settings: Settings) -> Engine:

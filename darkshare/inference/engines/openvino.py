@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -99,5 +100,7 @@ def load(path: str, outputs: Sequence[str], settings: Settings) -> Engine:
         how["INFERENCE_NUM_THREADS"] = settings.threads
     if settings.profile:
         how["PERF_COUNT"] = True
+    if os.name == "nt":
+        how["ENABLE_MMAP"] = False  # a mapped file cannot be removed there
     with errors_of("OpenVINO"):
         return OpenVino(library().Core().compile_model(path, DEVICE, how), outputs)

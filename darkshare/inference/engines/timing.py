@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from darkshare.analysis.boxplot import Spread, spread_of
-from darkshare.darknet.model import Model
 from darkshare.errors import BadValue
-from darkshare.inference.engines.worker import File, Loading, Worker, run_in_turns
-from darkshare.inference.onnx import BN_EPSILON, output_name, write_onnx
+from darkshare.inference.engines.worker import Loading, Worker, run_in_turns
 
 ROUNDS = 20
 CONFIDENCE = 0.95
@@ -116,11 +113,3 @@ def require_rounds(rounds: int) -> None:
     """
     if rounds < FEWEST:
         raise BadValue(f"{rounds} rounds are too few for an interval; use at least {FEWEST}")
-
-
-def engine_file(model: Model, path: Path, *, bn_epsilon: float = BN_EPSILON) -> File:
-    """Write a model as a file that every engine reads."""
-    write_onnx(model, path, bn_epsilon=bn_epsilon)
-    network = model.network
-    outputs = [output_name(network.layers[index]) for index in model.heads]
-    return File(str(path.absolute()), outputs, [1, *network.input[:3]])

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 
@@ -24,22 +24,9 @@ from darkshare._children import start
 from darkshare.darknet.weights import Floats
 from darkshare.errors import DarkshareError, DarkshareWarning, warn
 from darkshare.inference.engines import Engine, open_engine
+from darkshare.inference.engines.files import File
 
 STATUS = Path("/proc/self/status")
-
-
-class File(NamedTuple):
-    """An ONNX file of ours.
-
-    Attributes:
-        path: absolute.
-        outputs: the names of all its outputs.
-        shape: of its input, with the batch.
-    """
-
-    path: str
-    outputs: list[str]
-    shape: list[int]
 
 
 @dataclass(frozen=True)

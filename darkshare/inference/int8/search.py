@@ -15,8 +15,8 @@ from darkshare.darknet.model import Model
 from darkshare.errors import BadValue, Unsupported, warn
 from darkshare.inference.engines import open_engine, presence
 from darkshare.inference.engines.base import errors_of
-from darkshare.inference.engines.timing import ROUNDS, engine_file
-from darkshare.inference.engines.worker import File
+from darkshare.inference.engines.files import File, engine_file
+from darkshare.inference.engines.timing import ROUNDS
 from darkshare.inference.int8.agreement import HeadAgreement, Reference
 from darkshare.inference.int8.base import Quantiser
 from darkshare.inference.int8.calibration import PICTURES, SEED, Blobs, Chosen
@@ -104,7 +104,7 @@ def attempted(model: Model, chosen: Chosen, how: Int8) -> Iterator[Attempt]:
     """
     require_quantiser(how.engine, how.agreement)
     with scratch() as folder:
-        exact = engine_file(model, folder / "fp32.onnx", bn_epsilon=how.bn_epsilon)
+        exact = engine_file(model, folder / "fp32.onnx", (), bn_epsilon=how.bn_epsilon)
         quantiser = prepared(model, how.engine, folder, Blobs(model.network, chosen.calibration), how.bn_epsilon)
         facts = {
             "engine": how.engine,

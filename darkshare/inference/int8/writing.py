@@ -14,8 +14,9 @@ from darkshare._tables import Result
 from darkshare._texts import to_escaped
 from darkshare.darknet.model import Model
 from darkshare.errors import BadValue
+from darkshare.inference.engines.files import File
 from darkshare.inference.engines.timing import Measured, TimeRatio, in_turns, ratio, require_rounds, rounded
-from darkshare.inference.engines.worker import File, Worker
+from darkshare.inference.engines.worker import Worker
 from darkshare.inference.int8.agreement import HeadAgreement
 from darkshare.inference.int8.calibration import choose
 from darkshare.inference.int8.nncf import Nncf

@@ -26,6 +26,7 @@ from darkshare.inference.onnx.lowering import lower
 from darkshare.inference.onnx.wire import LARGEST, LENGTH_DELIMITED
 
 OPSET, IR_VERSION = 13, 8  # what OpenCV 4.7 reads, and everything since
+APART = 2**18  # bytes from which a tensor may get a file of its own
 
 
 @dataclass(frozen=True, repr=False)
@@ -121,32 +122,44 @@ def beside(model: Model, suffix: str) -> Path:
     return sibling(Path(model.name).with_suffix(""), suffix)
 
 
-def buffers(model: Model, **form: Any) -> Iterator[Any]:
+def buffers(model: Model, *, beside: Path | None = None, **form: Any) -> Iterator[Any]:
     """Give the bytes of the ONNX file in order, a few megabytes at a time.
 
     Args:
         model: with weights.
+        beside: where the file will lie; large tensors are then written beside it, each into a file of its own, since
+            OpenCV 5 reads such files from their beginning, whatever the offset.
         form: the fields of `ExportForm`.
 
     Raises:
         Unsupported: a layer that has no ONNX form, missing weights, or more than 2 GiB.
     """
-    yield from _file(lower(model, ExportForm(**form)))
+    yield from _file(lower(model, ExportForm(**form)), beside)
 
 
-def _file(graph: Graph) -> Iterator[Any]:
+def _file(graph: Graph, beside: Path | None = None) -> Iterator[Any]:
     import onnx
 
     body = _graph_message(graph).SerializeToString()
-    tensors = [(_tensor_start(stored), stored) for stored in graph.stored]
-    length = len(body) + sum(len(start) + stored.nbytes for start, stored in tensors)
+    apart = {
+        stored.name: beside.with_name(f"{beside.stem}-{stored.name}")
+        for stored in graph.stored
+        if beside and stored.nbytes >= APART
+    }
+    tensors = [(_tensor_start(stored, apart.get(stored.name)), stored) for stored in graph.stored]
+    length = len(body) + sum(len(start) + stored.nbytes * (stored.name not in apart) for start, stored in tensors)
     if length > LARGEST:
         raise Unsupported(f"{length} bytes are more than the 2 GiB that an ONNX file can hold", file=graph.model.name)
     yield _model_message(graph).SerializeToString()
     yield _field(onnx.ModelProto.GRAPH_FIELD_NUMBER, length) + body
     for start, stored in tensors:
         yield start
-        yield from stored.pieces()
+        if stored.name not in apart:
+            yield from stored.pieces()
+            continue
+        with open(apart[stored.name], "wb") as file:
+            for piece in stored.pieces():
+                piece.tofile(file)
 
 
 def _field(number: int, length: int) -> bytes:
@@ -168,14 +181,20 @@ def _varint(value: int) -> bytes:
     return bytes(found)
 
 
-def _tensor_start(stored: Stored) -> bytes:
-    """Everything of a tensor up to its values: they are its last field."""
+def _tensor_start(stored: Stored, apart: Path | None) -> bytes:
+    """Everything of a tensor up to its values: they are its last field, or lie in a file."""
     import onnx
 
     dtype = onnx.helper.np_dtype_to_tensor_dtype(stored.dtype.newbyteorder("="))
-    message: bytes = onnx.TensorProto(name=stored.name, dims=stored.shape, data_type=dtype).SerializeToString()
-    message += _field(onnx.TensorProto.RAW_DATA_FIELD_NUMBER, stored.nbytes)
-    return _field(onnx.GraphProto.INITIALIZER_FIELD_NUMBER, len(message) + stored.nbytes) + message
+    tensor = onnx.TensorProto(name=stored.name, dims=stored.shape, data_type=dtype)
+    if apart:
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value=apart.name)
+    message: bytes = tensor.SerializeToString()
+    inside = 0 if apart else stored.nbytes
+    if not apart:
+        message += _field(onnx.TensorProto.RAW_DATA_FIELD_NUMBER, inside)
+    return _field(onnx.GraphProto.INITIALIZER_FIELD_NUMBER, len(message) + inside) + message
 
 
 def _graph_message(graph: Graph) -> Any:
