@@ -35,8 +35,9 @@ from darkshare.data import read_data
 from darkshare.errors import DarkshareWarning
 from darkshare.evaluation.exporting import quantise
 from darkshare.inference.engines import available
-from darkshare.inference.engines.timing import FEWEST, engine_file, median_interval
-from darkshare.inference.int8 import QUANTISERS, SUFFIXES
+from darkshare.inference.engines.files import engine_file
+from darkshare.inference.engines.timing import FEWEST, median_interval
+from darkshare.inference.int8 import QUANTISERS, SUFFIXES, prepared
 from darkshare.surgery.splice import concat, split
 
 NOISE = 4  # pictures of it that calibrate
@@ -57,12 +58,12 @@ def models(given: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Model
         yield f"two yolov3 merged at k={KS[0]}", concat(both, KS[0]), ""
 
 
-def quantised(model: Model, data: str, engine: str, path: Path, fp32: str) -> dict[str, Any]:
+def quantised(model: Model, data: str, engine: str, path: Path) -> dict[str, Any]:
     """Write the int8 file, and say what it costs."""
     if not data:
         rng = np.random.default_rng(0)
         noise = [rng.random((1, *model.network.input[:3]), np.float32) for _ in range(NOISE)]
-        QUANTISERS[engine](Path(fp32), noise).write(path, (), {})
+        prepared(model, engine, path.parent, noise).write(path, (), {})
         return {}
     found = quantise(model, path, calibrate=data, data=data, engine=engine, rounds=FEWEST)
     (score,) = found.scores
@@ -95,10 +96,10 @@ def sides(
         convolutions = [f"conv_{layer.index - 1}" for layer in one.network.heads]
         apart.append({"cfg": str(cfg), "weights": str(weights), "convolutions": convolutions})
     enter(OPENCV, given.opencv4, kind="opencv4", networks=apart)
-    exact = engine_file(model, folder / "fp32.onnx")
+    exact = engine_file(model, folder / "fp32.onnx", ())
     for engine in QUANTISERS:
         path = folder / f"int8-{engine}{SUFFIXES[engine]}"
-        costs[engine] = quantised(model, data, engine, path, exact.path)
+        costs[engine] = quantised(model, data, engine, path)
         version = available()[engine].version
         for precision, file in (("fp32", exact.path), ("int8", str(path))):
             network = {"onnx": file, "outputs": exact.outputs}
