@@ -11,6 +11,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
+from stitches import PICTURES, stitched
+
 from darkshare._files import write_all
 from darkshare.choose_k.halving import doubtful, halved, largest, losses_of
 from darkshare.choose_k.regions import regions_of
@@ -20,6 +22,7 @@ from darkshare.choose_k.swapping import swap_curve
 from darkshare.choose_k.trials import NET, TrialResult, folder_of
 from darkshare.darknet.model import Model
 from darkshare.data import Dataset
+from darkshare.evaluation import evaluate_model
 
 SMALLEST = "smallest k"
 _INFINITE = float("inf")
@@ -96,12 +99,14 @@ def by_features(base: Model, learn: Dataset, ks: Sequence[int], boxes: int) -> d
 def by_swaps(
     base: Model, tuned: Model, learn: Dataset, valid: Dataset, ks: Sequence[int], recalibrate: int, trained: float
 ) -> dict[str, Guess]:
-    """mAP on valid= of the network trained end to end after its first layers were replaced, with and without new norms.
+    """mAP on valid= of the network trained end to end after its first layers were replaced.
+
+    As it is, with new norms, and behind stitches.
 
     Args:
         base: whose layers come first.
         tuned: trained from it.
-        learn: train=, for the norms.
+        learn: train=, for the norms and the stitches.
         valid: valid=.
         ks: the cuts.
         recalibrate: pictures of `learn`.
@@ -113,9 +118,18 @@ def by_swaps(
         pictures = [sample.picture for sample in learn.samples[:count]]
         curve = swap_curve(base, tuned, valid, ks, recalibrate=pictures, threads=1)
         values = [curve[k].mean for k in ks]
-        losses = [100 * (curve[0].mean - one) for one in values]
-        found[name] = Guess(values, trained + perf_counter() - begun, losses=losses)
+        found[name] = _of_curve(curve[0].mean, values, trained + perf_counter() - begun)
+    begun, pictures = perf_counter(), [Path(sample.picture) for sample in learn.samples]
+    whole, *values = (
+        evaluate_model(stitched(base, tuned, k, pictures) if k else tuned, valid, threads=1).mean for k in [0, *ks]
+    )
+    found[f"stitch, {PICTURES} pictures"] = _of_curve(whole, values, trained + perf_counter() - begun)
     return found
+
+
+def _of_curve(whole: float, values: Sequence[float], seconds: float) -> Guess:
+    """A guess of mAP for each cut and for k=0."""
+    return Guess(values, seconds, losses=[100 * (whole - one) for one in values])
 
 
 def begun_results(folder: Path, trials: Sequence[TrialResult], updates: int) -> list[TrialResult]:

@@ -11,26 +11,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
+from stitches import stitched
 
-from darkshare._images import read_picture
 from darkshare.choose_k.swapping import swapped
-from darkshare.darknet.cfg import new_section
 from darkshare.darknet.model import Model, load
 from darkshare.darknet.network import Layer
-from darkshare.darknet.weights import FLOAT, Floats
-from darkshare.inference.preprocess import preprocess
 from darkshare.surgery.assemble import Fresh, Part
 from darkshare.surgery.classes import classes
 from darkshare.surgery.residual.streams import Streams, streams_of
 from darkshare.surgery.residual.thinning import Branch, thinned, thinned_network
 from darkshare.surgery.sides import Side, Strip, ladder, stages, widest, with_side
-from darkshare.training.building import build
 
 SHARE = 0.05
 _PARTS = 64  # of the trunk's width, of which that of a column is a multiple
-_PICTURES = 200  # from which a stitch is solved
-_RIDGE = 1e-3  # times the mean square of the inputs, to the squares of a stitch's weights
 
 
 @dataclass(frozen=True)
@@ -215,42 +208,8 @@ def start(given: Given) -> Model:
 
 
 def stitch(given: Given) -> Model:
-    """The same, with a linear 1x1 convolution for each output of the trunk that the branch reads.
-
-    It is solved by least squares for what the network of k=0 has there.
-    """
-    base, whole, model = load(given.base, size=given.size), load(given.whole), start(given)
-    strip = Strip(model.network, given.k, given.seed)
-    for at, floats in _solved(base, whole, given, strip.reads).items():
-        strip.route(at)
-        section = new_section("convolutional", filters=model.network.layers[at].y.c, size=1, stride=1, pad=1,
-                              activation="linear")  # fmt: skip
-        strip.add(Fresh(section, floats))
-        strip.read_at[at] = strip.place - 1
-    return strip.into(model)
-
-
-def _solved(base: Model, whole: Model, given: Given, reads: Sequence[int]) -> dict[int, Floats]:
-    """Biases and weights of the convolutions, by the layer that they read."""
-    import torch
-
-    nets = [build(model, given.k) for model in (base, whole)]
-    sums: dict[int, list[np.ndarray]] = {}
-    for picture in given.pictures[:_PICTURES]:
-        x = torch.from_numpy(preprocess(read_picture(picture), base.network))
-        ours, theirs = (net.outputs(x, reads) for net in nets)
-        for at in reads:
-            a, b = (values[at][0].flatten(1).double().numpy() for values in (ours, theirs))
-            a = np.vstack([a, np.ones(a.shape[1])])
-            products = a @ a.T, a @ b.T
-            sums[at] = [old + new for old, new in zip(sums[at], products, strict=True)] if at in sums else [*products]
-    found = {}
-    for at, (squares, wanted) in sums.items():
-        damping = _RIDGE * np.trace(squares) / len(squares) * np.eye(len(squares))
-        damping[-1, -1] = 0  # the bias is free
-        solution = np.linalg.solve(squares + damping, wanted)
-        found[at] = np.concatenate([solution[-1], solution[:-1].T.ravel()]).astype(FLOAT)
-    return found
+    """The same, behind stitches."""
+    return stitched(load(given.base, size=given.size), load(given.whole), given.k, given.pictures)
 
 
 def untrained(given: Given) -> Model:

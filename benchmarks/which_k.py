@@ -34,6 +34,7 @@ from k_guesses import (
 from k_verdicts import Pair, choice_rows, data_rows, judged, truth_rows
 from places import Place, arguments, numbers, tell
 from regret import Outcomes
+from stitches import PICTURES
 from which_k_chart import plot_guesses
 
 from darkshare._files import write_all
@@ -201,6 +202,7 @@ def _kept_guesses(place: _Place, trials: Sequence[TrialResult], parts: Mapping[s
         "cuts": place.cuts,
         "boxes": args.boxes,
         "recalibrate": args.recalibrate,
+        "stitched": PICTURES,
         "seed": whole.seed,
         "kept": list(Guess._fields),
     }

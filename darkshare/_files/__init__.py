@@ -206,6 +206,13 @@ def _identity(path: str | os.PathLike[str]) -> tuple[int, int] | Path:
     return found.st_dev, found.st_ino
 
 
+def pieces(path: str | os.PathLike[str]) -> Iterator[bytes]:
+    """Give a file's bytes, a few megabytes at a time."""
+    with open(path, "rb") as file:
+        while piece := file.read(CHUNK):
+            yield piece
+
+
 def require_unread(paths: Iterable[str | os.PathLike[str]], protect: Iterable[str | os.PathLike[str]] = ()) -> None:
     """Refuse to replace an input: a file that `keeping_inputs` keeps, or one of others, under whatever name.
 

@@ -38,7 +38,9 @@ from darkshare.inference.runners import LANGUAGES
 @options.bn_epsilon_option
 @click.option("--calibrate", metavar="PHOTOS", help="int8: a folder, 'pattern', list or .data file.")
 @options.engine_option(
-    Int8.engine, names=tuple(QUANTISERS), text="int8: whose quantiser is used, and what the file is for."
+    None,
+    names=tuple(QUANTISERS),
+    text=f"int8: whose quantiser is used, and what the file is for.  [default: that of --for, else {Int8.engine}]",
 )
 @click.option("--data", metavar="PATH", help="int8: a .data file; mAP is counted on its valid pictures.")
 @click.option(
@@ -75,8 +77,7 @@ def export(files: tuple[str, ...], output: str | None, size: Any, dialect: str, 
     """
     precision = how["precision"]
     if foreign := options.flags(NOT_INT8 if precision == INT8 else INT8_ONLY):
-        cure = "; --engine says what an int8 file is for" if foreign[0] == "--for" else ""
-        raise click.UsageError(f"{foreign[0]} does not go with --precision {precision}{cure}")
+        raise click.UsageError(f"{foreign[0]} does not go with --precision {precision}")
     if precision == INT8 and not how["calibrate"]:
         raise click.UsageError("--precision int8 needs --calibrate PHOTOS: pictures like those it will see")
     if how["runner"] and not how["target"]:

@@ -16,11 +16,12 @@ from darkshare.evaluation.runner import Runner
 from darkshare.inference.converters import write_target
 from darkshare.inference.int8 import Int8, Quantised, TaskScores, write_int8
 from darkshare.inference.int8.writing import Judge
-from darkshare.inference.onnx import OnnxExport
+from darkshare.inference.onnx import ExportForm, OnnxExport
+from darkshare.inference.onnx.targets import require_form
 
 INT8 = "int8"
 # The options that only fp32 and fp16 have.
-NOT_INT8 = ("decode", "one_output", "batch", "dynamic_size", "target", "runner")
+NOT_INT8 = ("decode", "one_output", "batch", "dynamic_size")
 INT8_ONLY = ("calibrate", "engine", "data", "agreement", "count", "seed", "rounds", "threads")
 _INT8 = Int8()
 
@@ -30,7 +31,7 @@ def export(
     model: Model, output: str | os.PathLike[str] | None = None, *, target: str | None = None, runner: str | None = None,
     decode: bool = False, one_output: bool = False, batch: int | None = 1, dynamic_size: bool = False,
     precision: str = "fp32", bn_epsilon: float = _INT8.bn_epsilon, calibrate: str | None = None,
-    engine: str = _INT8.engine, data: str | os.PathLike[str] | Dataset | None = None,
+    engine: str | None = None, data: str | os.PathLike[str] | Dataset | None = None,
     agreement: float = _INT8.agreement, count: int = _INT8.count, seed: int = _INT8.seed, rounds: int = _INT8.rounds,
     threads: int | None = None,
 ) -> OnnxExport | Quantised:  # fmt: skip
@@ -50,7 +51,7 @@ def export(
         precision: of weights and sums: fp32, fp16, or int8, for which see `quantise`.
         bn_epsilon: what is added to a variance before its root is taken; OpenCV 4's own importer has 1e-6.
         calibrate: int8: see `quantise`, as for all that follow.
-        engine: int8.
+        engine: int8; without it, the target's, or onnxruntime.
         data: int8.
         agreement: int8.
         count: int8.
@@ -67,20 +68,17 @@ def export(
         "rounds": rounds, "threads": threads,
     }  # fmt: skip
     form: dict[str, Any] = {
-        "decode": decode, "one_output": one_output, "batch": batch, "dynamic_size": dynamic_size, "target": target,
-        "runner": runner,
+        "decode": decode, "one_output": one_output, "batch": batch, "dynamic_size": dynamic_size,
     }  # fmt: skip
     for name, value in (form if precision == INT8 else others).items():
         if value != inspect.signature(export).parameters[name].default:
-            cure = "; engine says what an int8 file is for" if name == "target" else ""
-            raise BadValue(f"{name} does not go with precision {precision}{cure}")
+            raise BadValue(f"{name} does not go with precision {precision}")
     if precision != INT8:
-        how = {**form, "target": target or "", "precision": precision, "bn_epsilon": bn_epsilon}
-        how["language"] = how.pop("runner")
-        return write_target(model, output, protect=_inputs(model), **how)
+        how = {**form, "precision": precision, "bn_epsilon": bn_epsilon}
+        return write_target(model, output, protect=_inputs(model), target=target or "", language=runner, **how)
     if calibrate is None:
         raise BadValue("precision int8 needs calibrate: pictures like those that the network will see")
-    return quantise(model, output, bn_epsilon=bn_epsilon, **others)
+    return quantise(model, output, target=target, runner=runner, bn_epsilon=bn_epsilon, **others)
 
 
 @checked
@@ -90,6 +88,8 @@ def quantise(
     *,
     calibrate: str,
     data: str | os.PathLike[str] | Dataset | None = None,
+    target: str | None = None,
+    runner: str | None = None,
     **how: Any,
 ) -> Quantised:
     """Write a model in int8 and measure its agreement with fp32, its accuracy and its time.
@@ -104,15 +104,21 @@ def quantise(
         calibrate: pictures like those that the network will see: a folder, a pattern, a list file, or a .data file,
             whose `train` is taken.
         data: labelled pictures, to count mean average precision on; or a .data file, whose `valid` is taken.
+        target: names the engine, and adds a manifest beside the file; see `export`.
+        runner: python, with a target; see `export`.
         how: the fields of `Int8`: engine, agreement, count, seed, rounds, threads, bn_epsilon.
 
     Raises:
         DarkshareError: what cannot be read, written or quantised.
     """
-    wanted = Int8(**how)
+    wanted = Int8(**how | {"engine": how.get("engine") or target or _INT8.engine})
+    require_form(target or "", ExportForm(), INT8)
+    if target not in (None, wanted.engine):
+        raise BadValue(f"an int8 file that {wanted.engine}'s quantiser makes is for {wanted.engine}, not for {target}")
     labelled = data if data is None or isinstance(data, Dataset) else read_data(data, "valid")
     judge = _judge(model, labelled, wanted.engine) if labelled else None
-    return write_int8(model, output, calibrate, wanted, judge=judge, protect=_inputs(model))
+    beside: dict[str, Any] = {"with_manifest": target is not None, "language": runner}
+    return write_int8(model, output, calibrate, wanted, judge=judge, protect=_inputs(model), **beside)
 
 
 def _inputs(model: Model) -> list[str]:

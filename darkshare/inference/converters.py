@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from darkshare._children import environment
-from darkshare._files import CHUNK, require_unread, write_all
+from darkshare._files import pieces, require_unread, write_all
 from darkshare._files.scratch import scratch
 from darkshare.darknet.model import Model
 from darkshare.errors import BadValue, DarkshareError, Unsupported
@@ -63,18 +63,12 @@ def write_target(
         written = write_onnx(model, source, target=target, **form)
         CONVERTERS[suffixes[0]](source)
         made: dict[Path, Iterable[bytes]] = {
-            path.with_suffix(suffix): _pieces(source.with_suffix(suffix)) for suffix in (*suffixes, MANIFEST)
+            path.with_suffix(suffix): pieces(source.with_suffix(suffix)) for suffix in (*suffixes, MANIFEST)
         }
         made.update(more)
         require_unread(made, protect)
         write_all(made)
     return replace(written, path=path, others=tuple(made)[1:])
-
-
-def _pieces(path: Path) -> Iterator[bytes]:
-    with open(path, "rb") as file:
-        while piece := file.read(CHUNK):
-            yield piece
 
 
 def _to_ir(source: Path) -> None:

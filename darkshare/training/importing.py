@@ -10,7 +10,7 @@ import os
 import pickle
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from darkshare._files import reading, require_regular, stand_in
 from darkshare.analysis.trunk import same_bits
 from darkshare.darknet.batchnorm import folded_bias, scaled_weights
 from darkshare.darknet.cfg import read_cfg
-from darkshare.darknet.kinds import Convolutional
+from darkshare.darknet.kinds import Convolutional, Yolo
 from darkshare.darknet.kinds.base import STATISTICS, Tensor
 from darkshare.darknet.model import Model, require_length, untransposed
 from darkshare.darknet.network import Layer, Network, resolve
@@ -33,6 +33,7 @@ ONNX, PYTORCH = (".onnx",), (".pt", ".pth")
 _STORED = {"biases", "weights", *STATISTICS}
 _BLOCKS = {"weight": "scales", "bias": "biases", "running_mean": "rolling_mean", "running_var": "rolling_variance"}
 _INDEX = re.compile(r"(?:^|\.)(?:module_list|models)\.(\d{1,6})\.")  # as programs that read a cfg call its layers
+_OF_HEADS = ("anchors", "anchor_grid")  # which the cfg has too; the second in pixels, as there
 _NESTED = ("state_dict", "model_state_dict", "model", "ema")  # where checkpoints keep weights
 _VARIANCE = FLOAT.type(1 - BN_EPSILON)  # with which batch norm changes no bit of a kernel when it is folded again
 
@@ -59,7 +60,7 @@ def import_weights(
 
     Raises:
         BadValue: another kind of file.
-        ShapeMismatch: it is of another network, with the first layer that differs.
+        ShapeMismatch: it is of another network or has other anchors, with the first layer that differs.
         Unsupported: a layer or a form of weights that cannot be taken over.
         DarkshareError: a file cannot be read.
     """
@@ -74,7 +75,12 @@ def import_weights(
         require_length(network, weights, partial=True)
         known = Model(network, untransposed(network, weights), ())
     try:
-        modules = read_modules(path) if suffix in ONNX else Modules(list(_state_modules(_state_dict(path))))
+        if suffix in ONNX:
+            modules = read_modules(path)
+        else:
+            state = _state_dict(path)
+            _require_anchors(network, [one for name, one in state.items() if name.endswith(f".{_OF_HEADS[1]}")])
+            modules = Modules(list(_state_modules(state)))
         return Weights(modules.header or Header(), (_matched(network, modules, known),))
     except DarkshareError as error:
         raise error.locate(str(path), None) from None
@@ -109,11 +115,20 @@ def _state_dict(path: Path) -> Mapping[str, Any]:
     return {str(name): one for name, one in found.items() if isinstance(one, torch.Tensor)}
 
 
+def _require_anchors(network: Network, grids: Sequence[Any]) -> None:
+    """Refuse a file that has anchors, but others than the cfg's heads, in their order."""
+    for layer, grid in zip(network.of_kind(Yolo), grids, strict=False):
+        ours, theirs = np.array(layer.kind.anchor_sizes(), FLOAT).ravel(), grid.detach().float().numpy().ravel()
+        if not np.array_equal(ours, theirs):
+            told = (" ".join(f"{value:g}" for value in values) for values in (ours, theirs))
+            raise ShapeMismatch("{}: its anchors are {} in the cfg and {} in the file".format(layer.label, *told))
+
+
 def _state_modules(state: Mapping[str, Any]) -> Iterator[Module]:
     modules: dict[str, dict[str, Any]] = {}
     for name, tensor in state.items():
         module, _, what = name.rpartition(".")
-        if what != "num_batches_tracked":
+        if what not in ("num_batches_tracked", *_OF_HEADS):
             modules.setdefault(module, {})[what] = tensor
     for module, tensors in modules.items():
         index = int(match[1]) if (match := _INDEX.search(f"{module}.")) else -1

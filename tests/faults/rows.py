@@ -127,7 +127,10 @@ ROWS = [
         sets={r"net\.": "net"}, cost=4,
     ),
     Row("export in int8", f"export in/base.cfg {INT8} -o out/net.onnx", photos, cost=SLOW),
-    Row("export for OpenVINO", f"export in/base.cfg {INT8} --engine openvino -o out/net.xml", photos, cost=SLOW),
+    Row(
+        "export for OpenVINO", f"export in/base.cfg {INT8} --for openvino --runner python -o out/net.xml", photos,
+        sets={r"net\.": "net"}, cost=SLOW,
+    ),
     Row(
         "import-data", "import-data in/boxes.csv -o out/set --findings out/findings.csv", table,
         grows="findings", spares="cannot be read.*left out", is_folder=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import runpy
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from xml.etree import ElementTree
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from conftest import tiny_text, zoo_path
 from models import floats, model, quiet_concat, retrained
@@ -24,10 +26,10 @@ from darkshare.evaluation.exporting import quantise
 from darkshare.inference.boxes import Detections
 from darkshare.inference.detector import Detector
 from darkshare.inference.engines import available
-from darkshare.inference.int8 import QUANTISERS, SUFFIXES, Int8, agreement, attempted, choose, layers, missing
+from darkshare.inference.int8 import QUANTISERS, SUFFIXES, Int8, agreement, attempted, choose, layers, missing, prepared
 from darkshare.inference.int8 import onnxruntime as by_onnxruntime
 from darkshare.inference.int8.calibration import Blobs
-from darkshare.inference.onnx import read_exported, write_onnx
+from darkshare.inference.onnx import TARGETS, read_exported, write_onnx
 
 pytest.importorskip("onnxruntime", reason="int8 files are made by ONNX Runtime")
 each_quantiser = pytest.mark.parametrize("engine", [engine for engine in QUANTISERS if not missing(engine)])
@@ -222,8 +224,6 @@ def test_heads_that_come_out_badly_get_layers_back_in_fp32(photos, engine, monke
 
 
 def facts_of(path: Path) -> dict[str, str]:
-    import onnx
-
     if path.suffix == ".onnx":
         return {entry.key: entry.value for entry in onnx.load(path).metadata_props}
     section = ElementTree.parse(path).getroot().find("rt_info/darkshare")
@@ -271,14 +271,39 @@ def test_layers_that_hardly_help_are_not_kept(photos, monkeypatch):
         assert best.kept == (5, 11, 14, 20)
 
 
+def test_onnxruntime_gets_a_fourth_channel_of_zeros(photos, tmp_path):
+    """Where the first layer has as many filters as it computes at once; integers are the same."""
+    one = model(tiny_text(2).replace("filters=8", "filters=16", 1), "base")
+    blobs = Blobs(one.network, choose(str(photos)).calibration)
+    write_onnx(one, tmp_path / "plain.onnx")
+    facts = {"precision": '"int8"', "quantised": '{"engine": "onnxruntime"}'}
+    found = []
+    static = QUANTISERS["onnxruntime"](tmp_path / "plain.onnx", blobs)
+    for quantiser in (prepared(one, "onnxruntime", tmp_path, blobs), static):
+        quantiser.write(tmp_path / "int8.onnx", (), facts)
+        stored = {tensor.name: list(tensor.dims) for tensor in onnx.load(tmp_path / "int8.onnx").graph.initializer}
+        raw = Detector.of_file(tmp_path / "int8.onnx").raw(read_picture(result_picture(photos)))
+        found.append((stored["L0_weights_quantized"], raw))
+    (wide, own), (plain, wanted) = found
+    assert (wide, plain) == ([16, 4, 3, 3], [16, 3, 3, 3])
+    for head, values in wanted.items():
+        np.testing.assert_array_equal(own[head], values)
+
+
 # The file
 
 
 @each_quantiser
 def test_quantise_writes_a_file_that_runs_alone(photos, tmp_path, engine):
+    """With its manifest, and a program that finds what `detect` finds, to the last bit."""
     both = two_tasks()
     path = tmp_path / f"both{SUFFIXES[engine]}"
-    result = quantise(both, path, calibrate=str(photos), engine=engine, rounds=6, threads=1, agreement=0)
+    result = quantise(
+        both, path, calibrate=str(photos), target=engine, runner="python", rounds=6, threads=1, agreement=0
+    )
+    assert [one.name for one in result.paths] == [
+        *(f"both{suffix}" for suffix in TARGETS[engine].suffixes), "both.json", "both.py",
+    ]  # fmt: skip
     assert [row["task"] for row in result.rows()] == ["base", "base", "text", "text"]
     assert "layers kept in fp32: none" in result.notes()
     assert "calibrated with 9 pictures, compared on 3 other ones" in result.notes()
@@ -297,6 +322,14 @@ def test_quantise_writes_a_file_that_runs_alone(photos, tmp_path, engine):
     for head in both.heads:
         apart = np.abs(own[head] - exact[head]).mean() / np.abs(exact[head]).mean()
         assert 0 < apart < 0.3
+    said = json.loads((tmp_path / "both.json").read_text())
+    assert (said["target"], said["precision"]) == (engine, "int8")
+    assert said["quantised"] == json.loads(facts_of(path)["quantised"])
+    assert said["heads"] == json.loads(facts_of(path)["heads"])
+    found = runpy.run_path(str(tmp_path / "both.py"))["find"](picture, 0.1)
+    wanted = Detector.of_file(path, threshold=0.1).detect(picture)
+    assert found
+    assert found == [(task.task, name, score, *box) for task in wanted for name, score, box in task]
 
 
 def result_picture(photos: Path) -> Path:
@@ -323,8 +356,6 @@ def test_the_cfg_in_a_file_is_the_one_that_was_exported(tmp_path):
 
 
 def test_files_of_others_and_decoded_ones_are_refused(tmp_path):
-    import onnx
-
     one = model(tiny_text(2))
     write_onnx(one, tmp_path / "boxes.onnx", decode=True)
     with pytest.raises(Unsupported, match=r"gives boxes .* export it without --decode"):

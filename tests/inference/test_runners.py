@@ -209,7 +209,7 @@ def test_photos(tmp_path, language):
         ({"target": "opencv", "runner": "rust"}, BadValue, "unknown runner rust; use python or cpp"),
         ({"target": "opencv", "batch": 4}, BadValue, "a runner reads raw heads or one output, of one picture"),
         ({"target": "opencv", "decode": True}, BadValue, "a runner reads raw heads or one output, of one picture"),
-        ({"precision": "int8", "calibrate": "x"}, BadValue, "runner does not go with precision int8"),
+        ({"precision": "int8", "calibrate": "x"}, BadArguments, "a runner in python needs the target"),
     ],
 )
 def test_what_a_runner_does_not_do(tmp_path, how, error, says):

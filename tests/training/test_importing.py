@@ -173,6 +173,23 @@ def test_state_dicts_come_back_bit_for_bit(saved, names, inside):
     assert bits(import_weights(network_of(WITH_STAGES), path)) == bits(weights)
 
 
+def test_anchors_of_heads_must_be_the_cfgs(saved):
+    """eriklindernoren/PyTorch-YOLOv3 keeps those of a head, in pixels, in two forms."""
+    import torch
+
+    found, weights = state(NAMES["ultralytics"], WITH_STAGES)
+    pixels = torch.tensor([[2.0, 2], [4, 4], [8, 8]])
+    for at in (9, 14):
+        found[f"module_list.{at}.yolo_{at}.anchors"] = pixels
+        found[f"module_list.{at}.yolo_{at}.anchor_grid"] = pixels.view(1, -1, 1, 1, 2)
+    assert bits(import_weights(network_of(WITH_STAGES), saved(found))) == bits(weights)
+    found["module_list.14.yolo_14.anchor_grid"] = 2 * found["module_list.14.yolo_14.anchor_grid"]
+    with pytest.raises(
+        ShapeMismatch, match=r"net\.pt: layer 14 \[yolo\]: its anchors are 2 2 4 .* and 4 4 8 8 16 16 in"
+    ):
+        import_weights(network_of(WITH_STAGES), saved(found))
+
+
 def test_half_floats_lose_nothing_and_doubles_are_refused(saved):
     found, _ = state(NAMES["ultralytics"], PLAIN)
     half = {name: one.half() for name, one in found.items()}

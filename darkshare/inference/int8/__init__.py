@@ -7,7 +7,7 @@ OpenVINO's is NNCF, which gives an .xml with a .bin.
 from __future__ import annotations
 
 from darkshare.inference.int8.calibration import choose
-from darkshare.inference.int8.search import QUANTISERS, SUFFIXES, Attempt, Int8, attempted, missing
+from darkshare.inference.int8.search import QUANTISERS, SUFFIXES, Attempt, Int8, attempted, missing, prepared
 from darkshare.inference.int8.writing import Quantised, TaskScores, write_int8
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "attempted",
     "choose",
     "missing",
+    "prepared",
     "write_int8",
 ]

@@ -23,7 +23,7 @@ from darkshare.inference.int8.calibration import PICTURES, SEED, Blobs, Chosen
 from darkshare.inference.int8.layers import last_layer, layer_errors, worst_layers
 from darkshare.inference.int8.nncf import Nncf
 from darkshare.inference.int8.onnxruntime import Static
-from darkshare.inference.onnx import BN_EPSILON
+from darkshare.inference.onnx import BN_EPSILON, write_onnx
 
 LIMIT = 0.9
 ATTEMPTS = 4
@@ -67,12 +67,14 @@ class Attempt:
         file: the int8 file.
         kept: the layers that stayed in fp32.
         heads: how far they are from fp32.
+        facts: what the file says of how it was quantised.
     """
 
     exact: File
     file: File
     kept: tuple[int, ...]
     heads: tuple[HeadAgreement, ...]
+    facts: Mapping[str, Any]
 
     @property
     def worst(self) -> float:
@@ -103,8 +105,7 @@ def attempted(model: Model, chosen: Chosen, how: Int8) -> Iterator[Attempt]:
     require_quantiser(how.engine, how.agreement)
     with scratch() as folder:
         exact = engine_file(model, folder / "fp32.onnx", (), bn_epsilon=how.bn_epsilon)
-        with errors_of(how.engine):  # what a full disk cut off is read as if it were whole, or has no name
-            quantiser = QUANTISERS[how.engine](Path(exact.path), Blobs(model.network, chosen.calibration))
+        quantiser = prepared(model, how.engine, folder, Blobs(model.network, chosen.calibration), how.bn_epsilon)
         facts = {
             "engine": how.engine,
             "version": presence(how.engine).version,
@@ -112,6 +113,22 @@ def attempted(model: Model, chosen: Chosen, how: Int8) -> Iterator[Attempt]:
             "seed": how.seed,
         }
         yield _search(model, exact, quantiser, chosen, how.agreement, facts)
+
+
+def prepared(model: Model, engine: str, folder: Path, blobs: Blobs, bn_epsilon: float = BN_EPSILON) -> Quantiser:
+    """Show a model and pictures to a quantiser, in the form that the engine runs fastest in int8.
+
+    Args:
+        model: with weights.
+        engine: one of `QUANTISERS`.
+        folder: for its files.
+        blobs: the pictures.
+        bn_epsilon: see `export`.
+    """
+    source = folder / "source.onnx"
+    write_onnx(model, source, bn_epsilon=bn_epsilon, fourth_channel=engine == "onnxruntime")
+    with errors_of(engine):  # what a full disk cut off is read as if it were whole, or has no name
+        return QUANTISERS[engine](source, blobs)
 
 
 def require_quantiser(engine: str, limit: float = LIMIT) -> None:
@@ -137,10 +154,11 @@ def _search(
     kept: tuple[int, ...] = ()
     for number in range(ATTEMPTS):
         path = Path(exact.path).with_name(f"int8-{number}{quantiser.suffix}")
+        known = {**facts, "kept": kept}
         with errors_of(facts["engine"]):
-            quantiser.write(path, kept, {"precision": '"int8"', "quantised": json.dumps({**facts, "kept": kept})})
+            quantiser.write(path, kept, {"precision": '"int8"', "quantised": json.dumps(known)})
         heads = trial.judge(open_engine(facts["engine"], path, exact.outputs).run)
-        attempt = Attempt(exact, exact._replace(path=str(path)), kept, heads)
+        attempt = Attempt(exact, exact._replace(path=str(path)), kept, heads, known)
         attempts.append(attempt)
         if attempt.worst >= limit:
             return attempt

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from darkshare._files import CHUNK, require_unread, write_all
+from darkshare._files import pieces, require_unread, write_all
 from darkshare._tables import Result
+from darkshare._texts import to_escaped
 from darkshare.darknet.model import Model
 from darkshare.errors import BadValue
 from darkshare.inference.engines.files import File
@@ -20,7 +21,9 @@ from darkshare.inference.int8.agreement import HeadAgreement
 from darkshare.inference.int8.calibration import choose
 from darkshare.inference.int8.nncf import Nncf
 from darkshare.inference.int8.search import SUFFIXES, Int8, attempted, require_quantiser
-from darkshare.inference.onnx import beside
+from darkshare.inference.onnx import MANIFEST, ExportForm, beside, lower
+from darkshare.inference.onnx.facts import manifest
+from darkshare.inference.runners import LANGUAGES, runner
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Quantised(Result):
 
     Attributes:
         path: the file.
+        others: what was written beside it.
         engine: that it was made for and measured on.
         heads: in the file's order.
         kept: the layers that stayed in fp32.
@@ -73,11 +77,12 @@ class Quantised(Result):
     apart: bool
     speed: Speed
     scores: tuple[TaskScores, ...] = ()
+    others: tuple[Path, ...] = ()
 
     @property
     def paths(self) -> list[Path]:
         """The files that were written."""
-        return _paths(self.path)
+        return [self.path, *self.others]
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each head."""
@@ -115,7 +120,8 @@ class Quantised(Result):
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, with the seconds of every round."""
-        return {**super().as_dict(), **asdict(self), "path": str(self.path)}
+        paths = {"path": str(self.path), "others": [*map(str, self.others)]}
+        return {**super().as_dict(), **asdict(self), **paths}
 
     def summary(self) -> str:
         worst = min(head.level for head in self.heads)
@@ -130,6 +136,8 @@ def write_int8(
     *,
     judge: Judge | None = None,
     protect: Sequence[str] = (),
+    with_manifest: bool = False,
+    language: str | None = None,
 ) -> Quantised:
     """Write a model in int8 and measure its agreement with fp32, its accuracy and its time.
 
@@ -144,6 +152,8 @@ def write_int8(
         how: the engine, the agreement that is wanted, and how to measure.
         judge: gives the mean average precision of both files.
         protect: files that must not be replaced, usually the inputs.
+        with_manifest: also write what a program has to know of the file.
+        language: of a runner that is written beside it; None for none.
 
     Raises:
         DarkshareError: what cannot be read, written or quantised.
@@ -154,14 +164,25 @@ def write_int8(
     target = Path(output) if output else beside(model, f"-int8{suffix}")
     if target.suffix != suffix:
         raise BadValue(f"int8 for {how.engine} is a file with the suffix {suffix}", file=str(target))
+    form = ExportForm(bn_epsilon=how.bn_epsilon, target=how.engine if with_manifest else "")
+    more: dict[Path, Iterable[bytes]] = {}
+    if language is not None:
+        program = runner(model, language, target, form)
+        more[target.with_suffix(LANGUAGES[language])] = [program]
     chosen = choose(calibrate, how.count, how.seed)
     with attempted(model, chosen, how) as best:
         speed = _speed(how, (best.exact, best.file))
         scores = tuple(judge(best.exact.path, best.file.path)) if judge else ()
-        _store(Path(best.file.path), target, protect)
+        if with_manifest:
+            known = manifest(lower(model, form), precision="int8", quantised=best.facts)
+            more = {target.with_suffix(MANIFEST): [to_escaped(known)], **more}
+        made = zip(_paths(target), _paths(Path(best.file.path)), strict=True)
+        contents = {path: pieces(source) for path, source in made} | more
+        require_unread(contents, protect)
+        write_all(contents)
     return Quantised(
-        path=target, engine=how.engine, heads=best.heads, kept=best.kept, limit=how.agreement,
-        calibrated=len(chosen.calibration), judged=len(chosen.trial),
+        path=target, others=tuple(contents)[1:], engine=how.engine, heads=best.heads, kept=best.kept,
+        limit=how.agreement, calibrated=len(chosen.calibration), judged=len(chosen.trial),
         apart=not set(chosen.trial) & set(chosen.calibration), speed=speed, scores=scores,
     )  # fmt: skip
 
@@ -176,18 +197,6 @@ def _speed(how: Int8, both: Sequence[File]) -> Speed:
 def _paths(target: Path) -> list[Path]:
     """Name the files that an int8 file is."""
     return [target, target.with_suffix(".bin")] if target.suffix == Nncf.suffix else [target]
-
-
-def _store(made: Path, target: Path, protect: Sequence[str]) -> None:
-    contents = {path: _pieces(piece) for path, piece in zip(_paths(target), _paths(made), strict=True)}
-    require_unread(contents, protect)
-    write_all(contents)
-
-
-def _pieces(path: Path) -> Iterator[bytes]:
-    with open(path, "rb") as file:
-        while piece := file.read(CHUNK):
-            yield piece
 
 
 def _percents(score: TaskScores | None) -> dict[str, float | None]:

@@ -79,7 +79,11 @@ def form_of(message: Message, precision: Any) -> ExportForm:
     open_size = not isinstance(dims[2], int)
     if one_output and open_size:
         raise disagreement(f"its one output {ONE_OUTPUT} needs a fixed size")
-    return ExportForm(one_output=one_output, batch=batch, dynamic_size=open_size, precision=precision)
+    nodes = _graph(message).get("node", ())
+    fourth = any(node.get("op_type") == "Pad" and INPUT in node.get("input", ()) for node in nodes)
+    return ExportForm(
+        one_output=one_output, batch=batch, dynamic_size=open_size, precision=precision, fourth_channel=fourth
+    )
 
 
 def require_graph(message: Message, graph: Graph, *, quantised: bool) -> None:

@@ -12,7 +12,7 @@ from darkshare.darknet.network import Layer
 from darkshare.darknet.weights import Floats
 from darkshare.errors import Unsupported
 from darkshare.inference.onnx.activations import activate, channel_sum
-from darkshare.inference.onnx.graph import Graph, Sources
+from darkshare.inference.onnx.graph import Each, Graph, Sources
 
 
 def convolutional(graph: Graph, layer: Layer[Convolutional], x: str, sources: Sources) -> str:
@@ -24,7 +24,11 @@ def convolutional(graph: Graph, layer: Layer[Convolutional], x: str, sources: So
     groups = kind.used_groups
     shape = (kind.filters, layer.x.c // groups, kind.size, kind.size)
     given = graph.model.stored_tensors(layer.index)
-    names = graph.kernel(layer, shape, given, binarized) if kind.xnor else graph.kernel(layer, shape, given)
+    each: Each = binarized if kind.xnor else lambda rows: rows
+    if graph.form.fourth_channel and takes_fourth(layer):
+        x, each = graph.node(layer, "Pad", x, graph.integers(layer, 0, 0, 0, 0, 0, 1, 0, 0)), with_fourth
+        shape = (kind.filters, 4, kind.size, kind.size)
+    names = graph.kernel(layer, shape, given, each)
     if kind.xnor:
         x, pad = signs(graph, layer, x, pad)
     if pad and kind.size == 1:  # which OpenCV 5 computes from foreign memory
@@ -41,6 +45,18 @@ def convolutional(graph: Graph, layer: Layer[Convolutional], x: str, sources: So
         group=groups,
     )
     return blurred(graph, layer, activate(graph, layer, y, kind.activation))
+
+
+def takes_fourth(layer: Layer[Convolutional]) -> bool:
+    """Whether a layer reads the three channels of a picture, into as many as ONNX Runtime computes at once."""
+    kind = layer.kind
+    whole = kind.used_groups == 1 and not kind.xnor and not (kind.size == 1 and convolution_window(layer)[1])
+    return whole and layer.index == 0 and layer.x.c == 3 and kind.filters % 16 == 0
+
+
+def with_fourth(rows: Floats) -> Floats:
+    """Weights of three channels, and none of a fourth."""
+    return np.pad(rows, ((0, 0), (0, rows.shape[1] // 3)))
 
 
 def signs(graph: Graph, layer: Layer, x: str, pad: int) -> tuple[str, int]:

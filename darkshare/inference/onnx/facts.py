@@ -38,9 +38,14 @@ def facts(graph: Graph) -> dict[str, Any]:
     }
 
 
-def manifest(graph: Graph) -> str:
-    """Write the text of a manifest: what the program that a file is for has to know of it, in its own names."""
-    known, target = facts(graph), TARGETS[graph.form.target]
+def manifest(graph: Graph, **more: Any) -> str:
+    """Write the text of a manifest: what the program that a file is for has to know of it, in its own names.
+
+    Args:
+        graph: that the file holds.
+        more: what else is true of it, or true in place of what the graph says.
+    """
+    known, target = facts(graph) | more, TARGETS[graph.form.target]
     if target.names:
         known["input"]["name"], name = target.names
         order = list(dict.fromkeys(output.name for output in graph.outputs))

@@ -40,6 +40,8 @@ class ExportForm:
         precision: of weights and sums, fp32 or fp16; input and outputs are always fp32.
         bn_epsilon: what is added to a variance before its root is taken.
         target: the program that it is for, one of `TARGETS`; "" for all that read ONNX.
+        fourth_channel: give the first convolution one more channel of zeros: in int8 ONNX Runtime's fast one takes
+            multiples of four.
     """
 
     decode: bool = False
@@ -49,6 +51,7 @@ class ExportForm:
     precision: str = "fp32"
     bn_epsilon: float = BN_EPSILON
     target: str = ""
+    fourth_channel: bool = False
 
     def __post_init__(self) -> None:
         if not self.bn_epsilon > 0:

@@ -52,11 +52,14 @@ _OWN_FP16 = "its tools make fp16 of fp32 themselves; leave the precision at fp32
 TARGETS: dict[str, Target] = {
     "opencv": Target(
         precisions=("fp32", "fp16"), open_size=False,
-        why={"size": "OpenCV 4 reads fixed sizes only, and then takes any size for raw heads; leave out dynamic size"},
+        why={
+            "size": "OpenCV 4 reads fixed sizes only, and then takes any size for raw heads; leave out dynamic size",
+            "precision": "it computes int8 files slowly and with larger errors; use onnxruntime or openvino",
+        },
     ),
-    "onnxruntime": Target(precisions=("fp32", "fp16")),
+    "onnxruntime": Target(precisions=("fp32", "fp16", "int8")),
     "openvino": Target(
-        (".xml", ".bin"), outputs=(RAW,), batch=False, open_batch=False, open_size=False,
+        (".xml", ".bin"), outputs=(RAW,), precisions=("fp32", "int8"), batch=False, open_batch=False, open_size=False,
         why=dict.fromkeys(
             ("batch", "size", "outputs"),
             "darkshare writes this form of OpenVINO's with raw heads for one picture; for others leave out the target, "
@@ -96,12 +99,13 @@ TARGETS: dict[str, Target] = {
 }  # fmt: skip
 
 
-def require_form(name: str, form: Any) -> None:
+def require_form(name: str, form: Any, precision: str = "") -> None:
     """Refuse a form that a target does not take.
 
     Args:
         name: one of `TARGETS`, or "" for a file that is for all.
         form: an `ExportForm`.
+        precision: that a quantiser makes of the form's.
 
     Raises:
         BadValue: with the reason and what to do.
@@ -110,17 +114,17 @@ def require_form(name: str, form: Any) -> None:
         return
     if name not in TARGETS:
         raise BadValue(f"unknown target {name}; use {', '.join(TARGETS)}{meant(name, TARGETS)}")
-    target = TARGETS[name]
+    target, precision = TARGETS[name], precision or form.precision
     refused = {
         "batch": (form.batch is None and not target.open_batch) or (form.batch not in (None, 1) and not target.batch),
         "size": form.dynamic_size and not target.open_size,
-        "precision": form.precision not in target.precisions,
+        "precision": precision not in target.precisions,
         "outputs": form.outputs not in target.outputs,
     }
     given = {
         "batch": "an open batch" if form.batch is None else f"a batch of {form.batch}",
         "size": "an open size",
-        "precision": form.precision,
+        "precision": precision,
         "outputs": form.outputs,
     }
     for what in (key for key, is_refused in refused.items() if is_refused):
