@@ -24,19 +24,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from alternatives import Side, take_turns
-from merged import KS, pair
+from merged import KS, for_importer, pair
 from onnx_agreement import seeded
+from target_runs import Side
 
 from darkshare._tables import render
-from darkshare.darknet.model import Model, load, save
+from darkshare.darknet.model import Model, load
 from darkshare.darknet.weights import Header, Weights
 from darkshare.data import read_data
 from darkshare.errors import DarkshareWarning
 from darkshare.evaluation.exporting import quantise
-from darkshare.inference.engines import available
 from darkshare.inference.engines.files import engine_file
-from darkshare.inference.engines.timing import FEWEST, median_interval
+from darkshare.inference.engines.timing import FEWEST, Measured, in_turns, ratio
 from darkshare.inference.int8 import QUANTISERS, SUFFIXES, prepared
 from darkshare.surgery.splice import concat, split
 
@@ -54,7 +53,7 @@ def models(given: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Model
             model = replace(model, weights=Weights(Header(), (seeded(model.network),), "drawn"))
         yield Path(cfg).stem, model, data
     if given.yolov3:
-        both = pair(folder, 416)
+        both = pair(folder, 416, KS[0])
         yield "yolov3", both[0], ""
         yield f"two yolov3 merged at k={KS[0]}", concat(both, KS[0]), ""
 
@@ -75,58 +74,57 @@ def quantised(model: Model, data: str, engine: str, path: Path) -> dict[str, Any
     )
 
 
+class OfProcessor(Side):
+    """A side whose times are of the processor."""
+
+    def run(self) -> list[float]:
+        return [float(self.ask("cpu"))]
+
+
 def sides(
     model: Model, data: str, folder: Path, given: argparse.Namespace, stack: ExitStack
-) -> tuple[list[Side], dict[str, dict[str, Any]]]:
-    """OpenCV first, then fp32 and int8 on each engine that has a quantiser; and by engine what int8 costs."""
-    np.save(folder / "blob.npy", np.random.default_rng(1).random((1, *model.network.input[:3]), np.float32))
-    clock = "process_time" if given.threads == 1 else "perf_counter"
-    common = {"blob": str(folder / "blob.npy"), "threads": given.threads, "clock": clock}
+) -> tuple[dict[tuple[str, str], Side], dict[str, dict[str, Any]]]:
+    """OpenCV, and fp32 and int8 on each engine that has a quantiser; and by engine what int8 costs."""
+    np.save(folder / "input.npy", np.random.default_rng(1).random((1, *model.network.input[:3]), np.float32))
+    form = OfProcessor if given.threads == 1 else Side
 
-    def enter(name: str, python: str, **job: Any) -> None:
-        found.append(stack.enter_context(Side(name, python, common | job)))
+    def enter(python: str, engine: str, networks: Sequence[Any]) -> Side:
+        job = {"engine": engine, "networks": networks, "input": str(folder / "input.npy"), "threads": given.threads}
+        return stack.enter_context(form(python, folder, **job))
 
-    found: list[Side] = []
-    costs = {}
-    apart = []
-    for number, one in enumerate(split(model) if len(model.tasks) > 1 else [model]):
-        cfg, weights, *_ = save(one, folder / f"apart{number}")
-        convolutions = [f"conv_{layer.index - 1}" for layer in one.network.heads]
-        apart.append({"cfg": str(cfg), "weights": str(weights), "convolutions": convolutions})
-    enter(OPENCV, given.opencv4, kind="opencv4", networks=apart)
+    apart = split(model) if len(model.tasks) > 1 else [model]
+    networks = [for_importer(one, folder / f"apart{i}" / "net") for i, one in enumerate(apart)]
+    found, costs = {(OPENCV, "fp32"): enter(given.opencv4, "opencv", networks)}, {}
     exact = engine_file(model, folder / "fp32.onnx", ())
     for engine in QUANTISERS:
         path = folder / f"int8-{engine}{SUFFIXES[engine]}"
         costs[engine] = quantised(model, data, engine, path)
-        version = available()[engine].version
         for precision, file in (("fp32", exact.path), ("int8", str(path))):
-            network = {"onnx": file, "outputs": exact.outputs}
-            job = {"kind": "darkshare", "engine": engine, "version": version, "networks": [network]}
-            enter(f"{engine} {precision}", sys.executable, **job)
+            network = {"file": file, "outputs": exact.outputs}
+            found[engine, precision] = enter(sys.executable, engine, [network])
     return found, costs
 
 
-def compared(one: Sequence[float], other: Sequence[float]) -> str:
+def compared(one: Measured, other: Measured) -> str:
     """A ratio of times, with its bounds of 95 %."""
-    ratios = sorted(a / b for a, b in zip(one, other, strict=True))
-    low, high = median_interval(ratios)
-    return f"{float(np.median(ratios)):.3f} ({low:.3f} to {high:.3f})"
+    found = ratio(one, other)
+    return f"{found.median:.3f} ({found.low:.3f} to {found.high:.3f})"
 
 
 def rows(name: str, given: argparse.Namespace, model: Model, data: str, folder: Path) -> Iterator[dict[str, Any]]:
     with ExitStack() as stack:
         entered, costs = sides(model, data, folder, given, stack)
-        times = dict(zip([side.name for side in entered], take_turns(entered, given.rounds), strict=True))
-        base = times[OPENCV]
+        times = dict(zip(entered, in_turns([*entered.values()], given.rounds), strict=True))
+        base = times[OPENCV, "fp32"]
         for engine, cost in costs.items():
-            exact, small = times[f"{engine} fp32"], times[f"{engine} int8"]
+            exact, small = times[engine, "fp32"], times[engine, "int8"]
             yield {
                 "network": name,
-                "engine": f"{engine} {next(side.version for side in entered if side.name == f'{engine} int8')}",
+                "engine": f"{engine} {entered[engine, 'int8'].versions[engine]}",
                 **dict.fromkeys(COSTS, ""),
                 **cost,
-                f"{OPENCV}, ms": round(1000 * float(np.median(base)), 2),
-                "int8, ms": round(1000 * float(np.median(small)), 2),
+                f"{OPENCV}, ms": round(1000 * base.spread.median, 2),
+                "int8, ms": round(1000 * small.spread.median, 2),
                 "fp32 / OpenCV": compared(exact, base),
                 "int8 / OpenCV": compared(small, base),
                 "int8 / fp32": compared(small, exact),

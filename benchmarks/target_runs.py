@@ -33,6 +33,7 @@ from darkshare.darknet.model import Model, load
 from darkshare.darknet.weights import Header, Weights
 from darkshare.errors import DarkshareError, DarkshareWarning
 from darkshare.evaluation.exporting import export
+from darkshare.inference.engines.worker import Loading
 from darkshare.inference.onnx import TARGETS, output_name
 from darkshare.inference.onnx.targets import Target
 from darkshare.inference.onnx.writing import OPSET
@@ -171,55 +172,105 @@ def python_of(folder: Path, name: str) -> Path:
     return place / "bin" / "python"
 
 
-class Worker(Asked):
-    """A process that has loaded a network."""
+class Missing(Exception):
+    """Why a side cannot take part."""
 
-    def __init__(self, python: Path, name: str, file: Path, source: Path, outputs: list[str]) -> None:
-        self._answers = file.with_name(f"{name}.npz")
-        job = {"engine": ENGINES[name].worker, "file": str(file), "input": str(source), "outputs": outputs}
+
+class Side(Asked):
+    """A process that has loaded networks, and has run them once; as a worker of `bench` it runs in turns.
+
+    Args:
+        python: of its environment.
+        place: a folder for its answers.
+        job: see target_worker.py.
+
+    Raises:
+        Missing: what its engine says.
+    """
+
+    def __init__(self, python: Path | str, place: Path, **job: Any) -> None:
+        answers = place / f"{job['engine']}.npz"
         own = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        super().__init__([python, WORKER], cwd=file.parent, env=own)
-        self.found = self.ask(json.dumps(job | {"answers": str(self._answers)}))
-        if "error" in self.found:
+        if job["threads"]:
+            own["OMP_NUM_THREADS"] = str(job["threads"])
+        super().__init__([python, WORKER], cwd=place, env=own)
+        try:
+            found = self.ask(json.dumps(job | {"answers": str(answers)}))
+        except BaseException:
             self.close()
+            raise
+        self.versions: dict[str, str] = found["versions"]
+        self.written = [Path(path) for path in found["written"]]
+        self.loading = Loading(*found["seconds"])
+        with np.load(answers) as heads:
+            self.heads = [heads[key] for key in heads.files]
 
-    def heads(self) -> list[np.ndarray]:
-        with np.load(self._answers) as found:
-            return [found[key] for key in found.files]
+    def ask(self, line: str) -> Any:
+        """Send a line and wait for the answer.
 
-    def seconds(self) -> float:
-        return float(self.ask(""))
+        Raises:
+            Missing: an error in its place.
+        """
+        answer = super().ask(line)
+        if isinstance(answer, dict) and "error" in answer:
+            raise Missing(answer["error"])
+        return answer
+
+    def run(self) -> list[float]:
+        return list(self.ask("run"))
+
+    def peak(self) -> int:
+        return int(self.ask("peak"))
 
     def close(self) -> None:
+        self._process.kill()
         self._process.communicate()
+
+    def __enter__(self) -> Side:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def written(model: Model, name: str, place: Path) -> dict[str, Any]:
+    """A network in the form that an engine takes, for a job.
+
+    Raises:
+        Missing: what darkshare refuses to write.
+    """
+    preset = ENGINES[name].preset
+    file = place / f"net{TARGETS[preset].suffixes[0] if preset else '.onnx'}"
+    place.mkdir(exist_ok=True)
+    try:
+        export(model, file, target=preset or None)
+    except DarkshareError as error:
+        raise Missing(f"darkshare refuses: {error.message}") from None
+    return {"file": str(file), "outputs": [output_name(model.network.layers[head]) for head in model.heads]}
 
 
 # measuring
 
 
-def measured(model: Model, name: str, reference: Worker, folder: Path, given: argparse.Namespace) -> dict[str, Any]:
+def measured(model: Model, name: str, reference: Side, folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     """What a target makes of a model: versions, largest difference, MiB and times, or why not."""
-    engine, place = ENGINES[name], folder / name
-    place.mkdir()
+    engine = ENGINES[name]
     if engine.worker is None:
         return {"error": NEEDS_GPU}
-    suffixes = TARGETS[engine.preset].suffixes if engine.preset else (".onnx",)
-    file = place / f"net{suffixes[0]}"
     try:
-        export(model, file, target=engine.preset or None)
-    except DarkshareError as error:
-        return {"error": f"darkshare refuses: {error.message}"}
-    outputs = [output_name(model.network.layers[head]) for head in model.heads]
-    worker = Worker(python_of(given.environments, name), name, file, folder / "input.npy", outputs)
-    if "error" in worker.found:
-        return dict(worker.found)
-    files = [Path(path) for path in worker.found["written"]] or [file.with_suffix(suffix) for suffix in suffixes]
-    found = {"versions": worker.found["versions"], "bytes": sum(path.stat().st_size for path in files)}
-    found |= compared(reference.heads(), worker.heads())
-    if engine.is_timed and "error" not in found:
-        rounds = [(reference.seconds(), worker.seconds()) for _ in range(given.rounds)]
-        found |= {"ms": 1000 * median(b for _, b in rounds), "ratio": median(b / a for a, b in rounds)}
-    worker.close()
+        network = written(model, name, folder / name)
+        job = {"engine": engine.worker, "networks": [network], "input": str(folder / "input.npy"), "threads": 1}
+        with Side(python_of(given.environments, name), folder / name, **job) as side:
+            file = Path(network["file"])
+            suffixes = TARGETS[engine.preset].suffixes if engine.preset else (".onnx",)
+            files = side.written or [file.with_suffix(suffix) for suffix in suffixes]
+            found = {"versions": side.versions, "bytes": sum(path.stat().st_size for path in files)}
+            found |= compared(reference.heads, side.heads)
+            if engine.is_timed and "error" not in found:
+                rounds = [(reference.ask("cpu"), side.ask("cpu")) for _ in range(given.rounds)]
+                found |= {"ms": 1000 * median(b for _, b in rounds), "ratio": median(b / a for a, b in rounds)}
+    except Missing as error:
+        return {"error": str(error)}
     return found
 
 
@@ -240,26 +291,28 @@ def rows(name: str, given: argparse.Namespace) -> dict[str, Any]:
     """Everything of one model."""
     model = made(RECIPES[name], given.zoo)
     shape = model.network.input
-    outputs = [output_name(model.network.layers[head]) for head in model.heads]
     cells: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         np.save(folder / "input.npy", np.random.default_rng(3).random((1, *shape[:3]), np.float32))
-        export(model, folder / "plain.onnx")
-        python = python_of(given.environments, REFERENCE)
-        reference = Worker(python, REFERENCE, folder / "plain.onnx", folder / "input.npy", outputs)
-        reach = max(float(np.abs(head).max()) for head in reference.heads())
-        for target in given.target:
-            print(f"{name}: {target}", file=sys.stderr, flush=True)
-            cells[target] = measured(model, target, reference, folder, given) | {"target": digest_of_target(target)}
-        reference.close()
+        job = {
+            "engine": ENGINES[REFERENCE].worker,
+            "networks": [written(model, "tract", folder / "plain")],
+            "input": str(folder / "input.npy"),
+            "threads": 1,
+        }
+        with Side(python_of(given.environments, REFERENCE), folder / "plain", **job) as reference:
+            reach = max(float(np.abs(head).max()) for head in reference.heads)
+            for target in given.target:
+                print(f"{name}: {target}", file=sys.stderr, flush=True)
+                cells[target] = measured(model, target, reference, folder, given) | {"target": digest_of_target(target)}
     size = f"{shape.w}x{shape.h}"
     made_of = RECIPES[name].text()
     return {
         "recipe": digest_of_model(name),
         "made": made_of,
         "size": size,
-        "heads": len(outputs),
+        "heads": len(model.heads),
         "reach": reach,
         "cells": cells,
     }

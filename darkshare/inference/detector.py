@@ -52,7 +52,7 @@ from darkshare.inference.onnx import (
     output_shape,
     read_exported,
 )
-from darkshare.inference.preprocess import PictureLike, as_pictures, preprocess
+from darkshare.inference.preprocess import PictureLike, Prepared, as_pictures, preprocess
 
 
 class Detector:
@@ -164,10 +164,9 @@ class Detector:
 
     def raw_batch(self, images: Sequence[PictureLike]) -> list[dict[int, Floats]]:
         """`raw` of several pictures, of any sizes, in one batch."""
-        pictures = self._pictures(images)
-        if not pictures:
+        blobs = [one.blob if isinstance(one, Prepared) else self._blob(one) for one in self._pictures(images)]
+        if not blobs:
             return []
-        blobs = [preprocess(picture, self.model.network) for picture in pictures]
         batch = np.concatenate(blobs) if len(blobs) > 1 else blobs[0]
         try:
             with self._lock:
@@ -190,7 +189,20 @@ class Detector:
                 what = f"the engine {self.engine} gives {values.shape} for {name}, not {wanted}"
                 raise DarkshareError(f"{what}; export it again, or take another engine")
 
-    def _pictures(self, images: Sequence[PictureLike]) -> list[Picture]:
+    def prepare(self, image: Picture) -> Picture | Prepared:
+        """Do what can be done with a picture before its turn, in a thread beside the engine; `detect_batch` takes it.
+
+        Raises:
+            DarkshareError: it cannot be given to the network.
+        """
+        return image if self._tiles else Prepared((image.shape[1], image.shape[0]), self._blob(image))
+
+    def _blob(self, image: Picture) -> Floats:
+        return preprocess(image, self.model.network)
+
+    def _pictures(self, images: Sequence[PictureLike]) -> Sequence[Picture | Prepared]:
+        if isinstance(images, list) and images and all(isinstance(one, Prepared) for one in images):
+            return images
         return as_pictures(images, alpha=self.model.network.input.c == 4)
 
     def detect(self, image: PictureLike) -> list[Detections]:
@@ -220,10 +232,10 @@ class Detector:
             rules: of each task.
         """
         pictures = self._pictures(images)
-        sizes = [(picture.shape[1], picture.shape[0]) for picture in pictures]
+        sizes = [one.size if isinstance(one, Prepared) else (one.shape[1], one.shape[0]) for one in pictures]
         views = [views_of(size, self._tiles or (1, 1), self._overlap) for size in sizes]
         parts = [
-            picture[top : top + height, left : left + width]
+            picture if isinstance(picture, Prepared) else picture[top : top + height, left : left + width]
             for picture, own in zip(pictures, views, strict=True)
             for left, top, width, height in own
         ]

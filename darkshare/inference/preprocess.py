@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,18 @@ _WIDE_MODES = ("I", "F")
 
 
 PictureLike = Any  # see `as_picture`
+
+
+class Prepared(NamedTuple):
+    """A picture that went through `preprocess` before its turn.
+
+    Attributes:
+        size: of the picture, width and height.
+        blob: what `preprocess` gave.
+    """
+
+    size: tuple[int, int]
+    blob: Floats
 
 
 def reads_alpha(network: Network) -> bool:

@@ -54,6 +54,17 @@ def test_a_batch_is_its_pictures(tiny, engine):
     assert detector.raw_batch([]) == detector.detect_batch([]) == []
 
 
+@pytest.mark.parametrize("tiles", [None, (2, 1)])
+def test_pictures_that_are_prepared_give_the_same_boxes(tiny, tiles):
+    images = [np.random.default_rng(h).integers(0, 256, (h, 64, 3), np.uint8) for h in (40, 99)]
+    detector = Detector(load(tiny), threshold=0.05, tiles=tiles)
+    pairs = zip(detector.detect_batch(images), detector.detect_batch([*map(detector.prepare, images)]), strict=True)
+    for (wanted,), (found,) in pairs:
+        assert len(wanted)
+        assert np.array_equal(found.boxes, wanted.boxes)
+        assert np.array_equal(found.scores, wanted.scores)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_threads_may_share_a_detector(tiny, engine):
     rng = np.random.default_rng(4)

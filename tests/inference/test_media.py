@@ -511,6 +511,31 @@ def test_where_a_batch_fails_its_pictures_are_tried_alone(tmp_path):
     assert [bool(frame.found) for frame in frames] == [True, True, False, True]
 
 
+def test_pictures_are_prepared_in_the_thread_that_reads_them(tmp_path):
+    """Where one cannot be, its whole batch comes as pictures, and the detector says why."""
+    paths = [str(picture(tmp_path / f"{n}.png", 10 * n)) for n in range(6)]
+    finder, given = Finder(error=40), list[Any]()
+
+    class Preparing(Finder):
+        def prepare(self, image):
+            self.threads.add(threading.get_ident())
+            if image[0, 0, 0] == 40:
+                raise DarkshareError("not asked for yet")
+            return [image]
+
+        def detect_batch(self, images):
+            given.append([isinstance(image, list) for image in images])
+            return finder.detect_batch([image[0] if isinstance(image, list) else image for image in images])
+
+    preparing = Preparing()
+    frames = list(watch(preparing, [*paths, "nope.png"], batch=2))
+    assert preparing.threads.isdisjoint({threading.get_ident(), *finder.threads})
+    assert given == [[True, True], [True, True], [False, False], [False], [False]]
+    assert [float(frame.found[0].boxes[0, 0]) for frame in frames if frame.found] == [0, 1, 2, 3, 5]
+    assert [str(frame.error) for frame in frames[4::2]] == [f"{paths[4]}: the engine refuses", str(frames[6].error)]
+    assert all(frame.prepared is None for frame in frames)
+
+
 def test_an_engine_that_refuses_a_frame_says_which(tmp_path):
     frames = list(watch(Finder(error=60), [str(video(tmp_path / "v.avi"))]))
     assert [str(frame.error) for frame in frames if frame.error] == [

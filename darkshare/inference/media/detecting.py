@@ -182,7 +182,8 @@ def _by_frames(
     files = OutputFiles(names.folder, model, wanted, given["container"])
     detector = make()
     read = reading(
-        selection, every=every, limit=limit, reconnect=given["reconnect"], batch=batch, admit=names.admit
+        selection, every=every, limit=limit, reconnect=given["reconnect"], batch=batch, admit=names.admit,
+        prepare=detector.prepare,
     )  # fmt: skip
     drawing = partial(annotate, **{name: given[name] for name in _DRAWING})
     draws, ends = (files.draws, None) if window is None else (lambda frame: True, window.ends)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from darkshare._images import Picture, encoded
 from darkshare._tables import printable
@@ -47,6 +47,7 @@ class Frame:
         clip: the video, if it is from one.
         found: one `Detections` per task.
         drawn: the picture with its boxes, where that was asked for.
+        prepared: what the detector takes in place of the picture, until it has.
     """
 
     source: str
@@ -58,6 +59,7 @@ class Frame:
     paged: bool = False
     found: tuple[Detections, ...] = ()
     drawn: Picture | None = None
+    prepared: Any = None
 
     @property
     def size(self) -> tuple[int, int]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from darkshare._images import Picture
 from darkshare.darknet.model import Model
@@ -22,6 +22,7 @@ from darkshare.inference.threads import Readers
 
 Frames = Generator[Frame, None, None]
 Draw = Callable[[Picture, Sequence[Detections]], Picture]
+Prepare = Callable[[Picture], Any]
 WAITING = 2  # frames, beyond a batch, that may lie between two stages
 
 
@@ -63,13 +64,16 @@ def watch(
     require_counts(batch=batch, every=every, limit=limit, reconnect=reconnect)
     model = getattr(detector, "model", None)
     alpha = isinstance(model, Model) and reads_alpha(model.network)
-    read = reading(select(sources, alpha=alpha), every=every, limit=limit, reconnect=reconnect, batch=batch)
+    read = reading(
+        select(sources, alpha=alpha), every=every, limit=limit, reconnect=reconnect, batch=batch,
+        prepare=getattr(detector, "prepare", None),
+    )  # fmt: skip
     return flow(detector, read, batch=batch)
 
 
 def reading(  # noqa: D417 - some are described with `watch`
     selection: Selection, *, every: int = 1, limit: int | None = None, reconnect: float = 0.0, batch: int = 1,
-    admit: Admit = admit_all,
+    admit: Admit = admit_all, prepare: Prepare | None = None,
 ) -> Readers[Frame]:  # fmt: skip
     """Decode in threads: files in order, and each camera and stream beside them, whose late frames are dropped.
 
@@ -77,6 +81,7 @@ def reading(  # noqa: D417 - some are described with `watch`
         selection: what to decode.
         every, limit, reconnect, batch: see `watch`.
         admit: see `Selection.frames`.
+        prepare: see `Detector.prepare`; of frames that may be dropped, none is prepared.
     """
     readers: Readers[Frame] = Readers(batch + WAITING, _is_live)
     begun: set[str] = set()
@@ -87,7 +92,8 @@ def reading(  # noqa: D417 - some are described with `watch`
             frames = partial(video.frames, every, limit, reconnect=reconnect, stopped=readers.stopped)
             readers.add(safely(video.name, frames, admit))
 
-    readers.add(selection.frames(every, limit, admit, begin))
+    frames = selection.frames(every, limit, admit, begin)
+    readers.add(_prepared(frames, prepare) if prepare else frames)
     return readers
 
 
@@ -112,6 +118,15 @@ def flow(
     return iter(drawn)
 
 
+def _prepared(frames: Frames, prepare: Prepare) -> Frames:
+    with closing(frames):
+        for frame in frames:
+            made = None
+            with suppress(DarkshareError):  # the detector raises it again, in the frame's turn
+                made = None if frame.image is None or _is_live(frame) else prepare(frame.image)
+            yield replace(frame, prepared=made)
+
+
 def _is_live(frame: Frame) -> bool:
     return frame.clip is not None and frame.clip.live
 
@@ -119,12 +134,14 @@ def _is_live(frame: Frame) -> bool:
 def _seen(detector: Detects, frames: Frames, batch: int) -> Frames:
     with closing(frames):
         while group := list(islice(frames, batch)):
-            results = iter(_results(detector, [frame.image for frame in group if frame.image is not None]))
+            whole = [frame for frame in group if frame.image is not None]
+            ready = all(frame.prepared is not None for frame in whole)
+            results = iter(_results(detector, [frame.prepared if ready else frame.image for frame in whole]))
             for frame in group:
                 yield frame if frame.image is None else _with_result(frame, next(results))
 
 
-def _results(detector: Detects, images: Sequence[Picture]) -> list[list[Detections] | DarkshareError]:
+def _results(detector: Detects, images: Sequence[Any]) -> list[list[Detections] | DarkshareError]:
     """Detect in each picture; where a batch fails, its pictures are tried alone."""
     if not images:
         return []
@@ -139,8 +156,9 @@ def _results(detector: Detects, images: Sequence[Picture]) -> list[list[Detectio
 def _with_result(frame: Frame, result: list[Detections] | DarkshareError) -> Frame:
     if isinstance(result, DarkshareError):
         place = f"frame {frame.number}: " if frame.is_numbered else ""
-        return replace(frame, image=None, error=DarkshareError(f"{place}{result}", file=frame.source))
-    return replace(frame, found=tuple(result))
+        error = DarkshareError(f"{place}{result}", file=frame.source)
+        return replace(frame, image=None, prepared=None, error=error)
+    return replace(frame, found=tuple(result), prepared=None)
 
 
 def _drawn(frames: Frames, draws: Callable[[Frame], bool], draw: Draw) -> Frames:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -114,7 +114,7 @@ class Selection(NamedTuple):
     def frames(
         self, step: int = 1, limit: int | None = None, admit: Admit = admit_all,
         apart: Callable[[Video], None] | None = None,
-    ) -> Iterator[Frame]:  # fmt: skip
+    ) -> Generator[Frame, None, None]:  # fmt: skip
         """All frames in order; what cannot be read comes as a frame with an error.
 
         Args:
