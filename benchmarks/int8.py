@@ -40,6 +40,7 @@ from darkshare.inference.int8 import QUANTISERS, SUFFIXES, prepared
 from darkshare.surgery.splice import concat, split
 
 NOISE = 4  # pictures of it that calibrate
+COSTS = ("mAP fp32", "mAP int8", "pictures", "calibrated by", "agreement", "layers in fp32")
 OPENCV = "OpenCV 4"
 
 
@@ -66,14 +67,11 @@ def quantised(model: Model, data: str, engine: str, path: Path) -> dict[str, Any
         return {}
     found = quantise(model, path, calibrate=data, data=data, engine=engine, rounds=FEWEST)
     (score,) = found.scores
-    return {
-        "mAP fp32": round(100 * score.exact, 2),
-        "mAP int8": round(100 * score.quantised, 2),
-        "pictures": len(read_data(data, "valid").samples),
-        "calibrated by": found.calibrated,
-        "agreement": round(min(head.level for head in found.heads), 3),
-        "layers in fp32": len(found.kept),
-    }
+    maps = [round(100 * value, 2) for value in (score.exact, score.quantised)]
+    pictures = [len(read_data(data, "valid").samples), found.calibrated]
+    return dict(
+        zip(COSTS, (*maps, *pictures, round(min(head.level for head in found.heads), 3), len(found.kept)), strict=True)
+    )
 
 
 class OfProcessor(Side):
@@ -123,7 +121,7 @@ def rows(name: str, given: argparse.Namespace, model: Model, data: str, folder: 
             yield {
                 "network": name,
                 "engine": f"{engine} {entered[engine, 'int8'].versions[engine]}",
-                **dict.fromkeys(("mAP fp32", "mAP int8", "pictures", "layers in fp32"), ""),
+                **dict.fromkeys(COSTS, ""),
                 **cost,
                 f"{OPENCV}, ms": round(1000 * base.spread.median, 2),
                 "int8, ms": round(1000 * small.spread.median, 2),
@@ -155,11 +153,11 @@ def main() -> None:
             folder.mkdir()
             table += rows(title, given, model, data, folder)
             print(f"{title} done", file=sys.stderr)
+            if given.json:
+                given.json.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     print(render(table, "text"))
     if given.markdown:
         given.markdown.write_text(render(table, "markdown") + "\n", encoding="utf-8")
-    if given.json:
-        given.json.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
