@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from merged import KS, for_importer, pair
+from merged import KS, ByProcessors, for_importer, pair
 from onnx_agreement import seeded
 from target_runs import Side
 
@@ -74,23 +74,15 @@ def quantised(model: Model, data: str, engine: str, path: Path) -> dict[str, Any
     )
 
 
-class OfProcessor(Side):
-    """A side whose times are of the processor."""
-
-    def run(self) -> list[float]:
-        return [float(self.ask("cpu"))]
-
-
 def sides(
     model: Model, data: str, folder: Path, given: argparse.Namespace, stack: ExitStack
 ) -> tuple[dict[tuple[str, str], Side], dict[str, dict[str, Any]]]:
     """OpenCV, and fp32 and int8 on each engine that has a quantiser; and by engine what int8 costs."""
     np.save(folder / "input.npy", np.random.default_rng(1).random((1, *model.network.input[:3]), np.float32))
-    form = OfProcessor if given.threads == 1 else Side
 
     def enter(python: str, engine: str, networks: Sequence[Any]) -> Side:
         job = {"engine": engine, "networks": networks, "input": str(folder / "input.npy"), "threads": given.threads}
-        return stack.enter_context(form(python, folder, **job))
+        return stack.enter_context(Side(python, folder, **job))
 
     apart = split(model) if len(model.tasks) > 1 else [model]
     networks = [for_importer(one, folder / f"apart{i}" / "net") for i, one in enumerate(apart)]
@@ -114,7 +106,8 @@ def compared(one: Measured, other: Measured) -> str:
 def rows(name: str, given: argparse.Namespace, model: Model, data: str, folder: Path) -> Iterator[dict[str, Any]]:
     with ExitStack() as stack:
         entered, costs = sides(model, data, folder, given, stack)
-        times = dict(zip(entered, in_turns([*entered.values()], given.rounds), strict=True))
+        timed: list[Any] = [ByProcessors(one) if given.threads == 1 else one for one in entered.values()]
+        times = dict(zip(entered, in_turns(timed, given.rounds), strict=True))
         base = times[OPENCV, "fp32"]
         for engine, cost in costs.items():
             exact, small = times[engine, "fp32"], times[engine, "int8"]
