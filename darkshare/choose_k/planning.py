@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ def plan(
     """Check that everything which a sweep needs is there, and begin its folder or find the same one begun.
 
     Args:
-        base: as it was read from its files, which each training reads again.
+        base: as it was read from its files, at any size; each training reads these again.
         data: a .data file with train= and valid=.
         folder: for all files of the sweep.
         ks: how many layers stay the base's, 0 to train all.
@@ -102,7 +102,9 @@ def plan(
     if base.classifies(base.tasks[0]):
         what = "classifies pictures, and a sweep compares detectors; take `darkshare train` per k"
         raise Unsupported(what, file=base.name)
-    require_on_disk(base)
+    own = require_on_disk(base, any_size=True)
+    if own and options.changes.size is None:
+        options = replace(options, changes=replace(options.changes, size=own))
     learn, valid = read_data(data, "train"), read_data(data, "valid")
     require_pictures(learn)
     require_pictures(valid)

@@ -34,6 +34,7 @@ from darkshare.choose_k.candidates import (
     with_features,
 )
 from darkshare.choose_k.features import fill_together
+from darkshare.choose_k.planning import plan
 from darkshare.choose_k.processes import Message, Process, run_here, shared_out
 from darkshare.choose_k.regions import Regions, regions_of
 from darkshare.choose_k.results import choices, measured_maps
@@ -155,6 +156,16 @@ def test_a_side_costs_some_of_what_is_saved(base, data, tmp_path):
     assert found.shares[8] == pytest.approx([a - b for a, b in zip(plain.shares[8], costs, strict=True)], rel=0.2)
     assert found.shares[8] < plain.shares[8]
     assert found.shares[0] == (0, 0)
+
+
+def test_a_base_that_was_read_at_another_size_trains_at_that(base, data, tmp_path):
+    needs_torch()
+    for how, size in (({}, (64, 32)), ({"size": (96, 64)}, (96, 64))):
+        made = plan(
+            load(base, size=(64, 32)), str(data), str(tmp_path / str(size[0])), ks=(0, 4), seeds=(1,),
+            options=Options(k=0, changes=Changes(batches=3, **how)),
+        )  # fmt: skip
+        assert {trial.options.changes.size for trial in made.trials} == {size}
 
 
 def test_the_cache_is_for_trunks(base, data, tmp_path):

@@ -145,12 +145,16 @@ def test_real_trainings(base, data, tmp_path, monkeypatch):
         tmp_path / "out",
         "--boxes",
         "20",
+        "--size",
+        "64x32",
     )
     said = run(*words, code=0)
     assert "share k=4: it loses " in said.stdout
     assert "2 trainings of 2 updates, 1 seeds at most" in said.stdout
     written = (tmp_path / "out" / "trials" / "k4-seed1" / "net.weights").stat().st_mtime_ns
     assert (tmp_path / "out" / "results.png").exists()
+    made = load(tmp_path / "out" / "trials" / "k4-seed1" / "net.cfg").network.input
+    assert (made.w, made.h) == (64, 32)
     found = json.loads(run(*words, "--format", "json", code=0).stdout)
     assert found["measured"]["rows"][0]["k"] == 4
     assert (tmp_path / "out" / "trials" / "k4-seed1" / "net.weights").stat().st_mtime_ns == written
