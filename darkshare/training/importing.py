@@ -33,7 +33,8 @@ ONNX, PYTORCH = (".onnx",), (".pt", ".pth")
 _STORED = {"biases", "weights", *STATISTICS}
 _BLOCKS = {"weight": "scales", "bias": "biases", "running_mean": "rolling_mean", "running_var": "rolling_variance"}
 _INDEX = re.compile(r"(?:^|\.)(?:module_list|models)\.(\d{1,6})\.")  # as programs that read a cfg call its layers
-_OF_HEADS = ("anchors", "anchor_grid")  # which the cfg has too; the second in pixels, as there
+_GRID = "anchor_grid"  # the anchors of a head, in pixels as in the cfg
+_PASSED = ("num_batches_tracked", "anchors", _GRID)  # which no layer of Darknet stores
 _NESTED = ("state_dict", "model_state_dict", "model", "ema")  # where checkpoints keep weights
 _VARIANCE = FLOAT.type(1 - BN_EPSILON)  # with which batch norm changes no bit of a kernel when it is folded again
 
@@ -75,12 +76,7 @@ def import_weights(
         require_length(network, weights, partial=True)
         known = Model(network, untransposed(network, weights), ())
     try:
-        if suffix in ONNX:
-            modules = read_modules(path)
-        else:
-            state = _state_dict(path)
-            _require_anchors(network, [one for name, one in state.items() if name.endswith(f".{_OF_HEADS[1]}")])
-            modules = Modules(list(_state_modules(state)))
+        modules = read_modules(path) if suffix in ONNX else _of_state(network, _state_dict(path))
         return Weights(modules.header or Header(), (_matched(network, modules, known),))
     except DarkshareError as error:
         raise error.locate(str(path), None) from None
@@ -115,6 +111,11 @@ def _state_dict(path: Path) -> Mapping[str, Any]:
     return {str(name): one for name, one in found.items() if isinstance(one, torch.Tensor)}
 
 
+def _of_state(network: Network, state: Mapping[str, Any]) -> Modules:
+    _require_anchors(network, [tensor for name, tensor in state.items() if name.endswith(f".{_GRID}")])
+    return Modules(list(_state_modules(state)))
+
+
 def _require_anchors(network: Network, grids: Sequence[Any]) -> None:
     """Refuse a file that has anchors, but others than the cfg's heads, in their order."""
     for layer, grid in zip(network.of_kind(Yolo), grids, strict=False):
@@ -128,7 +129,7 @@ def _state_modules(state: Mapping[str, Any]) -> Iterator[Module]:
     modules: dict[str, dict[str, Any]] = {}
     for name, tensor in state.items():
         module, _, what = name.rpartition(".")
-        if what not in ("num_batches_tracked", *_OF_HEADS):
+        if what not in _PASSED:
             modules.setdefault(module, {})[what] = tensor
     for module, tensors in modules.items():
         index = int(match[1]) if (match := _INDEX.search(f"{module}.")) else -1
