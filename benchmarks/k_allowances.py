@@ -60,7 +60,7 @@ def _answer(pair: Pair, guess: Guess, points: float) -> _Answer | None:
         return None
     losses = [0.0, *_losses(pair, guess.seen)]
     right = max((at for at, lost in enumerate(losses) if lost <= points), default=0)
-    deviation = pair.maps()[0][0].std(axis=1, ddof=1).mean() if len(pair.seeds) > 1 else None
+    deviation = pair.sample[0].std(axis=1, ddof=1).mean() if len(pair.seeds) > 1 else None
     saved = pair.flops[k] if k else 0.0
     return _Answer(losses[pair.ks.index(k)], saved, losses[right], None if deviation is None else 100 * deviation)
 
@@ -68,7 +68,7 @@ def _answer(pair: Pair, guess: Guess, points: float) -> _Answer | None:
 def _losses(pair: Pair, seen: Sequence[int]) -> list[float]:
     """What each cut loses against k=0, in points, the mean over seeds that were not seen, or all."""
     unseen = [at for at, seed in enumerate(pair.seeds) if seed not in seen] or slice(None)
-    means = over_seeds(pair.maps()[0][:, :, unseen])[0]
+    means = over_seeds(pair.sample[:, :, unseen])[0]
     return [float(one) for one in 100 * (means[0] - means[1:])]
 
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from records import Training
 from stitches import PICTURES, stitched
 
-from darkshare._files import write_all
 from darkshare.choose_k.halving import doubtful, halved, largest, losses_of
 from darkshare.choose_k.regions import regions_of
 from darkshare.choose_k.results import choices
 from darkshare.choose_k.separability import Doubles, Ids, h_score, label_similarity, logme
 from darkshare.choose_k.swapping import swap_curve
-from darkshare.choose_k.trials import NET, TrialResult, folder_of
+from darkshare.choose_k.trials import TrialResult
 from darkshare.darknet.model import Model
 from darkshare.data import Dataset
 from darkshare.evaluation import evaluate_model
@@ -68,6 +66,18 @@ class Guess(NamedTuple):
         return self._replace(
             values=[self.values[at] for at in places], choice=self.choice if self.choice in ks else None
         )
+
+
+def plain(guess: Guess) -> dict[str, Any]:
+    """The guess as JSON has it; `guess_of` reads it."""
+    choices = None if guess.choices is None else {f"{points:g}": k for points, k in guess.choices.items()}
+    return {**guess._asdict(), "choices": choices}
+
+
+def guess_of(said: Mapping[str, Any]) -> Guess:
+    """The guess that `plain` gave."""
+    choices = said["choices"] and {float(points): k for points, k in said["choices"].items()}
+    return Guess(**{**said, "choices": choices})
 
 
 def _chosen(losses: Sequence[float], ks: Sequence[int], allowed: float) -> int:
@@ -132,23 +142,25 @@ def _of_curve(whole: float, values: Sequence[float], seconds: float) -> Guess:
     return Guess(values, seconds, losses=[100 * (whole - one) for one in values])
 
 
-def begun_results(folder: Path, trials: Sequence[TrialResult], updates: int) -> list[TrialResult]:
-    """The results as if each training had ended after so many updates: what its journal says then."""
+def results(trainings: Mapping[tuple[int, int], Training], updates: int) -> list[TrialResult]:
+    """What a sweep would say of trainings, by k and seed, if each had ended after so many updates.
+
+    Only what choices are made from is filled in.
+    """
+    blank = dict.fromkeys(one.name for one in fields(TrialResult))
     return [
-        replace(
-            one, map=_map_at(folder_of(folder, one.k, one.seed) / f"{NET}.csv", updates), batches=updates,
-            train_seconds=one.train_seconds * updates / one.batches,
-        )
-        for one in trials
+        TrialResult(**{
+            **blank, "k": k, "seed": seed, "map": _map_at(one, updates), "batches": updates,
+            "train_seconds": one.seconds * updates / max(one.valid),
+        })
+        for (k, seed), one in trainings.items()
     ]  # fmt: skip
 
 
-def _map_at(journal: Path, updates: int) -> float:
-    with journal.open(encoding="utf-8", newline="") as file:
-        found = [row["map"] for row in csv.DictReader(file) if row["batch"] == str(updates) and row["map"]]
-    if not found:
-        raise SystemExit(f"{journal}: has no mAP after {updates} updates; give a multiple of --validate-every")
-    return float(found[-1])
+def _map_at(training: Training, updates: int) -> float:
+    if updates not in training.valid:
+        raise SystemExit(f"a training has no mAP after {updates} updates; give a multiple of --validate-every")
+    return training.valid[updates]
 
 
 def by_beginnings(trials: Sequence[TrialResult], ks: Sequence[int], name: str) -> dict[str, Guess]:
@@ -197,7 +209,7 @@ def _halving(
 def by_minutes(
     base: Model, data: str, ks: Sequence[int], folder: Path, *, allowed: float, minutes: float, size: tuple[int, int]
 ) -> Guess:
-    """What `suggest-k --minutes` says with all cores, from a file in its folder if it said so before.
+    """What `suggest-k --minutes` says with all cores.
 
     Args:
         base: a detector.
@@ -208,15 +220,12 @@ def by_minutes(
         minutes: for all of it.
         size: of the input.
     """
-    path = folder / "said.json"
-    if not path.exists():
-        found = halved(base, data, ks, allowed=allowed, minutes=minutes, output=folder, size=size)
-        if found.stopped:
-            raise SystemExit("stopped; the same call goes on")
-        said = {"k": found.k, "losses": {one.k: one.points for one in found.losses}, "seconds": found.seconds}
-        write_all({path: [json.dumps({**said, "says": found.notes()}, indent=1).encode()]})
-    said = json.loads(path.read_text(encoding="utf-8"))
-    losses = [said["losses"].get(str(k), _WORST) for k in ks]
-    choice = said["k"] or ks[losses.index(min(losses))]
-    seconds = said["seconds"] * (os.cpu_count() or 1)
-    return Guess([-one for one in losses], seconds, (), choice, losses, {allowed: said["k"] or 0})
+    found = halved(base, data, ks, allowed=allowed, minutes=minutes, output=folder, size=size)
+    if found.stopped:
+        raise SystemExit("stopped; the same call goes on")
+    print(*found.notes(), sep="\n", flush=True)
+    points = {one.k: one.points for one in found.losses}
+    losses = [points.get(k, _WORST) for k in ks]
+    choice = found.k or ks[losses.index(min(losses))]
+    seconds = found.seconds * (os.cpu_count() or 1)
+    return Guess([-one for one in losses], seconds, (), choice, losses, {allowed: found.k or 0})

@@ -10,7 +10,7 @@ from zlib import crc32
 
 import numpy as np
 from k_guesses import SMALLEST, Guess
-from regret import Doubles, Outcomes, by_signs, drawn_pictures, holm, interval, mean_ap, over_seeds, regret, tau
+from regret import Doubles, by_signs, holm, interval, over_seeds, regret, tau
 
 
 @dataclass(frozen=True)
@@ -20,40 +20,41 @@ class Pair:
     Attributes:
         data: the name of the data set.
         base: of the base.
-        parts: its pictures and their fingerprints, by part.
+        of: its pictures and their fingerprints, as records have them.
         ks: all, k=0 first.
         seeds: those that every k has.
-        nets: for each k and seed what it found in the test pictures.
+        tests: mAP on the test pictures, of 0..1, (1 + draws, ks, seeds): of all pictures, then of resamples of them.
         flops: the share that each k saves.
         guesses: by name.
     """
 
     data: str
     base: str
-    parts: Mapping[str, tuple[int, str]]
+    of: Mapping[str, Any]
     ks: Sequence[int]
     seeds: Sequence[int]
-    nets: Sequence[Sequence[Outcomes]]
+    tests: Doubles
     flops: Mapping[int, float]
     guesses: Mapping[str, Guess]
 
-    def maps(self, draws: int = 0) -> tuple[Doubles, np.random.Generator | None]:
-        """mAP on the test pictures, (draws, ks, seeds), and what seeds are resampled with; 0 for the sample itself.
+    @property
+    def sample(self) -> Doubles:
+        """mAP on all test pictures, (1, ks, seeds)."""
+        return self.tests[:1]
 
-        The pictures that are drawn are the same for all networks of a data set.
+    def drawn(self) -> tuple[Doubles, np.random.Generator]:
+        """mAP on resampled pictures, (draws, ks, seeds), and what seeds are resampled with.
+
+        The pictures that are drawn are the same for all networks of a data set, and so is the generator.
         """
-        count = self.parts["test"][0]
-        rng = np.random.default_rng(crc32(self.data.encode())) if draws else None
-        weights = np.ones((1, count), np.int64) if rng is None else drawn_pictures(count, draws, rng)
-        rows = [np.stack([mean_ap(net, weights) for net in nets], axis=1) for nets in self.nets]
-        return np.stack(rows, axis=1), rng
+        return self.tests[1:], np.random.default_rng(crc32(self.data.encode()))
 
     def deeper(self, k: int) -> Pair:
         """The pair as if there were only the cuts from k on, beside k=0."""
         places = [at for at, one in enumerate(self.ks) if one == 0 or one >= k]
         ks = [self.ks[at] for at in places]
         guesses = {name: one.among([at - 1 for at in places[1:]], ks) for name, one in self.guesses.items()}
-        return replace(self, ks=ks, nets=[self.nets[at] for at in places], guesses=guesses)
+        return replace(self, ks=ks, tests=self.tests[:, places], guesses=guesses)
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,11 @@ class Verdict:
         }
 
 
-def judged(pairs: Sequence[Pair], draws: int) -> list[Verdict]:
+def judged(pairs: Sequence[Pair]) -> list[Verdict]:
     """Every guess over all pairs, each judged by the seeds whose trainings it did not see."""
-    sample, drawn = [pair.maps() for pair in pairs], [pair.maps(draws) for pair in pairs]
     names = list(pairs[0].guesses)
-    own = {name: [_judge(pair, name, *maps) for pair, maps in zip(pairs, sample, strict=True)] for name in names}
-    many = {name: [_judge(pair, name, *maps) for pair, maps in zip(pairs, drawn, strict=True)] for name in names}
+    own = {name: [_judge(pair, name, pair.sample) for pair in pairs] for name in names}
+    many = {name: [_judge(pair, name, *pair.drawn()) for pair in pairs] for name in names}
     others = [name for name in names if name != SMALLEST]
     ps = dict(
         zip(others, holm([by_signs([float(one[2][0]) for one in own[name]]) for name in others]), strict=True)
@@ -117,7 +117,9 @@ def judged(pairs: Sequence[Pair], draws: int) -> list[Verdict]:
     ]  # fmt: skip
 
 
-def _judge(pair: Pair, name: str, maps: Doubles, rng: np.random.Generator | None) -> tuple[Doubles, Doubles, Doubles]:
+def _judge(
+    pair: Pair, name: str, maps: Doubles, rng: np.random.Generator | None = None
+) -> tuple[Doubles, Doubles, Doubles]:
     """Tau, regret in points, and how much less regret that is than the smallest k's, for each draw."""
     guess = pair.guesses[name]
     unseen = [at for at, seed in enumerate(pair.seeds) if seed not in guess.seen]
@@ -135,15 +137,15 @@ def data_rows(pairs: Sequence[Pair]) -> Iterator[dict[str, Any]]:
     for pair in {pair.data: pair for pair in pairs}.values():
         yield {
             "data": pair.data,
-            **{name: count for name, (count, _) in pair.parts.items()},
-            **{f"{name} SHA-256": digest[:12] for name, (_, digest) in pair.parts.items()},
+            **pair.of["pictures"],
+            **{f"{name} SHA-256": pair.of[f"{name} pictures"][:12] for name in pair.of["pictures"]},
         }
 
 
 def truth_rows(pairs: Sequence[Pair]) -> Iterator[dict[str, Any]]:
     """A row for each pair: the mean mAP on the test pictures over its seeds."""
     for pair in pairs:
-        means = 100 * over_seeds(pair.maps()[0])[0]
+        means = 100 * over_seeds(pair.sample)[0]
         seeds = {"data": pair.data, "base": pair.base, "seeds": len(pair.seeds)}
         yield {**seeds, **{f"k={k}": f"{one:.1f}" for k, one in zip(pair.ks, means, strict=True)}}
 
@@ -151,8 +153,7 @@ def truth_rows(pairs: Sequence[Pair]) -> Iterator[dict[str, Any]]:
 def choice_rows(pairs: Sequence[Pair]) -> Iterator[dict[str, Any]]:
     """A row for each pair: the first choice of each guess, and its regret in points."""
     for pair in pairs:
-        maps = pair.maps()
         row = {"data": pair.data, "base": pair.base}
         for name in pair.guesses:
-            row[name] = f"{_choice(pair, name)} ({float(_judge(pair, name, *maps)[1][0]):.1f})"
+            row[name] = f"{_choice(pair, name)} ({float(_judge(pair, name, pair.sample)[1][0]):.1f})"
         yield row

@@ -6,15 +6,15 @@
 Each data set, base and way is a `darkshare sweep` in a folder of its own, and so is each k and seed of a way whose base
 is made for it (ways.py). The plain one also trains k=0, which is what can be won back and, of the first seed, the
 teacher. The same call goes on where one was stopped; a seed is done everywhere before the next begins. The checkpoint
-that was best on valid= is measured once on test=. Prints for each k the mAP of each way and means of what it wins, with
-the probability of a gain so large if each sign were by chance. With `--no-train` what is there is taken; `--plot` draws
-mAP over all k that are given, as Figure 5 of the paper.
+that was best on valid= is measured once on test=, and what that gave is put into the records (records.py); trainings
+that these have are not made. Prints for each k the mAP of each way, and means of what it wins over plain sharing with
+the same seeds, with the probability of a gain so large if each sign were by chance. With `--no-train` what the records
+have is taken; `--plot` draws mAP over all k that are given, as Figure 5 of the paper.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,19 +22,14 @@ from statistics import mean
 from typing import Any, NamedTuple
 
 import ways
-from places import Place, arguments, numbers, tell
+from places import PLAIN, Place, arguments, best_of, numbers
 from regret import by_signs
 from won_back_chart import plot_ways
 
-from darkshare._files import write_all
 from darkshare._tables import render
-from darkshare.choose_k.sweep import sweep
-from darkshare.choose_k.trials import RESULT, folder_of
-from darkshare.darknet.model import Model, load, save
+from darkshare.darknet.model import Model, save
 from darkshare.data import read_data
 from darkshare.errors import DarkshareWarning
-from darkshare.evaluation import evaluate_model
-from darkshare.training.guards import digest_of_pictures
 
 
 class Way(NamedTuple):
@@ -57,46 +52,46 @@ class Way(NamedTuple):
 
 SIDE = f"ladder:{100 * ways.SHARE:g}%"
 WAYS: Mapping[str, Way] = {  # the name stands behind that of the folder
-    "plain": Way(),
+    PLAIN: Way(),
     "twice": Way(longer=2),
     "ladder": Way(SIDE),
-    "teacher": Way(taught="plain"),
-    "ladder-teacher": Way(SIDE, "plain"),
+    "teacher": Way(taught=PLAIN),
+    "ladder-teacher": Way(SIDE, PLAIN),
     # controls
     "wide": Way(made=ways.wide),
     "cut": Way(made=ways.cut),
     "random": Way(made=ways.drawn_reads),
     "untrained": Way(made=ways.untrained, whole=True),
     "scratch": Way(SIDE, "untrained"),
-    "twice-ladder-teacher": Way(SIDE, "plain", longer=2),
+    "twice-ladder-teacher": Way(SIDE, PLAIN, longer=2),
     "start": Way(made=ways.start),
     "ladder-start": Way(SIDE, made=ways.start),
-    "ladder-lessons": Way(SIDE, "plain", ways.labelled),
-    "slow-ladder-teacher": Way(None, "plain", ways.slow),
+    "ladder-lessons": Way(SIDE, PLAIN, ways.labelled),
+    "slow-ladder-teacher": Way(None, PLAIN, ways.slow),
     # others
     "column": Way(made=ways.column),
     "stitch": Way(made=ways.stitch),
-    "stitch-ladder-teacher": Way(SIDE, "plain", ways.stitch),
-    "deeper-ladder-teacher": Way(None, "plain", ways.deeper),
-    "separable-ladder-teacher": Way(None, "plain", ways.separable),
-    "early-ladder-teacher": Way(None, "plain", ways.early),
+    "stitch-ladder-teacher": Way(SIDE, PLAIN, ways.stitch),
+    "deeper-ladder-teacher": Way(None, PLAIN, ways.deeper),
+    "separable-ladder-teacher": Way(None, PLAIN, ways.separable),
+    "early-ladder-teacher": Way(None, PLAIN, ways.early),
 }
-BEST, KEPT = "net-best", "on-test.json"
+WHOLE = "k=0"
 
 
 def main() -> None:
     args = _arguments()
     warnings.simplefilter("ignore", DarkshareWarning)
     places = [_Place(args, data, base) for data in args.data for base in args.base]
-    for count in range(1, 1 if args.no_train else len(args.seeds) + 1):
+    for seed in () if args.no_train else args.seeds:
         for place in places:
             for way in args.ways:
-                place.train(way, args.seeds[:count])
+                place.train_way(way, seed)
     if args.plot:
         plot_ways({place.stem: place.curves() for place in places}, args.plot)
     for k in args.k:
         print(f"k={k}")
-        print(render(list(_rows([found for place in places if (found := place.measured(k))], args.ways)), args.format))
+        print(render(list(_rows([place.measured(k) for place in places], args.ways)), args.format))
 
 
 def _arguments() -> argparse.Namespace:
@@ -105,88 +100,85 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--ways", type=lambda text: text.split(","), default=list(WAYS), help="plain is always one")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw mAP over all k, a panel for each data set")
     args = parser.parse_args()
-    args.ways = list(dict.fromkeys(["plain", *args.ways]))
+    args.ways = list(dict.fromkeys([PLAIN, *args.ways]))
     return args
 
 
 class Measured(NamedTuple):
-    """What was measured at one k.
+    """What was measured of a data set and a base at one k.
 
     Attributes:
-        name: of the data set and the base.
-        seeds: how many there are.
-        whole: mAP of k=0, in %.
-        maps: of each way.
+        name: of both.
+        maps: of each way, k=0 among them, mAP by seed, in %.
         flops: that each way adds to the plain network, in %.
     """
 
     name: str
-    seeds: int
-    whole: float
-    maps: Mapping[str, float]
+    maps: Mapping[str, Mapping[int, float]]
     flops: Mapping[str, float]
+
+    def against_plain(self, way: str) -> tuple[float, float] | None:
+        """Points that sharing loses, and that the way wins, over the seeds of all three; None without a loss."""
+        parts = [self.maps[name] for name in (WHOLE, PLAIN, way)]
+        seeds = set.intersection(*map(set, parts))
+        if not seeds:
+            return None
+        whole, plain, own = (mean(one[seed] for seed in seeds) for one in parts)
+        return (whole - plain, own - plain) if whole > plain else None
 
 
 class _Place(Place):
     """A data set and a base, with a folder for each way."""
 
-    def folder(self, name: str, k: int, seed: int) -> Path:
-        """The folder of the sweep that a training is in; each base that is made has one of its own."""
-        home = self.args.output / (self.stem if name == "plain" else f"{self.stem}-{name}")
-        return home / f"k{k}-seed{seed}" if WAYS[name].made else home
-
-    def best(self, name: str, k: int, seed: int) -> Path:
-        """The cfg of the checkpoint of a training that was best on valid=."""
-        return folder_of(self.folder(name, k, seed), k, seed) / f"{BEST}.cfg"
-
-    def train(self, name: str, seeds: Sequence[int]) -> None:
-        way = WAYS[name]
-        if way.taught not in ("", "plain"):
-            self.train(way.taught, seeds)
-        ks = [0] if way.whole else [0, *self.args.k] if name == "plain" else self.args.k
-        if not way.made:
-            self._sweep(name, self.base, ks, seeds)
+    def train_way(self, name: str, seed: int) -> None:
+        """Make the trainings that the record has not."""
+        if name == PLAIN:
+            self.train([0, *self.args.k], seed)
             return
-        for seed in seeds[:1] if way.whole else seeds:
-            for k in ks:
-                self._sweep(name, self._made(name, k, seed), [k], [seed])
+        way, teacher = WAYS[name], None
+        missing = [k for k in self.args.k if (name, k, seed) not in self.record.trainings]
+        if not missing:
+            return
+        if way.taught:
+            teacher = self.network(0, self.args.seeds[0]) if way.taught == PLAIN else self._untrained(way.taught)
+        if not way.made:
+            self.sweep(
+                name, self._home(name), self.base, missing, seed, longer=way.longer, side=way.side, teacher=teacher
+            )
+            return
+        for k in missing:
+            base, folder = self._made(name, way.made, k, seed), self._home(name) / f"k{k}-seed{seed}"
+            self.sweep(name, folder, base, [k], seed, side=way.side, teacher=teacher)
 
-    def _made(self, name: str, k: int, seed: int) -> str:
+    def _home(self, name: str) -> Path:
+        return self.folder.with_name(f"{self.stem}-{name}")
+
+    def _untrained(self, name: str) -> Path:
+        """The cfg of the teacher of a way that only teaches others."""
+        seed, home, make = self.args.seeds[0], self._home(name), WAYS[name].made
+        assert make
+        if not best_of(home, 0, seed).exists():
+            self.sweep(name, home, self._made(name, make, 0, seed), [0], seed)
+        return best_of(home, 0, seed)
+
+    def _made(self, name: str, make: Callable[[ways.Given], Model], k: int, seed: int) -> str:
         """The cfg of a way's own base, which is written before the first training."""
-        folder = self.folder(name, k, seed)
-        stem = folder.parent / "bases" / folder.name
+        stem = self._home(name) / "bases" / f"k{k}-seed{seed}"
         if not stem.with_suffix(".cfg").exists():
             pictures = [Path(sample.picture) for sample in read_data(self.data, "train").samples]
-            whole = self.best("plain", 0, self.args.seeds[0])
-            make = WAYS[name].made
-            assert make
+            whole = self.network(0, self.args.seeds[0])
             save(make(ways.Given(self.base, k, seed, self.size, whole, pictures)), stem)
         return f"{stem}.cfg"
 
-    def _sweep(self, name: str, base: str, ks: Sequence[int], seeds: Sequence[int]) -> None:
-        args, way = self.args, WAYS[name]
-        found = sweep(
-            load(base), self.data, k=ks, seeds=seeds, output=self.folder(name, ks[-1], seeds[-1]), jobs=args.jobs,
-            threads=1, batches=way.longer * args.batches, batch=args.batch, size=self.size,
-            validate_every=way.longer * args.validate_every, side=way.side,
-            teacher=self.best(way.taught, 0, args.seeds[0]) if way.taught else None,
-        )  # fmt: skip
-        tell(f"{self.stem} {name}", found)
-
-    def measured(self, k: int) -> Measured | None:
-        """The mAP of k=0, of plain sharing and of the ways at k, over the seeds that plain sharing has, if any."""
-        whole, plain = self._maps("plain", 0), self._maps("plain", k)
-        seeds = sorted(whole.keys() & plain.keys())
-        if not seeds:
-            return None
-        maps, flops = dict[str, float](), dict[str, float]()
-        own = load(self.best("plain", k, seeds[0])).network.flops
+    def measured(self, k: int) -> Measured:
+        """What the record has of that k."""
+        maps = {WHOLE: self._maps(PLAIN, 0), **{name: self._maps(name, k) for name in self.args.ways}}
+        flops = {}
         for name in self.args.ways:
-            found = {} if WAYS[name].whole else self._maps(name, k)
-            if found.keys() >= set(seeds):
-                maps[name] = mean(found[seed] for seed in seeds)
-                flops[name] = 100 * (load(self.best(name, k, seeds[0])).network.flops / own - 1)
-        return Measured(self.stem, len(seeds), mean(whole[seed] for seed in seeds), maps, flops)
+            for seed in maps[name].keys() & maps[PLAIN].keys():
+                own, plain = (self.record.trainings[one, k, seed].flops for one in (name, PLAIN))
+                flops[name] = 100 * (own / plain - 1)
+        return Measured(self.stem, maps, flops)
 
     def curves(self) -> dict[str, dict[int, list[float]]]:
         """For each way and k the mAP of each seed, where there is one; k=0 belongs to the plain way."""
@@ -194,39 +186,34 @@ class _Place(Place):
         return {name: {k: maps for k, maps in curve.items() if maps} for name, curve in found.items()}
 
     def _maps(self, name: str, k: int) -> dict[int, float]:
-        """mAP of the best checkpoint of each seed on test=, in %, from a file if it is there."""
-        found, digest = {}, digest_of_pictures(self.test.samples)
-        for seed in self.args.seeds:
-            cfg = self.best(name, k, seed)
-            if not cfg.with_name(RESULT).exists():
-                continue
-            kept = json.loads(cfg.with_name(KEPT).read_text()) if cfg.with_name(KEPT).exists() else {}
-            if kept.get("digest") != digest:
-                kept = {"digest": digest, "map": evaluate_model(load(cfg), self.test, threads=1).mean}
-                write_all({cfg.with_name(KEPT): [json.dumps(kept).encode()]})
-            found[seed] = 100 * kept["map"]
-        return found
+        """mAP on test= of each seed, in %."""
+        trainings = self.record.trainings
+        return {
+            seed: 100 * float(trainings[name, k, seed].test[0])
+            for seed in self.args.seeds if (name, k, seed) in trainings
+        }  # fmt: skip
 
 
 def _rows(found: Sequence[Measured], names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The mAP of each way, and what it wins over plain sharing, as means over data sets and bases that lose by that."""
-    heads = {one.name: f"{one.name} ({one.seeds})" for one in found}
-    empty = dict.fromkeys(("way", *heads.values(), "FLOPs added %", "points", "won back %", "two thirds", "p"))
-    yield empty | {"way": "k=0"} | {heads[one.name]: round(one.whole, 1) for one in found}
-    for name in names:
-        there = [one for one in found if name in one.maps]
+    empty = dict.fromkeys(
+        ("way", "seeds", *(one.name for one in found), "FLOPs added %", "points", "won back %", "two thirds", "p")
+    )
+    for name in (WHOLE, *names):
+        there = [one for one in found if one.maps.get(name)]
         if not there:
             continue
-        row = empty | {"way": name} | {heads[one.name]: round(one.maps[name], 1) for one in there}
-        own = [one for one in there if one.whole > one.maps["plain"]]
-        row["FLOPs added %"] = round(mean(one.flops[name] for one in there), 2)
-        if name != "plain" and own:
-            gains = [one.maps[name] - one.maps["plain"] for one in own]
-            shares = [gain / (one.whole - one.maps["plain"]) for gain, one in zip(gains, own, strict=True)]
-            lost = sum(one.whole - one.maps["plain"] for one in own)
-            row |= {"points": round(mean(gains), 2), "won back %": round(100 * sum(gains) / lost, 1)}
-            row |= {"two thirds": f"{sum(share >= 2 / 3 for share in shares)}/{len(own)}"}
-            row |= {"p": round(by_signs(gains), 3)}
+        seeds = sorted({len(one.maps[name]) for one in there})
+        row = empty | {"way": name, "seeds": " to ".join(map(str, seeds[:1] + seeds[1:][-1:]))}
+        row |= {one.name: round(mean(one.maps[name].values()), 1) for one in there}
+        if name != WHOLE:
+            row["FLOPs added %"] = round(mean(one.flops[name] for one in there), 2)
+        own = [both for one in there if name not in (WHOLE, PLAIN) and (both := one.against_plain(name))]
+        if own:
+            lost, gains = zip(*own, strict=True)
+            row |= {"points": round(mean(gains), 2), "won back %": round(100 * sum(gains) / sum(lost), 1)}
+            thirds = sum(gain >= 2 / 3 * points for points, gain in own)
+            row |= {"two thirds": f"{thirds}/{len(own)}", "p": round(by_signs(gains), 3)}
         yield row
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+from places import PLAIN
+
 from darkshare._figures import COLOURS, GREY, write_figure
 
 if TYPE_CHECKING:
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Curve = Mapping[int, Sequence[float]]  # for each k the mAP of each seed, in %
-PLAIN = "plain"
 _MARKS = "o^svDPX*"
 
 

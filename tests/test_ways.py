@@ -145,11 +145,14 @@ def test_a_scratch_teacher_has_no_weights(given):
 
 def test_the_table_by_hand():
     found = [
-        Measured("a", 2, 60.0, {"plain": 50.0, "wide": 58.0}, {"plain": 0.0, "wide": 3.0}),
-        Measured("b", 1, 30.0, {"plain": 10.0, "wide": 22.0}, {"plain": 0.0, "wide": 5.0}),
-        Measured("c", 1, 30.0, {"plain": 31.0, "wide": 40.0}, {"plain": 0.0, "wide": 4.0}),  # nothing is lost
-    ]
+        Measured("a", {"k=0": {1: 59.0, 2: 61.0}, "plain": {1: 50.0, 2: 50.0}, "wide": {1: 57.0, 2: 59.0}},
+                 {"plain": 0.0, "wide": 3.0}),
+        Measured("b", {"k=0": {1: 30.0, 2: 90.0}, "plain": {1: 10.0, 2: 80.0}, "wide": {1: 22.0}},  # seed 1 counts
+                 {"plain": 0.0, "wide": 5.0}),
+        Measured("c", {"k=0": {1: 30.0}, "plain": {1: 31.0}, "wide": {1: 40.0}}, {"plain": 0.0, "wide": 4.0}),
+    ]  # fmt: skip
     rows = list(_rows(found, ["plain", "cut", "wide"]))
     assert [row["way"] for row in rows] == ["k=0", "plain", "wide"]
-    assert [row["a (2)"] for row in rows] == [60, 50, 58]
+    assert [(row["a"], row["seeds"]) for row in rows] == [(60, "1 to 2"), (50, "1 to 2"), (58, "1 to 2")]
+    # on c nothing is lost
     assert rows[2] | {"FLOPs added %": 4, "points": 10, "won back %": 66.7, "two thirds": "1/2", "p": 0.25} == rows[2]

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from darkshare.choose_k.candidates import kendall
-from darkshare.choose_k.trials import TrialResult, folder_of
+from darkshare.choose_k.trials import TrialResult
 from darkshare.evaluation.curves import average_precision, curve
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 from k_allowances import allowance_rows
-from k_guesses import Guess, begun_results, by_beginnings, by_halving, without_looking
+from k_guesses import Guess, by_beginnings, by_halving, guess_of, plain, results, without_looking
 from k_verdicts import Pair, judged
+from records import Record, Training
 from regret import Outcomes, by_signs, drawn_pictures, holm, interval, mean_ap, over_seeds, regret, tau
 
 
@@ -108,17 +109,33 @@ def trial(k: int, seed: int, mean: float) -> TrialResult:
     return TrialResult(**{**dict.fromkeys(one.name for one in fields(TrialResult)), **given})
 
 
-def test_the_beginning_of_a_training_is_read_from_its_journal(tmp_path):
-    for k, mean in ((22, 0.4), (66, 0.5)):
-        folder = folder_of(tmp_path, k, 1)
-        folder.mkdir(parents=True)
-        (folder / "net.csv").write_text(f"batch,map\n60,{mean}\n61,\n120,0.9\n")
-    early = begun_results(tmp_path, [trial(22, 1, 0.9), trial(66, 1, 0.9)], 60)
-    guess = by_beginnings(early, [22, 66], "early")["early"]
+def test_a_training_that_had_ended_early():
+    made = {(k, 1): Training(np.array([0.8]), {60: mean, 240: 0.9}, 8.0, 5) for k, mean in ((22, 0.4), (66, 0.5))}
+    guess = by_beginnings(results(made, 60), [22, 66], "early")["early"]
     assert guess == Guess([0.4, 0.5], 4.0, [1], losses=[])  # a quarter of 8 s, twice
     assert guess.chosen([22, 66]) == 1
-    with pytest.raises(SystemExit, match="has no mAP after 61 updates"):
-        begun_results(tmp_path, [trial(22, 1, 0.9)], 61)
+    with pytest.raises(SystemExit, match="no mAP after 61 updates"):
+        results(made, 61)
+
+
+def test_a_record_says_what_was_put_into_it(tmp_path):
+    record = Record.read(tmp_path / "new" / "d-b.json")
+    assert not record.trainings
+    record.require({"batch": 16, "test pictures": "ab"})
+    record.shares[22] = (0.1, 0.2)
+    guess = Guess([1.0, 2.0], 3.0, [1], 22, [0.5, 1.5], {3.0: 22})
+    record.guesses["one"] = {"of": {"cuts": [22]}, "guesses": {"g": plain(guess)}}
+    record.trainings["plain", 22, 1] = Training(np.array([0.12346, 0, 1]), {60: 0.25, 240: 0.5}, 8.5, 77)
+    record.write()
+    again = Record.read(record.path)
+    assert (again.of, again.shares) == (record.of, record.shares)
+    assert guess_of(again.guesses["one"]["guesses"]["g"]) == guess
+    found = again.trainings["plain", 22, 1]
+    assert found.test == pytest.approx([0.12346, 0, 1])
+    assert found[1:] == ({60: 0.25, 240: 0.5}, 8.5, 77)
+    again.require(record.of)
+    with pytest.raises(SystemExit, match="another batch; give --records"):
+        again.require({"batch": 8, "test pictures": "ab"})
 
 
 def test_halving_stops_where_seeds_agree():
@@ -131,15 +148,21 @@ def test_halving_stops_where_seeds_agree():
     assert found.among([1], [0, 66]).choice is None
 
 
+def drawn_maps(nets) -> np.ndarray:
+    """mAP of all of two pictures, then of 20 resamples, for each k and seed."""
+    weights = np.vstack([[1, 1], drawn_pictures(2, 20, np.random.default_rng(0))])
+    return np.stack([np.stack([mean_ap(net, weights) for net in row], axis=1) for row in nets], axis=1)
+
+
 def test_verdicts_by_hand():
     """Seed 1 says k=1, seed 2 k=2; both together say k=1."""
     every, half, none = (outcomes(range(n), [True] * n, [0, 1]) for n in (2, 1, 0))
     guesses = {**without_looking([1, 2]), "first": Guess([1, 0], 3.0, [1]), "second": Guess([0, 1], 4.0, [1])}
     pair = Pair(
-        "d", "b", {"test": (2, "")}, [0, 1, 2], [1, 2], [[every, every], [every, half], [none, every]],
+        "d", "b", {}, [0, 1, 2], [1, 2], drawn_maps([[every, every], [every, half], [none, every]]),
         {1: 0.1, 2: 0.5}, guesses,
     )  # fmt: skip
-    found = {one.name: one for one in judged([pair], 20)}
+    found = {one.name: one for one in judged([pair])}
     assert [(one.regrets, one.taus) for one in found.values()] == [
         ([0], [1]),
         ([25], [-1]),  # 75 and 50
@@ -150,7 +173,7 @@ def test_verdicts_by_hand():
     assert found["second"].row()["saves FLOPs %"] == "50"
     low, high = found["first"].regret_between
     assert 0 <= low < high <= 100
-    assert [one.regrets for one in judged([pair.deeper(2)], 20)] == [[0]] * 4
+    assert [one.regrets for one in judged([pair.deeper(2)])] == [[0]] * 4
 
 
 def test_the_largest_k_that_loses_no_more_by_hand():
@@ -158,11 +181,11 @@ def test_the_largest_k_that_loses_no_more_by_hand():
     every, half, none = (outcomes(range(n), [True] * n, [0, 1]) for n in (2, 1, 0))
     guesses = {**without_looking([1, 2]), "silent": Guess([1, 0], 3.0), "bold": Guess([0, 1], 4.0, [1], losses=[9, 20])}
     pairs = [
-        Pair(data, "b", {"test": (2, "")}, [0, 1, 2], [1, 2], [[every, every], [every, half], [none, every]],
+        Pair(data, "b", {}, [0, 1, 2], [1, 2], drawn_maps([[every, every], [every, half], [none, every]]),
              {0: 0, 1: 0.1, 2: 0.5}, guesses)
         for data in "de"
     ]  # fmt: skip
-    pairs[1] = replace(pairs[1], nets=[[every] * 2, [every] * 2, [every] * 2])
+    pairs[1] = replace(pairs[1], tests=drawn_maps([[every] * 2] * 3))
     rows = {(row["may lose"], row["guess"]): row for row in allowance_rows(pairs, [20.0, 5.0])}
     told = ["smallest k", "largest k (FLOPs)", "bold", "as other sets lost", "the truth"]
     assert list(rows) == [(points, name) for points in ("5", "20") for name in told]
