@@ -7,8 +7,9 @@
 Each pair of data set and base is a `darkshare sweep` in a folder of its own; the same call goes on where one was
 stopped, and a seed is done everywhere before the next begins. The checkpoint that was best on valid= is measured once
 on test=. What trainings gave, and the guesses, are put into the records (records.py); trainings that these have are not
-made, so that with `--no-train` the tables come from them alone, without data and networks. Prints tables and draws which-k.png; with `--deeper 66`
-(the default) also which-k-66.png, for those who must save so much that smaller cuts do not count.
+made, so that with `--no-train` the tables come from them alone, without data and networks. Prints tables and draws
+which-k.png; with `--deeper 66` (the default) also which-k-66.png, for those who must save so much that smaller cuts do
+not count.
 """
 
 from __future__ import annotations
