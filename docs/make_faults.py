@@ -1,8 +1,12 @@
-"""Write docs/reference/faults.md from a run: `python docs/make_faults.py`, as root, who may mount a small disk."""
+"""Write docs/reference/faults.md from a run: `python docs/make_faults.py`, as root, who may mount a small disk.
+
+With names of commands (`python docs/make_faults.py demo export`) only these run, and the page's other rows stay.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -44,14 +48,23 @@ LETTERS = {
 }  # fmt: skip
 
 
-def page(found: dict[str, dict[str, Any]]) -> str:
-    """The whole page, of what was found for each command."""
-    lines = [f"| command | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
-    for name, faults in found.items():
-        lines.append(f"| {name} | {' | '.join(_cell(faults.get(fault)) for fault in COLUMNS)} |")
+def page(rows: dict[str, str]) -> str:
+    """The whole page, of the row of each command."""
+    lines = [f"| command | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|", *rows.values()]
     told = [f"- {name}: {(column.__doc__ or '').strip()}" for name, column in COLUMNS.items()]
-    total = sum(count for faults in found.values() for one in faults.values() for count in one["outcomes"].values())
+    total = sum(int(count) for row in rows.values() for count in re.findall(r"[|,] [a-z1] (\d+)", row))
     return HEAD + "\n".join([*lines, "", f"{total} runs. The faults:", "", *told, ""])
+
+
+def row_of(name: str, found: dict[str, Any]) -> str:
+    """The row of what was found for a command."""
+    return f"| {name} | {' | '.join(_cell(found.get(fault)) for fault in COLUMNS)} |"
+
+
+def rows_there() -> dict[str, str]:
+    """The page's rows, by command."""
+    lines = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    return {line.split(" | ")[0].removeprefix("| "): line for line in lines}
 
 
 def _cell(fault: dict[str, Any] | None) -> str:
@@ -70,7 +83,10 @@ def ask(name: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    names = [row.name for row in ROWS]
+    every = [row.name for row in ROWS]
+    names = sys.argv[1:] or every
+    if strange := sorted({*names} - {*every}):
+        sys.exit(f"there is no command {strange[0]!r}; they are {', '.join(every)}")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = dict(zip(names, pool.map(ask, names), strict=True))
     wrong = [
@@ -78,5 +94,5 @@ if __name__ == "__main__":
     ]
     if wrong:
         sys.exit("\n".join(wrong))
-    text = page(found)
-    PAGE.write_text(text, encoding="utf-8", newline="\n")
+    rows = rows_there() | {name: row_of(name, row) for name, row in found.items()}
+    PAGE.write_text(page({name: rows[name] for name in every}), encoding="utf-8", newline="\n")
