@@ -136,8 +136,6 @@ class Place:
         """The cfg of a plain training's best checkpoint; it is trained again where that is not there."""
         path = best_of(self.folder, k, seed)
         if not path.exists():
-            if self.args.no_train:
-                raise SystemExit(f"{path}: is not there; leave --no-train out")
             self.sweep(PLAIN, self.folder, self.base, [k], seed)
         return path
 

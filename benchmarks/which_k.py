@@ -130,6 +130,8 @@ class _Place(Place):
         }
         kept = self.record.guesses.get(name, {})
         if kept.get("of") != about:
+            if args.no_train:
+                raise SystemExit(f"{self.record.path}: has no guesses {name} of these cuts; leave --no-train out")
             kept = {"of": about, "guesses": {name: plain(guess) for name, guess in make().items()}}
             self.record.guesses[name] = kept
             self.record.write()

@@ -15,6 +15,8 @@ from darkshare.choose_k.trials import TrialResult
 from darkshare.evaluation.curves import average_precision, curve
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
+import loss_won_back
+import which_k
 from k_allowances import allowance_rows
 from k_guesses import Guess, by_beginnings, by_halving, guess_of, plain, results, without_looking
 from k_verdicts import Pair, judged
@@ -195,3 +197,32 @@ def test_the_largest_k_that_loses_no_more_by_hand():
     beyond = rows["20", "largest k (FLOPs)"]
     assert (beyond["kept"], beyond["points beyond"], beyond["saves FLOPs %"]) == ("1 of 2", "15.00", "50")
     assert rows["20", "as other sets lost"]["loses"] == "25.00"  # k=2 and k=1: each does as the other set says
+
+
+PAGES = Path(__file__).parent.parent / "docs" / "explanation"
+GIVEN = [
+    *(word for one in ("cells:128", "receipts:160", "logos:128", "raccoon:128", "plates:160", "masks:160")
+      for word in ("--data", one.replace(":", ".data:"))),
+    "--base", "f10-coco.cfg", "--no-train",
+]  # fmt: skip
+
+
+def printed(program, words: list[str], monkeypatch, capsys) -> list[str]:
+    """The lines of tables that a program prints."""
+    monkeypatch.setattr(sys, "argv", ["program", *GIVEN, *words])
+    program.main()
+    return [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+
+
+def test_which_k_is_what_the_records_say(tmp_path, monkeypatch, capsys):
+    lines = printed(which_k, ["-o", str(tmp_path)], monkeypatch, capsys)
+    assert len(lines) > 60
+    page = (PAGES / "which-k.md").read_text(encoding="utf-8")
+    assert [line for line in lines if line not in page] == []
+
+
+def test_the_loss_won_back_is_what_the_records_say(monkeypatch, capsys):
+    lines = printed(loss_won_back, ["--ways", "ladder-teacher"], monkeypatch, capsys)
+    assert len(lines) == 10
+    page = (PAGES / "loss-won-back.md").read_text(encoding="utf-8")
+    assert [line for line in lines if line not in page] == []
