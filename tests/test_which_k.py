@@ -215,7 +215,7 @@ def printed(program, words: list[str], monkeypatch, capsys) -> list[str]:
 
 
 def test_which_k_is_what_the_records_say(tmp_path, monkeypatch, capsys):
-    lines = printed(which_k, ["-o", str(tmp_path)], monkeypatch, capsys)
+    lines = printed(which_k, ["-o", str(tmp_path), "--minutes", "4"], monkeypatch, capsys)
     assert len(lines) > 60
     page = (PAGES / "which-k.md").read_text(encoding="utf-8")
     assert [line for line in lines if line not in page] == []
