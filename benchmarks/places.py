@@ -80,6 +80,11 @@ class Place:
         """The pictures of test=."""
         return read_data(self.data, "test")
 
+    @cached_property
+    def pictures(self) -> dict[str, int]:
+        """How many each part has."""
+        return {name: len(read_data(self.data, name).samples) for name in ("train", "valid", "test")}
+
     def seeds(self, ks: Iterable[int]) -> list[int]:
         """Those that every k has a plain training of."""
         return [seed for seed in self.args.seeds if all((PLAIN, k, seed) in self.record.trainings for k in ks)]
@@ -123,9 +128,10 @@ class Place:
 
     def _record(self, way: str, folder: Path, found: TrialResult) -> None:
         if way == PLAIN:
-            parts = {name: len(read_data(self.data, name).samples) for name in ("train", "valid", "test")}
             told = {name: value for name, value in found.settings.items() if value is not None}
-            self.record.require({**told, "test pictures": digest_of_pictures(self.test.samples), "pictures": parts})
+            self.record.require(
+                {**told, "test pictures": digest_of_pictures(self.test.samples), "pictures": self.pictures}
+            )
         model = load(best_of(folder, found.k, found.seed))
         test = test_maps(model, self.test, DRAWS if way == PLAIN else 0)
         valid = _validated(folder_of(folder, found.k, found.seed) / f"{NET}.csv") | {found.batches: found.map}
