@@ -132,11 +132,14 @@ class Place:
             self.record.require(
                 {**told, "test pictures": digest_of_pictures(self.test.samples), "pictures": self.pictures}
             )
+        if (way, found.k, found.seed) in self.record.trainings:  # trained again for its network only
+            return
         model = load(best_of(folder, found.k, found.seed))
         test = test_maps(model, self.test, DRAWS if way == PLAIN else 0)
         valid = _validated(folder_of(folder, found.k, found.seed) / f"{NET}.csv") | {found.batches: found.map}
-        taken = Training(test, valid, found.train_seconds, model.network.flops)
-        self.record.trainings.setdefault((way, found.k, found.seed), taken)
+        self.record.trainings[way, found.k, found.seed] = Training(
+            test, valid, found.train_seconds, model.network.flops
+        )
 
     def network(self, k: int, seed: int) -> Path:
         """The cfg of a plain training's best checkpoint; it is trained again where that is not there."""
