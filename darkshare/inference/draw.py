@@ -100,6 +100,7 @@ def annotate(
     return canvas
 
 
+@lru_cache(1024)
 def colour_of(hue: int, shade: int) -> Colour:
     """A hue in one of its shades; both begin again behind their last."""
     towards, share = SHADES[shade % len(SHADES)]

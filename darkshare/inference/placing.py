@@ -115,17 +115,16 @@ class Free:
 
     def _summed(self, boxes: NDArray[np.intp]) -> NDArray[np.float64]:
         """The shares of boxes left of and above each corner of a cell, added up: each box is 1 in all."""
+        import cv2
+
         low, high = boxes[:, :2] // self._cell, -(-boxes[:, 2:] // self._cell)
         high = np.maximum(high, low + 1)
         share = 1 / (high - low).prod(axis=1)
-        shares = np.zeros((self._h // self._cell + 3, self._w // self._cell + 3))
-        for xs, ys, sign in ((low, low, 1), (high, low, -1), (low, high, -1), (high, high, 1)):
-            np.add.at(shares, (ys[:, 1] + 1, xs[:, 0] + 1), sign * share)
-        for _ in range(2):  # in place: new arrays would take most of the time
-            for at in range(1, len(shares)):
-                shares[at] += shares[at - 1]
-            shares.cumsum(1, out=shares)
-        return shares
+        corners = np.zeros((self._h // self._cell + 2, self._w // self._cell + 2))
+        for xs, ys, sign in ((low, low, 1), (high, high, 1), (high, low, -1), (low, high, -1)):
+            np.add.at(corners, (ys[:, 1], xs[:, 0]), sign * share)
+        shares = cv2.integral(corners)  # of each cell
+        return cv2.integral(shares)[1:, 1:]
 
     def _hidden(self, area: Area) -> float:
         """The shares of all boxes that an area hides, added up."""

@@ -668,6 +668,12 @@ def test_an_mp4_is_one_that_browsers_play_or_the_note_says_so(tmp_path, monkeypa
     assert ("--container .webm" in file.note()) == webm
 
 
+@pytest.mark.parametrize(("has", "codec"), [(("XVID", "MJPG"), "XVID"), (("MJPG",), "MJPG")])
+def test_an_avi_takes_mpeg_4_where_it_is(tmp_path, monkeypatch, has, codec):
+    monkeypatch.setattr(videos, "_writer", lambda path, codec, size, rate: Writer(codec, has))
+    assert VideoFile(tmp_path / "v.avi", SIZE, 10).codec == codec
+
+
 def test_where_no_codec_is_there_it_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(videos, "_writer", lambda path, codec, size, rate: Writer(codec, ()))
     with pytest.raises(

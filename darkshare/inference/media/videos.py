@@ -25,7 +25,7 @@ from darkshare.inference.media.timing import LATEST, USUAL_RATE, Clock
 _SUFFIXES = "3gp asf avi flv gif m2ts m4v mjpeg mjpg mkv mov mp4 mpeg mpg mts ogv ts vob webm wmv"
 SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 # Codecs by container; the first that OpenCV has is taken. Killed in the middle, all but .mp4 stay playable.
-CONTAINERS = {".avi": ("MJPG",), ".mkv": ("mp4v",), ".mp4": ("avc1", "mp4v"), ".webm": ("VP80",)}
+CONTAINERS = {".avi": ("XVID", "MJPG"), ".mkv": ("mp4v",), ".mp4": ("avc1", "mp4v"), ".webm": ("VP80",)}
 _PATIENCE = 30  # frames in a row that may be broken before a video counts as ended
 _SILENCE = 10.0  # seconds without a frame behind which a camera or stream counts as lost
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0  # seconds between two tries to open a stream again
