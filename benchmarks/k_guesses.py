@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from records import Training
 from stitches import PICTURES, stitched
 
-from darkshare.choose_k.halving import doubtful, halved, largest, losses_of
+from darkshare.choose_k.halving import AT_FIRST, CutLoss, Round, halved, kept_to, losses_of, next_round, spread
 from darkshare.choose_k.regions import regions_of
 from darkshare.choose_k.results import choices
 from darkshare.choose_k.separability import Doubles, Ids, h_score, label_similarity, logme
@@ -178,32 +178,40 @@ def by_halving(
     ks: Sequence[int],
     allowed: Sequence[float],
 ) -> Guess:
-    """What `suggest-k --minutes` does with these trainings: a seed of all, then further ones where there is doubt.
+    """What `suggest-k --minutes` does with these trainings: three cuts, those between, further seeds in doubt.
 
     Args:
-        trials: short ones, of k=0 and all cuts, with equal seeds.
+        trials: those that there are, of k=0 and all cuts, with equal seeds.
         shares: of weights and operations, for each k.
         ks: the cuts, in ascending order.
         allowed: points that the k to take may lose; the first ones decide its order of the cuts.
     """
     found = {one: _halving(trials, shares, ks, one) for one in allowed}
-    return found[allowed[0]]._replace(choices={one: _chosen(guess.losses, ks, one) for one, guess in found.items()})
+    return found[allowed[0]]._replace(choices={one: k for guess in found.values() for one, k in guess.choices.items()})
 
 
 def _halving(
     trials: Sequence[TrialResult], shares: Mapping[int, tuple[float, float]], ks: Sequence[int], allowed: float
 ) -> Guess:
-    alive, made, seen = list(ks), list[TrialResult](), list[int]()
-    for seed in sorted({one.seed for one in trials}):
-        made += [one for one in trials if one.seed == seed and one.k in {0, *alive}]
-        seen.append(seed)
+    seeds, saved = sorted({one.seed for one in trials}), {k: shares[k][1] for k in ks}
+    ahead, wanted = Round(spread(saved, AT_FIRST), 1), set[tuple[int, int]]()
+    while ahead.ks and ahead.seeds <= len(seeds):
+        wanted |= {(k, seeds[at - 1]) for k, at in ahead.trainings()}
+        made = [one for one in trials if (one.k, one.seed) in wanted]
         found = losses_of(choices(made, shares))
-        alive = doubtful(found, allowed)
-        if not alive:
-            break
-    losses = [one.points for one in found]
-    choice = largest(found, allowed) or ks[losses.index(min(losses))]
-    return Guess([-one for one in losses], sum(one.train_seconds for one in made), seen, choice, losses)
+        ahead = next_round(found, allowed, saved, 1)
+    seconds, seen = sum(one.train_seconds for one in made), sorted({seed for _, seed in wanted})
+    return _answered(found, kept_to(found, allowed), ks, allowed, seconds, seen)
+
+
+def _answered(
+    found: Sequence[CutLoss], k: int | None, ks: Sequence[int], allowed: float, seconds: float, seen: Sequence[int]
+) -> Guess:
+    """The guess of such losses; a cut that was not trained is the worst."""
+    points = {one.k: one.points for one in found}
+    losses = [points.get(k, _WORST) for k in ks]
+    choice = k or ks[losses.index(min(losses))]
+    return Guess([-one for one in losses], seconds, seen, choice, losses, {allowed: k or 0})
 
 
 def by_minutes(
@@ -224,8 +232,5 @@ def by_minutes(
     if found.stopped:
         raise SystemExit("stopped; the same call goes on")
     print(*found.notes(), sep="\n", flush=True)
-    points = {one.k: one.points for one in found.losses}
-    losses = [points.get(k, _WORST) for k in ks]
-    choice = found.k or ks[losses.index(min(losses))]
     seconds = found.seconds * (os.cpu_count() or 1)
-    return Guess([-one for one in losses], seconds, (), choice, losses, {allowed: found.k or 0})
+    return _answered(found.losses, found.k, ks, allowed, seconds, ())

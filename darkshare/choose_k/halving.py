@@ -1,7 +1,8 @@
-"""Successive halving: short trainings of several k, then further seeds of those about which there is doubt.
+"""Halving: trainings of a few k, then of those between what is allowed and what is not, then further seeds in doubt.
 
-After Jamieson and Talwalkar, AISTATS 2016; what is sought is not the best arm, but the largest k whose loss is allowed.
-All of it is a sweep in a folder, whose tables and figure it leaves.
+Successive halving (Jamieson and Talwalkar, AISTATS 2016) drops what is behind early; here k=0, against which all are
+held, is behind early and ahead late, so what is halved is the interval that holds the largest k whose loss is allowed,
+by trainings of equal length. All of it is a sweep in a folder, whose tables and figure it leaves.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from heapq import heapreplace
 from pathlib import Path
 from statistics import mean
 from time import monotonic
@@ -29,11 +31,13 @@ from darkshare.evaluation import evaluate_model
 from darkshare.training.settings import Changes, Options
 from darkshare.training.timing import timed
 
-MOST = 6  # cuts that are trained, beside k=0
+AT_FIRST = 3  # cuts, beside k=0
+_MOST = 6  # of them in all
 _FEWEST = 60  # updates of a training that says anything
-_FIRST = 0.45  # of the time, for one seed of all
+_FIRST = 0.36  # of the time, for one seed of the first ones: as long as what follows for a cut between and a seed more
 _START = 3.0  # seconds that a training takes beside its updates and its evaluation
 _SEEDS = 9  # at most
+_GAIN = -1.0  # points lost: a cut that loses less than that, a standard error included, is told of
 _COURSE = "course.json"
 
 
@@ -57,7 +61,7 @@ class CutLoss:
 
     def __str__(self) -> str:
         apart = "" if self.error is None else f" ± {self.error:.1f}"
-        return f"{self.points:.1f}{apart} points of mAP"
+        return f"{self.points:.1f}{apart}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,8 +69,8 @@ class Halving(Result):
     """The largest k whose loss is allowed, by training.
 
     Attributes:
-        k: that one; None if there is none.
-        losses: of all cuts, in ascending order.
+        k: that one, its loss with a standard error more; None if there is none.
+        losses: of the cuts that were trained, in ascending order.
         allowed: points of mAP that may be lost.
         is_sure: whether it and the next larger one are a standard error away from what is allowed.
         trainings: how many were made.
@@ -102,18 +106,25 @@ class Halving(Result):
         found = next((one for one in self.losses if one.k == self.k), None)
         if found is None:
             least = min(self.losses, key=lambda one: one.points)
-            return f"no cut loses at most {self.allowed:g} points: k={least.k} loses least, {least}"
-        rest = f"; k={beyond.k} loses {beyond.points:.1f}" if beyond else ", and is the largest that was tried"
+            sure = " for sure" if least.points <= self.allowed else ""
+            return f"no cut loses at most {self.allowed:g} points{sure}: k={least.k} loses least, {least} points of mAP"
+        rest = f"; k={beyond.k} loses {beyond}" if beyond else ", and is the largest that was tried"
         saves = f"saves {100 * found.flops:.0f} % of a further network's FLOPs"
-        return f"share k={found.k}: it loses {found} and {saves}{rest}"
+        return f"share k={found.k}: it loses {found} points of mAP and {saves}{rest}"
 
     def notes(self) -> list[str]:
-        """The sentence, how sure it is, and what it cost."""
+        """The sentence, how sure it is and what it cost, and whether k=0 may not be trained out."""
         seeds = max((one.seeds for one in self.losses), default=0)
         sure = "seeds agree" if self.is_sure else "seeds do not separate it from its neighbours; more minutes may"
         made = f"{self.trainings} trainings of {self.batches} updates"
         cost = f"{made}, {seeds} seeds at most, {self.seconds / 60:.1f} minutes"
-        return [self.summary(), f"{sure} ({cost})"]
+        told = [self.summary(), f"{sure} ({cost})"]
+        best = min(self.losses, key=lambda one: one.points, default=None)
+        if best is not None and best.points + (best.error or 0.0) < _GAIN:
+            gain = replace(best, points=-best.points)
+            told.append(f"k={best.k} gains {gain} points, as sharing can where pictures are few;")
+            told.append("otherwise k=0, which has most to learn, needs more updates: give more minutes and a new -o")
+        return told
 
 
 def halved(
@@ -143,46 +154,60 @@ def halved(
     course = _kept(Path(output), ks) or _planned(base, data, ks, minutes, size, jobs)
     before = read_json(Path(output) / SWEEP)
     updates = course.updates if before is None else before["settings"]["batches"]
-    alive, seeds, losses = list(course.seconds), 0, list[CutLoss]()
-    while alive and seeds < _SEEDS:
+    shares, losses = {one.k: one.flops for one in at_cuts([base.network, base.network], sorted(ks))}, list[CutLoss]()
+    ahead, made = Round(course.first, 1), set[tuple[int, int]]()
+    while ahead.ks and ahead.seeds <= _SEEDS:
         left = 60 * minutes - (monotonic() - begun)
-        if losses and left < sum(course.seconds[k] for k in {0, *alive}) / jobs:
+        missing = sorted(ahead.trainings() - made)
+        if losses and left < lasting([course.seconds[k] for k, _ in missing], jobs):
             break
-        seeds += 1
         found = sweep(
-            base, data, k=sorted({0, *alive}), seeds=range(seed + 1, seed + seeds + 1), output=output, jobs=jobs,
-            threads=1, batches=updates, size=size, watch=watch,
+            base, data, k=sorted({0, *ahead.ks}), seeds=range(seed + 1, seed + ahead.seeds + 1), output=output,
+            jobs=jobs, threads=1, batches=updates, size=size, watch=watch,
         )  # fmt: skip
         write_json(Path(output) / _COURSE, {"of": sorted(ks), **course._asdict()})
+        made |= ahead.trainings()
         losses = losses_of(found.choices)
         if found.stopped or found.failed:
             break
-        alive = doubtful(losses, allowed)
+        ahead = next_round(losses, allowed, shares, jobs)
     return Halving(
-        largest(losses, allowed), tuple(losses), allowed, is_sure(losses, allowed), len(found.trials), updates,
+        kept_to(losses, allowed), tuple(losses), allowed, is_sure(losses, allowed), len(found.trials), updates,
         monotonic() - begun, found.files, found.stopped,
     )  # fmt: skip
 
 
+class Round(NamedTuple):
+    """Cuts that are trained next, with so many seeds each, as k=0 is; no cuts where nothing is left to train."""
+
+    ks: Sequence[int]
+    seeds: int
+
+    def trainings(self) -> set[tuple[int, int]]:
+        """All that it needs, also those made before: k and the number of the seed, from 1 on."""
+        return {(k, seed) for k in (0, *self.ks) for seed in range(1, self.seeds + 1)}
+
+
 class _Course(NamedTuple):
-    """The trainings that there is time for: seconds of one of each k, and updates of each."""
+    """The trainings that there is time for: seconds of one of each k, updates of each, and the cuts to begin with."""
 
     seconds: dict[int, float]
     updates: int
+    first: list[int]
 
 
 def _kept(folder: Path, ks: Sequence[int]) -> _Course | None:
     """The course of a folder that goes on, if the cuts to choose from are the same: times of another hour differ."""
     kept = read_json(folder / _COURSE)
-    if kept is None or kept["of"] != sorted(ks):
+    if kept is None or kept.keys() != {"of", *_Course._fields} or kept["of"] != sorted(ks):
         return None
-    return _Course({int(k): own for k, own in kept["seconds"].items()}, kept["updates"])
+    return _Course({int(k): own for k, own in kept["seconds"].items()}, kept["updates"], kept["first"])
 
 
 def _planned(
     base: Model, data: str, ks: Sequence[int], minutes: float, size: tuple[int, int] | None, jobs: int
 ) -> _Course:
-    """As many of the cuts, spread over what they save, and updates, as the first seed has time for.
+    """The cuts to begin with, spread over what they save, and updates, as the first seed has time for.
 
     Raises:
         BadValue: there is time for too few.
@@ -192,28 +217,39 @@ def _planned(
     changes = Changes(size=size)
     whole, least = (timed(base, learn, Options(k=k, changes=changes, threads=1), judge) for k in (0, max(shares)))
     faster = (whole.update - least.update) / shares[max(shares)]
-    given = _FIRST * 60 * minutes * jobs
-    for count in range(min(MOST, len(shares)), 0, -1):
-        chosen = {0: 0.0, **spread(shares, count)}
-        each = {k: max(whole.update - faster * share, least.update) for k, share in chosen.items()}
-        fixed = _START + whole.validation
-        updates = min(whole.updates, math.floor((given - fixed * len(each)) / sum(each.values())))
+    every = {k: max(whole.update - faster * share, least.update) for k, share in {0: 0.0, **shares}.items()}
+    fixed = _START + whole.validation
+    for count in range(min(AT_FIRST, len(shares)), 0, -1):
+        first = spread(shares, count)
+        each = [every[k] for k in (0, *first)]
+        updates = min(whole.updates, math.floor((_FIRST * 60 * minutes * jobs - fixed * len(each)) / sum(each)))
         if updates >= min(_FEWEST, whole.updates):
-            return _Course({k: fixed + updates * own for k, own in each.items()}, updates)
-    needed = (2 * fixed + _FEWEST * sum(each.values())) / (_FIRST * 60 * jobs)
+            return _Course({k: fixed + updates * own for k, own in every.items()}, updates, first)
+    needed = (fixed * len(each) + _FEWEST * sum(each)) / (_FIRST * 60 * jobs)
     raise BadValue(f"minutes={minutes:g} are too few to train k=0 and one cut: give {math.ceil(needed)} or more")
 
 
-def spread(shares: Mapping[int, float], count: int) -> dict[int, float]:
-    """So many of the cuts, with those that save least and most, about as far from each other in what they save."""
-    ordered = sorted(shares, key=shares.__getitem__)
-    lowest, highest = shares[ordered[0]], shares[ordered[-1]]
-    steps = [highest - (highest - lowest) * at / max(count - 1, 1) for at in range(count)]
-    found: dict[int, float] = {}
-    for step in steps:
-        k = min((k for k in ordered if k not in found), key=lambda k: abs(shares[k] - step))
-        found[k] = shares[k]
-    return dict(sorted(found.items()))
+def spread(shares: Mapping[int, float], count: int) -> list[int]:
+    """At most so many of the cuts, with those that save least and most, evenly apart in what they save."""
+    count = min(count, len(shares))
+    lowest, highest = min(shares.values()), max(shares.values())
+    return _nearest(shares, [highest - (highest - lowest) * at / max(count - 1, 1) for at in range(count)])
+
+
+def _nearest(shares: Mapping[int, float], aims: Sequence[float]) -> list[int]:
+    """For each share to be saved the cut that is nearest to it, each but once."""
+    found = list[int]()
+    for aim in aims:
+        found.append(min((k for k in sorted(shares) if k not in found), key=lambda k: abs(shares[k] - aim)))
+    return sorted(found)
+
+
+def lasting(seconds: Sequence[float], jobs: int) -> float:
+    """Seconds that trainings take in all, so many of them at once, the longest first."""
+    ends = [0.0] * jobs
+    for one in sorted(seconds, reverse=True):
+        heapreplace(ends, ends[0] + one)
+    return max(ends)
 
 
 def losses_of(choices: Sequence[Choice]) -> list[CutLoss]:
@@ -228,19 +264,39 @@ def losses_of(choices: Sequence[Choice]) -> list[CutLoss]:
 
 
 def largest(losses: Sequence[CutLoss], allowed: float) -> int | None:
-    """The largest k that loses no more than is allowed."""
+    """The largest k that loses no more than is allowed, on average."""
     return max((one.k for one in losses if one.points <= allowed), default=None)
 
 
-def doubtful(losses: Sequence[CutLoss], allowed: float) -> list[int]:
-    """The half of the cuts that are next to what is allowed, or nearest to it, at least two; none without doubt."""
-    if is_sure(losses, allowed):
-        return []
-    left = [one for one in losses if one.seeds == max(other.seeds for other in losses)]
-    k = largest(left, allowed)
-    beyond = min((one.k for one in left if k is None or one.k > k), default=None)
-    nearest = sorted(left, key=lambda one: (one.k not in (k, beyond), abs(one.points - allowed)))
-    return sorted(one.k for one in nearest[: max(-(-len(left) // 2), 2)])
+def kept_to(losses: Sequence[CutLoss], allowed: float) -> int | None:
+    """The largest k that loses no more than is allowed even with a standard error more."""
+    return max((one.k for one in losses if one.points + (one.error or 0.0) <= allowed), default=None)
+
+
+def next_round(losses: Sequence[CutLoss], allowed: float, shares: Mapping[int, float], at_once: int) -> Round:
+    """What to train next: cuts in the middle of those in question, or a further seed of those in doubt.
+
+    In question are the cuts from the one to take as things stand to the first that loses more than is allowed.
+
+    Args:
+        losses: of the cuts that were trained.
+        allowed: points that may be lost.
+        shares: of FLOPs that each cut saves, also of those not trained.
+        at_once: trainings that run side by side.
+    """
+    last, taken = largest(losses, allowed) or 0, kept_to(losses, allowed) or 0
+    beyond = min((one.k for one in losses if one.k > last), default=last)
+    tried = {one.k for one in losses}
+    between = {k: share for k, share in shares.items() if taken < k < beyond and k not in tried}
+    count = min(at_once, len(between), _MOST - len(tried))
+    if count > 0:
+        low, high = shares.get(taken, 0.0), shares[beyond]
+        aims = [low + (high - low) * at / (count + 1) for at in range(1, count + 1)]
+        return Round(_nearest(between, aims), max(one.seeds for one in losses))
+    asked = [one for one in losses if taken <= one.k <= beyond]
+    doubted = [one for one in asked if one.error is None or abs(one.points - allowed) <= one.error]
+    fewest = min((one.seeds for one in doubted), default=0)
+    return Round([one.k for one in doubted if one.seeds == fewest], fewest + 1)
 
 
 def is_sure(losses: Sequence[CutLoss], allowed: float) -> bool:

@@ -128,7 +128,7 @@ def suggest_k(  # noqa: D417 - some are described together
         boxes: labelled objects to look at.
         recalibrate: pictures on which batch norm of the swapped networks is measured again.
         sweep: the folder of a sweep that the guesses are compared with.
-        minutes: for trainings of k=0 and of some cuts, and of further seeds of those about which there is doubt.
+        minutes: for trainings of k=0 and some cuts, of cuts between them, and of further seeds where there is doubt.
         output, size: the folder of these trainings, a sweep, with which the same call goes on; (width, height).
         seed: of pictures and backgrounds; the first of the trainings'.
         threads: to compute with.

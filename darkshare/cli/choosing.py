@@ -145,8 +145,9 @@ def suggest_k(files: tuple[str, ...], form: str, size: tuple[int, int] | None, d
     objects of train= apart (LogME). With a network that was trained from the base: how far its layers moved, and with
     data its mAP on valid= after its first k layers are replaced by the base's. These are guesses; sweep measures.
 
-    --minutes trains some cuts and k=0 for a short while, then those again, with other seeds, about which there is
-    doubt, until the time is over: the largest k that loses no more than --max-loss. The folder is that of a sweep.
+    --minutes trains k=0 and some cuts for a short while, then cuts between them, then those about which there is doubt
+    with other seeds, until the time is over: the largest k that loses no more than --max-loss, a standard error
+    included. The folder is that of a sweep.
 
     \b
     Examples:

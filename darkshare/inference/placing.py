@@ -124,7 +124,7 @@ class Free:
         for xs, ys, sign in ((low, low, 1), (high, high, 1), (high, low, -1), (low, high, -1)):
             np.add.at(corners, (ys[:, 1], xs[:, 0]), sign * share)
         shares = cv2.integral(corners)  # of each cell
-        return cv2.integral(shares)[1:, 1:]
+        return np.asarray(cv2.integral(shares), np.float64)[1:, 1:]
 
     def _hidden(self, area: Area) -> float:
         """The shares of all boxes that an area hides, added up."""
