@@ -274,7 +274,7 @@ def kept_to(losses: Sequence[CutLoss], allowed: float) -> int | None:
 
 
 def next_round(losses: Sequence[CutLoss], allowed: float, shares: Mapping[int, float], at_once: int) -> Round:
-    """What to train next: cuts in the middle of those in question, or a further seed of those in doubt.
+    """Choose what to train next: cuts in the middle of those in question, or a further seed of those in doubt.
 
     In question are the cuts from the one to take as things stand to the first that loses more than is allowed.
 
