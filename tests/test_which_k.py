@@ -215,8 +215,13 @@ def printed(program, words: list[str], monkeypatch, capsys) -> list[str]:
 
 
 def test_which_k_is_what_the_records_say(tmp_path, monkeypatch, capsys):
+    """Of both bases; and what `--minutes` said, which was asked of one."""
     lines = printed(which_k, ["-o", str(tmp_path), "--base", "xl10-coco.cfg"], monkeypatch, capsys)
     assert len(lines) > 80
+    asked = printed(which_k, ["-o", str(tmp_path), "--minutes", "6"], monkeypatch, capsys)
+    told = [line for line in asked if line.startswith("| 3 ") and ("--minutes 6" in line or "the truth" in line)]
+    assert len(told) == 2
+    lines += told
     page = (PAGES / "which-k.md").read_text(encoding="utf-8")
     assert [line for line in lines if line not in page] == []
 
