@@ -86,13 +86,14 @@ sweep.params += [one for one in train.params if one.name in signature(train_all)
 
 
 class Progress(SweepWatch):
-    """A bar over all trainings on a terminal; everywhere a line for each that ends."""
+    """A bar over all trainings on a terminal; everywhere a line for each that ends. May begin again with others."""
 
     def __init__(self) -> None:
         self._bars = ExitStack()
         self._bar: Any = None
         self._batches = self._count = self._ended = 0
         self._at: dict[str, int] = {}
+        self._told: set[str] = set()
 
     def __enter__(self) -> Progress:
         return self
@@ -101,11 +102,14 @@ class Progress(SweepWatch):
         self._bars.close()
 
     def begin(self, plan: SweepPlan, waiting: Sequence[Trial]) -> None:
-        say(*(f"Note: {note}" for note in plan.notes))
+        self._bars.close()
+        self._bar = None
+        say(*(f"Note: {note}" for note in plan.notes if note not in self._told))
+        self._told.update(plan.notes)
         done = len(plan.trials) - len(waiting)
         before = f", {done} of them done before" if done else ""
         say(f"{len(plan.trials)} trainings of {plan.batches} batches{before}")
-        self._batches, self._count = plan.batches, len(waiting)
+        self._batches, self._count, self._ended = plan.batches, len(waiting), 0
         self._at = dict.fromkeys((trial.name for trial in waiting), 0)
         if waiting:
             self._bar = self._bars.enter_context(bar(plan.batches * len(waiting), shows_text=True))

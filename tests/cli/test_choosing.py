@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from importlib import import_module
 
 import cv2
@@ -163,6 +164,20 @@ def test_the_bar_counts_updates_of_all_trials(monkeypatch, base, data, tmp_path)
         for trial, event, batch in ((one, "step", 2), (other, "begin", 1), (one, "done", 0), (other, "failed", 0)):
             progress.show(Message(trial, event, batch))
             assert progress._bar.pos == {2: 2, 1: 3, 0: 4 if event == "done" else 6}[batch]
+
+
+def test_what_begins_again_counts_anew_and_tells_notes_once(base, data, tmp_path, capsys):
+    pytest.importorskip("torch", reason="training needs PyTorch")
+    from sweeps import planned
+
+    sweep = replace(planned(base, data, tmp_path / "out", ks=(0, 3)), notes=("of both",))
+    with Progress() as progress:
+        for trial in sweep.trials:
+            progress.begin(sweep, [trial])
+            progress.show(Message(trial, "done", 4))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith("1/1 ")] == [f"1/1 {one.name}: done" for one in sweep.trials]
+    assert lines.count("Note: of both") == 1
 
 
 def test_a_process_whose_parent_is_gone_stops():
