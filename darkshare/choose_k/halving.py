@@ -151,10 +151,10 @@ def halved(
         DarkshareError: something that cannot be trained or evaluated, or a folder with another sweep.
     """
     begun, jobs = monotonic(), threads or os.cpu_count() or 1
-    course = _kept(Path(output), ks) or _planned(base, data, ks, minutes, size, jobs)
+    shares, losses = saved_by(base, ks), list[CutLoss]()
+    course = _kept(Path(output), ks) or _planned(base, data, shares, minutes, size, jobs)
     before = read_json(Path(output) / SWEEP)
     updates = course.updates if before is None else before["settings"]["batches"]
-    shares, losses = {one.k: one.flops for one in at_cuts([base.network, base.network], sorted(ks))}, list[CutLoss]()
     ahead, made = Round(course.first, 1), set[tuple[int, int]]()
     while ahead.ks and ahead.seeds <= _SEEDS:
         left = 60 * minutes - (monotonic() - begun)
@@ -204,15 +204,19 @@ def _kept(folder: Path, ks: Sequence[int]) -> _Course | None:
     return _Course({int(k): own for k, own in kept["seconds"].items()}, kept["updates"], kept["first"])
 
 
+def saved_by(base: Model, ks: Sequence[int]) -> dict[int, float]:
+    """For each cut the share of a further network's FLOPs that it saves, in ascending order."""
+    return {one.k: one.flops for one in at_cuts([base.network, base.network], sorted(ks))}
+
+
 def _planned(
-    base: Model, data: str, ks: Sequence[int], minutes: float, size: tuple[int, int] | None, jobs: int
+    base: Model, data: str, shares: Mapping[int, float], minutes: float, size: tuple[int, int] | None, jobs: int
 ) -> _Course:
     """The cuts to begin with, spread over what they save, and updates, as the first seed has time for.
 
     Raises:
         BadValue: there is time for too few.
     """
-    shares = {one.k: one.flops for one in at_cuts([base.network, base.network], sorted(ks))}
     learn, judge = read_data(data, "train"), partial(evaluate_model, dataset=read_data(data, "valid"), threads=1)
     changes = Changes(size=size)
     whole, least = (timed(base, learn, Options(k=k, changes=changes, threads=1), judge) for k in (0, max(shares)))

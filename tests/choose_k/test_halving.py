@@ -26,6 +26,7 @@ from darkshare.choose_k.halving import (
     lasting,
     losses_of,
     next_round,
+    saved_by,
     spread,
 )
 from darkshare.choose_k.results import Choice
@@ -232,7 +233,7 @@ def test_too_little_time(base, data, tmp_path, monkeypatch):
     with pytest.raises(BadValue, match=r"minutes=1 are too few to train k=0 and one cut: give (\d+) or more") as caught:
         suggest_k(load(base), data=data, k=4, minutes=1, output=tmp_path / "out", threads=1, boxes=20)
     needed = int(str(caught.value).split("give ")[1].split()[0])
-    course = halving._planned(load(base), str(data), [4], needed, None, 1)
+    course = halving._planned(load(base), str(data), saved_by(load(base), [4]), needed, None, 1)
     assert course.updates >= 60
     with pytest.raises(BadArguments, match=r"give a \.data file"):
         suggest_k(load(base), minutes=1)
