@@ -8,7 +8,7 @@ is made for it (ways.py). The plain one also trains k=0, which is what can be wo
 teacher. The same call goes on where one was stopped; a seed is done everywhere before the next begins. The checkpoint
 that was best on valid= is measured once on test=, and what that gave is put into the records (records.py); trainings
 that these have are not made. Prints for each k the mAP of each way, and means of what it wins over plain sharing with
-the same seeds, with the probability of a gain so large if each sign were by chance. With `--no-train` what the records
+the same seeds, with Wilcoxon's probability of gains so large by chance. With `--no-train` what the records
 have is taken; `--plot` draws mAP over all k that are given, as Figure 5 of the paper.
 """
 
@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import ways
 from places import PLAIN, Place, arguments, best_of, numbers
-from regret import by_signs
+from regret import by_ranks
 from won_back_chart import plot_ways
 
 from darkshare._tables import render
@@ -67,6 +67,7 @@ WAYS: Mapping[str, Way] = {  # the name stands behind that of the folder
     "start": Way(made=ways.start),
     "ladder-start": Way(SIDE, made=ways.start),
     "ladder-lessons": Way(SIDE, PLAIN, ways.labelled),
+    "zero-ladder-teacher": Way(None, PLAIN, ways.zero),
     "slow-ladder-teacher": Way(None, PLAIN, ways.slow),
     # others
     "column": Way(made=ways.column),
@@ -213,7 +214,7 @@ def _rows(found: Sequence[Measured], names: Sequence[str]) -> Iterator[dict[str,
             lost, gains = zip(*own, strict=True)
             row |= {"points": round(mean(gains), 2), "won back %": round(100 * sum(gains) / sum(lost), 1)}
             thirds = sum(gain >= 2 / 3 * points for points, gain in own)
-            row |= {"two thirds": f"{thirds}/{len(own)}", "p": round(by_signs(gains), 3)}
+            row |= {"two thirds": f"{thirds}/{len(own)}", "p": round(by_ranks(gains), 3)}
         yield row
 
 

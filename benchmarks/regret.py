@@ -125,6 +125,14 @@ def by_signs(differences: Sequence[float]) -> float:
     return float((sums >= given.sum() - 1e-12).mean())
 
 
+def by_ranks(differences: Sequence[float]) -> float:
+    """The same of the ranks of their sizes, so that no pair outweighs the others (Wilcoxon's signed-rank test)."""
+    given = np.array([one for one in differences if one != 0], np.float64)
+    sizes = np.abs(given)
+    ranks = (sizes[:, None] > sizes).sum(1) + ((sizes[:, None] == sizes).sum(1) + 1) / 2
+    return by_signs((np.sign(given) * ranks).tolist())
+
+
 def holm(ps: Sequence[float]) -> list[float]:
     """Probabilities corrected for their number (Holm, 1979), in the same order."""
     found, highest = [0.0] * len(ps), 0.0

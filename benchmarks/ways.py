@@ -57,7 +57,7 @@ def wide(given: Given) -> Model:
     model = labelled(given)
     most = with_side(model, given.k, Side(share=given.share), given.seed).network.flops / model.network.flops - 1
     made = partial(_widened, given)
-    return made(model, widest(model, most, made, 1))
+    return made(model, widest(model, most, made))
 
 
 def _widened(given: Given, model: Model, width: int) -> Model:
@@ -113,8 +113,13 @@ def _alike(layers: Sequence[Layer], like: Layer) -> list[Layer]:
     return [one for one in layers if one.y.is_image and one.onward == one.y and one.y[1:3] == like.y[1:3]]
 
 
+def zero(given: Given) -> Model:
+    """The ladder that begins with nothing, although the branch begins as the teacher's."""
+    return _ladder(given, start(given), Strip)
+
+
 def slow(given: Given) -> Model:
-    """The ladder with the learning rate of the rest."""
+    """The same with the learning rate of the rest."""
     return _ladder(given, start(given), _Slow)
 
 
@@ -176,7 +181,7 @@ def column(given: Given) -> Model:
     model, whole = labelled(given), load(given.whole)
     streams = streams_of(whole.network, 0)
     made = partial(_beside, given, whole, streams)
-    return made(model, widest(model, given.share, made, 1))
+    return made(model, widest(model, given.share, made))
 
 
 def _beside(given: Given, whole: Model, streams: Streams, model: Model, parts: int) -> Model:

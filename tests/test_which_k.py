@@ -21,7 +21,7 @@ from k_allowances import allowance_rows
 from k_guesses import Guess, by_beginnings, by_halving, guess_of, plain, results, without_looking
 from k_verdicts import Pair, judged
 from records import Record, Training
-from regret import Outcomes, by_signs, drawn_pictures, holm, interval, mean_ap, over_seeds, regret, tau
+from regret import Outcomes, by_ranks, by_signs, drawn_pictures, holm, interval, mean_ap, over_seeds, regret, tau
 
 
 def outcomes(pictures, hit, truths, classes=None, truth_classes=None) -> Outcomes:
@@ -93,6 +93,19 @@ def test_tau_is_kendalls(values):
 )
 def test_signs_by_hand(differences, p):
     assert by_signs(differences) == p
+
+
+@pytest.mark.parametrize(
+    ("differences", "p"),
+    [
+        ([0.1, 9, 2], 1 / 8),
+        ([-1, 20, 3], 2 / 8),  # ranks of 1, 3, 2
+        ([30, -20, 1], 3 / 8),  # 3 - 2 + 1; also 3 + 2 + 1 and 3 + 2 - 1
+        ([7, 7, -7], 4 / 8),  # of equal ones each has the mean rank
+    ],
+)
+def test_signed_ranks_by_hand(differences, p):
+    assert by_ranks(differences) == p
 
 
 def test_too_many_pairs_are_refused():

@@ -26,7 +26,6 @@ from darkshare.surgery.assemble import Fresh, Part, assemble
 
 _SHARE = 0.04  # of the network's operations that a side adds at most, if nobody says
 _STRIDE = 4  # of the first outputs that it reads; those before are large, and know little
-_MULTIPLE = 4  # of which widths are that a share gives
 _RATE = 10  # times the learning rate of the rest, for layers that begin with nothing
 _FORM = re.compile(r"ladder(?::(?:(?P<width>[1-9]\d{0,4})|(?P<share>\d{1,3}(?:\.\d{1,6})?)%))?")
 
@@ -36,7 +35,7 @@ class Side:
     """A side that is asked for.
 
     Attributes:
-        width: filters of its first convolution, which double at each further size; None for what `share` allows.
+        width: filters of its convolutions, of the second of two twice as many; None for what `share` allows.
         share: of the operations of the whole network, that it adds at most.
     """
 
@@ -79,27 +78,26 @@ def with_side(model: Model, k: int, side: Side, seed: int = 0) -> Model:
     return ladder(model, k, width, seed)
 
 
-def widest(model: Model, share: float, made: Callable[[Model, int], Model], multiple: int = _MULTIPLE) -> int:
+def widest(model: Model, share: float, made: Callable[[Model, int], Model]) -> int:
     """The largest width of own layers that adds no larger share of the operations.
 
     Args:
         model: that they are added to.
         share: of its operations.
         made: adds layers of a width to the model, which is without weights then.
-        multiple: of which the width is.
 
     Raises:
         BadValue: the smallest one adds more.
     """
     bare, most = replace(model, weights=None), (1 + share) * model.network.flops
-    least, width = 0, multiple
+    least, width = 0, 1
     while made(bare, width).network.flops <= most:
         least, width = width, 2 * width
-    while width - least > multiple:
-        middle = (least + width) // (2 * multiple) * multiple
+    while width - least > 1:
+        middle = (least + width) // 2
         least, width = (middle, width) if made(bare, middle).network.flops <= most else (least, middle)
     if not least:
-        extra = made(bare, multiple).network.flops / model.network.flops - 1
+        extra = made(bare, 1).network.flops / model.network.flops - 1
         raise BadValue(f"side: the thinnest one adds {100 * extra:.2g} % of the operations; allow it that")
     return least
 
@@ -112,7 +110,8 @@ def ladder(
     Args:
         model: of one task, with weights for all layers or none.
         k: the first layer behind the trunk; a legal cut.
-        width: filters of the first convolution, which double at each further size.
+        width: filters of the convolutions; the second of two has twice as many. With more sizes that would leave the
+            large ones thin, which have what the branch lacks (docs/explanation/loss-won-back.md).
         seed: of its weights.
         read: a layer of each size, the largest first; the last one only gives its size. `stages` without.
         strip: an empty one with convolutions of its own.
@@ -123,8 +122,8 @@ def ladder(
     strip = strip or Strip(model.network, k, seed)
     first, *others = read or stages(model.network, k)
     strip.begin(first)
-    for way, below in enumerate(others):
-        strip.descend(width << way)
+    for below in others:
+        strip.descend(2 * width if len(others) == 2 and below is others[1] else width)
         if below is not others[-1]:
             strip.join(below)
         strip.deliver(below.y)
