@@ -85,7 +85,7 @@ def assembled(
         teacher.give_start(net)
         watch.say(f"the layers from {options.k} on begin as those of the teacher")
         if solve_side(net, teacher, first_pictures(source, device)):
-            watch.say(f"the side begins with what {PICTURES} pictures say that the trunk lacks beside the teacher's")
+            watch.say(f"the side begins with what the trunk lacks of the teacher's features, by {PICTURES} pictures")
     trainer = Trainer(net, how, seed=options.seed, amp=options.amp, ema=ema, clip=recipe.clip, teacher=teacher)
     return Assembly(source, trainer, truths)
 
