@@ -6,7 +6,7 @@ squares with a ridge, as for a stitch (Bansal, Nakkiran and Barak, NeurIPS 2021)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from darkshare.darknet.kinds import Route, Shortcut
@@ -24,7 +24,7 @@ _AT_ONCE = 16
 _RIDGE = 1e-2  # times the mean square of what is read, to the squares of the weights
 
 
-class _End(NamedTuple):
+class SideEnd(NamedTuple):
     """A convolution of a side that gives to a sum which the branch reads.
 
     Attributes:
@@ -45,7 +45,20 @@ def first_pictures(source: Source, device: Any) -> Iterator[Tensor]:
         yield pictures_on(device, [source.example(place, size).image for place in source.places(start, _AT_ONCE)])
 
 
-def solve_side(net: TorchNet, teacher: Teacher, pictures: Iterable[Tensor]) -> bool:
+def ends_of(net: TorchNet, teacher: Teacher) -> Iterator[SideEnd]:
+    """The ends of a side that begins with nothing, whose scales are all 0; one that was trained has none."""
+    layers, blocks = net.network.layers, net.state_dict()
+    for at in teacher.taps.values():
+        found = layers[at]
+        while isinstance(found.kind, Route):  # which only brings a sum to the place where it is read
+            found = layers[found.inputs[0]]
+        for layer in (layers[index] for index in found.inputs if isinstance(found.kind, Shortcut)):
+            scales = blocks.get(f"{layer.index}.scales")
+            if scales is not None and not scales.any():
+                yield SideEnd(layer.index, layer.inputs[0], at)
+
+
+def solve_side(net: TorchNet, teacher: Teacher, ends: Sequence[SideEnd], pictures: Iterable[Tensor]) -> None:
     """Have the convolutions at the ends of a side give what the teacher has, as far as they can.
 
     The weights have the norms of before; scales, biases and rolling statistics of batch norm are those of the solution.
@@ -53,16 +66,11 @@ def solve_side(net: TorchNet, teacher: Teacher, pictures: Iterable[Tensor]) -> b
     Args:
         net: with the teacher's branch, on its device.
         teacher: of it.
+        ends: these convolutions.
         pictures: (pictures, channels, height, width) in 0..1.
-
-    Returns:
-        whether there is a side that begins with nothing; one that was trained stays as it is.
     """
     import torch
 
-    ends = list(_ends(net, teacher))
-    if not ends:
-        return False
     products = dict.fromkeys(ends, torch.zeros(()))
     net.train()
     with torch.no_grad():
@@ -76,20 +84,6 @@ def solve_side(net: TorchNet, teacher: Teacher, pictures: Iterable[Tensor]) -> b
         for end, both in products.items():
             count = net.network.layers[end.reads].y.c + 1
             _begin(net, end.place, both[:count, :count], both[:count, count:])
-    return True
-
-
-def _ends(net: TorchNet, teacher: Teacher) -> Iterator[_End]:
-    """The ends of a side whose scales are all 0, of which each gives to one sum."""
-    layers, blocks = net.network.layers, net.state_dict()
-    for at in teacher.taps.values():
-        found = layers[at]
-        while isinstance(found.kind, Route):  # which only brings a sum to the place where it is read
-            found = layers[found.inputs[0]]
-        for layer in (layers[index] for index in found.inputs if isinstance(found.kind, Shortcut)):
-            scales = blocks.get(f"{layer.index}.scales")
-            if scales is not None and not scales.any():
-                yield _End(layer.index, layer.inputs[0], at)
 
 
 def _rows(values: Tensor) -> Tensor:

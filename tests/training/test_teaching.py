@@ -18,7 +18,7 @@ from darkshare.darknet.model import Model  # noqa: E402
 from darkshare.errors import BadValue, DarkshareError, Unsupported  # noqa: E402
 from darkshare.surgery.sides import Side, with_side  # noqa: E402
 from darkshare.training.building import build  # noqa: E402
-from darkshare.training.side_start import solve_side  # noqa: E402
+from darkshare.training.side_start import ends_of, solve_side  # noqa: E402
 from darkshare.training.teaching import Teacher, feature_difference, head_difference  # noqa: E402
 
 READ, ENDS = (12, 16), (13, 17)  # the last convolutions of a side of width 4, for layers 5 and 7, and what they read
@@ -108,7 +108,7 @@ def test_a_side_begins_with_what_the_trunk_lacks(base):
     x = torch.rand(6, 3, 48, 32, generator=torch.Generator().manual_seed(1))
     seen, wanted = student.train().branch(student.trunk(x), [14, 18, *READ]), teacher.outputs(x)
     given = {at: values.detach().double().numpy() for at, values in seen.items()}
-    assert solve_side(student, teacher, [x])
+    solve_side(student, teacher, list(ends_of(student, teacher)), [x])
     begun = student.branch(student.trunk(x), [14, 18])
     for at, read in zip((14, 18), READ, strict=True):
         inputs, lacks = (values.transpose(1, 0, 2, 3).reshape(values.shape[1], -1).T
@@ -122,7 +122,7 @@ def test_a_side_begins_with_what_the_trunk_lacks(base):
         expected = centred @ kernels + lacks.mean(0)
         found = (begun[at].detach().numpy() - given[at]).transpose(1, 0, 2, 3).reshape(lacks.shape[1], -1).T
         assert np.allclose(found, expected, atol=2e-3 * np.abs(expected).max())
-    assert not solve_side(student, teacher, [x])  # it does not begin with nothing any more
+    assert not list(ends_of(student, teacher))  # it does not begin with nothing any more
 
 
 def test_updates_bring_the_branch_nearer(taught, tmp_path):
