@@ -156,11 +156,12 @@ class _Place(Place):
 
     def _untrained(self, name: str) -> Path:
         """The cfg of the teacher of a way that only teaches others."""
-        seed, home, make = self.args.seeds[0], self._home(name), WAYS[name].made
+        seed, make = self.args.seeds[0], WAYS[name].made
+        folder = self._home(name) / f"k0-seed{seed}"
         assert make
-        if not best_of(home, 0, seed).exists():
-            self.sweep(name, home, self._made(name, make, 0, seed), [0], seed)
-        return best_of(home, 0, seed)
+        if not best_of(folder, 0, seed).exists():
+            self.sweep(name, folder, self._made(name, make, 0, seed), [0], seed)
+        return best_of(folder, 0, seed)
 
     def _made(self, name: str, make: Callable[[ways.Given], Model], k: int, seed: int) -> str:
         """The cfg of a way's own base, which is written before the first training."""
