@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from labelled import write_picture
+from labelled import draw, write_data, write_picture
 from models import WITH_STAGES, floats, model, retrained
 
 from darkshare.darknet.kinds import Convolutional
@@ -17,6 +17,7 @@ from darkshare.darknet.model import Model, load, save
 torch = pytest.importorskip("torch", reason="training needs PyTorch")
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
+import loss_won_back  # noqa: E402
 import ways  # noqa: E402
 from loss_won_back import Measured, _rows  # noqa: E402
 
@@ -118,6 +119,27 @@ def test_a_column_is_a_slice_of_the_other_network(given):
     weights = whole.tensors(1)["weights"]
     assert np.array_equal(made.tensors(first.index)["weights"], weights[:count])
     assert [layer.kind.name for layer in added(made, given)].count("maxpool") == 1
+
+
+def test_a_way_with_a_teacher_of_its_own_is_trained_once(tmp_path, monkeypatch, capsys):
+    """Its networks are not needed again, as the records say what came of it."""
+    save(model(WITH_STAGES), tmp_path / "base")
+    data = write_data(tmp_path, draw(tmp_path, 10), valid=4)
+    data.write_text(data.read_text() + f"test={tmp_path}/valid.txt\n")
+    monkeypatch.setitem(loss_won_back.WAYS, "scratch", loss_won_back.WAYS["scratch"]._replace(side="ladder:4"))
+    what = ["--data", f"{data}:32", "--base", str(tmp_path / "base.cfg"), "--k", "8", "--ways", "scratch"]
+    how = ["--seeds", "1", "--batches", "2", "--batch", "4", "--validate-every", "1"]
+    printed = list[str]()
+    for folder in ("out", "other"):
+        monkeypatch.setattr(
+            sys, "argv", ["program", *what, *how, "--records", str(tmp_path / "records"), "-o", str(tmp_path / folder)]
+        )
+        loss_won_back.main()
+        printed.append(capsys.readouterr().out)
+    table = printed[1][printed[1].index("| way") :]
+    assert [line.split()[1] for line in table.splitlines()[2:]] == ["k=0", "plain", "scratch"]
+    assert printed[0].endswith(table)
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_stitch_gives_what_the_other_network_has(given, tmp_path):
