@@ -67,7 +67,6 @@ WAYS: Mapping[str, Way] = {  # the name stands behind that of the folder
     "start": Way(made=ways.start),
     "ladder-start": Way(SIDE, made=ways.start),
     "ladder-lessons": Way(SIDE, PLAIN, ways.labelled),
-    "zero-ladder-teacher": Way(None, PLAIN, ways.zero),
     "slow-ladder-teacher": Way(None, PLAIN, ways.slow),
     # others
     "column": Way(made=ways.column),

@@ -113,13 +113,8 @@ def _alike(layers: Sequence[Layer], like: Layer) -> list[Layer]:
     return [one for one in layers if one.y.is_image and one.onward == one.y and one.y[1:3] == like.y[1:3]]
 
 
-def zero(given: Given) -> Model:
-    """The ladder that begins with nothing, although the branch begins as the teacher's."""
-    return _ladder(given, start(given), Strip)
-
-
 def slow(given: Given) -> Model:
-    """The same with the learning rate of the rest."""
+    """The ladder with the learning rate of the rest."""
     return _ladder(given, start(given), _Slow)
 
 

@@ -27,7 +27,7 @@ from darkshare.training.building import build  # noqa: E402
 K = 8
 READ = {5, 7}  # layers of the trunk that the rest reads
 BARE = (ways.wide, ways.cut, ways.drawn_reads, ways.column)
-BEGUN = (ways.zero, ways.slow, ways.deeper, ways.separable, ways.early)
+BEGUN = (ways.slow, ways.deeper, ways.separable, ways.early)
 
 
 @pytest.fixture(scope="module")

@@ -239,8 +239,12 @@ def test_which_k_is_what_the_records_say(tmp_path, monkeypatch, capsys):
     assert [line for line in lines if line not in page] == []
 
 
+MEASURED = "ladder,teacher,ladder-teacher,solved-ladder-teacher,earlier-ladder-teacher,wide,cut,random,twice"
+
+
 def test_the_loss_won_back_is_what_the_records_say(monkeypatch, capsys):
-    lines = printed(loss_won_back, ["--ways", "ladder-teacher"], monkeypatch, capsys)
-    assert len(lines) == 10
+    lines = printed(loss_won_back, ["--ways", MEASURED], monkeypatch, capsys)
+    assert len(lines) == 2 * (2 + 2 + len(MEASURED.split(",")))
     page = (PAGES / "loss-won-back.md").read_text(encoding="utf-8")
     assert [line for line in lines if line not in page] == []
+    assert MEASURED in page

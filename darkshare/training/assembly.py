@@ -19,7 +19,6 @@ from darkshare.training.pictures.loading import Source
 from darkshare.training.preparation import prepared
 from darkshare.training.recipes import TrainingRecipe
 from darkshare.training.settings import Options, TrainingWatch
-from darkshare.training.side_start import PICTURES, ends_of, first_pictures, solve_side
 from darkshare.training.stepping import Trainer
 from darkshare.training.teaching import read_teacher
 
@@ -84,9 +83,6 @@ def assembled(
     if teacher and set(base.tasks[0].names) != set(model.tasks[0].names):  # else the base's branch knows this task
         teacher.give_start(net)
         watch.say(f"the layers from {options.k} on begin as those of the teacher")
-        if ends := list(ends_of(net, teacher)):
-            watch.say(f"the side begins with what the trunk lacks of the teacher's features, by {PICTURES} pictures")
-            solve_side(net, teacher, ends, first_pictures(source, device))
     trainer = Trainer(net, how, seed=options.seed, amp=options.amp, ema=ema, clip=recipe.clip, teacher=teacher)
     return Assembly(source, trainer, truths)
 

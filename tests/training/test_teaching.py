@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from labelled import NAMES, Said, draw
-from models import WITH_STAGES, model, retrained
+from models import WITH_STAGES, model
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch")
 
@@ -18,10 +18,8 @@ from darkshare.darknet.model import Model  # noqa: E402
 from darkshare.errors import BadValue, DarkshareError, Unsupported  # noqa: E402
 from darkshare.surgery.sides import Side, with_side  # noqa: E402
 from darkshare.training.building import build  # noqa: E402
-from darkshare.training.side_start import ends_of, solve_side  # noqa: E402
 from darkshare.training.teaching import Teacher, feature_difference, head_difference  # noqa: E402
 
-READ, ENDS = (12, 16), (13, 17)  # the last convolutions of a side of width 4, for layers 5 and 7, and what they read
 QUICK = {"k": 8, "batch": 4, "batches": 4, "threads": 1, "workers": 0, "device": "cpu", "validate_every": 0}
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -101,30 +99,6 @@ def test_a_side_learns_what_the_teachers_branch_reads(base):
         assert torch.equal(values, given[index])  # a side starts with nothing
 
 
-def test_a_side_begins_with_what_the_trunk_lacks(base):
-    """Over the pictures that it is solved from, by numpy's ridge regression from what its last convolutions read."""
-    student = build(with_side(base, 8, Side(4)), 8)
-    teacher = Teacher(retrained(base, WITH_STAGES, "base", 0), student)  # whose trunk is another
-    x = torch.rand(6, 3, 48, 32, generator=torch.Generator().manual_seed(1))
-    seen, wanted = student.train().branch(student.trunk(x), [14, 18, *READ]), teacher.outputs(x)
-    given = {at: values.detach().double().numpy() for at, values in seen.items()}
-    solve_side(student, teacher, list(ends_of(student, teacher)), [x])
-    begun = student.branch(student.trunk(x), [14, 18])
-    for at, read in zip((14, 18), READ, strict=True):
-        inputs, lacks = (values.transpose(1, 0, 2, 3).reshape(values.shape[1], -1).T
-                         for values in (given[read], wanted[at].numpy() - given[at]))  # fmt: skip
-        assert (lacks**2).mean() > 0.01
-        mean, count = inputs.mean(0), len(inputs)
-        trace = (inputs**2).sum() + count  # a constant of 1 is read, too
-        ridge = 1e-2 * trace / (inputs.shape[1] + 1) * np.eye(inputs.shape[1])
-        centred = inputs - mean
-        kernels = np.linalg.solve(centred.T @ centred + ridge, centred.T @ lacks)
-        expected = centred @ kernels + lacks.mean(0)
-        found = (begun[at].detach().numpy() - given[at]).transpose(1, 0, 2, 3).reshape(lacks.shape[1], -1).T
-        assert np.allclose(found, expected, atol=2e-3 * np.abs(expected).max())
-    assert not list(ends_of(student, teacher))  # it does not begin with nothing any more
-
-
 def test_updates_bring_the_branch_nearer(taught, tmp_path):
     base, path, pictures = taught
     how = {**QUICK, "batches": 20, "lr": 0.05}
@@ -143,22 +117,10 @@ def test_a_branch_for_another_task_begins_as_the_teachers(taught, tmp_path):
     base, path, pictures = taught
     other = classes(base, fresh=["kite", "lamp"])
     by_hand = snap(base, load(path), 8)  # has the data's classes, so it goes on from where it is
-    for name, one in (("start", other), ("by-hand", by_hand)):
-        train(one, pictures, output=tmp_path / name, teacher=path, **QUICK)
-    assert (tmp_path / "start.weights").read_bytes() == (tmp_path / "by-hand.weights").read_bytes()
-
-
-def test_with_a_side_it_begins_so_too(taught, tmp_path):
-    base, path, pictures = taught
-    how = {**QUICK, "batches": 1, "lr": 1e-12, "teacher": path, "side": "ladder:4"}
-    for name, one in (("begun", classes(base, fresh=["kite", "lamp"])), ("own", classes(base, fresh=pictures.names))):
-        said = Said()
-        train(one, pictures, output=tmp_path / name, watch=said, **how)
-        made, whole = load(tmp_path / f"{name}.cfg"), load(path)
-        assert [bool((abs(made.tensors(at)["scales"]) > 1e-6).any()) for at in ENDS] == [name == "begun"] * 2
-        assert any("the side begins" in one for one in said.texts) == (name == "begun")
-        kernels = [one.tensors(at)["weights"] for one, at in ((made, 19), (whole, 8))]
-        assert np.allclose(*kernels, atol=1e-6) == (name == "begun")
+    for side in (None, "ladder:4"):
+        for name, one in (("start", other), ("by-hand", by_hand)):
+            train(one, pictures, output=tmp_path / name, teacher=path, side=side, **QUICK)
+        assert (tmp_path / "start.weights").read_bytes() == (tmp_path / "by-hand.weights").read_bytes()
 
 
 def test_a_branch_for_the_same_task_goes_on_from_its_own_weights(taught, tmp_path):
