@@ -167,6 +167,9 @@ def test_the_widest_that_a_share_allows(name, share):
     made = with_side(own, k, Side(share=share)).network
     assert 0 < made.flops / own.network.flops - 1 <= share
     width = next(layer.y.c for layer in made.layers[k:] if isinstance(layer.kind, Convolutional))
+    own_layers = made.layers[k : k + len(made.layers) - len(own.network.layers)]
+    widths = [layer.y.c for layer in own_layers if isinstance(layer.kind, Convolutional) and layer.kind.stride == 2]
+    assert widths == ([width, 2 * width] if len(widths) == 2 else [width] * len(widths))
     assert kinds(with_side(own, k, Side(width)).network) == kinds(made)
     assert with_side(own, k, Side(width + 1)).network.flops / own.network.flops - 1 > share
     assert [layer.classes for layer in made.heads] == [layer.classes for layer in own.network.heads]
