@@ -239,7 +239,9 @@ def test_which_k_is_what_the_records_say(tmp_path, monkeypatch, capsys):
     assert [line for line in lines if line not in page] == []
 
 
-MEASURED = "ladder,teacher,ladder-teacher,solved-ladder-teacher,earlier-ladder-teacher,wide,cut,random,twice"
+MEASURED = (
+    "ladder,teacher,ladder-teacher,solved-ladder-teacher,earlier-ladder-teacher,column,wide,cut,random,scratch,twice"
+)
 
 
 def test_the_loss_won_back_is_what_the_records_say(monkeypatch, capsys):
